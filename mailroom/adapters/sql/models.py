@@ -1,0 +1,157 @@
+"""The tables, in the order of a mail's way. Times are UTC with zone; sizes are bytes; digests are lower-case hex.
+
+Activities are append-only: a trigger refuses UPDATE and DELETE (see the first migration).
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+
+def _time(*, nullable: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable))
+
+
+class TenantRow(SQLModel, table=True):
+    """A customer of this installation; everything a user can see belongs to one."""
+
+    __tablename__ = "tenant"
+
+    id: str = Field(primary_key=True)
+    created_at: datetime = _time()
+
+
+class AddressRow(SQLModel, table=True):
+    """An address (`a@b.c`) or a whole domain (`@b.c`) that receives, and whose inbox it fills."""
+
+    __tablename__ = "address"
+    __table_args__ = (UniqueConstraint("tenant", "pattern"), Index("ix_address_pattern", "pattern"))
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id")
+    pattern: str
+    user_name: str
+    created_at: datetime = _time()
+
+
+class InboundEmailRow(SQLModel, table=True):
+    """The ledger's line for one raw object; `envelope` is null until SES's own notification came."""
+
+    __tablename__ = "inbound_email"
+    __table_args__ = (
+        UniqueConstraint("bucket", "key", "version"),
+        Index("ix_inbound_email_state", "state", "received_at"),
+        Index("ix_inbound_email_received_at", "received_at"),
+        Index("ix_inbound_email_message_id", "message_id"),
+        Index("ix_inbound_email_run_id", "run_id"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    bucket: str
+    key: str
+    version: str = ""
+    message_id: str
+    envelope: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    state: str
+    reason: str | None = None
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    attempts: int = 0
+    run_id: UUID | None = None
+    raw_sha256: str | None = None
+    archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    worker: str | None = None
+    beat_at: datetime | None = _time(nullable=True)
+    received_at: datetime = _time()
+    closed_at: datetime | None = _time(nullable=True)
+
+
+class InboundActivityRow(SQLModel, table=True):
+    """One fact about an inbound e-mail, as it happened. Never changed."""
+
+    __tablename__ = "inbound_activity"
+    __table_args__ = (Index("ix_inbound_activity_email_id", "email_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    email_id: UUID = Field(sa_column=Column(ForeignKey("inbound_email.id"), nullable=False))
+    at: datetime = _time()
+    kind: str
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+class DepositRow(SQLModel, table=True):
+    """The archive's receipt for one content of one tenant."""
+
+    __tablename__ = "deposit"
+
+    archive_id: str = Field(primary_key=True)
+    tenant: str = Field(index=True)
+    sha256: str
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    bucket: str
+    key: str
+    version: str
+    lock_mode: str
+    retain_until: datetime = _time()
+    deposited_at: datetime = _time()
+
+
+class InboxItemRow(SQLModel, table=True):
+    """An e-mail in one recipient's inbox."""
+
+    __tablename__ = "inbox_item"
+    __table_args__ = (
+        UniqueConstraint("email_id", "tenant", "recipient"),
+        Index("ix_inbox_item_recipient", "tenant", "recipient", "received_at", "id"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    email_id: UUID = Field(sa_column=Column(ForeignKey("inbound_email.id"), nullable=False))
+    tenant: str = Field(foreign_key="tenant.id")
+    recipient: str
+    user_name: str
+    plus_token: str | None = None
+    message_id: str | None = None
+    subject: str | None = None
+    from_: str | None = Field(default=None, sa_column=Column("from", Text, nullable=True))
+    to: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    cc: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    date: datetime | None = _time(nullable=True)
+    text: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    html: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    defects: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    raw_archive_id: str = Field(foreign_key="deposit.archive_id")
+    received_at: datetime = _time()
+    filed_at: datetime = _time()
+
+
+class AttachmentRow(SQLModel, table=True):
+    """One attachment of an inbox item; `number` counts from 1. The bytes are in the archive, once for a tenant."""
+
+    __tablename__ = "attachment"
+
+    item_id: UUID = Field(sa_column=Column(ForeignKey("inbox_item.id"), primary_key=True))
+    number: int = Field(primary_key=True)
+    filename: str
+    content_type: str
+    detected_type: str | None = None
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    sha256: str
+    inline: bool
+    content_id: str | None = None
+    archive_id: str = Field(foreign_key="deposit.archive_id")
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key to the HTTP API: only its SHA-256 is kept. `tenant` null is an administrator's key."""
+
+    __tablename__ = "api_key"
+
+    sha256: str = Field(primary_key=True)
+    name: str
+    tenant: str | None = Field(default=None, foreign_key="tenant.id")
+    created_at: datetime = _time()

@@ -1,0 +1,88 @@
+"""Every error that the way of a mail can meet, and what each means for the next step.
+
+    MailroomError
+    ├── TransientError          nothing left our side; try again later
+    │   └── Throttled           the other side asked us to slow down
+    ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
+    └── PermanentError          repeating cannot help; a person or a code change must
+        ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
+        └── Refused             this recipient or content will never be accepted
+
+    ConfigurationError          outside the tree: nothing may swallow or retry it
+
+Messages are constant; what varies is in `facts`, and facts are ids, codes, sizes and digests. They end in logs and in
+the Prefect UI, so nothing that a sender wrote may be among them.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+
+class MailroomError(Exception):
+    """Anything that went wrong with a mail."""
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only facts would be lost by the default way of pickling exceptions.
+        return _rebuild, (type(self), self.message, self.facts)
+
+    def __str__(self) -> str:
+        if not self.facts:
+            return self.message
+        return f"{self.message} ({', '.join(f'{name}={value}' for name, value in self.facts.items())})"
+
+
+def _rebuild(kind: type[MailroomError], message: str, facts: dict[str, Any]) -> MailroomError:
+    return kind(message, **facts)
+
+
+class TransientError(MailroomError):
+    """Nothing left our side; the same call may work later."""
+
+
+class Throttled(TransientError):
+    """The other side asked us to slow down."""
+
+
+class OutcomeUnknown(MailroomError):
+    """The answer was lost; the other side may have accepted."""
+
+
+class PermanentError(MailroomError):
+    """Repeating cannot help."""
+
+
+class Refused(PermanentError):
+    """This recipient or content will never be accepted."""
+
+
+class Reason(StrEnum):
+    """Why an inbound e-mail is in quarantine. Stable words: filters, metrics and replays use them."""
+
+    NO_ROUTE = "no_route"
+    NOT_DECRYPTABLE = "not_decryptable"
+    NOT_BOUND = "not_bound"
+    NOT_ENCRYPTED = "not_encrypted"
+    GONE = "gone"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    VIRUS = "virus"
+
+
+class Quarantined(PermanentError):
+    """This mail will not be filed as it is; it is kept and waits for a person.
+
+    `reason` is one of `Reason`; the facts say more.
+    """
+
+    def __init__(self, reason: Reason | str, **facts: Any) -> None:
+        self.reason = Reason(reason)
+        super().__init__(str(self.reason), **facts)
+
+
+class ConfigurationError(Exception):
+    """Mailroom is set up wrong; the message says what to change."""

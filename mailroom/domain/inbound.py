@@ -1,0 +1,141 @@
+"""The life of an inbound e-mail, and the values that travel along it.
+
+    received ──> processing ──> filed            an inbox item for each recipient, everything archived
+                     │    └──> quarantined       kept with its reason; a person decides; can be replayed
+                     └──────> failed             a transient fault outlived its retries; the queue brings it back
+
+`duplicate` is an e-mail whose object is the same as one already filed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where an inbound e-mail stands."""
+
+    RECEIVED = "received"
+    PROCESSING = "processing"
+    FILED = "filed"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+    DUPLICATE = "duplicate"
+
+
+#: Nothing is left to do: the queue's message may be deleted.
+FINAL = frozenset({State.FILED, State.QUARANTINED, State.DUPLICATE})
+
+
+class Verdict(StrEnum):
+    """What SES says of one check. Anything but PASS is not a pass."""
+
+    PASS = "PASS"  # noqa: S105 - SES's word, not a password
+    FAIL = "FAIL"
+    GRAY = "GRAY"
+    PROCESSING_FAILED = "PROCESSING_FAILED"
+    DISABLED = "DISABLED"
+    MISSING = "MISSING"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """SES's five verdicts on a mail, from its notification; `dmarc_policy` only where DMARC failed."""
+
+    spam: Verdict = Verdict.MISSING
+    virus: Verdict = Verdict.MISSING
+    spf: Verdict = Verdict.MISSING
+    dkim: Verdict = Verdict.MISSING
+    dmarc: Verdict = Verdict.MISSING
+    dmarc_policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One version of one raw e-mail in the inbound bucket; the identity of an e-mail.
+
+    `version` is "" where the bucket has no versioning or the source did not say it.
+    """
+
+    bucket: str
+    key: str
+    version: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The key up to its last slash, with it: what a receipt rule puts in front of the message id."""
+        return self.key[: self.key.rfind("/") + 1]
+
+    @property
+    def message_id(self) -> str:
+        """SES's message id: the last part of the key."""
+        return self.key[self.key.rfind("/") + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What SES said about the delivery: the only trustworthy recipients and verdicts."""
+
+    recipients: tuple[str, ...]
+    sender: str
+    received_at: datetime
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One notice that an e-mail is there. `envelope` is None where only S3 told of it."""
+
+    ref: ObjectRef
+    envelope: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One attachment of an inbox item, as listed; its bytes are in the archive."""
+
+    number: int
+    filename: str
+    content_type: str
+    detected_type: str | None
+    size: int
+    sha256: str
+    inline: bool
+    content_id: str | None
+    archive_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An e-mail as one recipient sees it, ready to be filed."""
+
+    tenant: str
+    recipient: str
+    user: str
+    message_id: str | None
+    subject: str | None
+    from_: str | None
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    date: datetime | None
+    text: str | None
+    html: str | None
+    raw_archive_id: str
+    attachments: tuple[Attachment, ...]
+    defects: tuple[str, ...] = ()
+    plus_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The ledger's line for an e-mail, as the steps need it."""
+
+    id: str
+    ref: ObjectRef
+    state: State
+    envelope: Envelope | None
+    attempts: int
+    run_id: str | None = None
+    reason: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,96 @@
+"""Where everything is. Read from the environment (`MAILROOM_...`), or, on a laptop, from the running embedded stack.
+
+AWS itself is configured the way boto3 documents it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, credentials, ...);
+nothing here repeats that.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mailroom.domain.errors import ConfigurationError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path:
+    """Return the folder that holds all of the embedded stack's data: `$MAILROOM_DATA`, else `.mailroom` in the checkout."""
+    return Path(os.environ.get("MAILROOM_DATA") or CHECKOUT / ".mailroom").resolve()
+
+
+def stack_file() -> Path:
+    """Return the file in which a running stack says what runs where (the object of `mailroom status --json`)."""
+    return data_folder() / "stack.json"
+
+
+class Settings(BaseSettings):
+    """One installation of Mailroom; each field is the environment variable `MAILROOM_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
+
+    region: str = Field(description="AWS region of SES and everything it writes to.")
+    account_id: str = Field(description="AWS account that SES receives for.")
+    inbound_bucket: str = Field(description="Bucket that SES writes received e-mails to.")
+    inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
+    inbound_queue_url: str = Field(description="SQS queue with S3 events and SES notifications.")
+    inbound_topic_arn: str = Field(description="SNS topic of SES's Received notifications.")
+    kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails.")
+    archive_bucket: str = Field(description="Bucket of the archive, made with Object Lock.")
+    archive_lock_mode: str = Field(default="GOVERNANCE", description="COMPLIANCE in production.")
+    archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
+    mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
+    tracking_queue_url: str = Field(description="SQS queue of delivery events.")
+    database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
+    prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
+    prefect_url: str = Field(description="Prefect's UI, for links.")
+    api_url: str = Field(description="Mailroom's own HTTP service, for links.")
+    pages_open: bool = Field(default=False, description="Show the inbox pages without a key; only on loopback.")
+
+    def environment(self) -> dict[str, str]:
+        """Return these settings as environment variables for a child process."""
+        values = self.model_dump(mode="json") | {"database_url": self.database_url.get_secret_value()}
+        return {f"MAILROOM_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def load_settings() -> Settings:
+    """Return the settings from the environment or, where that has none, of the running embedded stack.
+
+    Raises:
+        ConfigurationError: neither says enough; the message names what is missing.
+    """
+    values: dict[str, Any] = {}
+    if "MAILROOM_DATABASE_URL" not in os.environ:
+        if not stack_file().exists():
+            raise ConfigurationError("no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`")
+        values = json.loads(stack_file().read_text())
+    try:
+        return Settings(**{name: values[name] for name in Settings.model_fields if name in values})
+    except ValidationError as error:
+        missing = ", ".join(f"MAILROOM_{str(fault['loc'][0]).upper()}" for fault in error.errors())
+        raise ConfigurationError(f"missing or unusable settings: {missing}") from None
+
+
+def running_stack() -> dict[str, Any] | None:
+    """Return what the embedded stack of this data folder says of itself, or None when none was started."""
+    try:
+        stack: dict[str, Any] = json.loads(stack_file().read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return stack
+
+
+def use_stack_environment() -> None:
+    """Point boto3 of this process at the embedded stack's emulator, where no AWS setting is in the environment.
+
+    Nothing that runs on a laptop may reach real AWS by accident: the stack's own endpoint and credentials are used
+    unless the environment already names an endpoint.
+    """
+    stack = running_stack()
+    if stack and "MAILROOM_DATABASE_URL" not in os.environ:
+        os.environ.setdefault("AWS_ENDPOINT_URL", stack["aws_endpoint"])
+        os.environ.setdefault("AWS_DEFAULT_REGION", stack["region"])
+        os.environ.update(AWS_ACCESS_KEY_ID="sandbox", AWS_SECRET_ACCESS_KEY="sandbox")  # noqa: S106 - not a secret

@@ -100,17 +100,23 @@ class Ledger(Protocol):
     def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` is alive and has these e-mails in hand."""
 
-    def alive(self, email_id: str, *, since: datetime) -> bool:
-        """Return whether a worker that has this e-mail in hand gave a sign of life after `since`."""
+    def claim(self, email_id: str, *, worker: str, now: datetime, stale_before: datetime) -> bool:
+        """Take this e-mail in hand; False while another worker has it and gave a sign of life after `stale_before`."""
 
-    def deposited(self, email_id: str, *, raw_sha256: str, archive_ids: Sequence[str], now: datetime) -> None:
-        """Note what the archive keeps of this e-mail."""
+    def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
+        """Note what the archive keeps of this e-mail, besides what is noted already."""
 
     def routed(self, email_id: str, routes: Sequence[Route], *, now: datetime) -> None:
         """Note for whom this e-mail is, and why."""
 
     def close(
-        self, email_id: str, state: State, *, now: datetime, reason: str | None = None, facts: Mapping[str, Any] | None = None
+        self,
+        email_id: str,
+        state: State,
+        *,
+        now: datetime,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> State:
         """Note how processing ended and return the state that stands: a filed e-mail stays filed."""
 
@@ -198,3 +204,20 @@ class RunStarter(Protocol):
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
         """Yield the name and state of each task of a run, in the order of their start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Everything that the way of an inbound e-mail needs, opened."""
+
+    mails: MailStore
+    keys: Keys
+    archive: Archive
+    ledger: Ledger
+    directory: Directory
+    inbox: Inbox
+    account_id: str
+    rules: frozenset[str] | None
+    """Receipt rules whose objects are accepted; None accepts any rule of the account."""
+    pages_url: str = ""
+    """Base URL of Mailroom's pages, for links in reports."""

@@ -65,7 +65,9 @@ def load_settings() -> Settings:
     values: dict[str, Any] = {}
     if "MAILROOM_DATABASE_URL" not in os.environ:
         if not stack_file().exists():
-            raise ConfigurationError("no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`")
+            raise ConfigurationError(
+                "no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`"
+            )
         values = json.loads(stack_file().read_text())
     try:
         return Settings(**{name: values[name] for name in Settings.model_fields if name in values})

@@ -71,7 +71,9 @@ def unseal(body: bytes, metadata: Mapping[str, str], *, keys: Unwrapper, binding
     return plain
 
 
-def seal(raw: bytes, *, data_key: bytes, wrapped_key: bytes, iv: bytes, context: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+def seal(
+    raw: bytes, *, data_key: bytes, wrapped_key: bytes, iv: bytes, context: Mapping[str, str]
+) -> tuple[bytes, dict[str, str]]:
     """Return body and metadata exactly as SES writes them. `iv` has 12 bytes and is never used twice with a key."""
     if len(iv) != _IV_BYTES:
         raise ValueError("an IV has 12 bytes")
@@ -112,7 +114,11 @@ def _read(metadata: Mapping[str, str]) -> _Sealed:
         plain_length = None if length is None else int(length)
     except (KeyError, binascii.Error, ValueError):
         raise Quarantined(Reason.NOT_DECRYPTABLE, step="metadata") from None
-    if not isinstance(context, dict) or not all(isinstance(value, str) for value in context.values()) or len(iv) != _IV_BYTES:
+    if (
+        not isinstance(context, dict)
+        or not all(isinstance(value, str) for value in context.values())
+        or len(iv) != _IV_BYTES
+    ):
         raise Quarantined(Reason.NOT_DECRYPTABLE, step="metadata")
     return _Sealed(wrapped, context, iv, plain_length)
 

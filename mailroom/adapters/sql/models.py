@@ -61,7 +61,6 @@ class InboundEmailRow(SQLModel, table=True):
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     attempts: int = 0
     run_id: UUID | None = None
-    raw_sha256: str | None = None
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     worker: str | None = None

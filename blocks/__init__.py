@@ -1,0 +1,10 @@
+"""Prefect blocks: typed settings and secrets that an operator edits in the UI. Each `open()` returns a port; none decides anything.
+
+`prefect block register -m blocks` registers exactly what is listed here.
+"""
+
+from blocks.archive import LegalArchive
+from blocks.database import MailroomDatabase
+from blocks.inbound import InboundMail
+
+__all__ = ["InboundMail", "LegalArchive", "MailroomDatabase"]

@@ -1,0 +1,46 @@
+"""Where deposits are kept."""
+
+from datetime import timedelta
+from typing import Literal
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import Field
+
+from blocks.database import MailroomDatabase
+from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.ports import Archive
+
+
+class LegalArchive(Block):
+    """The legal electronic archive (SAE): S3 with Object Lock, receipts in SQL.
+
+    Example:
+        ```python
+        from blocks import LegalArchive
+
+        archive = LegalArchive.load("archive").open()
+        ```
+    """
+
+    _block_type_name = "Mailroom archive"
+    _block_type_slug = "mailroom-archive"
+    _description = "The legal electronic archive: write-once deposits keyed by content."
+
+    credentials: AwsCredentials = Field(description="Credentials that may put and read, never delete.")
+    database: MailroomDatabase = Field(description="Database of the receipts.")
+    bucket: str = Field(description="Bucket that was made with Object Lock.")
+    lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
+        default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
+    )
+    retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
+
+    def open(self) -> Archive:
+        """Return the archive."""
+        return S3Archive(
+            self.credentials.get_client("s3"),
+            self.database.open(),
+            bucket=self.bucket,
+            lock_mode=self.lock_mode,
+            retention=timedelta(days=self.retention_days),
+        )

@@ -1,0 +1,36 @@
+"""Where Mailroom's state is."""
+
+from functools import cache
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.engine import make_engine
+
+
+class MailroomDatabase(Block):
+    """Mailroom's PostgreSQL.
+
+    Example:
+        ```python
+        from blocks import MailroomDatabase
+
+        engine = MailroomDatabase.load("mailroom").open()
+        ```
+    """
+
+    _block_type_name = "Mailroom database"
+    _block_type_slug = "mailroom-database"
+    _description = "Mailroom's PostgreSQL: ledger, inbox, archive receipts."
+
+    url: SecretStr = Field(description="postgresql://user:password@host:port/database.")
+
+    def open(self) -> Engine:
+        """Return this process's engine for the database; opening twice gives the same."""
+        return _engine(self.url.get_secret_value())
+
+
+@cache
+def _engine(url: str) -> Engine:
+    return make_engine(url, pool_size=20)

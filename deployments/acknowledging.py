@@ -1,0 +1,50 @@
+"""Deletes messages of finished e-mails, several in one call."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from mailroom.domain.errors import MailroomError
+from mailroom.ports import Queue, Received
+
+logger = logging.getLogger("mailroom.listener")
+
+#: Ends that come within this time are deleted together.
+_GATHER_S = 0.05
+_BATCH = 10
+
+
+class Acknowledger:
+    """Collects receipts for a moment and deletes them together; a message that fails to go is received again and acknowledged then."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def delete(self, messages: Sequence[Received]) -> None:
+        """Have these messages deleted soon."""
+        for message in messages:
+            self._waiting.put_nowait(message.receipt)
+
+    async def run(self) -> None:
+        """Delete until `stop`, then what is still waiting."""
+        while (first := await self._waiting.get()) is not None:
+            await asyncio.sleep(_GATHER_S)
+            receipts = [first]
+            while len(receipts) < _BATCH and not self._waiting.empty():
+                following = self._waiting.get_nowait()
+                if following is None:
+                    self._waiting.put_nowait(None)
+                    break
+                receipts.append(following)
+            await self._delete(receipts)
+
+    async def stop(self) -> None:
+        """End `run` after what is waiting now."""
+        self._waiting.put_nowait(None)
+
+    async def _delete(self, receipts: list[str]) -> None:
+        try:
+            await asyncio.to_thread(self._queue.delete, receipts)
+        except MailroomError as error:
+            logger.warning("%d messages could not be deleted and will be received again: %s", len(receipts), error)

@@ -1,0 +1,127 @@
+"""Makes what must exist on the Prefect server: work pool, blocks, deployments. Safe to run at every start and by anyone.
+
+`python -m deployments.ensure`. The deployments themselves are listed in `prefect.yaml` and registered by Prefect's own
+`prefect deploy --all`, which costs a new interpreter; it is skipped while the file is the one registered last.
+"""
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+
+from prefect.blocks.core import Block
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+from prefect.variables import Variable
+from prefect_aws import AwsCredentials
+from prefect_aws.client_parameters import AwsClientParameters
+from pydantic import SecretStr
+
+from blocks import InboundMail, LegalArchive, MailroomDatabase
+from deployments.pool_worker import MailroomWorker
+from deployments.worker import POOL
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL
+from mailroom.settings import CHECKOUT, Settings, load_settings
+
+_REGISTERED = "mailroom_deployments"
+
+
+async def ensure(settings: Settings) -> None:
+    """Make or mend everything; what is right already is left alone."""
+    async with get_client() as client:
+        await _ensure_pool(client)
+        await _ensure_blocks(settings)
+        await _ensure_deployments(client)
+
+
+async def _ensure_pool(client: PrefectClient) -> None:
+    try:
+        await client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = MailroomWorker.get_default_base_job_template()
+        await client.create_work_pool(
+            WorkPoolCreate(
+                name=POOL,
+                type=MailroomWorker.type,
+                base_job_template=template,
+                description="Runs inside the warm worker, next to the listener of the inbound queue.",
+            )
+        )
+        print(f"made work pool {POOL}")
+
+
+async def _ensure_blocks(settings: Settings) -> None:
+    credentials = AwsCredentials(
+        region_name=settings.region,
+        aws_client_parameters=AwsClientParameters(
+            config={
+                "retries": {"mode": "standard", "total_max_attempts": 3},
+                "connect_timeout": 5,
+                "read_timeout": 60,
+                "max_pool_connections": 50,
+            }
+        ),
+    )
+    await _ensure_block(credentials, "mailroom")
+    database = MailroomDatabase(url=SecretStr(settings.database_url.get_secret_value()))
+    await _ensure_block(database, "mailroom")
+    archive = LegalArchive(
+        credentials=credentials,
+        database=database,
+        bucket=settings.archive_bucket,
+        lock_mode=settings.archive_lock_mode,
+        retention_days=settings.archive_retention_days,
+    )
+    await _ensure_block(archive, "archive")
+    inbound = InboundMail(
+        credentials=credentials,
+        account_id=settings.account_id,
+        kms_key_arn=settings.kms_key_arn,
+        archive=archive,
+        database=database,
+        api_url=settings.api_url,
+    )
+    await _ensure_block(inbound, "inbound")
+
+
+async def _ensure_block(block: Block, name: str) -> None:
+    """Save `block` under `name`, unless it is there as it should be."""
+    try:
+        known = await type(block).aload(name)  # type: ignore[attr-defined]
+    except ValueError:
+        known = None
+    if known is None or known.model_dump() != block.model_dump():
+        await block.asave(name, overwrite=True)  # type: ignore[attr-defined]
+        print(f"saved block {block.get_block_type_slug()}/{name}")
+
+
+async def _ensure_deployments(client: PrefectClient) -> None:
+    digest = hashlib.sha256((CHECKOUT / "prefect.yaml").read_bytes()).hexdigest()
+    if await Variable.aget(_REGISTERED, default=None) == digest and await _is_registered(client):
+        return
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    ended = await asyncio.to_thread(
+        subprocess.run, command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False
+    )
+    if ended.returncode != 0:
+        sys.exit(f"prefect deploy --all failed:\n{ended.stdout}\n{ended.stderr}")
+    await Variable.aset(_REGISTERED, digest, overwrite=True)
+    print("registered the deployments of prefect.yaml")
+
+
+async def _is_registered(client: PrefectClient) -> bool:
+    try:
+        await client.read_deployment_by_name(RECEIVE_EMAIL)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def main() -> None:
+    """Ensure everything on the server of PREFECT_API_URL."""
+    asyncio.run(ensure(load_settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Whether what a mail needs is there. While it is not, nothing is received: an outage must not burn receive counts."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+logger = logging.getLogger("mailroom.listener")
+
+#: How often an outage is looked at again.
+_LOOK_AGAIN_S = 2.0
+
+
+class Health:
+    """Probes by name; they are asked only after something went wrong."""
+
+    def __init__(self, probes: Mapping[str, Callable[[], object]]) -> None:
+        self._probes = probes
+        self._suspected = True
+        self.paused_by: str | None = None
+
+    def suspect(self) -> None:
+        """Note that something went wrong which may be an outage."""
+        self._suspected = True
+
+    async def ready(self, stopping: asyncio.Event) -> bool:
+        """Return True once every probe passes; False when stopped before that."""
+        while self._suspected and not stopping.is_set():
+            failing = await self._first_failing()
+            if failing is None:
+                self._suspected = False
+            elif failing != self.paused_by:
+                logger.warning("paused: %s does not answer; nothing is received until it does", failing)
+            if failing is None and self.paused_by is not None:
+                logger.warning("resumed: %s answers again", self.paused_by)
+            self.paused_by = failing
+            if failing is not None:
+                await _sleep_unless(stopping, _LOOK_AGAIN_S)
+        return not stopping.is_set()
+
+    async def _first_failing(self) -> str | None:
+        for name, probe in self._probes.items():
+            try:
+                await asyncio.to_thread(probe)
+            except Exception:  # A probe may fail in any way; each is an answer.
+                return name
+        return None
+
+
+async def _sleep_unless(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

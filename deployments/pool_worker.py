@@ -1,0 +1,40 @@
+"""The worker of work pools of type `mailroom`: takes what anyone scheduled, and runs it in its own process."""
+
+import os
+import socket
+from typing import Any
+
+import anyio.abc
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from deployments.executor import WarmExecutor
+
+
+class MailroomResult(BaseWorkerResult):
+    """The end of a run; its state was reported by the engine itself."""
+
+
+class MailroomWorker(BaseWorker[BaseJobConfiguration, BaseVariables, MailroomResult]):
+    """Polls its pool, so that Retry and Quick run in the UI, schedules and replays all land in the warm process."""
+
+    type = "mailroom"
+    job_configuration = BaseJobConfiguration
+    _description = "Runs flow runs inside one warm process, next to the listener of the inbound queue."
+    _display_name = "Mailroom"
+
+    executor: WarmExecutor
+    """Set before the worker starts; shared with the listener, so that one bound holds for both."""
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[Any] | None = None,
+    ) -> MailroomResult:
+        """Run `flow_run` to its end."""
+        identifier = f"{socket.gethostname()}:{os.getpid()}"
+        if task_status is not None:
+            task_status.started(identifier)
+        await self.executor.execute(flow_run)
+        return MailroomResult(identifier=identifier, status_code=0)

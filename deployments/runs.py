@@ -1,0 +1,52 @@
+"""The flow run of one e-mail, got or created, and whether this worker should run it now."""
+
+from enum import Enum
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Pending
+
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL, idempotency_key
+from mailroom.domain.inbound import ObjectRef
+
+
+class Next(Enum):
+    """What to do with an e-mail whose run is in some state."""
+
+    RUN = "run"
+    DONE = "done"
+    LEAVE = "leave"
+
+
+def next_step(state: State | None) -> Next:
+    """Return what to do with the run of an e-mail that this worker has claimed.
+
+    The claim says that no living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
+    to the pool's worker, which will find it; a run that a person cancelled is left alone.
+    """
+    if state is None or state.type in (StateType.PENDING, StateType.RUNNING, StateType.FAILED, StateType.CRASHED):
+        return Next.RUN
+    return Next.DONE if state.type is StateType.COMPLETED else Next.LEAVE
+
+
+class InboundRuns:
+    """The runs of `receive-email`, one for each object whatever is asked for how often."""
+
+    def __init__(self, client: PrefectClient, *, deployment: str = RECEIVE_EMAIL) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._deployment_id: UUID | None = None
+
+    async def get_or_create(self, ref: ObjectRef) -> FlowRun:
+        """Return the object's run. A new one is Pending, so that no poller takes it as well."""
+        if self._deployment_id is None:
+            self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
+        return await self._client.create_flow_run_from_deployment(
+            self._deployment_id,
+            name=ref.message_id,
+            parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
+            state=Pending(),
+            tags=[f"prefix:{ref.prefix}"],
+            idempotency_key=idempotency_key(ref),
+        )

@@ -1,0 +1,117 @@
+"""The warm worker: one process that listens to the inbound queue and polls its work pool. `python -m deployments.worker`.
+
+The event loop runs outside the main thread: Prefect's engine installs a SIGTERM handler of its own for each run in a
+main thread, which would turn a graceful stop into crashed runs.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.context import AsyncClientContext
+from sqlalchemy import text
+
+from deployments.executor import WarmExecutor
+from deployments.health import Health
+from deployments.listener import Listener
+from deployments.pool_worker import MailroomWorker
+from deployments.runs import InboundRuns
+from mailroom.adapters import aws
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sqs import SqsQueue
+from mailroom.settings import Settings, load_settings
+
+logger = logging.getLogger("mailroom.worker")
+
+POOL = "mailroom"
+
+
+class WarmWorker:
+    """Listener and pool worker around one executor, started and stopped together."""
+
+    def __init__(self, settings: Settings, *, limit: int) -> None:
+        self._settings = settings
+        self._limit = limit
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    def run(self) -> None:
+        """Work until `stop`; blocks."""
+        asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Stop gracefully; may be called from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(4 * self._limit + 8, thread_name_prefix="mailroom"))
+        async with AsyncClientContext.get_or_create(), get_client() as client:
+            name = f"{socket.gethostname()}-{os.getpid()}"
+            executor = WarmExecutor(client, limit=self._limit)
+            pool_worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
+            pool_worker.executor = executor
+            listener = self._listener(executor, InboundRuns(client), name)
+            polling = asyncio.create_task(pool_worker.start(printer=logger.info))
+            listening = asyncio.create_task(listener.run())
+            _tell_ready()
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({polling, listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            logger.info("stopping")
+            listener.stop()
+            await listening
+            await executor.stop(patience_s=0.5)
+            polling.cancel()
+            await asyncio.gather(polling, stopped if stopped.done() else polling, return_exceptions=True)
+
+    def _listener(self, executor: WarmExecutor, runs: InboundRuns, name: str) -> Listener:
+        settings = self._settings
+        engine = make_engine(settings.database_url.get_secret_value())
+        s3 = aws.client("s3", region=settings.region)
+
+        def ask_database() -> None:
+            with engine.connect() as connection:
+                connection.execute(text("select 1"))
+
+        health = Health(
+            {
+                "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
+                "PostgreSQL": ask_database,
+                "S3": lambda: s3.head_bucket(Bucket=settings.inbound_bucket),
+            }
+        )
+        queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
+        return Listener(queue, SqlLedger(engine), runs, executor, health, worker=name, limit=self._limit)
+
+
+def _tell_ready() -> None:
+    ready = os.environ.get("MAILROOM_READY_FILE")
+    if ready:
+        Path(ready).touch()
+    logger.info("worker ready")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    worker = WarmWorker(load_settings(), limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: worker.stop())
+    thread = threading.Thread(target=worker.run, name="worker")
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout=0.5)
+
+
+if __name__ == "__main__":
+    main()

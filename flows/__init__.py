@@ -1,0 +1,1 @@
+"""Prefect flows: the order of steps, branching, names and tags of runs. One screen each."""

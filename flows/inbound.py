@@ -1,0 +1,67 @@
+"""One run of `receive-email` for each e-mail that SES received."""
+
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from prefect.states import State as RunState
+
+from blocks.inbound import open_inbound
+from flows.reporting import Progress, report
+from mailroom.domain.errors import MailroomError, Quarantined
+from mailroom.domain.inbound import ObjectRef, State
+from mailroom.inbound.filing import items_for
+from mailroom.ports import Inbound
+from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetch, parse, route
+from tasks.steps import blocking
+
+
+@flow(name="receive-email", persist_result=False)
+async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
+    """Fetch, decrypt, archive, parse and file one received e-mail.
+
+    Completed means filed. Failed means quarantined, with the reason as its message, or a fault that the queue will
+    bring back; either way Retry runs it again, and every step may run again.
+
+    Args:
+        bucket: The bucket that SES wrote to.
+        key: The raw e-mail's key: prefix and SES message id.
+        version: Its version, where the bucket has versions.
+    """
+    inbound = await open_inbound()
+    ref = ObjectRef(bucket, key, version)
+    entry = await blocking(inbound.ledger.begin, ref, now=datetime.now(UTC), run_id=flow_run.get_id())
+    if entry.state is State.FILED:
+        return Completed(message="filed already")
+    mail = Progress(entry)
+    try:
+        await file_email(mail, inbound)
+    except Quarantined as stop:
+        await mail.close(State.QUARANTINED, inbound, reason=stop.reason, facts=stop.facts)
+    except MailroomError as error:
+        await mail.close(State.FAILED, inbound, reason=type(error).__name__, facts=error.facts)
+        await report(mail, inbound)
+        raise
+    await report(mail, inbound)
+    if mail.outcome is State.FILED:
+        return Completed(message="filed")
+    return Failed(message=f"{mail.outcome}: {mail.reason}")
+
+
+async def file_email(mail: Progress, inbound: Inbound) -> None:
+    """Take one e-mail along its way, and note in `mail` how far it came."""
+    sealed = await fetch(mail.entry, inbound)
+    raw = await decrypt(mail.entry, sealed, inbound)
+    mail.way = await route(mail.entry, raw, inbound)
+    # The raw e-mail first: a fault of the parser may then cost a display, never a document.
+    mail.kept = await archive(mail.entry, mail.way.tenants, [raw], inbound)
+    if mail.way.stop:
+        raise Quarantined(mail.way.stop)
+    parsed = await parse(raw)
+    if parsed.attachments:
+        parts = [part.content for part in parsed.attachments]
+        mail.kept |= await archive(mail.entry, mail.way.tenants, parts, inbound)
+    items = items_for(parsed, raw, mail.way.routes, mail.kept)
+    mail.items = await create_inbox_item(mail.entry, items, inbound)
+    mail.outcome = await acknowledge(mail.entry, inbound)

@@ -1,0 +1,73 @@
+"""What a run of an inbound e-mail shows in the Prefect UI: tags and one short report. Ids, sizes and counts only."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import get_client
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.runtime import flow_run
+
+from mailroom.domain.inbound import Entry, State
+from mailroom.inbound.archiving import Kept
+from mailroom.inbound.routing import Way
+from mailroom.ports import Inbound
+from tasks.steps import blocking
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one e-mail has come in this run."""
+
+    entry: Entry
+    way: Way | None = None
+    kept: Kept = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
+    outcome: State = State.PROCESSING
+    reason: str | None = None
+
+    async def close(self, state: State, inbound: Inbound, *, reason: str, facts: Mapping[str, Any]) -> None:
+        """Note in the ledger that the way ended before the inbox."""
+        self.reason = reason
+        self.outcome = await blocking(
+            inbound.ledger.close, self.entry.id, state, now=datetime.now(UTC), reason=reason, facts=facts
+        )
+
+
+async def report(mail: Progress, inbound: Inbound) -> None:
+    """Give the run its name and tags, and attach the report."""
+    async with get_client() as client:
+        await asyncio.gather(
+            client.update_flow_run(flow_run_id=flow_run.get_id(), name=mail.entry.ref.message_id, tags=_tags(mail)),
+            acreate_markdown_artifact(_markdown(mail, inbound.pages_url), description="One received e-mail"),
+        )
+
+
+def _tags(mail: Progress) -> list[str]:
+    tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
+    if mail.reason:
+        tags.add(f"reason:{mail.reason}")
+    if mail.way:
+        tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
+        tags |= {f"route:{route.why}" for route in mail.way.routes}
+    return sorted(tags)
+
+
+def _markdown(mail: Progress, pages_url: str) -> str:
+    lines = [
+        f"**{mail.outcome}**" + (f": {mail.reason}" if mail.reason else ""),
+        "",
+        f"- e-mail `{mail.entry.id}`, attempt {mail.entry.attempts}",
+        f"- object `{mail.entry.ref.bucket}/{mail.entry.ref.key}`",
+        f"- items: {len(mail.items)}"
+        + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
+    ]
+    if mail.kept:
+        lines += ["", "| deposit | bytes | version | kept until |", "|---|---|---|---|"]
+        lines += [
+            f"| `{kept.tenant}/{kept.sha256[:12]}` | {kept.size} | `{kept.version[:12]}` | {kept.retain_until:%Y-%m-%d} |"
+            for kept in mail.kept.values()
+        ]
+    return "\n".join(lines)

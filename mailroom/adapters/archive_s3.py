@@ -1,0 +1,132 @@
+"""The archive (SAE) on S3 with Object Lock: write-once deposits keyed by content, their receipts in SQL.
+
+A deposit's key is `<tenant>/<first two hex digits>/<sha256>`. It is created with `If-None-Match: *`, a SHA-256 that S3
+checks, and a retention date before which nobody can delete that version. Designed after NF Z42-013 and ISO 14641; no
+conformity is claimed.
+"""
+
+import hashlib
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.aws import error_code, translated
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import DepositRow
+from mailroom.domain.errors import PermanentError
+from mailroom.ports import Deposit
+
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
+#: S3's words for "there is one already", the second for two writers at the same time.
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+_deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
+
+
+class S3Archive:
+    """The port `Archive` on S3 and PostgreSQL."""
+
+    def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
+        self._s3 = s3
+        self._engine = engine
+        self._bucket = bucket
+        self._lock_mode = lock_mode
+        self._retention = retention
+
+    def deposit(self, tenant: str, content: bytes) -> Deposit:
+        """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
+        digest = hashlib.sha256(content).hexdigest()
+        known = self.find(f"{tenant}/{digest}")
+        if known is not None and self._head(known.key, known.version) is not None:
+            return known
+        key = f"{tenant}/{digest[:2]}/{digest}"
+        version, until = self._put(key, content, digest)
+        return self._record(
+            Deposit(
+                archive_id=f"{tenant}/{digest}",
+                tenant=tenant,
+                sha256=digest,
+                size=len(content),
+                bucket=self._bucket,
+                key=key,
+                version=version,
+                lock_mode=self._lock_mode,
+                retain_until=until,
+            )
+        )
+
+    def find(self, archive_id: str) -> Deposit | None:
+        """Return the receipt given for `archive_id`, or None."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(DepositRow.__table__).where(_deposit.archive_id == archive_id)).first()  # type: ignore[attr-defined]
+        return _receipt(row) if row else None
+
+    def read(self, archive_id: str) -> bytes:
+        """Return the content, checked against its digest."""
+        receipt = self.find(archive_id)
+        if receipt is None:
+            raise LookupError("no such deposit")
+        with translated("s3"):
+            try:
+                answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
+                content: bytes = answer["Body"].read()
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    raise LookupError("the deposit's object is not in the store") from None
+                raise
+        if hashlib.sha256(content).hexdigest() != receipt.sha256:
+            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+        return content
+
+    def _put(self, key: str, content: bytes, digest: str) -> tuple[str, datetime]:
+        until = datetime.now(UTC).replace(microsecond=0) + self._retention
+        with translated("s3"):
+            try:
+                answer = self._s3.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=content,
+                    IfNoneMatch="*",
+                    ChecksumSHA256=b64encode(bytes.fromhex(digest)).decode(),
+                    ObjectLockMode=self._lock_mode,
+                    ObjectLockRetainUntilDate=until,
+                    ContentType="application/octet-stream",
+                )
+                return answer["VersionId"], until
+            except ClientError as error:
+                if error_code(error) not in _TAKEN:
+                    raise
+        return self._adopt(key, content)
+
+    def _adopt(self, key: str, content: bytes) -> tuple[str, datetime]:
+        """Take over a deposit whose object was written and whose receipt was lost, or that another worker made."""
+        head = self._head(key, None)
+        if head is None or head["ContentLength"] != len(content) or "ObjectLockRetainUntilDate" not in head:
+            raise PermanentError("what lies in the archive is not this content", key=key)
+        return head["VersionId"], head["ObjectLockRetainUntilDate"]
+
+    def _head(self, key: str, version: str | None) -> Any:
+        which = {"VersionId": version} if version else {}
+        with translated("s3"):
+            try:
+                return self._s3.head_object(Bucket=self._bucket, Key=key, **which)
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    return None
+                raise
+
+    def _record(self, receipt: Deposit) -> Deposit:
+        values = {name: getattr(receipt, name) for name in receipt.__slots__}
+        row = insert(DepositRow).values(**values, deposited_at=datetime.now(UTC))
+        moved = {"version": row.excluded.version, "retain_until": row.excluded.retain_until}
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["archive_id"], set_=moved))
+        return receipt
+
+
+def _receipt(row: Any) -> Deposit:
+    return Deposit(**{name: getattr(row, name) for name in Deposit.__slots__})

@@ -1,0 +1,82 @@
+"""boto3 clients, and what their errors mean.
+
+Endpoints come from the environment the way boto3 documents it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, ...).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mailroom.domain.errors import MailroomError, PermanentError, Throttled, TransientError
+
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "RequestThrottled",
+        "SlowDown",
+        "RequestLimitExceeded",
+    }
+)
+_TRANSIENT = frozenset(
+    {
+        "RequestTimeout",
+        "InternalError",
+        "ServiceUnavailable",
+        "InternalFailure",
+        "KMSInternalException",
+        "DependencyTimeoutException",
+    }
+)
+
+
+@cache
+def client(service: str, *, region: str | None = None) -> Any:
+    """Return this process's client for a service; clients are safe to share between threads.
+
+    Building one costs about 100 ms, which is why they are kept.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=50,
+    )
+    return boto3.session.Session().client(service, region_name=region, config=config)
+
+
+@contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Raise what AWS says as errors of Mailroom's tree.
+
+    Raises:
+        Throttled, TransientError, PermanentError: by the error's code; the code is among the facts.
+    """
+    try:
+        yield
+    except MailroomError:
+        raise
+    except ClientError as error:
+        code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _THROTTLED:
+            raise Throttled("AWS asks to slow down", service=service, code=code) from None
+        if code in _TRANSIENT or status >= 500:
+            raise TransientError("AWS cannot serve now", service=service, code=code) from None
+        raise PermanentError("AWS refused", service=service, code=code) from None
+    except BotoCoreError as error:
+        raise TransientError("AWS cannot be reached", service=service, kind=type(error).__name__) from None
+
+
+def error_code(error: ClientError) -> str:
+    """Return the code of an AWS error, such as `NoSuchKey`."""
+    return _code(error)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

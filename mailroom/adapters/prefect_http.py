@@ -1,0 +1,106 @@
+"""The orchestrator over its REST API, for the parts of Mailroom that have no Prefect in them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.inbound import ObjectRef
+from mailroom.ports import Run
+
+RECEIVE_EMAIL = "receive-email/receive-email"
+
+
+def idempotency_key(ref: ObjectRef) -> str:
+    """Return the key under which the run of an object exists once, whoever asks for it."""
+    return f"{ref.bucket}/{ref.key}@{ref.version}"
+
+
+class PrefectRuns:
+    """The port `RunStarter` on a Prefect 3 server."""
+
+    def __init__(self, *, api_url: str, ui_url: str, deployment: str = RECEIVE_EMAIL) -> None:
+        self._ui_url = ui_url.rstrip("/")
+        self._deployment = deployment
+        auth = os.environ.get("PREFECT_API_AUTH_STRING")
+        user, _, password = (auth or "").partition(":")
+        self._http = httpx.Client(base_url=api_url.rstrip("/"), timeout=15, auth=(user, password) if auth else None)
+
+    def start(self, ref: ObjectRef) -> Run:
+        """Return the run for this object, created and scheduled if there is none."""
+        deployment = self._get(f"/deployments/name/{self._deployment}")
+        if deployment is None:
+            raise PermanentError("the deployment is not registered; run `prefect deploy --all`", name=self._deployment)
+        body = {
+            "name": ref.message_id,
+            "parameters": {"bucket": ref.bucket, "key": ref.key, "version": ref.version},
+            "idempotency_key": idempotency_key(ref),
+            "state": {"type": "SCHEDULED"},
+            "tags": [f"prefix:{ref.prefix}"],
+        }
+        return self._run(self._post(f"/deployments/{deployment['id']}/create_flow_run", body))
+
+    def retry(self, run_id: str) -> Run:
+        """Schedule this run again under its own id, as Retry in the UI does."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Replayed by Mailroom"}
+        answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": False})
+        if answer is None:
+            raise LookupError("the orchestrator has no such run")
+        if answer["status"] != "ACCEPT":
+            raise PermanentError("the orchestrator refused to run it again", status=answer["status"])
+        found = self.find(run_id)
+        if found is None:
+            raise LookupError("the orchestrator has no such run")
+        return found
+
+    def find(self, run_id: str) -> Run | None:
+        """Return the run, or None."""
+        found = self._get(f"/flow_runs/{run_id}")
+        return self._run(found) if found else None
+
+    def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
+        """Yield the name and state of each task of a run, in the order of their start."""
+        body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        for task in self._post("/task_runs/filter", body) or []:
+            yield task["name"], task["state_name"] or task["state_type"] or "Pending"
+
+    def healthy(self) -> bool:
+        """Return whether the server answers."""
+        try:
+            return self._http.get("/health").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _run(self, found: Any) -> Run:
+        state = (found.get("state") or {}).get("name") or "Unknown"
+        return Run(found["id"], found["name"], state, f"{self._ui_url}/runs/flow-run/{found['id']}")
+
+    def _get(self, path: str) -> Any:
+        with _translated():
+            return _content(self._http.get(path))
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        with _translated():
+            return _content(self._http.post(path, json=body))
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    answer.raise_for_status()
+    return answer.json()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        kind = TransientError if status >= 500 or status == httpx.codes.TOO_MANY_REQUESTS else PermanentError
+        raise kind("the orchestrator did not do it", status=status) from None
+    except httpx.HTTPError as error:
+        raise TransientError("the orchestrator cannot be reached", kind=type(error).__name__) from None

@@ -1,0 +1,40 @@
+"""The bucket that SES writes to."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws import error_code, translated
+from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.inbound import ObjectRef
+from mailroom.ports import StoredObject
+
+#: SES takes 40 MB; the encryption adds a tag of 16 bytes, our margin the rest.
+MAX_OBJECT_BYTES = 41 * 1024 * 1024
+
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NoSuchBucket"})
+
+
+class S3MailStore:
+    """The port `MailStore` on S3."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def fetch(self, ref: ObjectRef) -> StoredObject:
+        """Return the object, whole."""
+        where = {"Bucket": ref.bucket, "Key": ref.key}
+        if ref.version:
+            where["VersionId"] = ref.version
+        with translated("s3"):
+            try:
+                answer = self._s3.get_object(**where)
+            except ClientError as error:
+                if error_code(error) in _GONE:
+                    raise Quarantined(Reason.GONE, code=error_code(error)) from None
+                raise
+            size = answer["ContentLength"]
+            if size > MAX_OBJECT_BYTES:
+                answer["Body"].close()
+                raise Quarantined(Reason.TOO_LARGE, size=size)
+            return StoredObject(answer["Body"].read(), answer["Metadata"])

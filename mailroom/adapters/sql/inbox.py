@@ -1,0 +1,83 @@
+"""Filing: the inbox items of one e-mail, written in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import AttachmentRow, InboundEmailRow, InboxItemRow
+from mailroom.domain.inbound import Item
+
+
+class SqlInbox:
+    """The port `Inbox` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
+        """Put one item in each recipient's inbox, all or none."""
+        with transaction(self._engine) as connection:
+            received_at = connection.execute(
+                select(InboundEmailRow.received_at).where(InboundEmailRow.id == UUID(email_id))  # type: ignore[arg-type]
+            ).scalar_one()
+            times = {"received_at": received_at, "filed_at": now}
+            return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
+
+
+def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
+    values = _item_values(item) | times | {"id": uuid4(), "email_id": email_id}
+    row = insert(InboxItemRow).values(**values)
+    made = connection.execute(
+        row.on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"]).returning(InboxItemRow.id)  # type: ignore[arg-type]
+    ).scalar_one_or_none()
+    if made is None:
+        return connection.execute(_existing(email_id, item)).scalar_one()
+    if item.attachments:
+        connection.execute(insert(AttachmentRow), _attachment_values(made, item))
+    return made
+
+
+def _existing(email_id: UUID, item: Item) -> Any:
+    return select(InboxItemRow.id).filter_by(email_id=email_id, tenant=item.tenant, recipient=item.recipient)  # type: ignore[call-overload]
+
+
+def _item_values(item: Item) -> dict[str, Any]:
+    return {
+        "tenant": item.tenant,
+        "recipient": item.recipient,
+        "user_name": item.user,
+        "plus_token": item.plus_token,
+        "message_id": item.message_id,
+        "subject": item.subject,
+        "from": item.from_,
+        "to": list(item.to),
+        "cc": list(item.cc),
+        "date": item.date,
+        "text": item.text,
+        "html": item.html,
+        "defects": list(item.defects),
+        "raw_archive_id": item.raw_archive_id,
+    }
+
+
+def _attachment_values(item_id: UUID, item: Item) -> list[dict[str, Any]]:
+    return [
+        {
+            "item_id": item_id,
+            "number": part.number,
+            "filename": part.filename,
+            "content_type": part.content_type,
+            "detected_type": part.detected_type,
+            "size": part.size,
+            "sha256": part.sha256,
+            "inline": part.inline,
+            "content_id": part.content_id,
+            "archive_id": part.archive_id,
+        }
+        for part in item.attachments
+    ]

@@ -1,0 +1,177 @@
+"""The book of received e-mails, in SQL. Each call is one transaction: the line and its activity change together."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, func, insert, or_, select, text, update
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.sql import tracing
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.entries import entry_of, envelope_json
+from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow
+from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.routing import Route
+
+_email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
+_item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
+
+
+class SqlLedger:
+    """The port `Ledger` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def register(self, arrival: Arrival, *, now: datetime) -> Entry:
+        """Return the line for this arrival; see the port."""
+        with transaction(self._engine) as connection:
+            row, new = _line(connection, arrival.ref, arrival.envelope, now)
+            if new:
+                _note(connection, row.id, "received", now, by=_source(arrival.envelope))
+            elif arrival.envelope is not None and row.envelope is None:
+                row = _change(connection, row.id, envelope=envelope_json(arrival.envelope))
+                _note(connection, row.id, "notified", now)
+            return entry_of(row)
+
+    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
+        """Note that processing starts (again)."""
+        with transaction(self._engine) as connection:
+            row, _ = _line(connection, ref, None, now)
+            state = State.FILED if row.state == State.FILED else State.PROCESSING
+            run = UUID(run_id) if run_id else row.run_id
+            row = _change(connection, row.id, attempts=_email.attempts + 1, state=state, run_id=run)
+            _note(connection, row.id, "started", now, attempt=row.attempts, run_id=run_id)
+            return entry_of(row)
+
+    def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
+        """Note that `worker` has these e-mails in hand."""
+        if not email_ids:
+            return
+        mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & (_email.worker == worker)
+        with transaction(self._engine) as connection:
+            connection.execute(update(InboundEmailRow).where(mine).values(beat_at=now))
+
+    def claim(self, email_id: str, *, worker: str, now: datetime, stale_before: datetime) -> bool:
+        """Take this e-mail in hand, unless a living worker has it."""
+        free = _email.beat_at.is_(None) | (_email.beat_at < stale_before) | (_email.worker == worker)
+        mine = update(InboundEmailRow).where((_email.id == UUID(email_id)) & free).values(worker=worker, beat_at=now)
+        with transaction(self._engine) as connection:
+            return connection.execute(mine).rowcount == 1
+
+    def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
+        """Note what the archive keeps of this e-mail, besides what is noted already."""
+        with transaction(self._engine) as connection:
+            line = select(_email.archive_ids).where(_email.id == UUID(email_id)).with_for_update()
+            known = connection.execute(line).scalar_one()
+            row = _change(connection, UUID(email_id), archive_ids=list(dict.fromkeys([*known, *archive_ids])))
+            _note(connection, row.id, "archived", now, deposits=len(archive_ids))
+
+    def routed(self, email_id: str, routes: Sequence[Route], *, now: datetime) -> None:
+        """Note for whom this e-mail is, and why."""
+        decision = [
+            {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
+            for to in routes
+        ]
+        with transaction(self._engine) as connection:
+            row = _change(connection, UUID(email_id), tenants=sorted({to.tenant for to in routes}))
+            _note(connection, row.id, "routed", now, routes=decision)
+
+    def close(
+        self,
+        email_id: str,
+        state: State,
+        *,
+        now: datetime,
+        reason: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> State:
+        """Note how processing ended and return the state that stands."""
+        with transaction(self._engine) as connection:
+            line = select(_email.state).where(_email.id == UUID(email_id)).with_for_update()
+            standing = State(connection.execute(line).scalar_one())
+            if standing is State.FILED:
+                return standing
+            values = {"state": state, "reason": reason, "facts": dict(facts or {}), "closed_at": now, "beat_at": None}
+            row = _change(connection, UUID(email_id), **values)
+            _note(connection, row.id, state.value, now, reason=reason, **(facts or {}))
+            return state
+
+    def find(self, any_id: str) -> Entry | None:
+        """Return the line by its own id, SES's message id, an item's id or a run's id."""
+        try:
+            uuid = UUID(any_id)
+        except ValueError:
+            match = _email.message_id == any_id
+        else:
+            by_item = select(_item.email_id).where(_item.id == uuid).scalar_subquery()
+            match = or_(_email.id == uuid, _email.run_id == uuid, _email.id == by_item)
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(InboundEmailRow.__table__).where(match).limit(1)).first()  # type: ignore[attr-defined]
+            return entry_of(row) if row else None
+
+    def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
+        """Return lines in these states, oldest first."""
+        wanted = select(InboundEmailRow.__table__).where(_email.state.in_(list(states)))  # type: ignore[attr-defined]
+        if reason is not None:
+            wanted = wanted.where(_email.reason == reason)
+        if since is not None:
+            wanted = wanted.where(_email.received_at >= since)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit))
+            return [entry_of(row) for row in rows]
+
+    def trace(self, email_id: str) -> dict[str, Any]:
+        """Return everything recorded on one e-mail."""
+        with transaction(self._engine) as connection:
+            return tracing.trace(connection, UUID(email_id))
+
+
+def _line(connection: Connection, ref: ObjectRef, envelope: Envelope | None, now: datetime) -> tuple[Row[Any], bool]:
+    """Return the object's line and whether it was made now.
+
+    SES's notification does not say the object's version and the S3 event may: a line without version takes the first
+    version that is told; another version told later is another e-mail.
+    """
+    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{ref.bucket}/{ref.key}", 0))))
+    same = (_email.bucket == ref.bucket) & (_email.key == ref.key)
+    if ref.version:
+        same &= _email.version.in_(["", ref.version])
+    newest = _email.version.desc(), _email.received_at.desc()
+    found = connection.execute(select(InboundEmailRow.__table__).where(same).order_by(*newest).limit(1)).first()  # type: ignore[attr-defined]
+    if found is not None:
+        if ref.version and not found.version:
+            found = _change(connection, found.id, version=ref.version)
+        return found, False
+    values = {
+        "bucket": ref.bucket,
+        "key": ref.key,
+        "version": ref.version,
+        "message_id": ref.message_id,
+        "envelope": envelope_json(envelope) if envelope else None,
+        "state": State.RECEIVED,
+        "received_at": envelope.received_at if envelope else now,
+    }
+    return connection.execute(_new(**values)).one(), True
+
+
+def _new(**values: Any) -> Any:
+    defaults: dict[str, Any] = {"facts": {}, "attempts": 0, "archive_ids": [], "tenants": []}
+    fresh = insert(InboundEmailRow).values(id=text("gen_random_uuid()"), **defaults, **values)
+    return fresh.returning(InboundEmailRow.__table__)  # type: ignore[attr-defined]
+
+
+def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
+    changed = update(InboundEmailRow).where(_email.id == email_id).values(**values)
+    return connection.execute(changed.returning(InboundEmailRow.__table__)).one()  # type: ignore[attr-defined]
+
+
+def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
+    known = {name: value for name, value in facts.items() if value is not None}
+    connection.execute(insert(InboundActivityRow).values(email_id=email_id, at=now, kind=kind, facts=known))
+
+
+def _source(envelope: Envelope | None) -> str:
+    return "ses" if envelope else "s3"

@@ -1,0 +1,230 @@
+"""The reading side in SQL: what `mailroom.reading` asks, each answered by one or two statements under one tenant.
+
+Items are read along `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's question names all
+tenants, so that it takes the same index.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, true, tuple_
+
+from mailroom.adapters.sql import shown
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import (
+    AddressRow,
+    ApiKeyRow,
+    AttachmentRow,
+    DepositRow,
+    InboundEmailRow,
+    InboxItemRow,
+    TenantRow,
+)
+from mailroom.domain.inbound import Attachment, State
+from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
+
+_address = AddressRow.__table__.c  # type: ignore[attr-defined]
+_attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
+_deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
+_email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
+_item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
+_key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
+_tenant = TenantRow.__table__.c  # type: ignore[attr-defined]
+
+_Line = TypeVar("_Line", ItemLine, EmailLine)
+
+
+class SqlReader:
+    """The port `Reader` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
+        """Return the addresses that receive; a domain's inboxes appear with their first item."""
+        newest = func.max(_item.received_at).label("newest")
+        filled = (
+            select(_item.tenant, _item.recipient, func.max(_item.user_name).label("user"), func.count().label("items"))
+            .add_columns(newest)
+            .where(_owned(_item.tenant, tenant))
+            .group_by(_item.tenant, _item.recipient)
+            .subquery()
+        )
+        known = (
+            select(_address.tenant, _address.pattern, _address.user_name)
+            .where(_owned(_address.tenant, tenant))
+            .subquery()
+        )
+        same = and_(known.c.tenant == filled.c.tenant, known.c.pattern == filled.c.recipient)
+        address = func.coalesce(known.c.pattern, filled.c.recipient).label("address")
+        wanted = (
+            select(
+                address,
+                func.coalesce(known.c.tenant, filled.c.tenant).label("tenant"),
+                func.coalesce(known.c.user_name, filled.c.user).label("user"),
+                func.coalesce(filled.c.items, 0).label("items"),
+                filled.c.newest,
+            )
+            .select_from(known.join(filled, same, full=True))
+            .order_by(filled.c.newest.desc().nulls_last(), address)
+            .limit(limit)
+        )
+        with transaction(self._engine) as connection:
+            return [InboxLine(**row._mapping) for row in connection.execute(wanted)]
+
+    def receives(self, tenant: str | None, address: str) -> bool:
+        """Return whether `address` is an inbox of this tenant."""
+        patterns = [address, f"@{address.rpartition('@')[2]}"]
+        listed = exists().where(_address.pattern.in_(patterns), _owned(_address.tenant, tenant))
+        filled = exists().where(_item.recipient == address, _item_owned(tenant))
+        with transaction(self._engine) as connection:
+            return bool(connection.execute(select(or_(listed, filled))).scalar_one())
+
+    def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
+        """Return items of `address`, without their texts."""
+        files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
+        wanted = (
+            select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
+            .add_columns(_item.received_at, files.scalar_subquery().label("attachments"), _email.envelope)
+            .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
+            .where(_item.recipient == address, _item_owned(tenant))
+            .where(_after(_item, after))
+            .order_by(_item.received_at.desc(), _item.id.desc())
+            .limit(limit + 1)
+        )
+        with transaction(self._engine) as connection:
+            return _page([shown.item_line(row) for row in connection.execute(wanted)], limit)
+
+    def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
+        """Return one item with its attachments and their receipts."""
+        uuid = _uuid(item_id)
+        wanted = (
+            select(InboxItemRow.__table__, _email.envelope, _email.run_id)  # type: ignore[attr-defined]
+            .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
+            .where(_item.id == uuid, _owned(_item.tenant, tenant))
+        )
+        parts = select(AttachmentRow.__table__).where(_attachment.item_id == uuid)  # type: ignore[attr-defined]
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first() if uuid else None
+            if row is None:
+                return None
+            attachments = [shown.attachment(part) for part in connection.execute(parts.order_by(_attachment.number))]
+            kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
+            receipts = select(DepositRow.__table__).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
+            return shown.filed_item(row, attachments, list(connection.execute(receipts)))
+
+    def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
+        """Return what is listed of one attachment."""
+        uuid = _uuid(item_id)
+        wanted = (
+            select(AttachmentRow.__table__)  # type: ignore[attr-defined]
+            .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
+            .where(_item.id == uuid, _attachment.number == number, _owned(_item.tenant, tenant))
+        )
+        if uuid is None or not 0 < number < 2**31:
+            return None
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return shown.attachment(row) if row else None
+
+    def emails(
+        self,
+        tenant: str | None,
+        *,
+        states: Sequence[State],
+        reason: str | None,
+        since: datetime | None,
+        after: Position | None,
+        limit: int,
+    ) -> Page[EmailLine]:
+        """Return lines of the ledger."""
+        conditions = [_routed(tenant), _after(_email, after)]
+        if states:
+            conditions.append(_email.state.in_([state.value for state in states]))
+        if reason is not None:
+            conditions.append(_email.reason == reason)
+        if since is not None:
+            conditions.append(_email.received_at >= since)
+        newest_first = _email.received_at.desc(), _email.id.desc()
+        wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
+        with transaction(self._engine) as connection:
+            lines = [shown.email_line(row, envelope=tenant is None) for row in connection.execute(wanted)]
+            return _page(lines, limit)
+
+    def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
+        """Return one line of the ledger."""
+        uuid = _uuid(email_id)
+        if uuid is None:
+            return None
+        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return shown.email_line(row, envelope=tenant is None) if row else None
+
+    def census(self) -> Census:
+        """Count everything, in one statement."""
+        items = select(func.count()).select_from(InboxItemRow).scalar_subquery().label("items")
+        wanted = (
+            select(
+                _email.state, _email.reason, func.count().label("emails"), func.min(_email.received_at).label("oldest")
+            )
+            .add_columns(items)
+            .group_by(_email.state, _email.reason)
+            .order_by(_email.state, _email.reason)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+        tallies = tuple(Tally(State(row.state), row.reason, row.emails, row.oldest) for row in rows)
+        return Census(tallies, items=rows[0].items if rows else 0)
+
+    def ping(self) -> None:
+        """Ask the database for nothing but an answer."""
+        with transaction(self._engine) as connection:
+            connection.execute(select(1))
+
+
+class SqlApiKeys:
+    """The port `ApiKeys` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def holder(self, sha256: str) -> Holder | None:
+        """Return who holds the key; looking up a digest tells an attacker's clock nothing about the key."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_key.name, _key.tenant).where(_key.sha256 == sha256)).first()
+            return Holder(row.name, row.tenant) if row else None
+
+
+def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:
+    return true() if tenant is None else column == tenant
+
+
+def _item_owned(tenant: str | None) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = _item.tenant.in_(select(_tenant.id)) if tenant is None else _item.tenant == tenant
+    return condition
+
+
+def _routed(tenant: str | None) -> ColumnElement[bool]:
+    return true() if tenant is None else _email.tenants.contains([tenant])
+
+
+def _after(columns: Any, position: Position | None) -> ColumnElement[bool]:
+    if position is None:
+        return true()
+    return tuple_(columns.received_at, columns.id) < (position.received_at, UUID(position.id))
+
+
+def _page(lines: list[_Line], limit: int) -> Page[_Line]:
+    kept = lines[:limit]
+    more = len(lines) > limit
+    return Page(tuple(kept), Position(kept[-1].received_at, kept[-1].id) if more else None)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

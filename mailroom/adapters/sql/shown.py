@@ -1,0 +1,89 @@
+"""From rows to what is shown of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.sql.entries import envelope_of
+from mailroom.domain.inbound import Attachment, Item, State, Verdicts
+from mailroom.ports import Deposit
+from mailroom.reading import EmailLine, FiledItem, ItemLine
+
+
+def item_line(row: Row[Any]) -> ItemLine:
+    """Return an item's line in a list."""
+    told = row._mapping
+    return ItemLine(
+        id=str(row.id),
+        email_id=str(row.email_id),
+        tenant=row.tenant,
+        recipient=row.recipient,
+        subject=row.subject,
+        from_=told["from"],
+        received_at=row.received_at,
+        attachments=row.attachments,
+        verdicts=_verdicts(row),
+    )
+
+
+def filed_item(row: Row[Any], attachments: Sequence[Attachment], receipts: Sequence[Row[Any]]) -> FiledItem:
+    """Return an item's row, joined with its e-mail's `envelope` and `run_id`, with all that belongs to it."""
+    deposits = [Deposit(**{name: getattr(receipt, name) for name in Deposit.__slots__}) for receipt in receipts]
+    return FiledItem(
+        id=str(row.id),
+        email_id=str(row.email_id),
+        run_id=str(row.run_id) if row.run_id else None,
+        item=_item(row, attachments),
+        received_at=row.received_at,
+        filed_at=row.filed_at,
+        verdicts=_verdicts(row),
+        deposits={deposit.archive_id: deposit for deposit in deposits},
+    )
+
+
+def attachment(row: Row[Any]) -> Attachment:
+    """Return an attachment's row as it is listed."""
+    return Attachment(**{name: getattr(row, name) for name in Attachment.__slots__})
+
+
+def email_line(row: Row[Any], *, envelope: bool) -> EmailLine:
+    """Return a ledger's row as it is shown, with or without who wrote to whom."""
+    told = envelope_of(row.envelope) if envelope and row.envelope else None
+    return EmailLine(
+        id=str(row.id),
+        message_id=row.message_id,
+        state=State(row.state),
+        reason=row.reason,
+        attempts=row.attempts,
+        run_id=str(row.run_id) if row.run_id else None,
+        received_at=row.received_at,
+        closed_at=row.closed_at,
+        facts=row.facts,
+        sender=told.sender if told else None,
+        recipients=told.recipients if told else (),
+    )
+
+
+def _item(row: Row[Any], attachments: Sequence[Attachment]) -> Item:
+    return Item(
+        tenant=row.tenant,
+        recipient=row.recipient,
+        user=row.user_name,
+        message_id=row.message_id,
+        subject=row.subject,
+        from_=row._mapping["from"],
+        to=tuple(row.to),
+        cc=tuple(row.cc),
+        date=row.date,
+        text=row.text,
+        html=row.html,
+        raw_archive_id=row.raw_archive_id,
+        attachments=tuple(attachments),
+        defects=tuple(row.defects),
+        plus_token=row.plus_token,
+    )
+
+
+def _verdicts(row: Row[Any]) -> Verdicts | None:
+    return envelope_of(row.envelope).verdicts if row.envelope else None

@@ -1,0 +1,70 @@
+"""A queue on SQS."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from mailroom.adapters.aws import translated
+from mailroom.domain.errors import TransientError
+from mailroom.ports import Received
+
+_BATCH = 10
+
+
+class SqsQueue:
+    """The port `Queue` on SQS."""
+
+    def __init__(self, sqs: Any, *, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def receive(self, *, most: int, wait_s: int) -> list[Received]:
+        """Return up to `most` messages; they stay invisible for the queue's visibility timeout."""
+        with translated("sqs"):
+            answer = self._sqs.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=min(most, _BATCH),
+                WaitTimeSeconds=wait_s,
+                AttributeNames=["ApproximateReceiveCount"],
+            )
+        return [
+            Received(
+                message["MessageId"],
+                message["ReceiptHandle"],
+                message["Body"],
+                int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Acknowledge these messages."""
+        for batch in _batches(receipts):
+            entries = [{"Id": str(at), "ReceiptHandle": receipt} for at, receipt in enumerate(batch)]
+            with translated("sqs"):
+                answer = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
+            _check(answer)
+
+    def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
+        """Keep these messages invisible for `seconds` from now."""
+        for batch in _batches(receipts):
+            entries = [
+                {"Id": str(at), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                for at, receipt in enumerate(batch)
+            ]
+            with translated("sqs"):
+                answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            _check(answer)
+
+
+def _batches(receipts: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(receipts)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _check(answer: Any) -> None:
+    # A batch answers 200 even where single entries failed.
+    failed = answer.get("Failed", [])
+    if any(not fault.get("SenderFault") for fault in failed):
+        raise TransientError("SQS did not take every entry", service="sqs", failed=len(failed))

@@ -1,0 +1,195 @@
+"""What the inbound queue's messages say: which raw e-mails are there and, where SES says it, for whom.
+
+Read are S3 event notifications and SES "Received" notifications (as S3 or Lambda actions shape them), raw or in an SNS
+envelope, and the test events that both services send. A body is refused as a whole or read as a whole. Recipients come
+from `receipt.recipients` alone: what stands in To and Cc was written by the sender and knows no Bcc.
+
+Sources: S3 user guide "Event message structure"; SES developer guide "Contents of notifications for email receiving".
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Never
+from urllib.parse import unquote_plus
+
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.routing import normalise
+
+MOST_BODY_BYTES = 1024 * 1024
+MOST_RECIPIENTS = 1000
+SETUP_NOTIFICATION = "AMAZON_SES_SETUP_NOTIFICATION"
+"""SES writes an object of this name, and may notify of it, each time a receipt rule is made or changed."""
+
+_SIGNATURE = "x-ses-dkim-signature"
+_MOST_HEADER_BYTES = 64 * 1024
+_POLICIES = frozenset({"none", "quarantine", "reject"})
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_RECEIVED_BY_SES = re.compile(
+    r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with E?SMTPS? id (?P<id>[A-Za-z0-9-]+)"
+    r' for <?(?P<recipient>(?:"(?:[^"\\]|\\.)*"|[^@\s<>;"]+)@[^@\s<>;"]+)>? ?;'
+)
+
+
+class UnreadableNotification(PermanentError):
+    """A message of the inbound queue is none of the shapes that are understood."""
+
+    def __init__(self, message: str = "unreadable notification", **facts: Any) -> None:
+        super().__init__(message, **facts)
+
+
+def read_notification(body: str) -> list[Arrival]:
+    """Return the e-mails that a queue message tells of; test events and deleted objects give none.
+
+    Raises:
+        UnreadableNotification: it is none of the shapes named above, or over 1 MiB or 1000 recipients; the step that
+            refused is in the facts.
+    """
+    message = _parse(body)
+    if message.get("Type") == "Notification" and "Message" in message:
+        message = _parse(_text(message["Message"]))
+    if message.get("Event") == "s3:TestEvent":
+        return []
+    if message.get("notificationType") == "Received":
+        return _from_ses(message)
+    records = message.get("Records")
+    if not isinstance(records, list) or not records:
+        _refuse("shape")
+    return [arrival for record in records for arrival in _from_record(_object(record))]
+
+
+def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
+    """Return the recipient that SES itself noted in a mail, for a mail whose notification never came; () if it did not.
+
+    Only the first Received header counts, and only above the first X-SES-DKIM-SIGNATURE: SES puts both before
+    everything the sender wrote. It must name SES as receiver and `message_id`, which no sender can foresee.
+    """
+    headers = _first_headers(raw)
+    names = [name for name, _ in headers]
+    if _SIGNATURE in names:
+        for name, value in headers[: names.index(_SIGNATURE)]:
+            if name == "received":
+                return _recipient_of(value, message_id)
+    return ()
+
+
+def _first_headers(raw: bytes) -> list[tuple[str, str]]:
+    text = raw[:_MOST_HEADER_BYTES].decode("utf-8", "replace").replace("\r\n", "\n")
+    lines = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0]).split("\n")
+    split = (line.partition(":") for line in lines)
+    return [(name.strip().lower(), value.strip()) for name, _, value in split]
+
+
+def _recipient_of(received: str, message_id: str) -> tuple[str, ...]:
+    for match in _RECEIVED_BY_SES.finditer(" ".join(received.split())):
+        if match["id"] == message_id:
+            try:
+                normalise(match["recipient"])
+            except ValueError:
+                return ()
+            return (match["recipient"],)
+    return ()
+
+
+def _from_record(record: Mapping[str, Any]) -> list[Arrival]:
+    source = record.get("eventSource")
+    if source == "aws:ses":
+        return _from_ses(_object(record.get("ses")))
+    if source != "aws:s3":
+        _refuse("source")
+    if not _text(record.get("eventName")).removeprefix("s3:").startswith("ObjectCreated:"):
+        return []
+    s3 = _object(record.get("s3"))
+    described = _object(s3.get("object"))
+    version = described.get("versionId")
+    ref = ObjectRef(
+        bucket=_name(_object(s3.get("bucket")).get("name")),
+        key=_name(unquote_plus(_text(described.get("key")))),
+        version="" if version in (None, "null") else _name(version),
+    )
+    # A key with nothing behind its last slash is a folder that somebody made in the S3 console.
+    return [] if ref.message_id in ("", SETUP_NOTIFICATION) else [Arrival(ref)]
+
+
+def _from_ses(message: Mapping[str, Any]) -> list[Arrival]:
+    mail, receipt = _object(message.get("mail")), _object(message.get("receipt"))
+    message_id = _name(mail.get("messageId"))
+    if message_id == SETUP_NOTIFICATION:
+        return []
+    action = _object(receipt.get("action"))
+    ref = ObjectRef(bucket=_name(action.get("bucketName")), key=_name(action.get("objectKey")))
+    if not ref.key.endswith(message_id):
+        _refuse("object_key")
+    return [Arrival(ref, _envelope(mail, receipt))]
+
+
+def _envelope(mail: Mapping[str, Any], receipt: Mapping[str, Any]) -> Envelope:
+    recipients = receipt.get("recipients")
+    if not isinstance(recipients, list):
+        _refuse("recipients")
+    if len(recipients) > MOST_RECIPIENTS:
+        _refuse("too_many_recipients", count=len(recipients))
+    return Envelope(
+        recipients=tuple(dict.fromkeys(_printable(_text(recipient)) for recipient in recipients)),
+        sender=_printable(_text(mail.get("source") or "")).removeprefix("<").removesuffix(">"),
+        received_at=_time(receipt.get("timestamp")),
+        verdicts=Verdicts(
+            spam=_verdict(receipt.get("spamVerdict")),
+            virus=_verdict(receipt.get("virusVerdict")),
+            spf=_verdict(receipt.get("spfVerdict")),
+            dkim=_verdict(receipt.get("dkimVerdict")),
+            dmarc=(dmarc := _verdict(receipt.get("dmarcVerdict"))),
+            dmarc_policy=_policy(receipt.get("dmarcPolicy")) if dmarc is Verdict.FAIL else None,
+        ),
+    )
+
+
+def _verdict(verdict: object) -> Verdict:
+    word = verdict.get("status") if isinstance(verdict, dict) else None
+    return Verdict(word) if isinstance(word, str) and word in Verdict.__members__ else Verdict.MISSING
+
+
+def _policy(word: object) -> str | None:
+    return word.lower() if isinstance(word, str) and word.lower() in _POLICIES else None
+
+
+def _time(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        _refuse("timestamp")
+
+
+def _parse(text: str) -> dict[str, Any]:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MOST_BODY_BYTES:
+        _refuse("size", size=size)
+    try:
+        return _object(json.loads(text))
+    except (ValueError, RecursionError):
+        _refuse("json")
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else _refuse("shape")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _refuse("shape")
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    return name if name and not _UNPRINTABLE.search(name) else _refuse("name")
+
+
+def _printable(address: str) -> str:
+    # Such an address routes nowhere, but it must not cost the other recipients theirs: the database takes no NUL.
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", address)
+
+
+def _refuse(step: str, **facts: Any) -> Never:
+    raise UnreadableNotification(step=step, **facts) from None

@@ -1,0 +1,49 @@
+"""What tests of several tiers share: a real PostgreSQL for the session, a fresh migrated database for each test."""
+
+import socket
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.engine import make_engine, migrate
+from mailroom.sandbox.postgres import Postgres, running_postgres
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server of this test session, with one migrated database as the template of all others."""
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    with running_postgres(folder, port=free_port(), password="for-tests-only") as server:
+        migrate(server.url("mailroom"))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """The URL of a new database with Mailroom's schema and nothing in it."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f'create database "{name}" template mailroom')
+    return postgres.url(name)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on a new database with Mailroom's schema."""
+    made = make_engine(database_url)
+    yield made
+    made.dispose()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

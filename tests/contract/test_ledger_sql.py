@@ -1,0 +1,151 @@
+"""The ledger on PostgreSQL: one line for an e-mail, whoever tells of it and how often."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.routing import Route
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+REF = ObjectRef("inbound", "in/abc123")
+ENVELOPE = Envelope(
+    recipients=("anna@acme.test",),
+    sender="scanner@office.test",
+    received_at=NOW - timedelta(seconds=2),
+    verdicts=Verdicts(Verdict.PASS, Verdict.PASS, Verdict.GRAY, Verdict.PASS, Verdict.FAIL, dmarc_policy="reject"),
+)
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> SqlLedger:
+    return SqlLedger(engine)
+
+
+def kinds(ledger: SqlLedger, email_id: str) -> list[str]:
+    return [activity["kind"] for activity in ledger.trace(email_id)["activities"]]
+
+
+def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
+    """S3 and SES both tell of each mail; the second adds what the first could not know."""
+    first = ledger.register(Arrival(REF), now=NOW)
+    second = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+
+    assert second.id == first.id
+    assert first.envelope is None
+    assert second.envelope == ENVELOPE
+    assert kinds(ledger, first.id) == ["received", "notified"]
+
+
+def test_a_version_told_later_completes_the_line_and_another_version_is_another_email(ledger: SqlLedger) -> None:
+    """SES's notification names no version. An object written over an older one must not hide behind its line."""
+    told_by_ses = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+
+    told_by_s3 = ledger.register(Arrival(replace(REF, version="v1")), now=NOW)
+    overwritten = ledger.register(Arrival(replace(REF, version="v2")), now=NOW)
+
+    assert told_by_s3.id == told_by_ses.id
+    assert told_by_s3.ref.version == "v1"
+    assert overwritten.id != told_by_ses.id
+
+
+def test_registering_at_once_from_many_workers_makes_one_line(ledger: SqlLedger) -> None:
+    """At-least-once delivery hands one message to several workers at the same moment."""
+    arrivals = [Arrival(REF), Arrival(REF, ENVELOPE)] * 8
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda arrival: ledger.register(arrival, now=NOW).id, arrivals))
+
+    assert len(ids) == 1
+
+
+def test_an_email_in_the_hands_of_a_living_worker_cannot_be_claimed(ledger: SqlLedger) -> None:
+    """A redelivered message must not make two workers run one mail; a dead worker must not hold it for ever."""
+    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+    stale = NOW - timedelta(seconds=45)
+
+    assert ledger.claim(entry.id, worker="one", now=NOW, stale_before=stale)
+    assert not ledger.claim(entry.id, worker="two", now=NOW, stale_before=stale)
+    assert ledger.claim(entry.id, worker="two", now=NOW, stale_before=NOW + timedelta(seconds=1))
+
+
+def test_closing_frees_the_claim(ledger: SqlLedger) -> None:
+    """A failed mail that the queue brings back may land on any worker at once."""
+    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+    ledger.claim(entry.id, worker="one", now=NOW, stale_before=NOW)
+
+    ledger.close(entry.id, State.FAILED, now=NOW, reason="TransientError")
+
+    assert ledger.claim(entry.id, worker="two", now=NOW, stale_before=NOW - timedelta(hours=1))
+
+
+def test_a_filed_email_stays_filed(ledger: SqlLedger) -> None:
+    """A late or repeated run must not turn what a user already sees into a failure."""
+    entry = ledger.begin(REF, now=NOW)
+    ledger.close(entry.id, State.FILED, now=NOW)
+
+    standing = ledger.close(entry.id, State.FAILED, now=NOW, reason="late")
+    again = ledger.begin(REF, now=NOW)
+
+    assert standing is State.FILED
+    assert again.state is State.FILED
+
+
+def test_a_run_of_an_unregistered_object_opens_its_line(ledger: SqlLedger) -> None:
+    """Quick run in the UI takes any object, also one whose notices were lost."""
+    entry = ledger.begin(REF, now=NOW, run_id="0190a1b2-0000-7000-8000-000000000001")
+
+    assert entry.state is State.PROCESSING
+    assert entry.attempts == 1
+    assert ledger.find("0190a1b2-0000-7000-8000-000000000001") == entry
+
+
+def test_deposits_add_up_and_routes_are_kept_with_their_reason(ledger: SqlLedger) -> None:
+    """Operators ask why a mail went where it went, and what the archive has of it."""
+    entry = ledger.begin(REF, now=NOW)
+
+    ledger.routed(entry.id, [Route("anna@acme.test", "acme", "anna", "exact")], now=NOW)
+    ledger.deposited(entry.id, archive_ids=["acme/aa"], now=NOW)
+    ledger.deposited(entry.id, archive_ids=["acme/aa", "acme/bb"], now=NOW)
+
+    trace = ledger.trace(entry.id)
+    assert trace["email"]["archive_ids"] == ["acme/aa", "acme/bb"]
+    assert trace["email"]["tenants"] == ["acme"]
+    assert trace["activities"][1]["facts"]["routes"][0]["why"] == "exact"
+
+
+def test_find_knows_every_id_of_an_email(ledger: SqlLedger) -> None:
+    """People paste whatever id they have: from a log, the queue, a page or the Prefect UI."""
+    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+
+    assert ledger.find(entry.id) == entry
+    assert ledger.find("abc123") == entry
+    assert ledger.find("nothing-like-it") is None
+
+
+def test_select_filters_by_state_reason_and_time(ledger: SqlLedger) -> None:
+    """`mailroom replay --state quarantined --reason no_route --since ...` picks exactly these."""
+    for number, reason in enumerate(("no_route", "virus")):
+        entry = ledger.begin(ObjectRef("inbound", f"in/{number}"), now=NOW + timedelta(hours=number))
+        ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=reason)
+    all_states = [State.QUARANTINED]
+
+    by_reason = ledger.select(states=all_states, reason="virus", since=None, limit=10)
+    by_time = ledger.select(states=all_states, reason=None, since=NOW + timedelta(minutes=1), limit=10)
+
+    assert [entry.ref.key for entry in by_reason] == ["in/1"]
+    assert by_time == by_reason
+    assert len(ledger.select(states=all_states, reason=None, since=None, limit=1)) == 1
+
+
+def test_history_cannot_be_changed(ledger: SqlLedger, engine: Engine) -> None:
+    """Activities are evidence; not even our own code may rewrite them."""
+    ledger.register(Arrival(REF), now=NOW)
+
+    with engine.begin() as connection, pytest.raises(DBAPIError, match="never changed"):
+        connection.execute(text("update inbound_activity set kind = 'other'"))

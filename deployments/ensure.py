@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import subprocess
 import sys
+from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, get_client
@@ -91,9 +92,20 @@ async def _ensure_block(block: Block, name: str) -> None:
         known = await type(block).aload(name)  # type: ignore[attr-defined]
     except ValueError:
         known = None
-    if known is None or known.model_dump() != block.model_dump():
+    if known is None or _values(known) != _values(block):
         await block.asave(name, overwrite=True)  # type: ignore[attr-defined]
         print(f"saved block {block.get_block_type_slug()}/{name}")
+
+
+def _values(block: Block) -> Any:
+    """Return what a person would see of a block: its fields, without what the server adds."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(one) for name, one in value.items() if name != "block_type_slug"}
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    return plain(block.model_dump())
 
 
 async def _ensure_deployments(client: PrefectClient) -> None:

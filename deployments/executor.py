@@ -47,6 +47,10 @@ class WarmExecutor:
         task.add_done_callback(self._running.discard)
         return await task
 
+    async def preload(self, deployment_id: UUID) -> None:
+        """Import the deployment's flow now, so that its first run does not wait for it."""
+        await self._flow_at(await self._entrypoint(deployment_id))
+
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
         waiting = set(self._running)
@@ -74,14 +78,19 @@ class WarmExecutor:
     async def _flow_of(self, run: FlowRun) -> Flow:  # type: ignore[type-arg]
         if run.deployment_id is None:
             raise ValueError("a run without a deployment has no entrypoint")
-        known = self._entrypoints.get(run.deployment_id)
+        return await self._flow_at(await self._entrypoint(run.deployment_id))
+
+    async def _entrypoint(self, deployment_id: UUID) -> str:
+        known = self._entrypoints.get(deployment_id)
         if known is None or time.monotonic() - known[0] > _ENTRYPOINT_FRESH_S:
-            deployment = await self._client.read_deployment(run.deployment_id)
+            deployment = await self._client.read_deployment(deployment_id)
             if deployment.entrypoint is None:
                 raise ValueError("the deployment has no entrypoint")
-            known = time.monotonic(), deployment.entrypoint
-            self._entrypoints[run.deployment_id] = known
-        entrypoint = known[1]
+            known = self._entrypoints[deployment_id] = time.monotonic(), deployment.entrypoint
+        return known[1]
+
+    async def _flow_at(self, entrypoint: str) -> Flow:  # type: ignore[type-arg]
         if entrypoint not in self._flows:
-            self._flows[entrypoint] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+            loaded = await asyncio.to_thread(load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False)
+            self._flows[entrypoint] = loaded
         return self._flows[entrypoint]

@@ -38,12 +38,16 @@ class InboundRuns:
         self._deployment = deployment
         self._deployment_id: UUID | None = None
 
-    async def get_or_create(self, ref: ObjectRef) -> FlowRun:
-        """Return the object's run. A new one is Pending, so that no poller takes it as well."""
+    async def deployment_id(self) -> UUID:
+        """Return the deployment's id on the server."""
         if self._deployment_id is None:
             self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
+        return self._deployment_id
+
+    async def get_or_create(self, ref: ObjectRef) -> FlowRun:
+        """Return the object's run. A new one is Pending, so that no poller takes it as well."""
         return await self._client.create_flow_run_from_deployment(
-            self._deployment_id,
+            await self.deployment_id(),
             name=ref.message_id,
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             state=Pending(),

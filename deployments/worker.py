@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import AsyncClientContext
 from sqlalchemy import text
 
+from blocks.inbound import open_inbound
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Listener
@@ -60,7 +61,9 @@ class WarmWorker:
             executor = WarmExecutor(client, limit=self._limit)
             pool_worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
             pool_worker.executor = executor
-            listener = self._listener(executor, InboundRuns(client), name)
+            runs = InboundRuns(client)
+            listener = self._listener(executor, runs, name)
+            await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             polling = asyncio.create_task(pool_worker.start(printer=logger.info))
             listening = asyncio.create_task(listener.run())
             _tell_ready()

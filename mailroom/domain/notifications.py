@@ -25,6 +25,7 @@ SETUP_NOTIFICATION = "AMAZON_SES_SETUP_NOTIFICATION"
 
 _SIGNATURE = "x-ses-dkim-signature"
 _MOST_HEADER_BYTES = 64 * 1024
+_MOST_VALUE_LETTERS = 4 * 1024
 _POLICIES = frozenset({"none", "quarantine", "reject"})
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _RECEIVED_BY_SES = re.compile(
@@ -77,13 +78,14 @@ def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
 
 def _first_headers(raw: bytes) -> list[tuple[str, str]]:
     text = raw[:_MOST_HEADER_BYTES].decode("utf-8", "replace").replace("\r\n", "\n")
-    lines = re.sub(r"\n[ \t]+", " ", text.partition("\n\n")[0]).split("\n")
+    block = "" if text.startswith("\n") else text.partition("\n\n")[0]
+    lines = re.sub(r"\n[ \t]+", " ", block).split("\n")
     split = (line.partition(":") for line in lines)
     return [(name.strip().lower(), value.strip()) for name, _, value in split]
 
 
 def _recipient_of(received: str, message_id: str) -> tuple[str, ...]:
-    for match in _RECEIVED_BY_SES.finditer(" ".join(received.split())):
+    for match in _RECEIVED_BY_SES.finditer(" ".join(received[:_MOST_VALUE_LETTERS].split())):
         if match["id"] == message_id:
             try:
                 normalise(match["recipient"])

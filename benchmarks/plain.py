@@ -1,0 +1,70 @@
+"""The same steps for the same mails without Prefect: what the orchestration costs is the difference to this."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from mailroom.adapters import aws
+from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.s3 import S3MailStore
+from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.envelope import Binding, unseal
+from mailroom.domain.inbound import Arrival, State
+from mailroom.domain.parsing import parse_email
+from mailroom.inbound.archiving import deposit_all
+from mailroom.inbound.filing import items_for
+from mailroom.inbound.routing import find_way
+from mailroom.ports import Inbound
+from mailroom.settings import Settings
+
+_LIMIT = 8
+
+
+def open_ports(settings: Settings) -> Inbound:
+    """Return the ports that the blocks would open."""
+    engine = make_engine(settings.database_url.get_secret_value(), pool_size=20)
+    return Inbound(
+        mails=S3MailStore(aws.client("s3")),
+        keys=KmsKeys(aws.client("kms"), key_arn=settings.kms_key_arn),
+        archive=S3Archive(
+            aws.client("s3"), engine, bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
+        ),
+        ledger=SqlLedger(engine),
+        directory=SqlDirectory(engine),
+        inbox=SqlInbox(engine),
+        account_id=settings.account_id,
+        rules=None,
+    )
+
+
+def measure(arrivals: Sequence[Arrival], inbound: Inbound) -> float:
+    """Return e-mails per second with as many threads as the worker has slots."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(_LIMIT) as pool:
+        for _ in pool.map(lambda arrival: _file_email(arrival, inbound), arrivals):
+            pass
+    return len(arrivals) / (time.perf_counter() - start)
+
+
+def _file_email(arrival: Arrival, inbound: Inbound) -> None:
+    inbound.ledger.register(arrival, now=_now())
+    entry = inbound.ledger.begin(arrival.ref, now=_now())
+    sealed = inbound.mails.fetch(arrival.ref)
+    binding = Binding(inbound.account_id, arrival.ref.message_id, inbound.rules)
+    raw = unseal(sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
+    way = find_way(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
+    keep = {"archive": inbound.archive, "ledger": inbound.ledger}
+    kept = deposit_all(entry, way.tenants, [raw], **keep, now=_now())
+    mail = parse_email(raw)
+    kept |= deposit_all(entry, way.tenants, [part.content for part in mail.attachments], **keep, now=_now())
+    inbound.inbox.file(entry.id, items_for(mail, raw, way.routes, kept), now=_now())
+    inbound.ledger.close(entry.id, State.FILED, now=_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,96 @@
+"""Run e-mails again: by id, or all that are quarantined or failed, by reason and age.
+
+Every step may run again: what is archived stays archived once, and an inbox item that is there stays. Nothing is changed
+by --dry-run, which lists what would run.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from mailroom.cli import AsJson, say
+from mailroom.commands._opening import Opened
+from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.inbound import Entry, State
+from mailroom.ports import Run
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+_REPLAYABLE = (State.QUARANTINED, State.FAILED)
+
+
+@app.command(epilog="Reasons: " + ", ".join(Reason) + ".")
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Any ids of the e-mails.")] = None,
+    state: Annotated[str | None, typer.Option(help="quarantined or failed, instead of ids.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only this reason, such as no_route.")] = None,
+    since: Annotated[str | None, typer.Option(help="Received since: 2026-11-21T08:00, or 2h, 3d.")] = None,
+    most: Annotated[int, typer.Option(help="At most this many.", min=1)] = 1000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run e-mails again: by id, or all that are quarantined or failed, by reason and age."""
+    if not ids and state is None and reason is None:
+        raise ConfigurationError("say which: ids, --state quarantined|failed, or --reason R; --dry-run shows what would run")
+    opened = Opened()
+    if ids:
+        entries = [_by_id(opened, any_id) for any_id in ids]
+    else:
+        states = [_state(state)] if state else list(_REPLAYABLE)
+        entries = opened.ledger.select(states=states, reason=reason, since=_since(since), limit=most)
+    for entry in entries:
+        run = None if dry_run or entry.state is State.FILED else _run_again(opened, entry)
+        _tell(entry, run, dry_run=dry_run, as_json=as_json)
+    if not entries and not as_json:
+        say("nothing to replay")
+
+
+def _by_id(opened: Opened, any_id: str) -> Entry:
+    entry = opened.ledger.find(any_id)
+    if entry is None:
+        raise ConfigurationError(f"nothing is known of {any_id}; see `mailroom trace --help` for the ids it may be")
+    return entry
+
+
+def _run_again(opened: Opened, entry: Entry) -> Run:
+    """Schedule the e-mail's own run; where Prefect has forgotten it, a new one."""
+    if entry.run_id is not None:
+        try:
+            return opened.runs.retry(entry.run_id)
+        except LookupError:
+            pass
+    return opened.runs.start(entry.ref)
+
+
+def _tell(entry: Entry, run: Run | None, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        facts = {"id": entry.id, "message_id": entry.ref.message_id, "state": entry.state, "reason": entry.reason}
+        say(json.dumps(facts | {"replayed": run is not None, "run_url": run.url if run else None}))
+    elif entry.state is State.FILED:
+        say(f"{entry.ref.message_id}  is filed already; nothing to do")
+    elif dry_run:
+        say(f"{entry.ref.message_id}  {entry.state} ({entry.reason}) would run again")
+    elif run is not None:
+        say(f"{entry.ref.message_id}  {entry.state} ({entry.reason}) runs again: {run.url}")
+
+
+def _state(word: str) -> State:
+    if word not in _REPLAYABLE:
+        raise ConfigurationError(f"--state is {' or '.join(_REPLAYABLE)}, not {word}")
+    return State(word)
+
+
+def _since(word: str | None) -> datetime | None:
+    """Return the time that `2h`, `3d` or an ISO date and time means."""
+    if word is None:
+        return None
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if word[:-1].isdigit() and word[-1] in units:
+        return datetime.now(UTC) - timedelta(**{units[word[-1]]: int(word[:-1])})
+    try:
+        told = datetime.fromisoformat(word)
+    except ValueError:
+        raise ConfigurationError(f"--since {word}: write 90m, 2h, 3d or 2026-11-21T08:00") from None
+    return told if told.tzinfo else told.replace(tzinfo=UTC)

@@ -1,0 +1,7 @@
+"""Raw bytes of an e-mail to a `ParsedEmail`; it never raises, and what was wrong is in `defects`."""
+
+from mailroom.domain.parsing.limits import Defect, Limits
+from mailroom.domain.parsing.message import parse_email
+from mailroom.domain.parsing.model import ParsedAttachment, ParsedEmail
+
+__all__ = ["Defect", "Limits", "ParsedAttachment", "ParsedEmail", "parse_email"]

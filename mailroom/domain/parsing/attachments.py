@@ -1,0 +1,64 @@
+"""From what was found in a mail to its list of attachments: names, digests, types, and which are shown in the text."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import filetype  # type: ignore[import-untyped]  # it has no stubs
+
+from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.model import ParsedAttachment
+from mailroom.domain.parsing.names import display_name, unique_name
+
+_CID = re.compile(r"cid:([^\s\"'<>)]{1,300})", re.I)
+_SNIFFED_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One attachment as it stood in the mail. `suggestion` names it where the sender did not."""
+
+    name: str | None
+    content_type: str
+    content: bytes
+    disposition: str = ""
+    content_id: str | None = None
+    suggestion: str | None = None
+
+
+def attach(found: list[Found], html: str | None, *, reading: Reading) -> tuple[ParsedAttachment, ...]:
+    """Return the attachments in the order they stand, each with a name of its own."""
+    if len(found) > reading.limits.files:
+        reading.note(Defect.TOO_MANY_FILES)
+    shown = set(_CID.findall(html or "")) if any(item.content_id for item in found) else set()
+    taken: dict[str, int] = {}
+    return tuple(
+        _attachment(item, number, shown, taken, reading=reading)
+        for number, item in enumerate(found[: reading.limits.files], 1)
+    )
+
+
+def _attachment(
+    item: Found, number: int, shown: set[str], taken: dict[str, int], *, reading: Reading
+) -> ParsedAttachment:
+    longest = reading.limits.name_bytes
+    name = display_name(item.name or item.suggestion, content_type=item.content_type, number=number, longest=longest)
+    return ParsedAttachment(
+        filename=unique_name(name, taken, longest=longest),
+        original_name=item.name,
+        content_type=item.content_type,
+        detected_type=_detect(item.content),
+        size=len(item.content),
+        sha256=hashlib.sha256(item.content).hexdigest(),
+        inline=item.disposition == "inline" or item.content_id in shown,
+        content_id=item.content_id,
+        content=item.content,
+    )
+
+
+def _detect(content: bytes) -> str | None:
+    """Return what the first bytes look like; `filetype` reads past the end of some cut files."""
+    try:
+        return filetype.guess_mime(content[:_SNIFFED_BYTES]) or None
+    except (IndexError, ValueError, TypeError):
+        return None

@@ -1,0 +1,94 @@
+"""Which parts of a mail are its text, which its HTML, and which a person would call attachments."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mailroom.domain.parsing.charsets import decode, decode_word, storable
+from mailroom.domain.parsing.limits import Reading
+from mailroom.domain.parsing.parameters import Value, read_parameters
+from mailroom.domain.parsing.structure import Leaf
+from mailroom.domain.parsing.words import decode_words
+
+_WORD = re.compile(rb"[^\w]{0,20}([\w-]{1,40})")
+#: Other renderings of the same text, of use only to the program that wrote them.
+_RENDERINGS = frozenset({"text/enriched", "text/richtext", "text/x-amp-html", "text/watch-html"})
+
+
+class Role(Enum):
+    """What a part is to a reader."""
+
+    TEXT = auto()
+    HTML = auto()
+    ATTACHMENT = auto()
+    RENDERING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a part says about itself: its disposition ("" where none), its name still undecoded, and its role."""
+
+    disposition: str
+    name: Value | None
+    role: Role
+
+
+def describe(leaf: Leaf, *, reading: Reading) -> Description:
+    """Return how `leaf` presents itself. A text with a name, or one that asks to be an attachment, is a file."""
+    value = leaf.headers.first(b"content-disposition") or b""
+    match = _WORD.match(value)
+    disposition = match[1].decode("ascii", "ignore").lower() if match else ""
+    name = _name(leaf, value, reading=reading)
+    return Description(disposition, name, _role(leaf, disposition, named=name is not None))
+
+
+def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
+    """Return a part's name decoded, whichever of the ways to encode it was used."""
+    if value.charset and b"=?" not in value.data:
+        return storable(decode_word(value.data, value.charset, hint=hint))
+    return decode_words(value.data, hint=hint, reading=reading)
+
+
+def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:
+    """Return the text of a body part, with the lines of format=flowed (RFC 3676) put together again."""
+    parameters = leaf.type.parameters
+    text = decode(data, parameters.token(b"charset"), reading=reading, html=leaf.type.name == "text/html")
+    if (
+        parameters.token(b"format") == "flowed"
+        and leaf.type.name == "text/plain"
+        and text.count("\n") < reading.limits.lines
+    ):
+        return _unflow(text, glue="" if parameters.token(b"delsp") == "yes" else " ")
+    return text
+
+
+def _role(leaf: Leaf, disposition: str, *, named: bool) -> Role:
+    if named or (disposition == "attachment" and leaf.around):
+        return Role.ATTACHMENT
+    if leaf.type.name in _RENDERINGS:
+        return Role.RENDERING if leaf.around == "multipart/alternative" else Role.TEXT
+    return {"text/plain": Role.TEXT, "text/html": Role.HTML}.get(leaf.type.name, Role.ATTACHMENT)
+
+
+def _name(leaf: Leaf, disposition: bytes, *, reading: Reading) -> Value | None:
+    """Return the part's name: Content-Disposition's before Content-Type's."""
+    given = read_parameters(disposition.partition(b";")[2], reading=reading).values
+    for found in (given.get(b"filename"), given.get(b"name"), leaf.type.parameters.values.get(b"name")):
+        if found and found.data.strip():
+            return found
+    return None
+
+
+def _unflow(text: str, *, glue: str) -> str:
+    pieces: list[str] = []
+    open_depth: int | None = None
+    for line in text.split("\n"):
+        rest = line.rstrip("\r").lstrip(">")
+        depth = len(line.rstrip("\r")) - len(rest)
+        rest = rest.removeprefix(" ")
+        flows = rest.endswith(" ") and rest != "-- "
+        if open_depth != depth or rest == "-- ":
+            pieces.append("\n" + (">" * depth + " " if depth else ""))
+        pieces.append(rest[:-1] + glue if flows else rest)
+        open_depth = depth if flows else None
+    return "".join(pieces)[1:]

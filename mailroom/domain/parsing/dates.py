@@ -1,0 +1,90 @@
+"""The Date header, as mailers write it: RFC 5322 section 3.3, its obsolete forms, asctime and ISO 8601."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+from mailroom.domain.parsing.limits import Defect, Reading
+
+_LONGEST = 200
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
+_CLOCK = (
+    r"(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
+)
+_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-]\d{1,2}:?\d{2}|[a-z]{1,5}\b)?"
+_FORMS = (
+    re.compile(
+        r"(?P<day>\d{1,2})[\s.-]{1,5}(?P<month>[a-z]{3})[a-z]{0,6}\.?[\s,.-]{1,5}(?P<year>\d{2,4})[\s,T]{1,5}"
+        + _CLOCK
+        + _ZONE
+    ),
+    re.compile(
+        r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}"
+        + _CLOCK
+        + r"\s{0,5}(?P<zone>[a-z]{3,5}\s|[+-]\d{4}\s)?\s{0,5}(?P<year>\d{4})"
+    ),
+    re.compile(
+        r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}" + _CLOCK + _ZONE
+    ),
+    re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})[t\s]{1,5}" + _CLOCK + _ZONE),
+)
+#: Hours east of Greenwich. The first rows are RFC 5322's; the others are seen in mail and mean one zone mostly.
+_ZONES = {
+    "ut": 0, "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
+    "wet": 0, "west": 1, "bst": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "met": 1, "mest": 2, "eet": 2, "eest": 3, "msk": 3, "msd": 4,
+    "jst": 9, "kst": 9, "hkt": 8, "sgt": 8, "awst": 8, "aest": 10, "aedt": 11, "nzst": 12, "nzdt": 13, "hst": -10, "akst": -9, "akdt": -8, "ast": -4, "adt": -3, "brt": -3,
+}  # fmt: skip
+
+
+def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
+    """Return the moment that a Date header names, aware; UTC where it names no zone, or one that nobody knows."""
+    if value is None:
+        return None
+    text = value[:_LONGEST].decode("ascii", "replace").lower()
+    for form in _FORMS:
+        match = form.search(text)
+        moment = _moment(match) if match else None
+        if moment is not None:
+            return moment
+    reading.note(Defect.DATE_UNREADABLE)
+    return None
+
+
+def _moment(match: re.Match[str]) -> datetime | None:
+    parts = match.groupdict()
+    month = _MONTHS.get(parts["month"]) or (int(parts["month"]) if parts["month"].isdigit() else 0)
+    hour = int(parts["hour"])
+    if parts["half"]:
+        hour = hour % 12 + (12 if parts["half"] == "pm" else 0)
+    try:
+        moment = datetime(
+            _year(parts["year"]),
+            month,
+            int(parts["day"]),
+            hour,
+            int(parts["minute"]),
+            min(int(parts["second"] or 0), 59),
+            tzinfo=_zone(parts["zone"]),
+        )
+        moment.astimezone(UTC)  # the years 1 and 9999 can leave the calendar here
+    except (ValueError, OverflowError):
+        return None
+    return moment
+
+
+def _year(digits: str) -> int:
+    """RFC 5322 section 4.3: two digits from 50 on are of the last century, three digits count from 1900."""
+    year = int(digits)
+    if len(digits) == 2:
+        return year + (2000 if year < 50 else 1900)
+    return year + 1900 if len(digits) == 3 else year
+
+
+def _zone(name: str | None) -> timezone:
+    text = re.sub(r"gmt|utc?|\s", "", name or "") if name and re.search(r"\d", name) else (name or "").strip()
+    if text[:1] not in ("+", "-"):
+        return timezone(timedelta(hours=_ZONES.get(text, 0)))
+    digits = text[1:].replace(":", "").zfill(4)
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-offset if text[0] == "-" else offset) if offset < timedelta(hours=24) else UTC

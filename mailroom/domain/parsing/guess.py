@@ -1,0 +1,91 @@
+"""A guess at the charset of a text that names none, or a wrong one, and is not UTF-8.
+
+The candidates are those that mail without labels is written in. Each decodes a sample; the one whose letters look most
+like a language wins. Short texts are not guessed at: a detector is wrong about them more often than Windows-1252 is.
+"""
+
+import codecs
+import re
+
+_SAMPLE_BYTES = 4096
+_LEAST_LETTERS = 8
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+
+_KANA = ("\u3041", "\u30fe")
+_HANGUL = ("\uac00", "\ud7a3")
+_WESTERN = frozenset("éèàêçâîôûëïùüöäßñóíáúãõåøæÉÀÖÄÜÇÑØÅÆ’‘“”„–—«»€°…·£§")
+_CENTRAL = frozenset("ąęłśżźćńóěščřžýáíéúůťďňľĺőűöüăâîđŠČŘŽŁŚŻÁÍÉÝ’“”„–—")
+_TURKISH = frozenset("ğışçöüâîİŞÇÖÜĞ’“”–")
+#: The letters that make up most of a text, so that the wrong case or the wrong order of letters loses.
+_SCRIPTS = {
+    "cp1251": frozenset("оеаинтсрвлкмдпуяьыз"),
+    "koi8-u": frozenset("оеаинтсрвлкмдпуяьыз"),
+    "iso8859-5": frozenset("оеаинтсрвлкмдпуяьыз"),
+    "cp866": frozenset("оеаинтсрвлкмдпуяьыз"),
+    "cp1253": frozenset("αοιετνσηυρπκλμςόίάέήω"),
+    "cp1255": frozenset("יהולאמרתבשנלםד"),
+    "cp1256": frozenset("اليمنتوربدعسةفهقكح"),
+    "cp874": frozenset("านรกอเงมยลวดทสตะปบค่้ัีิ"),
+}
+_LATIN = {"cp1252": _WESTERN, "cp1250": _CENTRAL, "iso8859-2": _CENTRAL, "cp1254": _TURKISH}
+
+
+def guess(data: bytes) -> str:
+    """Return the codec that `data` was most likely written with."""
+    first = _BEYOND_ASCII.search(data)
+    sample = data[first.start() : first.start() + _SAMPLE_BYTES] if first else b""
+    high = len(_BEYOND_ASCII.findall(sample))
+    if high < _LEAST_LETTERS:
+        return "cp1252"
+    letters = high + sum(1 for byte in sample if byte < 128 and chr(byte).isalpha())
+    if high * 3 < letters:
+        return _best(sample, _LATIN, least=0.0)
+    return _east_asian(sample) or _best(sample, _SCRIPTS, least=0.4, otherwise=_LATIN)
+
+
+def _east_asian(sample: bytes) -> str | None:
+    """Return the East Asian codec whose characters look written by a person, or None."""
+    for name in ("cp932", "euc_jp"):
+        if _share(_letters(sample, name), _KANA) > 0.3:
+            return name
+    if _share(_letters(sample, "cp949"), _HANGUL) > 0.9:
+        return "cp949"
+    # Both sets put the characters of daily use first: GB 2312 in rows B0 to D7, Big5 in rows A4 to C6.
+    for name, low, top in (("gb18030", 0xB0, 0xD7), ("big5hkscs", 0xA4, 0xC6)):
+        letters = _letters(sample, name)
+        common = sum(1 for letter in letters if low <= letter.encode(name)[0] <= top and len(letter.encode(name)) == 2)
+        if letters and common / len(letters) > 0.7 and (name != "gb18030" or _plain_gb(letters)):
+            return name
+    return None
+
+
+def _plain_gb(letters: str) -> bool:
+    """Whether nearly all second bytes are in the upper half, as in GB 2312 and not in Big5."""
+    return sum(1 for letter in letters if letter.encode("gb18030")[1] >= 0xA1) > 0.9 * len(letters)
+
+
+def _best(
+    sample: bytes, among: dict[str, frozenset[str]], *, least: float, otherwise: dict[str, frozenset[str]] | None = None
+) -> str:
+    score, name = 0.0, ""
+    for candidate, common in among.items():
+        letters = _letters(sample, candidate)
+        share = sum(1 for letter in letters if letter in common) / len(letters) if letters else 0.0
+        if share > score:
+            score, name = share, candidate
+    if name and score >= least:
+        return name
+    return _best(sample, otherwise, least=0.0) if otherwise else "cp1252"
+
+
+def _letters(sample: bytes, name: str) -> str:
+    """Return what `sample` has beyond ASCII when decoded so, empty where it cannot be; its end may be cut."""
+    try:
+        text = codecs.getincrementaldecoder(name)().decode(sample, False)
+    except UnicodeError:
+        return ""
+    return "".join(letter for letter in text if letter > "\x7f")
+
+
+def _share(letters: str, block: tuple[str, str]) -> float:
+    return sum(1 for letter in letters if block[0] <= letter <= block[1]) / len(letters) if letters else 0.0

@@ -1,0 +1,99 @@
+"""The header block of a message or a part, as bytes: split into fields and unfolded, nothing decoded.
+
+RFC 5322 section 2.2. Real mail also has mbox lines, lines that are no field, blocks that end in a line of blanks, and
+blocks that never end; a field that makes no sense is skipped, so that those after it are not lost.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mailroom.domain.parsing.limits import Defect, Reading
+
+_FIELD = re.compile(rb"[ \t]*([^\x00-\x20:\x7f]{1,200})[ \t]*:")
+_UNFOLDED = re.compile(rb"[\w*-]{1,40}=")
+_MBOX = re.compile(rb">?From ")
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The fields of one block by lower-case name, each with its values in order."""
+
+    fields: dict[bytes, list[bytes]] = field(default_factory=dict)
+
+    def first(self, name: bytes) -> bytes | None:
+        """Return the first value of `name` that is not blank, or None."""
+        return next((value for value in self.fields.get(name, ()) if value.strip()), None)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Return every value of `name`."""
+        return self.fields.get(name, [])
+
+
+def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple[Headers, int]:
+    """Return the header block of `raw[start:end]` and the index where the body begins."""
+    limit = min(end, start + reading.limits.header_block_bytes)
+    collected: list[tuple[bytes, list[bytes]]] = []
+    body = end
+    for at, after, line in _lines(raw, start, limit):
+        if not line.strip():
+            body = after
+            break
+        if not _take(line, collected) and not _may_skip(raw, after, end, line=line, collected=collected):
+            reading.note(Defect.HEADERS_NOT_ENDED)
+            body = at
+            break
+    else:
+        body = _end_of_block(raw, limit, end, reading=reading)
+    return _gather(collected, reading=reading), body
+
+
+def _lines(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, bytes]]:
+    while start < end:
+        stop = raw.find(b"\n", start, end)
+        after = end if stop < 0 else stop + 1
+        yield start, after, raw[start:after].rstrip(b"\r\n")
+        start = after
+
+
+def _take(line: bytes, collected: list[tuple[bytes, list[bytes]]]) -> bool:
+    """Add `line` to the fields; False where it is neither a field nor the continuation of one."""
+    if collected and (line[:1] in (b" ", b"\t") or (collected[-1][1][-1].endswith(b";") and _UNFOLDED.match(line))):
+        collected[-1][1].append(line)
+        return True
+    match = _FIELD.match(line)
+    if match is None:
+        return False
+    collected.append((match[1].lower(), [line[match.end() :]]))
+    return True
+
+
+def _may_skip(raw: bytes, after: int, end: int, *, line: bytes, collected: list[tuple[bytes, list[bytes]]]) -> bool:
+    """Whether a line that is no field stands among fields: an mbox line before them, or rubbish between two."""
+    if not collected:
+        return _MBOX.match(line) is not None
+    if b":" not in line and line[:2] == b"--":
+        return False
+    return _FIELD.match(raw, after, min(end, after + 300)) is not None
+
+
+def _end_of_block(raw: bytes, limit: int, end: int, *, reading: Reading) -> int:
+    if limit == end:
+        return end
+    reading.note(Defect.HEADER_BLOCK_TOO_LONG)
+    ends = [found + len(blank) for blank in (b"\n\n", b"\n\r\n") if (found := raw.find(blank, limit, end)) >= 0]
+    return min(ends, default=end)
+
+
+def _gather(collected: list[tuple[bytes, list[bytes]]], *, reading: Reading) -> Headers:
+    limits = reading.limits
+    if len(collected) > limits.headers:
+        reading.note(Defect.TOO_MANY_HEADERS)
+    headers = Headers()
+    for name, lines in collected[: limits.headers]:
+        value = b"".join(lines).strip()
+        if len(value) > limits.header_bytes:
+            reading.note(Defect.HEADER_TOO_LONG)
+            value = value[: limits.header_bytes]
+        headers.fields.setdefault(name, []).append(value)
+    return headers

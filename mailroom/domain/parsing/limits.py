@@ -1,0 +1,82 @@
+"""What a hostile mail may cost, and the words for what was wrong with a mail.
+
+Every limit is checked before the work that it bounds. Past a limit the reader goes on with what it has and notes the
+defect; nothing here raises.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one reading. SES's S3 action takes mails up to 40 MB, which sets the first one."""
+
+    raw_bytes: int = 40 * 1024 * 1024
+    header_block_bytes: int = 256 * 1024
+    header_bytes: int = 64 * 1024
+    headers: int = 1_000
+    depth: int = 20
+    parts: int = 500
+    delimiters: int = 100_000
+    """Lines that begin like a delimiter, whether or not they are one."""
+    addresses: int = 1_000
+    encoded_words: int = 1_000
+    """In one header; a list of a thousand recipients may have one each."""
+    parameters: int = 50
+    files: int = 1_000
+    """Attachments of one mail, with those inside uuencoded text and winmail.dat."""
+    name_bytes: int = 200
+    lines: int = 500_000
+    """Where lines are mended one by one: base64 with padding in each, soft breaks with blanks, flowed text."""
+    tnef_depth: int = 5
+    properties: int = 20_000
+    """Attributes and MAPI properties of all winmail.dat parts of one mail."""
+
+
+class Defect(StrEnum):
+    """What was wrong with a mail. Stable words: filters and metrics use them."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_PARTS = "too_many_parts"
+    TOO_MANY_DELIMITERS = "too_many_delimiters"
+    TOO_MANY_HEADERS = "too_many_headers"
+    TOO_MANY_ADDRESSES = "too_many_addresses"
+    TOO_MANY_WORDS = "too_many_words"
+    TOO_MANY_PARAMETERS = "too_many_parameters"
+    TOO_MANY_FILES = "too_many_files"
+    TOO_MANY_PROPERTIES = "too_many_properties"
+    HEADER_BLOCK_TOO_LONG = "header_block_too_long"
+    HEADER_TOO_LONG = "header_too_long"
+    HEADER_MALFORMED = "header_malformed"
+    HEADERS_NOT_ENDED = "headers_not_ended"
+    BOUNDARY_MISSING = "boundary_missing"
+    BOUNDARY_NOT_FOUND = "boundary_not_found"
+    BOUNDARY_NOT_CLOSED = "boundary_not_closed"
+    BASE64_DAMAGED = "base64_damaged"
+    UUENCODE_DAMAGED = "uuencode_damaged"
+    TNEF_DAMAGED = "tnef_damaged"
+    ENCODING_UNKNOWN = "encoding_unknown"
+    CHARSET_UNKNOWN = "charset_unknown"
+    CHARSET_MISMATCH = "charset_mismatch"
+    DATE_UNREADABLE = "date_unreadable"
+    SENDER_AMBIGUOUS = "sender_ambiguous"
+
+
+@dataclass(slots=True)
+class Reading:
+    """One mail being read: its limits, and the defects noted so far in the order they were met."""
+
+    limits: Limits = field(default_factory=Limits)
+    _noted: dict[Defect, None] = field(default_factory=dict)
+
+    def note(self, defect: Defect) -> None:
+        """Remember `defect`, once."""
+        self._noted[defect] = None
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The words noted so far."""
+        return tuple(defect.value for defect in self._noted)

@@ -1,0 +1,111 @@
+"""Names for attachments: what a sender wrote, made safe to show, to log and to offer for download.
+
+The rules are for display; nothing is ever stored under these names. The sender's own spelling is kept beside them.
+"""
+
+import re
+import unicodedata
+
+_DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
+_PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
+_BLANKS = re.compile(r"\s+")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_LONGEST_RAW = 4096
+_LONGEST_ENDING = 20
+_ENDINGS = {
+    "message/rfc822": ".eml",
+    "message/global": ".eml",
+    "message/delivery-status": ".txt",
+    "text/rfc822-headers": ".txt",
+    "text/plain": ".txt",
+    "text/html": ".html",
+    "text/calendar": ".ics",
+    "text/csv": ".csv",
+    "text/rtf": ".rtf",
+    "text/vcard": ".vcf",
+    "text/x-vcard": ".vcf",
+    "text/xml": ".xml",
+    "image/jpeg": ".jpg",
+    "image/jpg": ".jpg",
+    "image/png": ".png",
+    "image/gif": ".gif",
+    "image/tiff": ".tif",
+    "image/bmp": ".bmp",
+    "image/webp": ".webp",
+    "image/svg+xml": ".svg",
+    "audio/mpeg": ".mp3",
+    "audio/wav": ".wav",
+    "video/mp4": ".mp4",
+    "application/pdf": ".pdf",
+    "application/zip": ".zip",
+    "application/json": ".json",
+    "application/xml": ".xml",
+    "application/rtf": ".rtf",
+    "application/msword": ".doc",
+    "application/ms-tnef": ".dat",
+    "application/pgp-signature": ".asc",
+    "application/pkcs7-signature": ".p7s",
+    "application/x-pkcs7-signature": ".p7s",
+    "application/pkcs7-mime": ".p7m",
+    "application/x-pkcs7-mime": ".p7m",
+}
+
+
+def display_name(original: str | None, *, content_type: str, number: int, longest: int = 200) -> str:
+    """Return a name that is safe to show: one line, no path, nothing invisible, at most `longest` UTF-8 bytes.
+
+    `number` is the attachment's place in its mail, for those without a usable name.
+    """
+    name = _visible((original or "")[:_LONGEST_RAW])
+    if _PATH.match(name):
+        name = re.split(r"[\\/]", name.rstrip("\\/"))[-1]
+    name = name.replace("/", "_").strip().rstrip(". ")
+    if name.startswith("."):
+        name = "_" + name.lstrip(".") if name.strip("._ ") else ""
+    if not name.strip("._ "):
+        name = f"attachment-{number}{_ENDINGS.get(content_type, '')}"
+    if _DEVICE.match(name):
+        name = f"_{name}"
+    return _cut(name, longest)
+
+
+def unique_name(name: str, taken: dict[str, int], *, longest: int = 200) -> str:
+    """Return `name`, or `name (2)` and so on before its ending where the mail already has it.
+
+    `taken` grows by the choice; it remembers the last number for each name, so that a thousand equal names stay cheap.
+    """
+    stem, ending = _parts(name)
+    choice, count = name, taken.get(name.casefold(), 1)
+    while choice.casefold() in taken:
+        count += 1
+        mark = f" ({count})"
+        choice = _cut(stem, longest - len(mark) - len(ending.encode())) + mark + ending
+    taken[name.casefold()] = count
+    taken[choice.casefold()] = 1
+    return choice
+
+
+def ending_of(content_type: str) -> str:
+    """Return the usual ending of a type with its dot, or an empty string."""
+    return _ENDINGS.get(content_type, "")
+
+
+def _visible(text: str) -> str:
+    """Leave out what cannot be seen: controls, direction overrides, zero-width letters, halves of letters."""
+    return "".join(letter for letter in _BLANKS.sub(" ", text) if unicodedata.category(letter) not in _INVISIBLE)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    stem, dot, ending = name.rpartition(".")
+    if not stem or not dot or len(ending.encode()) > _LONGEST_ENDING:
+        return name, ""
+    return stem, dot + ending
+
+
+def _cut(name: str, longest: int) -> str:
+    """Shorten the stem, not the ending, and never inside a letter."""
+    if len(name.encode()) <= longest:
+        return name
+    stem, ending = _parts(name)
+    room = longest - len(ending.encode())
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip() + ending

@@ -1,0 +1,114 @@
+"""The parameters of Content-Type and Content-Disposition: RFC 2045 section 5.1, RFC 2231, and what mailers make of them.
+
+Seen in real mail and read here: names with unescaped quotes, values with blanks and no quotes, semicolons left out,
+pieces (`name*0`, `name*1*`) in any order, encoded words where RFC 2231 was meant.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from mailroom.domain.parsing.limits import Defect, Reading
+
+_GAP = re.compile(rb"(?:[\s;,]|\([^()]*\))*")
+_NAME = re.compile(rb"([^=;\s\"]{1,100})\s*=\s*")
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.S)
+_AFTER_QUOTED = re.compile(rb"\s*(?:;|$|\(|,?\s*[\w*-]+\s*=)")
+_BARE = re.compile(rb"[^;]*")
+_GLUED = re.compile(rb"\s[\w-]+(?:\*\d*\*?)?=(?![?=])")
+_PIECE = re.compile(rb"([^*]+)(?:\*(\d{1,4}))?(\*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A parameter's bytes, joined and with percent signs resolved, and the charset that RFC 2231 named for them."""
+
+    data: bytes
+    charset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of one field by lower-case name."""
+
+    values: dict[bytes, Value] = field(default_factory=dict)
+
+    def raw(self, name: bytes) -> bytes | None:
+        """Return the bytes of a parameter, or None."""
+        value = self.values.get(name)
+        return value.data if value else None
+
+    def token(self, name: bytes) -> str | None:
+        """Return a parameter that is a single word, such as a charset, in lower case."""
+        words = (self.raw(name) or b"").replace(b"'", b" ").replace(b'"', b" ").split()
+        return words[0].decode("ascii", "ignore").lower() if words else None
+
+
+def read_parameters(text: bytes, *, reading: Reading) -> Parameters:
+    """Return the parameters in `text`, which begins after the type or the disposition."""
+    if b"=" not in text:
+        return Parameters()
+    plain: dict[bytes, Value] = {}
+    pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for count, (name, value) in enumerate(_pairs(text)):
+        if count >= reading.limits.parameters:
+            reading.note(Defect.TOO_MANY_PARAMETERS)
+            break
+        match = _PIECE.fullmatch(name)
+        if match is None or (match[2] is None and match[3] is None):
+            plain.setdefault(name, Value(value))
+        else:
+            pieces.setdefault(match[1], {}).setdefault(int(match[2] or 0), (value, match[3] is not None))
+    return Parameters(plain | {name: _join(parts) for name, parts in pieces.items()})
+
+
+def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(text):
+        gap = _GAP.match(text, at)
+        at = gap.end() if gap else at
+        match = _NAME.match(text, at)
+        if match is None:
+            stop = text.find(b";", at)
+            at = len(text) if stop < 0 else stop + 1
+            continue
+        value, at = _value(text, match.end())
+        yield match[1].lower(), value
+
+
+def _value(text: bytes, at: int) -> tuple[bytes, int]:
+    """Return the value that begins at `at`, and where the next parameter may begin."""
+    quoted = _QUOTED.match(text, at)
+    if quoted and _AFTER_QUOTED.match(text, quoted.end()):
+        return _unescape(quoted[1]), quoted.end()
+    bare = _BARE.match(text, at)
+    value = bare[0] if bare else b""
+    glued = _GLUED.search(value)
+    if glued:
+        value = value[: glued.start()]
+    return _unescape(_unquote(value.strip())), at + len(value if glued else bare[0] if bare else b"")
+
+
+def _unquote(value: bytes) -> bytes:
+    if value[:1] == b'"':
+        value = value[1:]
+        return value[:-1] if value[-1:] == b'"' else value
+    return value
+
+
+def _unescape(value: bytes) -> bytes:
+    # Only what must be escaped is taken as escaped: mailers write C:\dir\name without doubling anything.
+    return value.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+
+
+def _join(parts: dict[int, tuple[bytes, bool]]) -> Value:
+    """Put the pieces of one parameter together; the first extended one names the charset (RFC 2231 section 4.1)."""
+    charset: str | None = None
+    joined: list[bytes] = []
+    for _, (data, extended) in sorted(parts.items()):
+        if extended and not joined and data.count(b"'") >= 2:
+            name, _, data = data.split(b"'", 2)
+            charset = name.decode("ascii", "ignore").strip() or None
+        joined.append(unquote_to_bytes(data) if extended else data)
+    return Value(b"".join(joined), charset)

@@ -1,0 +1,187 @@
+"""The MIME structure of a mail, cut at byte level into its leaves without recursion.
+
+The standard library's parser recurses on nested multiparts and writes forwarded messages anew; a hostile mail then
+exhausts the stack, and an archived forward is not what was sent. Here a stack of byte ranges is worked off, so depth
+costs nothing, and every leaf is exactly the bytes between two delimiters (RFC 2046 section 5.1).
+
+A forwarded message is a leaf: what is inside it is not looked at.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailroom.domain.parsing.headers import Headers, read_headers
+from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.parameters import Parameters, read_parameters
+
+_GUESS = re.compile(rb"(?im)^--([^\r\n]{1,200}?)[ \t]*\r?\n(?:content-|mime-version:)")
+_GUESS_BYTES = 64 * 1024
+_TYPE = re.compile(rb"[\s\"'<:;]*([\w.+-]+)\s*/\s*([\w.+-]+)")
+_BINARY = re.compile(rb"(?i)[\s\"]*(?:application|image|audio|video)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A declared type in lower case, with its parameters still undecoded."""
+
+    name: str
+    parameters: Parameters
+
+    @property
+    def main(self) -> str:
+        """The part before the slash."""
+        return self.name.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A part without parts: the range of its body in the mail, and the type of the multipart around it ("" at the top)."""
+
+    headers: Headers
+    type: ContentType
+    start: int
+    end: int
+    around: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    start: int
+    end: int
+    default: str
+    around: str
+    depth: int
+
+
+def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
+    """Return the mail's own header block and its leaves in the order they stand."""
+    top: Headers | None = None
+    leaves: list[Leaf] = []
+    waiting = [_Range(0, len(raw), "text/plain", "", 0)]
+    while waiting:
+        place = waiting.pop()
+        headers, body = read_headers(raw, place.start, place.end, reading=reading)
+        top = headers if top is None else top
+        kind = content_type(headers, place.default, reading=reading)
+        room = reading.limits.parts - len(leaves) - len(waiting)
+        inside = _open(raw, body, place, kind=kind, room=room, reading=reading)
+        if inside is not None:
+            waiting.extend(reversed(inside))
+        else:
+            leaves.append(_leaf(headers, kind, body, place, reading=reading))
+    return top or Headers(), leaves
+
+
+def content_type(headers: Headers, default: str, *, reading: Reading) -> ContentType:
+    """Return the type that `headers` declare, or `default` where they declare none that can be read."""
+    for value in headers.all(b"content-type"):
+        match = _TYPE.match(value)
+        if match:
+            name = f"{match[1].decode('ascii', 'ignore')}/{match[2].decode('ascii', 'ignore')}".lower()
+            return ContentType(name, read_parameters(value[match.end() :], reading=reading))
+    value = headers.first(b"content-type") or b""
+    if _BINARY.match(value):
+        default = "application/octet-stream"
+    return ContentType(default, read_parameters(value.partition(b";")[2], reading=reading))
+
+
+def _leaf(headers: Headers, kind: ContentType, body: int, place: _Range, *, reading: Reading) -> Leaf:
+    if kind.main != "multipart":
+        return Leaf(headers, kind, body, place.end, place.around)
+    if place.depth >= reading.limits.depth:
+        return Leaf(headers, kind, place.start, place.end, place.around)
+    return Leaf(headers, ContentType("text/plain", kind.parameters), body, place.end, place.around)
+
+
+def _open(
+    raw: bytes, body: int, place: _Range, *, kind: ContentType, room: int, reading: Reading
+) -> list[_Range] | None:
+    """Return the ranges of the parts in a multipart; None where it is no multipart or cannot be cut."""
+    if kind.main != "multipart":
+        return None
+    if place.depth >= reading.limits.depth:
+        reading.note(Defect.TOO_DEEP)
+        return None
+    default = "message/rfc822" if kind.name == "multipart/digest" else "text/plain"
+    for boundary in _boundaries(raw, body, place.end, declared=kind.parameters.raw(b"boundary"), reading=reading):
+        cuts = _cuts(raw, body, place.end, boundary=boundary, room=room, reading=reading)
+        if cuts is not None:
+            return [_Range(start, end, default, kind.name, place.depth + 1) for start, end in cuts]
+    if body < place.end:
+        reading.note(Defect.BOUNDARY_NOT_FOUND)
+    return None
+
+
+def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, reading: Reading) -> Iterator[bytes]:
+    """Yield the declared boundary, the same without the blanks that folding left, then a guess from the body."""
+    if declared and declared.strip():
+        yield declared.rstrip()
+        bare = re.sub(rb"\s+", b"", declared)
+        if bare != declared:
+            yield bare
+    else:
+        reading.note(Defect.BOUNDARY_MISSING)
+    match = _GUESS.search(raw, start, min(end, start + _GUESS_BYTES))
+    if match:
+        yield match[1]
+
+
+def _cuts(
+    raw: bytes, start: int, end: int, *, boundary: bytes, room: int, reading: Reading
+) -> list[tuple[int, int]] | None:
+    """Return where the parts between the delimiter lines begin and end, or None where no line is one.
+
+    What follows a closing delimiter is dropped only up to the next opening one: some mailers nest two multiparts with
+    the same boundary, and the inner one's end must not hide the rest of the outer.
+    """
+    cuts: list[tuple[int, int]] = []
+    opened: int | None = None
+    seen = False
+    for before, after, closes in _delimiters(raw, start, end, boundary=boundary, reading=reading):
+        if opened is not None:
+            cuts.append((opened, max(opened, before)))
+        opened = None if closes else after
+        seen = True
+        if len(cuts) >= room:
+            reading.note(Defect.TOO_MANY_PARTS)
+            return cuts or None
+    if opened is not None:
+        reading.note(Defect.BOUNDARY_NOT_CLOSED)
+        if opened < end:
+            cuts.append((opened, end))
+    return cuts if seen else None
+
+
+def _delimiters(
+    raw: bytes, start: int, end: int, *, boundary: bytes, reading: Reading
+) -> Iterator[tuple[int, int, bool]]:
+    """Yield (end of what stands before, start of what follows, whether it closes) for each delimiter line."""
+    line = b"--" + boundary
+    at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
+    for _ in range(reading.limits.delimiters):
+        if at < 0:
+            return
+        tail = at + len(line)
+        stop = raw.find(b"\n", tail, end)
+        after = end if stop < 0 else stop + 1
+        rest = raw[tail:after].strip()
+        if rest in (b"", b"--"):
+            yield _before(raw, start, at), after, rest == b"--"
+        at = _next_line(raw, line, max(start, after - 1), end)
+    if at >= 0:
+        reading.note(Defect.TOO_MANY_DELIMITERS)
+
+
+def _next_line(raw: bytes, line: bytes, start: int, end: int) -> int:
+    found = raw.find(b"\n" + line, start, end)
+    return found if found < 0 else found + 1
+
+
+def _before(raw: bytes, start: int, at: int) -> int:
+    """Return where the content before a delimiter ends: the line break belongs to the delimiter."""
+    if at > start and raw[at - 1 : at] == b"\n":
+        at -= 1
+        if at > start and raw[at - 1 : at] == b"\r":
+            at -= 1
+    return at

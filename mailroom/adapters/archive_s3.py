@@ -91,6 +91,7 @@ class S3Archive:
                     Key=key,
                     Body=content,
                     IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=b64encode(bytes.fromhex(digest)).decode(),
                     ObjectLockMode=self._lock_mode,
                     ObjectLockRetainUntilDate=until,

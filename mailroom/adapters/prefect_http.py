@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -38,14 +39,14 @@ class PrefectRuns:
             "name": ref.message_id,
             "parameters": {"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             "idempotency_key": idempotency_key(ref),
-            "state": {"type": "SCHEDULED"},
+            "state": _scheduled_now("Scheduled"),
             "tags": [f"prefix:{ref.prefix}"],
         }
         return self._run(self._post(f"/deployments/{deployment['id']}/create_flow_run", body))
 
     def retry(self, run_id: str) -> Run:
         """Schedule this run again under its own id, as Retry in the UI does."""
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Replayed by Mailroom"}
+        state = _scheduled_now("AwaitingRetry") | {"message": "Replayed by Mailroom"}
         answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": False})
         if answer is None:
             raise LookupError("the orchestrator has no such run")
@@ -85,6 +86,11 @@ class PrefectRuns:
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         with _translated():
             return _content(self._http.post(path, json=body))
+
+
+def _scheduled_now(name: str) -> dict[str, Any]:
+    # Without its time a scheduled run is never due, and no worker is handed it.
+    return {"type": "SCHEDULED", "name": name, "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
 
 
 def _content(answer: httpx.Response) -> Any:

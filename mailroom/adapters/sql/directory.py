@@ -37,7 +37,8 @@ class SqlDirectory:
         )
         with transaction(self._engine) as connection:
             connection.execute(tenant)
-            return connection.execute(row.on_conflict_do_nothing()).rowcount == 1
+            made = connection.execute(row.on_conflict_do_nothing().returning(AddressRow.id))  # type: ignore[arg-type]
+            return made.first() is not None
 
     def all(self) -> list[Address]:
         """Return every address."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Engine, Subquery, and_, exists, func, or_, select, true, tuple_
 
 from mailroom.adapters.sql import shown
 from mailroom.adapters.sql.engine import transaction
@@ -44,27 +44,15 @@ class SqlReader:
 
     def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
         """Return the addresses that receive; a domain's inboxes appear with their first item."""
-        newest = func.max(_item.received_at).label("newest")
-        filled = (
-            select(_item.tenant, _item.recipient, func.max(_item.user_name).label("user"), func.count().label("items"))
-            .add_columns(newest)
-            .where(_owned(_item.tenant, tenant))
-            .group_by(_item.tenant, _item.recipient)
-            .subquery()
-        )
-        known = (
-            select(_address.tenant, _address.pattern, _address.user_name)
-            .where(_owned(_address.tenant, tenant))
-            .subquery()
-        )
+        known, filled = _known(tenant), _filled(tenant)
         same = and_(known.c.tenant == filled.c.tenant, known.c.pattern == filled.c.recipient)
         address = func.coalesce(known.c.pattern, filled.c.recipient).label("address")
         wanted = (
             select(
                 address,
                 func.coalesce(known.c.tenant, filled.c.tenant).label("tenant"),
-                func.coalesce(known.c.user_name, filled.c.user).label("user"),
-                func.coalesce(filled.c.items, 0).label("items"),
+                func.coalesce(known.c.user_name, filled.c.user_name).label("user"),
+                func.coalesce(filled.c.filed, 0).label("items"),
                 filled.c.newest,
             )
             .select_from(known.join(filled, same, full=True))
@@ -196,6 +184,21 @@ class SqlApiKeys:
         with transaction(self._engine) as connection:
             row = connection.execute(select(_key.name, _key.tenant).where(_key.sha256 == sha256)).first()
             return Holder(row.name, row.tenant) if row else None
+
+
+def _known(tenant: str | None) -> Subquery:
+    columns = select(_address.tenant, _address.pattern, _address.user_name)
+    return columns.where(_owned(_address.tenant, tenant)).subquery()
+
+
+def _filled(tenant: str | None) -> Subquery:
+    user_name, newest = func.max(_item.user_name).label("user_name"), func.max(_item.received_at).label("newest")
+    return (
+        select(_item.tenant, _item.recipient, user_name, newest, func.count().label("filed"))
+        .where(_owned(_item.tenant, tenant))
+        .group_by(_item.tenant, _item.recipient)
+        .subquery()
+    )
 
 
 def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:

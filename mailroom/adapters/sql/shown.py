@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.engine import Row
-
 from mailroom.adapters.sql.entries import envelope_of
 from mailroom.domain.inbound import Attachment, Item, State, Verdicts
 from mailroom.ports import Deposit
 from mailroom.reading import EmailLine, FiledItem, ItemLine
 
 
-def item_line(row: Row[Any]) -> ItemLine:
+def item_line(row: Any) -> ItemLine:
     """Return an item's line in a list."""
     told = row._mapping
     return ItemLine(
@@ -27,7 +25,7 @@ def item_line(row: Row[Any]) -> ItemLine:
     )
 
 
-def filed_item(row: Row[Any], attachments: Sequence[Attachment], receipts: Sequence[Row[Any]]) -> FiledItem:
+def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any]) -> FiledItem:
     """Return an item's row, joined with its e-mail's `envelope` and `run_id`, with all that belongs to it."""
     deposits = [Deposit(**{name: getattr(receipt, name) for name in Deposit.__slots__}) for receipt in receipts]
     return FiledItem(
@@ -42,12 +40,12 @@ def filed_item(row: Row[Any], attachments: Sequence[Attachment], receipts: Seque
     )
 
 
-def attachment(row: Row[Any]) -> Attachment:
+def attachment(row: Any) -> Attachment:
     """Return an attachment's row as it is listed."""
     return Attachment(**{name: getattr(row, name) for name in Attachment.__slots__})
 
 
-def email_line(row: Row[Any], *, envelope: bool) -> EmailLine:
+def email_line(row: Any, *, envelope: bool) -> EmailLine:
     """Return a ledger's row as it is shown, with or without who wrote to whom."""
     told = envelope_of(row.envelope) if envelope and row.envelope else None
     return EmailLine(
@@ -65,7 +63,7 @@ def email_line(row: Row[Any], *, envelope: bool) -> EmailLine:
     )
 
 
-def _item(row: Row[Any], attachments: Sequence[Attachment]) -> Item:
+def _item(row: Any, attachments: Sequence[Attachment]) -> Item:
     return Item(
         tenant=row.tenant,
         recipient=row.recipient,
@@ -85,5 +83,5 @@ def _item(row: Row[Any], attachments: Sequence[Attachment]) -> Item:
     )
 
 
-def _verdicts(row: Row[Any]) -> Verdicts | None:
+def _verdicts(row: Any) -> Verdicts | None:
     return envelope_of(row.envelope).verdicts if row.envelope else None

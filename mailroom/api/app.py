@@ -1,0 +1,31 @@
+"""The application, put together from its routes."""
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from mailroom.api import inbound, operations, pages, problems
+from mailroom.api.guard import Guard
+from mailroom.api.rendering import FOLDER
+from mailroom.api.services import Services
+
+__all__ = ["Services", "create_app"]
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the HTTP service on top of `services`."""
+    app = FastAPI(
+        title="Mailroom",
+        version="1",
+        description="Received e-mail as inbox items and archived documents.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.include_router(operations.router)
+    app.include_router(inbound.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    problems.install(app)
+    app.add_middleware(Guard)
+    return app

@@ -1,0 +1,71 @@
+"""The outermost layer: headers on every answer, and the last resort when something unforeseen is raised.
+
+No log line here holds a path, an address or the message of an exception: paths hold addresses, messages may quote a mail.
+"""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mailroom.api.problems import answer_error
+
+log = logging.getLogger(__name__)
+
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Security-Policy": _PAGE_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+)
+
+
+class Guard:
+    """ASGI middleware; a route's own header wins over the guard's."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001 - the last resort; nothing of the request may reach the log
+            number = _report(error)
+            if begun:
+                raise RuntimeError("the answer broke off") from None
+            answer = answer_error(Request(scope), 500, f"Something unforeseen happened. In the log it is {number}.")
+            await answer(scope, receive, send_guarded)
+
+
+def _report(error: Exception) -> str:
+    number = uuid4().hex
+    places = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request %s failed with %s\n%s", number, type(error).__name__, places)
+    return number

@@ -1,0 +1,100 @@
+"""What operators and their tools ask: does it live, can it work, how much is where, what can be called.
+
+These need no key: they tell counts and states, never a mail, an address or a tenant.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
+
+from mailroom.api.rendering import render
+from mailroom.api.services import Outside, Services
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.inbound import State
+from mailroom.reading import Census
+
+router = APIRouter(tags=["operations"])
+
+_WAITING = frozenset({State.RECEIVED, State.PROCESSING, State.FAILED})
+_NO_RUN = "00000000-0000-0000-0000-000000000000"
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """Whether this process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_class=JSONResponse)
+def readyz(services: Outside) -> JSONResponse:
+    """Whether what this process needs answers it, each by its name; 503 when one does not."""
+    checks = {"database": _database(services), "prefect": _prefect(services)}
+    ready = all(state == "ok" for state in checks.values())
+    return JSONResponse({"status": "ok" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(services: Outside) -> PlainTextResponse:
+    """Counts in Prometheus's text format."""
+    census = services.reader.census()
+    waiting = [tally.oldest for tally in census.tallies if tally.state in _WAITING]
+    oldest_s = (services.now() - min(waiting)).total_seconds() if waiting else 0.0
+    return PlainTextResponse(_exposition(census, max(oldest_s, 0.0)), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+def docs(request: Request) -> HTMLResponse:
+    """The operations of the OpenAPI document as a page of our own: the usual one loads scripts from elsewhere."""
+    document = request.app.openapi()
+    operations = [
+        {"method": method.upper(), "path": path, **operation}
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return render("docs.html", info=document["info"], groups=_by_tag(operations))
+
+
+def _by_tag(operations: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for operation in operations:
+        groups.setdefault(operation.get("tags", ["other"])[0], []).append(operation)
+    return groups
+
+
+def _database(services: Services) -> str:
+    try:
+        services.reader.ping()
+    except MailroomError:
+        return "unreachable"
+    return "ok"
+
+
+def _prefect(services: Services) -> str:
+    try:
+        services.runs.find(_NO_RUN)
+    except MailroomError:
+        return "unreachable"
+    return "ok"
+
+
+def _exposition(census: Census, oldest_s: float) -> str:
+    lines = [
+        "# HELP mailroom_inbound_emails Received e-mails by state and reason.",
+        "# TYPE mailroom_inbound_emails gauge",
+        *(
+            f'mailroom_inbound_emails{{state="{_label(tally.state)}",reason="{_label(tally.reason or "")}"}} {tally.emails}'
+            for tally in census.tallies
+        ),
+        "# HELP mailroom_inbox_items Items in all inboxes.",
+        "# TYPE mailroom_inbox_items gauge",
+        f"mailroom_inbox_items {census.items}",
+        "# HELP mailroom_inbound_oldest_waiting_seconds Age of the oldest e-mail that is not settled yet, 0 if none.",
+        "# TYPE mailroom_inbound_oldest_waiting_seconds gauge",
+        f"mailroom_inbound_oldest_waiting_seconds {oldest_s:.3f}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

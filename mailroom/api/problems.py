@@ -1,0 +1,77 @@
+"""Errors as answers: problem details (RFC 9457) for programs, a page for a person who opened a page."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mailroom.api.rendering import render
+from mailroom.domain.errors import PermanentError, TransientError
+
+log = logging.getLogger(__name__)
+
+#: The answer of every JSON route that fails, for the OpenAPI document.
+PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Problem details (RFC 9457)",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def answer_error(
+    request: Request, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    """Return the error as a page where a browser asked for a page, else as problem details."""
+    phrase = HTTPStatus(status).phrase
+    if _is_for_a_person(request):
+        return render("error.html", status=status, headers=headers, title=phrase, code=status, detail=detail)
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer its errors this way."""
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        return answer_error(request, error.status_code, error.detail, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def unusable(request: Request, error: RequestValidationError) -> Response:
+        # What was sent is not repeated: it may be an address.
+        errors = [{"where": [str(part) for part in fault["loc"]], "what": fault["msg"]} for fault in error.errors()]
+        return answer_error(request, 422, "The request is not what this route takes.", errors=errors)
+
+    @app.exception_handler(TransientError)
+    def later(request: Request, error: TransientError) -> Response:
+        log.warning("answered 503: %s", error)
+        return answer_error(request, 503, f"Try again later: {error.message}.", headers={"Retry-After": "5"})
+
+    @app.exception_handler(PermanentError)
+    def impossible(request: Request, error: PermanentError) -> Response:
+        log.error("answered 502: %s", error)
+        return answer_error(request, 502, f"A person must look at this: {error.message}.")
+
+
+def _is_for_a_person(request: Request) -> bool:
+    return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,167 @@
+"""A mail's HTML, made fit to be shown.
+
+An allow-list decides (nh3, a binding to ammonia): no script, style, frame, form, SVG or MathML, nothing that is fetched
+from elsewhere. The page shows the result in a sandboxed frame under its own policy, so this is the first of three walls.
+
+The parser behind it follows the HTML standard, whose algorithm is quadratic in nested elements and in the attributes of a
+tag, and multiplies formatting elements (measured: 200 000 open `<div>`, one megabyte, take two minutes). So all but
+short HTML is parsed in a child process with limits, started by this file's path: it imports nothing else of Mailroom.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from threading import BoundedSemaphore
+from urllib.parse import urlsplit, urlunsplit
+
+import nh3
+
+#: Characters that are parsed at all, and that are parsed in this process (the worst of them take 50 ms).
+MAX_CHARACTERS, SHORT = 2_000_000, 8_000
+#: What the child may use: seconds on the clock, seconds of the processor, bytes of memory.
+CHILD_SECONDS, CHILD_CPU_SECONDS, CHILD_MEMORY = 10, 2, 1 << 30
+
+_TAGS = frozenset(nh3.ALLOWED_TAGS) - {"area", "map"} | {"center", "font"}
+_DROPPED_WHOLE = {
+    *("script", "style", "title", "template", "svg", "math", "noscript", "iframe", "frameset", "object", "embed"),
+    *("select", "textarea", "audio", "video", "canvas"),
+}
+_TABLE = {"align", "valign", "width", "height", "bgcolor"}
+_CELL = _TABLE | {"colspan", "rowspan"}
+_ATTRIBUTES = {
+    "*": {"dir", "lang"},
+    "a": {"href"},
+    "div": {"align"},
+    "img": {"src", "alt", "width", "height"},
+    "ol": {"start"},
+    "p": {"align"},
+    "table": _TABLE | {"border", "cellpadding", "cellspacing"},
+    "td": _CELL,
+    "th": _CELL,
+    "tr": _TABLE,
+}
+#: Types of pictures that are shown inside a mail; SVG is not among them, for it is a document.
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+#: Bytes of pictures that are shown inside a mail: each, and all together.
+MAX_PICTURE, MAX_PICTURES = 300_000, 2_000_000
+_LINKS = {"http", "https", "mailto", "tel"}
+_CHILDREN = BoundedSemaphore(2)
+
+
+@dataclass(frozen=True, slots=True)
+class SafeHtml:
+    """HTML that was cleaned; where its links lead, in order; how many pictures it wanted from elsewhere."""
+
+    html: str
+    links: tuple[str, ...] = ()
+    remote_pictures: int = 0
+
+
+def sanitise(html: str) -> SafeHtml | None:
+    """Return `html` for programs: links and `cid:` pictures stay; None if it is too large or costly to be parsed."""
+    return _clean_in_limits(html, None)
+
+
+def sanitise_for_frame(html: str, pictures: Mapping[str, str]) -> SafeHtml | None:
+    """Return `html` for the frame, out of which no link leads: links become their numbers.
+
+    `pictures` maps content ids to data URIs.
+    """
+    return _clean_in_limits(html, pictures)
+
+
+def data_uri(content: bytes, content_type: str) -> str:
+    """Return a picture as a URI of its own."""
+    return f"data:{content_type};base64,{b64encode(content).decode()}"
+
+
+def plain_link(url: str) -> str | None:
+    """Return `url` with its true host in ASCII and nothing before it that looks like one; None if it is no such link.
+
+    `https://bank.example@evil.example/` comes out as `https://evil.example/`, a look-alike host as `xn--...`.
+    """
+    try:
+        parts = urlsplit("".join(url.split()))
+        if parts.scheme not in _LINKS:
+            return None
+        if parts.scheme in {"mailto", "tel"}:
+            return urlunsplit(parts)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return None
+    literal = f"[{host}]" if ":" in host else host
+    return urlunsplit(parts._replace(netloc=f"{literal}{port}")) if host else None
+
+
+@dataclass(slots=True)
+class _Attributes:
+    """Decides on each attribute, and collects on the way. `pictures` is None when the HTML is for programs."""
+
+    pictures: Mapping[str, str] | None
+    links: list[str] = field(default_factory=list)
+    remote: int = 0
+
+    def keep(self, tag: str, name: str, value: str) -> str | None:
+        if (tag, name) == ("a", "href"):
+            return self._link(value)
+        return self._source(value.strip()) if name == "src" else value
+
+    def _link(self, value: str) -> str | None:
+        target = plain_link(value)
+        if target is None:
+            return None
+        self.links.append(target)
+        return target if self.pictures is None else f"#{len(self.links)}"
+
+    def _source(self, value: str) -> str | None:
+        if value.lower().startswith("cid:"):
+            return value if self.pictures is None else self.pictures.get(value[4:].strip("<> "))
+        self.remote += not value.lower().startswith("data:")
+        return None
+
+
+def _clean_in_limits(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | None:
+    if len(html) > MAX_CHARACTERS:
+        return None
+    return _clean(html, pictures) if len(html) <= SHORT else _clean_apart(html, pictures)
+
+
+def _clean(html: str, pictures: Mapping[str, str] | None) -> SafeHtml:
+    attributes = _Attributes(pictures)
+    cleaned = nh3.clean(
+        html,
+        tags=set(_TAGS),
+        clean_content_tags=_DROPPED_WHOLE,
+        attributes=_ATTRIBUTES,
+        attribute_filter=attributes.keep,
+        url_schemes=_LINKS | {"cid", "data"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return SafeHtml(cleaned, tuple(attributes.links), attributes.remote)
+
+
+def _clean_apart(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | None:
+    task = json.dumps({"html": html, "pictures": dict(pictures) if pictures is not None else None}).encode()
+    command = [sys.executable, "-I", __file__]
+    with _CHILDREN:
+        try:
+            done = subprocess.run(command, input=task, capture_output=True, timeout=CHILD_SECONDS, check=True)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            return None
+    told = json.loads(done.stdout)
+    return SafeHtml(told["html"], tuple(told["links"]), told["remote_pictures"])
+
+
+def _child() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY, CHILD_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_CPU_SECONDS, CHILD_CPU_SECONDS))
+    json.dump(asdict(_clean(**json.load(sys.stdin.buffer))), sys.stdout)
+
+
+if __name__ == "__main__":
+    _child()

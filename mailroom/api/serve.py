@@ -1,0 +1,93 @@
+"""The process: `python -m mailroom.api.serve --port N`. The one module here that knows adapters."""
+
+import argparse
+import ipaddress
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+import uvicorn
+
+from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.aws import client
+from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.api.app import Services, create_app
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import Settings, load_settings, use_stack_environment
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; 2 when the settings do not allow it."""
+    asked = _arguments(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        use_stack_environment()
+        settings = load_settings()
+        refuse_if_unsafe(settings, host=asked.host)
+    except ConfigurationError as error:
+        print(f"mailroom api: {error}", file=sys.stderr)
+        return 2
+    # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
+    uvicorn.run(
+        create_app(services_from(settings)),
+        host=asked.host,
+        port=asked.port,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
+    """Return if these settings may be served on `host`.
+
+    Raises:
+        ConfigurationError: pages without a key would be open to more than this machine.
+    """
+    if settings.pages_open and not _is_loopback(host):
+        raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
+
+
+def services_from(settings: Settings) -> Services:
+    """Return the services of this installation."""
+    engine = make_engine(settings.database_url.get_secret_value())
+    return Services(
+        settings=settings,
+        reader=SqlReader(engine),
+        archive=S3Archive(
+            client("s3", region=settings.region),
+            engine,
+            bucket=settings.archive_bucket,
+            lock_mode=settings.archive_lock_mode,
+            retention=timedelta(days=settings.archive_retention_days),
+        ),
+        runs=PrefectRuns(api_url=settings.prefect_api_url, ui_url=settings.prefect_url),
+        ledger=SqlLedger(engine),
+        keys=SqlApiKeys(engine),
+    )
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mailroom api", description="Serve the inbox pages and the HTTP API.")
+    parser.add_argument("--port", type=int, default=8025)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback unless told otherwise")
+    return parser.parse_args(arguments)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What the routes work with; one value, made by `serve` or by a test."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol, cast
+
+from fastapi import Depends, Request
+
+from mailroom.domain.inbound import Entry
+from mailroom.ports import Archive, RunStarter
+from mailroom.reading import ApiKeys, Reader
+from mailroom.settings import Settings
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Book(Protocol):
+    """The part of the port `Ledger` that is needed here; any ledger has it."""
+
+    def find(self, any_id: str) -> Entry | None: ...
+
+    def trace(self, email_id: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything outside that the HTTP service needs."""
+
+    settings: Settings
+    reader: Reader
+    archive: Archive
+    runs: RunStarter
+    ledger: Book
+    keys: ApiKeys
+    now: Callable[[], datetime] = _now
+
+
+def services_of(request: Request) -> Services:
+    """Return the services that the application was made with."""
+    return cast(Services, request.app.state.services)
+
+
+Outside = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,389 @@
+"""The inbox pages, on services in memory; above all what hostile mail may not do to them."""
+
+import base64
+import re
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from mailroom.api.app import create_app
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.inbound import Attachment, Item, State, Verdict, Verdicts
+from mailroom.reading import EmailLine, FiledItem, Holder, InboxLine
+
+IMG = '"><img src=x onerror=alert(1)>'
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+PASSED = Verdicts(*[Verdict.PASS] * 5)
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """One tenant with one empty inbox, and another tenant's."""
+    memory = Memory()
+    memory.keys.holders = {"admin": Holder("root"), "acme": Holder("app", "acme"), "other": Holder("app", "other")}
+    memory.reader.addresses = [
+        InboxLine("ann@acme.test", "acme", "ann", 0, None),
+        InboxLine("bob@other.test", "other", "bob", 0, None),
+    ]
+    return memory
+
+
+@pytest.fixture
+def pages(memory: Memory) -> TestClient:
+    """A browser on this machine, with open pages."""
+    return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
+
+
+@pytest.fixture
+def locked(memory: Memory) -> TestClient:
+    """A browser where pages need a key."""
+    return TestClient(create_app(memory.services()), base_url="https://mail.example", headers=BROWSER)
+
+
+def an_item(**changes: object) -> Item:
+    """Return an item of Ann's without attachments."""
+    item = Item(
+        "acme",
+        "ann@acme.test",
+        "ann",
+        "<1@x>",
+        "Hello",
+        "Carl <c@x.test>",
+        ("ann@acme.test",),
+        (),
+        NOW,
+        "Hi",
+        None,
+        "acme/raw",
+        (),
+    )
+    return replace(item, **changes)  # type: ignore[arg-type]
+
+
+def a_part(number: int = 1, **changes: object) -> Attachment:
+    """Return a listed attachment."""
+    part = Attachment(
+        number, "a.pdf", "application/pdf", "application/pdf", 5, "ab" * 32, False, None, f"acme/{number}"
+    )
+    return replace(part, **changes)  # type: ignore[arg-type]
+
+
+def basic(key: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"anyone:{key}".encode()).decode()}
+
+
+def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, memory: Memory) -> None:
+    """Each field below was the way in for a published XSS in some mail product, most of them in administrators' views."""
+    part = a_part(filename=f"{IMG}.pdf", content_type=IMG, detected_type=None, content_id=IMG)
+    item = an_item(
+        subject=f"<script>alert(1)</script>{IMG}",
+        from_=IMG,
+        to=(IMG,),
+        cc=(IMG,),
+        text=f"</pre>{IMG}",
+        message_id=IMG,
+        defects=(IMG,),
+        plus_token=IMG,
+        attachments=(part,),
+    )
+    filed = memory.file(item, verdicts=PASSED)
+    memory.activities.append({"at": NOW.isoformat(), "kind": IMG, "facts": {IMG: IMG}})
+    line = EmailLine(str(uuid4()), IMG, State.QUARANTINED, IMG, 3, None, NOW, None, {IMG: IMG}, IMG, (IMG,))
+    memory.reader.ledger.append((line, frozenset()))
+
+    for path in ("/", "/inboxes/ann@acme.test", f"/items/{filed.id}", "/quarantine"):
+        page = pages.get(path)
+
+        assert page.status_code == 200, path
+        assert "<script" not in page.text
+        assert "<img src=x" not in page.text
+        assert 'href=""' not in page.text
+
+
+def test_characters_that_deceive_the_eye_are_left_out(pages: TestClient, memory: Memory) -> None:
+    """`exe.gpj` behind a right-to-left override reads as a picture; controls and isolates lie in the same way."""
+    filed = memory.file(
+        an_item(subject="in\u202evoice\x00\x1b[31m", attachments=(a_part(filename="ann\u202egpj.exe"),))
+    )
+
+    page = pages.get(f"/items/{filed.id}").text
+
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "anngpj.exe" in page
+
+
+def frame_of(pages: TestClient, memory: Memory, html: str, *parts: Attachment) -> str:
+    filed = memory.file(an_item(html=html, attachments=parts))
+    return pages.get(f"/items/{filed.id}/html").text.partition("<body>")[2]
+
+
+def test_html_is_shown_only_in_a_sandboxed_frame_with_its_own_policy(pages: TestClient, memory: Memory) -> None:
+    """Three walls: sanitised, sandboxed without any permission, and a policy that loads nothing."""
+    filed = memory.file(an_item(html="<p>Hi <b>there</b></p>"))
+
+    page, frame = pages.get(f"/items/{filed.id}"), pages.get(f"/items/{filed.id}/html")
+
+    assert f'<iframe sandbox="" src="/items/{filed.id}/html"' in page.text
+    assert "Hi <b>" not in page.text
+    assert "<p>Hi <b>there</b></p>" in frame.text
+    policy = frame.headers["content-security-policy"]
+    assert policy.startswith("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    assert "frame-ancestors 'self'" in policy
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<script>evil()</script>",
+        "<scr<script>ipt>evil()</scr</script>ipt>",
+        "<img src=x onerror=evil()>",
+        '<a href="javascript:evil()">x</a>',
+        '<a href="JaVa&#10;Script:evil()">x</a>',
+        '<a href="data:text/html,evil()">x</a>',
+        '<meta http-equiv=refresh content="0;url=http://evil()">',
+        '<base href="http://evil()">',
+        "<form action=http://evil()><input name=evil()></form>",
+        '<iframe srcdoc="<script>evil()</script>"></iframe>',
+        "<object data=evil()></object><embed src=evil()>",
+        "<svg><animate onbegin=evil() /><style><img src=x onerror=evil()></style></svg>",
+        "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=evil()&gt;'>",
+        "<template><img src=x onerror=evil()></template>",
+        "<style>body{background:url(http://evil())}</style>",
+        '<p style="background:url(http://evil())">x</p>',
+        '<table background="http://evil()"><tr><td background="http://evil()">x</table>',
+        '<img src="http://evil()/t.gif" srcset="http://evil() 2x">',
+        '<img src="data:image/svg+xml,evil()">',
+        '<video poster="http://evil()"></video><link rel=stylesheet href="http://evil()">',
+        "<noscript><p title='</noscript><img src=x onerror=evil()>'>",
+    ],
+)
+def test_nothing_active_or_remote_survives_in_html(pages: TestClient, memory: Memory, html: str) -> None:
+    """Each of these ran a script, fetched something or left the page in some mail product."""
+    left = frame_of(pages, memory, html)
+
+    assert "evil()" not in "".join(re.findall("<[^>]*>", left))
+    assert not re.search(
+        r"<(script|style|svg|math|iframe|object|embed|form|input|base|meta|link|video|template)\b", left
+    )
+
+
+def test_links_are_listed_with_their_true_hosts(pages: TestClient, memory: Memory) -> None:
+    """In the frame no link leads anywhere; beside it each is shown as what it is, whatever its text says."""
+    html = '<a href="https://bank.test@evil.test/x">bank.test</a> <a href="https://аpple.test/">apple</a><img src=http://t.test/p>'
+    filed = memory.file(an_item(html=html))
+
+    page, frame = pages.get(f"/items/{filed.id}").text, pages.get(f"/items/{filed.id}/html").text
+
+    assert 'href="https://evil.test/x"' in page
+    assert "<strong>xn--pple-43d.test</strong>" in page
+    assert "1 remote picture was left out" in page
+    assert 'href="#1"' in frame
+    assert "evil.test" not in frame
+
+
+def test_small_inline_pictures_are_shown_from_the_archive(pages: TestClient, memory: Memory) -> None:
+    """A logo is part of the letter; but only what is a picture by its bytes, is small, and is still there."""
+    parts = [
+        a_part(1, inline=True, content_id="<logo@x>", detected_type="image/png"),
+        a_part(2, inline=True, content_id="page@x", detected_type="text/html"),
+        a_part(3, inline=True, content_id="big@x", detected_type="image/png", size=10_000_000),
+        a_part(4, inline=True, content_id="gone@x", detected_type="image/png"),
+    ]
+    memory.archive.contents |= {"acme/1": b"\x89PNG", "acme/2": b"<html>", "acme/3": b"\x89PNG"}
+
+    left = frame_of(
+        pages, memory, "".join(f'<img src="cid:{name}@x">' for name in ("logo", "page", "big", "gone")), *parts
+    )
+
+    assert left.count("<img src=") == 1
+    assert 'src="data:image/png;base64,iVBORw=="' in left
+
+
+def test_html_that_would_keep_the_parser_busy_is_given_up(pages: TestClient, memory: Memory) -> None:
+    """200 000 open elements take the HTML algorithm two minutes; the page must answer, and the archive has the original."""
+    left = frame_of(pages, memory, "<div>" * 200_000)
+
+    assert "too large or too tangled" in left
+
+
+def test_open_pages_answer_only_to_this_machines_names(memory: Memory) -> None:
+    """A foreign site can make its own name point at 127.0.0.1 (DNS rebinding) and read what the browser sees there."""
+    app = create_app(memory.services(pages_open=True))
+    statuses = {}
+    for host in (
+        "127.0.0.1:8025",
+        "localhost",
+        "[::1]:8025",
+        "LOCALHOST:1",
+        "evil.test",
+        "127.0.0.1.evil.test",
+        "evil.test:8025",
+        "",
+    ):
+        client = TestClient(app, base_url="http://127.0.0.1")
+        statuses[host] = client.get("/", headers={"Host": host}).status_code
+
+    assert [host for host, status in statuses.items() if status == 200] == [
+        "127.0.0.1:8025",
+        "localhost",
+        "[::1]:8025",
+        "LOCALHOST:1",
+    ]
+    assert {status for status in statuses.values() if status != 200} == {421}
+
+
+def test_pages_need_a_key_where_they_are_not_open(locked: TestClient, memory: Memory) -> None:
+    """A browser is asked for it the way it knows: HTTP Basic, the key as password."""
+    filed = memory.file(an_item(html="<p>x"))
+
+    for path in ("/", "/inboxes/ann@acme.test", f"/items/{filed.id}", f"/items/{filed.id}/html", "/quarantine"):
+        for headers in ({}, basic("wrong"), {"Authorization": "Basic !!!"}, {"Authorization": "Basic /w=="}):
+            refused = locked.get(path, headers=headers)
+            assert (refused.status_code, refused.headers["www-authenticate"][:5]) == (401, "Basic")
+        assert locked.get(path, headers=basic("acme")).status_code == 200
+        assert locked.get(path, headers={"Authorization": "Bearer admin"}).status_code == 200
+
+
+def test_a_tenants_pages_show_nothing_of_another(locked: TestClient, memory: Memory) -> None:
+    """The pages carry the tenant of the key into every question, as the JSON routes do."""
+    filed = memory.file(an_item(html="<p>x", attachments=(a_part(),)))
+    memory.archive.contents["acme/1"] = b"12345"
+
+    for path in (
+        f"/items/{filed.id}",
+        f"/items/{filed.id}/html",
+        f"/items/{filed.id}/attachments/1",
+        "/inboxes/ann@acme.test",
+    ):
+        assert locked.get(path, headers=basic("acme")).status_code == 200
+        assert locked.get(path, headers=basic("other")).status_code == 404
+    assert "ann@acme.test" not in locked.get("/", headers=basic("other")).text
+
+
+def test_a_tenant_sees_history_without_its_facts(locked: TestClient, memory: Memory) -> None:
+    """The facts of routing name all recipients of the e-mail, other tenants' too."""
+    filed = memory.file(an_item())
+    memory.activities.append(
+        {"at": NOW.isoformat(), "kind": "archived", "facts": {"deposits": 7, "routes": [{"x": "y"}]}}
+    )
+
+    mine, all_of_it = (locked.get(f"/items/{filed.id}", headers=basic(key)).text for key in ("acme", "admin"))
+
+    assert "archived" in mine
+    assert "deposits 7" not in mine
+    assert "deposits 7" in all_of_it
+
+
+def test_every_answer_has_its_security_headers(pages: TestClient, memory: Memory) -> None:
+    """Also errors and static files: one page without a policy is enough for an attack."""
+    filed = memory.file(an_item())
+    for path in (
+        "/",
+        f"/items/{filed.id}",
+        "/nowhere",
+        "/static/mailroom.css",
+        "/static/../app.py",
+        "/docs",
+        "/healthz",
+    ):
+        headers = pages.get(path).headers
+
+        assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';"), path
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_doubtful_verdicts_are_badges_and_passed_ones_are_silent(pages: TestClient, memory: Memory) -> None:
+    """Anything but PASS is said; all passed needs no word."""
+    good = memory.file(an_item(), verdicts=PASSED)
+    bad = memory.file(an_item(), verdicts=replace(PASSED, dmarc=Verdict.FAIL, spam=Verdict.GRAY))
+    untold = memory.file(an_item(), verdicts=None)
+
+    def badges(filed: FiledItem) -> list[str]:
+        page = pages.get(f"/items/{filed.id}").text
+        return re.findall(r'<span class="badge (?:bad|unsure)">([^<]*)<', page)
+
+    assert badges(good) == []
+    assert badges(bad) == ["DMARC failed", "spam uncertain"]
+    assert badges(untold) == ["not checked"]
+
+
+def test_an_item_links_its_run_and_says_how_long_it_is_kept(pages: TestClient, memory: Memory) -> None:
+    """From the letter to the orchestrator and to the archive is one look."""
+    run = str(uuid4())
+    filed = memory.file(an_item(attachments=(a_part(size=1_234_567),)), run_id=run)
+
+    page = pages.get(f"/items/{filed.id}").text
+
+    assert f'href="http://127.0.0.1:4200/runs/flow-run/{run}"' in page
+    assert "11 Mar 2036, 09:30 UTC" in page
+    assert "governance lock" in page
+    assert "1.2 MB" in page
+
+
+def test_quarantine_lists_what_was_not_filed(pages: TestClient, memory: Memory) -> None:
+    """Reason, attempts and run are what a person needs to decide; filed e-mails are not there."""
+    run = str(uuid4())
+    lines = [
+        EmailLine("1", "m1", State.QUARANTINED, "no_route", 1, run, NOW, NOW),
+        EmailLine("2", "m2", State.FAILED, None, 4, None, NOW, NOW),
+        EmailLine("3", "m3", State.FILED, None, 1, None, NOW, NOW),
+    ]
+    memory.reader.ledger = [(line, frozenset()) for line in lines]
+
+    page = pages.get("/quarantine").text
+
+    assert "no route" in page
+    assert f"/runs/flow-run/{run}" in page
+    assert "4 attempts" in page
+    assert "mailroom replay 3" not in page
+
+
+def test_empty_pages_say_what_to_do_next(pages: TestClient, memory: Memory) -> None:
+    """The first thing a new user sees is an empty page."""
+    assert "mailroom status" in pages.get("/inboxes/ann@acme.test").text
+    assert "Nothing in quarantine" in pages.get("/quarantine").text
+
+    memory.reader.addresses.clear()
+
+    assert "mailroom address add you@example.com" in pages.get("/").text
+
+
+def test_a_long_inbox_goes_on_at_older(pages: TestClient, memory: Memory) -> None:
+    """Every mail is reached by following one link."""
+    for minutes in range(120):
+        memory.file(an_item(subject=f"mail-{minutes}-"), received_at=NOW - timedelta(minutes=minutes))
+
+    path, seen = "/inboxes/ann@acme.test", []
+    while path:
+        page = pages.get(path).text
+        seen += re.findall(r"mail-(\d+)-", page)
+        older = re.search(r'href="([^"]*cursor=[^"]*)" rel="next"', page)
+        path = older[1].replace("&amp;", "&") if older else ""
+
+    assert seen == [str(minutes) for minutes in range(120)]
+
+
+def test_an_address_of_any_spelling_has_a_page(pages: TestClient, memory: Memory) -> None:
+    """A local part may hold slashes, question marks and quotes (RFC 5321), and its link must lead to it."""
+    odd = 'a/b?c#"d%@acme.test'
+    memory.reader.addresses.append(InboxLine(odd, "acme", "odd", 0, None))
+
+    link = re.search(r'href="(/inboxes/a[^"]*)"', pages.get("/").text)
+
+    assert link
+    assert pages.get(link[1]).status_code == 200
+
+
+def test_a_gone_attachment_has_a_page_of_its_own(pages: TestClient, memory: Memory) -> None:
+    """In the sandbox this is what everybody meets after a restart; it must not look like a fault."""
+    filed = memory.file(an_item(attachments=(a_part(),)))
+
+    page = pages.get(f"/items/{filed.id}/attachments/1")
+
+    assert page.status_code == 410
+    assert page.headers["content-type"].startswith("text/html")
+    assert "gone after a restart" in page.text

@@ -101,11 +101,11 @@ def ceiling(stack: dict[str, Any]) -> float:
 
 def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
     """Return mails per second of a stock worker with all cores, and p50 and p95 of single mails."""
-    runs = PrefectRuns(
-        api_url=stack["prefect_api_url"], ui_url=stack["prefect_url"], deployment="receive-email/stock"
-    )
+    runs = PrefectRuns(api_url=stack["prefect_api_url"], ui_url=stack["prefect_url"], deployment="receive-email/stock")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stock", "--type", "process"]
-    with subprocess.Popen(command, env=prefect_environment(stack), stdout=subprocess.DEVNULL) as worker:
+    with subprocess.Popen(
+        command, env=prefect_environment(stack), stdout=subprocess.DEVNULL
+    ) as worker:
         try:
             time.sleep(10)
             accepted = []
@@ -203,7 +203,7 @@ def last_closed(stack: dict[str, Any]) -> float:
 
 def latency(stack: dict[str, Any], accepted: list[float]) -> tuple[float, float]:
     """Return p50 and p95 of the seconds from the door's 250 to filed, for the newest mails."""
-    rows = ask(stack, f"select closed_at from inbound_email order by received_at desc limit {len(accepted)}")
+    rows = ask(stack, "select closed_at from inbound_email order by received_at desc")[: len(accepted)]
     took = [row[0].timestamp() - at for row, at in zip(reversed(rows), accepted, strict=True)]
     return statistics.median(took), sorted(took)[int(0.95 * (len(took) - 1) + 0.5)]
 

@@ -32,7 +32,11 @@ def open_ports(settings: Settings) -> Inbound:
         mails=S3MailStore(aws.client("s3")),
         keys=KmsKeys(aws.client("kms"), key_arn=settings.kms_key_arn),
         archive=S3Archive(
-            aws.client("s3"), engine, bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
+            aws.client("s3"),
+            engine,
+            bucket=settings.archive_bucket,
+            lock_mode="GOVERNANCE",
+            retention=timedelta(days=1),
         ),
         ledger=SqlLedger(engine),
         directory=SqlDirectory(engine),

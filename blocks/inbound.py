@@ -1,6 +1,7 @@
 """Everything an inbound e-mail needs on its way."""
 
 import time
+from typing import cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
@@ -66,7 +67,7 @@ async def open_inbound(name: str = "inbound") -> Inbound:
     known = _opened.get(name)
     if known is not None and time.monotonic() - known[0] < _FRESH_S:
         return known[1]
-    block = await InboundMail.aload(name)  # type: ignore[attr-defined]
-    opened: Inbound = block.open()
+    block = cast(InboundMail, await InboundMail.aload(name))
+    opened = block.open()
     _opened[name] = (time.monotonic(), opened)
     return opened

@@ -89,11 +89,11 @@ async def _ensure_blocks(settings: Settings) -> None:
 async def _ensure_block(block: Block, name: str) -> None:
     """Save `block` under `name`, unless it is there as it should be."""
     try:
-        known = await type(block).aload(name)  # type: ignore[attr-defined]
+        known = await type(block).aload(name)
     except ValueError:
         known = None
     if known is None or _values(known) != _values(block):
-        await block.asave(name, overwrite=True)  # type: ignore[attr-defined]
+        await block.asave(name, overwrite=True)
         print(f"saved block {block.get_block_type_slug()}/{name}")
 
 
@@ -110,7 +110,8 @@ def _values(block: Block) -> Any:
 
 async def _ensure_deployments(client: PrefectClient) -> None:
     digest = hashlib.sha256((CHECKOUT / "prefect.yaml").read_bytes()).hexdigest()
-    if await Variable.aget(_REGISTERED, default=None) == digest and await _is_registered(client):
+    registered: Any = await Variable.aget(_REGISTERED)  # type: ignore[func-returns-value]
+    if registered == digest and await _is_registered(client):
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = await asyncio.to_thread(

@@ -10,7 +10,7 @@ from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
-from prefect.flow_engine import run_flow
+from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
 
 logger = logging.getLogger("mailroom.worker")
@@ -69,8 +69,8 @@ class WarmExecutor:
             how: dict[str, Any] = {"flow_run": copy, "parameters": run.parameters, "return_type": "state"}
             try:
                 if flow.isasync:
-                    return cast(State, await run_flow(flow, **how))
-                return cast(State, await asyncio.to_thread(run_flow, flow, **how))
+                    return cast(State, await run_flow_async(flow, **how))
+                return cast(State, await asyncio.to_thread(lambda: run_flow_sync(flow, **how)))
             except (Abort, Pause):
                 logger.warning("run %s was not allowed to go on", run.id)
                 return None
@@ -91,6 +91,6 @@ class WarmExecutor:
 
     async def _flow_at(self, entrypoint: str) -> Flow:  # type: ignore[type-arg]
         if entrypoint not in self._flows:
-            loaded = await asyncio.to_thread(load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False)
+            loaded: Flow = await asyncio.to_thread(load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False)  # type: ignore[type-arg]
             self._flows[entrypoint] = loaded
         return self._flows[entrypoint]

@@ -41,7 +41,7 @@ class Health:
         for name, probe in self._probes.items():
             try:
                 await asyncio.to_thread(probe)
-            except Exception:  # A probe may fail in any way; each is an answer.
+            except Exception:  # noqa: BLE001 - a probe may fail in any way, and each is an answer
                 return name
         return None
 

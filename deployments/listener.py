@@ -147,7 +147,7 @@ class Listener:
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))
             raise
-        except Exception as error:  # The loop must survive whatever one mail does.
+        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one mail does
             logger.warning("mail %s goes back to the queue: %s", job.arrival.ref.message_id, type(error).__name__)
             self._health.suspect()
             await self._give_back(job, self._timing.retry_after_s)

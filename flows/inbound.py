@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from prefect import flow
+from prefect.client.schemas.objects import State as RunState
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from prefect.states import State as RunState
 
 from blocks.inbound import open_inbound
 from flows.reporting import Progress, report

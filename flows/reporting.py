@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
@@ -38,9 +39,10 @@ class Progress:
 
 async def report(mail: Progress, inbound: Inbound) -> None:
     """Give the run its name and tags, and attach the report."""
+    run_id = UUID(str(flow_run.get_id()))
     async with get_client() as client:
         await asyncio.gather(
-            client.update_flow_run(flow_run_id=flow_run.get_id(), name=mail.entry.ref.message_id, tags=_tags(mail)),
+            client.update_flow_run(run_id, name=mail.entry.ref.message_id, tags=_tags(mail)),
             acreate_markdown_artifact(_markdown(mail, inbound.pages_url), description="One received e-mail"),
         )
 

@@ -7,7 +7,7 @@ nothing here repeats that.
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     inbound_topic_arn: str = Field(description="SNS topic of SES's Received notifications.")
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails.")
     archive_bucket: str = Field(description="Bucket of the archive, made with Object Lock.")
-    archive_lock_mode: str = Field(default="GOVERNANCE", description="COMPLIANCE in production.")
+    archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
+        default="GOVERNANCE", description="COMPLIANCE in production."
+    )
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")

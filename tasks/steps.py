@@ -46,7 +46,7 @@ async def blocking(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         return await to_thread(call, *args, **kwargs)
     except MailroomError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again, without its text
         last = extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
         raise PermanentError("unforeseen fault", kind=type(error).__name__, where=where) from None

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.models import DepositRow
+from mailroom.adapters.sql.models import DepositRow, table
 from mailroom.domain.errors import PermanentError
 from mailroom.ports import Deposit
 
@@ -24,7 +24,7 @@ _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
 #: S3's words for "there is one already", the second for two writers at the same time.
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
-_deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
+_deposits = table(DepositRow)
 
 
 class S3Archive:
@@ -62,7 +62,7 @@ class S3Archive:
     def find(self, archive_id: str) -> Deposit | None:
         """Return the receipt given for `archive_id`, or None."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(DepositRow.__table__).where(_deposit.archive_id == archive_id)).first()  # type: ignore[attr-defined]
+            row = connection.execute(select(_deposits).where(_deposits.c.archive_id == archive_id)).first()
         return _receipt(row) if row else None
 
     def read(self, archive_id: str) -> bytes:
@@ -122,7 +122,7 @@ class S3Archive:
 
     def _record(self, receipt: Deposit) -> Deposit:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
-        row = insert(DepositRow).values(**values, deposited_at=datetime.now(UTC))
+        row = insert(_deposits).values(**values, deposited_at=datetime.now(UTC))
         moved = {"version": row.excluded.version, "retain_until": row.excluded.retain_until}
         with transaction(self._engine) as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["archive_id"], set_=moved))

@@ -48,7 +48,8 @@ def client(service: str, *, region: str | None = None) -> Any:
         read_timeout=60,
         max_pool_connections=50,
     )
-    return boto3.session.Session().client(service, region_name=region, config=config)
+    session: Any = boto3.session.Session()
+    return session.client(service, region_name=region, config=config)
 
 
 @contextmanager

@@ -33,7 +33,9 @@ def replay(
 ) -> None:
     """Run e-mails again: by id, or all that are quarantined or failed, by reason and age."""
     if not ids and state is None and reason is None:
-        raise ConfigurationError("say which: ids, --state quarantined|failed, or --reason R; --dry-run shows what would run")
+        raise ConfigurationError(
+            "say which: ids, --state quarantined|failed, or --reason R; --dry-run shows what would run"
+        )
     opened = Opened()
     if ids:
         entries = [_by_id(opened, any_id) for any_id in ids]

@@ -59,7 +59,9 @@ def _show(found: dict[str, Any], api_url: str) -> None:
         for task in run.get("tasks", []):
             say(f"          {task['state']:<10} {task['name']}")
     for kept in found["deposits"]:
-        say(f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until {kept['retain_until'][:10]}")
+        say(
+            f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until {kept['retain_until'][:10]}"
+        )
     for item in found["items"]:
         say(f"item      {api_url}/items/{item['id']}  for {item['recipient']} ({item['tenant']})")
         for part in item["attachments"]:

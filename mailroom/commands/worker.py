@@ -17,4 +17,4 @@ def worker(limit: int = typer.Option(8, help="E-mails at once.", min=1)) -> None
     """The warm worker with its listener: the production entry point."""
     os.environ["MAILROOM_WORKER_LIMIT"] = str(limit)
     # The worker is Prefect's, and nothing below mailroom/ imports Prefect: it becomes this process instead.
-    os.execv(sys.executable, [sys.executable, "-m", "deployments.worker"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "deployments.worker"])

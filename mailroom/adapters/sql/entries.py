@@ -28,7 +28,7 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
         recipients=tuple(stored["recipients"]),
         sender=stored["sender"],
         received_at=datetime.fromisoformat(stored["received_at"]),
-        verdicts=Verdicts(*(Verdict(told[check]) for check in _CHECKS), dmarc_policy=told["dmarc_policy"]),
+        verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
     )
 
 

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.models import AttachmentRow, InboundEmailRow, InboxItemRow
+from mailroom.adapters.sql.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound import Item
+
+_attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 
 
 class SqlInbox:
@@ -22,28 +24,22 @@ class SqlInbox:
     def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
         """Put one item in each recipient's inbox, all or none."""
         with transaction(self._engine) as connection:
-            received_at = connection.execute(
-                select(InboundEmailRow.received_at).where(InboundEmailRow.id == UUID(email_id))  # type: ignore[arg-type]
-            ).scalar_one()
+            line = select(_emails.c.received_at).where(_emails.c.id == UUID(email_id))
+            received_at = connection.execute(line).scalar_one()
             times = {"received_at": received_at, "filed_at": now}
             return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
 
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
     values = _item_values(item) | times | {"id": uuid4(), "email_id": email_id}
-    row = insert(InboxItemRow).values(**values)
-    made = connection.execute(
-        row.on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"]).returning(InboxItemRow.id)  # type: ignore[arg-type]
-    ).scalar_one_or_none()
+    row = insert(_items).values(**values).on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
+    made = connection.execute(row.returning(_items.c.id)).scalar_one_or_none()
     if made is None:
-        return connection.execute(_existing(email_id, item)).scalar_one()
+        there = {"email_id": email_id, "tenant": item.tenant, "recipient": item.recipient}
+        return UUID(str(connection.execute(select(_items.c.id).filter_by(**there)).scalar_one()))
     if item.attachments:
-        connection.execute(insert(AttachmentRow), _attachment_values(made, item))
-    return made
-
-
-def _existing(email_id: UUID, item: Item) -> Any:
-    return select(InboxItemRow.id).filter_by(email_id=email_id, tenant=item.tenant, recipient=item.recipient)  # type: ignore[call-overload]
+        connection.execute(insert(_attachments), _attachment_values(made, item))
+    return UUID(str(made))
 
 
 def _item_values(item: Item) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.entries import entry_of, envelope_json
-from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow
+from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
 
-_email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
-_item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
+_emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
+_email, _item = _emails.c, _items.c
 
 
 class SqlLedger:
@@ -52,12 +52,12 @@ class SqlLedger:
             return
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & (_email.worker == worker)
         with transaction(self._engine) as connection:
-            connection.execute(update(InboundEmailRow).where(mine).values(beat_at=now))
+            connection.execute(update(_emails).where(mine).values(beat_at=now))
 
     def claim(self, email_id: str, *, worker: str, now: datetime, stale_before: datetime) -> bool:
         """Take this e-mail in hand, unless a living worker has it."""
         free = _email.beat_at.is_(None) | (_email.beat_at < stale_before) | (_email.worker == worker)
-        mine = update(InboundEmailRow).where((_email.id == UUID(email_id)) & free).values(worker=worker, beat_at=now)
+        mine = update(_emails).where((_email.id == UUID(email_id)) & free).values(worker=worker, beat_at=now)
         with transaction(self._engine) as connection:
             return connection.execute(mine).rowcount == 1
 
@@ -109,12 +109,12 @@ class SqlLedger:
             by_item = select(_item.email_id).where(_item.id == uuid).scalar_subquery()
             match = or_(_email.id == uuid, _email.run_id == uuid, _email.id == by_item)
         with transaction(self._engine) as connection:
-            row = connection.execute(select(InboundEmailRow.__table__).where(match).limit(1)).first()  # type: ignore[attr-defined]
+            row = connection.execute(select(_emails).where(match).limit(1)).first()
             return entry_of(row) if row else None
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""
-        wanted = select(InboundEmailRow.__table__).where(_email.state.in_(list(states)))  # type: ignore[attr-defined]
+        wanted = select(_emails).where(_email.state.in_(list(states)))
         if reason is not None:
             wanted = wanted.where(_email.reason == reason)
         if since is not None:
@@ -140,7 +140,7 @@ def _line(connection: Connection, ref: ObjectRef, envelope: Envelope | None, now
     if ref.version:
         same &= _email.version.in_(["", ref.version])
     newest = _email.version.desc(), _email.received_at.desc()
-    found = connection.execute(select(InboundEmailRow.__table__).where(same).order_by(*newest).limit(1)).first()  # type: ignore[attr-defined]
+    found = connection.execute(select(_emails).where(same).order_by(*newest).limit(1)).first()
     if found is not None:
         if ref.version and not found.version:
             found = _change(connection, found.id, version=ref.version)
@@ -159,18 +159,18 @@ def _line(connection: Connection, ref: ObjectRef, envelope: Envelope | None, now
 
 def _new(**values: Any) -> Any:
     defaults: dict[str, Any] = {"facts": {}, "attempts": 0, "archive_ids": [], "tenants": []}
-    fresh = insert(InboundEmailRow).values(id=text("gen_random_uuid()"), **defaults, **values)
-    return fresh.returning(InboundEmailRow.__table__)  # type: ignore[attr-defined]
+    fresh = insert(_emails).values(id=text("gen_random_uuid()"), **defaults, **values)
+    return fresh.returning(_emails)
 
 
 def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
-    changed = update(InboundEmailRow).where(_email.id == email_id).values(**values)
-    return connection.execute(changed.returning(InboundEmailRow.__table__)).one()  # type: ignore[attr-defined]
+    changed = update(_emails).where(_email.id == email_id).values(**values)
+    return connection.execute(changed.returning(_emails)).one()
 
 
 def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
     known = {name: value for name, value in facts.items() if value is not None}
-    connection.execute(insert(InboundActivityRow).values(email_id=email_id, at=now, kind=kind, facts=known))
+    connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
 
 
 def _source(envelope: Envelope | None) -> str:

@@ -4,12 +4,17 @@ Activities are append-only: a trigger refuses UPDATE and DELETE (see the first m
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
+
+
+def table(model: type[SQLModel]) -> Table:
+    """Return a model's table: statements on its columns say what they do and are typed."""
+    return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
 def _time(*, nullable: bool = False) -> Any:

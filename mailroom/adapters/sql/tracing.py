@@ -7,11 +7,18 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
 
-from mailroom.adapters.sql.models import AttachmentRow, DepositRow, InboundActivityRow, InboundEmailRow, InboxItemRow
+from mailroom.adapters.sql.models import (
+    AttachmentRow,
+    DepositRow,
+    InboundActivityRow,
+    InboundEmailRow,
+    InboxItemRow,
+    table,
+)
 
 
 def trace(connection: Connection, email_id: UUID) -> dict[str, Any]:
-    """Return line, activities, items with their attachments, and deposits; JSON-ready but for nothing.
+    """Return line, activities, items with their attachments, and deposits; all of it JSON-ready.
 
     Raises:
         LookupError: there is no such e-mail.
@@ -21,7 +28,7 @@ def trace(connection: Connection, email_id: UUID) -> dict[str, Any]:
         raise LookupError("no such e-mail")
     items = connection.execute(_from(InboxItemRow).filter_by(email_id=email_id).order_by("recipient")).all()
     activities = _from(InboundActivityRow).filter_by(email_id=email_id).order_by("id")
-    deposits = _from(DepositRow).where(DepositRow.archive_id.in_(line.archive_ids))  # type: ignore[attr-defined]
+    deposits = _from(DepositRow).where(table(DepositRow).c.archive_id.in_(line.archive_ids))
     return {
         "email": _plain(line),
         "activities": [_plain(row, leave=("id", "email_id")) for row in connection.execute(activities)],
@@ -37,7 +44,7 @@ def _item(connection: Connection, item: Row[Any]) -> dict[str, Any]:
 
 
 def _from(model: Any) -> Any:
-    return select(model.__table__)
+    return select(table(model))
 
 
 def _plain(row: Row[Any], *, leave: tuple[str, ...] = ()) -> dict[str, Any]:

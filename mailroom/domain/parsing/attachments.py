@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-import filetype  # type: ignore[import-untyped]  # it has no stubs
+import filetype
 
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import ParsedAttachment

@@ -1,0 +1,55 @@
+# Everything a newcomer types. `make help` lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench browser format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv from the lock file, with .venv/bin/mailroom in it
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "installing into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Mail a scanned document to an inbox, and show where it went; leaves the stack up
+	@$(BIN)/mailroom demo
+
+test: setup browser ## Run every test, on real parts
+	@$(BIN)/python -m pytest
+
+check: setup ## Format, lint, types, architecture, spelling
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+
+bench: setup ## Measure, in one run, and print one table
+	@$(BIN)/python -m benchmarks.inbound
+
+browser: ## Have chromium for the browser tests
+	@./tests/browser.sh
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lock: ## Resolve the dependencies anew into requirements.lock
+	@uv pip compile pyproject.toml --quiet --all-extras --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+clean: ## Stop the stack, and remove its data and everything made here
+	@if [ -x $(BIN)/mailroom ]; then $(BIN)/mailroom down --wipe; fi
+	@rm -rf .venv .mailroom .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

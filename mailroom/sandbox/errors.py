@@ -1,0 +1,7 @@
+"""What can go wrong with the embedded stack itself. Mail has its own tree, in `mailroom.domain.errors`."""
+
+from mailroom.domain.errors import ConfigurationError
+
+
+class StackError(ConfigurationError):
+    """The embedded stack cannot start, or ended by itself; the message says why and where to look."""

@@ -1,0 +1,66 @@
+"""The ports of the embedded stack, all on the loopback address."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.folder import read_json, write_json
+
+LOOPBACK = "127.0.0.1"
+
+#: What each part would like; 5433 and not 5432, where a PostgreSQL of the machine's own would be.
+PREFERRED = {"postgres": 5433, "aws": 5566, "prefect": 4200, "api": 8025, "door": 2525}
+
+
+def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, int]:
+    """Return a port for each part and remember it in `file`, so that links stay good over a restart.
+
+    `MAILROOM_PORT_<PART>` decides; else the port of last time, else the preferred one, else any that is free.
+
+    Raises:
+        StackError: a port that the environment asks for is not a free port.
+    """
+    remembered = read_json(file) or {}
+    chosen: dict[str, int] = {}
+    for part, preferred in PREFERRED.items():
+        asked = environment.get(f"MAILROOM_PORT_{part.upper()}")
+        wishes = [_asked_port(part, asked)] if asked else [remembered.get(part, preferred), preferred]
+        free = (port for port in wishes if port not in chosen.values() and is_free(port))
+        chosen[part] = next(free, None) or _any_free_port(taken=set(chosen.values()))
+    write_json(file, chosen)
+    return chosen
+
+
+def _asked_port(part: str, asked: str) -> int:
+    if not asked.isdecimal() or not 0 < int(asked) < 65536 or not is_free(int(asked)):
+        raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a port that is free on {LOOPBACK}")
+    return int(asked)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on `port` now; a port whose last connections are still closing counts as free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int) -> bool:
+    """Tell whether something accepts connections on `port`."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _any_free_port(*, taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken:
+            return port

@@ -1,0 +1,146 @@
+"""Processes: started so that they end with us, and ended only when they are provably ours.
+
+A process id alone proves nothing, for ids are used again. Proof is the id with its start time (both from /proc), or
+the random word of this start in the process's environment. Linux only, like the rest of the embedded stack.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+#: Every process of one start carries the same random word in this variable.
+RUN_VARIABLE = "MAILROOM_STACK_RUN"
+
+_PR_SET_PDEATHSIG = 1
+_TAIL_LINES = 20
+_TAIL_BYTES = 64 * 1024
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process, for good: `started` is its start time in clock ticks since boot, 0 when it was not known."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessId":
+        """Return the process that has this id now."""
+        return cls(pid, _stat(pid)[1])
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ProcessId":
+        """Return what `as_json` wrote; unknown keys are ignored."""
+        return cls(int(value["pid"]), int(value["started"]))
+
+    def as_json(self) -> dict[str, int]:
+        """Return the fields for a file."""
+        return asdict(self)
+
+    def is_alive(self) -> bool:
+        """Tell whether this very process runs; one that ended and was not yet collected does not."""
+        state, started = _stat(self.pid)
+        return self.started > 0 and started == self.started and state != "Z"
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Send `number` to the process, or to the whole group that it leads, if it is still this process."""
+        if self.is_alive():
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number) if group else os.kill(self.pid, number)
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """Return state letter and start time from /proc/PID/stat; the command in it may hold spaces and parentheses."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
+    return fields[0], int(fields[19])
+
+
+def start(
+    argv: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path, last_signal: signal.Signals
+) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own, writing to `log` (the log before it is kept as `.1`).
+
+    If this process dies without a word (SIGKILL), the kernel sends `last_signal` to the child. The kernel watches the
+    thread that started the child, so call this from the main thread.
+    """
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            argv,
+            env=dict(env),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid(), last_signal),
+        )
+
+
+def _die_with(parent: int, last_signal: signal.Signals) -> Callable[[], None]:
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        _libc.prctl(_PR_SET_PDEATHSIG, last_signal.value, 0, 0, 0)
+        if os.getppid() != parent:
+            # The parent died between the fork and the request; nobody would ever end this child.
+            os._exit(1)
+
+    return prepare
+
+
+def has_exited(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether `process` ended, and do not collect it: its id, and so its group's, stays taken until `collect`."""
+    if process.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def collect(process: subprocess.Popen[bytes]) -> int:
+    """End what an exited process left behind in its group, and return its exit code (negative: the signal)."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+def carriers(word: str) -> list[ProcessId]:
+    """Return the processes that carry `word` as this start's random word, children of children included."""
+    wanted = f"{RUN_VARIABLE}={word}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(ProcessId.of(int(entry.name)))
+    return [process for process in found if process.is_alive()]
+
+
+def ending(code: int) -> str:
+    """Return how a process ended, in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was killed by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"was killed by {-code}"
+
+
+def last_lines(log: Path) -> list[str]:
+    """Return the end of a log, at most 20 lines."""
+    with log.open("rb") as handle:
+        handle.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        return handle.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+
+
+if sys.platform != "linux":  # pragma: no cover
+    raise ImportError("the embedded stack needs Linux: /proc, setpriv and the signal of a parent's death")

@@ -1,0 +1,47 @@
+"""The steps that a start runs once, each as a process of its own: `python -m mailroom.sandbox.steps database|provision`."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+
+from mailroom.sandbox.folder import DataFolder, write_json
+
+ADMIN_KEY = "api-key"
+
+
+def database(environment: Mapping[str, str]) -> None:
+    """Bring Mailroom's tables to the newest version and let the sandbox's admin key in."""
+    from mailroom.adapters.sql.engine import migrate
+
+    url = environment["MAILROOM_DATABASE_URL"]
+    migrate(url)
+    admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
+
+
+def admit(url: str, key: str) -> None:
+    """Make `key` an administrator's key of the API; once is enough."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO api_key (sha256, name, tenant, created_at) VALUES (%s, 'sandbox', NULL, now())"
+            " ON CONFLICT DO NOTHING",
+            (digest,),
+        )
+
+
+def provision(environment: Mapping[str, str]) -> None:
+    """Make buckets, queues, topic and key in the emulator, and write down their names for the parts that follow."""
+    from mailroom.sandbox.aws import Names
+    from mailroom.sandbox.aws import provision as make
+
+    write_json(DataFolder(Path(environment["MAILROOM_DATA"])).aws_file, make(Names()))
+
+
+_STEPS: dict[str, Callable[[Mapping[str, str]], None]] = {"database": database, "provision": provision}
+
+if __name__ == "__main__":
+    _STEPS[sys.argv[1]](os.environ)

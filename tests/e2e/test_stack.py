@@ -1,0 +1,438 @@
+"""The supervisor at work on small parts: what it starts, it watches; what it watches, it ends, however it ends itself."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mailroom.sandbox.background import relay
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.folder import DataFolder, write_json
+from mailroom.sandbox.leftovers import end_leftovers
+from mailroom.sandbox.parts import Part
+from mailroom.sandbox.ports import answers
+from mailroom.sandbox.postgres import running_postgres
+from mailroom.sandbox.processes import ProcessId
+from mailroom.sandbox.stack import down, status, supervise, up
+from mailroom.settings import CHECKOUT
+
+#: A supervisor of parts that are given as JSON: {name, code (Python), after, port, once, grace_s, gate}.
+SUPERVISOR = """
+import json, sys
+from pathlib import Path
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.folder import DataFolder
+from mailroom.sandbox.parts import Part
+from mailroom.sandbox.ports import answers
+from mailroom.sandbox.stack import supervise
+
+def part(name, code, after=(), port=None, once=False, grace_s=10, gate=None):
+    argv = [sys.executable, "-c", code]
+    if gate:
+        Path(gate).with_suffix(".py").write_text(code)
+        env = {"PYTHONPATH": str(Path(gate).parent)}
+        argv = [sys.executable, "-m", "mailroom.sandbox.early", Path(gate).stem, gate]
+        return Part(name=name, argv=argv, after=tuple(after), once=True, gate=Path(gate), env=lambda: env)
+    ready = (lambda: answers(port)) if port else (lambda: True)
+    return Part(name=name, argv=argv, after=tuple(after), port=port, once=once, ready=ready, grace_s=grace_s)
+
+folder = DataFolder(Path(sys.argv[1]))
+folder.make()
+try:
+    with folder.held():
+        parts = [part(**fields) for fields in json.loads(sys.argv[2])]
+        supervise(parts, folder=folder, say=lambda line: print(line, flush=True))
+except StackError as error:
+    sys.exit(f"mailroom: {error}")
+"""
+
+SLEEPER = "import time; time.sleep(600)"
+SERVER = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+)
+
+
+def wait_until(is_so: Callable[[], Any], *, within_s: float = 20) -> None:
+    """Return as soon as `is_so`; fail when it does not become so in time."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not become so in time"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Supervised:
+    """A supervisor in a process of its own, as `mailroom up` is one."""
+
+    def __init__(self, data: Path) -> None:
+        self.folder = DataFolder(data)
+        self.process: subprocess.Popen[str] | None = None
+
+    def argv(self, *parts: dict[str, Any]) -> list[str]:
+        """Return the command that supervises `parts`."""
+        return [sys.executable, "-c", SUPERVISOR, str(self.folder.path), json.dumps(parts)]
+
+    def start(self, *parts: dict[str, Any]) -> None:
+        """Start it, and return at once."""
+        self.process = subprocess.Popen(
+            self.argv(*parts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT
+        )
+
+    def start_and_wait(self, *parts: dict[str, Any]) -> None:
+        """Start it, and return when all parts are ready."""
+        self.start(*parts)
+        wait_until(lambda: self.run().get("state") == "ready")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the supervisor a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def output(self) -> str:
+        """Return all it said, once it has ended."""
+        assert self.process is not None
+        return self.process.communicate(timeout=30)[0]
+
+    def code(self) -> int:
+        """Return its exit code, once it has ended."""
+        assert self.process is not None
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+    def run(self) -> dict[str, Any]:
+        """Return what it wrote of its processes."""
+        try:
+            found: dict[str, Any] = json.loads(self.folder.run_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def parts(self) -> dict[str, ProcessId]:
+        """Return the processes of the parts."""
+        return {part["name"]: ProcessId.from_json(part) for part in self.run()["parts"]}
+
+
+@pytest.fixture
+def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
+    """A supervisor that can be started, in the data folder that the commands of this process mean too."""
+    made = Supervised(tmp_path / "data")
+    monkeypatch.setenv("MAILROOM_DATA", str(made.folder.path))
+    yield made
+    if made.process and made.process.poll() is None:
+        made.process.terminate()
+        made.process.communicate(timeout=30)
+    end_leftovers(made.folder)
+
+
+def test_a_part_that_dies_is_named_with_the_end_of_its_log_and_stops_the_rest(supervised: Supervised) -> None:
+    """A stack that limps is worse than none: mails would wait without a word."""
+    dying = "import time; [print('line', n) for n in range(30)]; time.sleep(1.5); raise SystemExit('the disk is full')"
+    supervised.start_and_wait({"name": "bystander", "code": SLEEPER}, {"name": "victim", "code": dying})
+    parts = supervised.parts()
+
+    output = supervised.output()
+
+    assert supervised.code() == 1
+    assert "victim ended with exit code 1; the last lines of" in output
+    assert "  | the disk is full" in output
+    assert "  | line 29" in output
+    assert "  | line 5\n" not in output, "20 lines are enough"
+    assert output.rstrip().splitlines()[-1].startswith("mailroom: victim ended with exit code 1; see ")
+    assert not any(part.is_alive() for part in parts.values())
+
+
+def test_a_failed_stack_says_so_afterwards(supervised: Supervised) -> None:
+    supervised.start({"name": "victim", "code": "import time; time.sleep(1); raise SystemExit(3)"})
+    supervised.output()
+
+    found = status()
+
+    assert found["state"] == "failed"
+    assert found["reason"].startswith("victim ended with exit code 3")
+    assert [(part["name"], part["state"]) for part in found["parts"]] == [("victim", "failed")]
+
+
+def test_a_part_killed_from_outside_is_named_with_its_signal(supervised: Supervised) -> None:
+    supervised.start_and_wait({"name": "victim", "code": SLEEPER})
+
+    supervised.parts()["victim"].signal(signal.SIGKILL)
+
+    assert "victim was killed by SIGKILL" in supervised.output()
+
+
+def test_a_step_that_fails_is_shown_and_what_waits_for_it_never_starts(supervised: Supervised) -> None:
+    supervised.start(
+        {"name": "step", "code": "raise SystemExit('no such table')", "once": True},
+        {"name": "later", "code": SLEEPER, "after": ["step"]},
+    )
+
+    output = supervised.output()
+
+    assert "step ended with exit code 1" in output
+    assert "no such table" in output
+    assert not (supervised.folder.logs / "later.log").exists()
+
+
+def test_a_part_with_a_gate_is_imported_early_and_works_in_its_turn(supervised: Supervised, tmp_path: Path) -> None:
+    """Imports take seconds that the parts before it need anyway."""
+    order = tmp_path / "order"
+    noting = f"open({str(order)!r}, 'a').write"
+    patient = (
+        f"import pathlib, time\nwhile not pathlib.Path({str(order)!r}).exists(): time.sleep(0.02)\n{noting}('step ')"
+    )
+    early = f"{noting}('imported ')\ndef main():\n    {noting}('ran ')"
+
+    supervised.start_and_wait(
+        {"name": "step", "code": patient, "once": True},
+        {"name": "early", "code": early, "after": ["step"], "gate": str(tmp_path / "early.gate")},
+    )
+
+    assert order.read_text().split() == ["imported", "step", "ran"]
+    assert not (tmp_path / "early.gate").exists()
+
+
+def test_a_program_that_does_not_exist_is_an_error_in_one_line(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+
+    with folder.held(), pytest.raises(StackError, match="ghost cannot be started"):
+        supervise([Part(name="ghost", argv=["/no/such/program"])], folder=folder, say=lambda _line: None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_everything_and_leaves_nothing(supervised: Supervised, number: signal.Signals) -> None:
+    port = free_port()
+    supervised.start_and_wait({"name": "server", "code": SERVER.format(port=port), "port": port})
+    parts = supervised.parts()
+
+    supervised.send(number)
+
+    assert "stopped; nothing is left running" in supervised.output()
+    assert supervised.code() == 0
+    assert not any(part.is_alive() for part in parts.values())
+    assert not answers(port)
+    assert not supervised.folder.stack_file.exists()
+    assert not supervised.folder.run_file.exists()
+
+
+def test_parts_stop_before_what_they_stand_on_even_by_way_of_a_step(supervised: Supervised, tmp_path: Path) -> None:
+    """The worker stands on the queue by way of the step that made it, and must be able to give its mails back."""
+    order = tmp_path / "order"
+    noting = (
+        "import signal, time, sys, pathlib\n"
+        "def stop(*_):\n"
+        f"    open({str(order)!r}, 'a').write('%s ')\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        f"pathlib.Path({str(tmp_path)!r}, '%s').touch()\n"
+        "time.sleep(600)"
+    )
+    supervised.start_and_wait(
+        {"name": "queue", "code": noting % ("queue", "queue")},
+        {"name": "step", "code": "pass", "after": ["queue"], "once": True},
+        {"name": "worker", "code": noting % ("worker", "worker"), "after": ["step"]},
+    )
+    wait_until(lambda: (tmp_path / "queue").exists() and (tmp_path / "worker").exists())
+
+    supervised.send(signal.SIGTERM)
+    supervised.output()
+
+    assert order.read_text().split() == ["worker", "queue"]
+
+
+def test_a_part_that_will_not_stop_is_killed(supervised: Supervised) -> None:
+    supervised.start_and_wait({"name": "mule", "code": STUBBORN, "grace_s": 0.3})
+    mule = supervised.parts()["mule"]
+    wait_until(lambda: "deaf" in (supervised.folder.logs / "mule.log").read_text())
+
+    supervised.send(signal.SIGTERM)
+
+    assert "mule" in supervised.output()
+    assert not mule.is_alive()
+
+
+def test_a_process_that_left_its_parent_is_ended_too(supervised: Supervised, tmp_path: Path) -> None:
+    """A worker's child may outlive its worker, in a session of its own where no group signal finds it."""
+    written = tmp_path / "pid"
+    parting = (
+        "import pathlib, subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], start_new_session=True)\n"
+        f"pathlib.Path({str(written)!r}).write_text(str(child.pid))\n"
+        "time.sleep(600)"
+    )
+    supervised.start_and_wait({"name": "parent", "code": parting})
+    wait_until(lambda: written.exists() and written.read_text())
+    orphan = ProcessId.of(int(written.read_text()))
+
+    supervised.send(signal.SIGTERM)
+    supervised.output()
+
+    wait_until(lambda: not orphan.is_alive())
+
+
+def test_a_killed_supervisor_takes_its_parts_with_it(supervised: Supervised) -> None:
+    """Nobody can clean up after SIGKILL but the kernel."""
+    port = free_port()
+    supervised.start_and_wait(
+        {"name": "server", "code": SERVER.format(port=port), "port": port}, {"name": "sleeper", "code": SLEEPER}
+    )
+    parts = supervised.parts()
+
+    supervised.send(signal.SIGKILL)
+    supervised.code()
+
+    wait_until(lambda: not any(part.is_alive() for part in parts.values()))
+    assert status()["state"] == "failed"
+
+
+def test_what_survived_a_killed_supervisor_is_ended_by_the_next_down(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervised.start_and_wait({"name": "mule", "code": STUBBORN})
+    mule = supervised.parts()["mule"]
+    wait_until(lambda: "deaf" in (supervised.folder.logs / "mule.log").read_text())
+    supervised.send(signal.SIGKILL)
+    supervised.code()
+    assert mule.is_alive()
+    monkeypatch.setattr("mailroom.sandbox.leftovers._GRACE_S", 0.2)
+
+    said: list[str] = []
+    down(said.append)
+
+    wait_until(lambda: not mule.is_alive())
+    assert said == ["ended 1 processes"]
+    assert status()["state"] == "stopped"
+
+
+def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path) -> None:
+    """After a reboot the numbers in the file belong to others."""
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    stranger = subprocess.Popen([sys.executable, "-c", SLEEPER])
+    try:
+        part = {"pid": stranger.pid, "started": ProcessId.of(stranger.pid).started - 1, "stop_signal": 15}
+        write_json(folder.run_file, {"word": "of another start", "parts": [part]})
+
+        assert end_leftovers(folder) == 0
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_second_up_is_refused_and_says_where_the_first_is(supervised: Supervised) -> None:
+    supervised.start_and_wait({"name": "sleeper", "code": SLEEPER})
+    assert supervised.process is not None
+
+    with pytest.raises(StackError, match=f"runs already in .*, process {supervised.process.pid}"):
+        up(lambda _line: None)
+
+    assert supervised.parts()["sleeper"].is_alive()
+
+
+def test_status_notices_a_part_whose_port_is_silent(supervised: Supervised) -> None:
+    port = free_port()
+    closing = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(1); s.close(); time.sleep(600)"
+    supervised.start_and_wait({"name": "server", "code": closing, "port": port})
+    assert status()["parts"][0]["pid"] == supervised.parts()["server"].pid
+
+    wait_until(lambda: status()["parts"][0]["state"] == "failed")
+
+    assert status()["state"] == "failed"
+
+
+def test_down_stops_a_running_stack_and_wipe_forgets_it(supervised: Supervised) -> None:
+    supervised.start_and_wait({"name": "sleeper", "code": SLEEPER})
+    sleeper = supervised.parts()["sleeper"]
+
+    down(lambda _line: None, wipe=True)
+
+    assert supervised.code() == 0
+    assert not sleeper.is_alive()
+    assert not supervised.folder.path.exists()
+
+
+def test_a_start_in_the_background_repeats_the_lines_and_returns_when_ready(supervised: Supervised) -> None:
+    supervised.folder.make()
+    said: list[str] = []
+
+    relay(supervised.argv({"name": "sleeper", "code": SLEEPER}), folder=supervised.folder, say=said.append)
+
+    holder = supervised.folder.holder()
+    assert holder is not None
+    assert os.getsid(holder.pid) == holder.pid, "closing the terminal does not end it"
+    assert said[0].startswith("sleeper      ready")
+    assert said[1].startswith("ready after")
+    assert status()["state"] == "ready"
+    down(said.append)
+    assert not holder.is_alive()
+
+
+def test_a_start_in_the_background_that_fails_says_why(supervised: Supervised) -> None:
+    supervised.folder.make()
+    argv = supervised.argv({"name": "step", "code": "raise SystemExit('no such table')", "once": True})
+    said: list[str] = []
+
+    with pytest.raises(StackError, match="step ended with exit code 1"):
+        relay(argv, folder=supervised.folder, say=said.append)
+
+    assert "  | no such table" in said
+
+
+def test_postgres_keeps_its_data_over_a_restart_below_a_closed_folder(tmp_path: Path) -> None:
+    """As root the server is another user, who may not enter a 0700 folder of root's; and nobody opens it for him."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    folder, port = closed / "data", free_port()
+    folder.mkdir(mode=0o700)
+
+    with (
+        running_postgres(folder, port=port, password="secret") as server,
+        psycopg.connect(server.url("mailroom")) as connection,
+    ):
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    with running_postgres(folder, port=port, password="secret") as server:
+        with psycopg.connect(server.url("mailroom")) as connection:
+            row = connection.execute("SELECT answer FROM kept").fetchone()
+            names = connection.execute("SELECT datname FROM pg_database").fetchall()
+        with psycopg.connect(f"host={server.socket_folder()} port={port} user=mailroom password=secret dbname=prefect"):
+            pass
+
+    assert row == (42,)
+    assert {("prefect",), ("mailroom",)} <= set(names)
+    assert closed.stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_postgres_refuses_a_wrong_password_on_every_way_in(tmp_path: Path) -> None:
+    port = free_port()
+    with running_postgres(tmp_path, port=port, password="secret") as server:
+        for host in ("127.0.0.1", server.socket_folder()):
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(f"host={host} port={port} user=mailroom password=guess dbname=mailroom")
+
+
+def test_postgres_starts_after_its_making_was_interrupted(tmp_path: Path) -> None:
+    """Half a cluster is thrown away and made again."""
+    (tmp_path / "postgres.new" / "base").mkdir(parents=True)
+
+    with running_postgres(tmp_path, port=free_port(), password="secret") as server:
+        assert server.is_ready()
+
+    assert not (tmp_path / "postgres.new").exists()

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -33,6 +33,8 @@ from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 TO = "ada@mailroom.test"
 BACKLOG, STOCK, PACED, EMPTY = 80, 6, 30, 80
 _TIMEOUT_S = 240
+
+Figure = TypeVar("Figure")
 
 
 def main() -> None:
@@ -52,44 +54,36 @@ def measure(stack: dict[str, Any]) -> dict[str, float]:
     use_stack_environment()
     mailroom("address", "add", TO)
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
-    send(stack, 3)
-    wait_filed(stack, 3)
+    wait_filed(stack, send(stack, 3))
     rows: dict[str, float] = {}
-    say("warm worker: one mail a second")
-    rows["warm p50"], rows["warm p95"] = latency(stack, paced(stack, PACED))
-    say(f"warm worker: {BACKLOG} mails waiting")
-    rows["warm"] = backlog(stack, worker)
+    rows["warm p50"], rows["warm p95"] = tell("warm worker, one mail a second: p50, p95", paced(stack))
+    rows["warm"] = tell(f"warm worker, {BACKLOG} mails waiting: mails/s", backlog(stack, worker))
     with paused(worker):
         register_benchmarks(stack)
-        say(f"ceiling: {EMPTY} runs of as many empty tasks")
-        rows["ceiling"] = ceiling(stack)
-        say(f"without Prefect: {BACKLOG} mails")
-        send(stack, BACKLOG)
-        rows["plain"] = plain.measure(take_arrivals(stack, BACKLOG), plain.open_ports(load_settings()))
-        say(f"stock process worker: {STOCK} mails")
-        rows["stock"], rows["stock p50"], rows["stock p95"] = stock(stack)
+        rows["ceiling"] = tell(f"{EMPTY} runs of as many empty tasks: runs/s", ceiling(stack))
+        arrivals = take_arrivals(stack, send(stack, BACKLOG))
+        rows["plain"] = tell("without Prefect: mails/s", plain.measure(arrivals, plain.open_ports(load_settings())))
+        measured = tell(f"stock process worker, {STOCK} mails: mails/s, p50, p95", stock(stack))
+        rows["stock"], rows["stock p50"], rows["stock p95"] = measured
     return rows
 
 
-def paced(stack: dict[str, Any], count: int) -> list[float]:
-    """Send one mail a second; return the times of the door's 250."""
-    accepted = []
+def paced(stack: dict[str, Any]) -> tuple[float, float]:
+    """Send one mail a second; return p50 and p95 of the seconds from the door's 250 to filed."""
+    accepted: dict[str, float] = {}
     start = time.time()
-    for number in range(count):
+    for number in range(PACED):
         time.sleep(max(0.0, start + number - time.time()))
-        accepted += send(stack, 1)
-    wait_filed(stack, 3 + count)
-    return accepted
+        accepted |= send(stack, 1)
+    return latency(stack, accepted)
 
 
 def backlog(stack: dict[str, Any], worker: int) -> float:
     """Return mails per second from the worker's waking up to the last mail filed."""
-    before = filed(stack)
     with paused(worker):
-        send(stack, BACKLOG)
+        accepted = send(stack, BACKLOG)
     start = time.time()
-    wait_filed(stack, before + BACKLOG)
-    return BACKLOG / (last_closed(stack) - start)
+    return BACKLOG / (max(wait_filed(stack, accepted).values()) - start)
 
 
 def ceiling(stack: dict[str, Any]) -> float:
@@ -100,31 +94,32 @@ def ceiling(stack: dict[str, Any]) -> float:
 
 
 def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
-    """Return mails per second of a stock worker with all cores, and p50 and p95 of single mails."""
+    """Return mails per second of a stock worker with all cores, and p50 and p95 of three single mails."""
     runs = PrefectRuns(api_url=stack["prefect_api_url"], ui_url=stack["prefect_url"], deployment="receive-email/stock")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stock", "--type", "process"]
-    with subprocess.Popen(
-        command, env=prefect_environment(stack), stdout=subprocess.DEVNULL
-    ) as worker:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=prefect_environment(stack), **quiet) as worker:  # type: ignore[call-overload]
         try:
-            time.sleep(10)
-            accepted = []
+            singles: dict[str, float] = {}
             for _ in range(3):
-                before = filed(stack)
-                accepted += send(stack, 1)
-                runs.start(take_arrivals(stack, 1)[0].ref)
-                wait_filed(stack, before + 1)
-            p50, p95 = latency(stack, accepted)
-            before = filed(stack)
-            send(stack, STOCK)
-            arrivals = take_arrivals(stack, STOCK)
+                accepted = send(stack, 1)
+                start_all(runs, take_arrivals(stack, accepted))
+                wait_filed(stack, accepted)
+                singles |= accepted
+            accepted = send(stack, STOCK)
+            arrivals = take_arrivals(stack, accepted)
             start = time.time()
-            for arrival in arrivals:
-                runs.start(arrival.ref)
-            wait_filed(stack, before + STOCK)
-            return STOCK / (last_closed(stack) - start), p50, p95
+            start_all(runs, arrivals)
+            rate = STOCK / (max(wait_filed(stack, accepted).values()) - start)
+            return rate, *latency(stack, singles)
         finally:
             worker.send_signal(signal.SIGINT)
+
+
+def start_all(runs: PrefectRuns, arrivals: list[Arrival]) -> None:
+    """Schedule a run for each."""
+    for arrival in arrivals:
+        runs.start(arrival.ref)
 
 
 def register_benchmarks(stack: dict[str, Any]) -> None:
@@ -142,33 +137,38 @@ def prefect_environment(stack: dict[str, Any]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
-def send(stack: dict[str, Any], count: int) -> list[float]:
-    """Send `count` scans of 20 kB through the door; return the times of its answers."""
-    accepted = []
+def send(stack: dict[str, Any], count: int) -> dict[str, float]:
+    """Send `count` scans of 20 kB through the door; return SES's message ids with the times of the door's answers."""
+    accepted: dict[str, float] = {}
     with smtplib.SMTP(stack["smtp_host"], stack["smtp_port"]) as smtp:
         for _ in range(count):
             mail = EmailMessage()
             mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", TO, "Scan"
             mail.set_content("Your scan is attached.")
             mail.add_attachment(os.urandom(15_000), maintype="application", subtype="pdf", filename="scan.pdf")
-            smtp.send_message(mail)
-            accepted.append(time.time())
+            smtp.ehlo_or_helo_if_needed()
+            smtp.mail("scanner@office.test")
+            smtp.rcpt(TO)
+            code, answer = smtp.data(mail.as_bytes())
+            if code != 250:
+                sys.exit(f"the door answered {code}")
+            accepted[answer.decode().split()[-1]] = time.time()
     return accepted
 
 
-def take_arrivals(stack: dict[str, Any], count: int) -> list[Arrival]:
-    """Receive and delete the notices of `count` mails; return those with the envelope."""
+def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arrival]:
+    """Receive and delete the notices of these mails, register them in the ledger and return those with the envelope."""
     queue = SqsQueue(aws.client("sqs"), url=stack["inbound_queue_url"])
-    arrivals: list[Arrival] = []
-    while len(arrivals) < count:
+    ledger = plain.open_ports(load_settings()).ledger
+    arrivals: dict[str, Arrival] = {}
+    while not set(accepted) <= arrivals.keys():
         received = queue.receive(most=10, wait_s=1)
         queue.delete([message.receipt for message in received])
         told = [arrival for message in received for arrival in read_notification(message.body)]
-        arrivals += [arrival for arrival in told if arrival.envelope is not None]
-    ledger = plain.open_ports(load_settings()).ledger
-    for arrival in arrivals:
-        ledger.register(arrival, now=datetime.now().astimezone())
-    return arrivals
+        arrivals |= {arrival.ref.message_id: arrival for arrival in told if arrival.envelope is not None}
+    for arrival in arrivals.values():
+        ledger.register(arrival, now=datetime.now(UTC))
+    return [arrivals[message_id] for message_id in accepted]
 
 
 @contextmanager
@@ -181,37 +181,28 @@ def paused(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def filed(stack: dict[str, Any]) -> int:
-    """Return how many mails are filed."""
-    return int(ask(stack, "select count(*) from inbound_email where state = 'filed'")[0][0])
-
-
-def wait_filed(stack: dict[str, Any], count: int) -> None:
-    """Wait until `count` mails are filed."""
+def wait_filed(stack: dict[str, Any], accepted: Collection[str]) -> dict[str, float]:
+    """Return when each of these mails was filed, once all are."""
     deadline = time.time() + _TIMEOUT_S
-    while filed(stack) < count:
+    query = "select message_id, closed_at from inbound_email where state = 'filed' and message_id = any(%s)"
+    while len(rows := ask(stack, query, list(accepted))) < len(accepted):
         if time.time() > deadline:
-            sys.exit(f"only {filed(stack)} of {count} mails were filed in {_TIMEOUT_S} s")
+            sys.exit(f"only {len(rows)} of {len(accepted)} mails were filed in {_TIMEOUT_S} s")
         time.sleep(0.1)
+    return {message_id: closed_at.timestamp() for message_id, closed_at in rows}
 
 
-def last_closed(stack: dict[str, Any]) -> float:
-    """Return when the last mail was filed."""
-    at: datetime = ask(stack, "select max(closed_at) from inbound_email")[0][0]
-    return at.timestamp()
+def latency(stack: dict[str, Any], accepted: Mapping[str, float]) -> tuple[float, float]:
+    """Return p50 and p95 of the seconds from the door's 250 to filed."""
+    filed = wait_filed(stack, accepted)
+    took = sorted(filed[message_id] - at for message_id, at in accepted.items())
+    return statistics.median(took), took[round(0.95 * (len(took) - 1))]
 
 
-def latency(stack: dict[str, Any], accepted: list[float]) -> tuple[float, float]:
-    """Return p50 and p95 of the seconds from the door's 250 to filed, for the newest mails."""
-    rows = ask(stack, "select closed_at from inbound_email order by received_at desc")[: len(accepted)]
-    took = [row[0].timestamp() - at for row, at in zip(reversed(rows), accepted, strict=True)]
-    return statistics.median(took), sorted(took)[int(0.95 * (len(took) - 1) + 0.5)]
-
-
-def ask(stack: dict[str, Any], query: str) -> list[Any]:
+def ask(stack: dict[str, Any], query: str, *values: Any) -> list[Any]:
     """Return the rows of a query on Mailroom's database."""
     with psycopg.connect(stack["database_url"]) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
 
 
 def mailroom(*arguments: str) -> str:
@@ -236,9 +227,10 @@ def show(rows: dict[str, float]) -> None:
     print(f"\nwarm / stock {rows['warm'] / rows['stock']:.1f}   warm / ceiling {rows['warm'] / rows['ceiling']:.2f}")
 
 
-def say(line: str) -> None:
-    """Tell on stderr what is measured now."""
-    print(line, file=sys.stderr, flush=True)
+def tell(name: str, figure: Figure) -> Figure:
+    """Tell on stderr what was measured, and return it."""
+    print(f"{name} {figure}", file=sys.stderr, flush=True)
+    return figure
 
 
 if __name__ == "__main__":

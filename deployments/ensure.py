@@ -110,7 +110,7 @@ def _values(block: Block) -> Any:
 
 async def _ensure_deployments(client: PrefectClient) -> None:
     digest = hashlib.sha256((CHECKOUT / "prefect.yaml").read_bytes()).hexdigest()
-    registered: Any = await Variable.aget(_REGISTERED)  # type: ignore[func-returns-value]
+    registered: Any = await Variable.aget(_REGISTERED)
     if registered == digest and await _is_registered(client):
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]

@@ -14,6 +14,8 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
+from prefect.filesystems import LocalFileSystem
+from prefect.settings import get_current_settings
 from prefect.variables import Variable
 from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
@@ -26,6 +28,9 @@ from mailroom.adapters.prefect_http import RECEIVE_EMAIL
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
 _REGISTERED = "mailroom_deployments"
+
+#: Where Prefect keeps results of runs, above all the exceptions of failed ones; PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names it.
+_RESULTS = "mailroom-results"
 
 
 async def ensure(settings: Settings) -> None:
@@ -64,6 +69,7 @@ async def _ensure_blocks(settings: Settings) -> None:
             }
         ),
     )
+    await _ensure_block(LocalFileSystem(basepath=str(get_current_settings().results.local_storage_path)), _RESULTS)
     await _ensure_block(credentials, "mailroom")
     database = MailroomDatabase(url=SecretStr(settings.database_url.get_secret_value()))
     await _ensure_block(database, "mailroom")

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
-from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
 from deployments.executor import WarmExecutor
 
@@ -15,13 +15,18 @@ class MailroomResult(BaseWorkerResult):
     """The end of a run; its state was reported by the engine itself."""
 
 
-class MailroomWorker(BaseWorker[BaseJobConfiguration, BaseVariables, MailroomResult]):
+class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     """Polls its pool, so that Retry and Quick run in the UI, schedules and replays all land in the warm process."""
 
     type = "mailroom"
     job_configuration = BaseJobConfiguration
     _description = "Runs flow runs inside one warm process, next to the listener of the inbound queue."
     _display_name = "Mailroom"
+
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """Return a template without variables: a run has the worker's own environment, so the server checks nothing."""
+        return {"job_configuration": {"env": {}}, "variables": {"type": "object", "properties": {}}}
 
     executor: WarmExecutor
     """Set before the worker starts; shared with the listener, so that one bound holds for both."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.context import AsyncClientContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from sqlalchemy import text
 
 from blocks.inbound import open_inbound
@@ -56,6 +57,11 @@ class WarmWorker:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(4 * self._limit + 8, thread_name_prefix="mailroom"))
+        # Prefect's heartbeats would cost a thread and an event for each run; the ledger's beats say who is alive.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            await self._work()
+
+    async def _work(self) -> None:
         async with AsyncClientContext.get_or_create(), get_client() as client:
             name = f"{socket.gethostname()}-{os.getpid()}"
             executor = WarmExecutor(client, limit=self._limit)

@@ -17,6 +17,8 @@ def client_settings(*, home: Path, url: str) -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         # The default is pickle, which runs what it reads; ids, counts and digests are JSON.
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        # Named, it is loaded once; unnamed, every run asks the server for it through a client of its own (30 ms).
+        "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK": "local-file-system/mailroom-results",
         # The server has no CSRF protection (loopback, no cookies); asking it for a token costs each client a request.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         # A port 4201 that nobody scrapes.
@@ -50,6 +52,10 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # The same for events: each run brings about twenty, and by default each twenty are a transaction.
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
         # Nothing about a sandbox leaves the machine.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

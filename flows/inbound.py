@@ -17,7 +17,8 @@ from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetc
 from tasks.steps import blocking
 
 
-@flow(name="receive-email", persist_result=False)
+# Prefect would build a pydantic model for each run to check three strings; ObjectRef checks them.
+@flow(name="receive-email", persist_result=False, validate_parameters=False)
 async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """Fetch, decrypt, archive, parse and file one received e-mail.
 

@@ -40,7 +40,6 @@ class PrefectRuns:
             "parameters": {"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             "idempotency_key": idempotency_key(ref),
             "state": _scheduled_now("Scheduled"),
-            "tags": [f"prefix:{ref.prefix}"],
         }
         return self._run(self._post(f"/deployments/{deployment['id']}/create_flow_run", body))
 

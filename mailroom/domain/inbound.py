@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from mailroom.domain.errors import ConfigurationError
+
 
 class State(StrEnum):
     """Where an inbound e-mail stands."""
@@ -61,6 +63,12 @@ class ObjectRef:
     bucket: str
     key: str
     version: str = ""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.bucket, str) and isinstance(self.key, str) and isinstance(self.version, str)):
+            raise ConfigurationError("bucket, key and version of an object are text")
+        if not self.bucket or not self.key:
+            raise ConfigurationError("an object has a bucket and a key")
 
     @property
     def prefix(self) -> str:

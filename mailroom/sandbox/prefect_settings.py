@@ -29,6 +29,8 @@ def client_settings(*, home: Path, url: str) -> dict[str, str]:
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         # How long a Retry in the UI or a scheduled send waits for the worker; 10 s by default. A poll costs 20 ms.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # What runs say is on the server, with each run; written to a file as well, it costs the worker 5 % of its CPU.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         # Logs go to files, and nobody is there to answer a question.
         "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_CLI_COLORS": "false",

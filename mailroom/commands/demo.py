@@ -1,0 +1,128 @@
+"""The main job on a sample: mails a scanned document to an inbox and shows where it went.
+
+Starts the embedded stack when it does not run, and leaves it up. The mail takes the way of any other: a plain SMTP
+client, the door that stands in for SES, the bucket, the queue, a flow run, the archive, the inbox.
+"""
+
+import json
+import smtplib
+import time
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import mailroom.sandbox
+from mailroom.cli import AsJson, say
+from mailroom.commands._opening import Opened
+from mailroom.domain.errors import MailroomError, PermanentError
+from mailroom.domain.inbound import FINAL, Entry, State
+from mailroom.domain.routing import Address
+from mailroom.sandbox import background, stack
+from mailroom.settings import running_stack
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+TO = "accounting@mailroom.test"
+_SCAN = Path(mailroom.sandbox.__file__).parent / "samples" / "delivery-note.pdf"
+_PATIENCE_S = 90
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """The main job on a sample: mails a scanned document to an inbox and shows where it went."""
+    tell: Callable[[str], None] = (lambda _: None) if as_json else say
+    up = _running(tell)
+    opened = Opened()
+    opened.directory.add(Address(TO, "demo", "accounting"))
+    tell(
+        f"\n{TO} receives for user accounting; a scanner mails it a document (SMTP to {up['smtp_host']}:{up['smtp_port']})"
+    )
+    message_id = _send(up)
+    accepted = time.monotonic()
+    tell(f"accepted by the door as {message_id}; encrypted, in the bucket, announced")
+    entry = _follow(opened, message_id, tell)
+    took = time.monotonic() - accepted
+    links = _links(opened, entry)
+    if as_json:
+        say(json.dumps({"message_id": message_id, "state": entry.state, "seconds": round(took, 2)} | links))
+        return
+    say(f"filed {took:.1f} s after the door's 250\n")
+    say(f"  inbox item   {links['item_url']}")
+    say(f"  flow run     {links['run_url']}")
+    say(f"  everything   .venv/bin/mailroom trace {message_id}")
+    say("\nThe stack is still up: mail it yourself, look around, and stop it with `.venv/bin/mailroom down`.")
+
+
+def _running(tell: Callable[[str], None]) -> dict[str, Any]:
+    """Return what the stack says of itself, started now if it does not run."""
+    if stack.status()["state"] != "ready":
+        tell("starting the embedded stack (the first start takes about a minute)")
+        background.up_detached(tell)
+    up = running_stack()
+    if up is None:
+        raise PermanentError("the stack says nothing of itself; see `mailroom status`")
+    return up
+
+
+def _send(up: dict[str, Any]) -> str:
+    """Mail the sample with a plain SMTP client; return the message id in the door's answer, as SES gives it."""
+    mail = EmailMessage()
+    mail["From"] = "Scanner, 3rd floor <scanner@office.test>"
+    mail["To"] = TO
+    mail["Subject"] = "Scan: delivery note 2026-1142"
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = make_msgid(domain="office.test")
+    mail.set_content("One page was scanned.\n\nThe document is attached.\n")
+    mail.add_attachment(_SCAN.read_bytes(), maintype="application", subtype="pdf", filename=_SCAN.name)
+    with smtplib.SMTP(up["smtp_host"], up["smtp_port"], timeout=30) as smtp:
+        smtp.ehlo()
+        smtp.mail("scanner@office.test")
+        smtp.rcpt(TO)
+        code, answer = smtp.data(mail.as_bytes())
+    if code != 250:
+        raise PermanentError("the door did not take the mail", code=code)
+    return answer.decode().split()[-1]
+
+
+def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
+    """Tell each new state of the mail and its run until it is filed."""
+    told: set[str] = set()
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        entry = opened.ledger.find(message_id)
+        for line in _states(opened, entry):
+            if line not in told:
+                told.add(line)
+                tell(f"  {line}")
+        if entry is not None and entry.state in FINAL:
+            if entry.state is not State.FILED:
+                raise PermanentError("the mail was not filed", state=entry.state, reason=entry.reason)
+            return entry
+        time.sleep(0.1)
+    raise PermanentError(
+        "the mail was not filed in time; see `mailroom status` and the worker's log", seconds=_PATIENCE_S
+    )
+
+
+def _states(opened: Opened, entry: Entry | None) -> list[str]:
+    if entry is None:
+        return []
+    lines = [f"ledger: {entry.state}"]
+    if entry.run_id is not None:
+        try:
+            run = opened.runs.find(entry.run_id)
+        except MailroomError:
+            return lines  # It only looks on; the next look may succeed.
+        if run is not None:
+            lines.insert(0, f"flow run {run.name[:12]}…: {run.state}")
+    return lines
+
+
+def _links(opened: Opened, entry: Entry) -> dict[str, str]:
+    item = opened.ledger.trace(entry.id)["items"][0]["id"]
+    run = opened.runs.find(entry.run_id) if entry.run_id else None
+    return {"item_url": f"{opened.settings.api_url}/items/{item}", "run_url": run.url if run else ""}

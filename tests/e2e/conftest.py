@@ -1,0 +1,35 @@
+"""One whole embedded stack for all end-to-end tests, in a folder of its own, and a browser."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.e2e.driving import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole embedded stack."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    running.mailroom("up", "--detach")
+    try:
+        running.facts = running.json("status")
+        yield running
+    finally:
+        running.mailroom("down", "--wipe")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium, headless."""
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    assert found, "the browser tests need chromium: apt-get install -y chromium"
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=flags)
+        yield started
+        started.close()

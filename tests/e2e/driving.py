@@ -1,0 +1,107 @@
+"""A running stack as the end-to-end tests drive it: from outside, by what any user or operator has."""
+
+import json
+import os
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import psycopg
+
+
+@dataclass
+class Stack:
+    """A running stack, seen from outside: its command line, door, API, database and Prefect server."""
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.facts[name]
+
+    def mailroom(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `mailroom` with these arguments against this stack."""
+        command = [sys.executable, "-m", "mailroom.cli", *arguments]
+        environment = os.environ | {"MAILROOM_DATA": str(self.folder)}
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+        assert not check or ended.returncode == 0, f"{' '.join(arguments)}: {ended.stdout}{ended.stderr}"
+        return ended
+
+    def json(self, *arguments: str) -> Any:
+        """Run `mailroom ... --json` and return what it printed."""
+        return json.loads(self.mailroom(*arguments, "--json").stdout)
+
+    def receives(self, address: str, *, tenant: str, user: str = "anna") -> None:
+        """Have `address` receive."""
+        self.mailroom("address", "add", address, "--user", user, "--tenant", tenant)
+
+    def send(self, mail: EmailMessage | bytes, *recipients: str, sender: str = "scanner@office.test") -> str:
+        """Mail it with a plain SMTP client; return the message id in the door's 250."""
+        with smtplib.SMTP(self["smtp_host"], self["smtp_port"], timeout=30) as smtp:
+            smtp.ehlo()
+            smtp.mail(sender)
+            for recipient in recipients:
+                smtp.rcpt(recipient)
+            code, answer = smtp.data(mail if isinstance(mail, bytes) else mail.as_bytes())
+        assert code == 250, answer
+        return answer.decode().split()[-1]
+
+    def wait_closed(self, message_id: str, *, state: str = "filed", timeout_s: float = 60) -> dict[str, Any]:
+        """Return the trace of an e-mail once it is in `state` and its run has ended."""
+
+        def closed() -> dict[str, Any] | None:
+            if not self.ask("select 1 from inbound_email where message_id = %s and state = %s", message_id, state):
+                return None
+            found: dict[str, Any] = self.json("trace", message_id)
+            over = found["run"] and found["run"]["state"] in ("Completed", "Failed")
+            return found if over else None
+
+        return wait_until(closed, f"{message_id} is {state}", timeout_s=timeout_s)
+
+    def ask(self, query: str, *values: Any) -> list[Any]:
+        """Return the rows of a query on Mailroom's database."""
+        with psycopg.connect(self["database_url"]) as connection:
+            return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+    def prefect(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Call the Prefect server's API."""
+        answer = httpx.request(method, f"{self['prefect_api_url']}{path}", json=body, timeout=15)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def aws(self, service: str) -> Any:
+        """Return a boto3 client for the stack's emulator."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self["aws_endpoint"],
+            region_name=self["region"],
+            aws_access_key_id="sandbox",
+            aws_secret_access_key="sandbox",
+        )
+
+    def queue_depth(self, url: str) -> int:
+        """Return how many messages a queue holds, visible or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(told[name]) for name in names)
+
+    def part(self, name: str) -> int:
+        """Return the pid of a part."""
+        return int(next(part["pid"] for part in self["parts"] if part["name"] == name))
+
+
+def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 30) -> Any:
+    """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
+        time.sleep(0.1)
+    return value

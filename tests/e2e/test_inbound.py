@@ -1,0 +1,240 @@
+"""The ways an inbound e-mail can go, on the whole stack."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from mailroom.domain.envelope import seal, ses_context
+from mailroom.sandbox.verdicts import EICAR
+from tests.e2e.driving import Stack, wait_until
+
+
+def a_mail(subject: str = "Scan", *, text: str = "Attached.", attachment: bytes = b"") -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", "someone@acme.test", subject
+    mail.set_content(text)
+    mail.add_attachment(attachment or os.urandom(3000), maintype="application", subtype="pdf", filename="scan.pdf")
+    return mail
+
+
+def test_everything_is_archived_under_lock_and_the_queue_is_empty(stack: Stack) -> None:
+    """A filed mail owes nothing: raw e-mail and part are locked deposits, and no message waits any more."""
+    stack.receives("anna@acme.test", tenant="acme")
+    attachment = os.urandom(5000)
+
+    trace = stack.wait_closed(stack.send(a_mail(attachment=attachment), "anna@acme.test"))
+
+    assert {kept["archive_id"] for kept in trace["deposits"]} == {
+        trace["items"][0]["raw_archive_id"],
+        f"acme/{hashlib.sha256(attachment).hexdigest()}",
+    }
+    for kept in trace["deposits"]:
+        where = {"Bucket": kept["bucket"], "Key": kept["key"], "VersionId": kept["version"]}
+        stored = stack.aws("s3").get_object(**where)
+        assert hashlib.sha256(stored["Body"].read()).hexdigest() == kept["sha256"]
+        assert stored["ObjectLockRetainUntilDate"] > datetime.now(UTC)
+    wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "the inbound queue is empty")
+
+
+def test_the_run_tells_its_story_in_tags_tasks_and_a_report(stack: Stack) -> None:
+    """Operators work in the Prefect UI: the owner's five steps by name, and where the mail went."""
+    stack.receives("anna@acme.test", tenant="acme")
+
+    trace = stack.wait_closed(stack.send(a_mail(), "anna@acme.test"))
+
+    run_id = trace["email"]["run_id"]
+    run = stack.prefect("GET", f"/flow_runs/{run_id}")
+    reports = stack.prefect("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    assert run["name"] == trace["email"]["message_id"]
+    assert set(run["tags"]) >= {"tenant:acme", "route:exact", "prefix:in/", "outcome:filed"}
+    assert "1 " in reports[0]["data"] or trace["items"][0]["id"] in reports[0]["data"]
+    steps = ["fetch", "decrypt", "route", "archive", "parse", "archive", "create inbox item", "acknowledge"]
+
+    def recorded() -> bool:
+        tasks = stack.json("trace", run_id)["run"]["tasks"]
+        return [task["name"].rpartition("-")[0] for task in tasks] == steps
+
+    wait_until(recorded, "the task runs are recorded")
+
+
+def test_a_mail_for_users_of_two_tenants_makes_an_item_for_each(stack: Stack) -> None:
+    """Bcc works, for the envelope decides; each tenant has its own deposit and sees only its own item."""
+    stack.receives("anna@acme.test", tenant="acme")
+    stack.receives("bob@globex.test", tenant="globex", user="bob")
+
+    message_id = stack.send(a_mail(), "anna@acme.test", "bob@globex.test", "anna+invoices@acme.test")
+    trace = stack.wait_closed(message_id)
+
+    assert [(item["tenant"], item["recipient"]) for item in trace["items"]] == [
+        ("acme", "anna@acme.test"),
+        ("globex", "bob@globex.test"),
+    ]
+    assert len(trace["deposits"]) == 4
+
+
+def test_a_virus_is_quarantined_with_its_reason_and_kept(stack: Stack) -> None:
+    """Nobody gets it as an item; it is archived, acknowledged and visible as a failed run that says why."""
+    stack.receives("anna@acme.test", tenant="acme")
+
+    message_id = stack.send(a_mail(attachment=EICAR), "anna@acme.test")
+    trace = stack.wait_closed(message_id, state="quarantined")
+
+    run = stack.prefect("GET", f"/flow_runs/{trace['email']['run_id']}")
+    assert run["state"]["message"] == "quarantined: virus"
+    assert {"outcome:quarantined", "reason:virus"} <= set(run["tags"])
+    assert trace["items"] == []
+    assert len(trace["deposits"]) == 1
+    wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "it is acknowledged")
+
+
+def test_a_mail_for_nobody_waits_and_is_replayed_under_the_same_run(stack: Stack) -> None:
+    """The address was forgotten: the operator adds it and replays, and nothing is archived twice."""
+    message_id = stack.send(a_mail(), "newcomer@acme.test")
+    before = stack.wait_closed(message_id, state="quarantined")
+    stack.receives("newcomer@acme.test", tenant="acme", user="newcomer")
+
+    dry = stack.mailroom("replay", message_id, "--dry-run").stdout
+    stack.mailroom("replay", "--state", "quarantined", "--reason", "no_route")
+    after = stack.wait_closed(message_id)
+
+    assert before["email"]["reason"] == "no_route"
+    assert "would run again" in dry
+    assert after["email"]["run_id"] == before["email"]["run_id"]
+    assert stack.prefect("GET", f"/flow_runs/{after['email']['run_id']}")["run_count"] == 2
+    assert [item["recipient"] for item in after["items"]] == ["newcomer@acme.test"]
+
+
+def test_a_retry_scheduled_as_the_ui_does_is_picked_up(stack: Stack) -> None:
+    """Retry in the UI sets AwaitingRetry; the warm worker polls its pool and runs it in its own process."""
+    trace = stack.wait_closed(stack.send(a_mail(), "stranger@acme.test"), state="quarantined")
+    stack.receives("stranger@acme.test", tenant="acme", user="stranger")
+    now = datetime.now(UTC).isoformat()
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "state_details": {"scheduled_time": now}}
+
+    stack.prefect("POST", f"/flow_runs/{trace['email']['run_id']}/set_state", {"state": state})
+
+    assert stack.wait_closed(trace["email"]["message_id"])["items"]
+
+
+def test_a_quick_run_for_an_object_whose_notices_were_lost_files_it(stack: Stack) -> None:
+    """An operator starts the deployment with the object's bucket and key, and nothing else is needed."""
+    stack.receives("anna@acme.test", tenant="acme")
+    message_id = "quickrun" + os.urandom(8).hex()
+    bucket = "mailroom-unannounced"
+    stack.aws("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack["region"]})
+    store_as_ses(stack, bucket, message_id, b"Subject: lost notice\r\n\r\nHello\r\n", recipient="anna@acme.test")
+    deployment = stack.prefect("GET", "/deployments/name/receive-email/receive-email")
+
+    made = stack.prefect(
+        "POST",
+        f"/deployments/{deployment['id']}/create_flow_run",
+        {"parameters": {"bucket": bucket, "key": f"in/{message_id}"}},
+    )
+
+    trace = stack.wait_closed(message_id)
+    assert trace["email"]["run_id"] == made["id"]
+    assert trace["items"][0]["subject"] == "lost notice"
+
+
+def test_an_s3_event_alone_is_enough(stack: Stack) -> None:
+    """SES's notification was lost: after a moment the mail is filed by the header that SES itself wrote."""
+    stack.receives("anna@acme.test", tenant="acme")
+    message_id = "s3only" + os.urandom(8).hex()
+
+    store_as_ses(
+        stack, stack["inbound_bucket"], message_id, b"Subject: s3 only\r\n\r\nHello\r\n", recipient="anna@acme.test"
+    )
+
+    assert stack.wait_closed(message_id)["items"][0]["recipient"] == "anna@acme.test"
+
+
+def test_an_object_copied_under_another_key_is_not_opened(stack: Stack) -> None:
+    """Whoever can write to the bucket must not be able to put one mail in another's place."""
+    stack.receives("anna@acme.test", tenant="acme")
+    original = stack.wait_closed(stack.send(a_mail(), "anna@acme.test"))["email"]
+    forged = "forged" + os.urandom(8).hex()
+    source = {"Bucket": original["bucket"], "Key": original["key"]}
+
+    stack.aws("s3").copy_object(Bucket=original["bucket"], Key=f"in/{forged}", CopySource=source)
+
+    assert stack.wait_closed(forged, state="quarantined")["email"]["reason"] == "not_bound"
+
+
+def test_the_same_notice_again_and_again_changes_nothing(stack: Stack) -> None:
+    """SQS delivers at least once. A message received again while its run is Completed is just acknowledged."""
+    stack.receives("anna@acme.test", tenant="acme")
+    message_id = stack.send(a_mail(), "anna@acme.test")
+    before = stack.wait_closed(message_id)
+    event = {"s3": {"bucket": {"name": before["email"]["bucket"]}, "object": {"key": before["email"]["key"]}}}
+    body = json.dumps({"Records": [event | {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}]})
+
+    for _ in range(3):
+        stack.aws("sqs").send_message(QueueUrl=stack["inbound_queue_url"], MessageBody=body)
+    wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "the repeated notices are acknowledged")
+
+    after = stack.json("trace", message_id)
+    assert after["items"] == before["items"]
+    assert after["email"]["attempts"] == 1
+
+
+def test_sigterm_gives_unfinished_mail_back_and_another_worker_files_it(stack: Stack) -> None:
+    """A worker that is told to stop ends within ten seconds, and what it had in hand is filed once all the same."""
+    stack.receives("anna@acme.test", tenant="acme")
+    pairs = Path(f"/proc/{stack.part('worker')}/environ").read_bytes().decode().split("\0")
+    environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair) | {"MAILROOM_READY_FILE": ""}
+    os.kill(stack.part("worker"), signal.SIGSTOP)
+    try:
+        message_ids = [stack.send(a_mail(f"stop {number}"), "anna@acme.test") for number in range(12)]
+        second = subprocess.Popen(
+            [sys.executable, "-m", "deployments.worker"], env=environment, stderr=subprocess.DEVNULL
+        )
+        running = "select 1 from inbound_email where message_id = any(%s) and state = 'processing'"
+        wait_until(lambda: stack.ask(running, message_ids), "the second worker is at work", timeout_s=60)
+        asked = time.monotonic()
+        second.terminate()
+        assert second.wait(timeout=15) == 0
+        assert time.monotonic() - asked < 10
+    finally:
+        os.kill(stack.part("worker"), signal.SIGCONT)
+
+    for message_id in message_ids:
+        assert len(stack.wait_closed(message_id, timeout_s=120)["items"]) == 1
+
+
+@pytest.mark.parametrize("size", [40 * 1024 * 1024 + 1])
+def test_a_mail_over_40_mb_is_refused_with_the_right_code(stack: Stack, size: int) -> None:
+    """SES bounces larger mail; a sender must learn it at once, by 552."""
+    with pytest.raises(AssertionError, match=r"552|5\.3\.4"):
+        stack.send(
+            b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 78 + b"\r\n") * (size // 80), "anna@acme.test"
+        )
+
+
+def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, recipient: str) -> None:
+    """Put an object as SES writes it, and tell nobody."""
+    context = ses_context(
+        message_id=message_id, rule="inbound", account_id=stack["account_id"], key_id=stack["kms_key_arn"]
+    )
+    key = stack.aws("kms").generate_data_key(KeyId=stack["kms_key_arn"], KeySpec="AES_256", EncryptionContext=context)
+    received = (
+        f"Received: from office.test (office.test [192.0.2.7]) by inbound-smtp.{stack['region']}.amazonaws.com"
+        f" with SMTP id {message_id} for {recipient}; Sat, 21 Nov 2026 09:30:00 +0000 (UTC)\r\n"
+        "X-SES-DKIM-SIGNATURE: a=rsa-sha256; b=x;\r\n"
+    )
+    body, metadata = seal(
+        received.encode() + mail,
+        data_key=key["Plaintext"],
+        wrapped_key=key["CiphertextBlob"],
+        iv=os.urandom(12),
+        context=context,
+    )
+    stack.aws("s3").put_object(Bucket=bucket, Key=f"in/{message_id}", Body=body, Metadata=metadata)

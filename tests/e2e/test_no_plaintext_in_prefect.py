@@ -1,0 +1,118 @@
+"""What a mail says is in the archive and the inbox, and nowhere in Prefect: database, logs, results, report, names."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from tests.e2e.driving import Stack
+
+#: One word for each place of a mail, so that a find says what leaked.
+CANARIES = {
+    place: f"canary{place}{os.urandom(6).hex()}"
+    for place in (
+        "sender",
+        "name",
+        "to",
+        "bcc",
+        "cc",
+        "subject",
+        "text",
+        "html",
+        "filename",
+        "content",
+        "header",
+        "msgid",
+    )
+}
+
+
+def test_no_part_of_any_mail_reaches_prefect(stack: Stack) -> None:
+    """Three mails that end differently: filed, quarantined, and failed with an exception in the archive."""
+    to = f"{CANARIES['to']}@acme.test"
+    stack.receives(to, tenant="acme", user="anna")
+    stack.receives(f"{CANARIES['bcc']}@acme.test", tenant="acme", user="anna")
+    refused = a_mail("the archive refuses this one")
+    spoil_archive(stack, attachment_of(refused))
+
+    filed = stack.send(a_mail("filed"), to, f"{CANARIES['bcc']}@acme.test", sender=f"{CANARIES['sender']}@office.test")
+    unrouted = stack.send(a_mail("nobody's"), f"{CANARIES['to']}@nowhere.test")
+    failed = stack.send(refused, to)
+    traces = [
+        stack.wait_closed(filed),
+        stack.wait_closed(unrouted, state="quarantined"),
+        stack.wait_closed(failed, state="failed"),
+    ]
+
+    assert traces[2]["run"]["state"] == "Failed"
+    inbox = str(stack.ask("select * from inbox_item join attachment on item_id = id"))
+    assert all(CANARIES[place] in inbox for place in ("subject", "text", "html", "filename")), "the search itself works"
+    assert list(finds_in_database(stack)) == []
+    assert list(finds_in_files(stack.folder)) == []
+
+
+def a_mail(what: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"] = f"{CANARIES['name']} <{CANARIES['sender']}@office.test>"
+    mail["To"] = f"{CANARIES['to']}@acme.test"
+    mail["Cc"] = f"{CANARIES['cc']}@office.test"
+    mail["Subject"] = f"{CANARIES['subject']} {what}"
+    mail["Message-ID"] = f"<{CANARIES['msgid']}{os.urandom(3).hex()}@office.test>"
+    mail["X-Reference"] = CANARIES["header"]
+    mail.set_content(f"{CANARIES['text']} {what}")
+    mail.add_alternative(f"<p>{CANARIES['html']} {what}</p>", subtype="html")
+    content = f"{CANARIES['content']} {what}".encode()
+    mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=f"{CANARIES['filename']}.bin")
+    return mail
+
+
+def attachment_of(mail: EmailMessage) -> bytes:
+    content = next(iter(mail.iter_attachments())).get_content()
+    assert isinstance(content, bytes)
+    return content
+
+
+def spoil_archive(stack: Stack, content: bytes) -> None:
+    """Put something else where the archive would deposit `content`, so that it must refuse."""
+    digest = hashlib.sha256(content).hexdigest()
+    stack.aws("s3").put_object(
+        Bucket=stack["archive_bucket"], Key=f"acme/{digest[:2]}/{digest}", Body=b"something else"
+    )
+
+
+def finds_in_database(stack: Stack) -> Iterator[str]:
+    """Search every column of every table of Prefect's database."""
+    url = stack["database_url"].rpartition("/")[0] + "/prefect"
+    tables = (
+        "select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'"
+    )
+    with psycopg.connect(url) as connection:
+        for (table,) in connection.execute(tables).fetchall():
+            rows = connection.execute(sql.SQL("select t::text from {} t").format(sql.Identifier(table))).fetchall()
+            for (row,) in rows:
+                yield from (f"{place} in table {table}" for place in found_in(row.encode()))
+
+
+def finds_in_files(folder: Path) -> Iterator[str]:
+    """Search the logs of every part, and all that Prefect keeps in files: results above all."""
+    for file in [*folder.glob("logs/*"), *folder.glob("prefect/**/*")]:
+        if file.is_file():
+            yield from (f"{place} in {file.relative_to(folder)}" for place in found_in(file.read_bytes()))
+
+
+def found_in(text: bytes) -> Iterator[str]:
+    for place, canary in CANARIES.items():
+        spellings = [canary.encode(), canary.encode().hex().encode(), *inside_base64(canary)]
+        if any(spelling in text for spelling in spellings):
+            yield place
+
+
+def inside_base64(word: str) -> Iterator[bytes]:
+    """Yield how `word` looks inside base64, at each of the three alignments."""
+    for shift in range(3):
+        yield base64.b64encode(b"x" * shift + word.encode())[4:-4]

@@ -20,9 +20,12 @@ from deployments.runs import InboundRuns, Next, next_step
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound import FINAL, Arrival, Entry
 from mailroom.domain.notifications import UnreadableNotification, read_notification
-from mailroom.ports import Ledger, Queue, Received
+from mailroom.ports import Claim, Ledger, Queue, Received
 
 logger = logging.getLogger("mailroom.listener")
+
+#: What one receive brings at most.
+_BATCH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ class Job:
 
 
 class Listener:
-    """Receives, runs and acknowledges; at most `limit` e-mails at once."""
+    """Receives, runs and acknowledges.
+
+    It has up to `limit` e-mails in hand before it receives the next ten messages; those that do not run yet wait in
+    the executor, so that a free slot never waits for the queue.
+    """
 
     def __init__(
         self,
@@ -93,15 +100,15 @@ class Listener:
         self._freed.set()
 
     async def _listen_once(self) -> None:
-        free = self._limit - len(self._jobs)
-        if free <= 0:
+        free = self._limit + _BATCH - len(self._jobs)
+        if free < _BATCH:
             self._freed.clear()
             await self._freed.wait()
             return
         if not await self._health.ready(self._stopping):
             return
         try:
-            received = await asyncio.to_thread(self._queue.receive, most=free, wait_s=self._timing.long_poll_s)
+            received = await asyncio.to_thread(self._queue.receive, most=_BATCH, wait_s=self._timing.long_poll_s)
         except TransientError as error:
             logger.warning("the queue cannot be read: %s", error)
             await asyncio.sleep(1)
@@ -159,15 +166,12 @@ class Listener:
         """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
-        job.entry = entry = await asyncio.to_thread(self._ledger.register, job.arrival, now=_now())
+        claim = Claim(self._worker, stale_before=_now() - timedelta(seconds=self._timing.stale_s))
+        job.entry = entry = await asyncio.to_thread(self._ledger.register, job.arrival, now=_now(), claim=claim)
+        if entry is None:
+            return Next.LEAVE
         if entry.state in FINAL:
             return Next.DONE
-        stale = _now() - timedelta(seconds=self._timing.stale_s)
-        mine = await asyncio.to_thread(
-            self._ledger.claim, entry.id, worker=self._worker, now=_now(), stale_before=stale
-        )
-        if not mine:
-            return Next.LEAVE
         run = await self._runs.get_or_create(entry.ref)
         step = next_step(run.state)
         if step is not Next.RUN:

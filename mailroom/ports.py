@@ -88,20 +88,28 @@ class Archive(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's wish to have an e-mail in hand; whoever gave no sign of life since `stale_before` has lost it."""
+
+    worker: str
+    stale_before: datetime
+
+
 class Ledger(Protocol):
     """The book of received e-mails: one line for each, and every fact about it in order."""
 
-    def register(self, arrival: Arrival, *, now: datetime) -> Entry:
-        """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope."""
+    def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
+        """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope.
+
+        With a claim, the e-mail is taken in hand as well, and None says that another living worker has it.
+        """
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
         """Note that processing starts (again); the line is made if nobody registered the object."""
 
     def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` is alive and has these e-mails in hand."""
-
-    def claim(self, email_id: str, *, worker: str, now: datetime, stale_before: datetime) -> bool:
-        """Take this e-mail in hand; False while another worker has it and gave a sign of life after `stale_before`."""
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
@@ -206,18 +214,32 @@ class RunStarter(Protocol):
         """Yield the name and state of each task of a run, in the order of their start."""
 
 
-@dataclass(frozen=True, slots=True)
 class Inbound:
-    """Everything that the way of an inbound e-mail needs, opened."""
+    """Everything that the way of an inbound e-mail needs, opened.
 
-    mails: MailStore
-    keys: Keys
-    archive: Archive
-    ledger: Ledger
-    directory: Directory
-    inbox: Inbox
-    account_id: str
-    rules: frozenset[str] | None
-    """Receipt rules whose objects are accepted; None accepts any rule of the account."""
-    pages_url: str = ""
-    """Base URL of Mailroom's pages, for links in reports."""
+    No dataclass: Prefect walks through the dataclasses among a task's arguments, at each task, and would walk here.
+    """
+
+    def __init__(
+        self,
+        *,
+        mails: MailStore,
+        keys: Keys,
+        archive: Archive,
+        ledger: Ledger,
+        directory: Directory,
+        inbox: Inbox,
+        account_id: str,
+        rules: frozenset[str] | None = None,
+        pages_url: str = "",
+    ) -> None:
+        """Take the ports.
+
+        Args:
+            account_id: The AWS account that SES receives for.
+            rules: Receipt rules whose objects are accepted; None accepts any rule of the account.
+            pages_url: Base URL of Mailroom's pages, for links in reports.
+        """
+        self.mails, self.keys, self.archive = mails, keys, archive
+        self.ledger, self.directory, self.inbox = ledger, directory, inbox
+        self.account_id, self.rules, self.pages_url = account_id, rules, pages_url

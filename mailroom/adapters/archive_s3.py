@@ -40,9 +40,6 @@ class S3Archive:
     def deposit(self, tenant: str, content: bytes) -> Deposit:
         """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
         digest = hashlib.sha256(content).hexdigest()
-        known = self.find(f"{tenant}/{digest}")
-        if known is not None and self._head(known.key, known.version) is not None:
-            return known
         key = f"{tenant}/{digest[:2]}/{digest}"
         version, until = self._put(key, content, digest)
         return self._record(
@@ -104,21 +101,12 @@ class S3Archive:
         return self._adopt(key, content)
 
     def _adopt(self, key: str, content: bytes) -> tuple[str, datetime]:
-        """Take over a deposit whose object was written and whose receipt was lost, or that another worker made."""
-        head = self._head(key, None)
-        if head is None or head["ContentLength"] != len(content) or "ObjectLockRetainUntilDate" not in head:
+        """Take over the deposit that is there already: the same content again, or one whose receipt was lost."""
+        with translated("s3"):
+            head = self._s3.head_object(Bucket=self._bucket, Key=key)
+        if head["ContentLength"] != len(content) or "ObjectLockRetainUntilDate" not in head:
             raise PermanentError("what lies in the archive is not this content", key=key)
         return head["VersionId"], head["ObjectLockRetainUntilDate"]
-
-    def _head(self, key: str, version: str | None) -> Any:
-        which = {"VersionId": version} if version else {}
-        with translated("s3"):
-            try:
-                return self._s3.head_object(Bucket=self._bucket, Key=key, **which)
-            except ClientError as error:
-                if error_code(error) in _MISSING:
-                    return None
-                raise
 
     def _record(self, receipt: Deposit) -> Deposit:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}

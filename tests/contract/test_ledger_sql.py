@@ -9,8 +9,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.routing import Route
+from mailroom.ports import Claim
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")
@@ -27,14 +28,20 @@ def ledger(engine: Engine) -> SqlLedger:
     return SqlLedger(engine)
 
 
+def registered(ledger: SqlLedger, claim: Claim | None = None, arrival: Arrival | None = None) -> Entry:
+    entry = ledger.register(arrival or Arrival(REF, ENVELOPE), now=NOW, claim=claim)
+    assert entry is not None
+    return entry
+
+
 def kinds(ledger: SqlLedger, email_id: str) -> list[str]:
     return [activity["kind"] for activity in ledger.trace(email_id)["activities"]]
 
 
 def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
     """S3 and SES both tell of each mail; the second adds what the first could not know."""
-    first = ledger.register(Arrival(REF), now=NOW)
-    second = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+    first = registered(ledger, arrival=Arrival(REF))
+    second = registered(ledger)
 
     assert second.id == first.id
     assert first.envelope is None
@@ -44,10 +51,10 @@ def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
 
 def test_a_version_told_later_completes_the_line_and_another_version_is_another_email(ledger: SqlLedger) -> None:
     """SES's notification names no version. An object written over an older one must not hide behind its line."""
-    told_by_ses = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+    told_by_ses = registered(ledger)
 
-    told_by_s3 = ledger.register(Arrival(replace(REF, version="v1")), now=NOW)
-    overwritten = ledger.register(Arrival(replace(REF, version="v2")), now=NOW)
+    told_by_s3 = registered(ledger, arrival=Arrival(replace(REF, version="v1")))
+    overwritten = registered(ledger, arrival=Arrival(replace(REF, version="v2")))
 
     assert told_by_s3.id == told_by_ses.id
     assert told_by_s3.ref.version == "v1"
@@ -59,29 +66,39 @@ def test_registering_at_once_from_many_workers_makes_one_line(ledger: SqlLedger)
     arrivals = [Arrival(REF), Arrival(REF, ENVELOPE)] * 8
 
     with ThreadPoolExecutor(8) as pool:
-        ids = set(pool.map(lambda arrival: ledger.register(arrival, now=NOW).id, arrivals))
+        ids = set(pool.map(lambda arrival: registered(ledger, arrival=arrival).id, arrivals))
 
     assert len(ids) == 1
 
 
 def test_an_email_in_the_hands_of_a_living_worker_cannot_be_claimed(ledger: SqlLedger) -> None:
     """A redelivered message must not make two workers run one mail; a dead worker must not hold it for ever."""
-    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
-    stale = NOW - timedelta(seconds=45)
+    notice, stale = Arrival(REF, ENVELOPE), NOW - timedelta(seconds=45)
 
-    assert ledger.claim(entry.id, worker="one", now=NOW, stale_before=stale)
-    assert not ledger.claim(entry.id, worker="two", now=NOW, stale_before=stale)
-    assert ledger.claim(entry.id, worker="two", now=NOW, stale_before=NOW + timedelta(seconds=1))
+    assert ledger.register(notice, now=NOW, claim=Claim("one", stale))
+    assert ledger.register(notice, now=NOW, claim=Claim("one", stale))
+    assert ledger.register(notice, now=NOW, claim=Claim("two", stale)) is None
+    assert ledger.register(notice, now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
+
+
+def test_a_beat_keeps_the_claim_of_its_worker_only(ledger: SqlLedger) -> None:
+    """A worker that was thought dead and comes back must not take its mail from the one that has it now."""
+    entry = registered(ledger, Claim("one", NOW))
+
+    ledger.beat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
+    ledger.beat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
+
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("one", NOW + timedelta(minutes=4))) is None
 
 
 def test_closing_frees_the_claim(ledger: SqlLedger) -> None:
     """A failed mail that the queue brings back may land on any worker at once."""
-    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
-    ledger.claim(entry.id, worker="one", now=NOW, stale_before=NOW)
+    entry = registered(ledger, Claim("one", NOW))
 
     ledger.close(entry.id, State.FAILED, now=NOW, reason="TransientError")
 
-    assert ledger.claim(entry.id, worker="two", now=NOW, stale_before=NOW - timedelta(hours=1))
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1)))
 
 
 def test_a_filed_email_stays_filed(ledger: SqlLedger) -> None:
@@ -121,7 +138,7 @@ def test_deposits_add_up_and_routes_are_kept_with_their_reason(ledger: SqlLedger
 
 def test_find_knows_every_id_of_an_email(ledger: SqlLedger) -> None:
     """People paste whatever id they have: from a log, the queue, a page or the Prefect UI."""
-    entry = ledger.register(Arrival(REF, ENVELOPE), now=NOW)
+    entry = registered(ledger)
 
     assert ledger.find(entry.id) == entry
     assert ledger.find("abc123") == entry

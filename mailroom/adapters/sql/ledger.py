@@ -12,8 +12,9 @@ from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.entries import entry_of, envelope_json
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
-from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound import FINAL, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
+from mailroom.ports import Claim
 
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
 _email, _item = _emails.c, _items.c
@@ -25,8 +26,8 @@ class SqlLedger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def register(self, arrival: Arrival, *, now: datetime) -> Entry:
-        """Return the line for this arrival; see the port."""
+    def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
+        """Return the line for this arrival, or None where a living worker has it; see the port."""
         with transaction(self._engine) as connection:
             row, new = _line(connection, arrival.ref, arrival.envelope, now)
             if new:
@@ -34,6 +35,10 @@ class SqlLedger:
             elif arrival.envelope is not None and row.envelope is None:
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope))
                 _note(connection, row.id, "notified", now)
+            if claim is not None and row.state not in FINAL:
+                if not _is_free(row, claim):
+                    return None
+                _change(connection, row.id, worker=claim.worker, beat_at=now)
             return entry_of(row)
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
@@ -53,13 +58,6 @@ class SqlLedger:
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & (_email.worker == worker)
         with transaction(self._engine) as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
-
-    def claim(self, email_id: str, *, worker: str, now: datetime, stale_before: datetime) -> bool:
-        """Take this e-mail in hand, unless a living worker has it."""
-        free = _email.beat_at.is_(None) | (_email.beat_at < stale_before) | (_email.worker == worker)
-        mine = update(_emails).where((_email.id == UUID(email_id)) & free).values(worker=worker, beat_at=now)
-        with transaction(self._engine) as connection:
-            return connection.execute(mine).rowcount == 1
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
@@ -171,6 +169,10 @@ def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
 def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
     known = {name: value for name, value in facts.items() if value is not None}
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
+
+
+def _is_free(row: Row[Any], claim: Claim) -> bool:
+    return row.beat_at is None or row.beat_at < claim.stale_before or row.worker == claim.worker
 
 
 def _source(envelope: Envelope | None) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTP as SMTP_LINES
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,7 +150,7 @@ def send(stack: dict[str, Any], count: int) -> dict[str, float]:
             smtp.ehlo_or_helo_if_needed()
             smtp.mail("scanner@office.test")
             smtp.rcpt(TO)
-            code, answer = smtp.data(mail.as_bytes())
+            code, answer = smtp.data(mail.as_bytes(policy=SMTP_LINES))
             if code != 250:
                 sys.exit(f"the door answered {code}")
             accepted[answer.decode().split()[-1]] = time.time()

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,7 @@ from mailroom.adapters import aws
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sqs import SqsQueue
+from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_settings
 
 logger = logging.getLogger("mailroom.worker")
@@ -113,7 +115,11 @@ def main() -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    worker = WarmWorker(load_settings(), limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        sys.exit(f"mailroom worker: {error}")
+    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())
     thread = threading.Thread(target=worker.run, name="worker")

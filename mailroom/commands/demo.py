@@ -9,6 +9,7 @@ import smtplib
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
+from email.policy import SMTP as SMTP_LINES
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def _send(up: dict[str, Any]) -> str:
         smtp.ehlo()
         smtp.mail("scanner@office.test")
         smtp.rcpt(TO)
-        code, answer = smtp.data(mail.as_bytes())
+        code, answer = smtp.data(mail.as_bytes(policy=SMTP_LINES))
     if code != 250:
         raise PermanentError("the door did not take the mail", code=code)
     return answer.decode().split()[-1]

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from email.policy import SMTP as SMTP_LINES
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 import psycopg
+
+_NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Stack:
             smtp.mail(sender)
             for recipient in recipients:
                 smtp.rcpt(recipient)
-            code, answer = smtp.data(mail if isinstance(mail, bytes) else mail.as_bytes())
+            code, answer = smtp.data(mail if isinstance(mail, bytes) else mail.as_bytes(policy=SMTP_LINES))
         assert code == 250, answer
         return answer.decode().split()[-1]
 
@@ -92,6 +95,12 @@ class Stack:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(told[name]) for name in names)
+
+    def environment_of(self, part: str) -> dict[str, str]:
+        """Return the environment of a part; a process with it finds its settings in the stack's own file."""
+        pairs = Path(f"/proc/{self.part(part)}/environ").read_bytes().decode().split("\0")
+        environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        return {name: value for name, value in environment.items() if name not in _NOT_HANDED_ON}
 
     def part(self, name: str) -> int:
         """Return the pid of a part."""

@@ -9,7 +9,6 @@ import sys
 import time
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from pathlib import Path
 
 import pytest
 
@@ -189,14 +188,10 @@ def test_the_same_notice_again_and_again_changes_nothing(stack: Stack) -> None:
 def test_sigterm_gives_unfinished_mail_back_and_another_worker_files_it(stack: Stack) -> None:
     """A worker that is told to stop ends within ten seconds, and what it had in hand is filed once all the same."""
     stack.receives("anna@acme.test", tenant="acme")
-    pairs = Path(f"/proc/{stack.part('worker')}/environ").read_bytes().decode().split("\0")
-    environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair) | {"MAILROOM_READY_FILE": ""}
     os.kill(stack.part("worker"), signal.SIGSTOP)
+    second = subprocess.Popen([sys.executable, "-m", "deployments.worker"], env=stack.environment_of("worker"))
     try:
         message_ids = [stack.send(a_mail(f"stop {number}"), "anna@acme.test") for number in range(12)]
-        second = subprocess.Popen(
-            [sys.executable, "-m", "deployments.worker"], env=environment, stderr=subprocess.DEVNULL
-        )
         running = "select 1 from inbound_email where message_id = any(%s) and state = 'processing'"
         wait_until(lambda: stack.ask(running, message_ids), "the second worker is at work", timeout_s=60)
         asked = time.monotonic()
@@ -204,6 +199,8 @@ def test_sigterm_gives_unfinished_mail_back_and_another_worker_files_it(stack: S
         assert second.wait(timeout=15) == 0
         assert time.monotonic() - asked < 10
     finally:
+        second.kill()
+        second.wait()
         os.kill(stack.part("worker"), signal.SIGCONT)
 
     for message_id in message_ids:

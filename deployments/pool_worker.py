@@ -10,6 +10,8 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerRes
 
 from deployments.executor import WarmExecutor
 
+_OWN_LIMIT = 8
+
 
 class MailroomResult(BaseWorkerResult):
     """The end of a run; its state was reported by the engine itself."""
@@ -28,8 +30,9 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         """Return a template without variables: a run has the worker's own environment, so the server checks nothing."""
         return {"job_configuration": {"env": {}}, "variables": {"type": "object", "properties": {}}}
 
-    executor: WarmExecutor
-    """Set before the worker starts; shared with the listener, so that one bound holds for both."""
+    executor: WarmExecutor | None = None
+    """Set before the worker starts, and shared with the listener, so that one bound holds for both. A worker that
+    `prefect worker start` started has none, and makes its own."""
 
     async def run(
         self,
@@ -41,5 +44,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         if task_status is not None:
             task_status.started(identifier)
+        if self.executor is None:
+            self.executor = WarmExecutor(self.client, limit=self._limit or _OWN_LIMIT)
         await self.executor.execute(flow_run)
         return MailroomResult(identifier=identifier, status_code=0)

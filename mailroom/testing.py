@@ -1,0 +1,144 @@
+"""In-memory twins of ports, for tests: what they answer is held to the same contract suites as the adapters.
+
+They are strict where a real service may be lenient (only the newest receipt of a message counts), so that code which works
+with a twin does not lean on luck.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from mailroom.domain.errors import PermanentError
+from mailroom.ports import Deposit, Received
+
+#: How often a waiting receive looks whether a message has become visible.
+_LOOK_AGAIN_S = 0.01
+_BATCH = 10
+
+
+@dataclass(slots=True)
+class _Message:
+    id: str
+    body: str
+    visible_at: float
+    receipt: str | None = None
+    receive_count: int = 0
+
+
+class MemoryQueue:
+    """The port `Queue` in memory, safe between threads; time is whatever `clock` says, in seconds."""
+
+    def __init__(self, *, visibility_s: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._visibility_s = visibility_s
+        self._messages: dict[str, _Message] = {}
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many messages are not deleted, visible or not."""
+        return len(self._messages)
+
+    @property
+    def bodies(self) -> list[str]:
+        """The bodies of the messages that are not deleted, in the order in which they were sent."""
+        with self._lock:
+            return [message.body for message in self._messages.values()]
+
+    def send(self, body: str, *, delay_s: float = 0) -> str:
+        """Put a message in the queue, visible after `delay_s`, and return its id."""
+        with self._lock:
+            message = _Message(f"message-{next(self._numbers)}", body, self.clock() + delay_s)
+            self._messages[message.id] = message
+        return message.id
+
+    def receive(self, *, most: int, wait_s: int) -> list[Received]:
+        """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            with self._lock:
+                visible = [one for one in self._messages.values() if one.visible_at <= self.clock()]
+                received = [self._hand_out(message) for message in visible[: min(most, _BATCH)]]
+            left_s = deadline - time.monotonic()
+            if received or left_s <= 0:
+                return received
+            time.sleep(min(_LOOK_AGAIN_S, left_s))
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Acknowledge these messages; a receipt that counts no longer is passed over."""
+        with self._lock:
+            for message in self._named(receipts):
+                del self._messages[message.id]
+
+    def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
+        """Keep these messages invisible for `seconds` from now; a receipt that counts no longer is passed over."""
+        with self._lock:
+            for message in self._named(receipts):
+                message.visible_at = self.clock() + seconds
+
+    def _hand_out(self, message: _Message) -> Received:
+        message.receive_count += 1
+        message.visible_at = self.clock() + self._visibility_s
+        message.receipt = f"receipt-{next(self._numbers)}"
+        return Received(message.id, message.receipt, message.body, message.receive_count)
+
+    def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
+        named = set(receipts)
+        yield from [message for message in self._messages.values() if message.receipt in named]
+
+
+class MemoryArchive:
+    """The port `Archive` in memory, safe between threads.
+
+    `contents` has the stored bytes by archive id. It is open, so that a test can lose or alter what is kept.
+    """
+
+    def __init__(self, *, retention: timedelta = timedelta(days=1)) -> None:
+        self.contents: dict[str, bytes] = {}
+        self._retention = retention
+        self._receipts: dict[str, Deposit] = {}
+        self._versions = count(1)
+        self._lock = threading.Lock()
+
+    def deposit(self, tenant: str, content: bytes) -> Deposit:
+        """Keep `content` and return its receipt; the same content again returns the same receipt."""
+        digest = hashlib.sha256(content).hexdigest()
+        archive_id = f"{tenant}/{digest}"
+        with self._lock:
+            if archive_id not in self.contents:
+                self.contents[archive_id] = content
+                self._receipts[archive_id] = self._receipt(tenant, digest, len(content))
+            if self.contents[archive_id] != content:
+                raise PermanentError("what lies in the archive is not this content", archive_id=archive_id)
+            return self._receipts[archive_id]
+
+    def find(self, archive_id: str) -> Deposit | None:
+        """Return the receipt given for `archive_id`, or None."""
+        return self._receipts.get(archive_id)
+
+    def read(self, archive_id: str) -> bytes:
+        """Return the content, checked against its digest."""
+        with self._lock:
+            receipt, content = self._receipts.get(archive_id), self.contents.get(archive_id)
+        if receipt is None or content is None:
+            raise LookupError("no such deposit")
+        if hashlib.sha256(content).hexdigest() != receipt.sha256:
+            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+        return content
+
+    def _receipt(self, tenant: str, digest: str, size: int) -> Deposit:
+        return Deposit(
+            archive_id=f"{tenant}/{digest}",
+            tenant=tenant,
+            sha256=digest,
+            size=size,
+            bucket="memory",
+            key=f"{tenant}/{digest[:2]}/{digest}",
+            version=str(next(self._versions)),
+            lock_mode="GOVERNANCE",
+            retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
+        )

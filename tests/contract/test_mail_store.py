@@ -1,0 +1,163 @@
+"""The inbound bucket and the key service: what cannot be had is quarantined with its reason, nothing else is."""
+
+import socket
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.s3 import MAX_OBJECT_BYTES, S3MailStore
+from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.inbound import ObjectRef
+from mailroom.ports import StoredObject
+
+CONTEXT = {"aws:ses:message-id": "abc123", "aws:ses:rule-name": "inbound"}
+_numbers = count()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Callable[[str], Any]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    yield lambda service: boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def s3(client: Callable[[str], Any]) -> Any:
+    return client("s3")
+
+
+@pytest.fixture(scope="module")
+def kms(client: Callable[[str], Any]) -> Any:
+    return client("kms")
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:
+    name = f"mailstoretest-{next(_numbers)}"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+@pytest.fixture
+def key_arn(kms: Any) -> str:
+    return str(kms.create_key()["KeyMetadata"]["Arn"])
+
+
+def test_an_object_comes_whole_with_its_metadata(s3: Any, bucket: str) -> None:
+    """The metadata have the wrapped key and its context; without them the body is noise."""
+    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"sealed", Metadata={"x-amz-key-v2": "d3JhcHBlZA=="})
+
+    stored = S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123"))
+
+    assert stored == StoredObject(b"sealed", {"x-amz-key-v2": "d3JhcHBlZA=="})
+
+
+def test_the_version_that_was_told_is_the_one_that_is_read(s3: Any, bucket: str) -> None:
+    """Who writes over an object must not change the mail that was received."""
+    version = s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"first")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"second")
+
+    assert S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123", version)).body == b"first"
+    assert S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123")).body == b"second"
+
+
+def test_an_object_that_is_not_there_is_gone(s3: Any, bucket: str) -> None:
+    """No retry brings it back; a person has to know."""
+    with pytest.raises(Quarantined) as caught:
+        S3MailStore(s3).fetch(ObjectRef(bucket, "in/never-was"))
+
+    assert caught.value.reason is Reason.GONE
+
+
+def test_a_deleted_object_is_gone(s3: Any, bucket: str) -> None:
+    """A life-cycle rule leaves a marker, and S3 answers for it otherwise than for a key that never was."""
+    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"sealed")
+    s3.delete_object(Bucket=bucket, Key="in/abc123")
+
+    with pytest.raises(Quarantined) as caught:
+        S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123"))
+
+    assert caught.value.reason is Reason.GONE
+
+
+def test_a_version_that_is_not_there_is_gone(s3: Any, bucket: str) -> None:
+    """A newer object under the same key is another mail and must not be taken instead."""
+    version = s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"first")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"second")
+    s3.delete_object(Bucket=bucket, Key="in/abc123", VersionId=version)
+
+    with pytest.raises(Quarantined) as caught:
+        S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123", version))
+
+    assert caught.value.reason is Reason.GONE
+
+
+def test_an_object_over_the_limit_is_refused_with_its_size(s3: Any, bucket: str) -> None:
+    """SES takes 40 MB, so this is no mail of SES's; the worker's memory is not for it."""
+    s3.put_object(Bucket=bucket, Key="in/huge", Body=bytes(MAX_OBJECT_BYTES + 1))
+
+    with pytest.raises(Quarantined) as caught:
+        S3MailStore(s3).fetch(ObjectRef(bucket, "in/huge"))
+
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert caught.value.facts == {"size": MAX_OBJECT_BYTES + 1}
+
+
+def test_a_new_key_is_256_bits_and_its_wrapping_opens_to_it(kms: Any, key_arn: str) -> None:
+    """The sandbox seals with it what the worker opens."""
+    keys = KmsKeys(kms, key_arn=key_arn)
+
+    plain, wrapped = keys.new_data_key(CONTEXT)
+
+    assert len(plain) == 32
+    assert plain not in wrapped
+    assert keys.unwrap(wrapped, CONTEXT) == plain
+
+
+@pytest.mark.parametrize("context", [{}, CONTEXT | {"aws:ses:message-id": "another"}], ids=["none", "another mail"])
+def test_a_key_bound_to_another_context_is_not_decryptable(kms: Any, key_arn: str, context: dict[str, str]) -> None:
+    """The context binds a data key to its mail: a key cut out of one mail must not open another."""
+    keys = KmsKeys(kms, key_arn=key_arn)
+    _, wrapped = keys.new_data_key(CONTEXT)
+
+    with pytest.raises(Quarantined) as caught:
+        keys.unwrap(wrapped, context)
+
+    assert caught.value.reason is Reason.NOT_DECRYPTABLE
+    assert caught.value.facts["step"] == "key"
+
+
+def test_a_blob_that_is_none_is_not_decryptable(kms: Any, key_arn: str) -> None:
+    """Metadata of an object are whatever its writer wrote."""
+    with pytest.raises(Quarantined) as caught:
+        KmsKeys(kms, key_arn=key_arn).unwrap(b"x" * 64, CONTEXT)
+
+    assert caught.value.reason is Reason.NOT_DECRYPTABLE
+    assert caught.value.facts["step"] == "key"
+
+
+def test_a_master_key_that_is_no_longer_there_is_not_decryptable(kms: Any, key_arn: str) -> None:
+    """A disabled or removed key is for a person to see, mail by mail; retrying would hide it."""
+    _, wrapped = KmsKeys(kms, key_arn=key_arn).new_data_key(CONTEXT)
+    elsewhere = key_arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
+
+    with pytest.raises(Quarantined) as caught:
+        KmsKeys(kms, key_arn=elsewhere).unwrap(wrapped, CONTEXT)
+
+    assert caught.value.reason is Reason.NOT_DECRYPTABLE

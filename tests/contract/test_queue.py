@@ -1,0 +1,207 @@
+"""The port `Queue`: the twin in memory and SQS answer alike."""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from mailroom.adapters.sqs import SqsQueue
+from mailroom.ports import Queue, Received
+from mailroom.testing import MemoryQueue
+
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A queue of its own, and how a message gets into it."""
+
+    queue: Queue
+    send: Callable[[str], object]
+
+    def sent(self, *bodies: str) -> "Case":
+        for body in bodies:
+            self.send(body)
+        return self
+
+    def receive(self, most: int = 10, wait_s: int = 0) -> list[Received]:
+        return self.queue.receive(most=most, wait_s=wait_s)
+
+    def all(self) -> list[Received]:
+        """Return everything that is visible, ten at a time."""
+        found: list[Received] = []
+        while batch := self.receive():
+            found += batch
+        return found
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "sqs"])
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "memory":
+        queue = MemoryQueue()
+        return Case(queue, queue.send)
+    endpoint = request.getfixturevalue("emulator")
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=endpoint,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    name = f"queuetest-{next(_numbers)}"
+    url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
+    return Case(SqsQueue(sqs, url=url), lambda body: sqs.send_message(QueueUrl=url, MessageBody=body))
+
+
+def receipts(messages: Sequence[Received]) -> list[str]:
+    return [message.receipt for message in messages]
+
+
+def test_a_received_message_is_invisible(case: Case) -> None:
+    """Two workers on one queue must not both get what one of them has in hand."""
+    case.sent("hello")
+
+    first, second = case.receive(), case.receive()
+
+    assert [(message.body, message.receive_count) for message in first] == [("hello", 1)]
+    assert second == []
+
+
+def test_an_empty_queue_gives_nothing(case: Case) -> None:
+    """SQS leaves `Messages` out of its answer; the listener asks again for ever."""
+    assert case.receive() == []
+
+
+def test_a_message_given_back_is_there_at_once_and_counts_up(case: Case) -> None:
+    """A worker that stops hands its mail over without making it wait, and the count leads a bad one to the dead letters."""
+    [first] = case.sent("hello").receive()
+
+    case.queue.hide([first.receipt], seconds=0)
+    [second] = case.receive()
+
+    assert (second.message_id, second.body, second.receive_count) == (first.message_id, "hello", 2)
+
+
+def test_a_hidden_message_comes_back_after_its_time(case: Case) -> None:
+    """Nobody has to tell the queue that a worker died: silence is enough. Waiting for a message ends when it comes."""
+    [first] = case.sent("hello").receive()
+
+    case.queue.hide([first.receipt], seconds=1)
+
+    assert case.receive() == []
+    assert [message.message_id for message in case.receive(wait_s=5)] == [first.message_id]
+
+
+def test_hiding_again_counts_from_now(case: Case) -> None:
+    """A beat keeps what is in hand invisible: the later word holds, not the earlier one."""
+    [message] = case.sent("hello").receive()
+
+    case.queue.hide([message.receipt], seconds=0)
+    case.queue.hide([message.receipt], seconds=30)
+
+    assert case.receive() == []
+
+
+def test_a_deleted_message_never_comes_back(case: Case) -> None:
+    """Acknowledged is final, also for a worker that hides the same message a moment later."""
+    gone, kept = case.sent("gone", "kept").receive()
+
+    case.queue.delete([gone.receipt])
+    case.queue.hide([gone.receipt, kept.receipt], seconds=0)
+
+    assert [message.body for message in case.all()] == [kept.body]
+
+
+def test_deleting_twice_is_no_fault(case: Case) -> None:
+    """An answer that was lost makes the worker delete again."""
+    [message] = case.sent("hello").receive()
+
+    case.queue.delete([message.receipt])
+    case.queue.delete([message.receipt])
+
+    assert case.receive() == []
+
+
+def test_an_empty_list_does_nothing(case: Case) -> None:
+    """SQS refuses an empty batch, and a beat with nothing in hand is an ordinary thing."""
+    case.sent("hello")
+
+    case.queue.delete([])
+    case.queue.hide([], seconds=0)
+
+    assert [message.receive_count for message in case.receive()] == [1]
+
+
+def test_more_than_ten_receipts_are_all_hidden_and_deleted(case: Case) -> None:
+    """SQS takes ten in a call; what comes after the tenth must not be forgotten."""
+    held = case.sent(*[str(number) for number in range(23)]).all()
+
+    case.queue.hide(receipts(held), seconds=0)
+    again = case.all()
+    case.queue.delete(receipts(again))
+    case.queue.hide(receipts(again), seconds=0)
+
+    assert sorted(int(message.body) for message in again) == list(range(23))
+    assert {message.receive_count for message in again} == {2}
+    assert case.all() == []
+
+
+def test_a_receive_brings_at_most_what_is_asked(case: Case) -> None:
+    """What a worker did not ask for would wait in its hands while another is idle."""
+    case.sent("one", "two", "three")
+
+    first, rest = case.receive(most=2), case.receive(most=2)
+
+    assert len(first) == 2
+    assert sorted(message.body for message in first + rest) == ["one", "three", "two"]
+
+
+def test_a_receive_brings_ten_at_most(case: Case) -> None:
+    """SQS refuses to be asked for more; the twin must not spoil its users."""
+    case.sent(*[str(number) for number in range(12)])
+
+    assert len(case.receive(most=20)) == 10
+
+
+def test_the_twin_lives_by_its_clock() -> None:
+    """Tests of the listener look at a minute's pause without waiting a minute."""
+    now = 0.0
+    queue = MemoryQueue(visibility_s=60, clock=lambda: now)
+    queue.send("hello")
+    queue.receive(most=1, wait_s=0)
+
+    now = 59.9
+    early = queue.receive(most=1, wait_s=0)
+    now = 60.0
+    [second] = queue.receive(most=1, wait_s=0)
+
+    assert early == []
+    assert second.receive_count == 2
+
+
+def test_only_the_newest_receipt_counts_for_the_twin() -> None:
+    """AWS: "if you don't use the most recent receipt handle, the message might not be deleted" (DeleteMessage, 2025)."""
+    queue = MemoryQueue()
+    queue.send("hello")
+    [first] = queue.receive(most=1, wait_s=0)
+    queue.hide([first.receipt], seconds=0)
+    queue.receive(most=1, wait_s=0)
+
+    queue.delete([first.receipt])
+
+    assert queue.bodies == ["hello"]

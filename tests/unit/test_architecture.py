@@ -1,0 +1,76 @@
+"""What the repository promises of itself: its layers, its lock file, its packages, its sizes."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SHIPPED = [ROOT / name for name in PROJECT["tool"]["importlinter"]["root_packages"]]
+FOLDERS = [*SHIPPED, ROOT / "benchmarks", ROOT / "tests"]
+MODULES = sorted(
+    path for folder in FOLDERS for path in folder.rglob("*.py") if "migrations" not in path.relative_to(ROOT).parts
+)
+DECLARED = [
+    *PROJECT["project"]["dependencies"],
+    *(line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra),
+]
+MOST_LINES = 400
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_every_contract_between_the_layers_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """The product runs without Prefect and the domain without the world only as long as nobody imports them."""
+    failed = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+
+    assert not failed, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_every_dependency_is_pinned_as_it_is_declared(declared: str) -> None:
+    """`make setup` installs the lock file alone; what is declared and not locked is missing on a new machine."""
+    wanted = Requirement(declared)
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [
+        match.groups() for line in lines if (match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line))
+    ]
+
+    versions = [version for name, version in pins if canonicalize_name(name) == canonicalize_name(wanted.name)]
+
+    assert len(versions) == 1
+    assert wanted.specifier.contains(versions[0], prereleases=True)
+
+
+def test_every_package_folder_is_named() -> None:
+    """A folder that is not named is missing from the wheel, and only there; the benchmarks are not shipped."""
+    folders = {path.parent for root in SHIPPED for path in root.rglob("*.py")}
+
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(
+        ".".join(folder.relative_to(ROOT).parts) for folder in folders
+    )
+
+
+def test_tests_are_no_packages() -> None:
+    """With import mode importlib each test file stands alone; a package would make them import each other."""
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_is_about(path: Path) -> None:
+    """The first line is what a newcomer reads; an empty one leaves the file's purpose to guessing."""
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_outgrows_one_reading(path: Path) -> None:
+    """Past this size a module has two subjects and wants splitting."""
+    assert len(path.read_text().splitlines()) <= MOST_LINES

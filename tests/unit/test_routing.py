@@ -1,0 +1,171 @@
+"""From envelope recipients to inboxes: one spelling, the best pattern, every tenant that has it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.routing import Address, Route, candidates, normalise, normalise_domain, route
+
+
+def known(*addresses: Address) -> dict[str, list[Address]]:
+    """Return what a directory with these addresses answers."""
+    found: dict[str, list[Address]] = {}
+    for address in addresses:
+        found.setdefault(address.pattern, []).append(address)
+    return found
+
+
+ANNA = Address("anna@acme.test", "acme", "anna")
+ANNA_TAX = Address("anna+tax@acme.test", "acme", "tax-desk")
+ALL_OF_ACME = Address("@acme.test", "acme", "front-desk")
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("Anna@ACME.test", "anna@acme.test"),
+        ("  anna@acme.test\r\n", "anna@acme.test"),
+        ("anna@acme.test.", "anna@acme.test"),
+        ("anna+Tax@acme.test", "anna+tax@acme.test"),
+        ("anna@bücher.test", "anna@xn--bcher-kva.test"),
+        ("anna@BÜCHER.test", "anna@xn--bcher-kva.test"),
+        ("anna@xn--bcher-kva.test", "anna@xn--bcher-kva.test"),
+        ("anna@XN--BCHER-KVA.test", "anna@xn--bcher-kva.test"),
+        ("anna@bu\u0308cher.test", "anna@xn--bcher-kva.test"),
+        ("ju\u0308rgen@acme.test", "j\u00fcrgen@acme.test"),
+        ("J\u00dcRGEN@acme.test", "j\u00fcrgen@acme.test"),
+        ('"Anna Smith"@acme.test', '"anna smith"@acme.test'),
+        ('"a@b"@acme.test', '"a@b"@acme.test'),
+        (r'"a\"b"@acme.test', r'"a\"b"@acme.test'),
+    ],
+)
+def test_every_way_of_writing_an_address_is_one_spelling(written: str, stored: str) -> None:
+    """Addresses are compared as text by the database; two spellings of one address would be two inboxes."""
+    assert normalise(written) == stored
+
+
+def test_composed_and_decomposed_capitals_are_one_spelling() -> None:
+    """Unicode has a small j with caron and no capital one, so lower case may come out decomposed."""
+    assert normalise("J\u030cana@acme.test") == normalise("\u01f0ana@acme.test")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "anna",
+        "@acme.test",
+        "anna@",
+        "anna@b@acme.test",
+        "anna smith@acme.test",
+        "anna@acme test",
+        "anna@acme..test",
+        "anna@.test",
+        "anna@.",
+        f"anna@{'x' * 64}.test",
+        f"{'x' * 320}@acme.test",
+        "a@x.test, b@x.test",
+        '"anna@acme.test',
+    ],
+)
+def test_what_is_no_address_is_refused(written: str) -> None:
+    """RFC 5321 section 4.1.2; the directory must not take what no mail can be sent to."""
+    with pytest.raises(ValueError):  # noqa: PT011 - which of them is the sender's affair
+        normalise(written)
+
+
+@pytest.mark.parametrize("domain", ["ACME.test", "acme.test.", "acme\u3002test", "\uff41cme.test"])
+def test_a_domain_is_its_a_label_in_lower_case(domain: str) -> None:
+    """RFC 5891 section 4: full stops and letters of other widths are the same name."""
+    assert normalise_domain(domain) == "acme.test"
+
+
+@given(st.text(max_size=30), st.sampled_from(["acme.test", "Bücher.test", "x.TEST."]))
+def test_a_stored_spelling_is_stored_as_it_is(local: str, domain: str) -> None:
+    """The directory normalises what it is given and the router what it reads; doing both must change nothing more."""
+    try:
+        once = normalise(f"{local}@{domain}")
+    except ValueError:
+        return
+
+    assert normalise(once) == once
+
+
+def test_patterns_go_from_the_narrow_to_the_wide() -> None:
+    """The first that is known takes the mail."""
+    assert candidates("Anna+Tax@Acme.test") == ["anna+tax@acme.test", "anna@acme.test", "@acme.test"]
+    assert candidates("anna@acme.test") == ["anna@acme.test", "@acme.test"]
+
+
+def test_a_plus_in_a_quoted_local_part_is_no_token() -> None:
+    """Who quotes means the text as it stands."""
+    assert candidates('"anna+tax"@acme.test') == ['"anna+tax"@acme.test', "@acme.test"]
+
+
+@pytest.mark.parametrize("recipient", ["+anna@acme.test", "+anna+tax@acme.test"])
+def test_a_leading_plus_belongs_to_the_name(recipient: str) -> None:
+    """Nothing stands before it, so cutting there would leave an address without a name, one for all such recipients."""
+    [found] = route([recipient], known(ALL_OF_ACME))
+
+    assert found.why == "domain"
+    assert found.recipient.startswith("+anna@")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("Anna@acme.test", Route("anna@acme.test", "acme", "anna", "exact")),
+        ("anna+tax@acme.test", Route("anna+tax@acme.test", "acme", "tax-desk", "exact")),
+        ("anna+Lease@acme.test", Route("anna@acme.test", "acme", "anna", "plus", "lease")),
+        ("anna+a+b@acme.test", Route("anna@acme.test", "acme", "anna", "plus", "a+b")),
+        ("anna+@acme.test", Route("anna@acme.test", "acme", "anna", "plus")),
+        ("nobody@acme.test", Route("nobody@acme.test", "acme", "front-desk", "domain")),
+        ("nobody+tax@acme.test", Route("nobody@acme.test", "acme", "front-desk", "domain", "tax")),
+    ],
+)
+def test_exact_goes_before_plus_and_plus_before_domain(recipient: str, expected: Route) -> None:
+    """An address of its own wins over the rest; the token is kept, for it may say which file the mail belongs to."""
+    assert route([recipient], known(ANNA, ANNA_TAX, ALL_OF_ACME)) == [expected]
+
+
+def test_an_internationalised_domain_finds_its_inbox() -> None:
+    """SES hands over what the sender typed: Unicode or A-label."""
+    directory = known(Address("anna@xn--bcher-kva.test", "books", "anna"))
+
+    [found] = route(["Anna@BÜCHER.test"], directory)
+
+    assert (found.tenant, found.why) == ("books", "exact")
+
+
+def test_every_tenant_with_the_address_gets_the_mail() -> None:
+    """Two tenants may share a mailbox; neither must find out by missing a mail."""
+    directory = known(ANNA, Address("anna@acme.test", "auditors", "carl"))
+
+    found = route(["anna@acme.test"], directory)
+
+    assert [(one.tenant, one.user) for one in found] == [("acme", "anna"), ("auditors", "carl")]
+
+
+def test_one_inbox_gets_a_mail_once() -> None:
+    """A sender may write to an address and to its token; the first one gives the reason."""
+    found = route(["anna+lease@acme.test", "anna@acme.test", "ANNA@acme.test"], known(ANNA))
+
+    assert found == [Route("anna@acme.test", "acme", "anna", "plus", "lease")]
+
+
+def test_recipients_keep_their_order_and_strangers_are_passed_over() -> None:
+    """SES lists every recipient of the mail that a rule took, some of them not ours or no address at all."""
+    found = route(["nobody@else.test", "zoe@acme.test", "no address", "anna@acme.test"], known(ANNA, ALL_OF_ACME))
+
+    assert [one.recipient for one in found] == ["zoe@acme.test", "anna@acme.test"]
+
+
+@pytest.mark.parametrize("recipients", [[], ["nobody@else.test"], ["no address", "anna@sub.acme.test"]])
+def test_a_mail_for_nobody_here_is_quarantined(recipients: list[str]) -> None:
+    """It is kept, and a person adds the address or lets it go; a domain's pattern does not take its subdomains."""
+    with pytest.raises(Quarantined) as caught:
+        route(recipients, known(ANNA, ALL_OF_ACME))
+
+    assert caught.value.reason is Reason.NO_ROUTE
+    assert caught.value.facts == {}

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
-from mailroom.domain.errors import MailroomError
-from mailroom.ports import Queue, Received
+from mailroom.ports import Queue
 
 logger = logging.getLogger("mailroom.listener")
 
@@ -21,10 +19,9 @@ class Acknowledger:
         self._queue = queue
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
 
-    async def delete(self, messages: Sequence[Received]) -> None:
-        """Have these messages deleted soon."""
-        for message in messages:
-            self._waiting.put_nowait(message.receipt)
+    def delete(self, receipt: str) -> None:
+        """Have this message deleted soon."""
+        self._waiting.put_nowait(receipt)
 
     async def run(self) -> None:
         """Delete until `stop`, then what is still waiting."""
@@ -46,5 +43,5 @@ class Acknowledger:
     async def _delete(self, receipts: list[str]) -> None:
         try:
             await asyncio.to_thread(self._queue.delete, receipts)
-        except MailroomError as error:
-            logger.warning("%d messages could not be deleted and will be received again: %s", len(receipts), error)
+        except Exception as error:  # noqa: BLE001 - whatever fails, the next deletion must be tried
+            logger.warning("%d messages were not deleted and will come back: %s", len(receipts), type(error).__name__)

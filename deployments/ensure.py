@@ -70,7 +70,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         ),
     )
     await _ensure_block(LocalFileSystem(basepath=str(get_current_settings().results.local_storage_path)), _RESULTS)
-    await _ensure_block(credentials, "mailroom")
+    await _ensure_block(credentials, "mailroom", keep=True)
     database = MailroomDatabase(url=SecretStr(settings.database_url.get_secret_value()))
     await _ensure_block(database, "mailroom")
     archive = LegalArchive(
@@ -92,12 +92,16 @@ async def _ensure_blocks(settings: Settings) -> None:
     await _ensure_block(inbound, "inbound")
 
 
-async def _ensure_block(block: Block, name: str) -> None:
-    """Save `block` under `name`, unless it is there as it should be."""
+async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
+    """Save `block` under `name`, unless it is there as it should be; what only an operator sets is kept."""
     try:
-        known = await type(block).aload(name)
+        known: Any = await type(block).aload(name)
     except ValueError:
         known = None
+    if known is not None and keep:
+        return
+    if known is not None and isinstance(block, InboundMail):
+        block.rules = known.rules
     if known is None or _values(known) != _values(block):
         await block.asave(name, overwrite=True)
         print(f"saved block {block.get_block_type_slug()}/{name}")

@@ -30,7 +30,7 @@ class WarmExecutor:
         self._slots = asyncio.Semaphore(limit)
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
-        self._running: set[asyncio.Task[State | None]] = set()
+        self._running: dict[UUID, asyncio.Task[State | None]] = {}
 
     @property
     def running(self) -> int:
@@ -40,11 +40,15 @@ class WarmExecutor:
     async def execute(self, run: FlowRun) -> State | None:
         """Run `run` to its end and return its last state; None when the server did not let it run.
 
-        Cancelling the caller cancels the run, which is then Crashed.
+        A run that is under way here already is joined, not started twice: a Retry may meet the message that comes back.
+        Cancelling the caller that started it cancels the run, which is then Crashed.
         """
+        under_way = self._running.get(run.id)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
         task = asyncio.create_task(self._execute(run), name=f"run-{run.id}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[run.id] = task
+        task.add_done_callback(lambda _: self._running.pop(run.id, None))
         return await task
 
     async def preload(self, deployment_id: UUID) -> None:
@@ -53,7 +57,7 @@ class WarmExecutor:
 
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
-        waiting = set(self._running)
+        waiting = set(self._running.values())
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=patience_s)
             for task in late:

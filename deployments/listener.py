@@ -10,6 +10,7 @@ for SES's, which has the recipients, and goes on without it when it does not com
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,8 +18,8 @@ from deployments.acknowledging import Acknowledger
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.runs import InboundRuns, Next, next_step
-from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound import FINAL, Arrival, Entry
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.inbound import FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.domain.notifications import UnreadableNotification, read_notification
 from mailroom.ports import Claim, Ledger, Queue, Received
 
@@ -32,22 +33,30 @@ _BATCH = 10
 class Timing:
     """The listener's clock, in seconds."""
 
-    long_poll_s: int = 5
+    long_poll_s: int = 3
     visibility_s: int = 60
     beat_s: float = 15.0
     stale_s: float = 45.0
     notice_grace_s: float = 5.0
-    stop_patience_s: float = 7.0
+    stop_patience_s: float = 4.0
     retry_after_s: int = 30
     leave_for_s: int = 60
 
 
 @dataclass(slots=True)
+class Notice:
+    """One message of the queue, and how many of the e-mails that it tells of are not done yet."""
+
+    message: Received
+    open: int
+
+
+@dataclass(slots=True)
 class Job:
-    """One e-mail in hand: its notices, and the messages that are deleted when it is done."""
+    """One e-mail in hand: what is known of it, and the notices that told of it."""
 
     arrival: Arrival
-    messages: list[Received]
+    notices: list[Notice]
     noticed: asyncio.Event = field(default_factory=asyncio.Event)
     entry: Entry | None = None
 
@@ -76,7 +85,7 @@ class Listener:
         self._limit = limit
         self._timing = timing or Timing()
         self._acks = Acknowledger(queue)
-        self._jobs: dict[tuple[str, str], Job] = {}
+        self._jobs: dict[tuple[str, str, str], Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -109,48 +118,57 @@ class Listener:
             return
         try:
             received = await asyncio.to_thread(self._queue.receive, most=_BATCH, wait_s=self._timing.long_poll_s)
-        except TransientError as error:
+        except MailroomError as error:
             logger.warning("the queue cannot be read: %s", error)
+            self._health.suspect()
             await asyncio.sleep(1)
             return
         # SES's notification first: where both came together, nobody has to wait for it.
         for message in sorted(received, key=lambda one: "notificationType" not in one.body):
-            await self._accept(message)
+            self._accept(message)
 
-    async def _accept(self, message: Received) -> None:
+    def _accept(self, message: Received) -> None:
         try:
             arrivals = read_notification(message.body)
         except UnreadableNotification:
             logger.error("message %s is not understood; it goes to the dead-letter queue", message.message_id)
             return
         if not arrivals:
-            await self._acks.delete([message])
+            self._acks.delete(message.receipt)
+        notice = Notice(message, open=len(arrivals))
         for arrival in arrivals:
-            self._join(arrival, message)
+            self._join(arrival, notice)
 
-    def _join(self, arrival: Arrival, message: Received) -> None:
-        key = arrival.ref.bucket, arrival.ref.key
+    def _join(self, arrival: Arrival, notice: Notice) -> None:
+        key = self._key_of(arrival.ref)
         job = self._jobs.get(key)
         if job is None:
-            job = self._jobs[key] = Job(arrival, [message])
+            job = self._jobs[key] = Job(arrival, [notice])
             task = asyncio.create_task(self._work(key, job), name=f"mail-{arrival.ref.message_id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            job.messages.append(message)
+            job.notices.append(notice)
             job.arrival = _richer(job.arrival, arrival)
         if job.arrival.envelope is not None:
             job.noticed.set()
 
-    async def _work(self, key: tuple[str, str], job: Job) -> None:
-        hide_s = 0
+    def _key_of(self, ref: ObjectRef) -> tuple[str, str, str]:
+        """Return the key of the job for `ref`: notices join by object, but two versions are two e-mails."""
+        job = self._jobs.get((ref.bucket, ref.key, ""))
+        other = job is not None and job.arrival.ref.version and ref.version and job.arrival.ref.version != ref.version
+        return ref.bucket, ref.key, ref.version if other else ""
+
+    async def _work(self, key: tuple[str, str, str], job: Job) -> None:
         try:
             done = await self._process(job)
-            hide_s = self._timing.leave_for_s if done is Next.LEAVE else self._timing.retry_after_s
             if done is Next.DONE:
-                await self._acks.delete(job.messages)
-                return
-            await self._give_back(job, hide_s)
+                self._acknowledge(job)
+            elif done is Next.LEAVE:
+                await self._hide(job, self._timing.leave_for_s)
+            else:
+                self._health.suspect()
+                await self._give_back(job, self._timing.retry_after_s)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))
             raise
@@ -162,25 +180,42 @@ class Listener:
             del self._jobs[key]
             self._freed.set()
 
+    def _acknowledge(self, job: Job) -> None:
+        """Delete the messages that tell of nothing else; one that tells of other e-mails too waits for them."""
+        for notice in job.notices:
+            notice.open -= 1
+            if notice.open == 0:
+                self._acks.delete(notice.message.receipt)
+
     async def _process(self, job: Job) -> Next:
         """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
+        while True:
+            known = job.arrival
+            done = await self._process_known(job, known)
+            # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
+            if known.envelope is not None or job.arrival.envelope is None or done is not Next.DONE:
+                return done
+
+    async def _process_known(self, job: Job, arrival: Arrival) -> Next:
         claim = Claim(self._worker, stale_before=_now() - timedelta(seconds=self._timing.stale_s))
-        job.entry = entry = await asyncio.to_thread(self._ledger.register, job.arrival, now=_now(), claim=claim)
+        job.entry = entry = await asyncio.to_thread(self._ledger.register, arrival, now=_now(), claim=claim)
         if entry is None:
             return Next.LEAVE
         if entry.state in FINAL:
             return Next.DONE
-        run = await self._runs.get_or_create(entry.ref)
+        run = await self._runs.get_or_create(entry)
         step = next_step(run.state)
-        if step is not Next.RUN:
+        reopened = entry.state is State.RECEIVED and entry.attempts > 0
+        if step is Next.LEAVE or (step is Next.DONE and not reopened):
+            await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
         state = await self._executor.execute(run)
-        if state is not None and state.is_completed():
-            return Next.DONE
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
-        return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
+        if closed is not None and closed.state in FINAL:
+            return Next.DONE
+        return Next.DONE if state is not None and state.is_completed() else Next.RUN
 
     async def _wait_for_notice(self, job: Job) -> None:
         try:
@@ -189,24 +224,23 @@ class Listener:
             logger.warning("no SES notification for %s; its own headers decide", job.arrival.ref.message_id)
 
     async def _give_back(self, job: Job, seconds: int) -> None:
-        receipts = [message.receipt for message in job.messages]
-        try:
-            await asyncio.to_thread(self._queue.hide, receipts, seconds=seconds)
-        except TransientError as error:
-            logger.warning("messages come back by their visibility timeout: %s", error)
+        """Let any worker have this e-mail after `seconds`."""
+        if job.entry is not None:
+            await _survive(self._ledger.release, job.entry.id, worker=self._worker)
+        await self._hide(job, seconds)
+
+    async def _hide(self, job: Job, seconds: int) -> None:
+        await _survive(self._queue.hide, [notice.message.receipt for notice in job.notices], seconds=seconds)
 
     async def _beat(self) -> None:
-        """Keep what is in hand invisible in the queue and claimed in the ledger."""
+        """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
         while True:
             await asyncio.sleep(self._timing.beat_s)
             jobs = list(self._jobs.values())
-            receipts = [message.receipt for job in jobs for message in job.messages]
+            receipts = [notice.message.receipt for job in jobs for notice in job.notices]
             emails = [job.entry.id for job in jobs if job.entry is not None]
-            try:
-                await asyncio.to_thread(self._queue.hide, receipts, seconds=self._timing.visibility_s)
-                await asyncio.to_thread(self._ledger.beat, emails, worker=self._worker, now=_now())
-            except TransientError as error:
-                logger.warning("visibility could not be extended: %s", error)
+            await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
+            await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
 
     async def _drain(self) -> None:
         """Let what is under way end, for a while; then cancel it, which gives its messages back."""
@@ -223,6 +257,14 @@ def _richer(one: Arrival, other: Arrival) -> Arrival:
     version = one.ref.version or other.ref.version
     ref = one.ref if one.ref.version == version else other.ref
     return Arrival(ref, one.envelope or other.envelope)
+
+
+async def _survive(call: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """Call, in a thread; what fails is told and comes right by itself: by the visibility timeout, or the next beat."""
+    try:
+        await asyncio.to_thread(call, *args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - these calls only make things better sooner
+        logger.warning("%s failed: %s", getattr(call, "__name__", "call"), type(error).__name__)
 
 
 def _now() -> datetime:

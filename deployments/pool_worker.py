@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import anyio.abc
@@ -33,6 +34,13 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     executor: WarmExecutor | None = None
     """Set before the worker starts, and shared with the listener, so that one bound holds for both. A worker that
     `prefect worker start` started has none, and makes its own."""
+
+    is_stopping: Callable[[], bool] = staticmethod(lambda: False)
+    """Asked before each poll: a worker that stops takes no more runs, and those under way go on."""
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take what is due, unless the worker is stopping."""
+        return [] if self.is_stopping() else await super().get_and_submit_flow_runs()
 
     async def run(
         self,

@@ -1,14 +1,18 @@
 """The flow run of one e-mail, got or created, and whether this worker should run it now."""
 
+import logging
 from enum import Enum
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, idempotency_key
-from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.inbound import Entry
+
+logger = logging.getLogger("mailroom.listener")
 
 
 class Next(Enum):
@@ -44,11 +48,19 @@ class InboundRuns:
             self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
         return self._deployment_id
 
-    async def get_or_create(self, ref: ObjectRef) -> FlowRun:
-        """Return the object's run. A new one is Pending, so that no poller takes it as well.
+    async def get_or_create(self, entry: Entry) -> FlowRun:
+        """Return the e-mail's run. A new one is Pending, so that no poller takes it as well.
+
+        A run that the ledger names is the e-mail's own, also where its object's version became known only later.
 
         It gets its tags at its end: a tag at the start is one more row for each of its twenty events.
         """
+        ref = entry.ref
+        if entry.run_id is not None:
+            try:
+                return await self._client.read_flow_run(UUID(entry.run_id))
+            except ObjectNotFound:
+                logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
         return await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=ref.message_id,

@@ -37,6 +37,9 @@ logger = logging.getLogger("mailroom.worker")
 
 POOL = "mailroom"
 
+_STOP_PATIENCE_S = 5.0
+_POLL_AGAIN_S = 5.0
+
 
 class WarmWorker:
     """Listener and pool worker around one executor, started and stopped together."""
@@ -46,10 +49,15 @@ class WarmWorker:
         self._limit = limit
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self.failed = False
 
     def run(self) -> None:
-        """Work until `stop`; blocks."""
-        asyncio.run(self._run())
+        """Work until `stop`; blocks. `failed` says whether it ended otherwise."""
+        try:
+            asyncio.run(self._run())
+        except Exception:
+            self.failed = True
+            logger.exception("the worker cannot go on")
 
     def stop(self) -> None:
         """Stop gracefully; may be called from any thread."""
@@ -67,27 +75,36 @@ class WarmWorker:
         async with AsyncClientContext.get_or_create(), get_client() as client:
             name = f"{socket.gethostname()}-{os.getpid()}"
             executor = WarmExecutor(client, limit=self._limit)
-            pool_worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
-            pool_worker.executor = executor
             runs = InboundRuns(client)
             listener = self._listener(executor, runs, name)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
-            polling = asyncio.create_task(pool_worker.start(printer=logger.info))
             listening = asyncio.create_task(listener.run())
+            polling = asyncio.create_task(self._poll(executor, name))
             _tell_ready()
             stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({polling, listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping")
+            self._stop.set()
             listener.stop()
-            await listening
-            await executor.stop(patience_s=0.5)
+            await asyncio.gather(listening, executor.stop(patience_s=_STOP_PATIENCE_S))
             polling.cancel()
-            await asyncio.gather(polling, stopped if stopped.done() else polling, return_exceptions=True)
+            await asyncio.gather(polling, return_exceptions=True)
+
+    async def _poll(self, executor: WarmExecutor, name: str) -> None:
+        """Poll the work pool. Prefect's loop gives up after a long outage of the server; this one begins again."""
+        while True:
+            worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
+            worker.executor, worker.is_stopping = executor, self._stop.is_set
+            try:
+                await worker.start(printer=logger.info)
+            except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
+                logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
+            await asyncio.sleep(_POLL_AGAIN_S)
 
     def _listener(self, executor: WarmExecutor, runs: InboundRuns, name: str) -> Listener:
         settings = self._settings
         engine = make_engine(settings.database_url.get_secret_value())
-        s3 = aws.client("s3", region=settings.region)
+        s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
         def ask_database() -> None:
             with engine.connect() as connection:
@@ -98,6 +115,8 @@ class WarmWorker:
                 "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
                 "PostgreSQL": ask_database,
                 "S3": lambda: s3.head_bucket(Bucket=settings.inbound_bucket),
+                "the archive": lambda: s3.head_bucket(Bucket=settings.archive_bucket),
+                "KMS": lambda: kms.describe_key(KeyId=settings.kms_key_arn),
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
@@ -126,6 +145,7 @@ def main() -> None:
     thread.start()
     while thread.is_alive():
         thread.join(timeout=0.5)
+    sys.exit(1 if worker.failed else 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """One run of `receive-email` for each e-mail that SES received."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from prefect import flow
@@ -40,8 +41,12 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
         await file_email(mail, inbound)
     except Quarantined as stop:
         await mail.close(State.QUARANTINED, inbound, reason=stop.reason, facts=stop.facts)
-    except MailroomError as error:
-        await mail.close(State.FAILED, inbound, reason=type(error).__name__, facts=error.facts)
+    except asyncio.CancelledError:
+        await asyncio.shield(mail.close(State.FAILED, inbound, reason="Interrupted", facts={}))
+        raise
+    except Exception as error:
+        facts = error.facts if isinstance(error, MailroomError) else {}
+        await mail.close(State.FAILED, inbound, reason=type(error).__name__, facts=facts)
         await report(mail, inbound)
         raise
     await report(mail, inbound)

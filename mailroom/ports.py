@@ -102,8 +102,12 @@ class Ledger(Protocol):
     def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
         """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope.
 
+        An e-mail that was closed before its envelope was known is open again: it may have more recipients, or a virus.
         With a claim, the e-mail is taken in hand as well, and None says that another living worker has it.
         """
+
+    def release(self, email_id: str, *, worker: str) -> None:
+        """Give up the claim of `worker`, so that any worker may take the e-mail in hand at once."""
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
         """Note that processing starts (again); the line is made if nobody registered the object."""

@@ -1,10 +1,11 @@
 """In-memory twins of ports, for tests: what they answer is held to the same contract suites as the adapters.
 
-They are strict where a real service may be lenient (only the newest receipt of a message counts), so that code which works
+With them come a clock that stands still and the two notices that a queue of mails has. The twins are strict where a real service may be lenient (only the newest receipt of a message counts), so that code which works
 with a twin does not lean on luck.
 """
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +14,46 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound import ObjectRef
 from mailroom.ports import Deposit, Received
 
 #: How often a waiting receive looks whether a message has become visible.
 _LOOK_AGAIN_S = 0.01
 _BATCH = 10
+
+
+class Clock:
+    """Stands still until a test moves it, so that no message comes back by itself."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def s3_notice(*refs: ObjectRef) -> str:
+    """Return S3's word that these objects were made."""
+    records = [
+        {
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": ref.bucket}, "object": {"key": ref.key, "versionId": ref.version or "null"}},
+        }
+        for ref in refs
+    ]
+    return json.dumps({"Records": records})
+
+
+def ses_notice(ref: ObjectRef, *recipients: str) -> str:
+    """Return SES's word that a mail was received for `recipients`."""
+    receipt = {
+        "timestamp": "2026-11-21T09:30:00.000Z",
+        "recipients": recipients,
+        "action": {"type": "S3", "bucketName": ref.bucket, "objectKey": ref.key},
+    }
+    mail = {"source": "alice@sender.test", "messageId": ref.message_id}
+    return json.dumps({"notificationType": "Received", "receipt": receipt, "mail": mail})
 
 
 @dataclass(slots=True)

@@ -15,8 +15,12 @@ R = TypeVar("R")
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
-    """Retry only what the domain calls transient; anything unforeseen fails loudly."""
-    return isinstance(state.result(raise_on_failure=False), TransientError)
+    """Retry only what the domain calls transient; anything unforeseen fails loudly.
+
+    The engine puts the exception itself into the state. `state.result()` would be a coroutine here: it dispatches on
+    the running event loop.
+    """
+    return isinstance(state.data, TransientError)
 
 
 #: 1, 2, 4 and 8 s with up to half as much on top. What outlives that goes back to the queue, which waits longer.

@@ -17,12 +17,12 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.aws import error_code, translated
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import DepositRow, table
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports import Deposit
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
-#: S3's words for "there is one already", the second for two writers at the same time.
-_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+#: S3's words for "there is one already", and for "another writer is at it; try again".
+_TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
 
 _deposits = table(DepositRow)
 
@@ -41,7 +41,7 @@ class S3Archive:
         """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
         digest = hashlib.sha256(content).hexdigest()
         key = f"{tenant}/{digest[:2]}/{digest}"
-        version, until = self._put(key, content, digest)
+        version, lock_mode, until = self._put(key, content, digest)
         return self._record(
             Deposit(
                 archive_id=f"{tenant}/{digest}",
@@ -51,7 +51,7 @@ class S3Archive:
                 bucket=self._bucket,
                 key=key,
                 version=version,
-                lock_mode=self._lock_mode,
+                lock_mode=lock_mode,
                 retain_until=until,
             )
         )
@@ -79,7 +79,7 @@ class S3Archive:
             raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
         return content
 
-    def _put(self, key: str, content: bytes, digest: str) -> tuple[str, datetime]:
+    def _put(self, key: str, content: bytes, digest: str) -> tuple[str, str, datetime]:
         until = datetime.now(UTC).replace(microsecond=0) + self._retention
         with translated("s3"):
             try:
@@ -94,24 +94,30 @@ class S3Archive:
                     ObjectLockRetainUntilDate=until,
                     ContentType="application/octet-stream",
                 )
-                return answer["VersionId"], until
+                return answer["VersionId"], self._lock_mode, until
             except ClientError as error:
+                if error_code(error) in _CONTENDED:
+                    raise TransientError("another writer deposits the same content", key=key) from None
                 if error_code(error) not in _TAKEN:
                     raise
         return self._adopt(key, content)
 
-    def _adopt(self, key: str, content: bytes) -> tuple[str, datetime]:
-        """Take over the deposit that is there already: the same content again, or one whose receipt was lost."""
+    def _adopt(self, key: str, content: bytes) -> tuple[str, str, datetime]:
+        """Take over the deposit that is there already: the same content again, or one whose receipt was lost.
+
+        Its bytes are compared, for a receipt given for other bytes would be false evidence.
+        """
         with translated("s3"):
-            head = self._s3.head_object(Bucket=self._bucket, Key=key)
-        if head["ContentLength"] != len(content) or "ObjectLockRetainUntilDate" not in head:
+            there = self._s3.get_object(Bucket=self._bucket, Key=key)
+            same = there["ContentLength"] == len(content) and there["Body"].read() == content
+        if not same or "ObjectLockRetainUntilDate" not in there:
             raise PermanentError("what lies in the archive is not this content", key=key)
-        return head["VersionId"], head["ObjectLockRetainUntilDate"]
+        return there["VersionId"], there["ObjectLockMode"], there["ObjectLockRetainUntilDate"].astimezone(UTC)
 
     def _record(self, receipt: Deposit) -> Deposit:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
         row = insert(_deposits).values(**values, deposited_at=datetime.now(UTC))
-        moved = {"version": row.excluded.version, "retain_until": row.excluded.retain_until}
+        moved = {name: row.excluded[name] for name in ("version", "lock_mode", "retain_until")}
         with transaction(self._engine) as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["archive_id"], set_=moved))
         return receipt

@@ -46,7 +46,10 @@ class PrefectRuns:
     def retry(self, run_id: str) -> Run:
         """Schedule this run again under its own id, as Retry in the UI does."""
         state = _scheduled_now("AwaitingRetry") | {"message": "Replayed by Mailroom"}
-        answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": False})
+        found = self.find(run_id)
+        # A person asks for it: a run that was cancelled, or whose cancelling nobody finished, may run again.
+        force = found is not None and found.state in ("Cancelling", "Cancelled")
+        answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         if answer is None:
             raise LookupError("the orchestrator has no such run")
         if answer["status"] != "ACCEPT":

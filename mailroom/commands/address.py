@@ -4,6 +4,7 @@ An address is `name@domain`, which also takes `name+anything@domain`, or `@domai
 """
 
 import json
+import re
 from typing import Annotated
 
 import typer
@@ -12,8 +13,11 @@ from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.routing import Address, normalise, normalise_domain
+from mailroom.inbound.routing import NOBODY
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @app.command()
@@ -24,15 +28,20 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Have ADDRESS receive. Adding it again changes nothing."""
+    if not _TENANT.fullmatch(tenant) or tenant == NOBODY:
+        raise ConfigurationError(f"{tenant!r} is no tenant's name; write small letters, digits and dashes")
     pattern = _pattern(address)
     owner = user or pattern.partition("@")[0] or "everyone"
-    added = Opened().directory.add(Address(pattern, tenant, owner))
+    directory = Opened().directory
+    added = directory.add(Address(pattern, tenant, owner))
+    if not added:
+        owner = next(at.user for at in directory.lookup([pattern])[pattern] if at.tenant == tenant)
     if as_json:
         say(json.dumps({"address": pattern, "user": owner, "tenant": tenant, "added": added}))
     elif added:
         say(f"{pattern} receives for user {owner} of tenant {tenant}")
     else:
-        say(f"{pattern} receives for tenant {tenant} already; nothing changed")
+        say(f"{pattern} receives for user {owner} of tenant {tenant} already; nothing changed")
 
 
 @app.command("list")

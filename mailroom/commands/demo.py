@@ -5,6 +5,7 @@ client, the door that stands in for SES, the bucket, the queue, a flow run, the 
 """
 
 import json
+import os
 import smtplib
 import time
 from collections.abc import Callable
@@ -20,9 +21,10 @@ import typer
 import mailroom.sandbox
 from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound import FINAL, Entry, State
 from mailroom.domain.routing import Address
+from mailroom.ports import Run
 from mailroom.sandbox import background, stack
 from mailroom.settings import running_stack
 
@@ -36,6 +38,10 @@ _PATIENCE_S = 90
 @app.command()
 def demo(as_json: AsJson = False) -> None:
     """The main job on a sample: mails a scanned document to an inbox and shows where it went."""
+    if "MAILROOM_DATABASE_URL" in os.environ:
+        raise ConfigurationError(
+            "the demo is for the embedded stack, and MAILROOM_DATABASE_URL names another; unset it"
+        )
     tell: Callable[[str], None] = (lambda _: None) if as_json else say
     up = _running(tell)
     opened = Opened()
@@ -116,13 +122,21 @@ def _states(opened: Opened, entry: Entry | None) -> list[str]:
     """Return where the mail and its run stand now, a line each."""
     if entry is None:
         return []
-    run = opened.runs.find(entry.run_id) if entry.run_id else None
+    run = _run(opened, entry.run_id)
     told = [f"flow run   {run.state}"] if run else []
     return [*told, f"ledger     {entry.state}"]
 
 
+def _run(opened: Opened, run_id: str | None) -> Run | None:
+    """Return the run, or None where it cannot be told now; the next look may succeed."""
+    try:
+        return opened.runs.find(run_id) if run_id else None
+    except TransientError:
+        return None
+
+
 def _has_ended(opened: Opened, run_id: str) -> bool:
-    run = opened.runs.find(run_id)
+    run = _run(opened, run_id)
     return run is not None and run.state in ("Completed", "Failed", "Crashed", "Cancelled")
 
 

@@ -5,6 +5,7 @@ by --dry-run, which lists what would run.
 """
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened
-from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound import Entry, State
 from mailroom.ports import Run
 
@@ -36,17 +37,27 @@ def replay(
         raise ConfigurationError(
             "say which: ids, --state quarantined|failed, or --reason R; --dry-run shows what would run"
         )
+    if ids and (state or reason or since):
+        raise ConfigurationError("give ids, or --state, --reason and --since, not both")
     opened = Opened()
+    failed = 0
     if ids:
         entries = [_by_id(opened, any_id) for any_id in ids]
     else:
         states = [_state(state)] if state else list(_REPLAYABLE)
         entries = opened.ledger.select(states=states, reason=reason, since=_since(since), limit=most)
     for entry in entries:
-        run = None if dry_run or entry.state is State.FILED else _run_again(opened, entry)
+        try:
+            run = None if dry_run or entry.state is State.FILED else _run_again(opened, entry)
+        except MailroomError as error:
+            failed += 1
+            print(f"{entry.ref.message_id}  could not be replayed: {error}", file=sys.stderr)
+            continue
         _tell(entry, run, dry_run=dry_run, as_json=as_json)
     if not entries and not as_json:
         say("nothing to replay")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _by_id(opened: Opened, any_id: str) -> Entry:
@@ -63,7 +74,9 @@ def _run_again(opened: Opened, entry: Entry) -> Run:
             return opened.runs.retry(entry.run_id)
         except LookupError:
             pass
-    return opened.runs.start(entry.ref)
+    run = opened.runs.start(entry.ref)
+    # One that was made before and never ran is not scheduled by asking for it.
+    return run if run.state == "Scheduled" else opened.runs.retry(run.id)
 
 
 def _tell(entry: Entry, run: Run | None, *, dry_run: bool, as_json: bool) -> None:

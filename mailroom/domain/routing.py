@@ -43,7 +43,8 @@ def normalise(address: str) -> str:
     match = _ADDRESS.fullmatch(address.strip())
     if match is None or len(address) > 320:
         raise ValueError("not an e-mail address")
-    local = unicodedata.normalize("NFC", match["local"]).lower()
+    # Composed before and after: some capitals have no small letter of their own and come apart.
+    local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", match["local"]).lower())
     return f"{local}@{normalise_domain(match['domain'])}"
 
 
@@ -54,6 +55,8 @@ def normalise_domain(domain: str) -> str:
         ValueError: a label is empty, over 63 octets or not allowed.
     """
     name = domain.rstrip(".").lower()
+    if not name:
+        raise ValueError("not a domain name")
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError:
@@ -105,5 +108,5 @@ def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]]) -> list[R
 def _split_plus(local: str) -> tuple[str, str | None]:
     if local.startswith('"') or "+" not in local[1:]:
         return local, None
-    name, _, token = local.partition("+")
-    return name, token or None
+    at = local.index("+", 1)
+    return local[:at], local[at + 1 :] or None

@@ -92,6 +92,31 @@ def test_a_beat_keeps_the_claim_of_its_worker_only(ledger: SqlLedger) -> None:
     assert ledger.register(Arrival(REF), now=NOW, claim=Claim("one", NOW + timedelta(minutes=4))) is None
 
 
+def test_a_released_email_can_be_taken_at_once(ledger: SqlLedger) -> None:
+    """A worker that stops gives its mail back; the next one must not wait for the claim to grow stale."""
+    entry = registered(ledger, Claim("one", NOW))
+
+    ledger.release(entry.id, worker="two")
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1))) is None
+    ledger.release(entry.id, worker="one")
+
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1)))
+
+
+def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlLedger) -> None:
+    """Filed by its headers alone, a mail may have more recipients, or a virus that only SES's notification tells of."""
+    entry = registered(ledger, arrival=Arrival(REF))
+    ledger.begin(REF, now=NOW)
+    ledger.close(entry.id, State.FILED, now=NOW)
+
+    again = registered(ledger, Claim("one", NOW))
+
+    assert again.state is State.RECEIVED
+    assert again.attempts == 1
+    assert kinds(ledger, entry.id)[-1] == "reopened"
+    assert registered(ledger).state is State.RECEIVED
+
+
 def test_closing_frees_the_claim(ledger: SqlLedger) -> None:
     """A failed mail that the queue brings back may land on any worker at once."""
     entry = registered(ledger, Claim("one", NOW))

@@ -12,8 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
-#: SQLSTATE classes after which the same transaction may work: connection, resources, operator, system, serialisation.
-_TRANSIENT = ("08", "40", "53", "55", "57", "58")
+#: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system.
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:

@@ -33,13 +33,21 @@ class SqlLedger:
             if new:
                 _note(connection, row.id, "received", now, by=_source(arrival.envelope))
             elif arrival.envelope is not None and row.envelope is None:
-                row = _change(connection, row.id, envelope=envelope_json(arrival.envelope))
-                _note(connection, row.id, "notified", now)
+                closed = row.state in FINAL
+                state = State.RECEIVED if closed else row.state
+                row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
+                _note(connection, row.id, "reopened" if closed else "notified", now)
             if claim is not None and row.state not in FINAL:
                 if not _is_free(row, claim):
                     return None
                 _change(connection, row.id, worker=claim.worker, beat_at=now)
             return entry_of(row)
+
+    def release(self, email_id: str, *, worker: str) -> None:
+        """Give up the claim of `worker`."""
+        mine = (_email.id == UUID(email_id)) & (_email.worker == worker)
+        with transaction(self._engine) as connection:
+            connection.execute(update(_emails).where(mine).values(beat_at=None))
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
         """Note that processing starts (again)."""

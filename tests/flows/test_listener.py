@@ -68,9 +68,9 @@ class Runs:
         self.asked: list[ObjectRef] = []
         self.state: State = Pending()
 
-    async def get_or_create(self, ref: ObjectRef) -> FlowRun:
-        self.asked.append(ref)
-        return FlowRun(flow_id=uuid4(), name=ref.message_id, state=self.state)
+    async def get_or_create(self, entry: Entry) -> FlowRun:
+        self.asked.append(entry.ref)
+        return FlowRun(flow_id=uuid4(), name=entry.ref.message_id, state=self.state)
 
 
 class Executor:
@@ -207,9 +207,10 @@ def test_an_envelope_that_comes_during_the_run_is_in_the_ledger(desk: Desk) -> N
     """Its message is deleted with the mail's, so this is the last chance to keep recipients for a replay."""
 
     async def told_meanwhile(run: FlowRun) -> State | None:
-        desk.queue.send(from_ses())
-        await holds(lambda: all(one.receipt for one in desk.queue._messages.values()))
-        await asyncio.sleep(0.02)
+        if len(desk.executor.ran) == 1:
+            desk.queue.send(from_ses())
+            await holds(lambda: all(one.receipt for one in desk.queue._messages.values()))
+            await asyncio.sleep(0.02)
         return Completed()
 
     desk.executor.ending = told_meanwhile
@@ -235,11 +236,23 @@ def test_a_filed_mail_is_acknowledged_without_asking_prefect(desk: Desk) -> None
     """Redelivery of what is done should cost one look at the ledger."""
     entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
     desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
-    desk.queue.send(from_ses())
+    desk.queue.send(from_s3())
 
     desk.listen(desk.empty)
 
     assert desk.runs.asked == []
+
+
+def test_a_notification_after_the_mail_was_filed_without_it_runs_it_again(desk: Desk) -> None:
+    """It may name more recipients than the headers did, and the verdicts; the completed run goes on once more."""
+    entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
+    desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
+    desk.runs.state = Completed()
+    desk.queue.send(from_s3())
+
+    desk.listen(desk.empty)
+
+    assert desk.executor.ran == ["abc123"]
 
 
 @pytest.mark.parametrize("state", [Pending(), Running(), Failed(), Crashed()], ids=lambda state: state.name)
@@ -293,13 +306,8 @@ def test_a_failed_run_gives_its_messages_back(desk: Desk, ending: State | None) 
 
 def test_a_fault_of_the_worker_gives_the_message_back_and_is_looked_into(desk: Desk) -> None:
     """Whatever one mail does, the loop goes on; a fault may be an outage's first sign."""
-
-    async def raises(run: FlowRun) -> State | None:
-        if run.name == "bad":
-            raise RuntimeError("no connection")
-        return Completed()
-
-    desk.executor.ending = raises
+    ends = {"good": (0, Completed()), "bad": ("no number", None)}  # which sleep refuses with a TypeError
+    desk.executor.ending = lambda run: asyncio.sleep(*ends[run.name])
     desk.queue.send(from_ses("bad"))
     desk.queue.send(from_ses("good"))
 
@@ -345,8 +353,8 @@ def test_test_events_are_deleted(desk: Desk) -> None:
 
 def test_a_message_of_two_mails_stays_until_both_are_done(desk: Desk) -> None:
     """S3 promises no single record; the message is the only thing that brings the failed one back."""
-    fast, slow = (0, Completed()), (0.15, Failed())  # slower than receipts are gathered
-    desk.executor.ending = lambda run: asyncio.sleep(*(fast if run.name == "good" else slow))
+    ends = {"good": (0, Completed()), "bad": (0.15, Failed())}  # slower than receipts are gathered
+    desk.executor.ending = lambda run: asyncio.sleep(*ends[run.name])
     desk.queue.send(from_s3("good", "bad"))
 
     desk.listen(lambda: len(desk.executor.ran) == 2 and (desk.empty() or desk.left(30)()))
@@ -378,16 +386,22 @@ def test_stopping_lets_a_run_end_and_acknowledges_it(desk: Desk) -> None:
 
 def test_what_is_in_hand_stays_hidden_and_claimed(desk: Desk) -> None:
     """A mail that takes longer than the visibility timeout must not land on a second worker."""
-    desk.executor.ending = lambda run: asyncio.sleep(3600, None)
+    taken: list[Entry | None] = []
+
+    async def long(run: FlowRun) -> State | None:
+        await asyncio.sleep(0.6)
+        now = datetime.now(UTC)
+        claim = Claim("another", now - timedelta(seconds=0.4))
+        taken.append(desk.ledger.register(Arrival(ref()), now=now, claim=claim))
+        return Completed()
+
+    desk.executor.ending = long
     desk.queue.send(from_ses())
-    timing = replace(QUICK, beat_s=0.05, stop_patience_s=0.7)
 
-    desk.listen(desk.left(45, messages=2), timing)
+    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
 
-    now = datetime.now(UTC)
-    beaten = desk.ledger.register(Arrival(ref()), now=now, claim=Claim("another", now - timedelta(seconds=0.5)))
-    assert beaten is None
-    assert desk.executor.ran == ["abc123"]
+    assert taken == [None]
+    assert desk.queue.hidden_for.count(45) > 1
 
 
 def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
@@ -395,11 +409,7 @@ def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
     desk.executor.ending = lambda run: asyncio.sleep(3600, None)
     desk.queue.broken = True
     desk.queue.send(from_ses())
-    began_at = time.monotonic()
 
-    desk.listen(
-        lambda: desk.left(45)() or time.monotonic() - began_at > 1, replace(QUICK, beat_s=0.05, stop_patience_s=0.1)
-    )
+    desk.listen(desk.left(45), replace(QUICK, beat_s=0.05, stop_patience_s=0.1))
 
     assert not desk.queue.broken
-    assert 45 in desk.queue.hidden_for

@@ -63,7 +63,9 @@ class SqlLedger:
         """Note that `worker` has these e-mails in hand."""
         if not email_ids:
             return
-        mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & (_email.worker == worker)
+        # A claim that was given up meanwhile must not come alive again by a late beat.
+        held = (_email.worker == worker) & _email.beat_at.is_not(None)
+        mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & held
         with transaction(self._engine) as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 

@@ -248,7 +248,7 @@ def test_a_notification_after_the_mail_was_filed_without_it_runs_it_again(desk: 
     entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
     desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
     desk.runs.state = Completed()
-    desk.queue.send(from_s3())
+    desk.queue.send(from_ses())
 
     desk.listen(desk.empty)
 

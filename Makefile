@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make help` lists it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-UV_VERSION := 0.13.9
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -15,11 +15,10 @@ setup: $(INSTALLED) ## Make .venv from the lock file, with .venv/bin/mailroom in
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@echo "installing into .venv"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "installing into .venv (about a minute)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) --no-deps --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## Mail a scanned document to an inbox, and show where it went; leaves the stack up
@@ -45,7 +44,7 @@ format: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet .
 
-lock: ## Resolve the dependencies anew into requirements.lock
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv: pip install uv)
 	@uv pip compile pyproject.toml --quiet --all-extras --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --output-file requirements.lock
 

@@ -2,160 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 from sqlalchemy import Engine
 
-from deployments.listener import Listener, Timing
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.domain import inbound
-from mailroom.domain.errors import PermanentError, Reason
-from mailroom.domain.inbound import Arrival, Entry, ObjectRef
+from mailroom.domain.errors import Reason
+from mailroom.domain.inbound import Arrival, Entry
 from mailroom.ports import Claim
-from mailroom.testing import Clock, MemoryQueue, s3_notice, ses_notice
-
-QUICK = Timing(
-    long_poll_s=0,
-    visibility_s=45,
-    beat_s=30.0,
-    notice_grace_s=0.1,
-    stop_patience_s=2.0,
-    retry_after_s=30,
-    leave_for_s=60,
-)
-PATIENT = replace(QUICK, notice_grace_s=5.0)
-
-
-def ref(name: str = "abc123") -> ObjectRef:
-    return ObjectRef("mails", f"in/{name}")
-
-
-def from_s3(*names: str) -> str:
-    return s3_notice(*(ref(name) for name in names or ("abc123",)))
-
-
-def from_ses(name: str = "abc123") -> str:
-    return ses_notice(ref(name), "anna@acme.test")
-
-
-class WatchedQueue(MemoryQueue):
-    """Remembers for how long messages were hidden; fails to hide while `broken`."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(visibility_s=45, clock=clock)
-        self.hidden_for: list[int] = []
-        self.broken = False
-
-    def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
-        if self.broken:
-            self.broken = False
-            raise PermanentError("AWS refused", service="sqs", code="ExpiredToken")
-        super().hide(receipts, seconds=seconds)
-        self.hidden_for += [seconds] * len(receipts)
-
-
-class Runs:
-    """Stands in for InboundRuns: a run for each object, in the state that the test gives it."""
-
-    def __init__(self) -> None:
-        self.asked: list[ObjectRef] = []
-        self.state: State = Pending()
-
-    async def get_or_create(self, entry: Entry) -> FlowRun:
-        self.asked.append(entry.ref)
-        return FlowRun(flow_id=uuid4(), name=entry.ref.message_id, state=self.state)
-
-
-class Executor:
-    """Stands in for WarmExecutor: remembers what it ran, and ends as the test says."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.ending: Callable[[FlowRun], Awaitable[State | None]] = lambda run: asyncio.sleep(0, Completed())
-
-    async def execute(self, run: FlowRun) -> State | None:
-        self.ran.append(run.name)
-        return await self.ending(run)
-
-
-class Health:
-    """Stands in for Health: always well, and counts the suspicions."""
-
-    def __init__(self) -> None:
-        self.suspicions = 0
-
-    def suspect(self) -> None:
-        self.suspicions += 1
-
-    async def ready(self, stopping: asyncio.Event) -> bool:
-        return not stopping.is_set()
-
-
-@dataclass
-class Desk:
-    """A listener's surroundings."""
-
-    ledger: SqlLedger
-    clock: Clock = field(default_factory=Clock)
-    runs: Runs = field(default_factory=Runs)
-    executor: Executor = field(default_factory=Executor)
-    health: Health = field(default_factory=Health)
-
-    def __post_init__(self) -> None:
-        self.queue = WatchedQueue(self.clock)
-
-    def listen(self, until: Callable[[], bool], timing: Timing = QUICK) -> float:
-        """Have a listener run until something holds, stop it, and return how long it took to stop, in seconds."""
-        return asyncio.run(self._listen(until, timing))
-
-    async def _listen(self, until: Callable[[], bool], timing: Timing) -> float:
-        parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health
-        listener = Listener(*parts, worker="this", limit=10, timing=timing)
-        running = asyncio.create_task(listener.run())
-        await holds(lambda: until() or running.done())
-        stopped_at = time.monotonic()
-        listener.stop()
-        await running
-        return time.monotonic() - stopped_at
-
-    def came_back(self, *, after_s: float = 0) -> list[tuple[str, int]]:
-        """Return body and receive count of what is visible after a while."""
-        self.clock.now += after_s
-        return [(one.body, one.receive_count) for one in self.queue.receive(most=10, wait_s=0)]
-
-    def left(self, seconds: int, *, messages: int = 1) -> Callable[[], bool]:
-        """Return whether so many messages have been hidden for so long."""
-        return lambda: self.queue.hidden_for.count(seconds) >= messages
-
-    def empty(self) -> bool:
-        return len(self.queue) == 0
-
-    def entry(self, name: str = "abc123") -> Entry:
-        entry = self.ledger.find(name)
-        assert entry is not None
-        return entry
-
-    def ends(self, last: State | None, noted: inbound.State, reason: str) -> None:
-        """Have runs end like this, after the ledger was told how processing ended."""
-
-        async def ending(run: FlowRun) -> State | None:
-            self.ledger.close(self.entry(run.name).id, noted, now=datetime.now(UTC), reason=reason)
-            return last
-
-        self.executor.ending = ending
-
-
-async def holds(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
+from tests.flows.surroundings import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
 
 
 @pytest.fixture

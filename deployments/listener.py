@@ -212,10 +212,10 @@ class Listener:
             await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
         state = await self._executor.execute(run)
-        closed = await asyncio.to_thread(self._ledger.find, entry.id)
-        if closed is not None and closed.state in FINAL:
+        if state is not None and state.is_completed():
             return Next.DONE
-        return Next.DONE if state is not None and state.is_completed() else Next.RUN
+        closed = await asyncio.to_thread(self._ledger.find, entry.id)
+        return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
 
     async def _wait_for_notice(self, job: Job) -> None:
         try:

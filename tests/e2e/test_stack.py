@@ -141,7 +141,7 @@ def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supe
 
 def test_a_part_that_dies_is_named_with_the_end_of_its_log_and_stops_the_rest(supervised: Supervised) -> None:
     """A stack that limps is worse than none: mails would wait without a word."""
-    dying = "import time; [print('line', n) for n in range(30)]; time.sleep(1.5); raise SystemExit('the disk is full')"
+    dying = "import time; [print('line', n, flush=True) for n in range(30)]; time.sleep(1.5); raise SystemExit('the disk is full')"
     supervised.start_and_wait({"name": "bystander", "code": SLEEPER}, {"name": "victim", "code": dying})
     parts = supervised.parts()
 

@@ -32,7 +32,7 @@ from mailroom.domain.notifications import read_notification
 from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 
 TO = "ada@mailroom.test"
-BACKLOG, STOCK, PACED, EMPTY = 80, 6, 30, 80
+BACKLOG, STOCK, PACED, EMPTY = 120, 6, 30, 120
 _TIMEOUT_S = 240
 
 Figure = TypeVar("Figure")

@@ -36,11 +36,6 @@ class WarmExecutor:
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
 
-    @property
-    def running(self) -> int:
-        """How many runs are under way or wait for a slot."""
-        return len(self._running)
-
     async def execute(self, run: FlowRun) -> State | None:
         """Run `run` to its end and return its last state; None when the server did not let it run.
 

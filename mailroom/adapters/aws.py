@@ -64,7 +64,7 @@ def translated(service: str) -> Iterator[None]:
     except MailroomError:
         raise
     except ClientError as error:
-        code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, status = error_code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _THROTTLED:
             raise Throttled("AWS asks to slow down", service=service, code=code) from None
         if code in _TRANSIENT or status >= 500:
@@ -76,8 +76,4 @@ def translated(service: str) -> Iterator[None]:
 
 def error_code(error: ClientError) -> str:
     """Return the code of an AWS error, such as `NoSuchKey`."""
-    return _code(error)
-
-
-def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))

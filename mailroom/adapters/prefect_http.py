@@ -70,13 +70,6 @@ class PrefectRuns:
         for task in self._post("/task_runs/filter", body) or []:
             yield task["name"], task["state_name"] or task["state_type"] or "Pending"
 
-    def healthy(self) -> bool:
-        """Return whether the server answers."""
-        try:
-            return self._http.get("/health").status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
     def _run(self, found: Any) -> Run:
         state = (found.get("state") or {}).get("name") or "Unknown"
         return Run(found["id"], found["name"], state, f"{self._ui_url}/runs/flow-run/{found['id']}")

@@ -2,11 +2,15 @@
 
     MailroomError
     ├── TransientError          nothing left our side; try again later
-    │   └── Throttled           the other side asked us to slow down
+    │   ├── Throttled           the other side asked us to slow down
+    │   │   └── DailyQuota      its quota of a day is used up; room comes within hours
+    │   └── Paused              the other side has stopped this account or identity; a person must look
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
+        ├── Conflict            it was asked for before, and differently
         └── Refused             this recipient or content will never be accepted
+            └── Unacceptable    what was handed to us is refused as a whole; each fault is named by its place
 
     ConfigurationError          outside the tree: nothing may swallow or retry it
 
@@ -14,6 +18,7 @@ Messages are constant; what varies is in `facts`, and facts are ids, codes, size
 the Prefect UI, so nothing that a sender wrote may be among them.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +53,14 @@ class Throttled(TransientError):
     """The other side asked us to slow down."""
 
 
+class DailyQuota(Throttled):
+    """The quota of a day is used up: stop handing over, go on when there is room."""
+
+
+class Paused(TransientError):
+    """The other side has stopped sending for this account or identity: nothing was handed over, nothing more should be."""
+
+
 class OutcomeUnknown(MailroomError):
     """The answer was lost; the other side may have accepted."""
 
@@ -58,6 +71,30 @@ class PermanentError(MailroomError):
 
 class Refused(PermanentError):
     """This recipient or content will never be accepted."""
+
+
+class Conflict(PermanentError):
+    """The same was asked for before, and differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong and where: `where` leads to it from the top of the request, as in `("messages", 3, "to")`.
+
+    `what` is a constant sentence: nothing that was sent is repeated.
+    """
+
+    where: tuple[str | int, ...]
+    what: str
+
+
+class Unacceptable(Refused):
+    """A request to send is refused as a whole, before anything of it is kept."""
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What to change, each by its place."""
+        return tuple(self.facts.get("faults", ()))
 
 
 class Reason(StrEnum):

@@ -17,7 +17,8 @@ def table(model: type[SQLModel]) -> Table:
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
-def _time(*, nullable: bool = False) -> Any:
+def time_column(*, nullable: bool = False) -> Any:
+    """Return the field of a time with zone."""
     return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable))
 
 
@@ -27,7 +28,7 @@ class TenantRow(SQLModel, table=True):
     __tablename__ = "tenant"
 
     id: str = Field(primary_key=True)
-    created_at: datetime = _time()
+    created_at: datetime = time_column()
 
 
 class AddressRow(SQLModel, table=True):
@@ -40,7 +41,7 @@ class AddressRow(SQLModel, table=True):
     tenant: str = Field(foreign_key="tenant.id")
     pattern: str
     user_name: str
-    created_at: datetime = _time()
+    created_at: datetime = time_column()
 
 
 class InboundEmailRow(SQLModel, table=True):
@@ -69,9 +70,9 @@ class InboundEmailRow(SQLModel, table=True):
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     worker: str | None = None
-    beat_at: datetime | None = _time(nullable=True)
-    received_at: datetime = _time()
-    closed_at: datetime | None = _time(nullable=True)
+    beat_at: datetime | None = time_column(nullable=True)
+    received_at: datetime = time_column()
+    closed_at: datetime | None = time_column(nullable=True)
 
 
 class InboundActivityRow(SQLModel, table=True):
@@ -82,7 +83,7 @@ class InboundActivityRow(SQLModel, table=True):
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     email_id: UUID = Field(sa_column=Column(ForeignKey("inbound_email.id"), nullable=False))
-    at: datetime = _time()
+    at: datetime = time_column()
     kind: str
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
 
@@ -100,8 +101,8 @@ class DepositRow(SQLModel, table=True):
     key: str
     version: str
     lock_mode: str
-    retain_until: datetime = _time()
-    deposited_at: datetime = _time()
+    retain_until: datetime = time_column()
+    deposited_at: datetime = time_column()
 
 
 class InboxItemRow(SQLModel, table=True):
@@ -124,13 +125,13 @@ class InboxItemRow(SQLModel, table=True):
     from_: str | None = Field(default=None, sa_column=Column("from", Text, nullable=True))
     to: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     cc: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
-    date: datetime | None = _time(nullable=True)
+    date: datetime | None = time_column(nullable=True)
     text: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     html: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     defects: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     raw_archive_id: str = Field(foreign_key="deposit.archive_id")
-    received_at: datetime = _time()
-    filed_at: datetime = _time()
+    received_at: datetime = time_column()
+    filed_at: datetime = time_column()
 
 
 class AttachmentRow(SQLModel, table=True):
@@ -158,4 +159,4 @@ class ApiKeyRow(SQLModel, table=True):
     sha256: str = Field(primary_key=True)
     name: str
     tenant: str | None = Field(default=None, foreign_key="tenant.id")
-    created_at: datetime = _time()
+    created_at: datetime = time_column()

@@ -1,0 +1,77 @@
+"""How much a tenant may send in an hour, a day and a month, and when what is over it may go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Period(StrEnum):
+    """A window of the calendar, in UTC."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a tenant may send in each period; None is no limit."""
+
+    hour: int | None = None
+    day: int | None = None
+    month: int | None = None
+
+    def of(self, period: Period) -> int | None:
+        """Return the limit of one period."""
+        limit: int | None = getattr(self, period.value)
+        return limit
+
+
+def start_of(period: Period, now: datetime) -> datetime:
+    """Return when the window that `now` is in began."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    if period is Period.HOUR:
+        return hour
+    day = hour.replace(hour=0)
+    return day if period is Period.DAY else day.replace(day=1)
+
+
+def next_start(period: Period, now: datetime) -> datetime:
+    """Return when the window after the one that `now` is in begins."""
+    begun = start_of(period, now)
+    if period is Period.HOUR:
+        return begun + timedelta(hours=1)
+    if period is Period.DAY:
+        return begun + timedelta(days=1)
+    return (begun + timedelta(days=32)).replace(day=1)
+
+
+def remaining(allowance: Allowance, used: Mapping[Period, int]) -> int | None:
+    """Return how many may go now; None is no limit."""
+    left = [limit - used.get(period, 0) for period in Period if (limit := allowance.of(period)) is not None]
+    return max(0, min(left)) if left else None
+
+
+def opens_at(allowance: Allowance, used: Mapping[Period, int], now: datetime) -> datetime:
+    """Return when the next mail may go: `now`, or when the last exhausted window has ended."""
+    full = [
+        next_start(period, now)
+        for period in Period
+        if (limit := allowance.of(period)) is not None and used.get(period, 0) >= limit
+    ]
+    return max(full, default=now)
+
+
+def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime) -> datetime | None:
+    """Return when the last of `mails` may go, by the quota alone; None when it never may (a limit of 0)."""
+    if mails and 0 in (allowance.hour, allowance.day, allowance.month):
+        return None
+    counted, time = {period: used.get(period, 0) for period in Period}, now
+    while (room := remaining(allowance, counted)) is not None and room < mails:
+        mails -= room
+        counted = {period: count + room for period, count in counted.items()}
+        later = opens_at(allowance, counted, time)
+        counted = {period: counted[period] if start_of(period, later) <= time else 0 for period in Period}
+        time = later
+    return time

@@ -1,0 +1,1 @@
+"""The way of outbound mail, without an orchestrator: handing over, relaying, rendering, dispatching."""

@@ -1,0 +1,315 @@
+"""What sending needs from the outside world: providers that take mail, and the outbox that knows what became of each.
+
+The outbox is one SQL database (`mailroom/adapters/sql/outbox*.py`). Its promises together are "never twice, never lost":
+a batch is kept with its outbox row in one transaction; a message goes to `sending` in a commit before the provider is
+called; what the provider answered is settled after. Every call may raise `TransientError`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from mailroom.domain.delivery import DeliveryEvent
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Outgoing, Policy
+from mailroom.domain.quotas import Allowance, Period
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do. What it cannot is refused before the call, never dropped in silence.
+
+    `batch` is how many mails one call takes, `max_bytes` the size of one mail on the wire, `asks` whether it can be asked
+    later what became of a mail with our id, `headers` whether it takes any custom header.
+    """
+
+    batch: int = 1
+    max_bytes: int = 40 << 20
+    attachments: bool = True
+    inline: bool = True
+    headers: bool = True
+    unsubscribe: bool = True
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The provider took one mail; `provider_message_id` is what its events call it."""
+
+    provider: str
+    provider_message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderQuota:
+    """What a provider allows this account now; None where it does not say. `paused` is true where it sends nothing."""
+
+    per_second: float | None = None
+    per_day: int | None = None
+    sent_today: int | None = None
+    paused: bool = False
+
+
+class MailProvider(Protocol):
+    """A service that accepts mail for delivery."""
+
+    #: The word in receipts, events and settings: `ses`, `smtp`, `sendgrid`, `postmark`.
+    name: str
+    #: What its limits belong to, such as `ses/123456789012/eu-west-1`: one rate for each.
+    identity: str
+    capabilities: Capabilities
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Hand each mail over once and return what was said of each, in their order. Nothing is raised for one mail.
+
+        Per mail:
+            Receipt: it is theirs.
+            Throttled: over the provider's rate, not handed over; `DailyQuota` where the day's is used up.
+            Paused: the account or identity is stopped; not handed over.
+            TransientError: not handed over (no connection, refused before the data).
+            OutcomeUnknown: the answer was lost; the provider may have the mail.
+            Refused: this recipient or content will never be accepted.
+        """
+
+    def quota(self) -> ProviderQuota:
+        """Return what is allowed now; the answer may be a minute old."""
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Return the receipt of the mail with our id that was handed over at `since` or later; None: they never got it.
+
+        Only where `capabilities.asks`.
+
+        Raises:
+            OutcomeUnknown: they cannot tell (yet).
+        """
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class Rate(Protocol):
+    """The cluster-wide limit of one provider identity."""
+
+    def wait(self, mails: int) -> None:
+        """Return when so many mails may be handed over now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A caller's idempotency key with the digest of what it came with (lower-case hex)."""
+
+    value: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A line of the outbox: this batch has something to send from `due_at` on."""
+
+    id: int
+    batch_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What the first request with this key was answered; `repeated` when this one was not the first."""
+
+    batch_id: str
+    messages: int
+    duplicates: tuple[int, ...] = ()
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a batch comes to before it is dispatched. `due` may go now, `next_at` is when the next of the rest may."""
+
+    lane: Lane
+    policy: Policy
+    due: int
+    suppressed: int = 0
+    expired: int = 0
+    deferred: int = 0
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A message that is now `sending`: nobody else will hand it over. Rendered by `mailroom.outbound.rendering.outgoing`."""
+
+    batch: Batch
+    draft: Draft
+    content: Content
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of handing over one message. `retry_at` is when an error that left nothing behind is tried again."""
+
+    message_id: str
+    result: Receipt | MailroomError
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A message whose outcome is unknown, and since when."""
+
+    message_id: str
+    batch_id: str
+    provider: str | None
+    handed_at: datetime
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What a cancel came to: how many will not go, and the ids of those that have gone or are on the way."""
+
+    batch_id: str
+    cancelled: int
+    gone: tuple[str, ...]
+
+
+class Outbox(Protocol):
+    """The book of outbound mail: batches, messages, and every fact about each in order."""
+
+    def accept(
+        self,
+        batch: Batch,
+        contents: Sequence[Content],
+        drafts: Sequence[Draft],
+        *,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        key: Key | None = None,
+        now: datetime,
+    ) -> Accepted:
+        """Keep a batch with its messages, files (by SHA-256) and outbox row, all or nothing.
+
+        The same key with the same digest returns what was answered first, and keeps nothing.
+
+        Raises:
+            Conflict: the key came before with another digest.
+        """
+
+    def accept_each(
+        self, batch: Batch, contents: Sequence[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+    ) -> int:
+        """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
+
+    def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
+        """Return due lines that are not published; nobody else gets them before `until`."""
+
+    def published(self, orders: Sequence[Order], *, now: datetime) -> None:
+        """Note that these lines are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return what was asked for, with the time to send as it stands now."""
+
+    def plan(self, batch_id: str, *, now: datetime) -> Planned:
+        """Withhold what is expired or suppressed, defer what is over the tenant's quota, and count what is left."""
+
+    def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
+        """Take due messages in hand: they are `sending`, committed, and counted in the quota. An empty list: none is due.
+
+        What was suppressed or expired since the plan is withheld here too; what the quota has no room for is deferred.
+        """
+
+    def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+        """Note what came of handing over. A message whose event came first keeps the status that its events gave it."""
+
+    def strand(self, *, before: datetime, now: datetime) -> int:
+        """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
+
+    def unknown(self, *, before: datetime, limit: int) -> list[Unsettled]:
+        """Return messages whose outcome is unknown since before `before`, oldest first."""
+
+    def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
+        """Let these go again, if they are still `unknown`; they may arrive twice. Return how many."""
+
+    def cancel(self, batch_id: str, *, now: datetime) -> Cancelled:
+        """Withhold everything that has not gone; what is in a provider's hands stays there."""
+
+    def reschedule(self, batch_id: str, send_at: datetime, *, now: datetime) -> int:
+        """Have what waits go at `send_at` instead; return how many messages that is."""
+
+    def read_file(self, tenant: str, enclosure: Enclosure) -> bytes:
+        """Return the bytes of an attachment that is kept here.
+
+        Raises:
+            LookupError: it is not kept here.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """An address that gets no mail from this tenant; `tenant` None is from nobody here. `address` is normalised."""
+
+    address: str
+    reason: str
+    tenant: str | None = None
+    since: datetime
+    expires_at: datetime | None = None
+    message_id: str | None = None
+
+
+class Suppressions(Protocol):
+    """The addresses that get no mail."""
+
+    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime) -> set[str]:
+        """Return which of these normalised addresses are suppressed for this tenant."""
+
+    def add(self, suppressions: Sequence[Suppression]) -> int:
+        """Keep them and return how many are new; one that is there already stays, with the later end."""
+
+    def remove(self, tenant: str | None, address: str) -> bool:
+        """Let mail go to the address again; False when it was not there."""
+
+    def all(self, tenant: str | None, *, address: str | None, after: str | None, limit: int) -> list[Suppression]:
+        """Return suppressions by address from the one behind `after` on; a tenant sees its own and the global ones."""
+
+
+class Quotas(Protocol):
+    """What each tenant may send, and has sent."""
+
+    def allowance(self, tenant: str) -> Allowance:
+        """Return the tenant's limits; none where nothing was set."""
+
+    def allow(self, tenant: str, allowance: Allowance) -> None:
+        """Set the tenant's limits."""
+
+    def used(self, tenant: str, *, now: datetime) -> dict[Period, int]:
+        """Return what was counted in each of the current periods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What came of events: how many were new and matched, parked for want of their message, or told before."""
+
+    matched: int = 0
+    parked: int = 0
+    repeated: int = 0
+
+
+class Events(Protocol):
+    """Where verified delivery events go: each is stored once and folded into its message's status."""
+
+    def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
+        """Store each event as an activity of its message; one whose message is not known is parked."""
+
+    def rematch(self, *, now: datetime, limit: int) -> Folded:
+        """Try parked events again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A verified webhook call as it came, stored before it is answered. `id` is the same when it is sent again."""
+
+    source: str
+    id: str
+    body: bytes
+    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,6 +1,6 @@
 """What sending needs from the outside world: providers that take mail, and the outbox that knows what became of each.
 
-The outbox is one SQL database (`mailroom/adapters/sql/outbox*.py`). Its promises together are "never twice, never lost":
+Outbox, dispatch and events work on one SQL database. Their promises together are "never twice, never lost":
 a batch is kept with its outbox row in one transaction; a message goes to `sending` in a commit before the provider is
 called; what the provider answered is settled after. Every call may raise `TransientError`.
 """
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Outgoing, Policy
+from mailroom.domain.outbound import Batch, Content, Draft, Lane, Outgoing, Policy, Status
 from mailroom.domain.quotas import Allowance, Period
 
 
@@ -106,7 +106,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A line of the outbox: this batch has something to send from `due_at` on."""
+    """The word for the mailbox queue that a batch has something to send from `due_at` on."""
 
     id: int
     batch_id: str
@@ -125,15 +125,18 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a batch comes to before it is dispatched. `due` may go now, `next_at` is when the next of the rest may."""
+    """What a batch comes to before it is dispatched.
+
+    `due` may go now as far as the quota has room, `later` wait for their time, the first of them for `next_at`.
+    """
 
     lane: Lane
     policy: Policy
     due: int
-    suppressed: int = 0
-    expired: int = 0
-    deferred: int = 0
-    next_at: datetime | None = None
+    later: int
+    suppressed: int
+    expired: int
+    next_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +151,13 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of handing over one message. `retry_at` is when an error that left nothing behind is tried again."""
+    """What came of handing over one message in one attempt.
+
+    `retry_at` is when an error that left nothing behind is tried again; None is at once.
+    """
 
     message_id: str
+    attempt: int
     result: Receipt | MailroomError
     retry_at: datetime | None = None
 
@@ -161,22 +168,38 @@ class Unsettled:
 
     message_id: str
     batch_id: str
-    provider: str | None
+    attempt: int
+    provider: str
     handed_at: datetime
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
-    """What a cancel came to: how many will not go, and the ids of those that have gone or are on the way."""
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A message that a cancel came too late for, and what it had come to."""
 
-    batch_id: str
+    message_id: str
+    recipient: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel came to: how many will not go, and exactly which have gone or may have."""
+
     cancelled: int
-    gone: tuple[str, ...]
+    gone: tuple[Gone, ...]
 
 
 class Outbox(Protocol):
-    """The book of outbound mail: batches, messages, and every fact about each in order."""
+    """What callers hand over. Messages are kept with the word that they are there, for a relay to carry to the queue."""
+
+    def answered(self, tenant: str, key: Key) -> Accepted | None:
+        """Return what the first request with this key was answered, or None.
+
+        Raises:
+            Conflict: the key came before with another digest.
+        """
 
     def accept(
         self,
@@ -185,10 +208,11 @@ class Outbox(Protocol):
         drafts: Sequence[Draft],
         *,
         files: Mapping[str, bytes] = MappingProxyType({}),
+        duplicates: Sequence[int] = (),
         key: Key | None = None,
         now: datetime,
     ) -> Accepted:
-        """Keep a batch with its messages, files (by SHA-256) and outbox row, all or nothing.
+        """Keep a batch with its messages, files (by SHA-256), key and outbox row, all or nothing.
 
         The same key with the same digest returns what was answered first, and keeps nothing.
 
@@ -202,43 +226,56 @@ class Outbox(Protocol):
         """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
-        """Return due lines that are not published; nobody else gets them before `until`."""
+        """Return orders that are not published; nobody else gets them before `until`."""
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
-        """Note that these lines are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
+        """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
+
+    def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
+        """Withhold everything that has not gone; None for a batch that this tenant has not."""
+
+    def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
+        """Have what waits go at `send_at` instead and return how many that is; None for a batch that this tenant has not."""
+
+
+class Dispatch(Protocol):
+    """From the outbox to a provider, each message once."""
 
     def batch(self, batch_id: str) -> Batch | None:
         """Return what was asked for, with the time to send as it stands now."""
 
     def plan(self, batch_id: str, *, now: datetime) -> Planned:
-        """Withhold what is expired or suppressed, defer what is over the tenant's quota, and count what is left."""
+        """Withhold what is expired or suppressed, and count what is left.
+
+        Raises:
+            LookupError: there is no such batch.
+        """
 
     def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
         """Take due messages in hand: they are `sending`, committed, and counted in the quota. An empty list: none is due.
 
-        What was suppressed or expired since the plan is withheld here too; what the quota has no room for is deferred.
+        What was suppressed or expired since the plan is withheld here too. What the quota has no room for is deferred
+        to when it has, with an order of its own.
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-        """Note what came of handing over. A message whose event came first keeps the status that its events gave it."""
+        """Note what came of handing over.
+
+        A message whose event came first keeps the status that its events gave it; the outcome of an attempt that is
+        not the latest changes nothing.
+        """
 
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
 
     def unknown(self, *, before: datetime, limit: int) -> list[Unsettled]:
-        """Return messages whose outcome is unknown since before `before`, oldest first."""
+        """Return messages that were handed over before `before` and whose outcome is unknown, oldest first."""
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
-        """Let these go again, if they are still `unknown`; they may arrive twice. Return how many."""
+        """Let these go again, if they are still `unknown`, and return how many; they may arrive twice."""
 
-    def cancel(self, batch_id: str, *, now: datetime) -> Cancelled:
-        """Withhold everything that has not gone; what is in a provider's hands stays there."""
-
-    def reschedule(self, batch_id: str, send_at: datetime, *, now: datetime) -> int:
-        """Have what waits go at `send_at` instead; return how many messages that is."""
-
-    def read_file(self, tenant: str, enclosure: Enclosure) -> bytes:
-        """Return the bytes of an attachment that is kept here.
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that came with its batch.
 
         Raises:
             LookupError: it is not kept here.

@@ -26,6 +26,9 @@ from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.sql.models import time_column
 
+#: May be handed over when its time has come.
+IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
+
 
 def _json(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(JSONB, nullable=nullable))
@@ -85,7 +88,8 @@ class MessageRow(SQLModel, table=True):
     __tablename__ = "message"
     __table_args__ = (
         UniqueConstraint("batch_id", "recipient", "reference"),
-        Index("ix_message_status", "batch_id", "status", "number"),
+        Index("ix_message_status", "batch_id", "status"),
+        Index("ix_message_waiting", "batch_id", "number", postgresql_where=text(IS_WAITING)),
         Index("ix_message_recipient", "tenant", "recipient", "created_at", "id"),
         Index("ix_message_tenant", "tenant", "created_at", "id"),
         Index("ix_message_created_at", "created_at", "id"),
@@ -143,10 +147,13 @@ class ActivityRow(SQLModel, table=True):
 
 
 class OutboxRow(SQLModel, table=True):
-    """Written with what it tells of: this batch has something to send from `due_at` on. `published_at` null: not told yet."""
+    """The word that a batch has something to send from `due_at` on, written with what it tells of.
+
+    It is published at once, whenever it is due; `published_at` null is not yet.
+    """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_waiting", "due_at", postgresql_where=text("published_at is null")),)
+    __table_args__ = (Index("ix_outbox_waiting", "id", postgresql_where=text("published_at is null")),)
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     batch_id: UUID = _batch()

@@ -189,7 +189,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("provider_message_id is not null"),
     )
     op.create_index("ix_message_recipient", "message", ["tenant", "recipient", "created_at", "id"], unique=False)
-    op.create_index("ix_message_status", "message", ["batch_id", "status", "number"], unique=False)
+    op.create_index("ix_message_status", "message", ["batch_id", "status"], unique=False)
+    op.create_index(
+        "ix_message_waiting",
+        "message",
+        ["batch_id", "number"],
+        unique=False,
+        postgresql_where=sa.text("status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"),
+    )
     op.create_index("ix_message_tenant", "message", ["tenant", "created_at", "id"], unique=False)
     op.create_table(
         "outbox",
@@ -205,7 +212,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "ix_outbox_waiting", "outbox", ["due_at"], unique=False, postgresql_where=sa.text("published_at is null")
+        "ix_outbox_waiting", "outbox", ["id"], unique=False, postgresql_where=sa.text("published_at is null")
     )
     op.create_table(
         "activity",
@@ -241,6 +248,7 @@ def downgrade() -> None:
     op.drop_index("ix_outbox_waiting", table_name="outbox", postgresql_where=sa.text("published_at is null"))
     op.drop_table("outbox")
     op.drop_index("ix_message_tenant", table_name="message")
+    op.drop_index("ix_message_waiting", table_name="message")
     op.drop_index("ix_message_status", table_name="message")
     op.drop_index("ix_message_recipient", table_name="message")
     op.drop_index(

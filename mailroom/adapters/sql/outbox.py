@@ -1,0 +1,228 @@
+"""Handing over, in SQL: a batch is there with all of its messages and its order, or not at all.
+
+Rows come as one JSON text for a few thousand of them (`json_to_recordset`): as fast as COPY, and a statement like any
+other.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import TenantRow, table
+from mailroom.adapters.sql.outbound_models import BatchRow, FileRow, IdempotencyKeyRow, MessageRow, OutboxRow
+from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting
+from mailroom.domain.errors import Conflict
+from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Status
+from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
+
+_batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
+_keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(TenantRow)
+_message = _messages.c
+
+#: How many rows go in one statement: bounds the text that client and server hold at a time.
+_ROWS = 5_000
+
+_ADD_CONTENTS = text("""
+    insert into content (batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template)
+    select :batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template
+    from json_to_recordset(:rows) as given (number int, subject text, text text, html text, reply_to jsonb,
+        headers jsonb, enclosures jsonb, unsubscribe text, template boolean)
+""")
+_ADD_MESSAGES = text("""
+    with added as (
+        insert into message (id, batch_id, number, tenant, recipient, "to", reference, content, data, metadata, size,
+            status, due_at, attempts, created_at, changed_at)
+        select id, :batch_id, number, :tenant, recipient, "to", reference, content, data, metadata, size,
+            'accepted', :due_at, 0, :now, :now
+        from json_to_recordset(:rows) as given (id uuid, number int, recipient text, "to" jsonb, reference text,
+            content int, data jsonb, metadata jsonb, size int)
+        returning id
+    )
+    insert into activity (message_id, at, kind, facts) select id, :now, 'accepted', '{}' from added
+""")
+
+
+class SqlOutbox:
+    """The port `Outbox` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def answered(self, tenant: str, key: Key) -> Accepted | None:
+        """Return what the first request with this key was answered, or None."""
+        wanted = select(_keys).where(_keys.c.tenant == tenant, _keys.c.key == key.value)
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        if row.sha256 != key.sha256:
+            raise Conflict("the idempotency key came before with another body", batch=str(row.batch_id))
+        told = row.answer
+        return Accepted(
+            batch_id=str(row.batch_id), messages=told["messages"], duplicates=tuple(told["duplicates"]), repeated=True
+        )
+
+    def accept(
+        self,
+        batch: Batch,
+        contents: Sequence[Content],
+        drafts: Sequence[Draft],
+        *,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        duplicates: Sequence[int] = (),
+        key: Key | None = None,
+        now: datetime,
+    ) -> Accepted:
+        """Keep a batch whole; see the port."""
+        answer = Accepted(batch_id=batch.id, messages=len(drafts), duplicates=tuple(duplicates))
+        try:
+            with transaction(self._engine) as connection:
+                _add_batch(connection, batch, len(drafts), now)
+                if key is not None and not _add_keys(connection, batch, [key], answer, now):
+                    raise _Repeated
+                _add_files(connection, batch.tenant, files, now)
+                _add_messages(connection, batch, contents, drafts, now)
+        except _Repeated:
+            first = self.answered(batch.tenant, key) if key else None
+            if first is None:
+                raise Conflict("the idempotency key was forgotten meanwhile") from None
+            return first
+        return answer
+
+    def accept_each(
+        self, batch: Batch, contents: Sequence[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+    ) -> int:
+        """Keep those drafts whose own key is new as one batch, and return how many."""
+        try:
+            with transaction(self._engine) as connection:
+                _add_batch(connection, batch, len(drafts), now)
+                fresh = _add_keys(
+                    connection, batch, [key for key, _ in drafts], Accepted(batch_id=batch.id, messages=1), now
+                )
+                kept = [draft for key, draft in drafts if key.value in fresh]
+                if not kept:
+                    raise _Repeated
+                connection.execute(update(_batches).where(_batches.c.id == UUID(batch.id)).values(messages=len(kept)))
+                _add_messages(connection, batch, contents, kept, now)
+        except _Repeated:
+            return 0
+        return len(kept)
+
+    def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
+        """Return orders that are not published, for this relay alone until `until`."""
+        free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
+        waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
+        mine = (
+            update(_orders).where(_orders.c.id.in_(waiting.with_for_update(skip_locked=True))).values(taken_until=until)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(mine.returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at)).all()
+        return [Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at) for row in sorted(rows)]
+
+    def published(self, orders: Sequence[Order], *, now: datetime) -> None:
+        """Note that these are on the mailbox queue."""
+        ids, batches = [order.id for order in orders], {UUID(order.batch_id) for order in orders}
+        status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
+        accepted = _message.batch_id.in_(batches) & (_message.status == Status.ACCEPTED)
+        with transaction(self._engine) as connection:
+            connection.execute(update(_orders).where(_orders.c.id.in_(ids)).values(published_at=now))
+            move(connection, accepted, now=now, status=status)
+
+    def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
+        """Withhold everything that has not gone, and tell exactly what has."""
+        one = owned(_batches, tenant, batch_id)
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                update(_batches).where(one).values(cancelled_at=now).returning(_batches.c.id)
+            ).first()
+            if found is None:
+                return None
+            cancelled = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
+            gone = select(_message.id, _message.recipient, _message.status).where(
+                _message.batch_id == found.id, _message.status.not_in(WITHHELD)
+            )
+            rows = connection.execute(gone.order_by(_message.number)).all()
+        return Cancelled(cancelled, tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in rows))
+
+    def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
+        """Have what waits go at `send_at` instead, by an order of its own."""
+        one = owned(_batches, tenant, batch_id)
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                update(_batches).where(one).values(send_at=send_at).returning(_batches.c.id)
+            ).first()
+            if found is None:
+                return None
+            status = Status.SCHEDULED if send_at > now else Status.QUEUED
+            moved = move(
+                connection, waiting(found.id), now=now, status=status, due_at=send_at, reason=None, kind="rescheduled"
+            )
+            if moved:
+                order(connection, found.id, send_at)
+        return moved
+
+
+class _Repeated(Exception):
+    """Rolls back what a repeated request began to write."""
+
+
+def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
+    """Write the word that this batch has something to send from `due_at` on."""
+    connection.execute(insert(_orders).values(batch_id=batch_id, due_at=due_at))
+
+
+def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetime) -> None:
+    connection.execute(insert(_tenants).values(id=batch.tenant, created_at=now).on_conflict_do_nothing())
+    connection.execute(insert(_batches).values(**batch_values(batch), messages=messages, created_at=now))
+
+
+def _add_keys(connection: Connection, batch: Batch, keys: Sequence[Key], answer: Accepted, now: datetime) -> set[str]:
+    """Keep those keys that are new, and return them; who comes with the same key at the same time waits here."""
+    told = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
+    rows = [
+        {
+            "tenant": batch.tenant,
+            "key": key.value,
+            "sha256": key.sha256,
+            "batch_id": UUID(batch.id),
+            "answer": told,
+            "made_at": now,
+        }
+        # In one order everywhere, so that two that share keys wait for each other and do not block each other.
+        for key in sorted(keys, key=lambda key: key.value)
+    ]
+    made = connection.execute(insert(_keys).values(rows).on_conflict_do_nothing().returning(_keys.c.key))
+    return set(made.scalars())
+
+
+def _add_files(connection: Connection, tenant: str, files: Mapping[str, bytes], now: datetime) -> None:
+    for sha256, content in sorted(files.items()):
+        row = insert(_files).values(tenant=tenant, sha256=sha256, content=content, created_at=now)
+        connection.execute(row.on_conflict_do_nothing())
+
+
+def _add_messages(
+    connection: Connection, batch: Batch, contents: Sequence[Content], drafts: Sequence[Draft], now: datetime
+) -> None:
+    due_at = batch.send_at or now
+    shared: dict[str, Any] = {"batch_id": UUID(batch.id)}
+    for rows in _texts([content_values(number, content) for number, content in enumerate(contents)]):
+        connection.execute(_ADD_CONTENTS, {**shared, "rows": rows})
+    shared |= {"tenant": batch.tenant, "due_at": due_at, "now": now}
+    for rows in _texts([draft_values(draft) for draft in drafts]):
+        connection.execute(_ADD_MESSAGES, {**shared, "rows": rows})
+    order(connection, UUID(batch.id), due_at)
+
+
+def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    left = iter(rows)
+    while some := list(islice(left, _ROWS)):
+        yield json.dumps(some, ensure_ascii=False)

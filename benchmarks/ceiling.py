@@ -4,12 +4,12 @@ import asyncio
 import json
 import sys
 import time
+from typing import cast
 
-from prefect.client.orchestration import get_client
-from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Pending
 
+from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 
 _LIMIT = 8
@@ -22,7 +22,8 @@ async def measure(count: int) -> float:
 
 
 async def _measure(count: int) -> float:
-    async with AsyncClientContext.get_or_create(), get_client() as client:
+    async with run_client_context() as context:
+        client = cast(RunClient, context.client)
         deployment = await client.read_deployment_by_name("empty-steps/empty-steps")
         executor = WarmExecutor(client, limit=_LIMIT)
         await executor.preload(deployment.id)

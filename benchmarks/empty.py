@@ -1,12 +1,13 @@
 """The ceiling: a flow with as many tasks as an e-mail with an attachment has, that do nothing."""
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
+
+from tasks.steps import step
 
 STEPS = 8
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@step("nothing")
 async def nothing() -> None:
     """Do nothing."""
 

@@ -8,11 +8,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
+
+from deployments.client import RunClient
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -29,7 +30,7 @@ class WarmExecutor:
     Async flows only in the fast way: sync flows run in threads, at twice the client's CPU.
     """
 
-    def __init__(self, client: PrefectClient, *, limit: int) -> None:
+    def __init__(self, client: RunClient, *, limit: int) -> None:
         self._client = client
         self._slots = asyncio.Semaphore(limit)
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
@@ -72,17 +73,15 @@ class WarmExecutor:
     async def _execute(self, run: FlowRun) -> State | None:
         async with self._slots:
             flow = await self._flow_of(run)
-            # For a run with a deployment the engine opens a websocket of its own to watch for suspensions: 150 ms of
-            # each run. A copy without the id spares it; the run on the server keeps its deployment, so Retry works.
-            copy = run.model_copy(update={"deployment_id": None})
-            how: dict[str, Any] = {"flow_run": copy, "parameters": run.parameters, "return_type": "state"}
-            try:
-                if flow.isasync:
-                    return cast(State, await run_flow_async(flow, **how))
-                return cast(State, await asyncio.to_thread(lambda: run_flow_sync(flow, **how)))
-            except (Abort, Pause):
-                logger.warning("run %s was not allowed to go on", run.id)
-                return None
+            with self._client.holding(run) as held:
+                how: dict[str, Any] = {"flow_run": held, "parameters": run.parameters, "return_type": "state"}
+                try:
+                    if flow.isasync:
+                        return cast(State, await run_flow_async(flow, **how))
+                    return cast(State, await asyncio.to_thread(lambda: run_flow_sync(flow, **how)))
+                except (Abort, Pause):
+                    logger.warning("run %s was not allowed to go on", run.id)
+                    return None
 
     async def _flow_of(self, run: FlowRun) -> Flow:  # type: ignore[type-arg]
         if run.deployment_id is None:

@@ -13,14 +13,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from sqlalchemy import text
 
 from blocks.inbound import open_inbound
+from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Listener
@@ -72,7 +72,8 @@ class WarmWorker:
             await self._work()
 
     async def _work(self) -> None:
-        async with AsyncClientContext.get_or_create(), get_client() as client:
+        async with run_client_context() as context:
+            client = cast(RunClient, context.client)
             name = f"{socket.gethostname()}-{os.getpid()}"
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
@@ -134,6 +135,8 @@ def main() -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # That a task has ended is in its state; said again in the log it is eight rows for each mail.
+    logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:
         settings = load_settings()
     except ConfigurationError as error:

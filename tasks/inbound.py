@@ -3,37 +3,35 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from prefect import task
-
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.inbound.archiving import Kept, deposit_all
 from mailroom.inbound.routing import Way, find_way
 from mailroom.ports import Inbound, StoredObject
-from tasks.steps import TRANSIENT, blocking
+from tasks.steps import blocking, step
 
 
-@task(name="fetch", **TRANSIENT)
+@step("fetch")
 async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
     """Read the raw object as SES stored it."""
     return await blocking(inbound.mails.fetch, entry.ref)
 
 
-@task(name="decrypt", **TRANSIENT)
+@step("decrypt")
 async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes:
     """Open the envelope, once it is known to be this message's own."""
     binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules)
     return await blocking(unseal, sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
 
 
-@task(name="route", **TRANSIENT)
+@step("route")
 async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
     """Decide whose mail this is, and record why."""
     return await blocking(find_way, entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
 
 
-@task(name="archive", **TRANSIENT)
+@step("archive")
 async def archive(entry: Entry, tenants: Sequence[str], contents: Sequence[bytes], inbound: Inbound) -> Kept:
     """Deposit each content for each tenant; the same content again gives the same receipt."""
     return await blocking(
@@ -41,19 +39,19 @@ async def archive(entry: Entry, tenants: Sequence[str], contents: Sequence[bytes
     )
 
 
-@task(name="parse", **TRANSIENT)
+@step("parse")
 async def parse(raw: bytes) -> ParsedEmail:
     """Read the e-mail, within the limits; this never raises on any bytes."""
     return await blocking(parse_email, raw)
 
 
-@task(name="create inbox item", **TRANSIENT)
+@step("create inbox item")
 async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
     """File one item for each recipient, all or none; items that are there already stay."""
     return await blocking(inbound.inbox.file, entry.id, items, now=_now())
 
 
-@task(name="acknowledge", **TRANSIENT)
+@step("acknowledge")
 async def acknowledge(entry: Entry, inbound: Inbound) -> State:
     """Close the ledger's line. From here on the queue's message may go; the listener deletes it when the run has ended."""
     return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now())

@@ -1,12 +1,16 @@
 """How a task calls the blocking product: in a thread, under one retry policy, and never telling what a mail says."""
 
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from traceback import extract_tb
 from typing import Any, ParamSpec, TypeVar
 
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.task_engine import run_task_async
 from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import quote
+from prefect.utilities.callables import get_call_parameters
 
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
@@ -34,6 +38,31 @@ TRANSIENT: dict[str, Any] = {
     "persist_result": False,
     "cache_result_in_memory": False,
 }
+
+
+class Step(Task[P, R]):
+    """A task without what costs the server and says nothing: its first event is Running, not Pending before it.
+
+    Prefect looks through the arguments of a task for other tasks' results; steps get values, so nobody looks.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step in the flow run at hand."""
+        return self._run(get_call_parameters(self.fn, args, kwargs))
+
+    async def _run(self, parameters: dict[str, Any]) -> Any:
+        run = await self.create_local_run()
+        values = {name: quote(value) for name, value in parameters.items()}
+        return await run_task_async(self, task_run=run, parameters=values)
+
+
+def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
+    """Make an async function a step of a run: retried as `TRANSIENT` says, its result kept nowhere."""
+
+    def made(fn: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        return Step(fn, name=name, **TRANSIENT)
+
+    return made
 
 
 async def blocking(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,12 +3,13 @@
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerResult
 
+from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 
 _OWN_LIMIT = 8
@@ -38,6 +39,13 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
     """Asked before each poll: a worker that stops takes no more runs, and those under way go on."""
 
+    async def setup(self) -> None:
+        """Make an executor of its own for a worker that got none."""
+        if self.executor is None:
+            context = await self._exit_stack.enter_async_context(run_client_context())
+            self.executor = WarmExecutor(cast(RunClient, context.client), limit=self._limit or _OWN_LIMIT)
+        await super().setup()
+
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what is due, unless the worker is stopping."""
         return [] if self.is_stopping() else await super().get_and_submit_flow_runs()
@@ -52,7 +60,6 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         if task_status is not None:
             task_status.started(identifier)
-        if self.executor is None:
-            self.executor = WarmExecutor(self.client, limit=self._limit or _OWN_LIMIT)
+        assert self.executor is not None, "set up before the first poll"
         await self.executor.execute(flow_run)
         return MailroomResult(identifier=identifier, status_code=0)

@@ -6,7 +6,7 @@ may raise `TransientError` (and `Throttled`); other errors are named at the call
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -167,12 +167,13 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a queue, as received this time."""
+    """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
 
     message_id: str
     receipt: str
     body: str
     receive_count: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Queue(Protocol):

@@ -313,8 +313,13 @@ class Suppressions(Protocol):
     def remove(self, tenant: str | None, address: str) -> bool:
         """Let mail go to the address again; False when it was not there."""
 
-    def all(self, tenant: str | None, *, address: str | None, after: str | None, limit: int) -> list[Suppression]:
-        """Return suppressions by address from the one behind `after` on; a tenant sees its own and the global ones."""
+    def all(
+        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Suppression]:
+        """Return suppressions by address and tenant from behind `after` on; a tenant sees its own and the global ones.
+
+        In that order the global one of an address is first, its tenant an empty text.
+        """
 
 
 class Quotas(Protocol):

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         default="GOVERNANCE", description="COMPLIANCE in production."
     )
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
+    sender: str = Field(default="", description="From address of mail whose caller names none.")
+    files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")

@@ -92,6 +92,11 @@ class MemoryQueue:
             self._messages[message.id] = message
         return message.id
 
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages in the queue."""
+        for body in bodies:
+            self.send(body)
+
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
         """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""
         deadline = time.monotonic() + wait_s

@@ -4,6 +4,7 @@ import argparse
 import ipaddress
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -12,11 +13,19 @@ import uvicorn
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client
 from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
+from mailroom.api.services import Outbound
 from mailroom.domain.errors import ConfigurationError
+from mailroom.outbound.relaying import keep_relaying
 from mailroom.settings import Settings, load_settings, use_stack_environment
 
 
@@ -32,9 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
+    services, stop = services_from(settings), threading.Event()
+    if services.sending is not None:
+        mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+        relay = (services.sending.outbox, mailbox, stop)
+        threading.Thread(target=keep_relaying, args=relay, name="relay", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     uvicorn.run(
-        create_app(services_from(settings)),
+        create_app(services),
         host=asked.host,
         port=asked.port,
         access_log=False,
@@ -43,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
+    stop.set()
     return 0
 
 
@@ -59,11 +74,12 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
 def services_from(settings: Settings) -> Services:
     """Return the services of this installation."""
     engine = make_engine(settings.database_url.get_secret_value())
+    s3 = client("s3", region=settings.region)
     return Services(
         settings=settings,
         reader=SqlReader(engine),
         archive=S3Archive(
-            client("s3", region=settings.region),
+            s3,
             engine,
             bucket=settings.archive_bucket,
             lock_mode=settings.archive_lock_mode,
@@ -72,6 +88,13 @@ def services_from(settings: Settings) -> Services:
         runs=PrefectRuns(api_url=settings.prefect_api_url, ui_url=settings.prefect_url),
         ledger=SqlLedger(engine),
         keys=SqlApiKeys(engine),
+        sending=Outbound(
+            outbox=SqlOutbox(engine),
+            follower=SqlFollower(engine),
+            suppressions=SqlSuppressions(engine),
+            quotas=SqlQuotas(engine),
+            shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
+        ),
     )
 
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
 from mailroom.domain.inbound import Entry
+from mailroom.following import Follower
+from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
+from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 
 
@@ -26,8 +29,19 @@ class Book(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Outbound:
+    """What the routes of outbound mail work with. `shelf` None: files are not taken from S3."""
+
+    outbox: Outbox
+    follower: Follower
+    suppressions: Suppressions
+    quotas: Quotas
+    shelf: Shelf | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside that the HTTP service needs."""
+    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives."""
 
     settings: Settings
     reader: Reader
@@ -35,6 +49,7 @@ class Services:
     runs: RunStarter
     ledger: Book
     keys: ApiKeys
+    sending: Outbound | None = None
     now: Callable[[], datetime] = _now
 
 
@@ -44,3 +59,17 @@ def services_of(request: Request) -> Services:
 
 
 Outside = Annotated[Services, Depends(services_of)]
+
+
+def sending_of(services: Outside) -> Outbound:
+    """Return what sends.
+
+    Raises:
+        HTTPException: 404, this installation only receives.
+    """
+    if services.sending is None:
+        raise HTTPException(404, "This installation sends no mail.")
+    return services.sending
+
+
+Sending = Annotated[Outbound, Depends(sending_of)]

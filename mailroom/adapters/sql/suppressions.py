@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Engine, Text, any_, case, delete, func, literal, or_, select, text, true
+from sqlalchemy import ColumnElement, Engine, Text, any_, case, delete, func, literal, or_, select, text, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.engine import Row
 
@@ -52,16 +52,18 @@ class SqlSuppressions:
         with transaction(self._engine) as connection:
             return connection.execute(there).rowcount > 0
 
-    def all(self, tenant: str | None, *, address: str | None, after: str | None, limit: int) -> list[Suppression]:
-        """Return suppressions by address."""
+    def all(
+        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Suppression]:
+        """Return suppressions by address and tenant."""
+        place = _row.address, func.coalesce(_row.tenant, "")
         wanted = select(_rows).where(true() if tenant is None else _visible(tenant))
         if address is not None:
             wanted = wanted.where(_row.address == address)
         if after is not None:
-            wanted = wanted.where(_row.address > after)
+            wanted = wanted.where(tuple_(*place) > after)
         with transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(_row.address, _row.tenant).limit(limit))
-            return [_suppression(row) for row in rows]
+            return [_suppression(row) for row in connection.execute(wanted.order_by(*place).limit(limit))]
 
 
 def _visible(tenant: str) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -63,6 +63,7 @@ class _Message:
     visible_at: float
     receipt: str | None = None
     receive_count: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class MemoryQueue:
@@ -85,10 +86,10 @@ class MemoryQueue:
         with self._lock:
             return [message.body for message in self._messages.values()]
 
-    def send(self, body: str, *, delay_s: float = 0) -> str:
+    def send(self, body: str, *, delay_s: float = 0, **attributes: str) -> str:
         """Put a message in the queue, visible after `delay_s`, and return its id."""
         with self._lock:
-            message = _Message(f"message-{next(self._numbers)}", body, self.clock() + delay_s)
+            message = _Message(f"message-{next(self._numbers)}", body, self.clock() + delay_s, attributes=attributes)
             self._messages[message.id] = message
         return message.id
 
@@ -125,7 +126,7 @@ class MemoryQueue:
         message.receive_count += 1
         message.visible_at = self.clock() + self._visibility_s
         message.receipt = f"receipt-{next(self._numbers)}"
-        return Received(message.id, message.receipt, message.body, message.receive_count)
+        return Received(message.id, message.receipt, message.body, message.receive_count, dict(message.attributes))
 
     def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
         named = set(receipts)

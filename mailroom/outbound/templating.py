@@ -168,5 +168,7 @@ def _check(node: nodes.Node) -> None:
         raise Unfit("the template uses a filter that is not offered")
     if isinstance(node, nodes.Test) and node.name not in _TESTS:
         raise Unfit("the template uses a test that is not offered")
+    if isinstance(node, nodes.Name) and node.name in ("self", "super", "caller"):
+        raise Unfit("the template does what a mail's may not")
     if isinstance(node, nodes.For) and node.recursive:
         raise Unfit("the template does what a mail's may not")

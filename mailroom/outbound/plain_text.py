@@ -20,7 +20,11 @@ def text_of(html: str) -> str:
     # Made well-formed first: the standard parser takes minutes for some megabytes of half-open tags.
     reading.feed(
         nh3.clean(
-            html[:_MOST], tags=_TAGS, clean_content_tags=_HIDDEN, attributes={"a": {"href"}, "img": {"alt"}}, link_rel=None
+            html[:_MOST],
+            tags=_TAGS,
+            clean_content_tags=_HIDDEN,
+            attributes={"a": {"href"}, "img": {"alt"}},
+            link_rel=None,
         )
     )
     reading.close()

@@ -63,8 +63,8 @@ DryRun = Annotated[bool, Query(description="Answer with a preview and keep nothi
 async def hand_over_batch(
     request: Request,
     services: Outside,
-    sending: Sending,
     holder: ApiHolder,
+    sending: Sending,
     idempotency_key: IdempotencyKey = None,
     dry_run: DryRun = False,
     tenant: Tenant = None,
@@ -120,7 +120,7 @@ def _hand_over(
 
 
 @router.get("/batches/{batch_id}")
-def show_batch(sending: Sending, holder: ApiHolder, batch_id: str) -> BatchAnswer:
+def show_batch(holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
     """One batch: how many of its messages are in each status, and when the next that waits may go."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
@@ -129,7 +129,7 @@ def show_batch(sending: Sending, holder: ApiHolder, batch_id: str) -> BatchAnswe
 
 
 @router.post("/batches/{batch_id}/cancel")
-def cancel_batch(services: Outside, sending: Sending, holder: ApiHolder, batch_id: str) -> CancelledAnswer:
+def cancel_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> CancelledAnswer:
     """Withhold what has not gone, and say exactly what has."""
     cancelled = sending.outbox.cancel(holder.tenant, batch_id, now=services.now())
     if cancelled is None:
@@ -140,7 +140,7 @@ def cancel_batch(services: Outside, sending: Sending, holder: ApiHolder, batch_i
 
 @router.patch("/batches/{batch_id}")
 def reschedule_batch(
-    services: Outside, sending: Sending, holder: ApiHolder, batch_id: str, new: NewTime
+    services: Outside, holder: ApiHolder, sending: Sending, batch_id: str, new: NewTime
 ) -> RescheduledAnswer:
     """Have what has not gone go at another time; a time that is past is now."""
     line = sending.follower.batch(holder.tenant, batch_id)
@@ -159,8 +159,8 @@ def reschedule_batch(
 
 @router.get("/messages")
 def list_messages(
-    sending: Sending,
     holder: ApiHolder,
+    sending: Sending,
     recipient: Annotated[str | None, Query(max_length=320)] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
     status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
@@ -181,7 +181,7 @@ def list_messages(
 
 
 @router.get("/messages/{message_id}")
-def show_message(sending: Sending, holder: ApiHolder, message_id: str) -> MessageAnswer:
+def show_message(holder: ApiHolder, sending: Sending, message_id: str) -> MessageAnswer:
     """One message as it stands."""
     line = sending.follower.message(holder.tenant, message_id)
     if line is None:
@@ -190,7 +190,7 @@ def show_message(sending: Sending, holder: ApiHolder, message_id: str) -> Messag
 
 
 @router.get("/messages/{message_id}/activities")
-def list_activities(sending: Sending, holder: ApiHolder, message_id: str) -> ActivitiesAnswer:
+def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> ActivitiesAnswer:
     """What happened to one message, in order."""
     lines = sending.follower.activities(holder.tenant, message_id)
     if lines is None:

@@ -62,7 +62,7 @@ Outside = Annotated[Services, Depends(services_of)]
 
 
 def sending_of(services: Outside) -> Outbound:
-    """Return what sends.
+    """Return what sends. Routes name it behind the holder: who has no key learns nothing of the installation.
 
     Raises:
         HTTPException: 404, this installation only receives.

@@ -23,8 +23,8 @@ Address = Annotated[str, Query(max_length=320)]
 
 @router.get("/suppressions")
 def list_suppressions(
-    sending: Sending,
     holder: ApiHolder,
+    sending: Sending,
     address: Address | None = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
@@ -40,7 +40,7 @@ def list_suppressions(
 
 @router.post("/suppressions", status_code=201)
 def suppress(
-    services: Outside, sending: Sending, holder: ApiHolder, new: NewSuppression, tenant: Tenant = None
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewSuppression, tenant: Tenant = None
 ) -> SuppressedAnswer:
     """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
     owner, now = tenant_for(holder, tenant), services.now()
@@ -56,14 +56,14 @@ def suppress(
 
 
 @router.delete("/suppressions", status_code=204)
-def release(sending: Sending, holder: ApiHolder, address: Address, tenant: Tenant = None) -> None:
+def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenant = None) -> None:
     """Let mail go to this address again."""
     if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
         raise HTTPException(404, "This address is not suppressed.")
 
 
 @router.get("/quotas")
-def show_quota(services: Outside, sending: Sending, holder: ApiHolder, tenant: Tenant = None) -> QuotaAnswer:
+def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
     """What a tenant may send in this hour, day and month, and has sent."""
     owner, now = sender_tenant(holder, tenant), services.now()
     return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
@@ -71,7 +71,7 @@ def show_quota(services: Outside, sending: Sending, holder: ApiHolder, tenant: T
 
 @router.put("/quotas")
 def set_quota(
-    services: Outside, sending: Sending, holder: ApiHolder, new: NewAllowance, tenant: Tenant = None
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
 ) -> QuotaAnswer:
     """Set what a tenant may send; for administrators."""
     if holder.tenant is not None:

@@ -16,8 +16,8 @@ from mailroom.sending import Mailbox, Order, Outbox
 log = logging.getLogger(__name__)
 
 _MOST = 100
-#: How long a relay has for publishing what it took; longer than the queue's client tries.
-_HELD = timedelta(minutes=2)
+#: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
+_HELD = timedelta(seconds=30)
 _PAUSE_S, _LONG_PAUSE_S = 0.5, 5.0
 
 

@@ -33,7 +33,9 @@ class Poster:
             base_url=url,
             headers=dict(headers) | {"Accept": "application/json"},
             timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=timeout_s),
-            limits=httpx.Limits(max_connections=50, max_keepalive_connections=50, keepalive_expiry=5),
+            # A connection that is kept may be closed by the other side just as a mail is written to it, or still hold a second
+            # answer to the request before: the one makes an outcome unknown, the other makes it wrong.
+            limits=httpx.Limits(max_connections=50, max_keepalive_connections=0),
             follow_redirects=False,
         )
 

@@ -11,6 +11,7 @@ From the dot to its answer the outcome is in the server's hands. If the connecti
 import re
 import select
 import smtplib
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ class Session:
             return False
         poll = select.poll()
         poll.register(self._client.sock, select.POLLIN)
-        return not poll.poll(0)
+        return not poll.poll(0) and not self._left_over()
 
     def unfit(self, letter: Letter) -> MailroomError | None:
         """Return why this server cannot take the letter; None: it can."""
@@ -165,14 +166,14 @@ class Session:
         if self.alive:
             try:
                 self._write(b"RSET\r\n" + self._group(following))
-                self._read()
+                self.alive = self._read().code == 250
             except OSError:
                 self.alive = False
         return verdict
 
     def _heard(self, reply: _Reply, step: str) -> MailroomError:
         # RFC 5321 section 3.8: after 421 the server closes. After what is no reply, nobody knows which answer is whose.
-        self.alive = self.alive and reply.code != 421 and 200 <= reply.code < 600
+        self.alive = self.alive and reply.code != 421 and 400 <= reply.code < 600
         return reply.verdict(step)
 
     def _group(self, letter: Letter | None) -> bytes:
@@ -188,6 +189,20 @@ class Session:
             ("rcpt", f"RCPT TO:<{letter.recipient}>\r\n".encode()),
             ("data", b"DATA\r\n"),
         ]
+
+    def _left_over(self) -> bytes:
+        # A second reply may have come with the first; it must not become the answer to the next command.
+        sock, file = self._client.sock, self._client.file
+        if sock is None or file is None:
+            return b""
+        usual = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return bytes(file.peek(1))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return b""
+        finally:
+            sock.settimeout(usual)
 
     def _write(self, content: bytes) -> None:
         if self._client.sock is None:

@@ -53,7 +53,7 @@ class Receiver:
     ) -> str:
         envelope.mail_from, envelope.mail_options = address, options
         self.options.append(options)
-        self.encrypted.append(session.ssl is not None)
+        self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 OK"
 
     async def handle_RCPT(  # noqa: N802
@@ -86,8 +86,8 @@ class Receiver:
         return "250 2.0.0 OK"
 
 
-def _anyone(server: Any, session: Session, envelope: Envelope, mechanism: str, login: LoginPassword) -> AuthResult:
-    return AuthResult(success=login.password == b"secret", auth_data=login.login)
+def _login(server: Any, session: Session, envelope: Envelope, mechanism: str, login: LoginPassword) -> AuthResult:
+    return AuthResult(success=login.password == b"secret", handled=False, auth_data=login.login)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def receiving(
         enable_SMTPUTF8=utf8,
         ssl_context=tls if implicit else None,
         tls_context=None if implicit else tls,
-        authenticator=_anyone,
+        authenticator=_login,
         auth_require_tls=tls is not None and not implicit,
         data_size_limit=40 * 10**6,
     )

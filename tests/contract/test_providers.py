@@ -15,6 +15,7 @@ from uuid import UUID
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from mailroom.adapters.providers.folder import Folder
 from mailroom.adapters.providers.postmark import Postmark
@@ -137,7 +138,7 @@ def ses(url: str) -> Ses:
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=once(timeout_s=PATIENCE_S),
+        config=Config(**once(timeout_s=PATIENCE_S)),
     )
     return Ses(client, account_id="123456789012")
 

@@ -72,9 +72,9 @@ def postmark(stack: ExitStack) -> tuple[PostmarkStandIn, Postmark]:
     return vendor, stack.enter_context(closing(Postmark(token="t", server="s", url=url, timeout_s=2)))
 
 
-def ses_client(url: str, config: Config) -> Any:
+def ses_client(url: str, config: dict[str, Any]) -> Any:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client("sesv2", endpoint_url=url, region_name="eu-west-1", config=config, **keys)
+    return boto3.client("sesv2", endpoint_url=url, region_name="eu-west-1", config=Config(**config), **keys)
 
 
 def ses(stack: ExitStack, **named: Any) -> tuple[SesStandIn, Ses]:
@@ -113,7 +113,7 @@ def test_ses_is_called_once_whatever_happens(stack: ExitStack, mood: Mood) -> No
 
 def test_a_client_that_retries_by_itself_is_not_accepted() -> None:
     """The setting is one word far from here; without this check nobody would see it go."""
-    client = ses_client("http://127.0.0.1:9", Config(retries={"mode": "standard"}))
+    client = ses_client("http://127.0.0.1:9", {"retries": {"mode": "standard"}})
 
     with pytest.raises(ConfigurationError):
         Ses(client, account_id="123456789012")

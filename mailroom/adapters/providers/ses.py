@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -75,14 +74,14 @@ _NEVER_CONNECTED = (
 _QUOTA_FRESH_S = 60
 
 
-def once(*, timeout_s: float = 60) -> Config:
-    """Return the settings of a boto3 client that sends each request once."""
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=min(5.0, timeout_s),
-        read_timeout=timeout_s,
-        max_pool_connections=50,
-    )
+def once(*, timeout_s: float = 60) -> dict[str, Any]:
+    """Return what botocore's `Config` takes for a client that sends each request once."""
+    return {
+        "retries": {"mode": "standard", "total_max_attempts": 1},
+        "connect_timeout": min(5.0, timeout_s),
+        "read_timeout": timeout_s,
+        "max_pool_connections": 50,
+    }
 
 
 class Ses:
@@ -101,7 +100,9 @@ class Ses:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if (client.meta.config.retries or {}).get("total_max_attempts") != 1:
-            raise ConfigurationError("a client that sends mail may not retry by itself: build it with `ses.once()`")
+            raise ConfigurationError(
+                "a client that sends mail may not retry by itself: build it with `Config(**once())`"
+            )
         self.identity = f"{self.name}/{account_id}/{client.meta.region_name}"
         self._client = client
         named = {"ConfigurationSetName": configuration_set, "TenantName": tenant}

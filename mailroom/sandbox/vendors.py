@@ -155,10 +155,10 @@ class SesStandIn(Vendor):
 
 
 @contextmanager
-def serving(vendor: Vendor) -> Iterator[str]:
-    """Serve a stand-in on a free port of the loopback interface; the URL is where."""
+def serving(vendor: Vendor, *, port: int = 0) -> Iterator[str]:
+    """Serve a stand-in on a port of the loopback interface, any free one if none is given; the URL is where."""
     handler = type("Handler", (_Handler,), {"vendor": vendor})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

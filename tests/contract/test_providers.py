@@ -4,8 +4,10 @@ HTTP providers run against stand-ins that answer as the vendors document and mis
 server. What a stand-in accepted is counted, so that a mail handed over twice is seen.
 """
 
+import random
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -344,3 +346,30 @@ def test_the_identity_begins_with_the_name(case: Case) -> None:
     """One rate is kept for each identity, across all workers."""
     assert case.provider.identity.startswith(case.provider.name + "/")
     assert not case.provider.quota().paused
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_happens_no_mail_is_taken_twice(talking: Case, seed: int) -> None:
+    """R13, R16: any mix of failures, from several threads, tried again wherever that is safe, until nothing is left to try.
+
+    A receipt is a mail taken once; an error that may be tried again, one not taken; an unknown outcome, once at most.
+    """
+    dice = random.Random(seed)
+    moods = [mood for mood in MEANS if mood not in WITHOUT.get(talking.name, ()) and mood is not Mood.HANGS]
+    for mood in dice.choices([*moods, *[Mood.GOOD] * 6], k=60):
+        talking.upset(mood)
+    left = [mail() for _ in range(40)]
+    ended: dict[str, Receipt | MailroomError] = {}
+
+    while left:
+        size = talking.provider.capabilities.batch
+        calls = [left[at : at + min(size, 5)] for at in range(0, len(left), min(size, 5))]
+        with ThreadPoolExecutor(4) as pool:
+            results = [result for call in pool.map(talking.provider.send, calls) for result in call]
+        ended |= {sent.id: result for sent, result in zip(left, results, strict=True)}
+        left = [sent for sent in left if isinstance(ended[sent.id], TransientError)]
+
+    taken = talking.accepted()
+    assert len(taken) == len(set(taken))
+    assert {known for known, result in ended.items() if isinstance(result, Receipt)} <= set(taken)
+    assert not {known for known, result in ended.items() if isinstance(result, Refused)} & set(taken)

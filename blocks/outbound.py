@@ -12,6 +12,7 @@ from mailroom.adapters.providers.folder import Folder
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.signing import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.domain.errors import ConfigurationError
 from mailroom.sending import MailProvider
 
 
@@ -86,6 +87,8 @@ class SmtpProvider(Provider):
     def open(self) -> MailProvider:
         """Return the server; it is not connected to before the first mail."""
         dkim = None
+        if bool(self.dkim_domain) != bool(self.dkim_key):
+            raise ConfigurationError("DKIM needs both a domain and a key")
         if self.dkim_domain and self.dkim_key:
             key = self.dkim_key.get_secret_value()
             dkim = Dkim(domain=self.dkim_domain, selector=self.dkim_selector, key_pem=key)

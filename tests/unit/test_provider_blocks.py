@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from blocks import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
 from blocks.outbound import Provider
 from mailroom.adapters.providers.catalogue import PROVIDERS, table
+from mailroom.domain.errors import ConfigurationError
 
 SECRET = "not-for-logs"
 CREDENTIALS = AwsCredentials(
@@ -41,6 +42,12 @@ def test_ses_keeps_the_operator_s_settings_and_retries_nothing() -> None:
     provider = BLOCKS[0].open()
 
     assert provider.identity == "ses/123456789012/eu-west-1"
+
+
+def test_half_of_a_dkim_setting_is_a_mistake() -> None:
+    """Mail that everybody believes is signed would go out unsigned."""
+    with pytest.raises(ConfigurationError):
+        SmtpProvider(host="mail.example.com", dkim_domain="acme.example").open()
 
 
 def test_a_folder_is_made(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ class Capabilities:
     """What a provider can do. What it cannot is refused before the call, never dropped in silence.
 
     `batch` is how many mails one call takes, `max_bytes` the size of one mail on the wire, `asks` whether it can be asked
-    later what became of a mail with our id, `headers` whether it takes any custom header.
+    later what became of a mail with our id, `headers` whether it takes any custom header, `utf8_addresses` whether a local
+    part may be other than ASCII (RFC 6531).
     """
 
     batch: int = 1
@@ -31,6 +32,7 @@ class Capabilities:
     inline: bool = True
     headers: bool = True
     unsubscribe: bool = True
+    utf8_addresses: bool = False
     asks: bool = False
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.ports import Deposit, Received
 
 #: How often a waiting receive looks whether a message has become visible.
@@ -178,3 +179,20 @@ class MemoryArchive:
             lock_mode="GOVERNANCE",
             retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
         )
+
+
+class MemoryParser:
+    """A `Parser` that parses where it is called. It cannot outlive a crash or a hang; errors it tells as the real one does."""
+
+    def __init__(self, function: Callable[[bytes], ParsedEmail] = parse_email) -> None:
+        """Take what parses."""
+        self._function = function
+
+    def parse(self, raw: bytes) -> ParsedEmail:
+        """Return what `raw` says."""
+        try:
+            return self._function(raw)
+        except MemoryError:
+            raise Quarantined(Reason.UNPARSABLE, cause="memory") from None
+        except Exception as error:  # noqa: BLE001 - as the process does, whatever it is
+            raise Quarantined(Reason.UNPARSABLE, cause=type(error).__name__) from None

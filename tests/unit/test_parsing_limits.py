@@ -42,7 +42,7 @@ def assert_sound(parsed: ParsedEmail) -> None:
     assert written.encode("utf-8")
     assert "\\u0000" not in written
     assert set(parsed.defects) <= {defect.value for defect in Defect}
-    names = [attachment.filename for attachment in parsed.attachments]
+    names = [attachment.display_name for attachment in parsed.attachments]
     assert len(names) == len({name.casefold() for name in names})
     assert all(0 < len(name.encode()) <= 200 and name.isprintable() and "/" not in name for name in names)
 

@@ -44,7 +44,8 @@ def _attachment(
     longest = reading.limits.name_bytes
     name = display_name(item.name or item.suggestion, content_type=item.content_type, number=number, longest=longest)
     return ParsedAttachment(
-        filename=unique_name(name, taken, longest=longest),
+        filename=name,
+        display_name=unique_name(name, taken, longest=longest),
         original_name=item.name,
         content_type=item.content_type,
         detected_type=_detect(item.content),

@@ -55,7 +55,7 @@ def test_whole_mail_reads_as_the_contract_says() -> None:
                 "display_name": "logo.png",
                 "original_name": "logo.png",
                 "content_type": "image/png",
-                "detected_type": None,
+                "detected_type": "image/png",
                 "size": 4,
                 "sha256": hashlib.sha256(b"\x89PNG").hexdigest(),
                 "inline": True,

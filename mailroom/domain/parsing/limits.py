@@ -26,6 +26,18 @@ class Limits:
     parameters: int = 50
     files: int = 1_000
     """Attachments of one mail, with those inside uuencoded text and winmail.dat."""
+    file_bytes: int = 60 * 1024 * 1024
+    """Of one file whose encoding may make it larger than it came."""
+    text_bytes: int = 10 * 1024 * 1024
+    """All texts and HTML of one mail, before they are decoded; more is no letter."""
+    rtf_bytes: int = 2 * 1024 * 1024
+    """Of one RTF body, decompressed; it is read token by token."""
+    report_bytes: int = 1024 * 1024
+    """Of one delivery report or calendar."""
+    wrappings: int = 5
+    """Signed messages inside signed messages (S/MIME)."""
+    members: int = 1_000
+    """Files listed of one .msg."""
     name_bytes: int = 200
     lines: int = 500_000
     """Where lines are mended one by one: base64 with padding in each, soft breaks with blanks, flowed text."""
@@ -57,6 +69,13 @@ class Defect(StrEnum):
     BOUNDARY_NOT_CLOSED = "boundary_not_closed"
     BASE64_DAMAGED = "base64_damaged"
     UUENCODE_DAMAGED = "uuencode_damaged"
+    YENC_DAMAGED = "yenc_damaged"
+    BINHEX_DAMAGED = "binhex_damaged"
+    RTF_DAMAGED = "rtf_damaged"
+    SMIME_DAMAGED = "smime_damaged"
+    TEXT_TOO_LONG = "text_too_long"
+    MESSAGE_PARTIAL = "message_partial"
+    EXTERNAL_BODY = "external_body"
     TNEF_DAMAGED = "tnef_damaged"
     ENCODING_UNKNOWN = "encoding_unknown"
     CHARSET_UNKNOWN = "charset_unknown"

@@ -45,7 +45,7 @@ def _decode(data: bytes, *, reading: Reading) -> TextFile | None:
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
     packed = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
     plain = _unpack(packed, reading=reading)
-    name = plain[1 : 1 + plain[0]] if plain else b""
+    name = bytes(plain[1 : 1 + plain[0]]) if plain else b""
     if not name or len(plain) < 1 + len(name) + _HEAD.size:
         reading.note(Defect.BINHEX_DAMAGED)
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mailroom.domain.parsing.charsets import decode, decode_word, storable
-from mailroom.domain.parsing.limits import Reading
+from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.parameters import Value, read_parameters
 from mailroom.domain.parsing.structure import Leaf
 from mailroom.domain.parsing.words import decode_words
@@ -44,9 +44,13 @@ def describe(leaf: Leaf, *, reading: Reading) -> Description:
 
 def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
     """Return a part's name decoded, whichever of the ways to encode it was used."""
-    if value.charset and b"=?" not in value.data:
-        return storable(decode_word(value.data, value.charset, hint=hint))
-    return decode_words(value.data, hint=hint, reading=reading)
+    data = value.data
+    if len(data) > reading.limits.raw_name_bytes:
+        reading.note(Defect.NAME_TOO_LONG)
+        data = data[: reading.limits.raw_name_bytes]
+    if value.charset and b"=?" not in data:
+        return storable(decode_word(data, value.charset, hint=hint))
+    return decode_words(data, hint=hint, reading=reading)
 
 
 def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:

@@ -47,6 +47,7 @@ _ALIASES = {
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _JAPANESE = re.compile(rb"\x1b\$[@B]|\x1b\(J")
 _JAPANESE_SET = re.compile(rb"\x1b(\$[@B]|\([BJ])")
+_MOST_SHIFTS = 100_000
 _META = re.compile(rb"charset\s{0,9}=\s{0,9}[\"']?([\w.:-]{2,40})", re.I)
 _META_BYTES = 2048
 _SAMPLE_BYTES = 4096
@@ -148,6 +149,8 @@ def _strictly(data: bytes, name: str) -> str | None:
 
 def _microsoft_japanese(data: bytes) -> str | None:
     """Decode ISO-2022-JP with the letters that Microsoft added to it, which Python knows only in Shift JIS."""
+    if data.count(b"\x1b") > _MOST_SHIFTS:
+        return None
     pieces = _JAPANESE_SET.split(data)
     shifted = [pieces[0]]
     for start, letters in zip(pieces[1::2], pieces[2::2], strict=True):

@@ -38,9 +38,13 @@ class Limits:
     """Signed messages inside signed messages (S/MIME)."""
     members: int = 1_000
     """Files listed of one .msg."""
+    raw_name_bytes: int = 8 * 1024
+    """Of a file's name as it stands in the mail; more is not decoded."""
     name_bytes: int = 200
     lines: int = 500_000
     """Where lines are mended one by one: base64 with padding in each, soft breaks with blanks, flowed text."""
+    escapes: int = 2_000_000
+    """Of one file in yEnc."""
     tnef_depth: int = 5
     properties: int = 20_000
     """Attributes and MAPI properties of all winmail.dat parts of one mail."""
@@ -73,6 +77,7 @@ class Defect(StrEnum):
     BINHEX_DAMAGED = "binhex_damaged"
     RTF_DAMAGED = "rtf_damaged"
     SMIME_DAMAGED = "smime_damaged"
+    NAME_TOO_LONG = "name_too_long"
     TEXT_TOO_LONG = "text_too_long"
     MESSAGE_PARTIAL = "message_partial"
     EXTERNAL_BODY = "external_body"

@@ -30,7 +30,7 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
         part = _PART.match(text, begin.end())
         start = part.end() if part else begin.end()
         end = _END.search(text, start)
-        content = _decode(text[start : end.start() if end else len(text)])
+        content = _decode(text[start : end.start() if end else len(text)], most=reading.limits.escapes)
         announced = int(part[2]) - int(part[1]) + 1 if part else int(begin[1])
         if end is None or len(content) != announced:
             reading.note(Defect.YENC_DAMAGED)
@@ -40,16 +40,19 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
     return b"".join([*left, text[at:]]), files
 
 
-def _decode(data: bytes) -> bytes:
+def _decode(data: bytes, *, most: int) -> bytes:
+    """Undo the shift, and up to `most` escapes: one byte in fifty is escaped, or this is no file."""
     data = data.translate(None, b"\r\n")
-    if b"=" not in data:
-        return data.translate(_SHIFTED)
     decoded: list[bytes] = []
     at = 0
     while at < len(data):
         stop = at + _PIECE
         # An escape is not cut in two.
         stop += data[stop - 1 : stop] == b"="
-        decoded.append(_ESCAPE.sub(lambda match: _ESCAPED[match[1]], data[at:stop]).translate(_SHIFTED))
+        piece, count = data[at:stop], 0
+        if most > 0:
+            piece, count = _ESCAPE.subn(lambda match: _ESCAPED[match[1]], piece, count=most)
+        decoded.append(piece.translate(_SHIFTED))
+        most -= count
         at = stop
     return b"".join(decoded)

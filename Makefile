@@ -34,7 +34,9 @@ check: setup ## Format, lint, types, architecture, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: setup ## Measure, in one run, and print one table
+bench: setup ## Measure, in one run, and print the tables: parsers, the parser's worst cases, inbound
+	@$(BIN)/python -m benchmarks.parsing
+	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.inbound
 
 browser: ## Have chromium for the browser tests

@@ -30,7 +30,25 @@ _ROWS = {
     "mail_parser": "mail-parser",
     "fast_mail_parser": "fast-mail-parser (Rust)",
 }
-_WORDS = ["bonjour", "veuillez", "trouver", "ci-joint", "la", "facture", "du", "mois", "de", "février,", "à", "régler", "avant", "le", "15", "—", "cordialement"]
+_WORDS = [
+    "bonjour",
+    "veuillez",
+    "trouver",
+    "ci-joint",
+    "la",
+    "facture",
+    "du",
+    "mois",
+    "de",
+    "février,",
+    "à",
+    "régler",
+    "avant",
+    "le",
+    "15",
+    "—",
+    "cordialement",
+]
 
 
 def main(folder: str | None) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from mailroom.domain.parsing.limits import Defect, Reading
 
 _LONGEST = 200
+#: A mail that is dated outside of these is dated wrongly.
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }  # fmt: skip
@@ -67,10 +69,9 @@ def _moment(match: re.Match[str]) -> datetime | None:
             min(int(parts["second"] or 0), 59),
             tzinfo=_zone(parts["zone"]),
         )
-        moment.astimezone(UTC)  # the years 1 and 9999 can leave the calendar here
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
-    return moment
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def _year(digits: str) -> int:

@@ -98,16 +98,14 @@ class Compound:
         """
         (next_list,) = struct.unpack_from("<I", self._data, 68)
         named = list(struct.unpack_from("<109I", self._data, 76))
-        for _ in range(len(self._data) // self._size):
-            if next_list >= _LAST:
-                break
+        most = len(self._data) // (self._size * self._size // 4) + 1
+        while len(named) < most and next_list < _LAST:
             numbers = _numbers(self._sector(next_list))
             if len(numbers) < 2:
                 break
             named += numbers[:-1]
             next_list = numbers[-1]
-        most = len(self._data) // (self._size * self._size // 4) + 1
-        return _numbers(b"".join(self._sector(one) for one in named if one < _LAST)[: most * self._size])
+        return _numbers(b"".join(self._sector(one) for one in named[:most] if one < _LAST))
 
     def _sector(self, number: int) -> bytes:
         return self._data[(number + 1) * self._size : (number + 2) * self._size]

@@ -274,10 +274,11 @@ def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Me
         elif data.startswith(SIGNATURE):
             reading.note(Defect.TOO_DEEP)
 
-    def text(number: int, otherwise: bytes = b"") -> str | None:
-        return _string(stream, found.get(number), otherwise, reading=reading)
+    def text(number: int) -> str | None:
+        return _string(stream, found.get(number), b"", reading=reading)
 
-    name = text(_PR_LONG_FILE) or text(_PR_FILE, attachment.title) or text(_PR_DISPLAY_NAME)
+    title = _string(stream, None, attachment.title, reading=reading)
+    name = text(_PR_LONG_FILE) or title or text(_PR_FILE) or text(_PR_DISPLAY_NAME)
     return Member(name, b"" if message else data or attachment.data, text(_PR_MIME), text(_PR_CONTENT_ID), message)
 
 

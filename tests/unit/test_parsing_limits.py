@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.parsing import Defect, Limits, parse_email
+from mailroom.domain.parsing.names import display_name, unique_name
 from tests.fuzz.soundness import assert_sound
 
 _WHOLE = (
@@ -163,3 +164,31 @@ def test_files_are_counted() -> None:
 def test_unclosed_punctuation_is_looked_for_once(sender: bytes) -> None:
     """A parser that recurses, or looks again from each place, never comes back from this."""
     assert_sound(parse_email(b"From: " + sender + b"\r\n\r\nx"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.text(max_size=300) | st.sampled_from(["a.pdf", "A.PDF", "a (2).pdf", "CON", "..", "/", "\u202e"]), max_size=8
+    )
+)
+def test_any_names_become_safe_and_unique(written: list[str]) -> None:
+    """Whatever senders write, what is shown is one line, no path, not empty, not too long, and not there twice."""
+    taken: dict[str, int] = {}
+
+    shown = [
+        unique_name(display_name(name, content_type="application/pdf", number=number), taken)
+        for number, name in enumerate(written, 1)
+    ]
+
+    assert len({name.casefold() for name in shown}) == len(written)
+    assert all(name.isprintable() and "/" not in name and 0 < len(name.encode()) <= 200 for name in shown)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=300))
+def test_safe_name_stays_as_it_is(written: str) -> None:
+    """Cleaning what is clean already changes nothing, so that a name does not drift from one system to the next."""
+    once = display_name(written, content_type="application/pdf", number=1)
+
+    assert display_name(once, content_type="application/pdf", number=1) == once

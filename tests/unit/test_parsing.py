@@ -124,7 +124,7 @@ def test_uuencoded_file_in_the_text_is_an_attachment() -> None:
         ('attachment; filename="=?utf-8?Q?b=C3=A4?= =?utf-8?Q?r.pdf?="', "bär.pdf"),
         ('attachment; filename="a "quoted" b.pdf"', 'a "quoted" b.pdf'),
         ('attachment; filename="a;b.pdf"; size=3', "a;b.pdf"),
-        ("attachment filename=a.pdf", "attachment-1.pdf"),
+        ("attachment filename=a.pdf", "a.pdf"),
         ("attachment (a comment); filename=a.pdf", "a.pdf"),
         ("attachment; filename=bär.pdf", "bär.pdf"),
     ],

@@ -132,6 +132,14 @@ def test_text_survives_a_useless_boundary(head: bytes) -> None:
     assert parsed.defects
 
 
+@pytest.mark.parametrize("declared", [b"'edge'", b"edge (a comment)", b'"ed\r\n ge"'])
+def test_boundary_is_found_behind_its_decoration(declared: bytes) -> None:
+    """A11: quotes that are none, comments, folding."""
+    raw = b"Content-Type: multipart/mixed; boundary=" + declared + b"\r\n\r\n--edge\r\n\r\none\r\n--edge--\r\n"
+
+    assert parse_email(raw).text == "one"
+
+
 def test_boundary_that_begins_like_another_cuts_nothing() -> None:
     """A11: `edge` and `edge2` are two boundaries."""
     inner = mixed(b"\r\none", b"Content-Type: image/png\r\n\r\n1", boundary=b"edge2")
@@ -296,6 +304,23 @@ def test_two_names_follow_one_rule() -> None:
 
     assert (both, pieces) == ("real.pdf", "a.php")
     assert [(one.filename, one.display_name) for one in again] == [("a.pdf", "a.pdf"), ("a.pdf", "a (2).pdf")]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"attachment filename=real.pdf",
+        b"filename=real.pdf",
+        b"; filename=real.pdf",
+        b"attachment; filename*=utf-8're%61l.pdf",
+    ],
+    ids=["no semicolon", "no disposition", "only a semicolon", "one apostrophe"],
+)
+def test_name_in_a_broken_disposition_is_found(written: bytes) -> None:
+    """B27: mailers forget what is between."""
+    raw = mixed(b"Content-Type: application/pdf\r\nContent-Disposition: " + written + b"\r\n\r\n%PDF")
+
+    assert parse_email(raw).attachments[0].filename == "real.pdf"
 
 
 def test_markup_in_a_name_is_a_name() -> None:

@@ -48,6 +48,10 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff",
 _JAPANESE = re.compile(rb"\x1b\$[@B]|\x1b\(J")
 _JAPANESE_SET = re.compile(rb"\x1b(\$[@B]|\([BJ])")
 _MOST_SHIFTS = 100_000
+#: Sets of one byte a letter, which any bytes are valid in: their name on a text proves nothing.
+_ONE_BYTE = ("cp125", "iso8859", "koi8", "mac", "ascii")
+_UTF8_LETTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_SURE_LETTERS = 3
 _META = re.compile(rb"charset\s{0,9}=\s{0,9}[\"']?([\w.:-]{2,40})", re.I)
 _META_BYTES = 2048
 _SAMPLE_BYTES = 4096
@@ -85,6 +89,9 @@ def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = F
         declared = None
     if charset and declared is None:
         reading.note(Defect.CHARSET_UNKNOWN)
+    if declared and declared.startswith(_ONE_BYTE) and _is_utf8(data):
+        declared, charset = None, None
+        reading.note(Defect.CHARSET_MISMATCH)
     for name in _in_order(data, declared, html=html):
         text = _strictly(data, name)
         if text is not None:
@@ -127,6 +134,13 @@ def storable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether `data` can hardly be anything else: no one-byte text has three UTF-8 letters and no other byte by chance."""
+    return (
+        len(_UTF8_LETTERS.findall(data, 0, _META_BYTES * 16)) >= _SURE_LETTERS and _strictly(data, "utf-8") is not None
+    )
 
 
 def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:

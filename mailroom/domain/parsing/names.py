@@ -91,7 +91,9 @@ def ending_of(content_type: str) -> str:
 def _visible(text: str) -> str:
     """Leave out what cannot be seen: controls, direction overrides, zero-width letters, what is no letter yet."""
     text = _BLANKS.sub(" ", text)
-    return text if text.isprintable() else "".join(letter for letter in text if letter.isprintable())
+    if text.isprintable():
+        return text
+    return _BLANKS.sub(" ", "".join(letter for letter in text if letter.isprintable()))
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -70,7 +70,8 @@ def codec(name: str | None) -> str | None:
         # The aliases are looked up by the mail's spelling and by Python's, which folds the many spellings of Latin-1.
         found = codecs.lookup(_ALIASES.get(key, key)).name
         found = codecs.lookup(_ALIASES.get(found, found)).name
-        b"".decode(found)
+        # Python has codecs of bytes to bytes under such names (quopri, zip); of no bytes it makes a text all the same.
+        b"a".decode(found, "replace")
     except (LookupError, ValueError):
         return None
     return None if found.replace("-", "_") in _UNWANTED else found

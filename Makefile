@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench browser format lock clean
+.PHONY: help setup demo test check bench fuzz browser format lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +34,17 @@ check: setup ## Format, lint, types, architecture, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: setup ## Measure, in one run, and print one table
+bench: setup ## Measure, in one run, and print the tables: parsers, the parser's worst cases, inbound
+	@$(BIN)/python -m benchmarks.parsing
+	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.inbound
+
+fuzz: setup ## Search ten minutes for a mail that the parser does not bear
+	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz
+	@.cache/fuzz/bin/python -m pip install -qq --disable-pip-version-check --requirement tests/fuzz/requirements.txt
+	@mkdir -p .cache/fuzz/mails
+	@.cache/fuzz/bin/python -m tests.fuzz.parser .cache/fuzz/mails tests/data/parser \
+		-dict=tests/fuzz/words.dict -max_len=4096 -timeout=20 -max_total_time=600
 
 browser: ## Have chromium for the browser tests
 	@./tests/browser.sh

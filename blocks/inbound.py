@@ -1,6 +1,7 @@
 """Everything an inbound e-mail needs on its way."""
 
 import time
+from functools import cache
 from typing import cast
 
 from prefect.blocks.core import Block
@@ -10,6 +11,7 @@ from pydantic import Field
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.parser_process import ParserProcess
 from mailroom.adapters.s3 import S3MailStore
 from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.inbox import SqlInbox
@@ -56,10 +58,17 @@ class InboundMail(Block):
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
+            parser=_parser(),
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
             pages_url=self.api_url,
         )
+
+
+@cache
+def _parser() -> ParserProcess:
+    """Return the one parser of this process: its children stay warm when the block is opened anew."""
+    return ParserProcess()
 
 
 async def open_inbound(name: str = "inbound") -> Inbound:

@@ -64,7 +64,7 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
     mail.kept = await archive(mail.entry, mail.way.tenants, [raw], inbound)
     if mail.way.stop:
         raise Quarantined(mail.way.stop)
-    parsed = await parse(raw)
+    parsed = await parse(raw, inbound)
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]
         mail.kept |= await archive(mail.entry, mail.way.tenants, parts, inbound)

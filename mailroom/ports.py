@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
+from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Address, Route
 
 
@@ -46,6 +47,17 @@ class Keys(Protocol):
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return a new 256-bit data key and the same key wrapped, bound to `context`."""
+
+
+class Parser(Protocol):
+    """What reads e-mails, kept apart so that a hostile one costs itself alone."""
+
+    def parse(self, raw: bytes) -> ParsedEmail:
+        """Return what `raw` says, as far as it can be read.
+
+        Raises:
+            Quarantined: `unparsable` when reading it crashed, hung or took too much memory.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,7 @@ class Inbound:
         ledger: Ledger,
         directory: Directory,
         inbox: Inbox,
+        parser: Parser,
         account_id: str,
         rules: frozenset[str] | None = None,
         pages_url: str = "",
@@ -247,4 +260,5 @@ class Inbound:
         """
         self.mails, self.keys, self.archive = mails, keys, archive
         self.ledger, self.directory, self.inbox = ledger, directory, inbox
+        self.parser = parser
         self.account_id, self.rules, self.pages_url = account_id, rules, pages_url

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.outbound import Outgoing
+from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
 from mailroom.ports import Deposit, Received
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
@@ -236,3 +237,20 @@ class MemoryProvider:
 
     def _receipt(self, message_id: str) -> Receipt:
         return Receipt(self.name, f"{self.name}-{message_id}")
+
+
+class MemoryParser:
+    """A `Parser` that parses where it is called. It cannot outlive a crash or a hang; errors it tells as the real one does."""
+
+    def __init__(self, function: Callable[[bytes], ParsedEmail] = parse_email) -> None:
+        """Take what parses."""
+        self._function = function
+
+    def parse(self, raw: bytes) -> ParsedEmail:
+        """Return what `raw` says."""
+        try:
+            return self._function(raw)
+        except MemoryError:
+            raise Quarantined(Reason.UNPARSABLE, cause="memory") from None
+        except Exception as error:  # noqa: BLE001 - as the process does, whatever it is
+            raise Quarantined(Reason.UNPARSABLE, cause=type(error).__name__) from None

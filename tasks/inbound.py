@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Entry, Item, State
-from mailroom.domain.parsing import ParsedEmail, parse_email
+from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.archiving import Kept, deposit_all
 from mailroom.inbound.routing import Way, find_way
 from mailroom.ports import Inbound, StoredObject
@@ -40,9 +40,9 @@ async def archive(entry: Entry, tenants: Sequence[str], contents: Sequence[bytes
 
 
 @step("parse")
-async def parse(raw: bytes) -> ParsedEmail:
-    """Read the e-mail, within the limits; this never raises on any bytes."""
-    return await blocking(parse_email, raw)
+async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
+    """Read the e-mail, within the limits. A mail that breaks the parser all the same is quarantined, and only that one."""
+    return await blocking(inbound.parser.parse, raw)
 
 
 @step("create inbox item")

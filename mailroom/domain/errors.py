@@ -107,6 +107,7 @@ class Reason(StrEnum):
     GONE = "gone"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    UNPARSABLE = "unparsable"
     VIRUS = "virus"
 
 

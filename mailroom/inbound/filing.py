@@ -39,7 +39,7 @@ def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item
 def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: Kept) -> Attachment:
     return Attachment(
         number=number,
-        filename=part.filename,
+        filename=part.display_name,
         content_type=part.content_type,
         detected_type=part.detected_type,
         size=part.size,

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from mailroom.domain.envelope import Forms
 from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
 from mailroom.domain.routing import Address, Route
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A raw object as it lies in the inbound bucket. `metadata` has S3's user metadata without `x-amz-meta-`."""
+    """A raw object as it lies in the inbound bucket. `metadata` has S3's user metadata without `x-amz-meta-`.
+
+    `sse_kms_key` is the key under which S3 itself had the object encrypted (SSE-KMS), None where it was not.
+    """
 
     body: bytes
     metadata: Mapping[str, str]
+    sse_kms_key: str | None = None
 
 
 class MailStore(Protocol):
@@ -235,6 +240,8 @@ class Inbound:
         inbox: Inbox,
         account_id: str,
         rules: frozenset[str] | None = None,
+        forms: Forms | None = None,
+        kms_key_arn: str = "",
         pages_url: str = "",
     ) -> None:
         """Take the ports.
@@ -242,8 +249,11 @@ class Inbound:
         Args:
             account_id: The AWS account that SES receives for.
             rules: Receipt rules whose objects are accepted; None accepts any rule of the account.
+            forms: Which objects beside those of SES's own form may come.
+            kms_key_arn: The installation's key; objects that S3 encrypted under another are as good as plain.
             pages_url: Base URL of Mailroom's pages, for links in reports.
         """
         self.mails, self.keys, self.archive = mails, keys, archive
         self.ledger, self.directory, self.inbox = ledger, directory, inbox
         self.account_id, self.rules, self.pages_url = account_id, rules, pages_url
+        self.forms, self.kms_key_arn = forms or Forms(), kms_key_arn

@@ -21,8 +21,12 @@ async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
 @step("decrypt")
 async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes:
     """Open the envelope, once it is known to be this message's own."""
-    binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules)
-    return await blocking(unseal, sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
+    binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules, key=entry.ref.key)
+    ours = sealed.sse_kms_key is not None and sealed.sse_kms_key == inbound.kms_key_arn
+    body, metadata = sealed.body, sealed.metadata
+    return await blocking(
+        unseal, body, metadata, keys=inbound.keys, binding=binding, forms=inbound.forms, server_side=ours
+    )
 
 
 @step("route")

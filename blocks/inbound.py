@@ -6,15 +6,20 @@ from typing import cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
+from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
+from mailroom.adapters.answers_ses import SesAnswers
+from mailroom.adapters.clamd import ClamdScanner
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.s3 import S3MailStore
-from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.processing import SqlProcessings
+from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.domain.envelope import Forms
 from mailroom.ports import Inbound
 
@@ -63,6 +68,10 @@ class InboundMail(Block):
     plain_prefixes: list[str] = Field(
         default_factory=list, description="Key prefixes under which anything may lie unencrypted."
     )
+    scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
+    private_webhooks: bool = Field(
+        default=False, description="Post to private addresses and over http too; for a laptop, never for tenants."
+    )
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
     api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
@@ -80,9 +89,20 @@ class InboundMail(Block):
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
+            scanner=ClamdScanner(self.scanner) if self.scanner else None,
+            answers=SesAnswers(self._once().get_client("sesv2")),
+            webhooks=HttpWebhooks(private=self.private_webhooks),
+            tenants=SqlTenants(engine),
+            processings=SqlProcessings(engine),
             kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
         )
+
+    def _once(self) -> AwsCredentials:
+        """Return the credentials for a client that never repeats a call by itself."""
+        config = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 30}
+        parameters = AwsClientParameters(config=config)
+        return self.credentials.model_copy(update={"aws_client_parameters": parameters})
 
     def _forms(self) -> Forms:
         return Forms(

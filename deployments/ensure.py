@@ -41,6 +41,7 @@ _OPERATORS = (
     "master_key",
     "sse_kms_prefixes",
     "plain_prefixes",
+    "private_webhooks",
 )
 
 
@@ -96,6 +97,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         credentials=credentials,
         account_id=settings.account_id,
         kms_key_arn=settings.kms_key_arn,
+        scanner=settings.scanner,
         archive=archive,
         database=database,
         api_url=settings.api_url,

@@ -9,10 +9,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.inbound import open_inbound
+from flows.processing import process_filed
 from flows.reporting import Progress, report
 from mailroom.domain.errors import MailroomError, Quarantined
 from mailroom.domain.inbound import ObjectRef, State
 from mailroom.inbound.filing import items_for
+from mailroom.inbound.processing import filed_mails
 from mailroom.ports import Inbound
 from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetch, parse, route
 from tasks.steps import blocking
@@ -68,6 +70,8 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]
         mail.kept |= await archive(mail.entry, mail.way.tenants, parts, inbound)
-    items = items_for(parsed, raw, mail.way.routes, mail.kept)
+    items = items_for(parsed, raw, mail.way, mail.kept)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
+    for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):
+        await process_filed(filed, inbound)
     mail.outcome = await acknowledge(mail.entry, inbound)

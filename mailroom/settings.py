@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
+    scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")

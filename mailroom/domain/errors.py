@@ -108,6 +108,10 @@ class Reason(StrEnum):
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     VIRUS = "virus"
+    UNSCANNED = "unscanned"
+    DMARC = "dmarc"
+    SPAM = "spam"
+    UNSURE = "unsure"
 
 
 class Quarantined(PermanentError):

@@ -37,6 +37,14 @@ class SqsQueue:
             for message in answer.get("Messages", [])
         ]
 
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages on the queue."""
+        for batch in _batches(bodies):
+            entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(batch)]
+            with translated("sqs"):
+                answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+            _check(answer)
+
     def delete(self, receipts: Sequence[str]) -> None:
         """Acknowledge these messages."""
         for batch in _batches(receipts):

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from mailroom.api import inbound, operations, pages, problems
+from mailroom.api import hooks, inbound, operations, pages, problems
 from mailroom.api.guard import Guard
 from mailroom.api.rendering import FOLDER
 from mailroom.api.services import Services
@@ -24,6 +24,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(operations.router)
     app.include_router(inbound.router)
+    app.include_router(hooks.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)

@@ -6,18 +6,24 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client
 from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.sns import SnsCertificates, SnsSubscriptions
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.hooks import SqlOnce
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
+from mailroom.api.services import InboundHook
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_settings, use_stack_environment
+from mailroom.webhooks.sns import Verifier
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +58,8 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
     Raises:
         ConfigurationError: pages without a key would be open to more than this machine.
     """
+    if settings.sns_certificates and not _is_loopback(urlsplit(settings.sns_certificates).hostname or ""):
+        raise ConfigurationError("MAILROOM_SNS_CERTIFICATES is for an emulator on loopback only; unset it")
     if settings.pages_open and not _is_loopback(host):
         raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
 
@@ -72,6 +80,17 @@ def services_from(settings: Settings) -> Services:
         runs=PrefectRuns(api_url=settings.prefect_api_url, ui_url=settings.prefect_url),
         ledger=SqlLedger(engine),
         keys=SqlApiKeys(engine),
+        inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
+    )
+
+
+def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:
+    certificates = SnsCertificates(instead=settings.sns_certificates)
+    return InboundHook(
+        verifier=Verifier(certificates, topics=frozenset({settings.inbound_topic_arn})),
+        subscriptions=SnsSubscriptions(client("sns", region=settings.region)),
+        once=once,
+        queue=SqsQueue(client("sqs", region=settings.region), url=settings.inbound_queue_url),
     )
 
 

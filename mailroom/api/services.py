@@ -1,6 +1,6 @@
 """What the routes work with; one value, made by `serve` or by a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, cast
@@ -11,6 +11,7 @@ from mailroom.domain.inbound import Entry
 from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.settings import Settings
+from mailroom.webhooks.sns import Subscription, Verifier
 
 
 def _now() -> datetime:
@@ -25,6 +26,35 @@ class Book(Protocol):
     def trace(self, email_id: str) -> dict[str, Any]: ...
 
 
+class Subscriptions(Protocol):
+    """Answers a topic's question whether it may post."""
+
+    def confirm(self, asked: Subscription) -> None: ...
+
+
+class Once(Protocol):
+    """Knows which messages were taken."""
+
+    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
+        """Do `action` unless this message was taken before, and say whether it was done; what it raises leaves it untaken."""
+
+
+class Postbox(Protocol):
+    """The sending side of a queue."""
+
+    def post(self, bodies: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboundHook:
+    """What a post of SNS about received e-mail goes through."""
+
+    verifier: Verifier
+    subscriptions: Subscriptions
+    once: Once
+    queue: Postbox
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything outside that the HTTP service needs."""
@@ -36,6 +66,7 @@ class Services:
     ledger: Book
     keys: ApiKeys
     now: Callable[[], datetime] = _now
+    inbound_hook: InboundHook | None = None
 
 
 def services_of(request: Request) -> Services:

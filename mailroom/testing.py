@@ -96,6 +96,11 @@ class MemoryQueue:
             self._messages[message.id] = message
         return message.id
 
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages in the queue."""
+        for body in bodies:
+            self.send(body)
+
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
         """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""
         deadline = time.monotonic() + wait_s
@@ -129,6 +134,21 @@ class MemoryQueue:
     def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
         named = set(receipts)
         yield from [message for message in self._messages.values() if message.receipt in named]
+
+
+class MemoryAnswers:
+    """The port `Answers` in memory. `fails` are raised first, one a call; `sent` has what went out."""
+
+    def __init__(self, *fails: Exception) -> None:
+        self.sent: list[tuple[bytes, str, str]] = []
+        self._fails = list(fails)
+
+    def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
+        """Remember the mail."""
+        if self._fails:
+            raise self._fails.pop(0)
+        self.sent.append((raw, sender, recipient))
+        return f"answer-{len(self.sent)}"
 
 
 class MemoryScanner:

@@ -102,6 +102,8 @@ def normalise_pattern(text: str) -> str:
             return text
         raise ValueError("not a key prefix")
     local, _, domain = text.rpartition("@")
+    if "*" in domain:
+        raise ValueError("stars stand in the local part only")
     # Nothing but stars takes everything at the domain.
     return normalise(text) if local.strip("*") else f"@{normalise_domain(domain)}"
 
@@ -184,7 +186,7 @@ def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str)
         return [_to(at, exact, "exact") for at in known[exact]]
     if bare in known:
         return [_to(at, bare, "plus", token) for at in known[bare]]
-    for spelling, kept in ((exact, None), (bare, token)):
+    for spelling, kept in ((bare, token), (exact, None)):
         starred = [pattern for pattern in known if takes(pattern, spelling)]
         if starred:
             best = max(starred, key=lambda pattern: (len(pattern) - pattern.count("*"), pattern))

@@ -20,7 +20,7 @@ from mailroom.domain.routing import normalise
 _MACHINES = re.compile(r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?|listserv|majordomo|root|daemon)")
 _PARTS_OF_LISTS = re.compile(r"owner-.*|.*-(request|owner|bounces?|relay)")
 _MOST_HEADER_BYTES = 256 * 1024
-_MESSAGE_ID = re.compile(r"<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>")
+_MESSAGE_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]{1,250}")
 _MOST_LINES = 500
 
 
@@ -70,8 +70,8 @@ def receipt_mail(
     mail["Subject"] = f"Receipt: {_one_line(subject or 'your e-mail')}"[:200]
     mail["Auto-Submitted"] = "auto-replied"
     mail["X-Auto-Response-Suppress"] = "All"
-    if message_id and _MESSAGE_ID.fullmatch(message_id):
-        mail["In-Reply-To"] = mail["References"] = message_id
+    if message_id and _MESSAGE_ID.fullmatch(message_id.strip("<>")):
+        mail["In-Reply-To"] = mail["References"] = f"<{message_id.strip('<>')}>"
     mail.set_content("\n".join(_text(lines)), cte="quoted-printable")
     return mail.as_bytes()
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from textwrap import dedent
 from threading import Thread
 from typing import Any
 
@@ -31,7 +33,7 @@ from mailroom.inbound import digest, processors, webhook
 from mailroom.inbound.processing import FiledMail, Step, filed_mails
 from mailroom.inbound.routing import Way
 from mailroom.ports import Deposit, Inbound, Webhook
-from mailroom.testing import MemoryAnswers
+from mailroom.testing import MemoryAnswers, MemoryArchive
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = Verdicts(*[Verdict.PASS] * 5)
@@ -441,6 +443,31 @@ def test_installed_processors_stand_beside_our_own(install: Any) -> None:
     assert {name: [step.name for step in steps] for name, steps in known.items()} == {
         "inbox": [], "digest": ["answer"], "webhook": ["tell"], "stamp": ["stamp"], "several": ["first", "second"],
     }  # fmt: skip
+
+
+def test_example_of_the_documentation_works_as_an_installed_package(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows a module and an entry point; this installs exactly these, as pip would lay them out."""
+    page = (Path(__file__).parents[2] / "docs/adding-a-processor.md").read_text()
+    module = page.partition("    # acme_mail.py\n")[2].partition("\nInstall it")[0]
+    (tmp_path / "acme_mail.py").write_text(dedent(module))
+    (tmp_path / "acme_mail-1.dist-info").mkdir()
+    (tmp_path / "acme_mail-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: acme-mail\nVersion: 1\n")
+    points = tmp_path / "acme_mail-1.dist-info/entry_points.txt"
+    points.write_text("[mailroom.processors]\nstamp = acme_mail:stamp\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    processors.known_processors.cache_clear()
+    archive = MemoryArchive()
+    kept = archive.deposit("acme", b"%PDF-1.7 lease")
+    desk.inbound.archive = archive
+    mail = desk.mail()
+
+    [step] = processors.known_processors()["stamp"]
+    noted = step.run(replace(mail, receipts={kept.sha256: kept}), desk.inbound)
+
+    processors.known_processors.cache_clear()
+    assert noted == {"bytes": 14}
 
 
 @pytest.mark.parametrize("things", [{"digest": len}, {"broken": 7}, {"empty": type("X", (), {"steps": ()})()}])

@@ -14,23 +14,19 @@ from textwrap import dedent
 from threading import Thread
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.processing import SqlProcessings
 from mailroom.adapters.webhooks_http import HttpWebhooks
-from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Reason, Refused, TransientError
+from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
 from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
 from mailroom.domain.parsing import parse_email
 from mailroom.domain.routing import Address, Route
 from mailroom.inbound import digest, processors, webhook
-from mailroom.inbound.processing import FiledMail, Step, filed_mails
+from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
 from mailroom.ports import Deposit, Inbound, Webhook
 from mailroom.testing import MemoryAnswers, MemoryArchive
@@ -260,37 +256,6 @@ def test_hostile_subject_and_names_stay_within_their_lines(desk: Desk) -> None:
     assert "a.pdf Bcc: x@y.test evil: archived" in answer.get_content()
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-def ses(endpoint: str) -> Any:
-    once = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("sesv2", region_name="eu-west-1", endpoint_url=endpoint, config=once, **keys)
-
-
-def test_answers_leave_through_ses(moto: str, desk: Desk) -> None:
-    """The emulator takes them as SES does: from a verified identity, and from no other."""
-    sesv2 = ses(moto)
-    sesv2.create_email_identity(EmailIdentity="acme.test")
-    answers = SesAnswers(sesv2)
-
-    assert answers.send(b"From: anna@acme.test\r\n\r\nhi", sender="anna@acme.test", recipient="carl@sender.test")
-    with pytest.raises(Refused):
-        answers.send(b"From: eve@evil.test\r\n\r\nhi", sender="eve@evil.test", recipient="carl@sender.test")
-
-
-def test_ses_that_cannot_be_reached_has_sent_nothing() -> None:
-    """No connection was made, so the next try is safe."""
-    with pytest.raises(TransientError):
-        SesAnswers(ses("http://127.0.0.1:1")).send(b"x", sender="a@acme.test", recipient="b@x.test")
-
-
 class Receiving(BaseHTTPRequestHandler):
     """A tenant's endpoint: answers with the statuses that a test lines up, 200 after them."""
 
@@ -360,36 +325,6 @@ def test_tenant_without_a_url_is_told_nothing(desk: Desk) -> None:
     assert webhook.tell(desk.mail(), desk.inbound) == {"not_told": "no_url"}
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://127.0.0.1/", "https://localhost/", "https://10.0.0.1/", "https://192.168.1.1:8443/", "https://[::1]/",
-        "https://169.254.169.254/latest/meta-data/", "https://[::ffff:10.0.0.1]/", "https://[fd00::1]/", "https://0.0.0.0/",
-        "https://[64:ff9b::a00:1]/", "https://100.64.0.1/", "https://224.0.0.1/", "https://2130706433/", "https://0x7f.1/",
-        "https://[fe80::1]/",
-    ],
-)  # fmt: skip
-def test_private_addresses_are_refused(url: str) -> None:
-    """A tenant's URL must not make us knock at what stands behind our own walls, however the address is spelt."""
-    with pytest.raises(Refused) as caught:
-        HttpWebhooks().post(url, b"{}", {})
-
-    assert caught.value.facts["step"] == "private_address"
-
-
-@pytest.mark.parametrize(
-    ("url", "step"),
-    [("http://example.test/", "not_https"), ("ftp://example.test/", "url"), ("https://", "url"),
-     ("https://user:pw@example.test/", "url"), ("https://x:99999/", "url"), ("file:///etc/passwd", "url")],
-)  # fmt: skip
-def test_url_of_another_kind_is_refused(url: str, step: str) -> None:
-    """Only https, without a password that would end in a log."""
-    with pytest.raises(Refused) as caught:
-        HttpWebhooks().post(url, b"{}", {})
-
-    assert caught.value.facts["step"] == step
-
-
 def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
     """No automatic action on doubtful mail; and each tenant's processor sees its own part alone."""
     entry = desk.ledger.begin(ObjectRef("inbound", "in/x"), now=NOW)
@@ -402,47 +337,6 @@ def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
 
     assert (filed.tenant, filed.items, filed.key) == ("other", ("2",), "webhook/other")
     assert [receipt.tenant for receipt in filed.receipts.values()] == ["other"]
-
-
-class Point:
-    """An entry point of an installed package."""
-
-    value = "somewhere:thing"
-
-    def __init__(self, name: str, thing: Any) -> None:
-        self.name, self._thing = name, thing
-
-    def load(self) -> Any:
-        return self._thing
-
-
-class Several:
-    """A processor of two steps."""
-
-    steps = (Step("first", lambda mail, inbound: {"n": 1}), Step("second", lambda mail, inbound: None))
-
-
-@pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    def installed(**things: Any) -> None:
-        points = [Point(name, thing) for name, thing in things.items()]
-        monkeypatch.setattr(processors, "entry_points", lambda group: points)
-        processors.known_processors.cache_clear()
-
-    yield installed
-    monkeypatch.undo()
-    processors.known_processors.cache_clear()
-
-
-def test_installed_processors_stand_beside_our_own(install: Any) -> None:
-    """A function is one step, an object with steps is several."""
-    install(stamp=lambda mail, inbound: None, several=Several())
-
-    known = processors.known_processors()
-
-    assert {name: [step.name for step in steps] for name, steps in known.items()} == {
-        "inbox": [], "digest": ["answer"], "webhook": ["tell"], "stamp": ["stamp"], "several": ["first", "second"],
-    }  # fmt: skip
 
 
 def test_example_of_the_documentation_works_as_an_installed_package(
@@ -468,15 +362,6 @@ def test_example_of_the_documentation_works_as_an_installed_package(
 
     processors.known_processors.cache_clear()
     assert noted == {"bytes": 14}
-
-
-@pytest.mark.parametrize("things", [{"digest": len}, {"broken": 7}, {"empty": type("X", (), {"steps": ()})()}])
-def test_unusable_processor_is_a_fault_of_the_set_up(install: Any, things: dict[str, Any]) -> None:
-    """It must be told when the service starts to use it, not be a mail that is silently not processed."""
-    install(**things)
-
-    with pytest.raises(ConfigurationError):
-        processors.known_processors()
 
 
 def test_row_of_an_intent_is_claimed_by_one_of_many(desk: Desk) -> None:

@@ -11,7 +11,6 @@ import pytest
 from mailroom.api.app import create_app
 from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.inbound import Attachment, Item, State, Verdict, Verdicts
-from mailroom.domain.trust import Finding, Scan
 from mailroom.reading import EmailLine, FiledItem, Holder, InboxLine
 
 IMG = '"><img src=x onerror=alert(1)>'
@@ -388,26 +387,3 @@ def test_a_gone_attachment_has_a_page_of_its_own(pages: TestClient, memory: Memo
     assert page.status_code == 410
     assert page.headers["content-type"].startswith("text/html")
     assert "gone after a restart" in page.text
-
-
-def test_page_of_a_withdrawn_item_tells_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:
-    """A virus that was told late: the page, its frame and its attachments are gone together."""
-    filed = memory.file(an_item(subject="the secret subject"), withdrawn="virus")
-
-    answers = [pages.get(f"/items/{filed.id}{rest}", headers={"Accept": "text/html"}) for rest in ("", "/html")]
-
-    assert [answer.status_code for answer in answers] == [410, 410]
-    assert all("withdrawn: virus" in answer.text and "secret subject" not in answer.text for answer in answers)
-    assert pages.get(f"/items/{filed.id}/attachments/1").status_code == 404
-
-
-def test_page_shows_every_check_and_what_the_scanner_said(memory: Memory, pages: TestClient) -> None:
-    """Whoever opens a mail sees what is known of it; a scanner that could not look is a mark beside the subject."""
-    verdicts = Verdicts(*[Verdict.PASS] * 4, dmarc=Verdict.FAIL, dmarc_policy="reject")
-    filed = memory.file(an_item(), verdicts=verdicts, scan=Scan(Finding.UNSCANNED, "ClamAV", "<b>down"))
-
-    page = pages.get(f"/items/{filed.id}").text
-
-    assert "its domain asks to reject" in page
-    assert "not scanned" in page
-    assert "unscanned (&lt;b&gt;down)" in page

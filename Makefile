@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz browser format lock clean
+.PHONY: help setup demo test check bench fuzz browser format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,13 @@ lock: ## Resolve the dependencies anew into requirements.lock (needs uv: pip ins
 	@uv pip compile pyproject.toml --quiet --all-extras --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --output-file requirements.lock
 
+oracle: ## Record again what AWS's own S3 Encryption Client writes and reads, in an environment of its own
+	@$(PYTHON) -m venv --clear .venv-oracle
+	@.venv-oracle/bin/python -m pip install -qq --disable-pip-version-check \
+		amazon-s3-encryption-client-python==4.0.0 'moto[server,s3,kms]==5.2.5'
+	@.venv-oracle/bin/python -W ignore tests/data/s3_encryption/make_vectors.py
+
 clean: ## Stop the stack, and remove its data and everything made here
 	@if [ -x $(BIN)/mailroom ]; then $(BIN)/mailroom down --wipe; fi
-	@rm -rf .venv .mailroom .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-oracle .mailroom .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -67,7 +67,7 @@ def _file_email(arrival: Arrival, inbound: Inbound) -> None:
     kept = deposit_all(entry, way.tenants, [raw], **keep, now=_now())
     mail = inbound.parser.parse(raw)
     kept |= deposit_all(entry, way.tenants, [part.content for part in mail.attachments], **keep, now=_now())
-    inbound.inbox.file(entry.id, items_for(mail, raw, way.routes, kept), now=_now())
+    inbound.inbox.file(entry.id, items_for(mail, raw, way, kept), now=_now())
     inbound.ledger.close(entry.id, State.FILED, now=_now())
 
 

@@ -19,8 +19,12 @@ from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.outbound import Outgoing
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
+from mailroom.domain.trust import Finding, Scan
 from mailroom.ports import Deposit, Received
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
+
+# In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
+EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 #: How often a waiting receive looks whether a message has become visible.
 _LOOK_AGAIN_S = 0.01
@@ -136,6 +140,44 @@ class MemoryQueue:
     def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
         named = set(receipts)
         yield from [message for message in self._messages.values() if message.receipt in named]
+
+
+class MemoryAnswers:
+    """The port `Answers` in memory. `fails` are raised first, one a call; `sent` has what went out."""
+
+    def __init__(self, *fails: Exception) -> None:
+        self.sent: list[tuple[bytes, str, str]] = []
+        self._fails = list(fails)
+
+    def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
+        """Remember the mail."""
+        if self._fails:
+            raise self._fails.pop(0)
+        self.sent.append((raw, sender, recipient))
+        return f"answer-{len(self.sent)}"
+
+
+class MemoryScanner:
+    """The port `Scanner` in memory: finds the EICAR test file, and is away, old or too small when a test says so."""
+
+    def __init__(self, *, most_bytes: int = 1024 * 1024) -> None:
+        self.down = False
+        self.signatures_of = datetime.now(UTC)
+        self._most_bytes = most_bytes
+
+    def scan(self, content: bytes) -> Scan:
+        """Return what is found."""
+        found, why = self._look(content)
+        return Scan(found, "memory", why, None if self.down else self.signatures_of)
+
+    def _look(self, content: bytes) -> tuple[Finding, str | None]:
+        if self.down:
+            return Finding.UNSCANNED, "down"
+        if datetime.now(UTC) - self.signatures_of > timedelta(days=7):
+            return Finding.UNSCANNED, "stale"
+        if len(content) > self._most_bytes:
+            return Finding.UNSCANNED, "too_large"
+        return (Finding.INFECTED, "Eicar-Test-Signature") if EICAR in content else (Finding.CLEAN, None)
 
 
 class MemoryArchive:

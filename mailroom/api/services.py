@@ -1,6 +1,6 @@
 """What the routes work with; one value, made by `serve` or by a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, cast
@@ -14,6 +14,7 @@ from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
+from mailroom.webhooks.sns import Subscription, Verifier
 
 
 def _now() -> datetime:
@@ -26,6 +27,35 @@ class Book(Protocol):
     def find(self, any_id: str) -> Entry | None: ...
 
     def trace(self, email_id: str) -> dict[str, Any]: ...
+
+
+class Subscriptions(Protocol):
+    """Answers a topic's question whether it may post."""
+
+    def confirm(self, asked: Subscription) -> None: ...
+
+
+class Once(Protocol):
+    """Knows which messages were taken."""
+
+    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
+        """Do `action` unless this message was taken before, and say whether it was done; what it raises leaves it untaken."""
+
+
+class Postbox(Protocol):
+    """The sending side of a queue."""
+
+    def post(self, bodies: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboundHook:
+    """What a post of SNS about received e-mail goes through."""
+
+    verifier: Verifier
+    subscriptions: Subscriptions
+    once: Once
+    queue: Postbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +81,7 @@ class Services:
     keys: ApiKeys
     sending: Outbound | None = None
     now: Callable[[], datetime] = _now
+    inbound_hook: InboundHook | None = None
 
 
 def services_of(request: Request) -> Services:

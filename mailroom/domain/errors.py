@@ -109,6 +109,10 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     UNPARSABLE = "unparsable"
     VIRUS = "virus"
+    UNSCANNED = "unscanned"
+    DMARC = "dmarc"
+    SPAM = "spam"
+    UNSURE = "unsure"
 
 
 class Quarantined(PermanentError):

@@ -50,6 +50,7 @@ class Names:
 
     stem: str = "mailroom"
     region: str = "eu-west-1"
+    domain: str = "mailroom.test"
     rules: tuple[Rule, ...] = (Rule("scans", ("scans.mailroom.test",), "scans/"), Rule("inbound", (), "in/"))
 
     def of(self, what: str) -> str:
@@ -98,6 +99,8 @@ def provision(names: Names) -> dict[str, str]:
     mailbox_url = _queue(aws, names, "mailbox", 60)
     _notify(aws, bucket, _arn(aws, queue_url))
     _receive(aws, names, bucket, key_arn, inbound_topic)
+    # SES sends for identities that proved themselves, and receipts are sent from the addresses that receive.
+    aws.ses.verify_domain_identity(Domain=names.domain)
     return {
         "region": names.region,
         "account_id": account_id,

@@ -23,6 +23,7 @@ from mailroom.adapters.sql.models import (
     TenantRow,
 )
 from mailroom.domain.inbound import Attachment, State
+from mailroom.domain.routing import is_starred, takes
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
@@ -64,11 +65,16 @@ class SqlReader:
 
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` is an inbox of this tenant."""
-        patterns = [address, f"@{address.rpartition('@')[2]}"]
-        listed = exists().where(_address.pattern.in_(patterns), _owned(_address.tenant, tenant))
+        domain = address.rpartition("@")[2]
+        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1) == domain)
+        could = or_(_address.pattern.in_([address, f"@{domain}"]), starred)
+        listed = select(_address.pattern).where(could, _owned(_address.tenant, tenant))
         filled = exists().where(_item.recipient == address, _item_owned(tenant))
         with transaction(self._engine) as connection:
-            return bool(connection.execute(select(or_(listed, filled))).scalar_one())
+            patterns = connection.execute(listed).scalars().all()
+            if any(not is_starred(pattern) or takes(pattern, address) for pattern in patterns):
+                return True
+            return bool(connection.execute(select(filled)).scalar_one())
 
     def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
@@ -77,7 +83,7 @@ class SqlReader:
             select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
             .add_columns(_item.received_at, files.scalar_subquery().label("attachments"), _email.envelope)
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
-            .where(_item.recipient == address, _item_owned(tenant))
+            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
             .where(_after(_item, after))
             .order_by(_item.received_at.desc(), _item.id.desc())
             .limit(limit + 1)
@@ -89,7 +95,7 @@ class SqlReader:
         """Return one item with its attachments and their receipts."""
         uuid = _uuid(item_id)
         wanted = (
-            select(InboxItemRow.__table__, _email.envelope, _email.run_id)  # type: ignore[attr-defined]
+            select(InboxItemRow.__table__, _email.envelope, _email.scan, _email.run_id)  # type: ignore[attr-defined]
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.id == uuid, _owned(_item.tenant, tenant))
         )
@@ -110,6 +116,7 @@ class SqlReader:
             select(AttachmentRow.__table__)  # type: ignore[attr-defined]
             .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
             .where(_item.id == uuid, _attachment.number == number, _owned(_item.tenant, tenant))
+            .where(_item.withdrawn_at.is_(None))
         )
         if uuid is None or not 0 < number < 2**31:
             return None
@@ -195,7 +202,7 @@ def _filled(tenant: str | None) -> Subquery:
     user_name, newest = func.max(_item.user_name).label("user_name"), func.max(_item.received_at).label("newest")
     return (
         select(_item.tenant, _item.recipient, user_name, newest, func.count().label("filed"))
-        .where(_owned(_item.tenant, tenant))
+        .where(_owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
         .group_by(_item.tenant, _item.recipient)
         .subquery()
     )

@@ -6,7 +6,7 @@ status, and of all that was claimed the one that weighs most stands.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -121,3 +121,12 @@ def counts_as(event: DeliveryEvent) -> Kind:
     """Return the kind that an event counts as: a machine that opens or clicks proves delivery and no more."""
     looked = event.kind in (Kind.OPENED, Kind.CLICKED)
     return Kind.DELIVERED if looked and event.actor is Actor.MACHINE else event.kind
+
+
+#: An event whose message is not known after so long is kept and counted, and tried no more.
+PARKED_FOR = timedelta(days=30)
+
+
+def next_try(tries: int, now: datetime) -> datetime:
+    """Return when a parked event is tried again: the first times within seconds, for it overtook the send's own answer."""
+    return now + timedelta(seconds=min(2 ** min(tries, 12), 3600))

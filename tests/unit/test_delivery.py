@@ -29,7 +29,9 @@ OURS = (
 def table() -> str:
     """Return the whole table as it stands in the document."""
     head = ["status", *Kind]
-    rows = [[status, *("" if (then := advance(status, kind)) is status else then for kind in Kind)] for status in Status]
+    rows = [
+        [status, *("" if (then := advance(status, kind)) is status else then for kind in Kind)] for status in Status
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
@@ -51,12 +53,15 @@ def test_any_event_settles_what_was_only_our_word(status: Status, kind: Kind) ->
     assert advance(status, kind) not in OURS
 
 
-@pytest.mark.parametrize("kinds", list(product(Kind, repeat=3)))
-def test_order_never_matters(kinds: tuple[Kind, ...]) -> None:
-    """Events before the send returns, in reverse, or 72 hours late: the same end."""
-    ends = {folded(status, order) for order in permutations(kinds) for status in (Status.SENDING, Status.UNKNOWN)}
+@pytest.mark.parametrize("first", Kind)
+def test_order_never_matters(first: Kind) -> None:
+    """Events before the send returns, in reverse, or 72 hours late: the same end, for any three of them."""
+    for others in product(Kind, repeat=2):
+        orders = permutations([first, *others])
 
-    assert len(ends) == 1
+        ends = {folded(status, order) for order in orders for status in (Status.SENDING, Status.UNKNOWN)}
+
+        assert len(ends) == 1
 
 
 @given(st.lists(st.sampled_from(Kind), min_size=1, max_size=12), st.randoms(use_true_random=False))

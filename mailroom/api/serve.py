@@ -11,11 +11,14 @@ from datetime import timedelta
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.aws import client
+from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
+from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.hooks import SqlHooks
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
@@ -23,10 +26,14 @@ from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
 from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
+from mailroom.api.hearing import Hearing
 from mailroom.api.services import Outbound
 from mailroom.domain.errors import ConfigurationError
 from mailroom.outbound.relaying import keep_relaying
+from mailroom.sending import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
+from mailroom.webhooks import postmark, sendgrid, sns
+from mailroom.webhooks.credentials import credentials
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,6 +102,24 @@ def services_from(settings: Settings) -> Services:
             quotas=SqlQuotas(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
+        events=SqlEvents(engine),
+        hearing=hearing_from(settings, SqlHooks(engine)),
+    )
+
+
+def hearing_from(settings: Settings, hooks: Hooks) -> Hearing:
+    """Return what providers' calls are checked against, and where they are kept."""
+    aws_sns = client("sns", region=settings.region)
+    topics = credentials(settings.ses_hook_topics)
+    return Hearing(
+        hooks=hooks,
+        topics=SnsTopics(aws_sns),
+        ses=sns.Verifier(
+            SnsCertificates(emulator=emulator_of(aws_sns)), topics=frozenset(one.secret for one in topics)
+        ),
+        sendgrid=sendgrid.Verifier(credentials(settings.sendgrid_hook_keys)),
+        postmark=postmark.Verifier(credentials(settings.postmark_hook_users.get_secret_value())),
+        ses_tenants={one.secret: one.tenant for one in topics},
     )
 
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
+from mailroom.api.hearing import Hearing
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Suppressions
+from mailroom.sending import Events, Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 
 
@@ -41,7 +42,10 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives."""
+    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
+
+    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against.
+    """
 
     settings: Settings
     reader: Reader
@@ -50,6 +54,8 @@ class Services:
     ledger: Book
     keys: ApiKeys
     sending: Outbound | None = None
+    events: Events | None = None
+    hearing: Hearing | None = None
     now: Callable[[], datetime] = _now
 
 

@@ -58,9 +58,11 @@ class Tracking:
         while not stop.is_set():
             try:
                 self.once(wait_s=_WAIT_S)
-            except MailroomError as error:
+            except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
                 if not down:
-                    log.warning("what providers tell waits: %s", error)
+                    log.warning(
+                        "what providers tell waits: %s", error if isinstance(error, MailroomError) else type(error)
+                    )
                 down = True
                 stop.wait(_LONG_PAUSE_S)
                 continue

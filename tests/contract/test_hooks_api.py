@@ -443,6 +443,20 @@ def test_handled_hooks_are_forgotten_after_a_while(engine: Engine) -> None:
     assert hooks.waiting() == 1
 
 
+def test_what_waits_is_counted(case: Case) -> None:
+    """A worker that does not handle, and events that nobody here sent for, show before anybody misses a status."""
+    for name in ("postmark/delivery", "postmark/open"):
+        case.client.post("/hooks/postmark", content=payload(name), headers=BASIC)
+    before = case.client.get("/metrics").text
+    case.track()
+    after = case.client.get("/metrics").text
+
+    assert "mailroom_hooks_waiting 2\n" in before
+    assert "mailroom_hooks_waiting 0\n" in after
+    assert 'mailroom_parked_events{state="waiting"} 2\n' in after
+    assert "mailroom_parked_oldest_seconds 0.000\n" in after
+
+
 def test_tracking_queue_is_acknowledged_last(engine: Engine, message: str) -> None:
     """In an SNS envelope or raw; what cannot be used is left for the dead letters and holds up no other."""
     queue, events = MemoryQueue(), SqlEvents(engine)

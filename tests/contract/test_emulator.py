@@ -2,9 +2,13 @@
 
 import json
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,6 +21,8 @@ from mailroom.domain.delivery import Actor, Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.sandbox.aws import Names, provision
 from mailroom.sandbox.emulator import EventPublisher
+from mailroom.sandbox.environment import aws_environment
+from mailroom.sandbox.ports import answers
 from mailroom.webhooks import ses
 from mailroom.webhooks.sns import Notification, Unverified, Verifier
 
@@ -172,3 +178,34 @@ def test_token_of_nobodys_subscription_confirms_nothing(emulator: str, stack: di
     assert emulator_of(sns) == emulator
     with pytest.raises(PermanentError):
         SnsTopics(sns).confirm(stack["tracking_topic_arn"] + "-none", "token")
+
+
+def test_process_of_the_sandbox_tells_by_itself(tmp_path: Path) -> None:
+    """`mailroom up` starts it as this process: moto's server and the events in one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.MonkeyPatch.context() as environment, (tmp_path / "log").open("wb") as log:
+        for name, value in aws_environment(f"http://127.0.0.1:{port}").items():
+            environment.setenv(name, value)
+        command = [sys.executable, "-m", "mailroom.sandbox.emulator", "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: answers(port))
+            stack = provision(Names())
+            send("open+1@users.test")
+            bodies: list[str] = []
+            wait_until(lambda: bodies.extend(told(stack)) is None and len(bodies) == 3)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    kinds = [event.kind for body in bodies for event in ses.read(ses.unwrapped(body), received_at=now())]
+    assert sorted(kinds) == sorted([Kind.SENT, Kind.DELIVERED, Kind.OPENED])
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -16,6 +16,7 @@ from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Outgoing, Policy, Status
 from mailroom.domain.quotas import Allowance, Period
+from mailroom.domain.reputation import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +370,9 @@ class Events(Protocol):
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""
+
+    def tally(self, tenant: str, *, batch_id: str | None = None, since: datetime | None = None) -> Tally:
+        """Count what became of a tenant's messages, of one batch or made since then, for `mailroom.domain.reputation`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """What was told is handled once and loses nothing; and who leaves by one click has left, on PostgreSQL."""
 
 import json
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +17,13 @@ from mailroom.adapters.sql.hooks import SqlHooks
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.api.app import create_app
 from mailroom.api.testing import Memory, TestClient
-from mailroom.domain.errors import TransientError
+from mailroom.domain.delivery import DeliveryEvent
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.domain.unsubscribe import sign
 from mailroom.outbound.tracking import Tracking
-from mailroom.sending import Hook
+from mailroom.ports import Received
+from mailroom.sending import Folded, Hook
 from mailroom.testing import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -125,6 +129,56 @@ def test_tracking_queue_is_acknowledged_last(engine: Engine, message: str) -> No
     with engine.connect() as connection:
         assert connection.execute(text("select status from message")).scalar_one() == "delivered"
         assert connection.execute(text("select count(*) from activity where event_id is not null")).scalar_one() == 1
+
+
+class Picky(SqlEvents):
+    """Refuses, as a database may, whatever comes together with one event."""
+
+    def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
+        if any(event.provider_message_id == "refused" for event in events):
+            raise PermanentError("the database refused a statement")
+        return super().record(events, now=now)
+
+
+def test_message_that_cannot_be_recorded_holds_up_no_other(case: Case, message: str, engine: Engine) -> None:
+    """It goes to the dead letters in the end; those that came with it are recorded and acknowledged."""
+    queue, delivery = MemoryQueue(), json.loads(payload("ses/delivery"))
+    refused = json.dumps(delivery | {"mail": delivery["mail"] | {"messageId": "refused"}})
+    queue.send(refused)
+    queue.send(json.dumps(delivery))
+
+    Tracking(Picky(engine), SqlHooks(engine), queue, clock=lambda: NOW).once()
+
+    assert queue.bodies == [refused]
+    assert [row.status for row in case.rows("select status from message")] == ["delivered"]
+
+
+class Shaky(MemoryQueue):
+    """Fails twice, once in a way that nobody foresaw, and then has tracking stop."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self.faults: list[Exception] = [TransientError("away"), KeyError("unforeseen")]
+        self._stop = stop
+
+    def receive(self, *, most: int, wait_s: int) -> list[Received]:
+        if self.faults:
+            raise self.faults.pop()
+        self._stop.set()
+        return super().receive(most=most, wait_s=0)
+
+
+def test_tracking_outlives_an_outage(engine: Engine, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs for months beside other things; nothing that fails may end it in silence."""
+    monkeypatch.setattr("mailroom.outbound.tracking._LONG_PAUSE_S", 0)
+    stop = threading.Event()
+    queue = Shaky(stop)
+    queue.send(payload("ses/delivery").decode())
+
+    Tracking(SqlEvents(engine), SqlHooks(engine), queue, clock=lambda: NOW).run(stop)
+
+    assert queue.faults == []
+    assert len(queue) == 0
 
 
 def test_one_click_unsubscribes_once(case: Case, message: str) -> None:

@@ -4,26 +4,36 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
+import uvicorn
 from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
 
 from mailroom.adapters.aws import emulator_of
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.api.app import create_app
+from mailroom.api.hearing import Hearing
+from mailroom.api.testing import Memory
 from mailroom.domain.delivery import Actor, Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.sandbox.aws import Names, provision
 from mailroom.sandbox.emulator import EventPublisher
 from mailroom.sandbox.environment import aws_environment
 from mailroom.sandbox.ports import answers
-from mailroom.webhooks import ses
+from mailroom.webhooks import postmark, sendgrid, ses
 from mailroom.webhooks.sns import Notification, Unverified, Verifier
 
 OUR_ID = "0190a1b2-0000-7000-8000-00000000000a"
@@ -155,6 +165,46 @@ def test_what_sns_delivers_is_signed_so_that_our_verifier_believes_it(
         verifier(emulator, stack).read(forged.encode(), now=now())
     with pytest.raises(Unverified):
         verifier(emulator, stack).read(first.encode(), now=now() + timedelta(hours=2))
+
+
+@contextmanager
+def served(hearing: Hearing) -> Iterator[str]:
+    """Serve the hooks over HTTP for the length of a block."""
+    app = create_app(replace(Memory().services(), hearing=hearing, now=now))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, args=[[listening]])
+        thread.start()
+        wait_until(lambda: server.started)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_post_of_the_topic_is_verified_and_kept(
+    stack: dict[str, str], publisher: EventPublisher, emulator: str, engine: Engine
+) -> None:
+    """Over HTTP from SNS to `/hooks/ses`, with nothing put in between: only what the topic signed is kept."""
+    hooks, sns = SqlHooks(engine), boto3.client("sns")
+    hearing = Hearing(
+        hooks=hooks,
+        topics=SnsTopics(sns),
+        ses=verifier(emulator, stack),
+        sendgrid=sendgrid.Verifier(()),
+        postmark=postmark.Verifier(()),
+    )
+    with served(hearing) as url:
+        subscribed = sns.subscribe(TopicArn=stack["tracking_topic_arn"], Protocol="http", Endpoint=f"{url}/hooks/ses")
+        send("bounce+1@users.test")
+        publisher.once()
+        sns.unsubscribe(SubscriptionArn=subscribed["SubscriptionArn"])
+        forged = httpx.post(f"{url}/hooks/ses", content=told(stack)[0].replace("eventType", "eventTypo"))
+
+    with hooks.taken(most=10, now=now()) as kept:
+        kinds = [event.kind for hook in kept for event in ses.read(hook.body, received_at=now())]
+    assert sorted(kinds) == sorted([Kind.SENT, Kind.BOUNCED_HARD])
+    assert forged.status_code == 403
 
 
 def test_certificate_is_asked_for_once(stack: dict[str, str], publisher: EventPublisher, emulator: str) -> None:

@@ -28,7 +28,7 @@ from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.outbound.tracking import Tracking
 from mailroom.sandbox.postgres import running_postgres
-from mailroom.sending import Hook
+from mailroom.telling import Hook
 from mailroom.testing import MemoryQueue, an_event
 from mailroom.webhooks import sendgrid
 from mailroom.webhooks.credentials import Credential

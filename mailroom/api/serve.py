@@ -30,8 +30,8 @@ from mailroom.api.hearing import Hearing
 from mailroom.api.services import Outbound
 from mailroom.domain.errors import ConfigurationError
 from mailroom.outbound.relaying import keep_relaying
-from mailroom.sending import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
+from mailroom.telling import Hooks
 from mailroom.webhooks import postmark, sendgrid, sns
 from mailroom.webhooks.credentials import credentials
 

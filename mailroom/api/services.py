@@ -13,8 +13,9 @@ from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Events, Outbox, Quotas, Suppressions
+from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
+from mailroom.telling import Events
 
 
 def _now() -> datetime:

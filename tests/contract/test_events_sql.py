@@ -17,7 +17,7 @@ from mailroom.domain.delivery import OURS, PARKED_FOR, Actor, DeliveryEvent, Kin
 from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
 from mailroom.domain.reputation import Tally
 from mailroom.domain.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
-from mailroom.sending import Folded, Parked
+from mailroom.telling import Folded, Parked
 from mailroom.testing import an_event
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

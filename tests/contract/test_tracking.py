@@ -23,7 +23,7 @@ from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.domain.unsubscribe import sign
 from mailroom.outbound.tracking import Tracking
 from mailroom.ports import Received
-from mailroom.sending import Folded, Hook
+from mailroom.telling import Folded, Hook
 from mailroom.testing import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

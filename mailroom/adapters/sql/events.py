@@ -26,7 +26,7 @@ from mailroom.domain.delivery import OURS, PARKED_FOR, DeliveryEvent, Kind, adva
 from mailroom.domain.outbound import Status
 from mailroom.domain.reputation import Tally
 from mailroom.domain.routing import normalise
-from mailroom.sending import Folded, Parked
+from mailroom.telling import Folded, Parked
 
 _parked, _message = table(ParkedEventRow).c, table(MessageRow).c
 

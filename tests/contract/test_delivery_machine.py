@@ -45,6 +45,7 @@ class World:
     got: dict[str, int] = field(default_factory=dict)
     wire: list[DeliveryEvent] = field(default_factory=list)
     unsettled: list[Outcome] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     def take(self, claim: Claimed, kinds: list[Kind], *, tagged: bool) -> str:
         """Take a mail, and return what the provider calls it; what becomes of it will be told."""
@@ -114,7 +115,9 @@ class Delivery(RuleBasedStateMachine):
     def tell(self, data: st.DataObject) -> None:
         """Some events, early, late, again, in any order; what was told stays on the wire and may come once more."""
         if self.world.wire:
-            self.events.record(data.draw(st.lists(st.sampled_from(self.world.wire), max_size=6)), now=self.now)
+            some = data.draw(st.lists(st.sampled_from(self.world.wire), max_size=6))
+            self.events.record(some, now=self.now)
+            self.world.told |= {event.event_id for event in some}
 
     @rule(data=st.data())
     def die_while_recording(self, data: st.DataObject) -> None:
@@ -145,7 +148,9 @@ class Delivery(RuleBasedStateMachine):
         if not hasattr(self, "ids"):
             return
         self.dispatch.settle(self.world.unsettled, now=self.now)
-        self.events.record(list(reversed(self.world.wire)), now=self.now)
+        # What was told once must have been kept: it is not told again.
+        left = [event for event in reversed(self.world.wire) if event.event_id not in self.world.told]
+        self.events.record(left, now=self.now)
         for days in (1, 2):
             self.events.rematch(now=self.now + timedelta(days=days), limit=1000)
         for message in self.ids:

@@ -26,6 +26,7 @@ from deployments.health import Health
 from deployments.listener import Listener
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
+from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
@@ -81,13 +82,17 @@ class WarmWorker:
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
             polling = asyncio.create_task(self._poll(executor, name))
+            tracking = TrackingThread(self._settings)
+            tracking.start()
             _tell_ready()
             stopped = asyncio.create_task(self._stop.wait())
             await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping")
             self._stop.set()
             listener.stop()
-            await asyncio.gather(listening, executor.stop(patience_s=_STOP_PATIENCE_S))
+            await asyncio.gather(
+                listening, executor.stop(patience_s=_STOP_PATIENCE_S), tracking.stop(patience_s=_STOP_PATIENCE_S)
+            )
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
 

@@ -6,12 +6,11 @@ called; what the provider answered is settled after. Every call may raise `Trans
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
-from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Outgoing, Policy, Status
 from mailroom.domain.quotas import Allowance, Period
@@ -335,32 +334,3 @@ class Quotas(Protocol):
 
     def used(self, tenant: str, *, now: datetime) -> dict[Period, int]:
         """Return what was counted in each of the current periods."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
-    """What came of events: how many were new and matched, parked for want of their message, or told before."""
-
-    matched: int = 0
-    parked: int = 0
-    repeated: int = 0
-
-
-class Events(Protocol):
-    """Where verified delivery events go: each is stored once and folded into its message's status."""
-
-    def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
-        """Store each event as an activity of its message; one whose message is not known is parked."""
-
-    def rematch(self, *, now: datetime, limit: int) -> Folded:
-        """Try parked events again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A verified webhook call as it came, stored before it is answered. `id` is the same when it is sent again."""
-
-    source: str
-    id: str
-    body: bytes
-    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

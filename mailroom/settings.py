@@ -41,9 +41,6 @@ class Settings(BaseSettings):
     inbound_hook: bool = Field(
         default=False, description="Let the inbound topic post to /hooks/inbound, where it cannot write to the queue."
     )
-    sns_certificates: str = Field(
-        default="", description="Where an emulator on loopback has SNS's signing certificates; empty on AWS."
-    )
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails.")
     archive_bucket: str = Field(description="Bucket of the archive, made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
@@ -55,6 +52,20 @@ class Settings(BaseSettings):
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
+    ses_hook_topics: str = Field(
+        default="",
+        description="SNS topics that may post SES events to /hooks/ses: ARNs with blanks between, each perhaps tenant=ARN.",
+    )
+    sendgrid_hook_keys: str = Field(
+        default="", description="Public keys of SendGrid's Event Webhook, with blanks between, each perhaps tenant=KEY."
+    )
+    postmark_hook_users: SecretStr = Field(
+        default=SecretStr(""),
+        description="user:password of Postmark's webhooks, with blanks between, each perhaps tenant=user:password.",
+    )
+    unsubscribe_key: SecretStr | None = Field(
+        default=None, description="Signs one-click unsubscribe links, at least 16 characters; none makes no links."
+    )
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
@@ -63,8 +74,11 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables for a child process."""
-        values = self.model_dump(mode="json") | {"database_url": self.database_url.get_secret_value()}
-        return {f"MAILROOM_{name.upper()}": str(value) for name, value in values.items()}
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
+        }
+        return {f"MAILROOM_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
 
 
 def load_settings() -> Settings:

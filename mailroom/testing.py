@@ -10,10 +10,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
+from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.outbound import Outgoing
@@ -63,6 +65,12 @@ def ses_notice(ref: ObjectRef, *recipients: str) -> str:
     }
     mail = {"source": "alice@sender.test", "messageId": ref.message_id}
     return json.dumps({"notificationType": "Received", "receipt": receipt, "mail": mail})
+
+
+def an_event(kind: Kind, event_id: str = "event-1", **changes: Any) -> DeliveryEvent:
+    """Return one thing that SES told."""
+    at = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+    return replace(DeliveryEvent(provider="ses", event_id=event_id, kind=kind, at=at), **changes)
 
 
 @dataclass(slots=True)

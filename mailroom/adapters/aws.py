@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -50,6 +51,12 @@ def client(service: str, *, region: str | None = None) -> Any:
     )
     session: Any = boto3.session.Session()
     return session.client(service, region_name=region, config=config)
+
+
+def emulator_of(any_client: Any) -> str | None:
+    """Return the endpoint of a client that talks to an emulator on this machine, or None where it talks to AWS."""
+    endpoint = str(any_client.meta.endpoint_url)
+    return endpoint if urlsplit(endpoint).hostname in ("127.0.0.1", "localhost", "::1") else None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Amazon SNS as a receiver of its posts needs it: the certificates that it signs with, and answers to its questions."""
+"""SNS beside its posts: its signing certificates, and the answer to a topic that asks whether it may post here."""
 
 import threading
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,65 +9,67 @@ import httpx
 
 from mailroom.adapters.aws import translated
 from mailroom.domain.errors import TransientError
-from mailroom.webhooks.sns import Subscription, Unverified
+from mailroom.webhooks.sns import Unverified
 
+_MOST_KEPT = 100
+_MOST_BYTES = 64 * 1024
 _TIMEOUT_S = 5.0
-_MOST_PEM_BYTES = 64 * 1024
-_MOST_KEPT = 32
 
 
 class SnsCertificates:
-    """The port `Certificates` over HTTPS; what was fetched once is kept, what failed is not.
+    """The port `Certificates` over HTTPS: one try, no redirect, and each certificate asked for once.
 
-    `instead` is where an emulator has them, in place of https://sns.<region>.amazonaws.com.
+    SNS's certificates have names of their own and never change. With an `emulator` they are had there, whatever region
+    their URL is of.
     """
 
-    def __init__(self, *, instead: str = "") -> None:
-        self._instead = instead.rstrip("/")
-        self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False)
-        self._kept: dict[str, bytes] = {}
+    def __init__(self, *, emulator: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        self._emulator = emulator
+        # Proxies of the environment are kept: on many networks they are the only way out.
+        self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, transport=transport)
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def fetch(self, url: str) -> bytes:
-        """Return the PEM at `url`."""
+        """Return the PEM at `url`, which the verifier has checked to be SNS's own."""
         with self._lock:
             if url in self._kept:
+                self._kept.move_to_end(url)
                 return self._kept[url]
         pem = self._get(url)
         with self._lock:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
             self._kept[url] = pem
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
         return pem
 
     def _get(self, url: str) -> bytes:
-        parts, headers = urlsplit(url), {}
-        if self._instead:
-            # The emulator tells its services apart by the scope of the credentials, and here there is no other sign.
+        headers = {}
+        if self._emulator:
+            parts = urlsplit(url)
+            # moto tells services apart by the credential scope where their host is not in the URL.
             region = (parts.hostname or "").split(".")[1]
-            scope = f"Credential=x/20260101/{region}/sns/aws4_request"
-            headers["Authorization"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=x"
+            scope = f"Credential=sandbox/20260101/{region}/sns/aws4_request"
+            headers["Authorization"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none"
+            url = self._emulator.rstrip("/") + parts.path
         try:
-            answer = self._http.get(f"{self._instead}{parts.path}" if self._instead else url, headers=headers)
+            answer = self._http.get(url, headers=headers)
         except httpx.HTTPError as error:
-            raise TransientError("the signing certificate cannot be had", kind=type(error).__name__) from None
+            raise TransientError("a signing certificate cannot be had now", kind=type(error).__name__) from None
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise TransientError("the signing certificate cannot be had", status=answer.status_code)
-        if answer.status_code != 200 or len(answer.content) > _MOST_PEM_BYTES:
+            raise TransientError("a signing certificate cannot be had now", status=answer.status_code)
+        if answer.status_code != 200 or len(answer.content) > _MOST_BYTES:
             raise Unverified(step="certificate", status=answer.status_code)
         return answer.content
 
 
-class SnsSubscriptions:
-    """Confirms subscriptions through the API, with credentials of our own: no address of a post is ever called."""
+class SnsTopics:
+    """Answers topics through the API; no address that stood in a message is ever called."""
 
     def __init__(self, sns: Any) -> None:
         self._sns = sns
 
-    def confirm(self, asked: Subscription) -> None:
-        """Answer the topic's question."""
+    def confirm(self, topic_arn: str, token: str) -> None:
+        """Let the topic post here, and let nobody but its owner end that."""
         with translated("sns"):
-            # Nobody without credentials may end the subscription by the link that each notification carries.
-            self._sns.confirm_subscription(
-                TopicArn=asked.topic_arn, Token=asked.token, AuthenticateOnUnsubscribe="true"
-            )
+            self._sns.confirm_subscription(TopicArn=topic_arn, Token=token, AuthenticateOnUnsubscribe="true")

@@ -3,7 +3,17 @@
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from mailroom.api import hooks, inbound, operations, outbound, pages, problems, suppressions
+from mailroom.api import (
+    hooks,
+    inbound,
+    inbound_hook,
+    operations,
+    outbound,
+    pages,
+    problems,
+    suppressions,
+    unsubscribing,
+)
 from mailroom.api.guard import Guard
 from mailroom.api.rendering import FOLDER
 from mailroom.api.services import Services
@@ -27,6 +37,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(outbound.router)
     app.include_router(suppressions.router)
     app.include_router(hooks.router)
+    app.include_router(inbound_hook.router)
+    app.include_router(unsubscribing.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)

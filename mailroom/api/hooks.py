@@ -1,35 +1,45 @@
-"""What others post to Mailroom. Each post is verified before a word of it is read, and stored before it is answered."""
+"""What providers post to us: verified, kept, answered; handled afterwards by the worker.
 
-from fastapi import APIRouter, HTTPException, Request, Response
-from starlette.concurrency import run_in_threadpool
+    size ─> credentials ─> readable ─> stored ─> 204
 
-from mailroom.api.problems import PROBLEM
-from mailroom.api.services import InboundHook, Outside
-from mailroom.domain.notifications import UnreadableNotification, read_notification
-from mailroom.webhooks.sns import MOST_BODY_BYTES, Notification, Subscription, Unverified
+Nothing is kept of a call that is not proven to be the provider's. No address that stands in a call is ever called.
+"""
 
-router = APIRouter(prefix="/hooks", tags=["hooks"], responses=PROBLEM)
+import hashlib
+import logging
+from collections.abc import Callable
+from typing import Annotated
 
-_SOURCE = "sns-inbound"
+from fastapi import APIRouter, Depends, HTTPException, Request
+from starlette.responses import Response
+
+from mailroom.api.hearing import Hearing
+from mailroom.api.services import Outside
+from mailroom.domain.delivery import DeliveryEvent
+from mailroom.telling import Hook
+from mailroom.webhooks import postmark, sendgrid, ses, sns
+from mailroom.webhooks.reading import MOST_BODY_BYTES, Unreadable
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/hooks", tags=["hooks"], include_in_schema=False)
+
+_KEPT = 204
 
 
-@router.post("/inbound", status_code=204, response_class=Response)
-async def inbound(request: Request, services: Outside) -> Response:
-    """SNS tells of received e-mail, where it cannot write to the queue itself: the notice is put on the queue.
+def hearing_of(services: Outside) -> Hearing:
+    """Return what hears providers.
 
-    403 for what SNS did not sign for one of our topics; 204 once the notice is on the queue, also for one that was
-    before. A subscription is confirmed.
+    Raises:
+        HTTPException: 404, this installation hears none.
     """
-    hook = services.inbound_hook
-    if hook is None:
-        raise HTTPException(404, "No topic posts here; MAILROOM_INBOUND_HOOK=true lets SNS.")
-    body = await _body(request)
-    await run_in_threadpool(_take, hook, body, services)
-    return Response(status_code=204)
+    if services.hearing is None:
+        raise HTTPException(404, "This installation takes no webhooks.")
+    return services.hearing
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body, read no further than SNS's own limit.
+async def limited_body(request: Request) -> bytes:
+    """Return the body, read no further than its limit.
 
     Raises:
         HTTPException: 413.
@@ -38,31 +48,81 @@ async def _body(request: Request) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, "No SNS message is as large as this.")
+            raise HTTPException(413, "A call may have a megabyte.")
     return bytes(body)
 
 
-def _take(hook: InboundHook, body: bytes, services: Outside) -> None:
+Heard = Annotated[Hearing, Depends(hearing_of)]
+Body = Annotated[bytes, Depends(limited_body)]
+
+
+@router.post("/ses", status_code=_KEPT)
+def hear_ses(services: Outside, hearing: Heard, body: Body) -> Response:
+    """A post of one of our SNS topics: an event of SES, or the topic's question whether it may post here."""
+    try:
+        message = hearing.ses.read(body, now=services.now())
+    except sns.Unverified as error:
+        raise _not_believed(403, "ses", error) from None
+    if isinstance(message, sns.Subscription):
+        hearing.topics.confirm(message.topic_arn, message.token)
+        log.info("confirmed the subscription to topic %s", message.topic_arn)
+    if not isinstance(message, sns.Notification):
+        return Response(status_code=_KEPT)
+    told = message.message.encode()
+    facts = {"tenant": hearing.ses_tenants.get(message.topic_arn)}
+    return _keep(services, hearing, Hook(ses.PROVIDER, message.message_id, told, facts), ses.read)
+
+
+@router.post("/sendgrid", status_code=_KEPT)
+def hear_sendgrid(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
+    """SendGrid's Event Webhook, signed."""
+    signature, timestamp = (_one(request, name) for name in (sendgrid.SIGNATURE_HEADER, sendgrid.TIMESTAMP_HEADER))
+    try:
+        tenant = hearing.sendgrid.check(body, signature=signature, timestamp=timestamp, now=services.now())
+    except sns.Unverified as error:
+        raise _not_believed(403, "sendgrid", error) from None
+    return _keep(services, hearing, _hook(sendgrid.PROVIDER, body, tenant), sendgrid.read)
+
+
+@router.post("/postmark", status_code=_KEPT)
+def hear_postmark(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
+    """Postmark's webhooks, by user and password."""
+    try:
+        tenant = hearing.postmark.check(_one(request, "authorization"))
+    except sns.Unverified as error:
+        raise _not_believed(401, "postmark", error) from None
+    return _keep(services, hearing, _hook(postmark.PROVIDER, body, tenant), postmark.read)
+
+
+def _keep(services: Outside, hearing: Hearing, hook: Hook, read: Callable[..., list[DeliveryEvent]]) -> Response:
     now = services.now()
     try:
-        message = hook.verifier.read(body, now=now)
-    except Unverified:
-        # Which step refused is for the log of an operator, not for who tries.
-        raise HTTPException(403, "This is not a message of a topic that may post here.") from None
-    if isinstance(message, Subscription):
-        hook.subscriptions.confirm(message)
-    elif isinstance(message, Notification):
-        _check(message)
-        hook.once.do(_SOURCE, message.message_id, lambda: hook.queue.post([message.message]), now=now)
+        read(hook.body, received_at=now)
+    except Unreadable as error:
+        log.error("a verified call of %s cannot be used: %s", hook.source, error)
+        raise HTTPException(422, "This call is not what its provider documents.") from None
+    hearing.hooks.store([hook], now=now)
+    return Response(status_code=_KEPT)
 
 
-def _check(message: Notification) -> None:
-    """Return if the queue's listener will understand the message; one that it does not would end as a dead letter.
+def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
+    """Return the call by what it says: providers repeat a call byte by byte, and give it no id."""
+    return Hook(source, hashlib.sha256((tenant or "").encode() + b"\x00" + body).hexdigest(), body, {"tenant": tenant})
+
+
+def _one(request: Request, name: str) -> str:
+    """Return a header that is there once; told twice, who checks and who reads may take different ones.
 
     Raises:
-        HTTPException: 422.
+        HTTPException: 401.
     """
-    try:
-        read_notification(message.message)
-    except UnreadableNotification:
-        raise HTTPException(422, "This is no notice of received e-mail.") from None
+    values = request.headers.getlist(name)
+    if len(values) != 1 or not values[0]:
+        raise HTTPException(401, "This call needs its credentials, once.", {"WWW-Authenticate": 'Basic realm="hooks"'})
+    return values[0]
+
+
+def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
+    log.warning("a call to the hook of %s was refused: %s", source, error)
+    headers = {"WWW-Authenticate": 'Basic realm="hooks"'} if status == 401 else None
+    return HTTPException(status, "This call is not proven to be its provider's.", headers)

@@ -40,7 +40,8 @@ def metrics(services: Outside) -> PlainTextResponse:
     census = services.reader.census()
     waiting = [tally.oldest for tally in census.tallies if tally.state in _WAITING]
     oldest_s = (services.now() - min(waiting)).total_seconds() if waiting else 0.0
-    return PlainTextResponse(_exposition(census, max(oldest_s, 0.0)), media_type="text/plain; version=0.0.4")
+    text = _exposition(census, max(oldest_s, 0.0)) + _tracking(services)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
 @router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
@@ -94,6 +95,30 @@ def _exposition(census: Census, oldest_s: float) -> str:
         f"mailroom_inbound_oldest_waiting_seconds {oldest_s:.3f}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tracking(services: Services) -> str:
+    """Return what waits of what providers told: events whose message is not known, and calls that are not handled."""
+    lines: list[str] = []
+    if services.events is not None:
+        parked, now = services.events.parked(now=services.now()), services.now()
+        oldest_s = max((now - parked.oldest).total_seconds(), 0.0) if parked.oldest else 0.0
+        lines += [
+            "# HELP mailroom_parked_events Delivery events whose message is not known: tried again, or given up.",
+            "# TYPE mailroom_parked_events gauge",
+            f'mailroom_parked_events{{state="waiting"}} {parked.waiting}',
+            f'mailroom_parked_events{{state="aged"}} {parked.aged}',
+            "# HELP mailroom_parked_oldest_seconds Age of the oldest parked event that is tried again, 0 if none.",
+            "# TYPE mailroom_parked_oldest_seconds gauge",
+            f"mailroom_parked_oldest_seconds {oldest_s:.3f}",
+        ]
+    if services.hearing is not None:
+        lines += [
+            "# HELP mailroom_hooks_waiting Webhook calls that are kept and not handled yet.",
+            "# TYPE mailroom_hooks_waiting gauge",
+            f"mailroom_hooks_waiting {services.hearing.hooks.waiting()}",
+        ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _label(value: str) -> str:

@@ -7,18 +7,18 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.aws import client
+from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
-from mailroom.adapters.sns import SnsCertificates, SnsSubscriptions
+from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.hooks import SqlOnce
+from mailroom.adapters.sql.hooks import SqlHooks, SqlOnce
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
@@ -26,11 +26,14 @@ from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
 from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
+from mailroom.api.hearing import Hearing
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.domain.errors import ConfigurationError
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.settings import Settings, load_settings, use_stack_environment
-from mailroom.webhooks.sns import Verifier
+from mailroom.telling import Hooks
+from mailroom.webhooks import postmark, sendgrid, sns
+from mailroom.webhooks.credentials import credentials
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,8 +74,6 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
     Raises:
         ConfigurationError: pages without a key would be open to more than this machine.
     """
-    if settings.sns_certificates and not _is_loopback(urlsplit(settings.sns_certificates).hostname or ""):
-        raise ConfigurationError("MAILROOM_SNS_CERTIFICATES is for an emulator on loopback only; unset it")
     if settings.pages_open and not _is_loopback(host):
         raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
 
@@ -101,17 +102,36 @@ def services_from(settings: Settings) -> Services:
             quotas=SqlQuotas(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
+        events=SqlEvents(engine),
+        hearing=hearing_from(settings, SqlHooks(engine)),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )
 
 
 def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:
-    certificates = SnsCertificates(instead=settings.sns_certificates)
+    aws_sns = client("sns", region=settings.region)
+    certificates = SnsCertificates(emulator=emulator_of(aws_sns))
     return InboundHook(
-        verifier=Verifier(certificates, topics=frozenset({settings.inbound_topic_arn})),
-        subscriptions=SnsSubscriptions(client("sns", region=settings.region)),
+        verifier=sns.Verifier(certificates, topics=frozenset({settings.inbound_topic_arn})),
+        subscriptions=SnsTopics(aws_sns),
         once=once,
         queue=SqsQueue(client("sqs", region=settings.region), url=settings.inbound_queue_url),
+    )
+
+
+def hearing_from(settings: Settings, hooks: Hooks) -> Hearing:
+    """Return what providers' calls are checked against, and where they are kept."""
+    aws_sns = client("sns", region=settings.region)
+    topics = credentials(settings.ses_hook_topics)
+    return Hearing(
+        hooks=hooks,
+        topics=SnsTopics(aws_sns),
+        ses=sns.Verifier(
+            SnsCertificates(emulator=emulator_of(aws_sns)), topics=frozenset(one.secret for one in topics)
+        ),
+        sendgrid=sendgrid.Verifier(credentials(settings.sendgrid_hook_keys)),
+        postmark=postmark.Verifier(credentials(settings.postmark_hook_users.get_secret_value())),
+        ses_tenants={one.secret: one.tenant for one in topics},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
+from mailroom.api.hearing import Hearing
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
@@ -14,7 +15,8 @@ from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
-from mailroom.webhooks.sns import Subscription, Verifier
+from mailroom.telling import Events
+from mailroom.webhooks.sns import Verifier
 
 
 def _now() -> datetime:
@@ -32,7 +34,7 @@ class Book(Protocol):
 class Subscriptions(Protocol):
     """Answers a topic's question whether it may post."""
 
-    def confirm(self, asked: Subscription) -> None: ...
+    def confirm(self, topic_arn: str, token: str) -> None: ...
 
 
 class Once(Protocol):
@@ -71,7 +73,10 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives."""
+    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
+
+    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against.
+    """
 
     settings: Settings
     reader: Reader
@@ -80,6 +85,8 @@ class Services:
     ledger: Book
     keys: ApiKeys
     sending: Outbound | None = None
+    events: Events | None = None
+    hearing: Hearing | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
 

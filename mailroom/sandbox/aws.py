@@ -5,7 +5,8 @@
     tracking topic ──> tracking queue     mailbox queue     archive bucket (Object Lock)     files bucket
 
 The emulator enforces none of the policies; they are written all the same, so that this file reads as the list of what
-production grants. moto keeps receipt rules whole, Stop actions too, so the rules live in its SES and nowhere else.
+production grants. moto keeps receipt rules whole, Stop actions too, so the rules live in its SES and nowhere else. SES's events go to the topic
+of its configuration set's event destination (`mailroom.sandbox.emulator` publishes them).
 """
 
 import json
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.literals import BucketLocationConstraintType
     from mypy_boto3_s3.type_defs import QueueConfigurationTypeDef
     from mypy_boto3_ses import SESClient
+    from mypy_boto3_ses.literals import EventTypeType
     from mypy_boto3_ses.type_defs import ReceiptActionTypeDef, ReceiptRuleTypeDef
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 REDRIVE_AFTER = 5
+_EVENTS: "tuple[EventTypeType, ...]" = (
+    "send",
+    "reject",
+    "bounce",
+    "complaint",
+    "delivery",
+    "open",
+    "click",
+    "renderingFailure",
+)
 INBOUND_VISIBILITY_S = 60
 
 
@@ -99,8 +111,7 @@ def provision(names: Names) -> dict[str, str]:
     mailbox_url = _queue(aws, names, "mailbox", 60)
     _notify(aws, bucket, _arn(aws, queue_url))
     _receive(aws, names, bucket, key_arn, inbound_topic)
-    # SES sends for identities that proved themselves, and receipts are sent from the addresses that receive.
-    aws.ses.verify_domain_identity(Domain=names.domain)
+    _send(aws, names, tracking_topic)
     return {
         "region": names.region,
         "account_id": account_id,
@@ -111,6 +122,8 @@ def provision(names: Names) -> dict[str, str]:
         "kms_key_arn": key_arn,
         "mailbox_queue_url": mailbox_url,
         "tracking_queue_url": tracking_url,
+        "tracking_topic_arn": tracking_topic,
+        "ses_hook_topics": tracking_topic,
         "archive_bucket": archive,
         "files_bucket": names.of("files"),
     }
@@ -218,6 +231,23 @@ def _receive(aws: _Clients, names: Names, bucket: str, key_arn: str, topic_arn: 
             aws.ses.create_receipt_rule(RuleSetName=names.stem, Rule=described, **after)
         after = {"After": rule.name}
     aws.ses.set_active_receipt_rule_set(RuleSetName=names.stem)
+
+
+def _send(aws: _Clients, names: Names, topic_arn: str) -> None:
+    """Let SES send for our own domain, and tell the tracking topic everything that becomes of it."""
+    aws.ses.verify_domain_identity(Domain=names.domain)
+    with suppress(aws.ses.exceptions.ConfigurationSetAlreadyExistsException):
+        aws.ses.create_configuration_set(ConfigurationSet={"Name": names.stem})
+    with suppress(aws.ses.exceptions.EventDestinationAlreadyExistsException):
+        aws.ses.create_configuration_set_event_destination(
+            ConfigurationSetName=names.stem,
+            EventDestination={
+                "Name": names.of("tracking"),
+                "Enabled": True,
+                "MatchingEventTypes": list(_EVENTS),
+                "SNSDestination": {"TopicARN": topic_arn},
+            },
+        )
 
 
 def _described(rule: Rule, *, bucket: str, key_arn: str, topic_arn: str) -> "ReceiptRuleTypeDef":

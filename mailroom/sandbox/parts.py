@@ -77,7 +77,7 @@ def stack_parts(
         ),
         Part(
             name="aws",
-            argv=[*_PYTHON, "moto.server", "-H", LOOPBACK, "-p", str(ports["aws"])],
+            argv=[*_PYTHON, "mailroom.sandbox.emulator", "-H", LOOPBACK, "-p", str(ports["aws"])],
             ready=partial(page_answers, ports["aws"], "/moto-api/data.json"),
             port=ports["aws"],
         ),

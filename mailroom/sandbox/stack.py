@@ -74,6 +74,7 @@ class Stack:
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
             "sender": "mailroom@mailroom.test",
+            "unsubscribe_key": self.folder.secret("unsubscribe-key"),
             "data": str(self.folder.path),
         }
 

@@ -12,10 +12,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from mailroom.adapters.sns import SnsCertificates, SnsSubscriptions
+from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.hooks import SqlOnce
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.webhooks.sns import Notification, Subscription, Unverified, Verifier
+from mailroom.webhooks.sns import Notification, Unverified, Verifier
 
 NOW = datetime.now(UTC)
 
@@ -63,7 +63,7 @@ def test_post_of_the_emulator_is_verified_with_its_certificate(emulator: str, sn
     topic = sns.create_topic(Name="inbound")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url)
     sns.publish(TopicArn=topic, Message="hello")
-    certificates = SnsCertificates(instead=emulator)
+    certificates = SnsCertificates(emulator=emulator)
     body = next(post for post in endpoint.posts if json.loads(post)["Type"] == "Notification")
 
     read = Verifier(certificates, topics=frozenset({topic})).read(body, now=datetime.now(UTC))
@@ -79,15 +79,15 @@ def test_certificate_that_is_not_there_is_a_refusal_and_one_that_cannot_be_had_i
     missing = "https://sns.eu-west-1.amazonaws.com/Other-00.pem"
 
     with pytest.raises(Unverified):
-        SnsCertificates(instead=emulator).fetch(missing)
+        SnsCertificates(emulator=emulator).fetch(missing)
     with pytest.raises(TransientError):
-        SnsCertificates(instead="http://127.0.0.1:1").fetch(missing)
+        SnsCertificates(emulator="http://127.0.0.1:1").fetch(missing)
 
 
 def test_token_that_sns_does_not_know_confirms_nothing(sns: Any) -> None:
     """The answer goes through the API, with our own credentials."""
     with pytest.raises(PermanentError):
-        SnsSubscriptions(sns).confirm(Subscription("arn:aws:sns:eu-west-1:123456789012:no-topic", "m", "token"))
+        SnsTopics(sns).confirm("arn:aws:sns:eu-west-1:123456789012:no-topic", "token")
 
 
 def test_message_is_taken_once_and_not_at_all_where_taking_failed(engine: Engine) -> None:

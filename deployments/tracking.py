@@ -1,0 +1,32 @@
+"""Tracking inside the worker: what providers told is handled by a thread of its own, never by a flow run for each event."""
+
+import asyncio
+import threading
+
+from mailroom.adapters import aws
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.sqs import SqsQueue
+from mailroom.outbound.tracking import Tracking
+from mailroom.settings import Settings
+
+
+class TrackingThread:
+    """Tracks from `start` until `stop`; what is in hand then is finished, or told again to another worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
+        queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.tracking_queue_url)
+        self._tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    async def stop(self, *, patience_s: float) -> None:
+        """End after the batch in hand."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, patience_s)

@@ -1,0 +1,53 @@
+"""The circuit breaker: stop a batch or a tenant before the provider stops the account.
+
+SES looks at an account from 5 % bounces and pauses it at 10 %; for complaints from 0.1 % and at 0.5 % (its developer guide,
+"Sending review process", 2026). Ours opens before that, and only when there is enough to judge by.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Trip(StrEnum):
+    """What opened the breaker."""
+
+    BOUNCES = "bounces"
+    COMPLAINTS = "complaints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What became of the messages of one batch, or of one tenant for a while; `sent` is those handed over."""
+
+    sent: int
+    bounced: int = 0
+    complained: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """When to stop: rates from 0 to 1, judged after `sample` messages. So few complaints count for one or two people."""
+
+    sample: int
+    bounces: float = 0.05
+    complaints: float = 0.001
+    fewest_complaints: int = 3
+
+    def __post_init__(self) -> None:
+        if self.sample < 1 or not 0 < self.bounces <= 1 or not 0 < self.complaints <= 1 or self.fewest_complaints < 1:
+            raise ValueError("a breaker needs a sample, and rates between 0 and 1")
+
+
+#: A bought list shows in its first hundred.
+OF_BATCH = Thresholds(sample=100, bounces=0.08)
+#: Over the last day; a tenant with many small batches is judged by all of them.
+OF_TENANT = Thresholds(sample=500)
+
+
+def judge(tally: Tally, thresholds: Thresholds) -> Trip | None:
+    """Return why to stop, or None. Complaints first: they weigh more with every provider."""
+    if tally.sent < thresholds.sample:
+        return None
+    if tally.complained >= thresholds.fewest_complaints and tally.complained / tally.sent > thresholds.complaints:
+        return Trip.COMPLAINTS
+    return Trip.BOUNCES if tally.bounced / tally.sent > thresholds.bounces else None

@@ -1,0 +1,193 @@
+"""Delivery as a game against whoever would break it (R21): dispatch, answers, events and crashes in any order, on PostgreSQL.
+
+Whatever is played: each message goes to the provider at most once, each event is told once, and in the end the status is
+what the events say together.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.delivery import DeliveryEvent, Kind, advance
+from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
+from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
+from mailroom.domain.suppression import Cause, cause_of
+from mailroom.sending import Claimed, Outcome, Receipt
+from mailroom.testing import an_event
+
+MESSAGES = 4
+_LATER = [
+    Kind.DELAYED,
+    Kind.DELIVERED,
+    Kind.OPENED,
+    Kind.CLICKED,
+    Kind.BOUNCED_SOFT,
+    Kind.BOUNCED_HARD,
+    Kind.COMPLAINED,
+]
+_TOLD = st.lists(st.sampled_from(_LATER), max_size=4, unique=True)
+
+
+@dataclass
+class World:
+    """The provider, and what is on its way from it."""
+
+    got: dict[str, int] = field(default_factory=dict)
+    wire: list[DeliveryEvent] = field(default_factory=list)
+    unsettled: list[Outcome] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+
+    def take(self, claim: Claimed, kinds: list[Kind], *, tagged: bool) -> str:
+        """Take a mail, and return what the provider calls it; what becomes of it will be told."""
+        message = claim.draft.id
+        self.got[message] = self.got.get(message, 0) + 1
+        known = f"ses-{message}-{self.got[message]}"
+        self.wire += [
+            an_event(kind, f"{known}-{kind}", provider_message_id=known, message_id=message if tagged else None)
+            for kind in [Kind.SENT, *kinds]
+        ]
+        return known
+
+
+class Delivery(RuleBasedStateMachine):
+    """One batch, several workers and a provider."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine = engine
+        self.outbox, self.dispatch, self.events = SqlOutbox(engine), SqlDispatch(engine), SqlEvents(engine)
+        self.world = World()
+        self.now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+    @initialize()
+    def hand_over(self) -> None:
+        batch = Batch(id=str(uuid4()), tenant=f"t{uuid4().hex[:8]}", from_=Party("desk@acme.test"))
+        drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(MESSAGES)]
+        self.outbox.accept(batch, [Content(subject="s", text="t", html=None)], drafts, now=self.now)
+        self.batch, self.ids = batch, [draft.id for draft in drafts]
+
+    def claimed(self) -> Claimed | None:
+        return next(iter(self.dispatch.claim(self.batch.id, most=1, provider="ses", now=self.now)), None)
+
+    @rule(kinds=_TOLD, tagged=st.booleans())
+    def send(self, kinds: list[Kind], tagged: bool) -> None:
+        """The provider takes it and answers; the answer is settled now or later."""
+        if claim := self.claimed():
+            known = self.world.take(claim, kinds, tagged=tagged)
+            self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, Receipt("ses", known)))
+
+    @rule(kinds=_TOLD)
+    def send_and_lose_the_answer(self, kinds: list[Kind]) -> None:
+        if claim := self.claimed():
+            self.world.take(claim, kinds, tagged=True)
+            self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, OutcomeUnknown("no answer")))
+
+    @rule(kinds=_TOLD, taken=st.booleans())
+    def die_during_the_call(self, kinds: list[Kind], taken: bool) -> None:
+        """Nobody settles; the mail may have gone or not."""
+        claim = self.claimed()
+        if claim and taken:
+            self.world.take(claim, kinds, tagged=True)
+
+    @rule()
+    def be_throttled(self) -> None:
+        if claim := self.claimed():
+            again = self.now + timedelta(seconds=1)
+            self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, Throttled("slow down"), again))
+
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        if self.world.unsettled:
+            at = data.draw(st.integers(0, len(self.world.unsettled) - 1))
+            self.dispatch.settle([self.world.unsettled.pop(at)], now=self.now)
+
+    @rule(data=st.data())
+    def tell(self, data: st.DataObject) -> None:
+        """Some events, early, late, again, in any order; what was told stays on the wire and may come once more."""
+        if self.world.wire:
+            some = data.draw(st.lists(st.sampled_from(self.world.wire), max_size=6))
+            self.events.record(some, now=self.now)
+            self.world.told |= {event.event_id for event in some}
+
+    @rule(data=st.data())
+    def die_while_recording(self, data: st.DataObject) -> None:
+        """The transaction fails after its first statements; nothing of it may stay."""
+        if self.world.wire:
+            some = data.draw(st.lists(st.sampled_from(self.world.wire), min_size=1, max_size=3))
+            broken = replace(some[0], event_id="broken", facts={"never": "\x00"})
+            with pytest.raises(PermanentError):
+                self.events.record([*some, broken], now=self.now)
+
+    @rule()
+    def find_what_the_dead_left(self) -> None:
+        """Called only when nobody is between the call and the settling, as its time limit ensures."""
+        if not self.world.unsettled:
+            self.dispatch.strand(before=self.now + timedelta(seconds=1), now=self.now)
+
+    @rule(seconds=st.integers(0, 600))
+    def let_time_pass(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.events.rematch(now=self.now, limit=100)
+
+    @invariant()
+    def each_message_goes_at_most_once(self) -> None:
+        assert all(times == 1 for times in self.world.got.values())
+
+    def teardown(self) -> None:
+        """Tell everything that was not told yet, backwards, and compare."""
+        if not hasattr(self, "ids"):
+            return
+        self.dispatch.settle(self.world.unsettled, now=self.now)
+        # What was told once must have been kept: it is not told again.
+        left = [event for event in reversed(self.world.wire) if event.event_id not in self.world.told]
+        self.events.record(left, now=self.now)
+        for days in (1, 2):
+            self.events.rematch(now=self.now + timedelta(days=days), limit=1000)
+        for message in self.ids:
+            self.check(message)
+        self.check_suppressions()
+
+    def check(self, message: str) -> None:
+        kinds = [event.kind for event in self.world.wire if f"-{message}-" in f"-{event.provider_message_id}"]
+        with self.engine.connect() as connection:
+            asked = {"id": message}
+            row = connection.execute(text("select status, handed_at from message where id = :id"), asked).one()
+            noted = text("select kind from activity where message_id = :id and event_id is not null")
+            told = list(connection.execute(noted, asked).scalars())
+        assert sorted(told) == sorted(kinds)
+        if kinds:
+            assert row.status == reduce(advance, kinds, Status.SENDING)
+            assert row.handed_at is not None
+        else:
+            assert row.status in ("accepted", "queued", "deferred", "sending", "unknown")
+
+    def check_suppressions(self) -> None:
+        causes = {cause for event in self.world.wire if (cause := cause_of(event.kind))}
+        with self.engine.connect() as connection:
+            asked = text("select reason from suppression where tenant = :tenant")
+            reasons = set(connection.execute(asked, {"tenant": self.batch.tenant}).scalars())
+        assert reasons <= causes <= {Cause.HARD_BOUNCE, Cause.COMPLAINT}
+        assert bool(reasons) is bool(causes)
+
+
+def test_no_game_loses_doubles_or_confuses_anything(engine: Engine) -> None:
+    """Deliver, repeat, reorder, crash, tell early: every mail once, every event once, one end."""
+    bounded = settings(
+        max_examples=25,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
+
+    run_state_machine_as_test(lambda: Delivery(engine), settings=bounded)  # type: ignore[arg-type, return-value]

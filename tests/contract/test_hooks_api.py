@@ -1,0 +1,381 @@
+"""Providers' calls over HTTP on PostgreSQL: believed only with proof, kept before they are answered, handled once."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.api.app import create_app
+from mailroom.api.hearing import Hearing
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.errors import TransientError
+from mailroom.outbound.tracking import Tracking
+from mailroom.testing import MemoryQueue
+from mailroom.webhooks import postmark, sendgrid, sns
+from mailroom.webhooks.credentials import Credential, credentials
+from mailroom.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
+
+HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-tracking"
+MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"
+BASIC = {"Authorization": "Basic " + base64.b64encode(b"postmark:secret").decode()}
+
+
+@dataclass
+class Posts:
+    """Stands where SNS's verifier stands, which has tests of its own; answers what the test says."""
+
+    answer: sns.Message | Exception = field(default_factory=lambda: sns.Unverified(step="signature"))
+
+    def read(self, body: bytes, *, now: datetime) -> sns.Message:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
+class Topics:
+    """Remembers which topics were let in."""
+
+    confirmed: list[tuple[str, str]] = field(default_factory=list)
+
+    def confirm(self, topic_arn: str, token: str) -> None:
+        self.confirmed.append((topic_arn, token))
+
+
+@cache
+def private_key(number: int = 0) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(7 + number, ec.SECP256R1())
+
+
+def public_key(number: int = 0) -> str:
+    der = (
+        private_key(number)
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return base64.b64encode(der).decode()
+
+
+@dataclass
+class Case:
+    """The service with hooks on a database, and what waits in it."""
+
+    client: TestClient
+    engine: Engine
+    posts: Posts
+    topics: Topics
+
+    def rows(self, statement: str) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement)))
+
+    @property
+    def stored(self) -> int:
+        return len(self.rows("select id from hook"))
+
+    def track(self) -> int:
+        return Tracking(SqlEvents(self.engine), SqlHooks(self.engine), MemoryQueue(), clock=lambda: NOW).once()
+
+
+@pytest.fixture
+def case(engine: Engine) -> Case:
+    posts, topics = Posts(), Topics()
+    hearing = Hearing(
+        hooks=SqlHooks(engine),
+        topics=topics,
+        ses=posts,  # type: ignore[arg-type]
+        sendgrid=sendgrid.Verifier(credentials(f"{public_key()} other={public_key(1)}")),
+        postmark=postmark.Verifier(credentials("postmark:secret other=their:word")),
+        ses_tenants={TOPIC: None},
+    )
+    services = replace(Memory().services(), hearing=hearing, events=SqlEvents(engine))
+    return Case(TestClient(create_app(services), base_url="http://mail.example"), engine, posts, topics)
+
+
+@pytest.fixture
+def message(engine: Engine) -> str:
+    """A message of acme's, handed over, that the recorded calls tell of."""
+    statements = (
+        "insert into tenant (id, created_at) values ('acme', now())",
+        """insert into batch (id, tenant, "from", lane, policy, metadata, messages, created_at)
+           values (gen_random_uuid(), 'acme', '{}', 'bulk', 'prefer_no_duplicate', '{}', 1, now())""",
+        f"""insert into message (id, batch_id, number, tenant, recipient, "to", reference, content, size, status, due_at,
+              handed_at, attempts, created_at, changed_at)
+           select '{MESSAGE}', id, 0, 'acme', 'ada@users.test', '{{}}', '', 0, 0, 'dispatched', now(), now(), 1, now(),
+              now() from batch""",
+    )
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    return MESSAGE
+
+
+def payload(name: str) -> bytes:
+    return (HOOKS / f"{name}.json").read_bytes()
+
+
+def signed(body: bytes, *, at: datetime = NOW, number: int = 0) -> dict[str, str]:
+    timestamp = str(int(at.timestamp()))
+    signature = private_key(number).sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return {sendgrid.SIGNATURE_HEADER: base64.b64encode(signature).decode(), sendgrid.TIMESTAMP_HEADER: timestamp}
+
+
+def notification(name: str, message_id: str = "sns-1", topic: str = TOPIC) -> sns.Notification:
+    return sns.Notification(topic, message_id, payload(name).decode(), NOW)
+
+
+def test_twilios_own_example_is_verified() -> None:
+    """Published with Twilio's libraries: the line break at the body's end is signed too."""
+    key = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
+    body = (
+        b'[{"email":"hello@world.com","event":"dropped","reason":"Bounced Address","sg_event_id":"ZHJvcC0xMDk5NDkxOS1M'
+        b'UnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA","sg_message_id":"LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl'
+        b'-18-5F5FC76C-9.0","smtp-id":"<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>","timestamp":1600112492}]\r\n'
+    )
+    signature = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+    verifier = sendgrid.Verifier([Credential(key)])
+    signed_at = datetime.fromtimestamp(1600112502, UTC)
+
+    assert verifier.check(body, signature=signature, timestamp="1600112502", now=signed_at) is None
+    with pytest.raises(sns.Unverified):
+        verifier.check(body.rstrip(), signature=signature, timestamp="1600112502", now=signed_at)
+
+
+def test_calls_of_each_provider_become_activities(case: Case, message: str) -> None:
+    """Kept, answered, then handled by the worker: one message, told of by three that carried it for the test."""
+    case.posts.answer = notification("ses/delivery")
+    assert case.client.post("/hooks/ses", content=b"a post").status_code == 204
+    assert case.stored == 1
+
+    handled = case.track()
+
+    assert handled == 1
+    assert [tuple(row) for row in case.rows("select status, provider from message")] == [("delivered", "ses")]
+    assert case.track() == 0
+
+
+@pytest.mark.parametrize("provider", ["sendgrid", "postmark"])
+def test_other_providers_too(case: Case, message: str, provider: str) -> None:
+    """One way in for all of them."""
+    name = {"sendgrid": "sendgrid/bounce", "postmark": "postmark/bounce-hard"}[provider]
+    body = payload(name)
+    headers = signed(body) if provider == "sendgrid" else BASIC
+
+    assert case.client.post(f"/hooks/{provider}", content=body, headers=headers).status_code == 204
+    case.track()
+
+    assert [row.status for row in case.rows("select status from message")] == ["bounced"]
+    assert [row.reason for row in case.rows("select reason from suppression")] == ["hard_bounce"]
+
+
+@pytest.mark.parametrize("provider", ["ses", "sendgrid", "postmark"])
+def test_the_same_call_a_hundred_times_is_counted_once(case: Case, message: str, provider: str) -> None:
+    """G76: providers repeat, and so does whoever recorded a call, within the window."""
+    body = {"ses": b"a post", "sendgrid": payload("sendgrid/open"), "postmark": payload("postmark/open")}[provider]
+    headers = {"sendgrid": signed(body), "postmark": BASIC}.get(provider, {})
+    case.posts.answer = notification("ses/open")
+
+    answers = {case.client.post(f"/hooks/{provider}", content=body, headers=headers).status_code for _ in range(100)}
+    case.track()
+
+    assert answers == {204}
+    assert case.stored == 1
+    assert len(case.rows("select id from activity where event_id is not null")) == 1
+
+
+@pytest.mark.parametrize(
+    "later",
+    [timedelta(hours=1), timedelta(days=365), timedelta(hours=-1)],
+    ids=["an hour old", "a year old", "in the future"],
+)
+def test_stamp_outside_the_window_is_refused(case: Case, later: timedelta) -> None:
+    """G76: a recorded call is genuine for ever; only its stamp ends that."""
+    body = payload("sendgrid/open")
+
+    answer = case.client.post("/hooks/sendgrid", content=body, headers=signed(body, at=NOW - later))
+
+    assert answer.status_code == 403
+    assert case.stored == 0
+
+
+_WRONG: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "none": list,
+    "wrong password": lambda: [("Authorization", "Basic " + base64.b64encode(b"postmark:wrong").decode())],
+    "longer": lambda: [("Authorization", "Basic " + base64.b64encode(b"postmark:secretsecret").decode())],
+    "prefix": lambda: [("Authorization", "Basic " + base64.b64encode(b"postmark:secre").decode())],
+    "empty": lambda: [("Authorization", "")],
+    "empty pair": lambda: [("Authorization", "Basic " + base64.b64encode(b":").decode())],
+    "no base64": lambda: [("Authorization", "Basic postmark:secret")],
+    "other scheme": lambda: [("Authorization", BASIC["Authorization"].replace("Basic", "Bearer"))],
+    "twice": lambda: [*BASIC.items(), *BASIC.items()],
+    "as query": list,
+}
+
+
+@pytest.mark.parametrize("wrong", _WRONG)
+def test_wrong_credentials_store_nothing(case: Case, wrong: str) -> None:
+    """G72: no, wrong, empty secret, of another length, or told twice."""
+    url = "/hooks/postmark" + ("?user=postmark&password=secret" if wrong == "as query" else "")
+
+    answer = case.client.post(url, content=payload("postmark/open"), headers=_WRONG[wrong]())
+
+    assert answer.status_code == 401
+    assert case.stored == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: {},
+        lambda headers: headers | {sendgrid.SIGNATURE_HEADER: ""},
+        lambda headers: headers | {sendgrid.SIGNATURE_HEADER: "AAAA"},
+        lambda headers: headers | {sendgrid.SIGNATURE_HEADER: "%%%"},
+        lambda headers: headers | {sendgrid.TIMESTAMP_HEADER: "0"},
+        lambda headers: headers | {sendgrid.TIMESTAMP_HEADER: "9" * 5000},
+        lambda headers: headers | {sendgrid.TIMESTAMP_HEADER: "now"},
+        lambda headers: {name: value for name, value in headers.items() if name != sendgrid.TIMESTAMP_HEADER},
+    ],
+)
+def test_wrong_signatures_store_nothing(case: Case, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+    """G72: whatever is not SendGrid's own signature over these very bytes."""
+    body = payload("sendgrid/open")
+
+    answer = case.client.post("/hooks/sendgrid", content=body, headers=change(signed(body)))
+
+    assert answer.status_code in (401, 403)
+    assert case.stored == 0
+
+
+def test_signature_of_another_key_or_body_is_refused(case: Case) -> None:
+    """Anybody can make a key, and a genuine signature is over one body."""
+    body = payload("sendgrid/open")
+
+    assert case.client.post("/hooks/sendgrid", content=body, headers=signed(body, number=2)).status_code == 403
+    assert case.client.post("/hooks/sendgrid", content=body + b" ", headers=signed(body)).status_code == 403
+    assert case.stored == 0
+
+
+def test_post_that_is_not_proven_stores_nothing(case: Case) -> None:
+    """G74: what SNS did not sign changes nothing and causes no request."""
+    answer = case.client.post(
+        "/hooks/ses", json={"Type": "SubscriptionConfirmation", "SubscribeURL": "http://169.254.169.254/"}
+    )
+
+    assert answer.status_code == 403
+    assert (case.stored, case.topics.confirmed) == (0, [])
+
+
+def test_subscription_is_confirmed_through_the_api(case: Case) -> None:
+    """G74: the token goes to SNS's API; the URL of the message never leaves the verifier."""
+    case.posts.answer = sns.Subscription(TOPIC, "sns-2", "token")
+
+    assert case.client.post("/hooks/ses", content=b"a post").status_code == 204
+    assert (case.stored, case.topics.confirmed) == (0, [(TOPIC, "token")])
+
+
+def test_certificate_that_cannot_be_had_now_is_answered_so_that_it_comes_again(case: Case) -> None:
+    """The post may be genuine; SNS repeats what is answered with 5xx, and drops what is answered with 4xx."""
+    case.posts.answer = TransientError("a signing certificate cannot be had now")
+
+    assert case.client.post("/hooks/ses", content=b"a post").status_code == 503
+    assert case.stored == 0
+
+
+@pytest.mark.parametrize("path", ["ses", "sendgrid", "postmark"])
+def test_body_over_a_megabyte_is_not_read(case: Case, path: str) -> None:
+    """The routes are open to everybody; what is too large is refused before it is looked at."""
+    answer = case.client.post(f"/hooks/{path}", content=b" " * (MOST_BODY_BYTES + 1), headers=BASIC)
+
+    assert answer.status_code == 413
+    assert case.stored == 0
+
+
+def test_more_than_a_thousand_events_are_refused(case: Case) -> None:
+    """Verified or not: a limit holds for everybody."""
+    body = json.dumps([{"event": "open"}] * (MOST_EVENTS + 1)).encode()
+
+    assert case.client.post("/hooks/sendgrid", content=body, headers=signed(body)).status_code == 422
+    assert case.stored == 0
+
+
+def test_event_of_another_tenants_account_touches_nothing(case: Case, message: str) -> None:
+    """G77: an account that is one tenant's own may tell of that tenant's mail only."""
+    body = payload("postmark/bounce-hard")
+    other = {"Authorization": "Basic " + base64.b64encode(b"their:word").decode()}
+    signed_by_other = payload("sendgrid/bounce")
+
+    assert case.client.post("/hooks/postmark", content=body, headers=other).status_code == 204
+    headers = signed(signed_by_other, number=1)
+    assert case.client.post("/hooks/sendgrid", content=signed_by_other, headers=headers).status_code == 204
+    case.track()
+
+    assert [row.status for row in case.rows("select status from message")] == ["dispatched"]
+    assert len(case.rows("select id from parked_event")) == 2
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"X-Forwarded-For": "3.134.147.250"},
+        {"X-Real-IP": "3.134.147.250"},
+        {"X-Forwarded-User": "root"},
+        {"Host": "127.0.0.1"},
+    ],
+    ids=lambda header: next(iter(header)),
+)
+def test_forged_headers_prove_nothing(case: Case, header: dict[str, str]) -> None:
+    """G83: an address of Postmark's in a header that anybody may send is anybody's word."""
+    answer = case.client.post("/hooks/postmark", content=payload("postmark/open"), headers=header)
+
+    assert answer.status_code == 401
+    assert case.stored == 0
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
+def test_hooks_are_posted_to(case: Case, method: str) -> None:
+    """A link to a hook does nothing."""
+    assert getattr(case.client, method)("/hooks/postmark", headers=BASIC).status_code == 405
+
+
+def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
+    """Fail closed: a hook without its secret believes nobody."""
+    hearing = Hearing(
+        hooks=SqlHooks(engine),
+        topics=Topics(),
+        ses=Posts(),  # type: ignore[arg-type]
+        sendgrid=sendgrid.Verifier(()),
+        postmark=postmark.Verifier(credentials("nopassword user: :password")),
+    )
+    client = TestClient(create_app(replace(Memory().services(), hearing=hearing)))
+    body = payload("sendgrid/open")
+    blank = {"Authorization": "Basic " + base64.b64encode(b"user:").decode()}
+
+    assert client.post("/hooks/sendgrid", content=body, headers=signed(body)).status_code == 403
+    assert client.post("/hooks/postmark", content=body, headers=blank).status_code == 401
+    assert TestClient(create_app(Memory().services())).post("/hooks/ses").status_code == 404
+
+
+def test_what_waits_is_counted(case: Case) -> None:
+    """A worker that does not handle, and events that nobody here sent for, show before anybody misses a status."""
+    for name in ("postmark/delivery", "postmark/open"):
+        case.client.post("/hooks/postmark", content=payload(name), headers=BASIC)
+    before = case.client.get("/metrics").text
+    case.track()
+    after = case.client.get("/metrics").text
+
+    assert "mailroom_hooks_waiting 2\n" in before
+    assert "mailroom_hooks_waiting 0\n" in after
+    assert 'mailroom_parked_events{state="waiting"} 2\n' in after
+    assert "mailroom_parked_oldest_seconds 0.000\n" in after

@@ -1,0 +1,116 @@
+"""`mailroom suppressions import` and `export` on PostgreSQL."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.commands.suppressions import app
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import Settings
+
+CSV = "address,tenant,reason,expires_at\nAda@Users.test,acme,hard_bounce,\nbob@users.test,,,2999-01-01\n"
+
+
+@pytest.fixture(autouse=True)
+def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of an installation of which nothing but the database is there."""
+    for name, field in Settings.model_fields.items():
+        if field.is_required():
+            monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
+    monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
+
+
+def run(*words: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, words, input=given)
+
+
+def exported(*words: str) -> list[dict[str, str | None]]:
+    found: list[dict[str, str | None]] = json.loads(run("export", "--json", *words).stdout)
+    return found
+
+
+def test_what_was_exported_comes_back(database_url: str) -> None:
+    """Moving to another installation keeps who gets no mail, why, and until when."""
+    assert run("import", "-", given=CSV).stdout == "read 2 addresses; 2 are new\n"
+    first, as_csv = exported(), run("export").stdout
+    engine = make_engine(database_url)
+    kept = SqlSuppressions(engine)
+    for one in first:
+        kept.remove(one["tenant"], str(one["address"]))
+    engine.dispose()
+
+    assert exported() == []
+    assert "2 are new" in run("import", "-", given=as_csv).stdout
+    assert [{**one, "message_id": None} for one in exported()] == first
+    assert [(one["address"], one["tenant"], one["reason"]) for one in first] == [
+        ("ada@users.test", "acme", "hard_bounce"),
+        ("bob@users.test", None, "manual"),
+    ]
+
+
+def test_importing_again_changes_nothing(tmp_path: Path) -> None:
+    """A file may be imported twice; as JSON it is the same."""
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps([{"address": "ada@users.test"}]))
+
+    assert json.loads(run("import", str(file), "--json").stdout) == {"read": 1, "added": 1}
+    assert json.loads(run("import", str(file), "--json").stdout) == {"read": 1, "added": 0}
+
+
+def test_tenant_is_given_for_those_that_have_none() -> None:
+    """A list of one customer's own names no tenant."""
+    run("import", "-", "--tenant", "acme", given="address\nada@users.test\n")
+
+    assert [one["tenant"] for one in exported()] == ["acme"]
+    assert exported("--tenant", "other") == []
+
+
+def test_ended_suppressions_are_exported_when_asked_for() -> None:
+    """They hold nobody back, and tell of the past."""
+    ended = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    run("import", "-", given=f"address,expires_at\nada@users.test,{ended}\n")
+
+    assert exported() == []
+    assert len(exported("--expired")) == 1
+
+
+def test_no_formula_reaches_a_spreadsheet() -> None:
+    """B30: an address may begin with an equals sign; a spreadsheet would run it. It comes back as it was."""
+    run("import", "-", given=json.dumps([{"address": "=cmd@users.test"}]))
+
+    told = run("export").stdout
+
+    assert "\n'=cmd@users.test," in told
+    assert "0 are new" in run("import", "-", given=told).stdout
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "address\nnot an address\n",
+        "name\nada@users.test\n",
+        "[1]",
+        "[{",
+        '[{"address": ""}]',
+        "address,since\na@b.test,x\n",
+    ],
+)
+def test_a_file_with_a_fault_changes_nothing(given: str) -> None:
+    """All or nothing: half a list is worse than none, for nobody knows which half."""
+    result = run("import", "-", given=given)
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert exported() == []
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    """The commonest mistake."""
+    result = run("import", "nowhere.csv")
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert "nowhere.csv" in str(result.exception)

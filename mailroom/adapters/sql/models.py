@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 
@@ -112,6 +112,7 @@ class InboxItemRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("email_id", "tenant", "recipient"),
         Index("ix_inbox_item_recipient", "tenant", "recipient", "received_at", "id"),
+        Index("ix_inbox_item_words", "words", postgresql_using="gin"),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -132,6 +133,7 @@ class InboxItemRow(SQLModel, table=True):
     raw_archive_id: str = Field(foreign_key="deposit.archive_id")
     received_at: datetime = time_column()
     filed_at: datetime = time_column()
+    words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """The reading side in SQL: what `mailroom.reading` asks, each answered by one or two statements under one tenant.
 
 Items are read along `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's question names all
-tenants, so that it takes the same index.
+tenants, so that it takes the same index. Words are looked up in `ix_inbox_item_words`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Subquery, and_, exists, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, true, tuple_
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.sql import shown
 from mailroom.adapters.sql.engine import transaction
@@ -23,6 +24,7 @@ from mailroom.adapters.sql.models import (
     TenantRow,
 )
 from mailroom.domain.inbound import Attachment, State
+from mailroom.domain.searching import words_asked
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
@@ -70,7 +72,9 @@ class SqlReader:
         with transaction(self._engine) as connection:
             return bool(connection.execute(select(or_(listed, filled))).scalar_one())
 
-    def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
         files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
         wanted = (
@@ -78,7 +82,7 @@ class SqlReader:
             .add_columns(_item.received_at, files.scalar_subquery().label("attachments"), _email.envelope)
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.recipient == address, _item_owned(tenant))
-            .where(_after(_item, after))
+            .where(_after(_item, after), _holds(question))
             .order_by(_item.received_at.desc(), _item.id.desc())
             .limit(limit + 1)
         )
@@ -89,7 +93,7 @@ class SqlReader:
         """Return one item with its attachments and their receipts."""
         uuid = _uuid(item_id)
         wanted = (
-            select(InboxItemRow.__table__, _email.envelope, _email.run_id)  # type: ignore[attr-defined]
+            select(*[column for column in _item if column is not _item.words], _email.envelope, _email.run_id)
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.id == uuid, _owned(_item.tenant, tenant))
         )
@@ -218,6 +222,16 @@ def _after(columns: Any, position: Position | None) -> ColumnElement[bool]:
     if position is None:
         return true()
     return tuple_(columns.received_at, columns.id) < (position.received_at, UUID(position.id))
+
+
+def _holds(question: str) -> ColumnElement[bool]:
+    """Hold for items with the words of the question. A last word that nothing stands behind may be the beginning of one."""
+    words = words_asked(question)
+    if not question.strip():
+        return true()
+    asked = cast(func.websearch_to_tsquery("simple", words), Text)
+    begun = func.regexp_replace(asked, "'$", "':*") if words and words[-1].isalnum() else asked
+    return _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
 
 
 def _page(lines: list[_Line], limit: int) -> Page[_Line]:

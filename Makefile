@@ -5,10 +5,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench browser format lock clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance browser format lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv from the lock file, with .venv/bin/mailroom in it
 
@@ -36,6 +36,12 @@ check: setup ## Format, lint, types, architecture, spelling
 
 bench: setup ## Measure, in one run, and print one table
 	@$(BIN)/python -m benchmarks.inbound
+
+bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
+	@$(BIN)/python -m benchmarks.growth
+
+bench-endurance: setup ## Idle cost, a mail of 35 MB, and 2,000 mails waiting after an outage
+	@$(BIN)/python -m benchmarks.endurance
 
 browser: ## Have chromium for the browser tests
 	@./tests/browser.sh

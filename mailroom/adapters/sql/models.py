@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
@@ -54,6 +54,7 @@ class InboundEmailRow(SQLModel, table=True):
         Index("ix_inbound_email_received_at", "received_at"),
         Index("ix_inbound_email_message_id", "message_id"),
         Index("ix_inbound_email_run_id", "run_id"),
+        Index("ix_inbound_email_reason", "reason", "received_at", "id", postgresql_where=text("reason is not null")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)

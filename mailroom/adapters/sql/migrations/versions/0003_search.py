@@ -1,4 +1,4 @@
-"""Search: the words of each item, and an index of them.
+"""Search: the words of each item, and an index of them. Reasons: an index of the few e-mails that have one.
 
 Items that were filed before get theirs from SQL, which keeps accents; filing them again would be the exact way.
 """
@@ -23,8 +23,16 @@ def upgrade() -> None:
     op.add_column("inbox_item", sa.Column("words", postgresql.TSVECTOR(), server_default="", nullable=False))
     op.execute(_WORDS_OF_OLD_ITEMS)
     op.create_index("ix_inbox_item_words", "inbox_item", ["words"], unique=False, postgresql_using="gin")
+    op.create_index(
+        "ix_inbound_email_reason",
+        "inbound_email",
+        ["reason", "received_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("reason is not null"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_inbound_email_reason", table_name="inbound_email")
     op.drop_index("ix_inbox_item_words", table_name="inbox_item", postgresql_using="gin")
     op.drop_column("inbox_item", "words")

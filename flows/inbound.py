@@ -57,8 +57,8 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
 
 async def file_email(mail: Progress, inbound: Inbound) -> None:
     """Take one e-mail along its way, and note in `mail` how far it came."""
-    sealed = await fetch(mail.entry, inbound)
-    raw = await decrypt(mail.entry, sealed, inbound)
+    # The sealed object gets no name, so that its memory is free once it is open.
+    raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
     mail.way = await route(mail.entry, raw, inbound)
     # The raw e-mail first: a fault of the parser may then cost a display, never a document.
     mail.kept = await archive(mail.entry, mail.way.tenants, [raw], inbound)

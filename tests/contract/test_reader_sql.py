@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Engine, event
 from sqlmodel import Session, SQLModel
 
+from mailroom.adapters.sql import engine as engine_module
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.models import (
     AddressRow,
@@ -405,6 +409,23 @@ def test_a_mail_of_ever_new_words_is_filed(reader: SqlReader, inbox: Callable[..
     inbox(subject="found", **{"text": None, field: text})
 
     assert reader.items("acme", "ann@acme.test", question="found", after=None, limit=9).lines
+
+
+def test_items_filed_before_the_search_are_found_too(
+    reader: SqlReader, engine: Engine, inbox: Callable[..., str]
+) -> None:
+    """An installation that is brought up to date has old mail; its words come from SQL."""
+    old = inbox(subject="Old invoice", text=None, html="<p>five <b>thousand</b></p>", files=["scan_1.pdf"])
+    config = Config()
+    config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
+    config.attributes["engine"] = engine
+
+    command.downgrade(config, "0002")
+    command.upgrade(config, "head")
+
+    for question in ("invoice", "thousand", "scan 1 pdf", "carl"):
+        page = reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+        assert [line.id for line in page.lines] == [old], question
 
 
 @pytest.mark.parametrize("tenant", ["acme", None])

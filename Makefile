@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-endurance browser format lock clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance fuzz browser format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,9 @@ check: setup ## Format, lint, types, architecture, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: setup ## Measure, in one run, and print one table
+bench: setup ## Measure, in one run, and print the tables: parsers, the parser's worst cases, inbound
+	@$(BIN)/python -m benchmarks.parsing
+	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.inbound
 
 bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
@@ -42,6 +44,13 @@ bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tabl
 
 bench-endurance: setup ## Idle cost, a mail of 35 MB, and 2,000 mails waiting after an outage
 	@$(BIN)/python -m benchmarks.endurance
+
+fuzz: setup ## Search ten minutes for a mail that the parser does not bear
+	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz
+	@.cache/fuzz/bin/python -m pip install -qq --disable-pip-version-check --requirement tests/fuzz/requirements.txt
+	@mkdir -p .cache/fuzz/mails
+	@.cache/fuzz/bin/python -m tests.fuzz.parser .cache/fuzz/mails tests/data/parser \
+		-dict=tests/fuzz/words.dict -max_len=4096 -timeout=20 -max_total_time=600
 
 browser: ## Have chromium for the browser tests
 	@./tests/browser.sh
@@ -54,7 +63,13 @@ lock: ## Resolve the dependencies anew into requirements.lock (needs uv: pip ins
 	@uv pip compile pyproject.toml --quiet --all-extras --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" --output-file requirements.lock
 
+oracle: ## Record again what AWS's own S3 Encryption Client writes and reads, in an environment of its own
+	@$(PYTHON) -m venv --clear .venv-oracle
+	@.venv-oracle/bin/python -m pip install -qq --disable-pip-version-check \
+		amazon-s3-encryption-client-python==4.0.0 'moto[server,s3,kms]==5.2.5'
+	@.venv-oracle/bin/python -W ignore tests/data/s3_encryption/make_vectors.py
+
 clean: ## Stop the stack, and remove its data and everything made here
 	@if [ -x $(BIN)/mailroom ]; then $(BIN)/mailroom down --wipe; fi
-	@rm -rf .venv .mailroom .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-oracle .mailroom .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from mailroom.adapters import aws
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.parser_process import ParserProcess
 from mailroom.adapters.s3 import S3MailStore
 from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.engine import make_engine
@@ -15,7 +16,6 @@ from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Arrival, State
-from mailroom.domain.parsing import parse_email
 from mailroom.inbound.archiving import deposit_all
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import find_way
@@ -41,6 +41,7 @@ def open_ports(settings: Settings) -> Inbound:
         ledger=SqlLedger(engine),
         directory=SqlDirectory(engine),
         inbox=SqlInbox(engine),
+        parser=ParserProcess(),
         account_id=settings.account_id,
         rules=None,
     )
@@ -64,9 +65,9 @@ def _file_email(arrival: Arrival, inbound: Inbound) -> None:
     way = find_way(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
     keep = {"archive": inbound.archive, "ledger": inbound.ledger}
     kept = deposit_all(entry, way.tenants, [raw], **keep, now=_now())
-    mail = parse_email(raw)
+    mail = inbound.parser.parse(raw)
     kept |= deposit_all(entry, way.tenants, [part.content for part in mail.attachments], **keep, now=_now())
-    inbound.inbox.file(entry.id, items_for(mail, raw, way.routes, kept), now=_now())
+    inbound.inbox.file(entry.id, items_for(mail, raw, way, kept), now=_now())
     inbound.ledger.close(entry.id, State.FILED, now=_now())
 
 

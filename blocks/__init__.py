@@ -6,5 +6,15 @@
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
+from blocks.outbound import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
 
-__all__ = ["InboundMail", "LegalArchive", "MailroomDatabase"]
+__all__ = [
+    "FolderProvider",
+    "InboundMail",
+    "LegalArchive",
+    "MailroomDatabase",
+    "PostmarkProvider",
+    "SendGridProvider",
+    "SesProvider",
+    "SmtpProvider",
+]

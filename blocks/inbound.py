@@ -1,19 +1,28 @@
 """Everything an inbound e-mail needs on its way."""
 
+import base64
 import time
+from functools import cache
 from typing import cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
-from pydantic import Field
+from prefect_aws.client_parameters import AwsClientParameters
+from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
+from mailroom.adapters.answers_ses import SesAnswers
+from mailroom.adapters.clamd import ClamdScanner
 from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.parser_process import ParserProcess
 from mailroom.adapters.s3 import S3MailStore
-from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.processing import SqlProcessings
+from mailroom.adapters.webhooks_http import HttpWebhooks
+from mailroom.domain.envelope import Forms
 from mailroom.ports import Inbound
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
@@ -42,6 +51,29 @@ class InboundMail(Block):
     rules: list[str] = Field(
         default_factory=list, description="Receipt rules whose objects are accepted; empty accepts any rule."
     )
+    client_prefixes: list[str] = Field(
+        default_factory=list, description="Key prefixes under which S3 Encryption Clients may write; none by default."
+    )
+    client_context: dict[str, str] = Field(
+        default_factory=dict,
+        description="What the KMS context of such an object must have; {message_id} and {key} stand for the object's own.",
+    )
+    legacy_encryption: bool = Field(
+        default=False, description="Read what nothing authenticates (AES-CBC) under those prefixes. Only to migrate."
+    )
+    master_key: SecretStr | None = Field(
+        default=None, description="AES key in base64 for objects of first-generation clients, with legacy_encryption."
+    )
+    sse_kms_prefixes: list[str] = Field(
+        default_factory=list, description="Key prefixes of objects that S3 itself encrypts under kms_key_arn."
+    )
+    plain_prefixes: list[str] = Field(
+        default_factory=list, description="Key prefixes under which anything may lie unencrypted."
+    )
+    scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
+    private_webhooks: bool = Field(
+        default=False, description="Post to private addresses and over http too; for a laptop, never for tenants."
+    )
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
     api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
@@ -56,10 +88,40 @@ class InboundMail(Block):
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
+            parser=_parser(),
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
+            forms=self._forms(),
+            scanner=ClamdScanner(self.scanner) if self.scanner else None,
+            answers=SesAnswers(self._once().get_client("sesv2")),
+            webhooks=HttpWebhooks(private=self.private_webhooks),
+            tenants=SqlTenants(engine),
+            processings=SqlProcessings(engine),
+            kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
         )
+
+    def _once(self) -> AwsCredentials:
+        """Return the credentials for a client that never repeats a call by itself."""
+        config = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 30}
+        parameters = AwsClientParameters(config=config)
+        return self.credentials.model_copy(update={"aws_client_parameters": parameters})
+
+    def _forms(self) -> Forms:
+        return Forms(
+            clients=tuple(self.client_prefixes),
+            context=self.client_context,
+            legacy=self.legacy_encryption,
+            master_key=base64.b64decode(self.master_key.get_secret_value()) if self.master_key else None,
+            sse_kms=tuple(self.sse_kms_prefixes),
+            plain=tuple(self.plain_prefixes),
+        )
+
+
+@cache
+def _parser() -> ParserProcess:
+    """Return the one parser of this process: its children stay warm when the block is opened anew."""
+    return ParserProcess()
 
 
 async def open_inbound(name: str = "inbound") -> Inbound:

@@ -32,6 +32,18 @@ _REGISTERED = "mailroom_deployments"
 #: Where Prefect keeps results of runs, above all the exceptions of failed ones; PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names it.
 _RESULTS = "mailroom-results"
 
+#: Fields of the block of inbound mail that no setting has: what an operator wrote there stays.
+_OPERATORS = (
+    "rules",
+    "client_prefixes",
+    "client_context",
+    "legacy_encryption",
+    "master_key",
+    "sse_kms_prefixes",
+    "plain_prefixes",
+    "private_webhooks",
+)
+
 
 async def ensure(settings: Settings) -> None:
     """Make or mend everything; what is right already is left alone."""
@@ -85,6 +97,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         credentials=credentials,
         account_id=settings.account_id,
         kms_key_arn=settings.kms_key_arn,
+        scanner=settings.scanner,
         archive=archive,
         database=database,
         api_url=settings.api_url,
@@ -101,7 +114,8 @@ async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
     if known is not None and keep:
         return
     if known is not None and isinstance(block, InboundMail):
-        block.rules = known.rules
+        for name in _OPERATORS:
+            setattr(block, name, getattr(known, name))
     if known is None or _values(known) != _values(block):
         await block.asave(name, overwrite=True)
         print(f"saved block {block.get_block_type_slug()}/{name}")

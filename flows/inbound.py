@@ -9,10 +9,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.inbound import open_inbound
+from flows.processing import process_filed
 from flows.reporting import Progress, report
 from mailroom.domain.errors import MailroomError, Quarantined
 from mailroom.domain.inbound import ObjectRef, State
 from mailroom.inbound.filing import items_for
+from mailroom.inbound.processing import filed_mails
 from mailroom.ports import Inbound
 from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetch, parse, route
 from tasks.steps import blocking
@@ -57,17 +59,19 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
 
 async def file_email(mail: Progress, inbound: Inbound) -> None:
     """Take one e-mail along its way, and note in `mail` how far it came."""
-    # The sealed object gets no name, so that its memory is free once it is open.
+    # The sealed object is held by nobody else: it can be as large as the mail.
     raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
     mail.way = await route(mail.entry, raw, inbound)
     # The raw e-mail first: a fault of the parser may then cost a display, never a document.
     mail.kept = await archive(mail.entry, mail.way.tenants, [raw], inbound)
     if mail.way.stop:
         raise Quarantined(mail.way.stop)
-    parsed = await parse(raw)
+    parsed = await parse(raw, inbound)
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]
         mail.kept |= await archive(mail.entry, mail.way.tenants, parts, inbound)
-    items = items_for(parsed, raw, mail.way.routes, mail.kept)
+    items = items_for(parsed, raw, mail.way, mail.kept)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
+    for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):
+        await process_filed(filed, inbound)
     mail.outcome = await acknowledge(mail.entry, inbound)

@@ -6,20 +6,28 @@ may raise `TransientError` (and `Throttled`); other errors are named at the call
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from mailroom.domain.envelope import Forms
+from mailroom.domain.errors import Reason
 from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
+from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Address, Route
+from mailroom.domain.trust import Policy, Scan
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A raw object as it lies in the inbound bucket. `metadata` has S3's user metadata without `x-amz-meta-`."""
+    """A raw object as it lies in the inbound bucket. `metadata` has S3's user metadata without `x-amz-meta-`.
+
+    `sse_kms_key` is the key under which S3 itself had the object encrypted (SSE-KMS), None where it was not.
+    """
 
     body: bytes
     metadata: Mapping[str, str]
+    sse_kms_key: str | None = None
 
 
 class MailStore(Protocol):
@@ -46,6 +54,17 @@ class Keys(Protocol):
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return a new 256-bit data key and the same key wrapped, bound to `context`."""
+
+
+class Parser(Protocol):
+    """What reads e-mails, kept apart so that a hostile one costs itself alone."""
+
+    def parse(self, raw: bytes) -> ParsedEmail:
+        """Return what `raw` says, as far as it can be read.
+
+        Raises:
+            Quarantined: `unparsable` when reading it crashed, hung or took too much memory.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +137,16 @@ class Ledger(Protocol):
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
 
-    def routed(self, email_id: str, routes: Sequence[Route], *, now: datetime) -> None:
-        """Note for whom this e-mail is, and why."""
+    def routed(
+        self,
+        email_id: str,
+        routes: Sequence[Route],
+        *,
+        now: datetime,
+        scan: Scan | None = None,
+        held: Mapping[str, Reason] | None = None,
+    ) -> None:
+        """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
 
     def close(
         self,
@@ -130,7 +157,10 @@ class Ledger(Protocol):
         reason: str | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> State:
-        """Note how processing ended and return the state that stands: a filed e-mail stays filed."""
+        """Note how processing ended and return the state that stands: a filed e-mail stays filed.
+
+        A quarantined one that had been filed before more was known of it has its items withdrawn.
+        """
 
     def find(self, any_id: str) -> Entry | None:
         """Return the line by its own id, SES's message id, an item's id or a run's id; None when there is none."""
@@ -146,13 +176,101 @@ class Directory(Protocol):
     """Who receives at which address."""
 
     def lookup(self, patterns: Iterable[str]) -> dict[str, list[Address]]:
-        """Return the addresses that have these patterns (`a@b.c` or `@b.c`)."""
+        """Return the addresses that have these patterns, and for each `@domain` among them those with stars there."""
 
     def add(self, address: Address) -> bool:
         """Add an address; False when it is there already for this tenant."""
 
+    def set_processor(self, pattern: str, tenant: str, processor: str) -> bool:
+        """Have a processor work on what this address receives; False when the tenant has no such address."""
+
     def all(self) -> list[Address]:
         """Return every address, sorted by tenant and pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where a tenant wants to be told of its mail, and the secret that proves who tells."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+class Tenants(Protocol):
+    """What each customer of this installation has chosen. A tenant that is not known yet is made when it chooses."""
+
+    def policy(self, tenant: str) -> Policy:
+        """Return what the tenant wants done with doubtful mail; the default for one that never said."""
+
+    def set_policy(self, tenant: str, policy: Policy) -> None:
+        """Have this policy hold for the mails that come from now on."""
+
+    def webhook(self, tenant: str) -> Webhook | None:
+        """Return where the tenant wants to be told of its mail, or None."""
+
+    def set_webhook(self, tenant: str, webhook: Webhook | None) -> None:
+        """Have the tenant told there from now on; None tells nobody any more."""
+
+
+class Scanner(Protocol):
+    """Looks for viruses."""
+
+    def scan(self, content: bytes) -> Scan:
+        """Return what is found. Never raises: what kept the scanner from looking is a finding, `unscanned`."""
+
+
+class Answers(Protocol):
+    """Sends one finished mail, such as a receipt."""
+
+    def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
+        """Hand the mail over once and return the service's id of it.
+
+        Raises:
+            TransientError: not handed over; safe to retry.
+            OutcomeUnknown: the answer was lost; the service may have the mail.
+            Refused: this recipient or content will never be accepted.
+        """
+
+
+class Webhooks(Protocol):
+    """Posts to URLs that tenants chose."""
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post once and return the status, which is 2xx. No redirect is followed.
+
+        Raises:
+            TransientError: not reachable, or it asks to come again.
+            Refused: it refuses, or the URL leads where no tenant may have us go.
+        """
+
+
+class Processings(Protocol):
+    """What processors did with e-mails; a row for each stands before anything leaves."""
+
+    def claim(
+        self,
+        email_id: str,
+        processor: str,
+        *,
+        now: datetime,
+        sender: str | None = None,
+        once_in: timedelta | None = None,
+    ) -> str | None:
+        """Note the intent and return None, or why there must be none: `done_before`, or `too_often` for this sender."""
+
+    def release(self, email_id: str, processor: str) -> None:
+        """Take the intent back: nothing has left."""
+
+    def is_done(self, email_id: str, processor: str) -> bool:
+        """Return whether the processor has ended well."""
+
+    def end(
+        self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note how the processor ended; the row is made where there was no intent."""
+
+    def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
+        """Return those of these deposits that were in the archive before the e-mail came."""
 
 
 class Inbox(Protocol):
@@ -161,18 +279,19 @@ class Inbox(Protocol):
     def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
         """Put one item in each recipient's inbox, all or none, and return their ids in order.
 
-        An item that is there already (same e-mail and recipient) is left as it is.
+        An item that is there already (same e-mail and recipient) is left as it is, but for being withdrawn or not.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a queue, as received this time."""
+    """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
 
     message_id: str
     receipt: str
     body: str
     receive_count: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Queue(Protocol):
@@ -233,8 +352,16 @@ class Inbound:
         ledger: Ledger,
         directory: Directory,
         inbox: Inbox,
+        parser: Parser,
         account_id: str,
         rules: frozenset[str] | None = None,
+        forms: Forms | None = None,
+        scanner: Scanner | None = None,
+        answers: Answers | None = None,
+        webhooks: Webhooks | None = None,
+        tenants: Tenants | None = None,
+        processings: Processings | None = None,
+        kms_key_arn: str = "",
         pages_url: str = "",
     ) -> None:
         """Take the ports.
@@ -242,8 +369,19 @@ class Inbound:
         Args:
             account_id: The AWS account that SES receives for.
             rules: Receipt rules whose objects are accepted; None accepts any rule of the account.
+            forms: Which objects beside those of SES's own form may come.
+            scanner: Looks at each mail before it is filed; None where SES's own verdict has to do.
+            answers: Sends receipts; the processor `digest` needs it.
+            webhooks: Posts to tenants; the processor `webhook` needs it, and `tenants`.
+            tenants: What each tenant has chosen.
+            processings: What processors did.
+            kms_key_arn: The installation's key; objects that S3 encrypted under another are as good as plain.
             pages_url: Base URL of Mailroom's pages, for links in reports.
         """
         self.mails, self.keys, self.archive = mails, keys, archive
         self.ledger, self.directory, self.inbox = ledger, directory, inbox
+        self.parser = parser
         self.account_id, self.rules, self.pages_url = account_id, rules, pages_url
+        self.scanner, self.answers, self.webhooks = scanner, answers, webhooks
+        self.tenants, self.processings = tenants, processings
+        self.forms, self.kms_key_arn = forms or Forms(), kms_key_arn

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from mailroom.domain.inbound import Attachment, Item, State, Verdicts
+from mailroom.domain.trust import Scan
 from mailroom.ports import Deposit
 
 T = TypeVar("T")
@@ -69,7 +70,10 @@ class ItemLine:
 
 @dataclass(frozen=True, slots=True)
 class FiledItem:
-    """An item with everything that is shown of it; `deposits` has the receipts by archive id, the raw e-mail's too."""
+    """An item with everything that is shown of it; `deposits` has the receipts by archive id, the raw e-mail's too.
+
+    `withdrawn` is why it is shown no longer, None for one that is; `scan` is None where no scanner was asked.
+    """
 
     id: str
     email_id: str
@@ -79,6 +83,8 @@ class FiledItem:
     filed_at: datetime
     verdicts: Verdicts | None
     deposits: Mapping[str, Deposit]
+    scan: Scan | None = None
+    withdrawn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +138,16 @@ class Reader(Protocol):
     def items(
         self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
     ) -> Page[ItemLine]:
-        """Return items of `address` (normalised); with a question those that hold its words, the last one begun at least.
+        """Return items of `address` (normalised) but the withdrawn ones; with a question those that hold its words, the last one begun at least.
 
         A question is what people type: words, `"words in a row"`, `-not this`, `this or that`. None is wrong.
         """
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
-        """Return one item; None for an unknown id, another tenant's, or what is no id at all."""
+        """Return one item, a withdrawn one too; None for an unknown id, another tenant's, or what is no id at all."""
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
-        """Return what is listed of one attachment; None as for `item`."""
+        """Return what is listed of one attachment; None as for `item`, and for one of a withdrawn item."""
 
     def emails(
         self,

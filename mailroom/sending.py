@@ -22,7 +22,8 @@ class Capabilities:
     """What a provider can do. What it cannot is refused before the call, never dropped in silence.
 
     `batch` is how many mails one call takes, `max_bytes` the size of one mail on the wire, `asks` whether it can be asked
-    later what became of a mail with our id, `headers` whether it takes any custom header.
+    later what became of a mail with our id, `headers` whether it takes any custom header, `utf8_addresses` whether a local
+    part may be other than ASCII (RFC 6531).
     """
 
     batch: int = 1
@@ -31,6 +32,7 @@ class Capabilities:
     inline: bool = True
     headers: bool = True
     unsubscribe: bool = True
+    utf8_addresses: bool = False
     asks: bool = False
 
 
@@ -238,6 +240,13 @@ class Outbox(Protocol):
         """Have what waits go at `send_at` instead and return how many that is; None for a batch that this tenant has not."""
 
 
+class Mailbox(Protocol):
+    """The queue that tells of batches to send. A message may be there more than once."""
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages on the queue; with an error some of them may be there."""
+
+
 class Dispatch(Protocol):
     """From the outbox to a provider, each message once."""
 
@@ -306,8 +315,13 @@ class Suppressions(Protocol):
     def remove(self, tenant: str | None, address: str) -> bool:
         """Let mail go to the address again; False when it was not there."""
 
-    def all(self, tenant: str | None, *, address: str | None, after: str | None, limit: int) -> list[Suppression]:
-        """Return suppressions by address from the one behind `after` on; a tenant sees its own and the global ones."""
+    def all(
+        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Suppression]:
+        """Return suppressions by address and tenant from behind `after` on; a tenant sees its own and the global ones.
+
+        In that order the global one of an address is first, its tenant an empty text.
+        """
 
 
 class Quotas(Protocol):

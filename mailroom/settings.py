@@ -38,14 +38,23 @@ class Settings(BaseSettings):
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
     inbound_queue_url: str = Field(description="SQS queue with S3 events and SES notifications.")
     inbound_topic_arn: str = Field(description="SNS topic of SES's Received notifications.")
+    inbound_hook: bool = Field(
+        default=False, description="Let the inbound topic post to /hooks/inbound, where it cannot write to the queue."
+    )
+    sns_certificates: str = Field(
+        default="", description="Where an emulator on loopback has SNS's signing certificates; empty on AWS."
+    )
     kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails.")
     archive_bucket: str = Field(description="Bucket of the archive, made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
         default="GOVERNANCE", description="COMPLIANCE in production."
     )
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
+    sender: str = Field(default="", description="From address of mail whose caller names none.")
+    files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
+    scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")

@@ -8,14 +8,23 @@ import hashlib
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.outbound import Outgoing
+from mailroom.domain.parsing import ParsedEmail, parse_email
+from mailroom.domain.soundness import check
+from mailroom.domain.trust import Finding, Scan
 from mailroom.ports import Deposit, Received
+from mailroom.sending import Capabilities, ProviderQuota, Receipt
+
+# In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
+EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 #: How often a waiting receive looks whether a message has become visible.
 _LOOK_AGAIN_S = 0.01
@@ -63,6 +72,7 @@ class _Message:
     visible_at: float
     receipt: str | None = None
     receive_count: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class MemoryQueue:
@@ -85,12 +95,17 @@ class MemoryQueue:
         with self._lock:
             return [message.body for message in self._messages.values()]
 
-    def send(self, body: str, *, delay_s: float = 0) -> str:
+    def send(self, body: str, *, delay_s: float = 0, **attributes: str) -> str:
         """Put a message in the queue, visible after `delay_s`, and return its id."""
         with self._lock:
-            message = _Message(f"message-{next(self._numbers)}", body, self.clock() + delay_s)
+            message = _Message(f"message-{next(self._numbers)}", body, self.clock() + delay_s, attributes=attributes)
             self._messages[message.id] = message
         return message.id
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages in the queue."""
+        for body in bodies:
+            self.send(body)
 
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
         """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""
@@ -120,11 +135,49 @@ class MemoryQueue:
         message.receive_count += 1
         message.visible_at = self.clock() + self._visibility_s
         message.receipt = f"receipt-{next(self._numbers)}"
-        return Received(message.id, message.receipt, message.body, message.receive_count)
+        return Received(message.id, message.receipt, message.body, message.receive_count, dict(message.attributes))
 
     def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
         named = set(receipts)
         yield from [message for message in self._messages.values() if message.receipt in named]
+
+
+class MemoryAnswers:
+    """The port `Answers` in memory. `fails` are raised first, one a call; `sent` has what went out."""
+
+    def __init__(self, *fails: Exception) -> None:
+        self.sent: list[tuple[bytes, str, str]] = []
+        self._fails = list(fails)
+
+    def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
+        """Remember the mail."""
+        if self._fails:
+            raise self._fails.pop(0)
+        self.sent.append((raw, sender, recipient))
+        return f"answer-{len(self.sent)}"
+
+
+class MemoryScanner:
+    """The port `Scanner` in memory: finds the EICAR test file, and is away, old or too small when a test says so."""
+
+    def __init__(self, *, most_bytes: int = 1024 * 1024) -> None:
+        self.down = False
+        self.signatures_of = datetime.now(UTC)
+        self._most_bytes = most_bytes
+
+    def scan(self, content: bytes) -> Scan:
+        """Return what is found."""
+        found, why = self._look(content)
+        return Scan(found, "memory", why, None if self.down else self.signatures_of)
+
+    def _look(self, content: bytes) -> tuple[Finding, str | None]:
+        if self.down:
+            return Finding.UNSCANNED, "down"
+        if datetime.now(UTC) - self.signatures_of > timedelta(days=7):
+            return Finding.UNSCANNED, "stale"
+        if len(content) > self._most_bytes:
+            return Finding.UNSCANNED, "too_large"
+        return (Finding.INFECTED, "Eicar-Test-Signature") if EICAR in content else (Finding.CLEAN, None)
 
 
 class MemoryArchive:
@@ -178,3 +231,68 @@ class MemoryArchive:
             lock_mode="GOVERNANCE",
             retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
         )
+
+
+class MemoryProvider:
+    """The port `MailProvider` in memory, safe between threads.
+
+    `answers` are what the next mails meet, one each; None and an empty queue take the mail. A mail that meets
+    `OutcomeUnknown` is taken, and the answer lost. `accepted` has our ids in the order of acceptance: a mail accepted twice
+    is there twice.
+    """
+
+    def __init__(self, name: str = "memory", *, capabilities: Capabilities | None = None) -> None:
+        self.name, self.identity = name, f"{name}/test"
+        self.capabilities = capabilities or Capabilities(batch=10, utf8_addresses=True, asks=True)
+        self.answers: deque[MailroomError | None] = deque()
+        self.accepted: list[str] = []
+        self.mails: list[Outgoing] = []
+        self.allowed = ProviderQuota()
+        self._lock = threading.Lock()
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Take each mail, or give it the answer that waits for it."""
+        with self._lock:
+            return [self._send(mail) for mail in mails]
+
+    def quota(self) -> ProviderQuota:
+        """Return `allowed`."""
+        return self.allowed
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Return the receipt of the mail if it was taken."""
+        return self._receipt(message_id) if message_id in self.accepted else None
+
+    def close(self) -> None:
+        """Keep everything for the test to look at."""
+
+    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+        try:
+            check(mail)
+        except MailroomError as error:
+            return error
+        answer = self.answers.popleft() if self.answers else None
+        if answer is None or isinstance(answer, OutcomeUnknown):
+            self.accepted.append(mail.id)
+            self.mails.append(mail)
+        return answer or self._receipt(mail.id)
+
+    def _receipt(self, message_id: str) -> Receipt:
+        return Receipt(self.name, f"{self.name}-{message_id}")
+
+
+class MemoryParser:
+    """A `Parser` that parses where it is called. It cannot outlive a crash or a hang; errors it tells as the real one does."""
+
+    def __init__(self, function: Callable[[bytes], ParsedEmail] = parse_email) -> None:
+        """Take what parses."""
+        self._function = function
+
+    def parse(self, raw: bytes) -> ParsedEmail:
+        """Return what `raw` says."""
+        try:
+            return self._function(raw)
+        except MemoryError:
+            raise Quarantined(Reason.UNPARSABLE, cause="memory") from None
+        except Exception as error:  # noqa: BLE001 - as the process does, whatever it is
+            raise Quarantined(Reason.UNPARSABLE, cause=type(error).__name__) from None

@@ -1,12 +1,14 @@
 """The steps of an inbound e-mail, in their order. Each may be killed anywhere and run again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Entry, Item, State
-from mailroom.domain.parsing import ParsedEmail, parse_email
+from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.archiving import Kept, deposit_all
+from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.routing import Way, find_way
 from mailroom.ports import Inbound, StoredObject
 from tasks.steps import blocking, step
@@ -21,14 +23,19 @@ async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
 @step("decrypt")
 async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes:
     """Open the envelope, once it is known to be this message's own."""
-    binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules)
-    return await blocking(unseal, sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
+    binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules, key=entry.ref.key)
+    ours = sealed.sse_kms_key is not None and sealed.sse_kms_key == inbound.kms_key_arn
+    body, metadata = sealed.body, sealed.metadata
+    return await blocking(
+        unseal, body, metadata, keys=inbound.keys, binding=binding, forms=inbound.forms, server_side=ours
+    )
 
 
 @step("route")
 async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
     """Decide whose mail this is, and record why."""
-    return await blocking(find_way, entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
+    directory, ledger, scanner = inbound.directory, inbound.ledger, inbound.scanner
+    return await blocking(find_way, entry, raw, directory=directory, ledger=ledger, now=_now(), scanner=scanner)
 
 
 @step("archive")
@@ -40,15 +47,25 @@ async def archive(entry: Entry, tenants: Sequence[str], contents: Sequence[bytes
 
 
 @step("parse")
-async def parse(raw: bytes) -> ParsedEmail:
-    """Read the e-mail, within the limits; this never raises on any bytes."""
-    return await blocking(parse_email, raw)
+async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
+    """Read the e-mail, within the limits. A mail that breaks the parser all the same is quarantined, and only that one."""
+    return await blocking(inbound.parser.parse, raw)
 
 
 @step("create inbox item")
 async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
     """File one item for each recipient, all or none; items that are there already stay."""
     return await blocking(inbound.inbox.file, entry.id, items, now=_now())
+
+
+def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[Any, Any, Mapping[str, Any]]]:
+    """Return the task that does one step of a processor; the facts that it returns are noted."""
+
+    @step(name)
+    async def process(mail: FiledMail, action: Action, inbound: Inbound) -> Mapping[str, Any]:
+        return await blocking(action, mail, inbound) or {}
+
+    return process
 
 
 @step("acknowledge")

@@ -37,4 +37,5 @@ class S3MailStore:
             if size > MAX_OBJECT_BYTES:
                 answer["Body"].close()
                 raise Quarantined(Reason.TOO_LARGE, size=size)
-            return StoredObject(answer["Body"].read(), answer["Metadata"])
+            sse_kms_key = answer.get("SSEKMSKeyId") if answer.get("ServerSideEncryption") == "aws:kms" else None
+            return StoredObject(answer["Body"].read(), answer["Metadata"], sse_kms_key)

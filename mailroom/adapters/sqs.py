@@ -1,6 +1,6 @@
 """A queue on SQS."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -26,6 +26,7 @@ class SqsQueue:
                 MaxNumberOfMessages=min(most, _BATCH),
                 WaitTimeSeconds=wait_s,
                 AttributeNames=["ApproximateReceiveCount"],
+                MessageAttributeNames=["All"],
             )
         return [
             Received(
@@ -33,9 +34,18 @@ class SqsQueue:
                 message["ReceiptHandle"],
                 message["Body"],
                 int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
+                _texts(message.get("MessageAttributes", {})),
             )
             for message in answer.get("Messages", [])
         ]
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages on the queue."""
+        for batch in _batches(bodies):
+            entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(batch)]
+            with translated("sqs"):
+                answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+            _check(answer)
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Acknowledge these messages."""
@@ -57,8 +67,12 @@ class SqsQueue:
             _check(answer)
 
 
-def _batches(receipts: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(receipts)
+def _texts(attributes: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value["StringValue"] for name, value in attributes.items() if "StringValue" in value}
+
+
+def _batches(words: Sequence[str]) -> Iterator[list[str]]:
+    rest = iter(words)
     while batch := list(islice(rest, _BATCH)):
         yield batch
 

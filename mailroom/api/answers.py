@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mailroom.api.sanitising import sanitise
 from mailroom.domain.inbound import Attachment, State, Verdict
+from mailroom.domain.trust import Finding
 from mailroom.ports import Run
 from mailroom.reading import FiledItem
 
@@ -26,6 +27,15 @@ class VerdictsAnswer(Answer):
     dkim: Verdict
     dmarc: Verdict
     dmarc_policy: str | None
+
+
+class ScanAnswer(Answer):
+    """What the scanner said; anything but `clean` is not clean."""
+
+    finding: Finding
+    engine: str
+    why: str | None
+    signatures_of: datetime | None
 
 
 class ReceiptAnswer(Answer):
@@ -99,6 +109,7 @@ class ItemAnswer(Answer):
     html: str | None = Field(description="Sanitised; null where there is none or it is too large to be made safe")
     defects: list[str]
     verdicts: VerdictsAnswer | None
+    scan: ScanAnswer | None = Field(description="Null where no scanner was asked")
     archive: ReceiptAnswer | None = Field(description="The receipt of the raw e-mail")
     attachments: list[AttachmentAnswer]
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from mailroom.api import inbound, operations, pages, problems
+from mailroom.api import hooks, inbound, operations, outbound, pages, problems, suppressions
 from mailroom.api.guard import Guard
 from mailroom.api.rendering import FOLDER
 from mailroom.api.services import Services
@@ -16,7 +16,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Mailroom",
         version="1",
-        description="Received e-mail as inbox items and archived documents.",
+        description="Received e-mail as inbox items and archived documents; batches of mail to send, and what became of them.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -24,6 +24,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(operations.router)
     app.include_router(inbound.router)
+    app.include_router(outbound.router)
+    app.include_router(suppressions.router)
+    app.include_router(hooks.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)

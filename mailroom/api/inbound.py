@@ -68,6 +68,8 @@ def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
     filed = services.reader.item(holder.tenant, item_id)
     if filed is None:
         raise HTTPException(404, "There is no such item.")
+    if filed.withdrawn:
+        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
     return item_answer(filed)
 
 

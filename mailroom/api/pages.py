@@ -110,6 +110,8 @@ def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
     filed = services.reader.item(holder.tenant, item_id)
     if filed is None:
         raise HTTPException(404, "There is no such item.")
+    if filed.withdrawn:
+        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}. The archive keeps the e-mail.")
     return filed
 
 

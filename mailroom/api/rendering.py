@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from mailroom.domain.inbound import Verdict, Verdicts
+from mailroom.domain.trust import Finding, Scan
 
 FOLDER = Path(__file__).parent
 #: Controls but tab and line feed, and the characters that change the direction of what follows (Unicode TR 9).
@@ -72,6 +73,11 @@ def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
     return failed + [("unsure", f"{check} {_words(verdict)}") for check, verdict in others]
 
 
+def unscanned(scan: Scan | None) -> bool:
+    """Return whether a scanner was asked and could not look."""
+    return scan is not None and scan.finding is Finding.UNSCANNED
+
+
 def host(url: str) -> str:
     """Return where a link leads, in short."""
     parts = urlsplit(url)
@@ -96,7 +102,7 @@ def _templates_of_this_package() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
-    found.filters["part"] = _part
+    found.filters |= {"part": _part, "unscanned": unscanned}
     return found
 
 

@@ -4,20 +4,33 @@ import argparse
 import ipaddress
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client
 from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.shelf_s3 import S3Shelf
+from mailroom.adapters.sns import SnsCertificates, SnsSubscriptions
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.hooks import SqlOnce
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
+from mailroom.api.services import InboundHook, Outbound
 from mailroom.domain.errors import ConfigurationError
+from mailroom.outbound.relaying import keep_relaying
 from mailroom.settings import Settings, load_settings, use_stack_environment
+from mailroom.webhooks.sns import Verifier
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
+    services, stop = services_from(settings), threading.Event()
+    if services.sending is not None:
+        mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+        relay = (services.sending.outbox, mailbox, stop)
+        threading.Thread(target=keep_relaying, args=relay, name="relay", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     uvicorn.run(
-        create_app(services_from(settings)),
+        create_app(services),
         host=asked.host,
         port=asked.port,
         access_log=False,
@@ -43,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
+    stop.set()
     return 0
 
 
@@ -52,6 +71,8 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
     Raises:
         ConfigurationError: pages without a key would be open to more than this machine.
     """
+    if settings.sns_certificates and not _is_loopback(urlsplit(settings.sns_certificates).hostname or ""):
+        raise ConfigurationError("MAILROOM_SNS_CERTIFICATES is for an emulator on loopback only; unset it")
     if settings.pages_open and not _is_loopback(host):
         raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
 
@@ -59,11 +80,12 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
 def services_from(settings: Settings) -> Services:
     """Return the services of this installation."""
     engine = make_engine(settings.database_url.get_secret_value())
+    s3 = client("s3", region=settings.region)
     return Services(
         settings=settings,
         reader=SqlReader(engine),
         archive=S3Archive(
-            client("s3", region=settings.region),
+            s3,
             engine,
             bucket=settings.archive_bucket,
             lock_mode=settings.archive_lock_mode,
@@ -72,6 +94,24 @@ def services_from(settings: Settings) -> Services:
         runs=PrefectRuns(api_url=settings.prefect_api_url, ui_url=settings.prefect_url),
         ledger=SqlLedger(engine),
         keys=SqlApiKeys(engine),
+        sending=Outbound(
+            outbox=SqlOutbox(engine),
+            follower=SqlFollower(engine),
+            suppressions=SqlSuppressions(engine),
+            quotas=SqlQuotas(engine),
+            shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
+        ),
+        inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
+    )
+
+
+def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:
+    certificates = SnsCertificates(instead=settings.sns_certificates)
+    return InboundHook(
+        verifier=Verifier(certificates, topics=frozenset({settings.inbound_topic_arn})),
+        subscriptions=SnsSubscriptions(client("sns", region=settings.region)),
+        once=once,
+        queue=SqsQueue(client("sqs", region=settings.region), url=settings.inbound_queue_url),
     )
 
 

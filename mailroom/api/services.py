@@ -1,16 +1,20 @@
 """What the routes work with; one value, made by `serve` or by a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
 from mailroom.domain.inbound import Entry
+from mailroom.following import Follower
+from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive, RunStarter
 from mailroom.reading import ApiKeys, Reader
+from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
+from mailroom.webhooks.sns import Subscription, Verifier
 
 
 def _now() -> datetime:
@@ -25,9 +29,49 @@ class Book(Protocol):
     def trace(self, email_id: str) -> dict[str, Any]: ...
 
 
+class Subscriptions(Protocol):
+    """Answers a topic's question whether it may post."""
+
+    def confirm(self, asked: Subscription) -> None: ...
+
+
+class Once(Protocol):
+    """Knows which messages were taken."""
+
+    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
+        """Do `action` unless this message was taken before, and say whether it was done; what it raises leaves it untaken."""
+
+
+class Postbox(Protocol):
+    """The sending side of a queue."""
+
+    def post(self, bodies: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboundHook:
+    """What a post of SNS about received e-mail goes through."""
+
+    verifier: Verifier
+    subscriptions: Subscriptions
+    once: Once
+    queue: Postbox
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """What the routes of outbound mail work with. `shelf` None: files are not taken from S3."""
+
+    outbox: Outbox
+    follower: Follower
+    suppressions: Suppressions
+    quotas: Quotas
+    shelf: Shelf | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside that the HTTP service needs."""
+    """Everything outside that the HTTP service needs; `sending` None is an installation that only receives."""
 
     settings: Settings
     reader: Reader
@@ -35,7 +79,9 @@ class Services:
     runs: RunStarter
     ledger: Book
     keys: ApiKeys
+    sending: Outbound | None = None
     now: Callable[[], datetime] = _now
+    inbound_hook: InboundHook | None = None
 
 
 def services_of(request: Request) -> Services:
@@ -44,3 +90,17 @@ def services_of(request: Request) -> Services:
 
 
 Outside = Annotated[Services, Depends(services_of)]
+
+
+def sending_of(services: Outside) -> Outbound:
+    """Return what sends. Routes name it behind the holder: who has no key learns nothing of the installation.
+
+    Raises:
+        HTTPException: 404, this installation only receives.
+    """
+    if services.sending is None:
+        raise HTTPException(404, "This installation sends no mail.")
+    return services.sending
+
+
+Sending = Annotated[Outbound, Depends(sending_of)]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from starlette.exceptions import StarletteDeprecationWarning
 
 from mailroom.api.access import key_digest
-from mailroom.api.services import Services
+from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound import Attachment, Entry, Item, ObjectRef, State
 from mailroom.domain.searching import words_asked, words_of
@@ -65,7 +65,9 @@ class MemoryReader:
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return what is listed of one attachment."""
         filed = self.item(tenant, item_id)
-        return next((part for part in filed.item.attachments if part.number == number), None) if filed else None
+        if filed is None or filed.withdrawn:
+            return None
+        return next((part for part in filed.item.attachments if part.number == number), None)
 
     def emails(
         self,
@@ -104,7 +106,8 @@ class MemoryReader:
             raise TransientError("the database cannot be reached")
 
     def _of(self, tenant: str | None, address: str) -> list[FiledItem]:
-        return [one for one in self.filed if one.item.recipient == address and tenant in (None, one.item.tenant)]
+        shown = [one for one in self.filed if one.withdrawn is None]
+        return [one for one in shown if one.item.recipient == address and tenant in (None, one.item.tenant)]
 
     def _counted(self, line: InboxLine) -> InboxLine:
         times = [filed.received_at for filed in self._of(line.tenant, line.address)]
@@ -209,7 +212,7 @@ class Memory:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     activities: list[dict[str, Any]] = field(default_factory=list)
 
-    def services(self, *, pages_open: bool = False) -> Services:
+    def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application takes them."""
         book = MemoryBook(self.reader, self.activities)
         return Services(
@@ -220,6 +223,7 @@ class Memory:
             ledger=book,
             keys=self.keys,
             now=lambda: NOW,
+            inbound_hook=inbound_hook,
         )
 
     def file(self, item: Item, **changes: Any) -> FiledItem:

@@ -1,14 +1,30 @@
 """Opens what commands work on, from the environment or the running embedded stack."""
 
+import re
 from functools import cached_property
 
 from sqlalchemy import Engine
 
 from mailroom.adapters.prefect_http import PrefectRuns
-from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.routing import NOBODY
 from mailroom.settings import Settings, load_settings
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def tenant_named(name: str) -> str:
+    """Return `name`, if a tenant may be called so.
+
+    Raises:
+        ConfigurationError: it may not.
+    """
+    if not _TENANT.fullmatch(name) or name == NOBODY:
+        raise ConfigurationError(f"{name!r} is no tenant's name; write small letters, digits and dashes")
+    return name
 
 
 class Opened:
@@ -33,6 +49,11 @@ class Opened:
     def directory(self) -> SqlDirectory:
         """Who receives at which address."""
         return SqlDirectory(self.engine)
+
+    @cached_property
+    def tenants(self) -> SqlTenants:
+        """What each customer has chosen."""
+        return SqlTenants(self.engine)
 
     @cached_property
     def runs(self) -> PrefectRuns:

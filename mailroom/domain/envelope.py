@@ -1,39 +1,66 @@
-"""The envelope that SES puts around an e-mail in S3, opened and (for the sandbox's door) written.
+"""The envelope of an e-mail in S3, opened once it is known to be that e-mail's own, and (for the sandbox) written.
 
-SES writes what AWS calls the S3 Encryption Client's version 2 metadata, with the old `kms` wrap: a 256-bit data key
-wrapped by KMS, AES-GCM with a 12-byte IV and a 16-byte tag behind the ciphertext, no additional data. The wrap does not
+SES writes what AWS calls version 2 metadata with the old `kms` wrap (`s3_encryption` has the forms). That wrap does not
 bind the object to its place: a whole object copied under another key would decrypt. So the KMS context that SES records
 (`x-amz-matdesc`) must name this message and this account before anything is unwrapped.
+
+Other forms are read only under the prefixes where the installation says that they may come. There the binding is what
+their context has: every `aws:ses:` name in it must be right, and it must have what the installation expects of it.
 
 Source: AWS S3 Encryption Client specification, content-metadata; SES developer guide, "Receiving email: S3 action".
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.s3_encryption import (
+    GCM,
+    IV_BYTES,
+    KMS,
+    KMS_CONTEXT,
+    MASTER,
+    TAG_BYTES,
+    Sealed,
+    read_metadata,
+    refuse,
+    unwrap_with_master,
+)
 
-_CONTENT = "AES/GCM/NoPadding"
-_WRAP = "kms"
-_IV_BYTES, _TAG_BYTES = 12, 16
-_GENERATIONS = ("x-amz-key", "x-amz-key-v2", "x-amz-3")
+_SES = ("aws:ses:message-id", "aws:ses:source-account", "aws:ses:rule-name")
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What an object must be bound to before it is opened."""
+    """What an object must be bound to before it is opened. `key` is its whole key in the bucket."""
 
     account_id: str
     message_id: str
     rules: frozenset[str] | None = None
     """Names of the receipt rules that may have written it; None accepts any rule of the account."""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Which forms beside SES's own may come, by the beginnings of their keys. By default none.
+
+    `context` is what the KMS context of a client's object must have; `{message_id}` and `{key}` in a value stand for
+    the object's own, so that an object that was moved is refused. `legacy` allows what nothing authenticates (AES-CBC)
+    and the old wrap outside of SES's form; `master_key` opens objects of the first generation, where `legacy` allows them.
+    """
+
+    clients: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    legacy: bool = False
+    master_key: bytes | None = field(default=None, repr=False)
+    sse_kms: tuple[str, ...] = ()
+    plain: tuple[str, ...] = ()
 
 
 class Unwrapper(Protocol):
@@ -42,48 +69,49 @@ class Unwrapper(Protocol):
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    wrapped_key: bytes
-    context: dict[str, str]
-    iv: bytes
-    length: int | None
+def unseal(
+    body: bytes,
+    metadata: Mapping[str, str],
+    *,
+    keys: Unwrapper,
+    binding: Binding,
+    forms: Forms | None = None,
+    server_side: bool = False,
+) -> bytes:
+    """Return the e-mail inside an object. Nothing is returned before its tag verified.
 
-
-def unseal(body: bytes, metadata: Mapping[str, str], *, keys: Unwrapper, binding: Binding) -> bytes:
-    """Return the e-mail inside an object that SES wrote. Nothing is returned before its tag verified.
+    `server_side` says that S3 itself had it encrypted under the installation's own KMS key.
 
     Raises:
-        Quarantined: `not_encrypted`, `not_bound` (another message, account or rule), or `not_decryptable`; the
+        Quarantined: `not_encrypted`, `not_bound` (another message, account, rule or context), or `not_decryptable`; the
             step that refused is in the facts, never in the message.
     """
-    sealed = _read(metadata)
-    _check_binding(sealed.context, binding)
-    if len(body) < _TAG_BYTES:
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="length")
-    data_key = keys.unwrap(sealed.wrapped_key, sealed.context)
-    try:
-        plain = AESGCM(data_key).decrypt(sealed.iv, body, None)
-    except (InvalidTag, ValueError):
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="tag") from None
-    if sealed.length is not None and sealed.length != len(plain):
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="length")
-    return plain
+    forms = forms or Forms()
+    sealed = read_metadata(metadata)
+    if sealed is None:
+        return _plain(body, binding, forms, server_side=server_side)
+    if _is_of_ses(sealed):
+        _check_ses_names(sealed.context, binding, all_of_them=True)
+    else:
+        _check_allowed(sealed, binding, forms)
+        _check_context(sealed, binding, forms)
+    sealed.check_size(body)
+    return sealed.open(body, _data_key(sealed, keys, forms))
 
 
 def seal(
     raw: bytes, *, data_key: bytes, wrapped_key: bytes, iv: bytes, context: Mapping[str, str]
 ) -> tuple[bytes, dict[str, str]]:
     """Return body and metadata exactly as SES writes them. `iv` has 12 bytes and is never used twice with a key."""
-    if len(iv) != _IV_BYTES:
+    if len(iv) != IV_BYTES:
         raise ValueError("an IV has 12 bytes")
     return AESGCM(data_key).encrypt(iv, raw, None), {
-        "x-amz-tag-len": str(_TAG_BYTES * 8),
+        "x-amz-tag-len": str(TAG_BYTES * 8),
         "x-amz-unencrypted-content-length": str(len(raw)),
-        "x-amz-wrap-alg": _WRAP,
+        "x-amz-wrap-alg": KMS,
         "x-amz-matdesc": json.dumps(dict(context), separators=(",", ":")),
         "x-amz-key-v2": base64.b64encode(wrapped_key).decode(),
-        "x-amz-cek-alg": _CONTENT,
+        "x-amz-cek-alg": GCM,
         "x-amz-iv": base64.b64encode(iv).decode(),
     }
 
@@ -98,35 +126,49 @@ def ses_context(*, message_id: str, rule: str, account_id: str, key_id: str) -> 
     }
 
 
-def _read(metadata: Mapping[str, str]) -> _Sealed:
-    present = [name for name in _GENERATIONS if name in metadata]
-    if not present:
+def _plain(body: bytes, binding: Binding, forms: Forms, *, server_side: bool) -> bytes:
+    allowed = forms.plain + (forms.sse_kms if server_side else ())
+    if not binding.key.startswith(allowed):
         raise Quarantined(Reason.NOT_ENCRYPTED)
-    if present != ["x-amz-key-v2"] or metadata.get("x-amz-wrap-alg") != _WRAP:
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="format")
-    if metadata.get("x-amz-cek-alg") != _CONTENT or metadata.get("x-amz-tag-len") != str(_TAG_BYTES * 8):
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="suite")
-    try:
-        wrapped = base64.b64decode(metadata["x-amz-key-v2"], validate=True)
-        iv = base64.b64decode(metadata["x-amz-iv"], validate=True)
-        context = json.loads(metadata["x-amz-matdesc"])
-        length = metadata.get("x-amz-unencrypted-content-length")
-        plain_length = None if length is None else int(length)
-    except (KeyError, binascii.Error, ValueError):
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="metadata") from None
-    if (
-        not isinstance(context, dict)
-        or not all(isinstance(value, str) for value in context.values())
-        or len(iv) != _IV_BYTES
-    ):
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="metadata")
-    return _Sealed(wrapped, context, iv, plain_length)
+    return body
 
 
-def _check_binding(context: Mapping[str, str], binding: Binding) -> None:
-    if context.get("aws:ses:message-id") != binding.message_id:
+def _is_of_ses(sealed: Sealed) -> bool:
+    return (sealed.content, sealed.wrap) == (GCM, KMS) and any(name in sealed.context for name in _SES)
+
+
+def _check_allowed(sealed: Sealed, binding: Binding, forms: Forms) -> None:
+    if not binding.key.startswith(forms.clients):
+        # Where only SES writes, an object of its form that names no message is not SES's.
+        if (sealed.content, sealed.wrap) == (GCM, KMS):
+            raise Quarantined(Reason.NOT_BOUND, step="message_id")
+        refuse("form")
+    if (sealed.is_legacy or sealed.wrap != KMS_CONTEXT) and not forms.legacy:
+        refuse("legacy")
+
+
+def _check_context(sealed: Sealed, binding: Binding, forms: Forms) -> None:
+    _check_ses_names(sealed.context, binding, all_of_them=False)
+    for name, value in forms.context.items():
+        expected = value.replace("{message_id}", binding.message_id).replace("{key}", binding.key)
+        if sealed.context.get(name) != expected:
+            raise Quarantined(Reason.NOT_BOUND, step="context")
+
+
+def _check_ses_names(context: Mapping[str, str], binding: Binding, *, all_of_them: bool) -> None:
+    def differs(name: str, value: str) -> bool:
+        return (all_of_them or name in context) and context.get(name) != value
+
+    if differs("aws:ses:message-id", binding.message_id):
         raise Quarantined(Reason.NOT_BOUND, step="message_id")
-    if context.get("aws:ses:source-account") != binding.account_id:
+    if differs("aws:ses:source-account", binding.account_id):
         raise Quarantined(Reason.NOT_BOUND, step="account")
-    if binding.rules is not None and context.get("aws:ses:rule-name") not in binding.rules:
+    rule = context.get("aws:ses:rule-name")
+    if binding.rules is not None and (all_of_them or rule is not None) and rule not in binding.rules:
         raise Quarantined(Reason.NOT_BOUND, step="rule")
+
+
+def _data_key(sealed: Sealed, keys: Unwrapper, forms: Forms) -> bytes:
+    if sealed.wrap != MASTER:
+        return keys.unwrap(sealed.wrapped_key, sealed.context)
+    return unwrap_with_master(sealed.wrapped_key, forms.master_key) if forms.master_key else refuse("key")

@@ -107,7 +107,12 @@ class Reason(StrEnum):
     GONE = "gone"
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    UNPARSABLE = "unparsable"
     VIRUS = "virus"
+    UNSCANNED = "unscanned"
+    DMARC = "dmarc"
+    SPAM = "spam"
+    UNSURE = "unsure"
 
 
 class Quarantined(PermanentError):

@@ -133,6 +133,8 @@ class Item:
     attachments: tuple[Attachment, ...]
     defects: tuple[str, ...] = ()
     plus_token: str | None = None
+    held: str | None = None
+    """Why the tenant's policy keeps it from being shown, where it does."""
 
 
 @dataclass(frozen=True, slots=True)

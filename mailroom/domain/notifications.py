@@ -28,9 +28,12 @@ _MOST_HEADER_BYTES = 64 * 1024
 _MOST_VALUE_LETTERS = 4 * 1024
 _POLICIES = frozenset({"none", "quarantine", "reject"})
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_BY_SES = re.compile(r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with E?SMTPS? id (?P<id>[A-Za-z0-9-]+)")
+_AUTHENTICATED = re.compile(r"amazonses\.com;(?P<checks>.*)", re.DOTALL)
+# A method stands after a semicolon, so that no word of a comment is taken for one.
+_CHECK = re.compile(r"(?:^|;)\s*(spf|dkim|dmarc)=([a-z]+)")
 _RECEIVED_BY_SES = re.compile(
-    r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with E?SMTPS? id (?P<id>[A-Za-z0-9-]+)"
-    r' for <?(?P<recipient>(?:"(?:[^"\\]|\\.)*"|[^@\s<>;"]+)@[^@\s<>;"]+)>? ?;'
+    _BY_SES.pattern + r' for <?(?P<recipient>(?:"(?:[^"\\]|\\.)*"|[^@\s<>;"]+)@[^@\s<>;"]+)>? ?;'
 )
 
 
@@ -74,6 +77,44 @@ def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
             if name == "received":
                 return _recipient_of(value, message_id)
     return ()
+
+
+def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
+    """Return the verdicts that SES itself noted in a mail whose notification never came; what it did not note is missing.
+
+    As for recipients: the first of each header, above the first X-SES-DKIM-SIGNATURE, in a block that names `message_id`.
+    """
+    headers = _first_headers(raw)
+    names = [name for name, _ in headers]
+    if _SIGNATURE not in names:
+        return Verdicts()
+    block: dict[str, str] = {}
+    for name, value in headers[: names.index(_SIGNATURE)]:
+        block.setdefault(name, value)
+    if not _is_of_ses(block.get("received", ""), message_id):
+        return Verdicts()
+    checks = _AUTHENTICATED.match(block.get("authentication-results", "")[:_MOST_VALUE_LETTERS])
+    found = _CHECK.findall(checks["checks"]) if checks else []
+    # SES quotes HELO and MAIL FROM, which a sender may make look like a check: what stands there twice says nothing.
+    methods = [method for method, _ in found]
+    told = {method: word for method, word in found if methods.count(method) == 1}
+    return Verdicts(
+        spam=_verdict({"status": block.get("x-ses-spam-verdict")}),
+        virus=_verdict({"status": block.get("x-ses-virus-verdict")}),
+        spf=_word(told.get("spf")),
+        dkim=_word(told.get("dkim")),
+        dmarc=_word(told.get("dmarc")),
+    )
+
+
+def _is_of_ses(received: str, message_id: str) -> bool:
+    folded = " ".join(received[:_MOST_VALUE_LETTERS].split())
+    return any(match["id"] == message_id for match in _BY_SES.finditer(folded))
+
+
+def _word(word: str | None) -> Verdict:
+    """Return what a word of Authentication-Results means (RFC 8601): none, neutral and errors are no pass and no failure."""
+    return {None: Verdict.MISSING, "pass": Verdict.PASS, "fail": Verdict.FAIL}.get(word, Verdict.GRAY)
 
 
 def _first_headers(raw: bytes) -> list[tuple[str, str]]:

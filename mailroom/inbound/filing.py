@@ -1,18 +1,20 @@
 """From a parsed e-mail, its routes and its receipts to the inbox items."""
 
 import hashlib
-from collections.abc import Sequence
+from dataclasses import replace
 
 from mailroom.domain.inbound import Attachment, Item
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
 from mailroom.domain.routing import Route
 from mailroom.inbound.archiving import Kept
+from mailroom.inbound.routing import Way
 
 
-def items_for(mail: ParsedEmail, raw: bytes, routes: Sequence[Route], kept: Kept) -> list[Item]:
+def items_for(mail: ParsedEmail, raw: bytes, way: Way, kept: Kept) -> list[Item]:
     """Return one item for each route. Every attachment must have its receipt in `kept` already."""
     digest = hashlib.sha256(raw).hexdigest()
-    return [_item(mail, to, kept[to.tenant, digest].archive_id, kept) for to in routes]
+    items = [_item(mail, to, kept[to.tenant, digest].archive_id, kept) for to in way.routes]
+    return [replace(item, held=way.held.get(item.tenant)) for item in items]
 
 
 def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item:
@@ -39,7 +41,7 @@ def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item
 def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: Kept) -> Attachment:
     return Attachment(
         number=number,
-        filename=part.filename,
+        filename=part.display_name,
         content_type=part.content_type,
         detected_type=part.detected_type,
         size=part.size,

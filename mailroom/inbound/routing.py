@@ -1,15 +1,15 @@
 """Whose mail is this, and may it be filed?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound import Entry, Verdicts
-from mailroom.domain.notifications import received_recipients
-from mailroom.domain.routing import Route, candidates, route
+from mailroom.domain.inbound import Entry, Verdict
+from mailroom.domain.notifications import received_recipients, received_verdicts
+from mailroom.domain.routing import Route, route, wanted
 from mailroom.domain.trust import stop_reason
-from mailroom.ports import Directory, Ledger
+from mailroom.ports import Directory, Ledger, Scanner
 
 #: The archive's tenant for mail that nobody here receives: the installation itself.
 NOBODY = "unrouted"
@@ -17,36 +17,39 @@ NOBODY = "unrouted"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where a mail goes: its routes, the tenants that archive it, and, when it must not be filed, why."""
+    """Where a mail goes: its routes, the tenants that archive it, and, when it must not be filed, why.
+
+    `held` has the reason of each tenant whose policy holds the mail back; where that is every tenant, it is `stop`.
+    """
 
     routes: tuple[Route, ...]
     tenants: tuple[str, ...]
     stop: Reason | None = None
+    held: Mapping[str, Reason] = field(default_factory=dict)
 
 
-def find_way(entry: Entry, raw: bytes, *, directory: Directory, ledger: Ledger, now: datetime) -> Way:
+def find_way(
+    entry: Entry, raw: bytes, *, directory: Directory, ledger: Ledger, now: datetime, scanner: Scanner | None = None
+) -> Way:
     """Return the mail's way, recorded in the ledger with its reasons.
 
-    Recipients and verdicts come from SES's notification. Where only the bucket told of the mail, the recipient comes
-    from the header block that SES itself prepended, and no check counts as passed.
+    Recipients and verdicts come from SES's notification. Where only the bucket told of the mail, both come from the
+    header block that SES itself prepended, and what that does not say did not pass.
     """
     if entry.envelope is not None:
         recipients, verdicts = entry.envelope.recipients, entry.envelope.verdicts
     else:
-        recipients, verdicts = received_recipients(raw, message_id=entry.ref.message_id), Verdicts()
+        recipients = received_recipients(raw, message_id=entry.ref.message_id)
+        verdicts = received_verdicts(raw, message_id=entry.ref.message_id)
     try:
-        routes = route(recipients, directory.lookup(_patterns(recipients)))
-    except Quarantined as stop:
-        return Way((), (NOBODY,), stop.reason)
-    ledger.routed(entry.id, routes, now=now)
-    return Way(tuple(routes), tuple(sorted({to.tenant for to in routes})), stop_reason(verdicts))
-
-
-def _patterns(recipients: Sequence[str]) -> list[str]:
-    patterns: dict[str, None] = {}
-    for recipient in recipients:
-        try:
-            patterns.update(dict.fromkeys(candidates(recipient)))
-        except ValueError:
-            continue  # Not an address: it has no route, and `route` says so.
-    return list(patterns)
+        routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
+    except Quarantined as nobody:
+        return Way((), (NOBODY,), nobody.reason)
+    # A mail that SES found infected is stopped anyway; a scanner that misses it must not be quoted beside that.
+    scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
+    policies = {to.tenant: to.policy for to in routes}
+    reasons = {tenant: stop_reason(verdicts, policy, scan) for tenant, policy in policies.items()}
+    held = {tenant: reason for tenant, reason in reasons.items() if reason is not None}
+    ledger.routed(entry.id, routes, now=now, scan=scan, held=held)
+    stop = next(iter(held.values())) if len(held) == len(policies) else None
+    return Way(tuple(routes), tuple(sorted(policies)), stop, held)

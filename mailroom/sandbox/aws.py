@@ -2,7 +2,7 @@
 
     SES receipt rules ──> inbound bucket (envelope encryption with the key) ──S3 event──> inbound queue ──> its dead letters
                      └──> inbound topic ─────────────────────────────────SNS envelope──┘
-    tracking topic ──> tracking queue          mailbox queue          archive bucket (Object Lock)
+    tracking topic ──> tracking queue     mailbox queue     archive bucket (Object Lock)     files bucket
 
 The emulator enforces none of the policies; they are written all the same, so that this file reads as the list of what
 production grants. moto keeps receipt rules whole, Stop actions too, so the rules live in its SES and nowhere else.
@@ -50,6 +50,7 @@ class Names:
 
     stem: str = "mailroom"
     region: str = "eu-west-1"
+    domain: str = "mailroom.test"
     rules: tuple[Rule, ...] = (Rule("scans", ("scans.mailroom.test",), "scans/"), Rule("inbound", (), "in/"))
 
     def of(self, what: str) -> str:
@@ -89,6 +90,7 @@ def provision(names: Names) -> dict[str, str]:
     bucket, archive = names.of("inbound"), names.of("archive")
     _bucket(aws, names, bucket, locked=False)
     _bucket(aws, names, archive, locked=True)
+    _bucket(aws, names, names.of("files"), locked=False)
     from_ses = {"StringEquals": {"aws:SourceAccount": account_id}}
     policy = _policy(_grant("ses.amazonaws.com", "s3:PutObject", f"arn:aws:s3:::{bucket}/*", from_ses))
     aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
@@ -97,6 +99,8 @@ def provision(names: Names) -> dict[str, str]:
     mailbox_url = _queue(aws, names, "mailbox", 60)
     _notify(aws, bucket, _arn(aws, queue_url))
     _receive(aws, names, bucket, key_arn, inbound_topic)
+    # SES sends for identities that proved themselves, and receipts are sent from the addresses that receive.
+    aws.ses.verify_domain_identity(Domain=names.domain)
     return {
         "region": names.region,
         "account_id": account_id,
@@ -108,6 +112,7 @@ def provision(names: Names) -> dict[str, str]:
         "mailbox_queue_url": mailbox_url,
         "tracking_queue_url": tracking_url,
         "archive_bucket": archive,
+        "files_bucket": names.of("files"),
     }
 
 

@@ -73,6 +73,7 @@ class Stack:
             "prefect_api_url": f"{self._urls['prefect']}/api",
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
+            "sender": "mailroom@mailroom.test",
             "data": str(self.folder.path),
         }
 

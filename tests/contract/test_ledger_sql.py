@@ -49,6 +49,15 @@ def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
     assert kinds(ledger, first.id) == ["received", "notified"]
 
 
+def test_a_thousand_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
+    """A queue that lost its mind, or somebody who replays: one line, one history entry for its arrival."""
+    with ThreadPoolExecutor(8) as pool:
+        ids = {entry.id for entry in pool.map(lambda _: registered(ledger), range(1000))}
+
+    assert len(ids) == 1
+    assert kinds(ledger, ids.pop()) == ["received"]
+
+
 def test_a_version_told_later_completes_the_line_and_another_version_is_another_email(ledger: SqlLedger) -> None:
     """SES's notification names no version. An object written over an older one must not hide behind its line."""
     told_by_ses = registered(ledger)

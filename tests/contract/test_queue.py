@@ -21,7 +21,7 @@ class Case:
     """A queue of its own, and how a message gets into it."""
 
     queue: Queue
-    send: Callable[[str], object]
+    send: Callable[..., object]
 
     def sent(self, *bodies: str) -> "Case":
         for body in bodies:
@@ -65,7 +65,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     )
     name = f"queuetest-{next(_numbers)}"
     url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
-    return Case(SqsQueue(sqs, url=url), lambda body: sqs.send_message(QueueUrl=url, MessageBody=body))
+
+    def send(body: str, **attributes: str) -> object:
+        told = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        return sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=told)
+
+    return Case(SqsQueue(sqs, url=url), send)
 
 
 def receipts(messages: Sequence[Received]) -> list[str]:
@@ -205,3 +210,22 @@ def test_only_the_newest_receipt_counts_for_the_twin() -> None:
     queue.delete([first.receipt])
 
     assert queue.bodies == ["hello"]
+
+
+def test_what_is_posted_is_received(case: Case) -> None:
+    """The relay posts more than one call of SQS takes."""
+    mailbox = case.queue
+    assert isinstance(mailbox, (MemoryQueue, SqsQueue))
+
+    mailbox.post([f"order {at}" for at in range(23)])
+
+    assert sorted(message.body for message in case.all()) == sorted(f"order {at}" for at in range(23))
+
+
+def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
+    """A plain producer says in them what its message is."""
+    case.send("hello", channel="email", type="html")
+
+    [message] = case.receive()
+
+    assert message.attributes == {"channel": "email", "type": "html"}

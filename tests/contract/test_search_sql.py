@@ -188,7 +188,7 @@ def test_items_filed_before_the_search_are_found_too(
     config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
     config.attributes["engine"] = engine
 
-    command.downgrade(config, "0002")
+    command.downgrade(config, "0003")
     command.upgrade(config, "head")
 
     for question in ("invoice", "thousand", "scan 1 pdf", "carl"):

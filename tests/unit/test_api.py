@@ -13,6 +13,7 @@ from mailroom.api.app import create_app
 from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound import Attachment, Item, State, Verdicts
+from mailroom.domain.trust import Finding, Scan
 from mailroom.reading import EmailLine, Holder, InboxLine
 
 ADMIN, ACME, OTHER = "key-of-admin", "key-of-acme", "key-of-other"
@@ -38,6 +39,29 @@ def memory() -> Memory:
 def client(memory: Memory) -> TestClient:
     """A client of the service, without a key."""
     return TestClient(create_app(memory.services()), base_url="http://mail.example")
+
+
+def test_withdrawn_item_is_gone_with_its_reason(client: TestClient, memory: Memory) -> None:
+    """It was filed before its virus was known: neither its text nor its attachments can be had any more, nor is it listed."""
+    filed = memory.file(an_item(), withdrawn="virus")
+    key = {"Authorization": f"Bearer {ACME}"}
+
+    item = client.get(f"/v1/items/{filed.id}", headers=key)
+    attachment = client.get(f"/v1/items/{filed.id}/attachments/1", headers=key)
+    listed = client.get("/v1/inboxes/ann@acme.test/items", headers=key).json()["items"]
+
+    assert (item.status_code, item.json()["detail"]) == (410, "This item was withdrawn: virus.")
+    assert attachment.status_code == 404
+    assert filed.id not in [line["id"] for line in listed]
+
+
+def test_scan_is_told_with_the_item(client: TestClient, memory: Memory) -> None:
+    """What could not be scanned is never called clean."""
+    filed = memory.file(an_item(), scan=Scan(Finding.UNSCANNED, "ClamAV", "down"))
+
+    told = client.get(f"/v1/items/{filed.id}", headers={"Authorization": f"Bearer {ACME}"}).json()
+
+    assert told["scan"] == {"finding": "unscanned", "engine": "ClamAV", "why": "down", "signatures_of": None}
 
 
 def an_item(**changes: object) -> Item:

@@ -154,8 +154,11 @@ def test_plain_object_is_refused(keys: MemoryKeys) -> None:
     ("changes", "step"),
     [
         ({"x-amz-tag-len": "96"}, "suite"),
-        ({"x-amz-cek-alg": "AES/CBC/PKCS5Padding"}, "suite"),
-        ({"x-amz-wrap-alg": "kms+context"}, "format"),
+        ({"x-amz-cek-alg": "AES/CTR/NoPadding"}, "suite"),
+        ({"x-amz-cek-alg": "AES/CBC/PKCS5Padding"}, "metadata"),
+        ({"x-amz-cek-alg": "AES/CBC/PKCS5Padding", "x-amz-iv": base64.b64encode(bytes(16)).decode()}, "form"),
+        ({"x-amz-wrap-alg": "kms+context"}, "suite"),
+        ({"x-amz-wrap-alg": "RSA-OAEP-SHA1"}, "suite"),
         ({"x-amz-key": "AAAA"}, "format"),
         ({"x-amz-3": "AAAA"}, "format"),
         ({"x-amz-iv": base64.b64encode(b"short").decode()}, "metadata"),

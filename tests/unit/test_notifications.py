@@ -6,9 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailroom.domain.inbound import Arrival, ObjectRef, Verdict, Verdicts
-from mailroom.domain.notifications import UnreadableNotification, read_notification, received_recipients
+from mailroom.domain.notifications import (
+    UnreadableNotification,
+    read_notification,
+    received_recipients,
+    received_verdicts,
+)
 
 ID = "d6iitobk75ur44p8kdnnp7g2n800"
 
@@ -112,6 +119,103 @@ def test_lambda_shape_with_its_object_is_read() -> None:
     body = json.dumps({"Records": [{"eventSource": "aws:ses", "eventVersion": "1.0", "ses": ses_notification()}]})
 
     assert read_notification(body) == read_notification(json.dumps(ses_notification()))
+
+
+def as_ses_wrote(
+    *, checks: str, spam: str = "PASS", virus: str = "PASS", message_id: str = ID, helo: str = "h"
+) -> bytes:
+    received = f"from {helo} ({helo} [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com with SMTP id {message_id};"
+    return (
+        f"Return-Path: <a@x.test>\r\nReceived: {received} Sun, 22 Nov 2026 03:00:00 +0000\r\n"
+        f"X-SES-Spam-Verdict: {spam}\r\nX-SES-Virus-Verdict: {virus}\r\n"
+        f"Authentication-Results: amazonses.com;\r\n {checks}\r\nX-SES-DKIM-SIGNATURE: a=rsa-sha256\r\n"
+    ).encode()
+
+
+ALL_PASS = (
+    "spf=pass (spfCheck: domain of x.test) client-ip=192.0.2.1; dkim=pass header.i=@x.test; dmarc=pass header.from=x;"
+)
+
+
+def test_verdicts_are_read_from_the_block_that_ses_wrote() -> None:
+    """Where only the bucket told of a mail, its first header block is the only word on it."""
+    raw = as_ses_wrote(checks=ALL_PASS, virus="FAIL") + b"X-SES-Virus-Verdict: PASS\r\nSubject: s\r\n\r\nhello"
+
+    read = received_verdicts(raw, message_id=ID)
+
+    assert read == Verdicts(Verdict.PASS, Verdict.FAIL, Verdict.PASS, Verdict.PASS, Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("checks", "expected"),
+    [
+        ("spf=softfail; dkim=none; dmarc=fail;", (Verdict.GRAY, Verdict.GRAY, Verdict.FAIL)),
+        ("spf=fail; dkim=pass; dkim=fail; dmarc=temperror;", (Verdict.FAIL, Verdict.MISSING, Verdict.GRAY)),
+        ("spf=fail helo=x;spf=pass; dmarc=fail;", (Verdict.MISSING, Verdict.MISSING, Verdict.FAIL)),
+        ("", (Verdict.MISSING,) * 3),
+    ],
+)
+def test_words_of_authentication_results_are_no_pass_but_pass(
+    checks: str, expected: tuple[Verdict, Verdict, Verdict]
+) -> None:
+    """SES quotes the sender's HELO there, who may write a check of his own into it: said twice is not said."""
+    read = received_verdicts(as_ses_wrote(checks=checks), message_id=ID)
+
+    assert (read.spf, read.dkim, read.dmarc) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        as_ses_wrote(checks=ALL_PASS, message_id="another"),
+        as_ses_wrote(checks=ALL_PASS).replace(b"X-SES-DKIM-SIGNATURE", b"X-Other"),
+        b"X-SES-DKIM-SIGNATURE: a=b\r\n" + as_ses_wrote(checks=ALL_PASS),
+        as_ses_wrote(checks=ALL_PASS).replace(b"Received:", b"X-Received:"),
+        b"",
+        b"\r\n" + as_ses_wrote(checks=ALL_PASS),
+    ],
+    ids=["another message", "no signature", "below the signature", "not received", "empty", "in the body"],
+)
+def test_verdicts_that_a_sender_could_have_written_are_missing(raw: bytes) -> None:
+    """Anybody can put these headers into his own mail; only above SES's own signature are they SES's."""
+    assert received_verdicts(raw, message_id=ID) == Verdicts()
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet="a/@.\x00é%+", max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet="ab", max_size=2), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_any_body_is_read_or_refused(data: st.DataObject) -> None:
+    """Whoever may write to the queue cannot make the listener stumble: any member of any shape, of any kind."""
+    body = data.draw(st.sampled_from([ses_notification(), json.loads(s3_event(s3_record("in/a")))]))
+    place: Any = body
+    while isinstance(place, (dict, list)) and place:
+        names = list(place) if isinstance(place, dict) else list(range(len(place)))
+        name = data.draw(st.sampled_from(names))
+        if data.draw(st.booleans()):
+            place[name] = data.draw(_json)
+            break
+        place = place[name]
+
+    try:
+        arrivals = read_notification(json.dumps(body))
+    except UnreadableNotification:
+        arrivals = []
+
+    assert all("\x00" not in f"{one.ref}{one.envelope}" for one in arrivals)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_have_recipients_and_verdicts_or_none(noise: bytes) -> None:
+    """The block is read before anything is known of the mail."""
+    raw = as_ses_wrote(checks=ALL_PASS)[:-2] + noise
+
+    assert received_verdicts(raw, message_id="x") == Verdicts()
+    assert received_recipients(raw, message_id="x") == ()
 
 
 @pytest.mark.parametrize("verdict", [None, {}, {"status": "MAYBE"}, {"status": 1}, "PASS"])

@@ -52,13 +52,19 @@ def test_whole_mail_reads_as_the_contract_says() -> None:
         "attachments": [
             {
                 "filename": "logo.png",
+                "display_name": "logo.png",
+                "original_name": "logo.png",
                 "content_type": "image/png",
+                "detected_type": "image/png",
                 "size": 4,
                 "sha256": hashlib.sha256(b"\x89PNG").hexdigest(),
                 "inline": True,
                 "content_id": "logo@x",
+                "members": [],
             }
         ],
+        "protection": [],
+        "reports": [],
         "defects": [],
     }
 
@@ -118,7 +124,7 @@ def test_uuencoded_file_in_the_text_is_an_attachment() -> None:
         ('attachment; filename="=?utf-8?Q?b=C3=A4?= =?utf-8?Q?r.pdf?="', "bär.pdf"),
         ('attachment; filename="a "quoted" b.pdf"', 'a "quoted" b.pdf'),
         ('attachment; filename="a;b.pdf"; size=3', "a;b.pdf"),
-        ("attachment filename=a.pdf", "attachment-1.pdf"),
+        ("attachment filename=a.pdf", "a.pdf"),
         ("attachment (a comment); filename=a.pdf", "a.pdf"),
         ("attachment; filename=bär.pdf", "bär.pdf"),
     ],
@@ -170,8 +176,8 @@ def test_equal_names_are_told_apart() -> None:
 
     found = parse_email(mixed(one, other, one)).attachments
 
-    assert [attachment.filename for attachment in found] == ["Image.png", "image (2).png", "Image (3).png"]
-    assert [attachment.original_name for attachment in found] == ["Image.png", "image.png", "Image.png"]
+    assert [attachment.display_name for attachment in found] == ["Image.png", "image (2).png", "Image (3).png"]
+    assert [attachment.filename for attachment in found] == ["Image.png", "image.png", "Image.png"]
 
 
 def test_forwarded_message_is_one_attachment_with_its_exact_bytes() -> None:

@@ -1,12 +1,12 @@
 """What a hostile mail can make `parse_email` do: nothing but name the limit it broke."""
 
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailroom.domain.parsing import Defect, Limits, ParsedEmail, parse_email
+from mailroom.domain.parsing import Defect, Limits, parse_email
+from mailroom.domain.parsing.names import display_name, unique_name
+from tests.fuzz.soundness import assert_sound
 
 _WHOLE = (
     b"Message-ID: <1@example.org>\r\nDate: Tue, 3 Mar 2026 10:00:00 +0100\r\n"
@@ -34,17 +34,6 @@ _PIECES = [
 def nested(depth: int) -> bytes:
     opened = (f"Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n" for level in range(depth))
     return "".join(opened).encode() + b"\r\nthe core"
-
-
-def assert_sound(parsed: ParsedEmail) -> None:
-    """Everything that comes out can be written as JSON and stored, and names only known defects."""
-    written = json.dumps(parsed.as_dict(), ensure_ascii=False)
-    assert written.encode("utf-8")
-    assert "\\u0000" not in written
-    assert set(parsed.defects) <= {defect.value for defect in Defect}
-    names = [attachment.filename for attachment in parsed.attachments]
-    assert len(names) == len({name.casefold() for name in names})
-    assert all(0 < len(name.encode()) <= 200 and name.isprintable() and "/" not in name for name in names)
 
 
 @settings(max_examples=300, deadline=None)
@@ -175,3 +164,31 @@ def test_files_are_counted() -> None:
 def test_unclosed_punctuation_is_looked_for_once(sender: bytes) -> None:
     """A parser that recurses, or looks again from each place, never comes back from this."""
     assert_sound(parse_email(b"From: " + sender + b"\r\n\r\nx"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.text(max_size=300) | st.sampled_from(["a.pdf", "A.PDF", "a (2).pdf", "CON", "..", "/", "\u202e"]), max_size=8
+    )
+)
+def test_any_names_become_safe_and_unique(written: list[str]) -> None:
+    """Whatever senders write, what is shown is one line, no path, not empty, not too long, and not there twice."""
+    taken: dict[str, int] = {}
+
+    shown = [
+        unique_name(display_name(name, content_type="application/pdf", number=number), taken)
+        for number, name in enumerate(written, 1)
+    ]
+
+    assert len({name.casefold() for name in shown}) == len(written)
+    assert all(name.isprintable() and "/" not in name and 0 < len(name.encode()) <= 200 for name in shown)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=300))
+def test_safe_name_stays_as_it_is(written: str) -> None:
+    """Cleaning what is clean already changes nothing, so that a name does not drift from one system to the next."""
+    once = display_name(written, content_type="application/pdf", number=1)
+
+    assert display_name(once, content_type="application/pdf", number=1) == once

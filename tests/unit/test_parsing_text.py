@@ -62,6 +62,8 @@ def test_undeclared_bytes_in_a_header_are_read(written: bytes, declared: str, re
         ('"john doe"@x.org', ('"john doe"@x.org',)),
         ("<@relay.org:a@x.org>", ("a@x.org",)),
         ("a@x.org; b@x.org", ("a@x.org", "b@x.org")),
+        ("Pete(A \\) chap) <pete(his account)@silly.test(his host)>", ("Pete <pete@silly.test>",)),
+        ("jdoe@test   . example, a @ x.org", ("jdoe@test.example", "a@x.org")),
         ("Open (comment <a@x.org>", ('"Open (comment" <a@x.org>',)),
     ],
 )
@@ -86,6 +88,8 @@ def test_second_sender_is_pointed_out() -> None:
         ("Tue, 3 Mar 2026 10:00:00 GMT+0200", datetime(2026, 3, 3, 8, tzinfo=UTC)),
         ("Tue, 3 Mar 2026 19:00:00 JST", datetime(2026, 3, 3, 10, tzinfo=UTC)),
         ("Tue Mar  3 10:00:00 2026", datetime(2026, 3, 3, 10, tzinfo=UTC)),
+        ("Tue, (c) 3 (c) Mar 2026 10:00:00 +0000", datetime(2026, 3, 3, 10, tzinfo=UTC)),
+        ("Di, 3 Mrz 2026 10:00:00 +0000", datetime(2026, 3, 3, 10, tzinfo=UTC)),
         ("2026-03-03T10:00:00Z", datetime(2026, 3, 3, 10, tzinfo=UTC)),
         ("Tue, 3 Mar 2026 10:00:00", datetime(2026, 3, 3, 10, tzinfo=UTC)),
     ],
@@ -176,3 +180,13 @@ def test_mail_saved_as_utf16_is_read() -> None:
     parsed = parse_email(raw)
 
     assert (parsed.subject, parsed.text) == ("Grüße", "hello")
+
+
+def test_utf8_under_another_name_is_read_as_utf8() -> None:
+    """Programs write UTF-8 under the name that their template had; nobody means `GrÃ¼Ã\x9fe`."""
+    raw = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n" + "Grüße für Änne".encode()
+
+    parsed = parse_email(raw)
+
+    assert parsed.text == "Grüße für Änne"
+    assert parsed.defects == ("charset_mismatch",)

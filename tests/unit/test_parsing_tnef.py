@@ -1,6 +1,7 @@
 """What comes out of a winmail.dat, from streams written here after [MS-OXTNEF]."""
 
 import struct
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +13,7 @@ MESSAGE_PROPERTIES, ATTACHMENT_PROPERTIES, CODE_PAGE = 0x69003, 0x69005, 0x69007
 BINARY, STRING8, UNICODE, OBJECT, LONG = 0x102, 0x1E, 0x1F, 0x0D, 0x03
 PR_BODY, PR_HTML, PR_SUBJECT = 0x1000, 0x1013, 0x0037
 PR_DATA, PR_METHOD, PR_LONG_NAME, PR_MIME, PR_CONTENT_ID = 0x3701, 0x3705, 0x3707, 0x370E, 0x3712
+PR_RTF, PR_CLASS, PR_START, TIME = 0x1009, 0x001A, 0x0060, 0x40
 INTERFACE = bytes(range(16))
 
 
@@ -152,6 +154,43 @@ def test_text_of_the_container_is_used_where_the_mail_has_none() -> None:
     parsed = parse_email(mail(winmail, text=b""))
 
     assert (parsed.text, parsed.html) == ("hello", "<p>hello</p>")
+
+
+def test_rtf_body_is_used_where_there_is_no_other() -> None:
+    """Outlook often writes nothing but this one, with the HTML inside."""
+    rtf = rb"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}hello{\*\htmltag72 </p>}}"
+    packed = struct.pack("<II4sI", len(rtf) + 12, len(rtf), b"MELA", 0) + rtf
+    winmail = stream(
+        attribute(MESSAGE, MESSAGE_PROPERTIES, properties(variable(BINARY, PR_RTF, packed))), file("a.txt", b"a")
+    )
+
+    assert parse_email(mail(winmail, text=b"")).html == "<p>hello</p>"
+
+
+def test_container_of_a_text_alone_is_that_text() -> None:
+    """There is nothing in it to download."""
+    winmail = stream(attribute(MESSAGE, MESSAGE_PROPERTIES, properties(variable(STRING8, PR_BODY, b"hello\0"))))
+
+    parsed = parse_email(mail(winmail, text=b""))
+
+    assert (parsed.text, parsed.attachments) == ("hello", ())
+
+
+def test_invitation_tells_when_and_where() -> None:
+    """Outlook puts a meeting into properties where others send a calendar."""
+    appointments = bytes.fromhex("0220060000000000c000000000000046")
+    start = (datetime(2026, 3, 3, 9, tzinfo=UTC) - datetime(1601, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 10
+    found = properties(
+        variable(UNICODE, PR_SUBJECT, "Lunch\0".encode("utf-16-le")),
+        variable(STRING8, PR_CLASS, b"IPM.Schedule.Meeting.Request\0"),
+        struct.pack("<HHQ", TIME, PR_START, start),
+        variable(UNICODE, 0x8001, "Room 5\0".encode("utf-16-le"), named=appointments + struct.pack("<II", 0, 0x8208)),
+    )
+
+    (report,) = parse_email(mail(stream(attribute(MESSAGE, MESSAGE_PROPERTIES, found)))).reports
+
+    assert (report.kind, report.fields) == ("calendar", {"method": "IPM.Schedule.Meeting.Request"})
+    assert report.items == ({"summary": "Lunch", "dtstart": "2026-03-03T09:00:00+00:00", "location": "Room 5"},)
 
 
 def test_cut_container_gives_the_members_before_the_cut() -> None:

@@ -1,11 +1,23 @@
 """From envelope recipients to inboxes: one spelling, the best pattern, every tenant that has it."""
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.routing import Address, Route, candidates, normalise, normalise_domain, route
+from mailroom.domain.routing import (
+    Address,
+    Route,
+    candidates,
+    normalise,
+    normalise_domain,
+    normalise_pattern,
+    route,
+    takes,
+    wanted,
+)
 
 
 def known(*addresses: Address) -> dict[str, list[Address]]:
@@ -38,6 +50,19 @@ ALL_OF_ACME = Address("@acme.test", "acme", "front-desk")
         ('"Anna Smith"@acme.test', '"anna smith"@acme.test'),
         ('"a@b"@acme.test', '"a@b"@acme.test'),
         (r'"a\"b"@acme.test', r'"a\"b"@acme.test'),
+        ('"anna"@acme.test', "anna@acme.test"),
+        ('"Anna.Smith"@acme.test', "anna.smith@acme.test"),
+        (r'"an\na"@acme.test', "anna@acme.test"),
+        (r'"a\ b"@acme.test', '"a b"@acme.test'),
+        ('"anna+tax"@acme.test', '"anna+tax"@acme.test'),
+        ('"a*b"@acme.test', '"a*b"@acme.test'),
+        ('".anna"@acme.test', '".anna"@acme.test'),
+        ('""@acme.test', '""@acme.test'),
+        ("anna@straße.test", "anna@xn--strae-oqa.test"),
+        ("anna@STRASSE.test", "anna@strasse.test"),
+        ("anna@mail_out.acme.test", "anna@mail_out.acme.test"),
+        ("用户@例子.测试", "用户@xn--fsqu00a.xn--0zwm56d"),
+        ("anna@[192.0.2.1]", "anna@[192.0.2.1]"),
     ],
 )
 def test_every_way_of_writing_an_address_is_one_spelling(written: str, stored: str) -> None:
@@ -66,6 +91,8 @@ def test_composed_and_decomposed_capitals_are_one_spelling() -> None:
         f"anna@{'x' * 64}.test",
         f"{'x' * 320}@acme.test",
         "a@x.test, b@x.test",
+        "anna@xn--a",
+        f"anna@{'.'.join(['x' * 60] * 5)}",
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:
@@ -78,6 +105,111 @@ def test_what_is_no_address_is_refused(written: str) -> None:
 def test_a_domain_is_its_a_label_in_lower_case(domain: str) -> None:
     """RFC 5891 section 4: full stops and letters of other widths are the same name."""
     assert normalise_domain(domain) == "acme.test"
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("Invoice-*@BÜCHER.test", "invoice-*@xn--bcher-kva.test"),
+        ("*@acme.test", "@acme.test"),
+        ("**@acme.test", "@acme.test"),
+        ("@ACME.test", "@acme.test"),
+        ("scans/", "scans/"),
+        ("scans/2026/", "scans/2026/"),
+        ("Anna@acme.test", "anna@acme.test"),
+    ],
+)
+def test_every_kind_of_pattern_has_one_spelling(written: str, stored: str) -> None:
+    """They are looked up as text; a rule that nobody finds receives nothing."""
+    assert normalise_pattern(written) == stored
+
+
+@pytest.mark.parametrize("written", ["", "scans", "/", "/scans/", "scans//", "in /", "a*b", "anna@*.test", "anna@"])
+def test_what_is_no_pattern_is_refused(written: str) -> None:
+    """A rule without its slash, or a domain with a star, would silently match nothing."""
+    with pytest.raises(ValueError):  # noqa: PT011 - which of them is the operator's affair
+        normalise_pattern(written)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "taken"),
+    [
+        ("invoice-*@acme.test", "invoice-42@acme.test", True),
+        ("invoice-*@acme.test", "invoice-@acme.test", True),
+        ("invoice-*@acme.test", "invoice-42@acme.test.evil.test", False),
+        ("invoice-*@acme.test", "my-invoice-42@acme.test", False),
+        ("*-tax@acme.test", "anna-tax@acme.test", True),
+        ("a*b*c@acme.test", "a-b-c@acme.test", True),
+        ("a*b*c@acme.test", "a-c-b@acme.test", False),
+        ("ab*ba@acme.test", "aba@acme.test", False),
+        ('"a*b"@acme.test', "axb@acme.test", False),
+        ("anna@acme.test", "anna@acme.test", False),
+    ],
+)
+def test_a_star_is_any_letters(pattern: str, address: str, taken: bool) -> None:
+    """Matched piece by piece: no pattern of any tenant makes a search that is slow."""
+    assert takes(pattern, address) is taken
+
+
+@given(st.text(alphabet="ab*", max_size=12), st.text(alphabet="ab", max_size=12))
+def test_stars_match_as_the_shell_does(pattern: str, local: str) -> None:
+    """`fnmatch` is the other opinion, on patterns that have nothing but stars."""
+    mine = takes(f"{pattern}@x.test", f"{local}@x.test")
+
+    assert mine == ("*" in pattern and fnmatchcase(local, pattern))
+
+
+INVOICES = Address("invoice-*@acme.test", "acme", "books", "digest")
+ALL_INVOICES = Address("in*@acme.test", "acme", "front")
+SCANS = Address("scans/", "acme", "scan-desk")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "expected"),
+    [
+        ("Invoice-42@acme.test", Route("invoice-42@acme.test", "acme", "books", "pattern", None, "digest")),
+        ("invoice-42+q3@acme.test", Route("invoice-42@acme.test", "acme", "books", "pattern", "q3", "digest")),
+        ("inbox@acme.test", Route("inbox@acme.test", "acme", "front", "pattern")),
+        ("anna@acme.test", Route("anna@acme.test", "acme", "anna", "exact")),
+        ("else@acme.test", Route("else@acme.test", "acme", "front-desk", "domain")),
+        ("x+7@else.test", Route("x@else.test", "acme", "scan-desk", "prefix", "7")),
+    ],
+)
+def test_patterns_go_before_the_domain_and_prefix_rules_last(recipient: str, expected: Route) -> None:
+    """Of several patterns the one with the most letters; a rule for the prefix takes what nobody else does."""
+    directory = known(ANNA, INVOICES, ALL_INVOICES, ALL_OF_ACME, SCANS)
+
+    assert route([recipient], directory, key="scans/2026/abc") == [expected]
+
+
+def test_a_prefix_rule_takes_a_mail_whose_recipients_nobody_knows() -> None:
+    """Where only the bucket told of a mail for several, its inbox has a name that can be nobody's address."""
+    [found] = route([], known(SCANS), key="scans/abc")
+
+    assert (found.recipient, found.user, found.why) == ("scans@prefix.invalid", "scan-desk", "prefix")
+
+
+def test_the_longest_prefix_rule_wins_and_others_take_nothing() -> None:
+    """A rule is for a folder, not for whatever begins with the same letters."""
+    deep = Address("scans/2026/", "acme", "year")
+
+    [found] = route(["x@y.test"], known(SCANS, deep), key="scans/2026/abc")
+
+    assert found.user == "year"
+    with pytest.raises(Quarantined):
+        route(["x@y.test"], known(SCANS), key="scansabc")
+
+
+def test_a_directory_is_asked_for_everything_at_once() -> None:
+    """One question for a mail, however many recipients it has."""
+    assert wanted(["a+1@x.test", "no address", "b@x.test"], "in/2026/abc") == [
+        "a+1@x.test",
+        "a@x.test",
+        "@x.test",
+        "b@x.test",
+        "in/2026/",
+        "in/",
+    ]
 
 
 @given(st.text(max_size=30), st.sampled_from(["acme.test", "Bücher.test", "x.TEST."]))

@@ -1,11 +1,14 @@
 """Between the ledger's rows and the domain's values."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Row
 
 from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.routing import INBOX, Route
+from mailroom.domain.trust import Finding, Scan
 
 _CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
@@ -30,6 +33,27 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
         received_at=datetime.fromisoformat(stored["received_at"]),
         verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
     )
+
+
+def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
+    """Return the decision on a mail's way as it is noted."""
+    return [
+        {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
+        | ({} if to.processor == INBOX else {"processor": to.processor})
+        for to in routes
+    ]
+
+
+def scan_json(scan: Scan) -> dict[str, Any]:
+    """Return what a scanner said as it is stored."""
+    of = scan.signatures_of.isoformat() if scan.signatures_of else None
+    return {"finding": str(scan.finding), "engine": scan.engine, "why": scan.why, "signatures_of": of}
+
+
+def scan_of(stored: dict[str, Any]) -> Scan:
+    """Return what a scanner said."""
+    of = datetime.fromisoformat(stored["signatures_of"]) if stored["signatures_of"] else None
+    return Scan(Finding(stored["finding"]), stored["engine"], stored["why"], of)
 
 
 def entry_of(row: Row[Any]) -> Entry:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
@@ -32,15 +32,22 @@ class SqlInbox:
 
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
-    values = _item_values(item) | times | {"id": uuid4(), "email_id": email_id}
+    values = _item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
     row = insert(_items).values(**values).on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
     made = connection.execute(row.returning(_items.c.id)).scalar_one_or_none()
     if made is None:
-        there = {"email_id": email_id, "tenant": item.tenant, "recipient": item.recipient}
-        return UUID(str(connection.execute(select(_items.c.id).filter_by(**there)).scalar_one()))
+        mine = (
+            (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
+        )
+        there = update(_items).where(mine).values(_withdrawn(item, times)).returning(_items.c.id)
+        return UUID(str(connection.execute(there).scalar_one()))
     if item.attachments:
         connection.execute(insert(_attachments), _attachment_values(made, item))
     return UUID(str(made))
+
+
+def _withdrawn(item: Item, times: dict[str, datetime]) -> dict[str, Any]:
+    return {"withdrawn_at": times["filed_at"] if item.held else None, "withdrawn_reason": item.held}
 
 
 def _item_values(item: Item) -> dict[str, Any]:

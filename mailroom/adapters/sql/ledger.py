@@ -10,10 +10,12 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.entries import entry_of, envelope_json
+from mailroom.adapters.sql.entries import entry_of, envelope_json, routes_json, scan_json
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
+from mailroom.domain.errors import Reason
 from mailroom.domain.inbound import FINAL, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
+from mailroom.domain.trust import Scan
 from mailroom.ports import Claim
 
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
@@ -77,15 +79,20 @@ class SqlLedger:
             row = _change(connection, UUID(email_id), archive_ids=list(dict.fromkeys([*known, *archive_ids])))
             _note(connection, row.id, "archived", now, deposits=len(archive_ids))
 
-    def routed(self, email_id: str, routes: Sequence[Route], *, now: datetime) -> None:
-        """Note for whom this e-mail is, and why."""
-        decision = [
-            {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
-            for to in routes
-        ]
+    def routed(
+        self,
+        email_id: str,
+        routes: Sequence[Route],
+        *,
+        now: datetime,
+        scan: Scan | None = None,
+        held: Mapping[str, Reason] | None = None,
+    ) -> None:
+        """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
+        tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
         with transaction(self._engine) as connection:
-            row = _change(connection, UUID(email_id), tenants=sorted({to.tenant for to in routes}))
-            _note(connection, row.id, "routed", now, routes=decision)
+            row = _change(connection, UUID(email_id), tenants=tenants, scan=looked)
+            _note(connection, row.id, "routed", now, routes=routes_json(routes), scan=looked, held=held or None)
 
     def close(
         self,
@@ -105,6 +112,8 @@ class SqlLedger:
             values = {"state": state, "reason": reason, "facts": dict(facts or {}), "closed_at": now, "beat_at": None}
             row = _change(connection, UUID(email_id), **values)
             _note(connection, row.id, state.value, now, reason=reason, **(facts or {}))
+            if state is State.QUARANTINED:
+                _withdraw(connection, row.id, now, reason)
             return state
 
     def find(self, any_id: str) -> Entry | None:
@@ -179,6 +188,15 @@ def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
 def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
     known = {name: value for name, value in facts.items() if value is not None}
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
+
+
+def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str | None) -> None:
+    """Hide what was filed before this was known: nobody opens it any more, and nothing of it is deleted."""
+    shown = (_item.email_id == email_id) & _item.withdrawn_at.is_(None)
+    hide = update(_items).where(shown).values(withdrawn_at=now, withdrawn_reason=reason)
+    withdrawn = connection.execute(hide.returning(_item.id)).all()
+    if withdrawn:
+        _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
 
 
 def _is_free(row: Row[Any], claim: Claim) -> bool:

@@ -23,16 +23,22 @@ def time_column(*, nullable: bool = False) -> Any:
 
 
 class TenantRow(SQLModel, table=True):
-    """A customer of this installation; everything a user can see belongs to one."""
+    """A customer of this installation; everything a user can see belongs to one.
+
+    `policy` has what differs from the default; the webhook's secret signs, so it is kept as it is.
+    """
 
     __tablename__ = "tenant"
 
     id: str = Field(primary_key=True)
+    policy: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
     created_at: datetime = time_column()
 
 
 class AddressRow(SQLModel, table=True):
-    """An address (`a@b.c`) or a whole domain (`@b.c`) that receives, and whose inbox it fills."""
+    """An address, a pattern, a domain or a prefix rule that receives, whose inbox it fills, and what is done besides."""
 
     __tablename__ = "address"
     __table_args__ = (UniqueConstraint("tenant", "pattern"), Index("ix_address_pattern", "pattern"))
@@ -41,6 +47,7 @@ class AddressRow(SQLModel, table=True):
     tenant: str = Field(foreign_key="tenant.id")
     pattern: str
     user_name: str
+    processor: str = "inbox"
     created_at: datetime = time_column()
 
 
@@ -70,6 +77,7 @@ class InboundEmailRow(SQLModel, table=True):
     run_id: UUID | None = None
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
+    scan: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()
@@ -107,12 +115,19 @@ class DepositRow(SQLModel, table=True):
 
 
 class InboxItemRow(SQLModel, table=True):
-    """An e-mail in one recipient's inbox."""
+    """An e-mail in one recipient's inbox. A withdrawn one is kept, with its reason, and shown to nobody."""
 
     __tablename__ = "inbox_item"
     __table_args__ = (
         UniqueConstraint("email_id", "tenant", "recipient"),
-        Index("ix_inbox_item_recipient", "tenant", "recipient", "received_at", "id"),
+        Index(
+            "ix_inbox_item_recipient",
+            "tenant",
+            "recipient",
+            "received_at",
+            "id",
+            postgresql_include=["withdrawn_at"],
+        ),
         Index("ix_inbox_item_words", "words", postgresql_using="gin"),
     )
 
@@ -134,6 +149,8 @@ class InboxItemRow(SQLModel, table=True):
     raw_archive_id: str = Field(foreign_key="deposit.archive_id")
     received_at: datetime = time_column()
     filed_at: datetime = time_column()
+    withdrawn_at: datetime | None = time_column(nullable=True)
+    withdrawn_reason: str | None = None
     words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
 
 
@@ -152,6 +169,24 @@ class AttachmentRow(SQLModel, table=True):
     inline: bool
     content_id: str | None = None
     archive_id: str = Field(foreign_key="deposit.archive_id")
+
+
+class ProcessingRow(SQLModel, table=True):
+    """What a processor does with an e-mail; the row is there before anything leaves, so nothing leaves twice.
+
+    `sender` is a digest: answers are counted by it, and nobody has to know whom they went to.
+    """
+
+    __tablename__ = "processing"
+    __table_args__ = (Index("ix_processing_sender", "processor", "sender", "begun_at"),)
+
+    email_id: UUID = Field(sa_column=Column(ForeignKey("inbound_email.id"), primary_key=True))
+    processor: str = Field(primary_key=True)
+    state: str
+    sender: str | None = None
+    facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+    begun_at: datetime = time_column()
+    ended_at: datetime | None = time_column(nullable=True)
 
 
 class ApiKeyRow(SQLModel, table=True):

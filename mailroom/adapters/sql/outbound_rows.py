@@ -43,7 +43,7 @@ def move(
         ["message_id", "at", "kind", "facts"],
         select(changed.c.id, literal(now), literal(kind) if kind else changed.c.status, changed.c.facts),
     )
-    return connection.execute(written).rowcount
+    return connection.execute(written.execution_options(preserve_rowcount=True)).rowcount
 
 
 def _facts(facts: Mapping[str, Any], told: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:

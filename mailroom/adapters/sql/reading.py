@@ -25,6 +25,7 @@ from mailroom.adapters.sql.models import (
     TenantRow,
 )
 from mailroom.domain.inbound import Attachment, State
+from mailroom.domain.routing import is_starred, takes
 from mailroom.domain.searching import words_asked
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 
@@ -70,11 +71,16 @@ class SqlReader:
 
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` is an inbox of this tenant."""
-        patterns = [address, f"@{address.rpartition('@')[2]}"]
-        listed = exists().where(_address.pattern.in_(patterns), _owned(_address.tenant, tenant))
+        domain = address.rpartition("@")[2]
+        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1) == domain)
+        could = or_(_address.pattern.in_([address, f"@{domain}"]), starred)
+        listed = select(_address.pattern).where(could, _owned(_address.tenant, tenant))
         filled = exists().where(_item.recipient == address, _item_owned(tenant))
         with transaction(self._engine) as connection:
-            return bool(connection.execute(select(or_(listed, filled))).scalar_one())
+            patterns = connection.execute(listed).scalars().all()
+            if any(not is_starred(pattern) or takes(pattern, address) for pattern in patterns):
+                return True
+            return bool(connection.execute(select(filled)).scalar_one())
 
     def items(
         self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
@@ -84,7 +90,8 @@ class SqlReader:
         # The page is chosen first, or a search would fetch e-mail and attachments of all that it finds.
         chosen = (
             select(_item.id)
-            .where(_item.recipient == address, _item_owned(tenant), _after(_item, after), _holds(question))
+            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
+            .where(_after(_item, after), _holds(question))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
@@ -108,7 +115,9 @@ class SqlReader:
         """Return one item with its attachments and their receipts."""
         uuid = _uuid(item_id)
         wanted = (
-            select(*[column for column in _item if column is not _item.words], _email.envelope, _email.run_id)
+            select(
+                *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
+            )
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.id == uuid, _owned(_item.tenant, tenant))
         )
@@ -129,6 +138,7 @@ class SqlReader:
             select(AttachmentRow.__table__)  # type: ignore[attr-defined]
             .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
             .where(_item.id == uuid, _attachment.number == number, _owned(_item.tenant, tenant))
+            .where(_item.withdrawn_at.is_(None))
         )
         if uuid is None or not 0 < number < 2**31:
             return None
@@ -215,7 +225,7 @@ def _filled(tenant: str | None) -> Subquery:
     newest = func.max(_item.received_at).label("newest")
     counted = (
         select(_item.tenant, _item.recipient, newest, func.count().label("filed"))
-        .where(_owned(_item.tenant, tenant))
+        .where(_owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
         .group_by(_item.tenant, _item.recipient)
         .subquery()
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mailroom.adapters.sql.entries import envelope_of
+from mailroom.adapters.sql.entries import envelope_of, scan_of
 from mailroom.domain.inbound import Attachment, Item, State, Verdicts
 from mailroom.ports import Deposit
 from mailroom.reading import EmailLine, FiledItem, ItemLine
@@ -26,7 +26,7 @@ def item_line(row: Any) -> ItemLine:
 
 
 def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any]) -> FiledItem:
-    """Return an item's row, joined with its e-mail's `envelope` and `run_id`, with all that belongs to it."""
+    """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it."""
     deposits = [Deposit(**{name: getattr(receipt, name) for name in Deposit.__slots__}) for receipt in receipts]
     return FiledItem(
         id=str(row.id),
@@ -36,6 +36,8 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         received_at=row.received_at,
         filed_at=row.filed_at,
         verdicts=_verdicts(row),
+        scan=scan_of(row.scan) if row.scan else None,
+        withdrawn=row.withdrawn_reason if row.withdrawn_at else None,
         deposits={deposit.archive_id: deposit for deposit in deposits},
     )
 

@@ -2,6 +2,6 @@
 
 from mailroom.domain.parsing.limits import Defect, Limits
 from mailroom.domain.parsing.message import parse_email
-from mailroom.domain.parsing.model import ParsedAttachment, ParsedEmail
+from mailroom.domain.parsing.model import Contained, ParsedAttachment, ParsedEmail, Protection, Report
 
-__all__ = ["Defect", "Limits", "ParsedAttachment", "ParsedEmail", "parse_email"]
+__all__ = ["Contained", "Defect", "Limits", "ParsedAttachment", "ParsedEmail", "Protection", "Report", "parse_email"]

@@ -14,6 +14,8 @@ from mailroom.domain.parsing.words import header_text
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|=\?[^?\s]{1,80}\?[bBqQ]\?[^?\s]*\?=|[^"<>(),:;=]+|.', re.S)
 _PLAIN_TOKEN = re.compile(rb"<[^<>]*>|[^<>,;]+|.", re.S)
 _COMMENT = re.compile(rb"\\.|[()]|[^()\\]+|\\", re.S)
+_INNER_COMMENT = re.compile(rb"\([^()]*\)")
+_GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
 _ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
 
@@ -88,16 +90,23 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     words = b"".join(mailbox.words).strip()
     name = header_text(words, hint=hint, reading=reading) or ""
     if mailbox.route is not None:
-        address = header_text(mailbox.route, hint=hint, reading=reading) or ""
+        address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
         address = address.replace(" ", "").rpartition(":")[2] if "@" in address else address
         return _named(name or _comments(mailbox, hint=hint, reading=reading), address)
     if "@" in name:
+        name = _without_gaps(name)
         inner = _ADDRESS.search(name)
         if inner and inner[0] != name:
             rest = (name[: inner.start()] + name[inner.end() :]).replace("<", "").replace(">", "")
             return _named(rest.strip(' "'), inner[0])
         return _named(_comments(mailbox, hint=hint, reading=reading), name)
     return name
+
+
+def _without_gaps(written: str) -> str:
+    """Close the blanks around the at sign, and those before a dot of the domain (RFC 5322 section 4.4); each is one."""
+    before, _, domain = written.partition("@")
+    return f"{before.rstrip()}@{_GAP.sub('.', domain.lstrip())}"
 
 
 def _comments(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:

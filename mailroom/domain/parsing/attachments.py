@@ -8,6 +8,7 @@ import filetype
 
 from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.model import ParsedAttachment
+from mailroom.domain.parsing.msg import list_members
 from mailroom.domain.parsing.names import display_name, unique_name
 
 _CID = re.compile(r"cid:([^\s\"'<>)]{1,300})", re.I)
@@ -44,7 +45,8 @@ def _attachment(
     longest = reading.limits.name_bytes
     name = display_name(item.name or item.suggestion, content_type=item.content_type, number=number, longest=longest)
     return ParsedAttachment(
-        filename=unique_name(name, taken, longest=longest),
+        filename=name,
+        display_name=unique_name(name, taken, longest=longest),
         original_name=item.name,
         content_type=item.content_type,
         detected_type=_detect(item.content),
@@ -53,6 +55,7 @@ def _attachment(
         inline=item.disposition == "inline" or item.content_id in shown,
         content_id=item.content_id,
         content=item.content,
+        members=list_members(item.content, reading=reading),
     )
 
 

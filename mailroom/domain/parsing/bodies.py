@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mailroom.domain.parsing.charsets import decode, decode_word, storable
-from mailroom.domain.parsing.limits import Reading
+from mailroom.domain.parsing.limits import Defect, Reading
 from mailroom.domain.parsing.parameters import Value, read_parameters
 from mailroom.domain.parsing.structure import Leaf
 from mailroom.domain.parsing.words import decode_words
 
-_WORD = re.compile(rb"[^\w]{0,20}([\w-]{1,40})")
+_WORD = re.compile(rb"[^\w]{0,20}([\w-]{1,40})(?![\w*-]*\s*=)")
 #: Other renderings of the same text, of use only to the program that wrote them.
 _RENDERINGS = frozenset({"text/enriched", "text/richtext", "text/x-amp-html", "text/watch-html"})
 
@@ -38,15 +38,19 @@ def describe(leaf: Leaf, *, reading: Reading) -> Description:
     value = leaf.headers.first(b"content-disposition") or b""
     match = _WORD.match(value)
     disposition = match[1].decode("ascii", "ignore").lower() if match else ""
-    name = _name(leaf, value, reading=reading)
+    name = _name(leaf, value[match.end() :] if match else value, reading=reading)
     return Description(disposition, name, _role(leaf, disposition, named=name is not None))
 
 
 def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
     """Return a part's name decoded, whichever of the ways to encode it was used."""
-    if value.charset and b"=?" not in value.data:
-        return storable(decode_word(value.data, value.charset, hint=hint))
-    return decode_words(value.data, hint=hint, reading=reading)
+    data = value.data
+    if len(data) > reading.limits.raw_name_bytes:
+        reading.note(Defect.NAME_TOO_LONG)
+        data = data[: reading.limits.raw_name_bytes]
+    if value.charset and b"=?" not in data:
+        return storable(decode_word(data, value.charset, hint=hint))
+    return decode_words(data, hint=hint, reading=reading)
 
 
 def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:
@@ -70,9 +74,9 @@ def _role(leaf: Leaf, disposition: str, *, named: bool) -> Role:
     return {"text/plain": Role.TEXT, "text/html": Role.HTML}.get(leaf.type.name, Role.ATTACHMENT)
 
 
-def _name(leaf: Leaf, disposition: bytes, *, reading: Reading) -> Value | None:
-    """Return the part's name: Content-Disposition's before Content-Type's."""
-    given = read_parameters(disposition.partition(b";")[2], reading=reading).values
+def _name(leaf: Leaf, parameters: bytes, *, reading: Reading) -> Value | None:
+    """Return the part's name: Content-Disposition's, whose parameters are given, before Content-Type's."""
+    given = read_parameters(parameters, reading=reading).values
     for found in (given.get(b"filename"), given.get(b"name"), leaf.type.parameters.values.get(b"name")):
         if found and found.data.strip():
             return found

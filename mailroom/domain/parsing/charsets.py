@@ -47,6 +47,11 @@ _ALIASES = {
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _JAPANESE = re.compile(rb"\x1b\$[@B]|\x1b\(J")
 _JAPANESE_SET = re.compile(rb"\x1b(\$[@B]|\([BJ])")
+_MOST_SHIFTS = 100_000
+#: Sets of one byte a letter, which any bytes are valid in: their name on a text proves nothing.
+_ONE_BYTE = ("cp125", "iso8859", "koi8", "mac", "ascii")
+_UTF8_LETTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_SURE_LETTERS = 3
 _META = re.compile(rb"charset\s{0,9}=\s{0,9}[\"']?([\w.:-]{2,40})", re.I)
 _META_BYTES = 2048
 _SAMPLE_BYTES = 4096
@@ -65,7 +70,8 @@ def codec(name: str | None) -> str | None:
         # The aliases are looked up by the mail's spelling and by Python's, which folds the many spellings of Latin-1.
         found = codecs.lookup(_ALIASES.get(key, key)).name
         found = codecs.lookup(_ALIASES.get(found, found)).name
-        b"".decode(found)
+        # Python has codecs of bytes to bytes under such names (quopri, zip); of no bytes it makes a text all the same.
+        b"a".decode(found, "replace")
     except (LookupError, ValueError):
         return None
     return None if found.replace("-", "_") in _UNWANTED else found
@@ -84,6 +90,9 @@ def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = F
         declared = None
     if charset and declared is None:
         reading.note(Defect.CHARSET_UNKNOWN)
+    if declared and declared.startswith(_ONE_BYTE) and _is_utf8(data):
+        declared, charset = None, None
+        reading.note(Defect.CHARSET_MISMATCH)
     for name in _in_order(data, declared, html=html):
         text = _strictly(data, name)
         if text is not None:
@@ -128,6 +137,13 @@ def storable(text: str) -> str:
     return text
 
 
+def _is_utf8(data: bytes) -> bool:
+    """Whether `data` can hardly be anything else: no one-byte text has three UTF-8 letters and no other byte by chance."""
+    return (
+        len(_UTF8_LETTERS.findall(data, 0, _META_BYTES * 16)) >= _SURE_LETTERS and _strictly(data, "utf-8") is not None
+    )
+
+
 def _in_order(data: bytes, declared: str | None, *, html: bool) -> list[str]:
     names = [name for mark, name in _MARKS if data.startswith(mark)]
     if declared:
@@ -148,6 +164,8 @@ def _strictly(data: bytes, name: str) -> str | None:
 
 def _microsoft_japanese(data: bytes) -> str | None:
     """Decode ISO-2022-JP with the letters that Microsoft added to it, which Python knows only in Shift JIS."""
+    if data.count(b"\x1b") > _MOST_SHIFTS:
+        return None
     pieces = _JAPANESE_SET.split(data)
     shifted = [pieces[0]]
     for start, letters in zip(pieces[1::2], pieces[2::2], strict=True):

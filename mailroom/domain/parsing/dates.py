@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from mailroom.domain.parsing.limits import Defect, Reading
 
 _LONGEST = 200
+#: A mail that is dated outside of these is dated wrongly.
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+    "fev": 2, "mrz": 3, "abr": 4, "avr": 4, "mai": 5, "mag": 5, "giu": 6, "lug": 7, "ago": 8, "set": 9, "okt": 10, "ott": 10, "dez": 12, "dic": 12, "ene": 1, "gen": 1,
 }  # fmt: skip
+_COMMENT = re.compile(r"\([^()]*\)")
 _CLOCK = (
     r"(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
 )
@@ -42,11 +46,12 @@ def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
     if value is None:
         return None
     text = value[:_LONGEST].decode("ascii", "replace").lower()
-    for form in _FORMS:
-        match = form.search(text)
-        moment = _moment(match) if match else None
-        if moment is not None:
-            return moment
+    for written in (text, _COMMENT.sub(" ", text)):
+        for form in _FORMS:
+            match = form.search(written)
+            moment = _moment(match) if match else None
+            if moment is not None:
+                return moment
     reading.note(Defect.DATE_UNREADABLE)
     return None
 
@@ -67,10 +72,9 @@ def _moment(match: re.Match[str]) -> datetime | None:
             min(int(parts["second"] or 0), 59),
             tzinfo=_zone(parts["zone"]),
         )
-        moment.astimezone(UTC)  # the years 1 and 9999 can leave the calendar here
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
-    return moment
+    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def _year(digits: str) -> int:

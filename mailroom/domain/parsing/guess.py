@@ -6,10 +6,12 @@ like a language wins. Short texts are not guessed at: a detector is wrong about 
 
 import codecs
 import re
+from collections import Counter
 
 _SAMPLE_BYTES = 4096
 _LEAST_LETTERS = 8
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_ASCII = re.compile(r"[\x00-\x7f]+")
 
 _KANA = ("\u3041", "\u30fe")
 _HANGUL = ("\uac00", "\ud7a3")
@@ -70,7 +72,8 @@ def _best(
     score, name = 0.0, ""
     for candidate, common in among.items():
         letters = _letters(sample, candidate)
-        share = sum(1 for letter in letters if letter in common) / len(letters) if letters else 0.0
+        found = sum(count for letter, count in Counter(letters).items() if letter in common)
+        share = found / len(letters) if letters else 0.0
         if share > score:
             score, name = share, candidate
     if name and score >= least:
@@ -84,7 +87,7 @@ def _letters(sample: bytes, name: str) -> str:
         text = codecs.getincrementaldecoder(name)().decode(sample, False)
     except UnicodeError:
         return ""
-    return "".join(letter for letter in text if letter > "\x7f")
+    return _ASCII.sub("", text)
 
 
 def _share(letters: str, block: tuple[str, str]) -> float:

@@ -26,9 +26,25 @@ class Limits:
     parameters: int = 50
     files: int = 1_000
     """Attachments of one mail, with those inside uuencoded text and winmail.dat."""
+    file_bytes: int = 60 * 1024 * 1024
+    """Of one file whose encoding may make it larger than it came."""
+    text_bytes: int = 10 * 1024 * 1024
+    """All texts and HTML of one mail, before they are decoded; more is no letter."""
+    rtf_bytes: int = 2 * 1024 * 1024
+    """Of one RTF body, decompressed; it is read token by token."""
+    report_bytes: int = 1024 * 1024
+    """Of one delivery report or calendar."""
+    wrappings: int = 5
+    """Signed messages inside signed messages (S/MIME)."""
+    members: int = 1_000
+    """Files listed of one .msg."""
+    raw_name_bytes: int = 8 * 1024
+    """Of a file's name as it stands in the mail; more is not decoded."""
     name_bytes: int = 200
     lines: int = 500_000
     """Where lines are mended one by one: base64 with padding in each, soft breaks with blanks, flowed text."""
+    escapes: int = 2_000_000
+    """Of one file in yEnc."""
     tnef_depth: int = 5
     properties: int = 20_000
     """Attributes and MAPI properties of all winmail.dat parts of one mail."""
@@ -57,6 +73,14 @@ class Defect(StrEnum):
     BOUNDARY_NOT_CLOSED = "boundary_not_closed"
     BASE64_DAMAGED = "base64_damaged"
     UUENCODE_DAMAGED = "uuencode_damaged"
+    YENC_DAMAGED = "yenc_damaged"
+    BINHEX_DAMAGED = "binhex_damaged"
+    RTF_DAMAGED = "rtf_damaged"
+    SMIME_DAMAGED = "smime_damaged"
+    NAME_TOO_LONG = "name_too_long"
+    TEXT_TOO_LONG = "text_too_long"
+    MESSAGE_PARTIAL = "message_partial"
+    EXTERNAL_BODY = "external_body"
     TNEF_DAMAGED = "tnef_damaged"
     ENCODING_UNKNOWN = "encoding_unknown"
     CHARSET_UNKNOWN = "charset_unknown"

@@ -1,8 +1,44 @@
 """What a parsed e-mail is: the values that the rest of Mailroom stores, shows and archives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
+
+
+class Protection(StrEnum):
+    """How a mail is signed or encrypted. Recognised, never verified: no trust follows from it."""
+
+    SMIME_SIGNED = "smime_signed"
+    SMIME_ENCRYPTED = "smime_encrypted"
+    PGP_SIGNED = "pgp_signed"
+    PGP_ENCRYPTED = "pgp_encrypted"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A part that a program wrote for programs, with its fields by lower-case name; the sender chose every one.
+
+    `kind` is `delivery` (RFC 3464), `disposition` (RFC 8098), `abuse` (RFC 5965) or `calendar` (RFC 5545). `items` are
+    the recipients of a delivery report and the entries of a calendar.
+    """
+
+    kind: str
+    fields: Mapping[str, str]
+    items: tuple[Mapping[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report, ready for JSON."""
+        return {"kind": self.kind, "fields": dict(self.fields), "items": [dict(item) for item in self.items]}
+
+
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """A file inside an attached Outlook item (.msg): listed, not taken out."""
+
+    name: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +46,9 @@ class ParsedAttachment:
     """What a person would call an attachment: a file, an inline image, a forwarded message, a member of winmail.dat."""
 
     filename: str
-    """A display name: clean, at most 200 bytes, and unique in its mail. Never a path to write to."""
+    """The sender's name for it, cleaned, at most 200 bytes; two of one mail may be equal. Never a path to write to."""
+    display_name: str
+    """`filename`, made unique in its mail: what people see and download by."""
     original_name: str | None
     """The name as the sender gave it, decoded; None where there was none."""
     content_type: str
@@ -25,16 +63,22 @@ class ParsedAttachment:
     content: bytes
     nested: bool = False
     """Found inside a container, such as a message inside winmail.dat."""
+    members: tuple[Contained, ...] = ()
+    """The files in an attached .msg."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return what programs are told about it: everything but the bytes."""
         return {
             "filename": self.filename,
+            "display_name": self.display_name,
+            "original_name": self.original_name,
             "content_type": self.content_type,
+            "detected_type": self.detected_type,
             "size": self.size,
             "sha256": self.sha256,
             "inline": self.inline,
             "content_id": self.content_id,
+            "members": [{"name": member.name, "size": member.size} for member in self.members],
         }
 
 
@@ -53,6 +97,9 @@ class ParsedEmail:
     html: str | None = None
     """As sent: sanitise it before anyone looks at it."""
     attachments: tuple[ParsedAttachment, ...] = ()
+    protection: tuple[str, ...] = ()
+    """Words of `Protection`."""
+    reports: tuple[Report, ...] = ()
     defects: tuple[str, ...] = ()
     """Words of `Defect`; nothing that a sender wrote is among them."""
 
@@ -68,5 +115,7 @@ class ParsedEmail:
             "text": self.text,
             "html": self.html,
             "attachments": [attachment.as_dict() for attachment in self.attachments],
+            "protection": list(self.protection),
+            "reports": [report.as_dict() for report in self.reports],
             "defects": list(self.defects),
         }

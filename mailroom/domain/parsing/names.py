@@ -4,12 +4,10 @@ The rules are for display; nothing is ever stored under these names. The sender'
 """
 
 import re
-import unicodedata
 
 _DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
 _BLANKS = re.compile(r"\s+")
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _LONGEST_RAW = 4096
 _LONGEST_ENDING = 20
 _ENDINGS = {
@@ -91,8 +89,11 @@ def ending_of(content_type: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """Leave out what cannot be seen: controls, direction overrides, zero-width letters, halves of letters."""
-    return "".join(letter for letter in _BLANKS.sub(" ", text) if unicodedata.category(letter) not in _INVISIBLE)
+    """Leave out what cannot be seen: controls, direction overrides, zero-width letters, what is no letter yet."""
+    text = _BLANKS.sub(" ", text)
+    if text.isprintable():
+        return text
+    return _BLANKS.sub(" ", "".join(letter for letter in text if letter.isprintable()))
 
 
 def _parts(name: str) -> tuple[str, str]:

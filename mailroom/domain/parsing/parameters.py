@@ -17,6 +17,7 @@ _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.S)
 _AFTER_QUOTED = re.compile(rb"\s*(?:;|$|\(|,?\s*[\w*-]+\s*=)")
 _BARE = re.compile(rb"[^;]*")
 _GLUED = re.compile(rb"\s[\w-]+(?:\*\d*\*?)?=(?![?=])")
+_CHARSET = re.compile(rb"([^']{0,60})'[^']{0,60}'|\s*((?i:utf-8|iso-8859-\d{1,2}|windows-\d{4}))'")
 _PIECE = re.compile(rb"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
@@ -107,8 +108,8 @@ def _join(parts: dict[int, tuple[bytes, bool]]) -> Value:
     charset: str | None = None
     joined: list[bytes] = []
     for _, (data, extended) in sorted(parts.items()):
-        if extended and not joined and data.count(b"'") >= 2:
-            name, _, data = data.split(b"'", 2)
-            charset = name.decode("ascii", "ignore").strip() or None
+        if extended and not joined and (match := _CHARSET.match(data)):
+            charset = (match[1] or match[2] or b"").decode("ascii", "ignore").strip() or None
+            data = data[match.end() :]
         joined.append(unquote_to_bytes(data) if extended else data)
     return Value(b"".join(joined), charset)

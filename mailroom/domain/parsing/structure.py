@@ -114,12 +114,14 @@ def _open(
 
 
 def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, reading: Reading) -> Iterator[bytes]:
-    """Yield the declared boundary, the same without the blanks that folding left, then a guess from the body."""
+    """Yield the declared boundary, the same without folding's blanks, without a comment or quotes, then a guess."""
     if declared and declared.strip():
         yield declared.rstrip()
         bare = re.sub(rb"\s+", b"", declared)
-        if bare != declared:
-            yield bare
+        unquoted = declared.partition(b" (")[0].strip(b" '")
+        for other in (bare, unquoted):
+            if other and other != declared:
+                yield other
     else:
         reading.note(Defect.BOUNDARY_MISSING)
     match = _GUESS.search(raw, start, min(end, start + _GUESS_BYTES))

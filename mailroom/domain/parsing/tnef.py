@@ -4,19 +4,37 @@ Source: Microsoft, [MS-OXTNEF] sections 2.1.3 (attributes) and 2.1.3.4 (MAPI pro
 Every length is compared with the bytes that are there before it is used; a stream that breaks off gives what came before.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.parsing.charsets import decode, storable
 from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.rtf import decompress, read_rtf
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
 
 _BODY, _ATTACH_DATA, _ATTACH_TITLE, _RENDERING = 0x800C, 0x800F, 0x8010, 0x9002
+_MESSAGE_CLASS = 0x8008
 _MESSAGE_PROPERTIES, _ATTACH_PROPERTIES, _CODE_PAGE, _SUBJECT = 0x9003, 0x9005, 0x9007, 0x8004
 
 _PR_BODY, _PR_HTML, _PR_SUBJECT, _PR_DISPLAY_NAME = 0x1000, 0x1013, 0x0037, 0x3001
+_PR_MESSAGE_CLASS, _PR_START, _PR_END, _PR_RTF = 0x001A, 0x0060, 0x0061, 0x1009
+#: Named properties of appointments ([MS-OXOCAL] section 2.2.1): their set, and what each is called here.
+_APPOINTMENTS = bytes.fromhex("0220060000000000c000000000000046")
+_NAMED = 0x10000
+_MEETING = {
+    _PR_START: "dtstart",
+    _PR_END: "dtend",
+    _NAMED + 0x820D: "dtstart",
+    _NAMED + 0x820E: "dtend",
+    _NAMED + 0x8208: "location",
+}
+_TIME = 0x40
+_FIRST_MOMENT = datetime(1601, 1, 1, tzinfo=UTC)
+_INVITATION = re.compile(r"(?i)schedule|appointment|\bmeeting")
 _PR_DATA, _PR_FILE, _PR_LONG_FILE, _PR_MIME, _PR_CONTENT_ID = 0x3701, 0x3704, 0x3707, 0x370E, 0x3712
 
 _UNSPECIFIED, _OBJECT, _STRING8, _UNICODE, _BINARY = 0x00, 0x0D, 0x1E, 0x1F, 0x102
@@ -46,6 +64,14 @@ class Tnef:
     subject: str | None = None
     text: str | None = None
     html: str | None = None
+    message_class: str | None = None
+    meeting: dict[str, str] = field(default_factory=dict)
+    """Of an invitation: when and where, named as in a calendar."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it says something by itself."""
+        return bool(self.text or self.html)
 
 
 @dataclass(slots=True)
@@ -67,6 +93,7 @@ class _Stream:
     properties: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     body: bytes = b""
     subject: bytes = b""
+    message_class: bytes = b""
 
 
 def read_tnef(data: bytes, *, reading: Reading) -> Tnef | None:
@@ -114,6 +141,8 @@ def _take(stream: _Stream, attribute: int, value: bytes, *, budget: list[int], r
         stream.properties.update(_properties(value, budget=budget, reading=reading))
     elif attribute == _BODY:
         stream.body = value
+    elif attribute == _MESSAGE_CLASS:
+        stream.message_class = value
     elif attribute == _SUBJECT:
         stream.subject = value
     elif attribute == _CODE_PAGE and len(value) >= 4:
@@ -121,7 +150,7 @@ def _take(stream: _Stream, attribute: int, value: bytes, *, budget: list[int], r
 
 
 def _properties(value: bytes, *, budget: list[int], reading: Reading) -> Iterator[tuple[int, tuple[int, bytes]]]:
-    """Yield (id, (type, first value)) for each MAPI property that is complete; named ones are read over."""
+    """Yield (id, (type, first value)) for each MAPI property that is complete; of the named ones, those of appointments."""
     try:
         at = 4
         for _ in range(int.from_bytes(value[:4], "little")):
@@ -130,20 +159,20 @@ def _properties(value: bytes, *, budget: list[int], reading: Reading) -> Iterato
             kind, number = struct.unpack_from("<HH", value, at)
             at += 4
             if number >= 0x8000:
-                at = _after_name(value, at)
+                number, at = _name(value, at)
             first, at = _first_value(value, at, kind)
-            if number < 0x8000:
+            if number:
                 yield number, (kind & ~_MULTIPLE, first)
     except (struct.error, ValueError):
         reading.note(Defect.TNEF_DAMAGED)
 
 
-def _after_name(value: bytes, at: int) -> int:
-    (kind,) = struct.unpack_from("<I", value, at + 16)
+def _name(value: bytes, at: int) -> tuple[int, int]:
+    """Return the number of a named property of appointments, or 0 for any other, and where its value begins."""
+    kind, number = struct.unpack_from("<II", value, at + 16)
     if kind == 0:
-        return at + 24
-    (length,) = struct.unpack_from("<I", value, at + 20)
-    return at + 24 + _whole(length)
+        return _NAMED + number if value[at : at + 16] == _APPOINTMENTS else 0, at + 24
+    return 0, at + 24 + _whole(number)
 
 
 def _first_value(value: bytes, at: int, kind: int) -> tuple[bytes, int]:
@@ -190,6 +219,11 @@ def _finish(stream: _Stream, *, reading: Reading) -> list[_Stream]:
     result.text = _string(stream, stream.properties.get(_PR_BODY), stream.body, reading=reading)
     html = stream.properties.get(_PR_HTML)
     result.html = _html(stream, html, reading=reading) if html else None
+    kind = _string(stream, stream.properties.get(_PR_MESSAGE_CLASS), stream.message_class, reading=reading)
+    result.message_class = kind
+    if kind and _INVITATION.search(kind):
+        result.meeting = _meeting(stream, reading=reading)
+    _read_rtf_body(stream, reading=reading)
     for attachment in stream.attachments:
         member = _member(stream, attachment, reading=reading)
         if member.message is not None:
@@ -198,6 +232,35 @@ def _finish(stream: _Stream, *, reading: Reading) -> list[_Stream]:
             )
         result.members.append(member)
     return inner
+
+
+def _read_rtf_body(stream: _Stream, *, reading: Reading) -> None:
+    """Use the RTF body for what the stream gives in no other form: Outlook often writes that one alone."""
+    result, (_, packed) = stream.into, stream.properties.get(_PR_RTF, (_BINARY, b""))
+    if packed and not result.html:
+        body = read_rtf(decompress(packed, reading=reading), reading=reading)
+        result.html = body.html
+        result.text = result.text or body.text
+
+
+def _meeting(stream: _Stream, *, reading: Reading) -> dict[str, str]:
+    """Return when and where an invitation is for."""
+    found = {"summary": stream.into.subject or ""}
+    for number, name in _MEETING.items():
+        kind, value = stream.properties.get(number, (_UNSPECIFIED, b""))
+        if kind == _TIME and len(value) == 8:
+            found[name] = _moment(int.from_bytes(value, "little"))
+        elif kind in (_STRING8, _UNICODE):
+            found[name] = _string(stream, (kind, value), b"", reading=reading) or ""
+    return {name: value for name, value in found.items() if value}
+
+
+def _moment(ticks: int) -> str:
+    """Return a FILETIME, tenths of microseconds since 1601, as ISO 8601; empty where it is out of the calendar."""
+    try:
+        return (_FIRST_MOMENT + timedelta(microseconds=ticks // 10)).isoformat(timespec="seconds")
+    except OverflowError:
+        return ""
 
 
 def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Member:
@@ -211,10 +274,11 @@ def _member(stream: _Stream, attachment: _Attachment, *, reading: Reading) -> Me
         elif data.startswith(SIGNATURE):
             reading.note(Defect.TOO_DEEP)
 
-    def text(number: int, otherwise: bytes = b"") -> str | None:
-        return _string(stream, found.get(number), otherwise, reading=reading)
+    def text(number: int) -> str | None:
+        return _string(stream, found.get(number), b"", reading=reading)
 
-    name = text(_PR_LONG_FILE) or text(_PR_FILE, attachment.title) or text(_PR_DISPLAY_NAME)
+    title = _string(stream, None, attachment.title, reading=reading)
+    name = text(_PR_LONG_FILE) or title or text(_PR_FILE) or text(_PR_DISPLAY_NAME)
     return Member(name, b"" if message else data or attachment.data, text(_PR_MIME), text(_PR_CONTENT_ID), message)
 
 

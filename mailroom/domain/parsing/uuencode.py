@@ -14,19 +14,19 @@ _BEGIN = re.compile(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,1000})\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
-class UuFile:
-    """One file that stood in a text."""
+class TextFile:
+    """One file that stood encoded in a text."""
 
     name: bytes
     content: bytes
 
 
-def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[UuFile]]:
+def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
     """Return `text` without its uuencoded files, and the files."""
     if not text.startswith(b"begin ") and b"\nbegin " not in text:
         return text, []
     left: list[bytes] = []
-    files: list[UuFile] = []
+    files: list[TextFile] = []
     at = seek = 0
     for _ in range(reading.limits.files):
         begin = _BEGIN.search(text, seek)
@@ -38,7 +38,7 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[UuFile]]:
         if not ended:
             reading.note(Defect.UUENCODE_DAMAGED)
         left.append(text[at : begin.start()])
-        files.append(UuFile(begin[1].strip(), content))
+        files.append(TextFile(begin[1].strip(), content))
         at = seek
     return b"".join([*left, text[at:]]), files
 

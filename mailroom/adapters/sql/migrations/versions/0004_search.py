@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -23,6 +23,10 @@ def upgrade() -> None:
     op.add_column("inbox_item", sa.Column("words", postgresql.TSVECTOR(), server_default="", nullable=False))
     op.execute(_WORDS_OF_OLD_ITEMS)
     op.create_index("ix_inbox_item_words", "inbox_item", ["words"], unique=False, postgresql_using="gin")
+    # With the time of withdrawal, so that inboxes are still counted along it alone.
+    op.drop_index("ix_inbox_item_recipient", table_name="inbox_item")
+    columns = ["tenant", "recipient", "received_at", "id"]
+    op.create_index("ix_inbox_item_recipient", "inbox_item", columns, postgresql_include=["withdrawn_at"])
     op.create_index(
         "ix_inbound_email_reason",
         "inbound_email",
@@ -34,5 +38,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_inbound_email_reason", table_name="inbound_email")
+    op.drop_index("ix_inbox_item_recipient", table_name="inbox_item")
+    op.create_index("ix_inbox_item_recipient", "inbox_item", ["tenant", "recipient", "received_at", "id"])
     op.drop_index("ix_inbox_item_words", table_name="inbox_item", postgresql_using="gin")
     op.drop_column("inbox_item", "words")

@@ -1,0 +1,151 @@
+"""The bare provider loop: mails a second with nothing around it. The way of a batch can be no faster.
+
+    python -m benchmarks.providers [MAILS]
+
+The other side runs in a process of its own: Debian's `smtp-sink` where it is here, else our receiver; for SES its stand-in.
+"""
+
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from mailroom.adapters.providers.ses import Ses, once
+from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.domain.outbound import Outgoing, Party
+from mailroom.sandbox.receiver import Receiver, receiving
+from mailroom.sandbox.vendors import SesStandIn, serving
+from mailroom.sending import MailProvider, Receipt
+
+_BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plain text. " * 40
+
+
+def make_mails(most: int) -> list[Outgoing]:
+    """Return so many mails of about 4 kB, text and HTML, each to somebody else."""
+    return [
+        Outgoing(
+            id=str(uuid4()),
+            batch_id="bench",
+            tenant="bench",
+            from_=Party("billing@acme.example", "Acme Billing"),
+            to=Party(f"customer{number}@example.com", f"Customer {number}"),
+            subject=f"Invoice {number}",
+            text=_BODY,
+            html=f"<p>{_BODY}</p>",
+            unsubscribe=f"https://mail.acme.example/u/{number}",
+        )
+        for number in range(most)
+    ]
+
+
+def measure(provider: MailProvider, mails: Sequence[Outgoing], *, threads: int) -> float:
+    """Return mails a second, handed over in calls of the provider's size from so many threads."""
+    size = min(provider.capabilities.batch, -(-len(mails) // threads))
+    calls = [mails[at : at + size] for at in range(0, len(mails), size)]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        results = [result for call in pool.map(provider.send, calls) for result in call]
+    took = time.perf_counter() - start
+    lost = [result for result in results if not isinstance(result, Receipt)]
+    if lost:
+        raise SystemExit(f"{len(lost)} of {len(mails)} mails were not taken: {lost[0]}")
+    return len(mails) / took
+
+
+@contextmanager
+def smtp_server() -> Iterator[tuple[str, Smtp]]:
+    """Return what takes the mails and the provider for it."""
+    port = _free_port()
+    sink = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    with _running([sink, *user, f"127.0.0.1:{port}", "100"] if sink else _receive, port):
+        provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF)
+        yield ("smtp-sink" if sink else "aiosmtpd"), provider
+        provider.close()
+
+
+@contextmanager
+def ses_server() -> Iterator[Ses]:
+    """Return SES on its stand-in."""
+    port = _free_port()
+    with _running(_stand_in_for_ses, port):
+        client = boto3.client(
+            "sesv2",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            region_name="eu-west-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106
+            config=Config(**once()),
+        )
+        yield Ses(client, account_id="123456789012")
+
+
+def main() -> None:
+    """Measure both with 1, 4 and 16 threads and print one table."""
+    most = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+    mails = make_mails(most)
+    table = Table("provider", "other side", "threads", "mails/s", title=f"{most} mails")
+    with smtp_server() as (side, smtp), ses_server() as ses:
+        for threads in (1, 4, 16):
+            table.add_row("smtp", side, str(threads), f"{measure(smtp, mails, threads=threads):.0f}")
+        for threads in (1, 4, 16):
+            table.add_row("ses", "stand-in", str(threads), f"{measure(ses, mails[:500], threads=threads):.0f}")
+    Console().print(table)
+
+
+def _receive(port: int) -> None:
+    with receiving(Receiver(pipelining=True), port=port):
+        time.sleep(3600)
+
+
+def _stand_in_for_ses(port: int) -> None:
+    with serving(SesStandIn(), port=port):
+        time.sleep(3600)
+
+
+@contextmanager
+def _running(what: list[str] | Callable[[int], None], port: int) -> Iterator[None]:
+    if callable(what):
+        child = multiprocessing.get_context("spawn").Process(target=what, args=(port,), daemon=True)
+        child.start()
+        stop = child.kill
+    else:
+        quiet = subprocess.DEVNULL
+        stop = subprocess.Popen(what, stdout=quiet, stderr=quiet).kill
+    try:
+        deadline = time.monotonic() + 30
+        while not _listens(port):
+            if time.monotonic() > deadline:
+                raise SystemExit("the other side did not start")
+            time.sleep(0.05)
+        yield
+    finally:
+        stop()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    main()

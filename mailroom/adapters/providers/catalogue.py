@@ -1,0 +1,28 @@
+"""What each provider can do, as a table for people. It reads the providers themselves."""
+
+from dataclasses import fields
+
+from mailroom.adapters.providers.folder import Console, Folder
+from mailroom.adapters.providers.postmark import Postmark
+from mailroom.adapters.providers.sendgrid import SendGrid
+from mailroom.adapters.providers.ses import Ses
+from mailroom.adapters.providers.smtp import Smtp
+from mailroom.sending import Capabilities
+
+PROVIDERS: dict[str, Capabilities] = {
+    kind.name: kind.capabilities for kind in (Ses, Smtp, SendGrid, Postmark, Folder, Console)
+}
+
+
+def table() -> str:
+    """Return the capabilities of all providers as a Markdown table."""
+    names = [field.name for field in fields(Capabilities)]
+    rows = [["provider", *names], ["---"] * (len(names) + 1)]
+    rows += [[name, *(_shown(getattr(can, column)) for column in names)] for name, can in PROVIDERS.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _shown(value: bool | int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}"

@@ -1,0 +1,71 @@
+"""A second provider for what the first did not take."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, Throttled, TransientError
+from mailroom.domain.outbound import Outgoing
+from mailroom.sending import Capabilities, MailProvider, ProviderQuota, Rate, Receipt
+
+
+class FailOver:
+    """The port `MailProvider` on two of them: what the first cannot take now goes to the second.
+
+    Only what was not handed over: never after `OutcomeUnknown`, for the first may have the mail; nor after `Throttled`, for
+    another provider is no way around a limit. It can do what both can. A receipt, and the fact `provider` of an error, name
+    which of the two it was. `rate` is the second's limit; the caller waits for the first's.
+    """
+
+    def __init__(self, first: MailProvider, second: MailProvider, *, rate: Rate | None = None) -> None:
+        self.name, self.identity = first.name, first.identity
+        self.capabilities = _common(first.capabilities, second.capabilities)
+        self._first, self._second, self._rate = first, second, rate
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Hand each mail over to the first that takes it."""
+        results = self._first.send(mails)
+        left = [number for number, result in enumerate(results) if _may_go_on(result)]
+        if not left:
+            return results
+        if self._rate is not None:
+            self._rate.wait(len(left))
+        for number, result in zip(left, self._second.send([mails[number] for number in left]), strict=True):
+            results[number] = result
+        return results
+
+    def quota(self) -> ProviderQuota:
+        """Return the first's, or the second's while the first is paused."""
+        quota = self._first.quota()
+        return self._second.quota() if quota.paused else quota
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Return the receipt from whoever has the mail.
+
+        Raises:
+            OutcomeUnknown: one of them cannot tell, and the other has not got it.
+        """
+        unsure: OutcomeUnknown | None = None
+        for provider in (self._first, self._second):
+            try:
+                if receipt := provider.ask(message_id, since=since):
+                    return receipt
+            except OutcomeUnknown as error:
+                unsure = error
+        if unsure is not None:
+            raise unsure
+        return None
+
+    def close(self) -> None:
+        """Let go of the connections of both."""
+        self._first.close()
+        self._second.close()
+
+
+def _may_go_on(result: Receipt | MailroomError) -> bool:
+    return isinstance(result, TransientError) and not isinstance(result, Throttled)
+
+
+def _common(one: Capabilities, other: Capabilities) -> Capabilities:
+    # Numbers: the smaller; yes or no: yes if both.
+    return Capabilities(**{name.name: min(getattr(one, name.name), getattr(other, name.name)) for name in fields(one)})

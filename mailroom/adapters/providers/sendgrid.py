@@ -1,0 +1,91 @@
+"""SendGrid's v3 Mail Send: one call for each mail, for the mails of one call share their content.
+
+Source: twilio.com/docs/sendgrid, "Mail Send" and "Errors" (read November 2026). The address for EU subusers is another.
+Its Email Activity is an add-on with 6 questions a minute and none for EU subusers: it cannot be asked here.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.adapters.providers.posting import Poster, verdict
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, Refused
+from mailroom.domain.mime import TAG, tagged_headers
+from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.domain.soundness import on_the_wire
+from mailroom.sending import Capabilities, ProviderQuota, Receipt
+
+API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
+
+
+class SendGrid:
+    """The port `MailProvider` on SendGrid."""
+
+    name = "sendgrid"
+    capabilities = Capabilities(max_bytes=30 * 10**6)
+
+    def __init__(self, *, key: str, account: str, url: str = API, timeout_s: float = 60) -> None:
+        self.identity = f"{self.name}/{account}"
+        self._poster = Poster(self.name, url, headers={"Authorization": f"Bearer {key}"}, timeout_s=timeout_s)
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Hand each mail over once; the id in a receipt is what `sg_message_id` in its events begins with."""
+        return [self._send(mail) for mail in mails]
+
+    def quota(self) -> ProviderQuota:
+        """Return nothing: SendGrid tells its limits only in the headers of an answer."""
+        return ProviderQuota()
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Raise: it cannot be asked."""
+        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._poster.close()
+
+    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+        try:
+            require(mail, self.capabilities, provider=self.name)
+            if len({name.lower() for name, _ in mail.headers}) < len(mail.headers):
+                raise Refused("the provider cannot do this", provider=self.name, feature="repeated_headers")
+            content = json.dumps(_payload(mail)).encode()
+            require_size(len(content), self.capabilities, provider=self.name)
+            answer = self._poster.post("/v3/mail/send", content)
+        except MailroomError as error:
+            return error
+        known = answer.headers.get("X-Message-Id")
+        if answer.status == 202 and known:
+            return Receipt(self.name, known)
+        return verdict(answer, provider=self.name)
+
+
+def _payload(mail: Outgoing) -> dict[str, Any]:
+    texts = [("text/plain", mail.text), ("text/html", mail.html)]
+    payload: dict[str, Any] = {
+        "personalizations": [{"to": [_party(mail.to)], "custom_args": {TAG: mail.id}}],
+        "from": _party(mail.from_),
+        "subject": mail.subject,
+        "content": [{"type": kind, "value": text} for kind, text in texts if text is not None],
+        "headers": dict(tagged_headers(mail)),
+    }
+    if mail.reply_to is not None:
+        payload["reply_to"] = _party(mail.reply_to)
+    if mail.attachments:
+        payload["attachments"] = [_attachment(file) for file in mail.attachments]
+    return payload
+
+
+def _party(party: Party) -> dict[str, str]:
+    return {"email": on_the_wire(party.address)} | ({"name": party.name} if party.name else {})
+
+
+def _attachment(file: File) -> dict[str, str]:
+    content = base64.b64encode(file.content).decode()
+    described = {"content": content, "type": file.content_type, "filename": file.filename}
+    if file.content_id is None:
+        return described | {"disposition": "attachment"}
+    return described | {"disposition": "inline", "content_id": file.content_id}

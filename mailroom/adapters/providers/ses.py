@@ -1,0 +1,199 @@
+"""Amazon SES v2: raw mails with tags, a configuration set and a tenant.
+
+SES has no idempotency key, so the client may not repeat anything by itself: botocore's retry modes send again after a
+timeout. `Ses` refuses a client that would. SES writes Message-ID and Date anew; what a receipt holds is what its
+events call `messageId`. It cannot be asked for a mail.
+
+Source: botocore's model of SESv2 (1.44), SES developer guide, "Managing quotas" and "Tenants".
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ProxyConnectionError,
+)
+
+from mailroom.adapters.aws import error_code, translated
+from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.domain.errors import (
+    ConfigurationError,
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    Paused,
+    PermanentError,
+    Refused,
+    Throttled,
+    TransientError,
+)
+from mailroom.domain.mime import TAG, mime
+from mailroom.domain.outbound import Outgoing
+from mailroom.domain.soundness import on_the_wire
+from mailroom.sending import Capabilities, ProviderQuota, Receipt
+
+_SLOW = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "RequestThrottled",
+        "SlowDown",
+        "LimitExceededException",
+    }
+)
+#: The account, its identity or its settings: all mails wait for a person.
+_STOPPED = frozenset(
+    {
+        "AccountSuspendedException",
+        "SendingPausedException",
+        "AccountSendingPausedException",
+        "ConfigurationSetSendingPausedException",
+        "NotFoundException",
+    }
+)
+_REFUSED = frozenset({"MessageRejected", "MailFromDomainNotVerifiedException", "BadRequestException"})
+_NEVER_CONNECTED = (
+    EndpointConnectionError,
+    ConnectTimeoutError,
+    ProxyConnectionError,
+    NoCredentialsError,
+    CredentialRetrievalError,
+)
+#: SES answers one such question a second, for the whole account.
+_QUOTA_FRESH_S = 60
+
+
+def once(*, timeout_s: float = 60) -> dict[str, Any]:
+    """Return what botocore's `Config` takes for a client that sends each request once."""
+    return {
+        "retries": {"mode": "standard", "total_max_attempts": 1},
+        "connect_timeout": min(5.0, timeout_s),
+        "read_timeout": timeout_s,
+        "max_pool_connections": 50,
+    }
+
+
+class Ses:
+    """The port `MailProvider` on SES; `client` is boto3's `sesv2` with the settings of `once()`."""
+
+    name = "ses"
+    capabilities = Capabilities(max_bytes=40 * 10**6)
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        account_id: str,
+        configuration_set: str | None = None,
+        tenant: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if (client.meta.config.retries or {}).get("total_max_attempts") != 1:
+            raise ConfigurationError(
+                "a client that sends mail may not retry by itself: build it with `Config(**once())`"
+            )
+        self.identity = f"{self.name}/{account_id}/{client.meta.region_name}"
+        self._client = client
+        named = {"ConfigurationSetName": configuration_set, "TenantName": tenant}
+        self._named = {name: value for name, value in named.items() if value is not None}
+        self._clock = clock
+        self._asking = threading.Lock()
+        self._quota: tuple[float, ProviderQuota] | None = None
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Hand each mail over once, in a call of its own."""
+        return [self._send(mail) for mail in mails]
+
+    def quota(self) -> ProviderQuota:
+        """Return what SES allows this account; asked once a minute. Nothing is known where it may not be asked.
+
+        Raises:
+            TransientError: SES cannot answer now.
+        """
+        with self._asking:
+            if self._quota is None or self._clock() - self._quota[0] >= _QUOTA_FRESH_S:
+                self._quota = self._clock(), self._ask_quota()
+            return self._quota[1]
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Raise: it cannot be asked."""
+        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+        try:
+            require(mail, self.capabilities, provider=self.name)
+            domain = on_the_wire(mail.from_.address).rpartition("@")[2]
+            raw = mime(mail, message_id=f"{mail.id}@{domain}", date=datetime.now(UTC))
+            require_size(len(raw), self.capabilities, provider=self.name)
+            answer = self._client.send_email(
+                Destination={"ToAddresses": [on_the_wire(mail.to.address)]},
+                Content={"Raw": {"Data": raw}},
+                EmailTags=[{"Name": TAG, "Value": mail.id}],
+                **self._named,
+            )
+        except MailroomError as error:
+            return error
+        except (ClientError, BotoCoreError) as error:
+            return _verdict(error)
+        known = answer.get("MessageId")
+        if not known:
+            return OutcomeUnknown("the provider's answer says nothing of the mail", provider=self.name)
+        return Receipt(self.name, known)
+
+    def _ask_quota(self) -> ProviderQuota:
+        try:
+            with translated(self.name):
+                account = self._client.get_account()
+        except PermanentError:
+            return ProviderQuota()
+        told = account.get("SendQuota", {})
+        per_day = told.get("Max24HourSend", -1)
+        return ProviderQuota(
+            per_second=told.get("MaxSendRate"),
+            # -1 stands for no limit.
+            per_day=None if per_day < 0 else int(per_day),
+            sent_today=int(told.get("SentLast24Hours", 0)),
+            paused=not account.get("SendingEnabled", True) or account.get("EnforcementStatus") == "SHUTDOWN",
+        )
+
+
+def _verdict(error: ClientError | BotoCoreError) -> MailroomError:
+    if isinstance(error, ClientError):
+        return _answered(error)
+    facts = {"provider": Ses.name, "kind": type(error).__name__}
+    if isinstance(error, ParamValidationError):
+        return Refused("the provider's own client refused the mail", **facts)
+    if isinstance(error, _NEVER_CONNECTED):
+        return TransientError("the provider cannot be reached", **facts)
+    return OutcomeUnknown("the provider's answer was lost", **facts)
+
+
+def _answered(error: ClientError) -> MailroomError:
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    facts = {"provider": Ses.name, "code": code, "status": status}
+    if code in _SLOW or status == 429:
+        # Both limits answer with the same code; only the text tells them apart.
+        if "daily" in str(error.response.get("Error", {}).get("Message", "")).lower():
+            return DailyQuota("the provider's quota of the day is used up", **facts)
+        return Throttled("the provider asks to slow down", **facts)
+    if code in _STOPPED or status in (401, 403, 404):
+        return Paused("the provider does not serve this account", **facts)
+    if code in _REFUSED or status in (400, 413, 422):
+        return Refused("the provider refused the mail", **facts)
+    return OutcomeUnknown("the provider's answer says nothing of the mail", **facts)

@@ -1,0 +1,225 @@
+"""Any SMTP server that takes mail for others: connections kept and reused, TLS by policy, DKIM where there is a key."""
+
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from ipaddress import ip_address
+from typing import Self
+
+from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.adapters.providers.signing import Dkim
+from mailroom.adapters.providers.smtp_session import Letter, Session
+from mailroom.domain.errors import (
+    ConfigurationError,
+    MailroomError,
+    OutcomeUnknown,
+    Paused,
+    Throttled,
+    TransientError,
+)
+from mailroom.domain.mime import mime
+from mailroom.domain.outbound import Outgoing
+from mailroom.domain.soundness import needs_utf8, on_the_wire
+from mailroom.sending import Capabilities, ProviderQuota, Receipt
+
+#: A connection that rested longer is opened anew: servers close theirs after half a minute or more.
+_REST_S = 20
+#: Servers bound how many mails a connection carries; Postfix at none, others at a hundred.
+_MAILS_A_CONNECTION = 100
+
+
+class Tls(StrEnum):
+    """What protects a connection."""
+
+    #: TLS from the first byte (RFC 8314), port 465.
+    IMPLICIT = "implicit"
+    #: STARTTLS, or nothing is sent.
+    STARTTLS = "starttls"
+    #: STARTTLS where it is offered, with any certificate; never with a login.
+    OPPORTUNISTIC = "opportunistic"
+    #: None; a login only on this machine.
+    OFF = "off"
+
+
+class Smtp:
+    """The port `MailProvider` on an SMTP server.
+
+    The id in a receipt is the mail's Message-ID without its angle brackets. `bounces` is the envelope's sender, where
+    bounces go; without it each mail's own sender. `answer_s` is how long the answer to a mail may take.
+    """
+
+    name = "smtp"
+    capabilities = Capabilities(batch=50, max_bytes=40 * 10**6, utf8_addresses=True)
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        tls: Tls = Tls.STARTTLS,
+        user: str | None = None,
+        password: str | None = None,
+        ca_file: str | None = None,
+        bounces: str | None = None,
+        dkim: Dkim | None = None,
+        timeout_s: float = 30,
+        answer_s: float = 120,
+    ) -> None:
+        if user and tls in (Tls.OPPORTUNISTIC, Tls.OFF) and not _is_loopback(host):
+            raise ConfigurationError("an SMTP login needs TLS: `implicit` or `starttls`")
+        self.identity = f"{self.name}/{host}:{port}" + (f"/{user}" if user else "")
+        self._host, self._port, self._tls = host, port, tls
+        self._login = (user, password or "") if user else None
+        self._context = ssl.create_default_context(cafile=ca_file)
+        if tls is Tls.OPPORTUNISTIC:
+            self._context.check_hostname = False
+            self._context.verify_mode = ssl.CERT_NONE
+        self._bounces = bounces
+        self._dkim = dkim
+        self._timeout_s, self._answer_s = timeout_s, answer_s
+        self._resting: list[tuple[float, Session]] = []
+        self._lock = threading.Lock()
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Hand the mails over, over one connection; each thread that sends has its own.
+
+        When the connection is lost, the mails behind share the fate of what was not handed over.
+        """
+        results: list[Receipt | MailroomError] = []
+        waiting: list[tuple[int, Letter]] = []
+        for number, mail in enumerate(mails):
+            try:
+                message_id, letter = self._letter(mail)
+                waiting.append((number, letter))
+                results.append(Receipt(self.name, message_id))
+            except MailroomError as error:
+                results.append(error)
+        while waiting:
+            said = self._carry([letter for _, letter in waiting])
+            for (number, _), refusal in zip(waiting, said, strict=False):
+                results[number] = refusal or results[number]
+            waiting = waiting[len(said) :]
+            if isinstance(said[-1], TransientError | OutcomeUnknown):
+                for number, _ in waiting:
+                    results[number] = TransientError("an earlier mail found the provider gone", provider=self.name)
+                break
+        return results
+
+    def quota(self) -> ProviderQuota:
+        """Return nothing: SMTP has no question for it."""
+        return ProviderQuota()
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Raise: it cannot be asked."""
+        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+
+    def close(self) -> None:
+        """Let go of connections that rest; one in use is closed by who uses it."""
+        with self._lock:
+            resting, self._resting = self._resting, []
+        for _, session in resting:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _letter(self, mail: Outgoing) -> tuple[str, Letter]:
+        require(mail, self.capabilities, provider=self.name)
+        sender, recipient = on_the_wire(mail.from_.address), on_the_wire(mail.to.address)
+        message_id = f"{mail.id}@{sender.rpartition('@')[2]}"
+        raw = mime(mail, message_id=message_id, date=datetime.now(UTC))
+        if self._dkim is not None:
+            raw = self._dkim.signed(raw)
+        require_size(len(raw), self.capabilities, provider=self.name)
+        return message_id, Letter(self._bounces or sender, recipient, raw, utf8=needs_utf8(mail))
+
+    def _carry(self, letters: Sequence[Letter]) -> list[MailroomError | None]:
+        try:
+            session = self._take()
+        except MailroomError as error:
+            return [error] * len(letters)
+        # A letter that this server cannot take ends what goes in one piece; it is answered with the piece before it.
+        said: list[MailroomError | None] = []
+        unfit = [session.unfit(letter) for letter in letters]
+        upto = next((number for number, error in enumerate(unfit) if error), len(letters))
+        upto = min(upto, _MAILS_A_CONNECTION - session.carried)
+        if upto:
+            said = session.carry(letters[:upto])
+        elif unfit[0]:
+            said = [unfit[0]]
+        self._rest(session)
+        return said
+
+    def _take(self) -> Session:
+        while True:
+            with self._lock:
+                since, session = self._resting.pop() if self._resting else (0.0, None)
+            if session is None:
+                return self._connect()
+            if time.monotonic() - since < _REST_S and session.usable():
+                return session
+            session.close()
+
+    def _rest(self, session: Session) -> None:
+        if session.alive and session.carried < _MAILS_A_CONNECTION:
+            with self._lock:
+                self._resting.append((time.monotonic(), session))
+        else:
+            session.close()
+
+    def _connect(self) -> Session:
+        facts = {"provider": self.name, "step": "connect"}
+        try:
+            return Session(self._greeted(), answer_s=self._answer_s)
+        except smtplib.SMTPNotSupportedError:
+            raise Paused("the provider lacks the TLS or the login that the settings ask for", **facts) from None
+        except ssl.SSLCertVerificationError as error:
+            raise Paused("the provider's certificate is not valid", code=error.verify_code, **facts) from None
+        except smtplib.SMTPResponseException as error:
+            raise _unserved(error.smtp_code, facts) from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise TransientError("the provider cannot be reached", kind=type(error).__name__, **facts) from None
+
+    def _greeted(self) -> smtplib.SMTP:
+        kind = partial(smtplib.SMTP_SSL, context=self._context) if self._tls is Tls.IMPLICIT else smtplib.SMTP
+        client = kind(self._host, self._port, local_hostname=socket.gethostname(), timeout=self._timeout_s)
+        try:
+            if client.sock is not None:
+                # The last bytes of a mail and its dot are two writes; without this the second waits for an answer.
+                client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.ehlo_or_helo_if_needed()
+            if self._tls is Tls.STARTTLS or (self._tls is Tls.OPPORTUNISTIC and client.has_extn("starttls")):
+                code, text = client.starttls(context=self._context)
+                if code != 220:
+                    raise smtplib.SMTPResponseException(code, text)
+                client.ehlo_or_helo_if_needed()
+            if self._login is not None:
+                client.login(*self._login)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+
+def _unserved(code: int, facts: dict[str, str]) -> MailroomError:
+    if code == 421 or code == 454:
+        return Throttled("the provider asks to slow down", code=code, **facts)
+    if 500 <= code < 600:
+        return Paused("the provider does not serve this account", code=code, **facts)
+    return TransientError("the provider does not serve now", code=code, **facts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

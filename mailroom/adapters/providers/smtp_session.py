@@ -1,0 +1,225 @@
+"""One SMTP connection that mails go over, one after the other (RFC 5321), pipelined where the server offers it (RFC 2920).
+
+    MAIL RCPT DATA          one group; until its answers nothing is handed over
+    the mail                likewise: without the final dot no server may take it
+    .  MAIL RCPT DATA       the dot hands it over, and starts the next mail's group: one round trip a mail
+
+From the dot to its answer the outcome is in the server's hands. If the connection is lost there, that one mail is
+`OutcomeUnknown`; the one behind it, of which only the envelope was sent, is not handed over.
+"""
+
+import re
+import select
+import smtplib
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    Paused,
+    Refused,
+    Throttled,
+    TransientError,
+)
+
+#: RFC 3463 codes that ask for a slower pace, those of large receivers among them.
+_SLOW = frozenset({"4.4.5", "4.5.3", "4.7.0", "4.7.28", "4.7.500", "4.7.650", "4.7.651"})
+#: What servers answer whose login, rights or settings do not fit.
+_ACCOUNT = frozenset({530, 534, 535, 538})
+_ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail in its envelope; `utf8` says that it needs a server with SMTPUTF8."""
+
+    sender: str
+    recipient: str
+    raw: bytes
+    utf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    code: int
+    text: bytes
+
+    def verdict(self, step: str) -> MailroomError:
+        """Return what a reply that is no success means for a mail that was not taken."""
+        found = _ENHANCED.match(self.text)
+        enhanced = found.group().decode() if found else ""
+        facts = {"provider": "smtp", "step": step, "code": self.code, "enhanced": enhanced}
+        if self.code in _ACCOUNT:
+            return Paused("the provider does not serve this account", **facts)
+        if 500 <= self.code < 600:
+            return Refused("the provider refused the mail", **facts)
+        if self.code == 454 or enhanced in _SLOW:
+            # SES answers 454 for both of its limits; only the text tells them apart.
+            if b"daily" in self.text.lower():
+                return DailyQuota("the provider's quota of the day is used up", **facts)
+            return Throttled("the provider asks to slow down", **facts)
+        return TransientError("the provider did not take the mail now", **facts)
+
+
+class Session:
+    """A connection after its greeting, TLS and login. Not safe to share between threads."""
+
+    def __init__(self, client: smtplib.SMTP, *, answer_s: float) -> None:
+        self._client = client
+        self._answer_s = answer_s
+        self._pipelining = client.has_extn("pipelining")
+        self.alive = True
+        self.carried = 0
+
+    def usable(self) -> bool:
+        """Return whether the connection is still there and silent: a server that said something has said goodbye."""
+        if not self.alive or self._client.sock is None:
+            return False
+        poll = select.poll()
+        poll.register(self._client.sock, select.POLLIN)
+        return not poll.poll(0) and not self._left_over()
+
+    def unfit(self, letter: Letter) -> MailroomError | None:
+        """Return why this server cannot take the letter; None: it can."""
+        if letter.utf8 and not self._client.has_extn("smtputf8"):
+            return Refused("the provider cannot do this", provider="smtp", feature="utf8_addresses")
+        limit = self._client.esmtp_features.get("size", "")
+        if limit.isdecimal() and 0 < int(limit) < len(letter.raw):
+            return Refused("the mail is too large", provider="smtp", size=len(letter.raw), limit=int(limit))
+        return None
+
+    def carry(self, letters: Sequence[Letter]) -> list[MailroomError | None]:
+        """Hand letters over in order and return what was said of each, None for taken.
+
+        Where the connection is lost the list ends: the letters behind were not handed over.
+        """
+        said: list[MailroomError | None] = []
+        try:
+            self._write(self._group(letters[0]))
+            for letter, following in zip(letters, [*letters[1:], None], strict=True):
+                said.append(self._carry(letter, following))
+                if not self.alive:
+                    break
+        except OSError as error:
+            self.alive = False
+            if len(said) < len(letters):
+                facts = {"provider": "smtp", "kind": type(error).__name__}
+                said.append(TransientError("the connection was lost before the mail was handed over", **facts))
+        self.carried += len(said)
+        return said
+
+    def close(self) -> None:
+        """Say goodbye if anybody listens, without waiting for an answer."""
+        try:
+            if self.alive:
+                self._write(b"QUIT\r\n")
+        except OSError:
+            self.alive = False
+        self._client.close()
+
+    def _carry(self, letter: Letter, following: Letter | None) -> MailroomError | None:
+        step, reply = self._envelope(letter)
+        if step:
+            return self._refused(step, reply, following)
+        # smtplib's own form of dot-stuffing; the mail ends in CRLF already or is given one.
+        stuffed = re.sub(rb"(?m)^\.", b"..", letter.raw)
+        self._write(stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n")
+        try:
+            self._write(b".\r\n" + self._group(following))
+            reply = self._read(self._answer_s)
+        except OSError as error:
+            self.alive = False
+            return OutcomeUnknown("the provider's answer was lost", provider="smtp", kind=type(error).__name__)
+        if 200 <= reply.code < 300:
+            return None
+        if 400 <= reply.code < 600:
+            return self._heard(reply, "data")
+        self.alive = False
+        return OutcomeUnknown("the provider's answer says nothing of the mail", provider="smtp", code=reply.code)
+
+    def _envelope(self, letter: Letter) -> tuple[str, _Reply]:
+        """Return the first step that was refused and its reply, or no step; then the server waits for the mail."""
+        refused = ""
+        replies = []
+        for step, command in self._commands(letter):
+            if not self._pipelining:
+                self._write(command)
+            reply = self._read()
+            replies.append(reply)
+            refused = refused or ("" if reply.code // 100 == (3 if step == "data" else 2) else step)
+            if refused and not self._pipelining:
+                break
+        if not refused:
+            return "", replies[-1]
+        index = ("mail", "rcpt", "data").index(refused)
+        if len(replies) == 3 and replies[-1].code // 100 == 3:
+            # It waits for a mail without a recipient (RFC 2920 section 3.1): an empty one, which it must refuse.
+            self._write(b".\r\n")
+            self._read()
+        return refused, replies[index]
+
+    def _refused(self, step: str, reply: _Reply, following: Letter | None) -> MailroomError:
+        verdict = self._heard(reply, step)
+        if self.alive:
+            try:
+                self._write(b"RSET\r\n" + self._group(following))
+                self.alive = self._read().code == 250
+            except OSError:
+                self.alive = False
+        return verdict
+
+    def _heard(self, reply: _Reply, step: str) -> MailroomError:
+        # RFC 5321 section 3.8: after 421 the server closes. After what is no reply, nobody knows which answer is whose.
+        self.alive = self.alive and reply.code != 421 and 400 <= reply.code < 600
+        return reply.verdict(step)
+
+    def _group(self, letter: Letter | None) -> bytes:
+        if letter is None or not self._pipelining:
+            return b""
+        return b"".join(command for _, command in self._commands(letter))
+
+    def _commands(self, letter: Letter) -> list[tuple[str, bytes]]:
+        options = f" SIZE={len(letter.raw)}" if self._client.has_extn("size") else ""
+        options += " BODY=8BITMIME SMTPUTF8" if letter.utf8 else ""
+        return [
+            ("mail", f"MAIL FROM:<{letter.sender}>{options}\r\n".encode()),
+            ("rcpt", f"RCPT TO:<{letter.recipient}>\r\n".encode()),
+            ("data", b"DATA\r\n"),
+        ]
+
+    def _left_over(self) -> bytes:
+        # A second reply may have come with the first; it must not become the answer to the next command.
+        sock, file = self._client.sock, self._client.file
+        if sock is None or file is None:
+            return b""
+        usual = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return bytes(file.peek(1))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return b""
+        finally:
+            sock.settimeout(usual)
+
+    def _write(self, content: bytes) -> None:
+        if self._client.sock is None:
+            raise ConnectionError
+        if content:
+            self._client.sock.sendall(content)
+
+    def _read(self, timeout_s: float | None = None) -> _Reply:
+        sock = self._client.sock
+        if sock is None:
+            raise ConnectionError
+        usual = sock.gettimeout()
+        if timeout_s is not None:
+            sock.settimeout(timeout_s)
+        try:
+            reply = _Reply(*self._client.getreply())
+        except smtplib.SMTPResponseException as error:
+            raise ConnectionError from error
+        sock.settimeout(usual)
+        return reply

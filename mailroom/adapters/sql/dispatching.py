@@ -1,0 +1,266 @@
+"""From the outbox to a provider, in SQL. What leaves is `sending` in a commit of its own before anybody calls.
+
+`attempts` fences: what is told of an attempt that is not the latest changes nothing. The provider is never called inside
+a transaction of these: its answer may take a minute, and a lock would be held as long.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, func, or_, select, text
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import table
+from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, SuppressionRow
+from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, owned, waiting
+from mailroom.adapters.sql.outbox import order
+from mailroom.adapters.sql.quotas import give_back, room_for, spend
+from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
+from mailroom.domain.outbound import Batch, Policy, Status
+from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
+
+_batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
+_messages, _suppressions = table(MessageRow), table(SuppressionRow)
+_message = _messages.c
+
+_SETTLE = text("""
+    with given as (
+        select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
+            provider_message_id text, retry_at timestamptz, facts jsonb)
+    ), told as (
+        select given.*, message.status in ('sending', 'unknown') as open
+        from given join message on message.id = given.id and message.attempts = given.attempt
+        order by message.id for update of message
+    ), changed as (
+        update message set
+            provider_message_id = coalesce(told.provider_message_id, message.provider_message_id),
+            status = case when open then told.status else message.status end,
+            reason = case when open then told.reason else message.reason end,
+            handed_at = case when open and not kept then null else message.handed_at end,
+            due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
+            changed_at = :now
+        from told where message.id = told.id
+        returning message.id, message.tenant, message.provider, told.status, told.facts, open and not kept as back
+    ), noted as (
+        insert into activity (message_id, at, kind, provider, facts)
+        select id, :now, status, provider, facts from changed
+    )
+    select tenant, count(*) as mails from changed where back group by tenant order by tenant
+""")
+
+
+class SqlDispatch:
+    """The port `Dispatch` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return what was asked for, with the time to send as it stands now."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
+            return batch_of(row) if row else None
+
+    def plan(self, batch_id: str, *, now: datetime) -> Planned:
+        """Withhold what is expired or suppressed, and count what is left."""
+        with transaction(self._engine) as connection:
+            batch = _batch(connection, batch_id)
+            left = waiting(UUID(batch.id))
+            expired = _expire(connection, batch, now)
+            suppressed = move(
+                connection,
+                left & _message.recipient.in_(_suppressed(batch.tenant, now)),
+                now=now,
+                status=Status.SUPPRESSED,
+                reason="suppressed",
+            )
+            due = func.count().filter(_message.due_at <= now)
+            next_at = func.min(_message.due_at).filter(_message.due_at > now)
+            row = connection.execute(select(func.count(), due, next_at).where(left)).one()
+        return Planned(
+            lane=batch.lane,
+            policy=batch.policy,
+            due=row[1],
+            later=row[0] - row[1],
+            suppressed=suppressed,
+            expired=expired,
+            next_at=row[2],
+        )
+
+    def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
+        """Take due messages in hand, committed before this returns; see the port."""
+        with transaction(self._engine) as connection:
+            batch = _batch(connection, batch_id)
+            _expire(connection, batch, now)
+            # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
+            room, opens_at = room_for(connection, batch.tenant, now)
+            while chosen := _choose(connection, batch, most, now):
+                sendable = _without_suppressed(connection, batch, chosen, now)
+                if not sendable:
+                    continue
+                going = sendable if room is None else sendable[:room]
+                if not going:
+                    _defer(connection, batch, opens_at, now)
+                    return []
+                spend(connection, batch.tenant, len(going), now)
+                return _send(connection, batch, going, provider, now)
+        return []
+
+    def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+        """Note what came of handing over."""
+        rows = [_told(outcome) for outcome in outcomes]
+        with transaction(self._engine) as connection:
+            for row in connection.execute(_SETTLE, {"rows": json.dumps(rows), "now": now}).all():
+                give_back(connection, row.tenant, row.mails, now)
+            _wake(connection, rows)
+
+    def strand(self, *, before: datetime, now: datetime) -> int:
+        """Make `unknown` what has been `sending` since before `before`."""
+        lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
+        with transaction(self._engine) as connection:
+            return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
+
+    def unknown(self, *, before: datetime, limit: int) -> list[Unsettled]:
+        """Return messages whose outcome is unknown, oldest first."""
+        wanted = (
+            select(_message.id, _message.batch_id, _message.attempts, _message.provider, _message.handed_at)
+            .add_columns(_batches.c.policy)
+            .join_from(_messages, _batches, _batches.c.id == _message.batch_id)
+            .where(_message.status == Status.UNKNOWN, _message.handed_at < before)
+            .order_by(_message.handed_at, _message.id)
+            .limit(limit)
+        )
+        with transaction(self._engine) as connection:
+            return [_unsettled(row) for row in connection.execute(wanted)]
+
+    def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
+        """Let these go again, if they are still `unknown`."""
+        ids = [UUID(message_id) for message_id in message_ids]
+        again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN)
+        with transaction(self._engine) as connection:
+            batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
+            values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
+            moved = move(connection, again, now=now, status=Status.QUEUED, **values)
+            for batch_id in batches:
+                order(connection, batch_id, now)
+        return moved
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that came with its batch."""
+        wanted = select(_files.c.content).where(_files.c.tenant == tenant, _files.c.sha256 == sha256)
+        with transaction(self._engine) as connection:
+            content = connection.execute(wanted).scalar_one_or_none()
+        if content is None:
+            raise LookupError("no such file")
+        return bytes(content)
+
+
+def _batch(connection: Connection, batch_id: str) -> Batch:
+    row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
+    if row is None:
+        raise LookupError("no such batch")
+    return batch_of(row)
+
+
+def _expire(connection: Connection, batch: Batch, now: datetime) -> int:
+    if batch.expires_at is None or batch.expires_at > now:
+        return 0
+    return move(connection, waiting(UUID(batch.id)), now=now, status=Status.EXPIRED, reason="expired")
+
+
+def _suppressed(tenant: str, now: datetime) -> Any:
+    column = _suppressions.c
+    here, still = or_(column.tenant == tenant, column.tenant.is_(None)), column.expires_at
+    return select(column.address).where(here, or_(still.is_(None), still > now))
+
+
+def _choose(connection: Connection, batch: Batch, most: int, now: datetime) -> list[Row[Any]]:
+    due = select(_messages).where(waiting(UUID(batch.id)), _message.due_at <= now).order_by(_message.number)
+    return list(connection.execute(due.limit(most).with_for_update(skip_locked=True)))
+
+
+def _without_suppressed(
+    connection: Connection, batch: Batch, chosen: Sequence[Row[Any]], now: datetime
+) -> list[Row[Any]]:
+    recipients = [row.recipient for row in chosen]
+    wanted = _suppressed(batch.tenant, now).where(_suppressions.c.address.in_(recipients))
+    stopped = set(connection.execute(wanted).scalars())
+    if stopped:
+        ids = [row.id for row in chosen if row.recipient in stopped]
+        move(connection, _message.id.in_(ids), now=now, status=Status.SUPPRESSED, reason="suppressed")
+    return [row for row in chosen if row.recipient not in stopped]
+
+
+def _defer(connection: Connection, batch: Batch, opens_at: datetime, now: datetime) -> None:
+    due = waiting(UUID(batch.id)) & (_message.due_at <= now)
+    move(connection, due, now=now, status=Status.DEFERRED, reason="quota", due_at=opens_at)
+    order(connection, UUID(batch.id), opens_at)
+
+
+def _send(
+    connection: Connection, batch: Batch, going: Sequence[Row[Any]], provider: str, now: datetime
+) -> list[Claimed]:
+    ids = [row.id for row in going]
+    values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
+    move(
+        connection, _message.id.in_(ids), now=now, facts={"by": provider}, status=Status.SENDING, reason=None, **values
+    )
+    numbers = {row.content for row in going}
+    contents = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
+    said = {row.number: content_of(row) for row in connection.execute(contents)}
+    return [
+        Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1) for row in going
+    ]
+
+
+def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Order the batches of what was deferred anew: who dispatches them now may be gone by then."""
+    later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
+    wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
+    for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
+        order(connection, batch_id, due_at)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Return what settling one outcome writes; `kept` is false where nothing is at the provider's."""
+    status, result = _status_of(outcome.result), outcome.result
+    facts: dict[str, Any] = {}
+    if isinstance(result, MailroomError):
+        facts = {"error": result.message, **{name: str(value) for name, value in result.facts.items()}}
+    return {
+        "id": outcome.message_id,
+        "attempt": outcome.attempt,
+        "status": status,
+        "reason": type(result).__name__ if isinstance(result, MailroomError) else None,
+        "kept": status not in (Status.QUEUED, Status.DEFERRED),
+        "provider_message_id": result.provider_message_id if isinstance(result, Receipt) else None,
+        "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
+        "facts": facts,
+    }
+
+
+def _status_of(result: Receipt | MailroomError) -> Status:
+    if isinstance(result, Receipt):
+        return Status.DISPATCHED
+    if isinstance(result, OutcomeUnknown):
+        return Status.UNKNOWN
+    if isinstance(result, DailyQuota):
+        return Status.DEFERRED
+    if isinstance(result, TransientError):
+        return Status.QUEUED
+    return Status.REJECTED if isinstance(result, Refused) else Status.FAILED
+
+
+def _unsettled(row: Row[Any]) -> Unsettled:
+    return Unsettled(
+        message_id=str(row.id),
+        batch_id=str(row.batch_id),
+        attempt=row.attempts,
+        provider=row.provider,
+        handed_at=row.handed_at,
+        policy=Policy(row.policy),
+    )

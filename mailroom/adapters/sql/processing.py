@@ -1,0 +1,86 @@
+"""What processors did with e-mails, in SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, delete, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import DepositRow, InboundActivityRow, InboundEmailRow, ProcessingRow, table
+
+_rows, _activities = table(ProcessingRow), table(InboundActivityRow)
+_row, _deposit, _email = _rows.c, table(DepositRow).c, table(InboundEmailRow).c
+
+
+class SqlProcessings:
+    """The port `Processings` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(
+        self,
+        email_id: str,
+        processor: str,
+        *,
+        now: datetime,
+        sender: str | None = None,
+        once_in: timedelta | None = None,
+    ) -> str | None:
+        """Note the intent and return None, or why there must be none."""
+        values = {"email_id": UUID(email_id), "processor": processor, "state": "begun", "sender": sender, "facts": {}}
+        with transaction(self._engine) as connection:
+            if sender is not None and once_in is not None:
+                # Two mails of one sender at once: the second waits here, and then sees the first.
+                connection.execute(
+                    select(func.pg_advisory_xact_lock(func.hashtextextended(f"{processor}/{sender}", 0)))
+                )
+            if connection.execute(select(_row.state).where(_is(email_id, processor))).first():
+                return "done_before"
+            if sender is not None and once_in is not None and _answered(connection, processor, sender, now - once_in):
+                return "too_often"
+            made = insert(_rows).values(**values, begun_at=now).on_conflict_do_nothing().returning(_row.state)
+            return None if connection.execute(made).first() else "done_before"
+
+    def release(self, email_id: str, processor: str) -> None:
+        """Take the intent back."""
+        with transaction(self._engine) as connection:
+            connection.execute(delete(_rows).where(_is(email_id, processor), _row.state == "begun"))
+
+    def is_done(self, email_id: str, processor: str) -> bool:
+        """Return whether the processor has ended well."""
+        done = select(exists().where(_is(email_id, processor), _row.state == "done"))
+        with transaction(self._engine) as connection:
+            return bool(connection.execute(done).scalar_one())
+
+    def end(
+        self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note how the processor ended, and tell it in the e-mail's history."""
+        told = dict(facts or {})
+        values = {"state": state, "facts": told, "ended_at": now}
+        row = insert(_rows).values(email_id=UUID(email_id), processor=processor, begun_at=now, **values)
+        noted = {"processor": processor, "outcome": state} | told
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["email_id", "processor"], set_=values))
+            activity = insert(_activities).values(email_id=UUID(email_id), at=now, kind="processed", facts=noted)
+            connection.execute(activity)
+
+    def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
+        """Return those of these deposits that were in the archive before the e-mail came."""
+        came = select(_email.received_at).where(_email.id == UUID(email_id)).scalar_subquery()
+        wanted = select(_deposit.archive_id).where(_deposit.archive_id.in_(archive_ids), _deposit.deposited_at < came)
+        with transaction(self._engine) as connection:
+            return set(connection.execute(wanted).scalars())
+
+
+def _is(email_id: str, processor: str) -> Any:
+    return (_row.email_id == UUID(email_id)) & (_row.processor == processor)
+
+
+def _answered(connection: Connection, processor: str, sender: str, since: datetime) -> bool:
+    same = (_row.processor == processor) & (_row.sender == sender) & (_row.begun_at > since)
+    return connection.execute(select(_row.state).where(same).limit(1)).first() is not None

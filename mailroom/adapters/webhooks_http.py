@@ -1,0 +1,91 @@
+"""Posting to URLs that tenants chose, over HTTPS and to public addresses only.
+
+A name is resolved once, every address that it has must be public, and the connection goes to the address that was looked
+at: a name that points elsewhere a moment later gains nothing.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from typing import Never
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import httpx
+
+from mailroom.domain.errors import Refused, TransientError
+
+_TIMEOUT_S = 5.0
+_AGAIN = frozenset({408, 409, 425, 429})
+
+
+class HttpWebhooks:
+    """The port `Webhooks`. `private` allows http and addresses that are not public: for a laptop."""
+
+    def __init__(self, *, private: bool = False) -> None:
+        self._private = private
+        self._http = httpx.Client(
+            timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, headers={"User-Agent": "Mailroom"}
+        )
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post once."""
+        target, host = self._target(url)
+        sent = {**headers, "Host": host}
+        name = urlsplit(url).hostname or ""
+        request = self._http.build_request(
+            "POST", target, content=body, headers=sent, extensions={"sni_hostname": name}
+        )
+        try:
+            # Only the status counts: what the other side writes is not read.
+            answer = self._http.send(request, stream=True)
+            answer.close()
+        except httpx.HTTPError as error:
+            raise TransientError("the webhook cannot be reached", kind=type(error).__name__) from None
+        status = answer.status_code
+        if status in _AGAIN or status >= 500:
+            raise TransientError("the webhook asks to come again", status=status)
+        return status if 200 <= status < 300 else _refuse("status", status=status)
+
+    def _target(self, url: str) -> tuple[str, str]:
+        """Return the URL with an address in place of its name, and the name with its port."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            _refuse("url")
+        if parts.scheme not in ("https", "http") or parts.hostname is None or parts.username is not None:
+            _refuse("url")
+        if parts.scheme == "http" and not self._private:
+            _refuse("not_https")
+        address = self._address(parts.hostname, port or (443 if parts.scheme == "https" else 80))
+        return urlunsplit(_at(parts, address)), parts.netloc
+
+    def _address(self, name: str, port: int) -> str:
+        try:
+            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise TransientError("the webhook's name has no address") from None
+        addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+        if not self._private and not all(_is_public(address) for address in addresses):
+            _refuse("private_address")
+        return str(addresses[0])
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is not None:
+            return _is_public(inner)
+        # 64:ff9b::/96 leads to IPv4 addresses, private ones too, wherever the network translates.
+        if address in ipaddress.ip_network("64:ff9b::/96"):
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _at(parts: SplitResult, address: str) -> SplitResult:
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host, fragment="")
+
+
+def _refuse(step: str, **facts: int) -> Never:
+    raise Refused("the webhook is not for posting to", step=step, **facts) from None

@@ -1,0 +1,98 @@
+"""The JSON routes of what limits sending: suppressed addresses, and quotas."""
+
+import base64
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+
+from mailroom.api.access import ApiHolder, tenant_for
+from mailroom.api.asked import NewAllowance, NewSuppression
+from mailroom.api.inbound import Tenant
+from mailroom.api.outbound import address_of, sender_tenant
+from mailroom.api.paging import Cursor, Limit
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import Outside, Sending
+from mailroom.api.told import QuotaAnswer, SuppressedAnswer, SuppressionAnswer, SuppressionsAnswer, quota_answer
+from mailroom.domain.quotas import Allowance
+from mailroom.sending import Suppression
+
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+
+Address = Annotated[str, Query(max_length=320)]
+
+
+@router.get("/suppressions")
+def list_suppressions(
+    holder: ApiHolder,
+    sending: Sending,
+    address: Address | None = None,
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> SuppressionsAnswer:
+    """Addresses that get no mail, by address; those of all tenants are among a tenant's."""
+    wanted = None if address is None else address_of(address)
+    found = sending.suppressions.all(tenant_for(holder, tenant), address=wanted, after=_decode(cursor), limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    items = [SuppressionAnswer.model_validate(one) for one in found[:limit]]
+    return SuppressionsAnswer(items=items, next=_encode(last) if last else None)
+
+
+@router.post("/suppressions", status_code=201)
+def suppress(
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewSuppression, tenant: Tenant = None
+) -> SuppressedAnswer:
+    """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
+    owner, now = tenant_for(holder, tenant), services.now()
+    added = sending.suppressions.add(
+        [
+            Suppression(
+                address=address_of(address), reason=new.reason, tenant=owner, since=now, expires_at=new.expires_at
+            )
+            for address in new.addresses
+        ]
+    )
+    return SuppressedAnswer(added=added)
+
+
+@router.delete("/suppressions", status_code=204)
+def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenant = None) -> None:
+    """Let mail go to this address again."""
+    if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
+        raise HTTPException(404, "This address is not suppressed.")
+
+
+@router.get("/quotas")
+def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
+    """What a tenant may send in this hour, day and month, and has sent."""
+    owner, now = sender_tenant(holder, tenant), services.now()
+    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+
+
+@router.put("/quotas")
+def set_quota(
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
+) -> QuotaAnswer:
+    """Set what a tenant may send; for administrators."""
+    if holder.tenant is not None:
+        raise HTTPException(403, "Only an administrator sets quotas.")
+    owner, now = sender_tenant(holder, tenant), services.now()
+    sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
+    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+
+
+def _encode(last: Suppression) -> str:
+    return base64.urlsafe_b64encode(f"{last.address} {last.tenant or ''}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str | None) -> tuple[str, str] | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        raise HTTPException(422, "The cursor is not one that this list gave.") from None
+    address, space, tenant = text.partition(" ")
+    if not space or "\x00" in text:
+        raise HTTPException(422, "The cursor is not one that this list gave.")
+    return address, tenant

@@ -1,0 +1,189 @@
+"""What the parts of a mail give: its texts, its files, its reports, and how it is protected."""
+
+import re
+from dataclasses import dataclass, field
+
+from mailroom.domain.parsing.attachments import Found
+from mailroom.domain.parsing.binhex import take_binhex
+from mailroom.domain.parsing.bodies import Description, Role, body_text, describe, name_text
+from mailroom.domain.parsing.cms import Kind, read_cms
+from mailroom.domain.parsing.headers import read_headers
+from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.model import Protection, Report
+from mailroom.domain.parsing.outlook import members_as_files
+from mailroom.domain.parsing.reports import is_report, read_report
+from mailroom.domain.parsing.structure import Leaf, split
+from mailroom.domain.parsing.tnef import SIGNATURE, Tnef, read_tnef
+from mailroom.domain.parsing.transfer import transfer_decode
+from mailroom.domain.parsing.uuencode import take_files
+from mailroom.domain.parsing.words import decode_words, header_text
+from mailroom.domain.parsing.yenc import take_yenc
+
+_ID = re.compile(r"<([^<>]+)>")
+_PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$")
+_FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
+_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_PROTECTED = {
+    "application/pkcs7-signature": Protection.SMIME_SIGNED,
+    "application/x-pkcs7-signature": Protection.SMIME_SIGNED,
+    "application/pgp-signature": Protection.PGP_SIGNED,
+    "application/pgp-encrypted": Protection.PGP_ENCRYPTED,
+}
+#: What lies elsewhere stays there: nothing is fetched, and nothing is put together from several mails.
+_ELSEWHERE = {"message/partial": Defect.MESSAGE_PARTIAL, "message/external-body": Defect.EXTERNAL_BODY}
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the leaves of one mail gave so far."""
+
+    reading: Reading
+    hint: str | None
+    texts: list[str] = field(default_factory=list)
+    htmls: list[str] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    protection: dict[Protection, None] = field(default_factory=dict)
+    shown: list[tuple[Leaf, bytes]] = field(default_factory=list)
+    """Named texts that ask to be shown; a mail without any other text has the first of them as its text."""
+    text_bytes: int = 0
+    wrappings: int = 0
+
+    @property
+    def has_text(self) -> bool:
+        """Whether there is anything to read yet."""
+        return any(text.strip() for text in self.texts + self.htmls)
+
+
+def read_contents(raw: bytes, leaves: list[Leaf], *, hint: str | None, reading: Reading) -> Contents:
+    """Return what `leaves` give, those of opaque-signed messages (S/MIME) among them, in their order."""
+    contents = Contents(reading, hint)
+    waiting = [(raw, leaf) for leaf in reversed(leaves)]
+    while waiting:
+        around, leaf = waiting.pop()
+        data = transfer_decode(
+            around[leaf.start : leaf.end], leaf.headers.first(b"content-transfer-encoding"), reading=reading
+        )
+        inner = _unwrap(contents, leaf, data)
+        if inner is None:
+            _read_leaf(contents, leaf, data)
+        else:
+            waiting += [(inner, one) for one in reversed(split(inner, reading=reading)[1])]
+    _show_named_text(contents)
+    return contents
+
+
+def identity(value: bytes | None, *, reading: Reading) -> str | None:
+    """Return a Message-ID or Content-ID without its angle brackets, or None."""
+    text = header_text(value, hint=None, reading=reading) or ""
+    match = _ID.search(text)
+    return (match[1] if match else text).replace(" ", "") or None
+
+
+def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
+    """Return the message that an S/MIME part is an envelope of, and note how it is protected."""
+    if leaf.type.name not in _CMS:
+        return None
+    cms = read_cms(data)
+    if cms is None:
+        contents.reading.note(Defect.SMIME_DAMAGED)
+        return None
+    if cms.kind is Kind.ENCRYPTED:
+        contents.protection[Protection.SMIME_ENCRYPTED] = None
+    if cms.kind is not Kind.SIGNED or not cms.content:
+        return None
+    contents.protection[Protection.SMIME_SIGNED] = None
+    contents.wrappings += 1
+    if contents.wrappings > contents.reading.limits.wrappings:
+        contents.reading.note(Defect.TOO_DEEP)
+        return None
+    return cms.content
+
+
+def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
+    about = describe(leaf, reading=contents.reading)
+    kind = leaf.type.name
+    if kind in _PROTECTED:
+        contents.protection[_PROTECTED[kind]] = None
+    if kind in _ELSEWHERE:
+        contents.reading.note(_ELSEWHERE[kind])
+    if is_report(kind):
+        charset = leaf.type.parameters.token(b"charset")
+        report = read_report(kind, data, charset=charset, reading=contents.reading)
+        contents.reports += [report] if report else []
+    if about.role is Role.TEXT:
+        _read_text(contents, leaf, data)
+    elif about.role is Role.HTML:
+        contents.htmls.append(_body(contents, leaf, data))
+    elif about.role is Role.ATTACHMENT:
+        _read_file(contents, leaf, about, data)
+
+
+def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
+    """Take the files out of a text, and keep what is left as text."""
+    if pgp := _PGP.search(data):
+        contents.protection[Protection.PGP_SIGNED if pgp[1] else Protection.PGP_ENCRYPTED] = None
+    for take in (take_files, take_yenc, take_binhex):
+        data, files = take(data, reading=contents.reading)
+        for file in files:
+            name = decode_words(file.name, hint=contents.hint, reading=contents.reading)
+            contents.found.append(Found(name, "application/octet-stream", file.content))
+    contents.texts.append(_body(contents, leaf, data))
+
+
+def _body(contents: Contents, leaf: Leaf, data: bytes) -> str:
+    """Return a body's text, within what all of them together may have."""
+    room = contents.reading.limits.text_bytes - contents.text_bytes
+    if len(data) > room:
+        contents.reading.note(Defect.TEXT_TOO_LONG)
+        data = data[:room]
+    contents.text_bytes += len(data)
+    return body_text(leaf, data, reading=contents.reading)
+
+
+def _read_file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> None:
+    tnef = read_tnef(data, reading=contents.reading) if data.startswith(SIGNATURE) else None
+    if tnef is not None and tnef.meeting:
+        contents.reports.append(Report("calendar", {"method": tnef.message_class or ""}, (tnef.meeting,)))
+    if tnef is not None and (tnef.members or (tnef.has_text and not contents.has_text)):
+        _open_tnef(contents, tnef)
+        return
+    contents.found.append(_file(contents, leaf, about, data))
+    if leaf.type.name in ("text/plain", "text/html") and about.disposition != "attachment":
+        contents.shown.append((leaf, data))
+
+
+def _show_named_text(contents: Contents) -> None:
+    if contents.has_text or not contents.shown:
+        return
+    leaf, data = contents.shown[0]
+    into = contents.htmls if leaf.type.name == "text/html" else contents.texts
+    into.append(_body(contents, leaf, data))
+
+
+def _open_tnef(contents: Contents, tnef: Tnef) -> None:
+    """Put the members in the container's place, and its text where the mail has none."""
+    contents.found.extend(members_as_files(tnef))
+    if not contents.has_text:
+        contents.texts.extend([tnef.text] if tnef.text else [])
+        contents.htmls.extend([tnef.html] if tnef.html else [])
+
+
+def _file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> Found:
+    name = name_text(about.name, hint=contents.hint, reading=contents.reading) if about.name else None
+    return Found(
+        name=name,
+        content_type=leaf.type.name,
+        content=data,
+        disposition=about.disposition,
+        content_id=identity(leaf.headers.first(b"content-id"), reading=contents.reading),
+        suggestion=_subject_of(data) if leaf.type.name in _FORWARDED else None,
+    )
+
+
+def _subject_of(message: bytes) -> str | None:
+    """Return a file name for a forwarded message: its subject. What is wrong with it is no defect of this mail."""
+    silent = Reading()
+    headers, _ = read_headers(message, 0, min(len(message), silent.limits.header_block_bytes), reading=silent)
+    subject = header_text(headers.first(b"subject"), hint=None, reading=silent)
+    return f"{subject[:80].strip()}.eml" if subject else None

@@ -1,0 +1,43 @@
+"""A `ParsedEmail` as JSON and the attachments' bytes beside it, and back: how it leaves the parser's process.
+
+No pickle: what comes out of a process that read hostile mail is data, and is read as data.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from mailroom.domain.parsing.model import Contained, ParsedAttachment, ParsedEmail, Report
+
+
+def to_record(parsed: ParsedEmail) -> dict[str, Any]:
+    """Return everything in `parsed` but the bytes of its attachments, ready for JSON."""
+    record = parsed.as_dict()
+    for told, attachment in zip(record["attachments"], parsed.attachments, strict=True):
+        told["nested"] = attachment.nested
+    return record
+
+
+def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmail:
+    """Return the e-mail that `to_record` was given, with `contents` in the order of its attachments."""
+    told = zip(record.pop("attachments"), contents, strict=True)
+    return ParsedEmail(
+        from_=record.pop("from"),
+        to=tuple(record.pop("to")),
+        cc=tuple(record.pop("cc")),
+        date=datetime.fromisoformat(date) if (date := record.pop("date")) else None,
+        attachments=tuple(_attachment(one, content) for one, content in told),
+        protection=tuple(record.pop("protection")),
+        reports=tuple(_report(one) for one in record.pop("reports")),
+        defects=tuple(record.pop("defects")),
+        **record,
+    )
+
+
+def _attachment(told: dict[str, Any], content: bytes) -> ParsedAttachment:
+    members = tuple(Contained(**member) for member in told.pop("members"))
+    return ParsedAttachment(members=members, content=content, **told)
+
+
+def _report(told: dict[str, Any]) -> Report:
+    return Report(told["kind"], told["fields"], tuple(told["items"]))

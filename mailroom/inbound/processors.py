@@ -1,0 +1,42 @@
+"""The processors that an address may name: Mailroom's own, and those of packages installed beside it."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.routing import INBOX
+from mailroom.inbound import digest, webhook
+from mailroom.inbound.processing import Step
+
+GROUP = "mailroom.processors"
+"""The entry-point group in which a package names its processors."""
+
+
+@cache
+def known_processors() -> dict[str, tuple[Step, ...]]:
+    """Return the steps of every processor that an address may name: Mailroom's own and those installed beside it.
+
+    Raises:
+        ConfigurationError: an installed one takes a name that is taken, or is no processor.
+    """
+    known = {
+        INBOX: (),
+        "digest": (Step("answer", digest.answer),),
+        "webhook": (Step("tell", webhook.tell),),
+    }
+    for point in entry_points(group=GROUP):
+        if point.name in known:
+            raise ConfigurationError(f"there is a processor {point.name} already; {point.value} needs another name")
+        known[point.name] = _steps_of(point.name, point.load())
+    return known
+
+
+def _steps_of(name: str, loaded: Any) -> tuple[Step, ...]:
+    if callable(loaded):
+        return (Step(name, loaded),)
+    steps = getattr(loaded, "steps", None)
+    if not isinstance(steps, Sequence) or not steps or not all(isinstance(step, Step) for step in steps):
+        raise ConfigurationError(f"processor {name} is neither a function nor an object with steps")
+    return tuple(steps)

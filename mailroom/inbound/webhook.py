@@ -1,0 +1,56 @@
+"""The processor `webhook`: tells a tenant of its mail by a signed POST to its own URL.
+
+The body is JSON. `Mailroom-Signature: t=<seconds since 1970>,v1=<hex>` is the HMAC-SHA256, under the tenant's secret, of
+the time, a full stop and the body; whoever receives it compares in constant time and refuses times over five minutes
+away. `Mailroom-Delivery` is the same for each try, so that one that comes twice is known.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.processing import FiledMail
+from mailroom.ports import Inbound
+
+
+def tell(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
+    """Post to the tenant's URL; a tenant without one is told nothing."""
+    if inbound.tenants is None or inbound.webhooks is None:
+        raise ConfigurationError("the processor webhook needs a way to post")
+    target = inbound.tenants.webhook(mail.tenant)
+    if target is None:
+        return {"not_told": "no_url"}
+    body = json.dumps(told(mail, inbound.pages_url), ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Mailroom-Delivery": f"{mail.email_id}.{mail.tenant}",
+        "Mailroom-Signature": signature(body, target.secret, now=datetime.now(UTC)),
+    }
+    return {"status": inbound.webhooks.post(target.url, body, headers)}
+
+
+def signature(body: bytes, secret: str, *, now: datetime) -> str:
+    """Return the value of the header that proves who posts, and when."""
+    at = int(now.timestamp())
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
+    return f"t={at},v1={digest.hexdigest()}"
+
+
+def told(mail: FiledMail, pages_url: str) -> dict[str, Any]:
+    """Return what the tenant is told: its items and attachments with their receipts; the texts it fetches itself."""
+    items = [
+        {"id": item, "recipient": to.recipient, "user": to.user, "plus_token": to.plus_token}
+        | {"url": f"{pages_url}/items/{item}"}
+        for to, item in zip(mail.routes, mail.items, strict=True)
+    ]
+    attachments = [
+        part.as_dict() | {"archive_id": receipt.archive_id if (receipt := mail.receipts.get(part.sha256)) else None}
+        for part in mail.parsed.attachments
+    ]
+    about = {"subject": mail.parsed.subject, "from": mail.parsed.from_, "message_id": mail.parsed.message_id}
+    head = {"event": "email.filed", "email_id": mail.email_id, "tenant": mail.tenant}
+    return head | about | {"items": items, "attachments": attachments}

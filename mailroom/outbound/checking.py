@@ -1,0 +1,129 @@
+"""What may stand in a mail that we send. Each check raises a ValueError whose text is a constant sentence."""
+
+import json
+import re
+from collections.abc import Mapping
+from mimetypes import guess_type
+from typing import Any
+
+from mailroom.domain.outbound import LIMITS
+from mailroom.outbound.addresses import has_break
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
+_CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
+_URL = re.compile(r"https://[!-~]{1,1990}")
+_REFERENCE = re.compile(r"[!-~]{0,200}")
+
+#: Ours to write, the provider's, or a way to send to others than were checked.
+_RESERVED = frozenset(
+    {
+        "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "return-path", "received",
+        "dkim-signature", "domainkey-signature", "authentication-results", "mime-version", "list-unsubscribe",
+        "list-unsubscribe-post", "x-correlation-id", "x-smtpapi", "feedback-id",
+    }
+)  # fmt: skip
+_RESERVED_PREFIXES = ("content-", "resent-", "arc-", "x-ses-", "x-pm-", "x-mailroom-", "x-sg-")
+
+
+def subject(text: str) -> None:
+    """Check a subject."""
+    _is_text(text)
+    if has_break(text):
+        raise ValueError("a subject has no line breaks or control characters")
+    if not text.strip():
+        raise ValueError("a mail needs a subject")
+    if len(text) > LIMITS.subject:
+        raise ValueError(f"a subject has at most {LIMITS.subject} characters")
+
+
+def body(text: str) -> None:
+    """Check a text or HTML part."""
+    _is_text(text)
+    if "\x00" in text:
+        raise ValueError("a text holds no NUL")
+
+
+def header(name: str, value: str) -> None:
+    """Check a custom header."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name has ASCII letters, digits and dashes only")
+    if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
+        raise ValueError("this header is not a caller's to set")
+    _is_text(value)
+    if has_break(value):
+        raise ValueError("a header's value has no line breaks or control characters")
+    if len(value) > LIMITS.header:
+        raise ValueError(f"a header's value has at most {LIMITS.header} characters")
+
+
+def filename(name: str) -> None:
+    """Check the name of a file."""
+    _is_text(name)
+    if has_break(name):
+        raise ValueError("a file's name has no line breaks or control characters")
+    if not name.strip(" .") or "/" in name or "\\" in name:
+        raise ValueError("a file needs a name that is no path")
+    if len(name.encode()) > 255:
+        raise ValueError("a file's name has at most 255 bytes")
+
+
+def content_type(written: str | None, name: str) -> str:
+    """Return the media type of a file: what was written or, without, what its name suggests."""
+    if written is None:
+        return guess_type(name, strict=True)[0] or "application/octet-stream"
+    kind = written.strip().lower()
+    if not _TYPE.fullmatch(kind) or kind.startswith(("multipart/", "message/partial", "message/external-body")):
+        raise ValueError("not the media type of a file")
+    return kind
+
+
+def content_id(written: str) -> str:
+    """Return the Content-ID of an inline part without brackets."""
+    bare = written.removeprefix("<").removesuffix(">")
+    if not _CONTENT_ID.fullmatch(bare):
+        raise ValueError("not a Content-ID")
+    return bare
+
+
+def unsubscribe(url: str) -> None:
+    """Check a one-click unsubscribe URL (RFC 8058)."""
+    if not _URL.fullmatch(url) or "<" in url or ">" in url:
+        raise ValueError("one-click unsubscribe is an https URL")
+
+
+def reference(written: str) -> None:
+    """Check what tells two messages to one recipient apart."""
+    if not _REFERENCE.fullmatch(written):
+        raise ValueError("a reference has at most 200 printable ASCII characters")
+
+
+def metadata(values: Mapping[str, str]) -> None:
+    """Check what is kept for the caller."""
+    if len(values) > LIMITS.metadata:
+        raise ValueError(f"metadata has at most {LIMITS.metadata} entries")
+    for name, value in values.items():
+        _is_text(name + value)
+        if has_break(name) or "\x00" in value or not 0 < len(name) <= 100 or len(value) > 1_000:
+            raise ValueError("metadata has names of 1 to 100 characters and values of at most 1000")
+
+
+def data(values: Mapping[str, Any]) -> None:
+    """Check what a template is filled with."""
+    try:
+        text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ValueError("data is not JSON") from None
+    _is_text(text)
+    if len(text.encode()) > LIMITS.data:
+        raise ValueError(f"data for one recipient has at most {LIMITS.data} bytes")
+    if "\\u0000" in text:
+        raise ValueError("data holds no NUL")
+
+
+def _is_text(text: str) -> None:
+    # JSON can spell halves of a surrogate pair, which no encoding can write.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not Unicode text") from None

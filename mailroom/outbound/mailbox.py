@@ -1,0 +1,118 @@
+"""What is on the mailbox queue: our own word of a batch, or a plain producer's mail.
+
+A plain producer writes `{"to", "subject", "message"}` with the attributes `channel=email` and `type=plaintext` or `html`.
+Such mails that arrive together become one batch. Each is kept once by the queue's id of it, whatever it arrives with
+the next time.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mailroom.domain.errors import Fault, Unacceptable
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.preparing import prepare
+from mailroom.outbound.request import Letter, Recipient, Request, Words
+from mailroom.ports import Received
+from mailroom.sending import Key, Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """Our own word: this batch has something to send from `due_at` on."""
+
+    batch_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlainMail:
+    """A plain producer's mail."""
+
+    to: str
+    subject: str
+    text: str | None
+    html: str | None
+
+
+def read(body: str, attributes: Mapping[str, str]) -> Word | PlainMail:
+    """Return what a message of the mailbox queue says.
+
+    Raises:
+        Unacceptable: it is neither; the faults say why.
+    """
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _unreadable((), "not JSON") from None
+    if not isinstance(told, dict):
+        raise _unreadable((), "not a JSON object")
+    if "batch_id" in told:
+        return _word(told)
+    if attributes.get("channel", "email") != "email":
+        raise _unreadable(("channel",), "this channel is not served here")
+    kind = attributes.get("type", "plaintext")
+    if kind not in ("plaintext", "html"):
+        raise _unreadable(("type",), "the type is plaintext or html")
+    for name in ("to", "subject", "message"):
+        if not isinstance(told.get(name), str):
+            raise _unreadable((name,), "a text is needed here")
+    text, html = (told["message"], None) if kind == "plaintext" else (None, told["message"])
+    return PlainMail(told["to"], told["subject"], text, html)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What came of plain mails: how many are new, and what is wrong with the others by their message id."""
+
+    kept: int
+    refused: Mapping[str, tuple[Fault, ...]]
+
+
+def take_in(
+    received: Sequence[tuple[Received, PlainMail]],
+    *,
+    tenant: str,
+    sender: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    outbox: Outbox,
+    enclosing: Enclosing,
+) -> TakenIn:
+    """Keep plain mails that arrived together as one batch; one that cannot be sent keeps no other from it."""
+    letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(received))
+    request = Request(from_=sender, letters=letters)
+    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, enclosing=enclosing)
+    refused: dict[str, tuple[Fault, ...]] = {}
+    for fault in prepared.faults:
+        if not fault.where or not isinstance(fault.where[0], int):
+            raise Unacceptable("plain mails cannot be sent here", faults=(fault,))
+        name = received[fault.where[0]][0].message_id
+        refused[name] = (*refused.get(name, ()), fault)
+    drafts = [(_key(received[draft.number][0]), draft) for draft in prepared.drafts]
+    kept = outbox.accept_each(prepared.batch, prepared.contents, drafts, now=now) if drafts else 0
+    return TakenIn(kept, refused)
+
+
+def _letter(at: int, message: Received, mail: PlainMail) -> Letter:
+    words = Words(subject=mail.subject, text=mail.text, html=mail.html)
+    recipient = Recipient(to=mail.to, where=(at,), at=(at, "to"), reference=f"sqs:{message.message_id}")
+    return Letter(words=words, where=(at,), recipients=(recipient,))
+
+
+def _key(message: Received) -> Key:
+    return Key(f"sqs:{message.message_id}", hashlib.sha256(message.body.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _word(told: Mapping[str, Any]) -> Word:
+    try:
+        return Word(str(told["batch_id"]), datetime.fromisoformat(told["due_at"]))
+    except (KeyError, TypeError, ValueError):
+        raise _unreadable(("due_at",), "an order has a time") from None
+
+
+def _unreadable(where: tuple[str | int, ...], what: str) -> Unacceptable:
+    return Unacceptable("not a message of the mailbox queue", faults=(Fault(where, what),))

@@ -1,0 +1,210 @@
+"""From a request to a batch that can be kept, with everything that is wrong with it named by its place.
+
+Every template is filled for every recipient here, once, to see that it can be: what is queued can be sent.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+from mailroom.domain.errors import Fault
+from mailroom.domain.outbound import LIMITS, Batch, Content, Draft, Enclosure, Limits, Party
+from mailroom.domain.routing import normalise
+from mailroom.outbound import checking
+from mailroom.outbound.addresses import party
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.request import Letter, Recipient, Request, Words
+from mailroom.outbound.templating import Filled, Template
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Where = tuple[str | int, ...]
+
+#: Headers and boundaries, and base64's four bytes for three with its line ends.
+_OVERHEAD, _ENCODED = 4_096, 1.37
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What a request comes to. `duplicates` are the places (counted over all recipients) of repeated messages."""
+
+    batch: Batch
+    contents: list[Content] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    duplicates: list[int] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def prepare(
+    request: Request,
+    *,
+    tenant: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    enclosing: Enclosing,
+    limits: Limits = LIMITS,
+) -> Prepared:
+    """Return the request as a batch; what is wrong with it is among its `faults`, and left out of the rest."""
+    return _Preparing(tenant, now, new_id, enclosing, limits).prepared(request)
+
+
+class _Preparing:
+    def __init__(
+        self, tenant: str, now: datetime, new_id: Callable[[], str], enclosing: Enclosing, limits: Limits
+    ) -> None:
+        self._tenant, self._now, self._new_id = tenant, now, new_id
+        self._enclosing, self._limits = enclosing, limits
+        self._numbers: dict[Content, int] = {}
+        self._seen: dict[tuple[str, str], Draft] = {}
+        self._number = 0
+
+    def prepared(self, request: Request) -> Prepared:
+        self._out = Prepared(Batch(id=self._new_id(), tenant=self._tenant, from_=Party("")))
+        self._out.batch = self._batch(request)
+        count = sum(len(letter.recipients) for letter in request.letters)
+        if not 0 < count <= self._limits.messages:
+            self._fault((), f"a batch has 1 to {self._limits.messages} messages")
+            return self._out
+        for letter in request.letters:
+            self._letter(letter)
+        self._out.contents = list(self._numbers)
+        self._out.files = self._enclosing.files
+        return self._out
+
+    def _batch(self, request: Request) -> Batch:
+        sender = self._checked(("from",), party, request.from_) or Party("")
+        self._checked(("metadata",), checking.metadata, request.metadata)
+        starts = request.send_at or self._now
+        if starts > self._now + timedelta(days=self._limits.schedule_days):
+            self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
+        if request.expires_at is not None and request.expires_at <= max(starts, self._now):
+            self._fault(("expires_at",), "it would expire before it is sent")
+        return replace(
+            self._out.batch,
+            from_=sender,
+            lane=request.lane,
+            policy=request.policy,
+            send_at=request.send_at,
+            expires_at=request.expires_at,
+            metadata=request.metadata,
+        )
+
+    def _letter(self, letter: Letter) -> None:
+        content = self._content(letter)
+        template = None
+        if content is not None and letter.template:
+            template = self._checked(letter.where, Template, content, self._limits.mail)
+        for recipient in letter.recipients:
+            number, self._number = self._number, self._number + 1
+            draft = self._draft(recipient, number, content)
+            if draft is None or content is None or (letter.template and template is None):
+                continue
+            filled = self._checked(recipient.where, self._filled, template, content, recipient)
+            if filled is None:
+                continue
+            size = _size(filled, content.enclosures)
+            if size > self._limits.mail:
+                self._fault(recipient.where, f"the mail is larger than {self._limits.mail} bytes")
+            else:
+                self._add(replace(draft, size=size), recipient.where)
+
+    def _content(self, letter: Letter) -> Content | None:
+        words, where, faults = letter.words, letter.where, len(self._out.faults)
+        if not letter.template:
+            self._checked((*where, "subject"), checking.subject, words.subject)
+            if words.unsubscribe is not None:
+                self._checked((*where, "unsubscribe"), checking.unsubscribe, words.unsubscribe)
+        for name, text in (("text", words.text), ("html", words.html)):
+            if text is not None:
+                self._checked((*where, name), checking.body, text)
+        if words.text is None and words.html is None:
+            self._fault(where, "a mail needs a text or html part")
+        headers = self._headers(words, where)
+        enclosures = self._enclosures(words, where)
+        reply_to = None if words.reply_to is None else self._checked((*where, "reply_to"), party, words.reply_to)
+        if len(self._out.faults) > faults:
+            return None
+        return Content(
+            subject=words.subject,
+            text=words.text,
+            html=words.html,
+            reply_to=reply_to,
+            headers=headers,
+            enclosures=enclosures,
+            unsubscribe=words.unsubscribe,
+            template=letter.template,
+        )
+
+    def _headers(self, words: Words, where: _Where) -> tuple[tuple[str, str], ...]:
+        if len(words.headers) > self._limits.headers:
+            self._fault((*where, "headers"), f"a mail has at most {self._limits.headers} headers of its own")
+        if len({name.lower() for name in words.headers}) < len(words.headers):
+            self._fault((*where, "headers"), "a header is there twice")
+        for place, (name, value) in enumerate(words.headers.items()):
+            self._checked((*where, "headers", place), checking.header, name, value)
+        return tuple(words.headers.items())
+
+    def _enclosures(self, words: Words, where: _Where) -> tuple[Enclosure, ...]:
+        if len(words.attachments) > self._limits.attachments:
+            self._fault((*where, "attachments"), f"a mail has at most {self._limits.attachments} attachments")
+            return ()
+        made = [
+            self._checked((*where, "attachments", at), self._enclosing.enclosure, one)
+            for at, one in enumerate(words.attachments)
+        ]
+        return tuple(enclosure for enclosure in made if enclosure is not None)
+
+    def _draft(self, recipient: Recipient, number: int, content: Content | None) -> Draft | None:
+        where, faults = recipient.where, len(self._out.faults)
+        to = self._checked(recipient.at, party, recipient.to)
+        self._checked((*where, "reference"), checking.reference, recipient.reference)
+        self._checked((*where, "metadata"), checking.metadata, recipient.metadata)
+        if recipient.data:
+            self._checked((*where, "data"), checking.data, recipient.data)
+        if to is None or content is None or len(self._out.faults) > faults:
+            return None
+        return Draft(
+            id=self._new_id(),
+            number=number,
+            to=to,
+            content=self._numbers.setdefault(content, len(self._numbers)),
+            reference=recipient.reference,
+            data=recipient.data,
+            metadata=recipient.metadata,
+        )
+
+    def _filled(self, template: Template | None, content: Content, recipient: Recipient) -> Filled:
+        if template is None:
+            return Filled(content.subject, content.text, content.html, content.unsubscribe)
+        filled = template.fill(recipient.data)
+        if filled.unsubscribe is not None:
+            checking.unsubscribe(filled.unsubscribe)
+        return filled
+
+    def _add(self, draft: Draft, where: _Where) -> None:
+        """Take a message in, unless the batch has it: said again it is a duplicate, said differently a fault."""
+        same = (normalise(draft.to.address), draft.reference)
+        first = self._seen.setdefault(same, draft)
+        if first is draft:
+            self._out.drafts.append(draft)
+        elif (first.content, first.data) == (draft.content, draft.data):
+            self._out.duplicates.append(draft.number)
+        else:
+            self._fault(where, "an earlier message to this recipient says something else: give each a reference")
+
+    def _checked(self, where: _Where, check: Callable[P, T], *given: P.args, **named: P.kwargs) -> T | None:
+        try:
+            return check(*given, **named)
+        except ValueError as error:
+            self._fault(where, str(error))
+            return None
+
+    def _fault(self, where: _Where, what: str) -> None:
+        self._out.faults.append(Fault(where, what))
+
+
+def _size(filled: Filled, enclosures: tuple[Enclosure, ...]) -> int:
+    texts = sum(len(text.encode()) for text in (filled.text, filled.html) if text)
+    return int((texts + sum(enclosure.size for enclosure in enclosures)) * _ENCODED) + _OVERHEAD

@@ -1,0 +1,62 @@
+"""The relay: carries the word of new batches from the outbox to the mailbox queue.
+
+A batch is handed over when the database has it, whether or not anything else is up. The relay tells the queue, then
+notes that it did; killed in between, it tells again, and whoever listens takes a second word for the same batch as one.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from mailroom.domain.errors import MailroomError
+from mailroom.sending import Mailbox, Order, Outbox
+
+log = logging.getLogger(__name__)
+
+_MOST = 100
+#: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
+_HELD = timedelta(seconds=30)
+_PAUSE_S, _LONG_PAUSE_S = 0.5, 5.0
+
+
+def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
+    """Publish what waits and return how many orders that was."""
+    orders = outbox.take(most=_MOST, now=now, until=now + _HELD)
+    if orders:
+        mailbox.post([order_body(order) for order in orders])
+        outbox.published(orders, now=now)
+    return len(orders)
+
+
+def order_body(order: Order) -> str:
+    """Return an order as it stands on the queue; `mailroom.outbound.mailbox` reads it."""
+    return json.dumps({"batch_id": order.batch_id, "due_at": order.due_at.isoformat()})
+
+
+def keep_relaying(
+    outbox: Outbox,
+    mailbox: Mailbox,
+    stop: threading.Event,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Relay until `stop` is set; an outage of the database or the queue is waited out."""
+    down = False
+    while not stop.is_set():
+        try:
+            published = relay(outbox, mailbox, now=clock())
+        except MailroomError as error:
+            if not down:
+                log.warning("orders wait in the outbox: %s", error)
+            down = True
+            stop.wait(_LONG_PAUSE_S)
+            continue
+        if down:
+            log.info("orders go to the mailbox queue again")
+        down = False
+        if published:
+            log.info("published %d orders", published)
+        if published < _MOST:
+            stop.wait(_PAUSE_S)

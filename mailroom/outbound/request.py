@@ -1,0 +1,80 @@
+"""What a caller asks to send, as it was written: nothing here is checked yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from mailroom.domain.outbound import Lane, Policy
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """An object in the bucket where callers leave files."""
+
+    bucket: str
+    key: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """A file with its bytes, or where they are: in the archive, or on the shelf. Exactly one of the three."""
+
+    filename: str
+    content_type: str | None = None
+    content_id: str | None = None
+    content: bytes | None = None
+    archive_id: str | None = None
+    shelved: Shelved | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a mail says."""
+
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    attachments: tuple[Attached, ...] = ()
+    unsubscribe: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Who gets a mail, and what it is filled with. `where` is its place in the request, `at` that of its address."""
+
+    to: str
+    where: tuple[str | int, ...]
+    at: tuple[str | int, ...]
+    reference: str = ""
+    data: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """Words and who gets them. `where` is the place of the words in the request; `template` says that they are to be filled."""
+
+    words: Words
+    where: tuple[str | int, ...]
+    recipients: tuple[Recipient, ...]
+    template: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to send: many letters to one recipient each, or one template to many."""
+
+    from_: str
+    letters: tuple[Letter, ...]
+    lane: Lane = Lane.TRANSACTIONAL
+    policy: Policy = Policy.PREFER_NO_DUPLICATE
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)

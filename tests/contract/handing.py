@@ -1,0 +1,71 @@
+"""What tests of the outbound API share: keys, requests, and what became of them."""
+
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.api.testing import NOW, TestClient
+from mailroom.outbound.rendering import outgoing
+from mailroom.outbound.request import Shelved
+from mailroom.reading import Holder
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import MemoryArchive
+
+ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
+HOLDERS = {
+    "acme-key": Holder("acme", "acme"),
+    "umbrella-key": Holder("umbrella", "umbrella"),
+    "admin-key": Holder("admin"),
+}
+
+
+class MemoryShelf:
+    """The port `Shelf` over a dict from key to content."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    def fetch(self, tenant: str, shelved: Shelved, *, most: int) -> bytes:
+        """Return the content of a key under the tenant's prefix."""
+        if shelved.bucket != "files" or not shelved.key.startswith(f"{tenant}/"):
+            raise LookupError("not here")
+        return self.contents[shelved.key]
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    return {"to": "ada@users.test", "subject": "Your invoice", "text": "It is attached."} | changes
+
+
+def batch(*messages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"from": "Acme <desk@acme.test>", "messages": list(messages or [message()])} | changes
+
+
+def template(*recipients: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    words = {"subject": "Dear {{ name }}", "html": "<p>Dear {{ name }}, <a href='https://acme.test'>look</a></p>"}
+    return {"from": "desk@acme.test", "template": words | changes, "recipients": list(recipients)}
+
+
+def handed_over(api: TestClient, asked: dict[str, Any], **headers: str) -> Any:
+    answer = api.post("/v1/batches", json=asked, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+def refused(api: TestClient, asked: dict[str, Any]) -> list[tuple[list[str], str]]:
+    answer = api.post("/v1/batches", json=asked)
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return [(fault["where"], fault["what"]) for fault in answer.json()["errors"]]
+
+
+def kept(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("select count(*) from message")).scalar_one())
+
+
+def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
+    dispatch = SqlDispatch(engine)
+    claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
+    dispatch.settle([Outcome(one.draft.id, one.attempt, Receipt("ses", one.draft.id)) for one in claims], now=NOW)
+    return outgoing(claims, dispatch=dispatch, archive=archive)

@@ -1,0 +1,279 @@
+"""Handing over by HTTP, on a real database: what is answered 202 is kept, and what is wrong is named by its place."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.api.testing import NOW, TestClient
+from mailroom.domain.outbound import LIMITS
+from mailroom.testing import MemoryArchive
+from tests.contract.handing import (
+    MemoryShelf,
+    batch,
+    handed_over,
+    kept,
+    message,
+    refused,
+    sent,
+    template,
+)
+
+
+def test_several_addresses_get_a_mail_each(api: TestClient, engine: Engine) -> None:
+    """None of them learns of the others, and each has a status of its own."""
+    handed_over(api, batch(message(to=["ada@users.test", "Bob <bob@users.test>"])))
+
+    assert kept(engine) == 2
+
+
+def test_the_same_key_and_body_is_one_batch_and_another_body_a_conflict(api: TestClient, engine: Engine) -> None:
+    """Case 68: a client that lost the answer asks again; a key that is used for two things loses one of them."""
+    first = api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": "invoices-7"})
+    again = api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": "invoices-7"})
+    other = api.post("/v1/batches", json=batch(message(subject="Other")), headers={"Idempotency-Key": "invoices-7"})
+
+    assert (again.status_code, again.json(), again.headers["idempotent-replayed"]) == (202, first.json(), "true")
+    assert other.status_code == 409
+    assert kept(engine) == 1
+
+
+def test_a_repeated_request_is_answered_when_its_time_has_passed(
+    engine: Engine, archive: MemoryArchive, api: TestClient
+) -> None:
+    """What was right when it came must not be refused when the lost answer is asked for again."""
+    asked = batch(expires_at=(NOW + timedelta(hours=1)).isoformat())
+    first = handed_over(api, asked, **{"Idempotency-Key": "soon"})
+    services = api.app.state.services  # type: ignore[attr-defined]
+    api.app.state.services = replace(services, now=lambda: NOW + timedelta(hours=2))  # type: ignore[attr-defined]
+
+    assert handed_over(api, asked, **{"Idempotency-Key": "soon"}) == first
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257, "two words"])
+def test_a_key_that_is_none_is_refused(api: TestClient, key: str) -> None:
+    """A key that is cut or changed on the way would protect from nothing."""
+    assert api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": key}).status_code == 422
+
+
+@pytest.mark.parametrize("break_", ["\r\nBcc: eve@evil.test", "\n", "\r", "\x00", "\u2028", "\u2029", "\x85", "\x0b"])
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        (["messages", "0", "to"], lambda bad: {"to": f"ada{bad}@users.test"}),
+        (["messages", "0", "to"], lambda bad: {"to": f"Ada{bad} <ada@users.test>"}),
+        (["messages", "0", "subject"], lambda bad: {"subject": f"Hello{bad}"}),
+        (["messages", "0", "reply_to"], lambda bad: {"reply_to": f"Desk{bad} <desk@acme.test>"}),
+        (["messages", "0", "headers", "0"], lambda bad: {"headers": {"X-Campaign": f"a{bad}"}}),
+        (["messages", "0", "headers", "0"], lambda bad: {"headers": {f"X-Campaign{bad}": "a"}}),
+        (["messages", "0", "unsubscribe"], lambda bad: {"unsubscribe": f"https://acme.test/{bad}"}),
+        (["messages", "0", "attachments", "0"], lambda bad: {"attachments": [{"filename": f"a{bad}", "content": ""}]}),
+    ],
+    ids=["address", "name", "subject", "reply-to", "header", "header-name", "unsubscribe", "file-name"],
+)
+def test_a_line_break_gets_into_no_header(
+    api: TestClient, engine: Engine, place: list[str], change: Callable[[str], dict[str, Any]], break_: str
+) -> None:
+    """Case 62: whoever can end a line in a header writes the rest of the mail, its recipients among it."""
+    faults = refused(api, batch(message(**change(break_))))
+
+    assert [where for where, _ in faults] == [place]
+    assert kept(engine) == 0
+
+
+def test_a_line_break_in_a_templates_value_is_refused_before_anything_is_kept(api: TestClient, engine: Engine) -> None:
+    """Case 62: the value of one recipient of many, known only when the template is filled."""
+    faults = refused(
+        api,
+        template(
+            {"to": "ada@users.test", "data": {"name": "Ada"}},
+            {"to": "eve@users.test", "data": {"name": "Eve\r\nBcc: x@evil.test"}},
+        ),
+    )
+
+    assert faults == [(["recipients", "1"], "a value puts a line break or control character into a header")]
+    assert kept(engine) == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X Y", "X:Y", "Größe", "Bcc", "bcc", "DKIM-Signature", "Return-Path", "Content-Type", "Sender", "X-SES-TENANT"],
+)
+def test_a_header_that_is_not_a_callers_is_refused(api: TestClient, name: str) -> None:
+    """Case 64: such headers send to others than were checked, speak for the provider, or change what the mail is."""
+    assert [where for where, _ in refused(api, batch(message(headers={name: "a"})))] == [
+        ["messages", "0", "headers", "0"]
+    ]
+
+
+def test_the_same_header_in_two_spellings_is_refused(api: TestClient) -> None:
+    """Readers differ in which of two they believe."""
+    faults = refused(api, batch(message(headers={"X-Ref": "1", "x-ref": "2"})))
+
+    assert faults == [(["messages", "0", "headers"], "a header is there twice")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "ada", "ada@", "@users.test", "ada@localhost", "ada@users..test", "a b@users.test", "ada@users.test, bob@users.test",
+     "grün@users.test", "ada@[127.0.0.1]", "ada@10.0.0.1", "ada@" + "x" * 64 + ".test", "a" * 65 + "@users.test",
+     "<ada@users.test", "group: ada@users.test;", '"a b"@users.test', "ada@users.test>"],
+)  # fmt: skip
+def test_what_is_no_address_is_named_by_its_place(api: TestClient, engine: Engine, address: str) -> None:
+    """One bad line of a list must be found, and the good ones must wait until the caller has decided."""
+    faults = refused(api, batch(message(), message(to=address)))
+
+    assert [where for where, _ in faults] == [["messages", "1", "to"]]
+    assert kept(engine) == 0
+
+
+def test_an_international_domain_is_sent_to_by_its_ascii_name(api: TestClient) -> None:
+    """DNS and providers know the A-label only."""
+    handed_over(api, batch(message(to="Ada <ada@bücher.test>")))
+
+    [line] = api.get("/v1/messages", params={"recipient": "ADA@bücher.test"}).json()["items"]
+    assert (line["to"], line["name"]) == ("ada@xn--bcher-kva.test", "Ada")
+
+
+def test_every_fault_is_told_at_once(api: TestClient) -> None:
+    """A caller that learns of one fault at each try needs as many tries as it has faults."""
+    faults = refused(
+        api,
+        batch(
+            message(to="nobody"),
+            message(to="a@users.test", text=None),
+            message(to="b@users.test", subject=" "),
+            **{"from": "nobody", "expires_at": NOW.isoformat()},
+        ),
+    )
+
+    places = [".".join(where) for where, _ in faults]
+    assert places == ["from", "expires_at", "messages.0.to", "messages.1", "messages.2.subject"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ({"messages": [message()], "recipients": [], "template": {}}, "template.subject"),
+        ({"messages": []}, ""),
+        ({"from": "desk@acme.test"}, ""),
+        (batch(message(subjekt="x")), "messages.0.subjekt"),
+        (batch({"to": "ada@users.test", "text": "x"}), "messages.0.subject"),
+        (batch(message(attachments=[{"filename": "a.pdf", "content": "%%%"}])), "messages.0.attachments.0.content"),
+        (batch(lane="express"), "lane"),
+        (batch(send_at="tomorrow"), "send_at"),
+    ],
+    ids=["both", "none", "neither", "misspelt", "missing", "base64", "lane", "time"],
+)
+def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, asked: Any, place: str) -> None:
+    """A misspelt field that is passed over is a wish that nobody fulfils."""
+    assert place in [".".join(where) for where, _ in refused(api, asked)]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])
+def test_what_is_no_json_is_refused(api: TestClient, body: bytes) -> None:
+    """Anything may be posted; the answer is a problem and not a fault of ours."""
+    assert api.post("/v1/batches", content=body).status_code == 422
+
+
+def test_a_request_that_is_too_large_is_not_read_to_its_end(api: TestClient) -> None:
+    """Memory is bounded by the limit and not by the caller."""
+    answer = api.post("/v1/batches", content=b" " * (LIMITS.body + 1))
+
+    assert answer.status_code == 413
+
+
+def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engine: Engine) -> None:
+    """Case 70: no provider would take it, and nobody is there any more to be told."""
+    large = base64.b64encode(bytes(LIMITS.mail * 3 // 4)).decode()
+
+    faults = refused(api, batch(message(attachments=[{"filename": "a.bin", "content": large}])))
+
+    assert faults == [(["messages", "0"], f"the mail is larger than {LIMITS.mail} bytes")]
+    assert kept(engine) == 0
+
+
+def test_attachments_come_inline_from_the_archive_and_from_s3(
+    api: TestClient, engine: Engine, archive: MemoryArchive, shelf: MemoryShelf
+) -> None:
+    """What is in the archive is not copied; what is in S3 is read now, so that what is sent is what was checked."""
+    deposit = archive.deposit("acme", b"the contract")
+    shelf.contents["acme/price-list.csv"] = b"1;2"
+    attachments = [
+        {"filename": "hello.txt", "content": base64.b64encode(b"hello").decode()},
+        {"filename": "contract.pdf", "archive_id": deposit.archive_id},
+        {"filename": "prices.csv", "s3": {"bucket": "files", "key": "acme/price-list.csv"}},
+        {"filename": "logo.png", "content": base64.b64encode(b"png").decode(), "content_id": "<logo@acme>"},
+    ]
+    told = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
+    shelf.contents["acme/price-list.csv"] = b"changed"
+
+    [mail] = sent(engine, told["id"], archive)
+
+    assert [(file.filename, file.content_type, file.content, file.content_id) for file in mail.attachments] == [
+        ("hello.txt", "text/plain", b"hello", None),
+        ("contract.pdf", "application/pdf", b"the contract", None),
+        ("prices.csv", "text/csv", b"1;2", None),
+        ("logo.png", "image/png", b"png", "logo@acme"),
+    ]
+
+
+def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArchive, shelf: MemoryShelf) -> None:
+    """A reference must not be a way to have another's document mailed to oneself."""
+    theirs = archive.deposit("umbrella", b"secret")
+    shelf.contents["umbrella/secret.pdf"] = b"secret"
+    attachments = [
+        {"filename": "a.pdf", "archive_id": theirs.archive_id},
+        {"filename": "b.pdf", "s3": {"bucket": "files", "key": "umbrella/secret.pdf"}},
+        {"filename": "c.pdf", "s3": {"bucket": "archive", "key": "acme/secret.pdf"}},
+        {"filename": "d.pdf"},
+        {"filename": "e.pdf", "archive_id": theirs.archive_id, "content": ""},
+    ]
+
+    faults = refused(api, batch(message(attachments=attachments)))
+
+    assert [where[3] for where, _ in faults] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+    """A value is text: its HTML is escaped, and what looks like a template in it stays as it is (case 65)."""
+    people = [("ada@users.test", "Ada"), ("eve@users.test", "<b>{{7*7}} {{config}}</b>")]
+    told = handed_over(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
+
+    mails = sent(engine, told["id"], archive)
+
+    assert [mail.subject for mail in mails] == ["Dear Ada", "Dear <b>{{7*7}} {{config}}</b>"]
+    assert "Dear &lt;b&gt;{{7*7}} {{config}}&lt;/b&gt;" in mails[1].html
+    assert mails[0].text == "Dear Ada, look (https://acme.test)"
+    with engine.connect() as connection:
+        assert connection.execute(text("select count(*) from content")).scalar_one() == 1
+
+
+def test_a_template_that_lacks_a_value_is_refused_with_the_recipient(api: TestClient) -> None:
+    """Nobody is to be greeted by a blank."""
+    faults = refused(api, template({"to": "ada@users.test", "data": {"name": "Ada"}}, {"to": "eve@users.test"}))
+
+    assert [where for where, _ in faults] == [["recipients", "1"]]
+
+
+def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_caller_is_told(api: TestClient, engine: Engine) -> None:
+    """Lists are joined from lists; whoever is on two of them is one person."""
+    told = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
+
+    assert (told["messages"], told["duplicates"]) == (2, [1])
+    assert kept(engine) == 2
+
+
+def test_two_different_mails_to_one_recipient_need_references(api: TestClient, engine: Engine) -> None:
+    """Two invoices to one customer are two mails: neither is dropped as a duplicate without a word."""
+    two = [message(), message(text="Another one.")]
+
+    faults = refused(api, batch(*two))
+    handed_over(api, batch(two[0], two[1] | {"reference": "invoice-8"}))
+
+    assert [where for where, _ in faults] == [["messages", "1"]]
+    assert kept(engine) == 2

@@ -1,0 +1,69 @@
+"""The port `Keys` on KMS: what a key service refuses for good, and what it may grant a moment later."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+from moto.server import ThreadedMotoServer
+
+from mailroom.adapters.kms import KmsKeys
+from mailroom.domain.errors import Quarantined, Reason, Throttled, TransientError
+
+CONTEXT = {"aws:ses:message-id": "abc123"}
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+def kms_at(endpoint: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client("kms", region_name="eu-west-1", endpoint_url=endpoint, **keys)
+
+
+def refused(keys: KmsKeys, wrapped: bytes, context: dict[str, str]) -> Reason:
+    with pytest.raises(Quarantined) as caught:
+        keys.unwrap(wrapped, context)
+    assert caught.value.facts["step"] == "key"
+    return caught.value.reason
+
+
+def test_data_key_comes_back_for_its_own_context_alone(emulator: str) -> None:
+    """KMS binds the context into the wrapped key: metadata that was rewritten to fit another message opens nothing."""
+    kms = kms_at(emulator)
+    keys = KmsKeys(kms, key_arn=kms.create_key()["KeyMetadata"]["Arn"])
+    plain, wrapped = keys.new_data_key(CONTEXT)
+
+    assert keys.unwrap(wrapped, CONTEXT) == plain
+    assert refused(keys, wrapped, {"aws:ses:message-id": "other"}) is Reason.NOT_DECRYPTABLE
+    assert refused(keys, wrapped, {}) is Reason.NOT_DECRYPTABLE
+    assert refused(keys, wrapped[:-1] + bytes([wrapped[-1] ^ 1]), CONTEXT) is Reason.NOT_DECRYPTABLE
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("ThrottlingException", 400, Throttled),
+        ("KMSInternalException", 500, TransientError),
+        ("DependencyTimeoutException", 503, TransientError),
+        ("IncorrectKeyException", 400, Quarantined),
+        ("InvalidCiphertextException", 400, Quarantined),
+        ("AccessDeniedException", 400, Quarantined),
+        ("DisabledException", 400, Quarantined),
+        ("KMSInvalidStateException", 400, Quarantined),
+    ],
+)
+def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int, error: type[Exception]) -> None:
+    """A throttled mail must not end in quarantine, nor a forged one be tried for ever; a wrapped key of another account is forged."""
+    kms = kms_at("http://127.0.0.1:1")
+    with Stubber(kms) as stub:
+        stub.add_client_error("decrypt", service_error_code=code, http_status_code=status)
+
+        with pytest.raises(error):
+            KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)

@@ -1,0 +1,211 @@
+"""Between the outbox and the mailbox queue: orders go out, plain mails come in, and nothing is lost or kept twice."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.errors import TransientError, Unacceptable
+from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
+from mailroom.outbound.relaying import keep_relaying, relay
+from mailroom.ports import Received
+from mailroom.sending import Accepted
+from mailroom.testing import MemoryArchive, MemoryQueue
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+PLAIN = {"channel": "email", "type": "plaintext"}
+
+
+class BrokenQueue(MemoryQueue):
+    """A queue that takes nothing until it is mended."""
+
+    mended = False
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put the messages in the queue, or fail as SQS fails while it is away."""
+        if not self.mended:
+            raise TransientError("AWS cannot be reached", service="sqs")
+        super().post(bodies)
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> SqlOutbox:
+    return SqlOutbox(engine)
+
+
+def handed_over(outbox: SqlOutbox, send_at: datetime | None = None) -> Accepted:
+    batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=send_at)
+    draft = Draft(id=str(uuid4()), number=0, to=Party("ada@users.test"), content=0)
+    return outbox.accept(batch, [Content(subject="Hello", text="Hello", html=None)], [draft], now=NOW)
+
+
+def plain(to: str = "ada@users.test", subject: str = "Hello", message: str = "Hello Ada") -> str:
+    return json.dumps({"to": to, "subject": subject, "message": message})
+
+
+_ids = count()
+
+
+def received(body: str, message_id: str | None = None, **attributes: str) -> tuple[Received, PlainMail]:
+    told = Received(message_id or f"m-{next(_ids)}", "receipt", body, 1, PLAIN | attributes)
+    mail = read(told.body, told.attributes)
+    assert isinstance(mail, PlainMail)
+    return told, mail
+
+
+def taken_in(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], sender: str = "desk@acme.test") -> TakenIn:
+    enclosing = Enclosing("acme", archive=MemoryArchive(), shelf=None)
+    return take_in(
+        messages,
+        tenant="acme",
+        sender=sender,
+        now=NOW,
+        new_id=lambda: str(uuid4()),
+        outbox=outbox,
+        enclosing=enclosing,
+    )
+
+
+def rows(engine: Engine, statement: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: Engine) -> None:
+    """What is told can be read again by the other side, and the messages say that they are queued."""
+    first, later = handed_over(outbox), handed_over(outbox, NOW + timedelta(days=1))
+    queue = MemoryQueue()
+
+    published = [relay(outbox, queue, now=NOW), relay(outbox, queue, now=NOW + timedelta(hours=1))]
+
+    assert published == [2, 0]
+    words = [read(body, {}) for body in queue.bodies]
+    assert words == [Word(first.batch_id, NOW), Word(later.batch_id, NOW + timedelta(days=1))]
+    assert rows(engine, "select status from message order by due_at") == [(Status.QUEUED,), (Status.SCHEDULED,)]
+
+
+def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, engine: Engine) -> None:
+    """Handing over needs the database only; what could not be told is told when the queue is back."""
+    told = handed_over(outbox)
+    queue = BrokenQueue()
+
+    with pytest.raises(TransientError):
+        relay(outbox, queue, now=NOW)
+    queue.mended = True
+    published = [relay(outbox, queue, now=NOW + timedelta(seconds=at)) for at in (20, 40)]
+
+    assert published == [0, 1]
+    assert [read(body, {}) for body in queue.bodies] == [Word(told.batch_id, NOW)]
+    assert rows(engine, "select status from message") == [(Status.QUEUED,)]
+
+
+def test_the_relay_outlives_an_outage(outbox: SqlOutbox) -> None:
+    """It runs beside the HTTP service for months; one failure must not be its last."""
+    handed_over(outbox)
+    stop, failed = threading.Event(), threading.Event()
+
+    class Stopping(BrokenQueue):
+        def post(self, bodies: Sequence[str]) -> None:
+            failed.set()
+            super().post(bodies)
+
+    thread = threading.Thread(target=keep_relaying, args=(outbox, Stopping(), stop))
+    thread.start()
+    failed.wait(30)
+    alive = thread.is_alive()
+    stop.set()
+    thread.join(30)
+
+    assert failed.is_set()
+    assert alive
+    assert not thread.is_alive()
+
+
+def test_a_plain_producers_mail_is_read(engine: Engine) -> None:
+    """Two attributes and three fields: what any program with a queue client can write."""
+    assert read(plain(), PLAIN) == PlainMail("ada@users.test", "Hello", "Hello Ada", None)
+    assert read(plain(), {"channel": "email", "type": "html"}) == PlainMail(
+        "ada@users.test", "Hello", None, "Hello Ada"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes"),
+    [
+        ("", PLAIN),
+        ("[]", PLAIN),
+        ("[" * 100_000, PLAIN),
+        ("{}", PLAIN),
+        ('{"to": ["a@b.test"], "subject": "s", "message": "m"}', PLAIN),
+        ('{"to": "a@b.test", "subject": null, "message": "m"}', PLAIN),
+        (plain(), {"channel": "sms"}),
+        (plain(), {"channel": "email", "type": "pdf"}),
+        ('{"batch_id": "7"}', {}),
+        ('{"batch_id": "7", "due_at": 7}', {}),
+    ],
+)
+def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
+    """It is no use to receive it again; whoever listens puts it aside and says why."""
+    with pytest.raises(Unacceptable) as error:
+        read(body, attributes)
+
+    assert error.value.faults
+
+
+def test_plain_mails_that_arrive_together_are_one_batch(outbox: SqlOutbox, engine: Engine) -> None:
+    """A thousand small messages must not be a thousand runs; two to the same person are still two mails."""
+    came = taken_in(outbox, received(plain()), received(plain(message="Other")), received(plain("bob@users.test")))
+
+    assert came == TakenIn(3, {})
+    assert rows(engine, "select messages from batch") == [(3,)]
+
+
+def test_a_plain_mail_that_is_delivered_again_is_kept_once(outbox: SqlOutbox, engine: Engine) -> None:
+    """SQS delivers at least once, and the second time in other company."""
+    one, two = received(plain(), "sqs-1"), received(plain("bob@users.test"), "sqs-2")
+
+    kept = [taken_in(outbox, *some).kept for some in ([one], [one, two], [two, one])]
+
+    assert kept == [1, 1, 0]
+    assert len(rows(engine, "select id from message")) == 2
+
+
+def test_a_bad_plain_mail_keeps_no_other_from_being_sent(outbox: SqlOutbox, engine: Engine) -> None:
+    """One producer's mistake, received beside the mails of others."""
+    bad = received(plain("nobody"), "bad")
+    break_ = received(plain(subject="Hello\r\nBcc: eve@evil.test"), "break")
+    half = received('{"to": "a@b.test", "subject": "s", "message": "\\ud800"}', "half")
+
+    came = taken_in(outbox, bad, received(plain()), break_, half)
+
+    assert came.kept == 1
+    assert {name: [fault.where[1:] for fault in faults] for name, faults in came.refused.items()} == {
+        "bad": [("to",)],
+        "break": [("subject",)],
+        "half": [("text",)],
+    }
+    assert rows(engine, "select recipient from message") == [("ada@users.test",)]
+
+
+def test_without_a_sender_nothing_is_taken_in(outbox: SqlOutbox) -> None:
+    """It is the installation that is set up wrong, not each of the mails."""
+    with pytest.raises(Unacceptable, match="cannot be sent here"):
+        taken_in(outbox, received(plain()), sender="")
+
+
+def test_the_key_is_the_queues_id_and_the_digest_the_bodys(outbox: SqlOutbox, engine: Engine) -> None:
+    """The ledger of keys says which message of the queue became which batch."""
+    taken_in(outbox, received(plain(), "sqs-7"))
+
+    assert rows(engine, "select key, sha256 from idempotency_key") == [
+        ("sqs:sqs-7", hashlib.sha256(plain().encode()).hexdigest())
+    ]

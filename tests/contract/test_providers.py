@@ -1,0 +1,375 @@
+"""The port `MailProvider`: every provider hands a mail over once, and says of each what is true.
+
+HTTP providers run against stand-ins that answer as the vendors document and misbehave on demand, SMTP against a real
+server. What a stand-in accepted is counted, so that a mail handed over twice is seen.
+"""
+
+import random
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from uuid import UUID
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from mailroom.adapters.providers.folder import Folder
+from mailroom.adapters.providers.postmark import Postmark
+from mailroom.adapters.providers.sendgrid import SendGrid
+from mailroom.adapters.providers.ses import Ses, once
+from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    Paused,
+    Refused,
+    Throttled,
+    TransientError,
+)
+from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
+from mailroom.sandbox.receiver import Receiver, receiving
+from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.sending import MailProvider, Receipt
+from mailroom.testing import MemoryProvider
+
+_numbers = count(1)
+#: How long a provider waits for an answer that never comes.
+PATIENCE_S = 0.4
+TALKING = ["memory", "ses", "smtp", "smtp-pipelining", "sendgrid", "postmark"]
+ALL = [*TALKING, "file"]
+
+#: What each mood comes to; a class that is no exception stands for a receipt.
+MEANS: dict[Mood, type[MailroomError] | type[Receipt]] = {
+    Mood.GOOD: Receipt,
+    Mood.SLOW: Throttled,
+    Mood.DAILY: DailyQuota,
+    Mood.STOPPED: Paused,
+    Mood.REFUSES: Refused,
+    Mood.TOO_LARGE: Refused,
+    Mood.FAILS_AFTER: OutcomeUnknown,
+    Mood.GARBAGE: OutcomeUnknown,
+    Mood.TWICE: Receipt,
+    Mood.RESETS_AFTER: OutcomeUnknown,
+    Mood.HANGS: OutcomeUnknown,
+}
+ACCEPTS = {mood for mood, kind in MEANS.items() if kind in (Receipt, OutcomeUnknown)}
+#: What there is no such thing of: a vendor without a quota of the day, an SMTP server that fails after it took the mail.
+WITHOUT = {
+    "sendgrid": {Mood.DAILY},
+    "postmark": {Mood.DAILY},
+    "smtp": {Mood.FAILS_AFTER},
+    "smtp-pipelining": {Mood.FAILS_AFTER},
+}
+MET = [(name, mood) for name in TALKING for mood in MEANS if mood not in WITHOUT.get(name, ())]
+
+
+def mail(**changes: object) -> Outgoing:
+    made = Outgoing(
+        id=str(UUID(int=next(_numbers))),
+        batch_id="batch",
+        tenant="acme",
+        from_=Party("billing@acme.example", "Acme Billing"),
+        to=Party("bob@example.com", "Bob"),
+        subject="Your invoice",
+        text="Hello Bob",
+        html="<p>Hello <b>Bob</b></p>",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Case:
+    """A provider, what its other side accepted, and how that side treats the next mail."""
+
+    name: str
+    provider: MailProvider
+    accepted: Callable[[], list[str]]
+    upset: Callable[[Mood], object] = field(default=lambda mood: None)
+
+    def send(self, *mails: Outgoing) -> list[Receipt | MailroomError]:
+        return self.provider.send(mails)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def memory() -> Case:
+    provider = MemoryProvider()
+
+    def upset(mood: Mood) -> None:
+        kind = MEANS[mood]
+        provider.answers.append(None if kind is Receipt else kind("told to", retry_after_s=RETRY_AFTER_S))
+
+    return Case("memory", provider, lambda: provider.accepted, upset)
+
+
+def smtp(name: str, stack: ExitStack) -> Case:
+    receiver, port = Receiver(pipelining=name.endswith("pipelining")), free_port()
+    stack.enter_context(receiving(receiver, port=port))
+    provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF, timeout_s=2, answer_s=PATIENCE_S)
+    return Case(name, stack.enter_context(provider), lambda: receiver.accepted, receiver.moods.append)
+
+
+def http(name: str, stack: ExitStack) -> Case:
+    made: dict[str, tuple[Vendor, Callable[[str], MailProvider]]] = {
+        "ses": (SesStandIn(), ses),
+        "sendgrid": (SendGridStandIn(), lambda url: SendGrid(key="k", account="a", url=url, timeout_s=PATIENCE_S)),
+        "postmark": (PostmarkStandIn(), lambda url: Postmark(token="t", server="s", url=url, timeout_s=PATIENCE_S)),
+    }
+    vendor, opened = made[name]
+    provider = opened(stack.enter_context(serving(vendor)))
+    return Case(name, provider, lambda: vendor.accepted, vendor.moods.append)
+
+
+def ses(url: str) -> Ses:
+    client = boto3.client(
+        "sesv2",
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(**once(timeout_s=PATIENCE_S)),
+    )
+    return Ses(client, account_id="123456789012")
+
+
+def opened(name: str, stack: ExitStack, folder: Path) -> Case:
+    if name == "memory":
+        return memory()
+    if name == "file":
+        return Case(name, Folder(folder), lambda: [path.stem for path in sorted(folder.glob("*.eml"))])
+    return smtp(name, stack) if name.startswith("smtp") else http(name, stack)
+
+
+@pytest.fixture(params=ALL)
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    with ExitStack() as stack:
+        made = opened(request.param, stack, tmp_path / "mails")
+        yield made
+        made.provider.close()
+
+
+@pytest.fixture(params=TALKING)
+def talking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    """A provider with another side that can be upset."""
+    with ExitStack() as stack:
+        made = opened(request.param, stack, tmp_path)
+        yield made
+        made.provider.close()
+
+
+def test_a_mail_is_handed_over_once_and_answered_with_a_receipt(case: Case) -> None:
+    """The receipt is what the provider's events are matched by."""
+    sent = mail()
+
+    [receipt] = case.send(sent)
+
+    assert isinstance(receipt, Receipt), receipt
+    assert receipt.provider == case.provider.name
+    assert receipt.provider_message_id
+    assert case.accepted() == [sent.id]
+
+
+def test_receipts_come_in_the_order_of_the_mails(case: Case) -> None:
+    """They are settled by position."""
+    mails = [mail() for _ in range(7)]
+
+    receipts = case.send(*mails)
+
+    known = {receipt.provider_message_id for receipt in receipts if isinstance(receipt, Receipt)}
+    assert len(known) == 7
+    assert case.accepted() == [sent.id for sent in mails]
+
+
+def test_nothing_in_hand_is_nothing_to_do(case: Case) -> None:
+    """An empty claim must not open a connection for nothing, or fail."""
+    assert case.send() == []
+
+
+def test_a_mail_that_is_not_sound_is_refused_and_its_neighbours_go(case: Case) -> None:
+    """Nothing is raised for one mail, and nothing of an unsound one reaches the other side."""
+    first, evil, last = mail(), mail(subject="x\r\nBcc: eve@evil.example"), mail()
+
+    results = case.send(first, evil, last)
+
+    assert [type(result) for result in results] == [Receipt, Refused, Receipt]
+    assert case.accepted() == [first.id, last.id]
+
+
+@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
+def test_each_answer_means_what_became_of_the_mail(talking: Case, mood: Mood) -> None:
+    """Security row 69: garbage, two answers, 413, 429, failure after acceptance, silence; each accepted at most once."""
+    talking.upset(mood)
+    sent = mail()
+
+    [result] = talking.send(sent)
+
+    assert type(result) is MEANS[mood], result
+    assert talking.accepted() == ([sent.id] if mood in ACCEPTS else [])
+
+
+@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
+def test_the_next_mail_is_not_touched_by_the_last_one_s_misfortune(talking: Case, mood: Mood) -> None:
+    """What was left of a broken conversation must not be read as the answer to the next mail."""
+    talking.upset(mood)
+    talking.send(mail())
+    talking.upset(Mood.REFUSES)
+    refused, sent = mail(), mail()
+
+    results = [*talking.send(refused), *talking.send(sent)]
+
+    assert [type(result) for result in results] == [Refused, Receipt]
+    assert refused.id not in talking.accepted()
+    assert talking.accepted()[-1:] == [sent.id]
+
+
+@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
+def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, mood: Mood) -> None:
+    """A vendor's own words quote the recipient; errors end in logs and in the Prefect UI."""
+    talking.upset(mood)
+
+    results = talking.send(mail())
+
+    assert not [result for result in results if "bob" in str(result) or "example.com" in str(result)]
+
+
+@pytest.mark.parametrize("name", ["ses", "smtp", "sendgrid", "postmark"])
+def test_without_a_connection_nothing_was_handed_over(name: str) -> None:
+    """The one failure that is certain; it may be tried again at once, or by another provider."""
+    with ExitStack() as stack:
+        talking = opened(name, stack, Path())
+    sent = [mail(), mail()]
+
+    results = talking.provider.send(sent)
+
+    assert [type(result) for result in results] == [TransientError, TransientError]
+
+
+@pytest.mark.parametrize("name", ["smtp", "smtp-pipelining"])
+def test_a_reset_before_the_dot_handed_nothing_over(name: str) -> None:
+    """Without the final dot no server may take a mail; those behind it did not even try."""
+    with ExitStack() as stack:
+        talking = opened(name, stack, Path())
+        talking.upset(Mood.GOOD)
+        talking.upset(Mood.RESETS_BEFORE)
+
+        results = talking.send(*[mail() for _ in range(4)])
+
+    assert [type(result) for result in results] == [Receipt, *[TransientError] * 3]
+    assert len(talking.accepted()) == 1
+
+
+@pytest.mark.parametrize("name", ["smtp", "smtp-pipelining"])
+def test_a_reset_after_the_dot_leaves_one_mail_unknown(name: str) -> None:
+    """R13: of all the mails on a lost connection exactly one may have been taken, pipelined or not."""
+    with ExitStack() as stack:
+        talking = opened(name, stack, Path())
+        talking.upset(Mood.GOOD)
+        talking.upset(Mood.RESETS_AFTER)
+
+        results = talking.send(*[mail() for _ in range(4)])
+
+    assert [type(result) for result in results] == [Receipt, OutcomeUnknown, TransientError, TransientError]
+    assert len(talking.accepted()) == 2
+
+
+@pytest.mark.parametrize("name", ["ses", "sendgrid", "postmark"])
+def test_a_reset_while_the_request_is_written_is_unknown(name: str) -> None:
+    """How much of a request arrived cannot be seen from here."""
+    with ExitStack() as stack:
+        talking = opened(name, stack, Path())
+        talking.upset(Mood.RESETS_BEFORE)
+
+        [result] = talking.send(mail())
+
+    assert type(result) is OutcomeUnknown
+    assert talking.accepted() == []
+
+
+def test_an_attachment_over_the_limit_is_refused_before_anything_is_sent(case: Case) -> None:
+    """Security row 70: the provider's limit is known; a mail over it costs no call, and its neighbours go."""
+    limit = case.provider.capabilities.max_bytes
+    large = mail(attachments=(File(filename="a.bin", content_type="a/b", content=bytes(limit * 3 // 4 + 9)),))
+    small = mail()
+
+    results = case.send(large, small)
+
+    assert type(results[0]) is (Refused if case.name != "memory" else Receipt)
+    assert case.accepted()[-1:] == [small.id]
+    assert len(case.accepted()) == 1 + (case.name == "memory")
+
+
+@pytest.mark.parametrize("name", ["ses", "sendgrid", "postmark"])
+def test_what_a_provider_cannot_do_is_refused_before_anything_is_sent(name: str) -> None:
+    """Dropped in silence, a mail would go out that is not what was asked for."""
+    with ExitStack() as stack:
+        talking = opened(name, stack, Path())
+
+        [result] = talking.send(mail(to=Party("zoë@example.com")))
+
+    assert isinstance(result, Refused)
+    assert result.facts["feature"] == "utf8_addresses"
+    assert talking.accepted() == []
+
+
+def test_a_provider_that_can_be_asked_tells_taken_from_never_got(case: Case) -> None:
+    """This is what settles an outcome that no event settled; who cannot tell must say so, not `None`."""
+    if case.name in TALKING:
+        case.upset(Mood.HANGS)
+    sent, an_hour_ago = mail(), datetime.now(UTC) - timedelta(hours=1)
+    case.send(sent)
+
+    if not case.provider.capabilities.asks:
+        with pytest.raises(OutcomeUnknown):
+            case.provider.ask(sent.id, since=an_hour_ago)
+        return
+    receipt = case.provider.ask(sent.id, since=an_hour_ago)
+    never = case.provider.ask(str(UUID(int=0)), since=an_hour_ago)
+
+    assert isinstance(receipt, Receipt)
+    assert never is None
+
+
+def test_the_identity_begins_with_the_name(case: Case) -> None:
+    """One rate is kept for each identity, across all workers."""
+    assert case.provider.identity.startswith(case.provider.name + "/")
+    assert not case.provider.quota().paused
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_happens_no_mail_is_taken_twice(talking: Case, seed: int) -> None:
+    """R13, R16: any mix of failures, from several threads, tried again wherever that is safe, until nothing is left to try.
+
+    A receipt is a mail taken once; an error that may be tried again, one not taken; an unknown outcome, once at most.
+    """
+    dice = random.Random(seed)
+    moods = [mood for mood in MEANS if mood not in WITHOUT.get(talking.name, ()) and mood is not Mood.HANGS]
+    for mood in dice.choices([*moods, *[Mood.GOOD] * 6], k=60):
+        talking.upset(mood)
+    left = [mail() for _ in range(40)]
+    ended: dict[str, Receipt | MailroomError] = {}
+
+    while left:
+        size = talking.provider.capabilities.batch
+        calls = [left[at : at + min(size, 5)] for at in range(0, len(left), min(size, 5))]
+        with ThreadPoolExecutor(4) as pool:
+            results = [result for call in pool.map(talking.provider.send, calls) for result in call]
+        ended |= {sent.id: result for sent, result in zip(left, results, strict=True)}
+        left = [sent for sent in left if isinstance(ended[sent.id], TransientError)]
+
+    taken = talking.accepted()
+    assert len(taken) == len(set(taken))
+    assert {known for known, result in ended.items() if isinstance(result, Receipt)} <= set(taken)
+    assert not {known for known, result in ended.items() if isinstance(result, Refused)} & set(taken)

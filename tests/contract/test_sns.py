@@ -1,0 +1,105 @@
+"""SNS as the emulator has it: its signatures verify, its certificates are had, and what was taken is taken once."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+
+from mailroom.adapters.sns import SnsCertificates, SnsSubscriptions
+from mailroom.adapters.sql.hooks import SqlOnce
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.webhooks.sns import Notification, Subscription, Unverified, Verifier
+
+NOW = datetime.now(UTC)
+
+
+class _Endpoint(BaseHTTPRequestHandler):
+    posts: list[bytes]
+
+    def do_POST(self) -> None:
+        self.posts.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Any]:
+    kind = type("Endpoint", (_Endpoint,), {"posts": []})
+    server = HTTPServer(("127.0.0.1", 0), kind)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    kind.url = f"http://127.0.0.1:{server.server_port}/"  # type: ignore[attr-defined]
+    yield kind
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def sns(emulator: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client("sns", region_name="eu-west-1", endpoint_url=emulator, **keys)
+
+
+def test_post_of_the_emulator_is_verified_with_its_certificate(emulator: str, sns: Any, endpoint: Any) -> None:
+    """The sandbox signs with real keys, so the whole way is checked on a laptop too; the certificate is fetched once."""
+    topic = sns.create_topic(Name="inbound")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url)
+    sns.publish(TopicArn=topic, Message="hello")
+    certificates = SnsCertificates(instead=emulator)
+    body = next(post for post in endpoint.posts if json.loads(post)["Type"] == "Notification")
+
+    read = Verifier(certificates, topics=frozenset({topic})).read(body, now=datetime.now(UTC))
+
+    assert isinstance(read, Notification)
+    assert read.message == "hello"
+    url = json.loads(body)["SigningCertURL"]
+    assert certificates.fetch(url) == certificates.fetch(url)
+
+
+def test_certificate_that_is_not_there_is_a_refusal_and_one_that_cannot_be_had_is_not(emulator: str) -> None:
+    """A page of another kind, and a place that does not answer."""
+    missing = "https://sns.eu-west-1.amazonaws.com/Other-00.pem"
+
+    with pytest.raises(Unverified):
+        SnsCertificates(instead=emulator).fetch(missing)
+    with pytest.raises(TransientError):
+        SnsCertificates(instead="http://127.0.0.1:1").fetch(missing)
+
+
+def test_token_that_sns_does_not_know_confirms_nothing(sns: Any) -> None:
+    """The answer goes through the API, with our own credentials."""
+    with pytest.raises(PermanentError):
+        SnsSubscriptions(sns).confirm(Subscription("arn:aws:sns:eu-west-1:123456789012:no-topic", "m", "token"))
+
+
+def test_message_is_taken_once_and_not_at_all_where_taking_failed(engine: Engine) -> None:
+    """The note and the deed go together: a queue that is away leaves the message to be sent again."""
+    once, done = SqlOnce(engine), list[str]()
+
+    def fails() -> None:
+        raise TransientError("away")
+
+    with pytest.raises(TransientError):
+        once.do("sns", "m-1", fails, now=NOW)
+
+    assert [once.do("sns", "m-1", lambda: done.append("x"), now=NOW) for _ in range(3)] == [True, False, False]
+    assert once.do("other", "m-1", lambda: done.append("y"), now=NOW)
+    assert done == ["x", "y"]

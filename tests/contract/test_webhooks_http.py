@@ -1,0 +1,36 @@
+"""Posting to URLs of tenants: never to what stands behind our own walls. The answers of an endpoint are in `test_processors`."""
+
+import pytest
+
+from mailroom.adapters.webhooks_http import HttpWebhooks
+from mailroom.domain.errors import Refused
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/", "https://localhost/", "https://10.0.0.1/", "https://192.168.1.1:8443/", "https://[::1]/",
+        "https://169.254.169.254/latest/meta-data/", "https://[::ffff:10.0.0.1]/", "https://[fd00::1]/", "https://0.0.0.0/",
+        "https://[64:ff9b::a00:1]/", "https://100.64.0.1/", "https://224.0.0.1/", "https://2130706433/", "https://0x7f.1/",
+        "https://[fe80::1]/",
+    ],
+)  # fmt: skip
+def test_private_addresses_are_refused(url: str) -> None:
+    """A tenant's URL must not make us knock at what stands behind our own walls, however the address is spelt."""
+    with pytest.raises(Refused) as caught:
+        HttpWebhooks().post(url, b"{}", {})
+
+    assert caught.value.facts["step"] == "private_address"
+
+
+@pytest.mark.parametrize(
+    ("url", "step"),
+    [("http://example.test/", "not_https"), ("ftp://example.test/", "url"), ("https://", "url"),
+     ("https://user:pw@example.test/", "url"), ("https://x:99999/", "url"), ("file:///etc/passwd", "url")],
+)  # fmt: skip
+def test_url_of_another_kind_is_refused(url: str, step: str) -> None:
+    """Only https, without a password that would end in a log."""
+    with pytest.raises(Refused) as caught:
+        HttpWebhooks().post(url, b"{}", {})
+
+    assert caught.value.facts["step"] == step

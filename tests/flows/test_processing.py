@@ -1,0 +1,105 @@
+"""Processors in a run: each step a task by its name, done once, and a failure that costs the mail nothing."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import flow, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.runtime import flow_run
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import processing
+from flows.processing import process_filed
+from mailroom.domain.errors import Refused
+from mailroom.domain.parsing import ParsedEmail
+from mailroom.domain.routing import Route
+from mailroom.inbound.processing import FiledMail, Step
+
+MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A Prefect server of this module's own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+class Noted:
+    """The part of the port `Processings` that a run uses."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[str, str, dict[str, Any]]] = []
+
+    def is_done(self, email_id: str, processor: str) -> bool:
+        return any(state == "done" for key, state, _ in self.ends if key == processor)
+
+    def end(
+        self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        self.ends.append((processor, state, dict(facts or {})))
+
+
+def run_with(noted: Noted, steps: tuple[Step, ...] | None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Run the processor in a flow run, and return its tasks with their states."""
+    known = {} if steps is None else {"stamp": steps}
+    monkeypatch.setattr(processing, "known_processors", lambda: known)
+    inbound: Any = SimpleNamespace(processings=noted)
+
+    @flow(name="receive", persist_result=False)
+    async def receive() -> str:
+        await process_filed(MAIL, inbound)
+        return str(flow_run.get_id())
+
+    async def run() -> list[tuple[str, str]]:
+        run_id = await receive()
+        async with get_client() as client:
+            for _ in range(100):
+                mine = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+                tasks = await client.read_task_runs(flow_run_filter=mine)
+                told = sorted((task.name.rpartition("-")[0], task.state_name or "") for task in tasks)
+                if len(told) == len(steps or ()) and all(state in ("Completed", "Failed") for _, state in told):
+                    return told
+                await asyncio.sleep(0.1)
+        return told
+
+    return asyncio.run(run())
+
+
+def refuses(mail: FiledMail, inbound: Any) -> None:
+    raise Refused("not accepted", status=404)
+
+
+def test_steps_are_tasks_of_the_run_and_done_once(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The UI shows them by name; a run that comes again leaves out what ended well."""
+    noted = Noted()
+    steps = (Step("read", lambda mail, inbound: {"pages": 2}), Step("tell", lambda mail, inbound: None))
+
+    first = run_with(noted, steps, monkeypatch)
+    run_with(noted, (), monkeypatch)
+
+    assert first == [("stamp: read", "Completed"), ("stamp: tell", "Completed")]
+    assert noted.ends == [("stamp/acme", "done", {"pages": 2})]
+
+
+def test_failure_is_noted_and_the_run_goes_on(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant's broken endpoint must neither fail its mail nor bring it back for ever."""
+    noted = Noted()
+
+    told = run_with(noted, (Step("post", refuses),), monkeypatch)
+
+    assert told == [("stamp: post", "Failed")]
+    assert noted.ends == [("stamp/acme", "failed", {"kind": "Refused", "status": 404})]
+
+
+def test_processor_that_was_uninstalled_is_noted(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address may still name it; its mail is filed, and the history says what is missing."""
+    noted = Noted()
+
+    run_with(noted, None, monkeypatch)
+
+    assert noted.ends == [("stamp/acme", "failed", {"kind": "not_installed"})]

@@ -1,0 +1,75 @@
+"""What the pages show of a mail's checks, and that a withdrawn mail shows nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from mailroom.api.app import create_app
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.inbound import Item, Verdict, Verdicts
+from mailroom.domain.trust import Finding, Scan
+from mailroom.reading import Holder, InboxLine
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+PASSED = Verdicts(*[Verdict.PASS] * 5)
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """One tenant with one empty inbox, and another tenant's."""
+    memory = Memory()
+    memory.keys.holders = {"admin": Holder("root"), "acme": Holder("app", "acme"), "other": Holder("app", "other")}
+    memory.reader.addresses = [
+        InboxLine("ann@acme.test", "acme", "ann", 0, None),
+        InboxLine("bob@other.test", "other", "bob", 0, None),
+    ]
+    return memory
+
+
+@pytest.fixture
+def pages(memory: Memory) -> TestClient:
+    """A browser on this machine, with open pages."""
+    return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
+
+
+def an_item(**changes: object) -> Item:
+    """Return an item of Ann's without attachments."""
+    item = Item(
+        "acme",
+        "ann@acme.test",
+        "ann",
+        "<1@x>",
+        "Hello",
+        "Carl <c@x.test>",
+        ("ann@acme.test",),
+        (),
+        NOW,
+        "Hi",
+        None,
+        "acme/raw",
+        (),
+    )
+    return replace(item, **changes)  # type: ignore[arg-type]
+
+
+def test_page_of_a_withdrawn_item_tells_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:
+    """A virus that was told late: the page, its frame and its attachments are gone together."""
+    filed = memory.file(an_item(subject="the secret subject"), withdrawn="virus")
+
+    answers = [pages.get(f"/items/{filed.id}{rest}", headers={"Accept": "text/html"}) for rest in ("", "/html")]
+
+    assert [answer.status_code for answer in answers] == [410, 410]
+    assert all("withdrawn: virus" in answer.text and "secret subject" not in answer.text for answer in answers)
+    assert pages.get(f"/items/{filed.id}/attachments/1").status_code == 404
+
+
+def test_page_shows_every_check_and_what_the_scanner_said(memory: Memory, pages: TestClient) -> None:
+    """Whoever opens a mail sees what is known of it; a scanner that could not look is a mark beside the subject."""
+    verdicts = Verdicts(*[Verdict.PASS] * 4, dmarc=Verdict.FAIL, dmarc_policy="reject")
+    filed = memory.file(an_item(), verdicts=verdicts, scan=Scan(Finding.UNSCANNED, "ClamAV", "<b>down"))
+
+    page = pages.get(f"/items/{filed.id}").text
+
+    assert "its domain asks to reject" in page
+    assert "not scanned" in page
+    assert "unscanned (&lt;b&gt;down)" in page

@@ -1,0 +1,217 @@
+"""SNS posts to /hooks/inbound: what it signed lands on the queue once, anything else lands nowhere."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
+
+from mailroom.api.app import create_app
+from mailroom.api.services import InboundHook
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.errors import TransientError
+from mailroom.domain.inbound import ObjectRef
+from mailroom.testing import MemoryQueue, ses_notice
+from mailroom.webhooks.sns import Subscription, Verifier, signed_text
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
+NOTICE = ses_notice(ObjectRef("mails", "in/abc"), "anna@acme.test")
+
+
+@cache
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class Certificates:
+    """SNS's one certificate; away while `down`."""
+
+    down = False
+
+    def fetch(self, url: str) -> bytes:
+        if self.down:
+            raise TransientError("the signing certificate cannot be had")
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .serial_number(1)
+            .public_key(key().public_key())
+        )
+        made = made.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=1))
+        return made.sign(key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+class MemoryOnce:
+    """The port `Once` over a set."""
+
+    def __init__(self) -> None:
+        self.taken: set[tuple[str, str]] = set()
+
+    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
+        if (source, message_id) in self.taken:
+            return False
+        action()
+        self.taken.add((source, message_id))
+        return True
+
+
+class Subscriptions:
+    """Remembers what was confirmed."""
+
+    def __init__(self) -> None:
+        self.confirmed: list[Subscription] = []
+
+    def confirm(self, asked: Subscription) -> None:
+        self.confirmed.append(asked)
+
+
+class Queue(MemoryQueue):
+    """Cannot be written to while `down`."""
+
+    down = False
+
+    def post(self, bodies: Any) -> None:
+        if self.down:
+            raise TransientError("AWS cannot serve now")
+        super().post(bodies)
+
+
+class Desk:
+    """The service with its hook, and what stands behind it."""
+
+    def __init__(self) -> None:
+        self.certificates, self.once, self.subscriptions, self.queue = (
+            Certificates(),
+            MemoryOnce(),
+            Subscriptions(),
+            Queue(),
+        )
+        verifier = Verifier(self.certificates, topics=frozenset({TOPIC}))
+        hook = InboundHook(verifier, self.subscriptions, self.once, self.queue)
+        self.client = TestClient(create_app(Memory().services(inbound_hook=hook)), base_url="http://mail.example")
+
+    def post(self, body: bytes) -> int:
+        return int(self.client.post("/hooks/inbound", content=body).status_code)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def signed(**changes: Any) -> bytes:
+    post = {
+        "Type": "Notification",
+        "MessageId": "m-1",
+        "TopicArn": TOPIC,
+        "Message": NOTICE,
+        "Timestamp": NOW.isoformat(),
+        "SignatureVersion": "2",
+        "SigningCertURL": f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{'ab' * 16}.pem",
+    } | changes
+    signature = key().sign(signed_text(post), padding.PKCS1v15(), hashes.SHA256())
+    return json.dumps(post | {"Signature": base64.b64encode(signature).decode()}).encode()
+
+
+def test_notice_lands_on_the_queue_as_sns_would_have_put_it_there(desk: Desk) -> None:
+    """The listener reads both alike; nothing else knows how the notice came."""
+    assert desk.post(signed()) == 204
+
+    assert desk.queue.bodies == [NOTICE]
+
+
+def test_notice_that_is_sent_again_lands_once(desk: Desk) -> None:
+    """SNS delivers at least once, and a recorded post can be replayed by anybody for an hour."""
+    answers = [desk.post(signed()) for _ in range(100)]
+
+    assert set(answers) == {204}
+    assert len(desk.queue) == 1
+
+
+def test_notice_that_could_not_be_stored_is_asked_for_again(desk: Desk) -> None:
+    """Answered before it is on the queue, it would be lost; the try counts as none."""
+    desk.queue.down = True
+    assert desk.post(signed()) == 503
+    desk.queue.down = False
+
+    assert desk.post(signed()) == 204
+    assert desk.queue.bodies == [NOTICE]
+
+
+def test_certificate_that_cannot_be_had_now_is_no_refusal(desk: Desk) -> None:
+    """SNS comes again after a 503, and gives up after a 403."""
+    desk.certificates.down = True
+
+    assert desk.post(signed()) == 503
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        NOTICE.encode(),
+        signed(TopicArn=TOPIC + "-other"),
+        signed(SignatureVersion="1"),
+        signed(Timestamp=(NOW - timedelta(hours=2)).isoformat()),
+        signed(Timestamp=(NOW + timedelta(hours=2)).isoformat()),
+        signed(SigningCertURL="https://evil.test/SimpleNotificationService-x.pem"),
+        signed().replace(b"anna", b"mary"),
+    ],
+    ids=["empty", "no post", "no envelope", "topic", "SHA-1", "old", "future", "certificate", "changed"],
+)
+def test_what_sns_did_not_sign_for_us_is_refused(desk: Desk, body: bytes) -> None:
+    """The route is open to the internet, and whoever passes it makes us read objects of the bucket. No step is told."""
+    answer = desk.client.post("/hooks/inbound", content=body)
+
+    assert (answer.status_code, answer.json()["detail"]) == (
+        403,
+        "This is not a message of a topic that may post here.",
+    )
+    assert len(desk.queue) == 0
+
+
+def test_body_over_the_limit_is_refused_unread(desk: Desk) -> None:
+    """No SNS message is that large."""
+    assert desk.post(b" " * (1024 * 1024 + 1)) == 413
+
+
+def test_subscription_is_confirmed_through_the_api(desk: Desk) -> None:
+    """The address in the post is the metadata service's; nothing calls it."""
+    url = "http://169.254.169.254/latest/meta-data/"
+    about = {"Type": "SubscriptionConfirmation", "Token": "tok", "SubscribeURL": url}
+
+    assert desk.post(signed(**about)) == 204
+    assert desk.subscriptions.confirmed == [Subscription(TOPIC, "m-1", "tok")]
+    assert desk.post(signed(**about, TopicArn=TOPIC + "-other")) == 403
+    assert len(desk.subscriptions.confirmed) == 1
+
+
+def test_end_of_a_subscription_changes_nothing(desk: Desk) -> None:
+    """It is told, and there is nothing to be done."""
+    body = signed(Type="UnsubscribeConfirmation", Token="t", SubscribeURL="https://x.test/")
+
+    assert desk.post(body) == 204
+    assert (desk.subscriptions.confirmed, len(desk.queue)) == ([], 0)
+
+
+def test_signed_message_about_something_else_is_refused(desk: Desk) -> None:
+    """On the queue it would only be a dead letter."""
+    assert desk.post(signed(Message='{"hello": 1}')) == 422
+    assert len(desk.queue) == 0
+
+
+def test_installation_without_the_hook_has_no_such_route() -> None:
+    """A door that nobody needs stays shut."""
+    client = TestClient(create_app(Memory().services()), base_url="http://mail.example")
+
+    assert client.post("/hooks/inbound", content=signed()).status_code == 404

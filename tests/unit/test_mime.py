@@ -1,0 +1,250 @@
+"""Mails as bytes: what was meant is what a reader finds, and nothing else."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroom.domain.errors import Refused
+from mailroom.domain.mime import mime
+from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.domain.parsing import parse_email
+from mailroom.domain.soundness import is_clean
+
+MAIL = Outgoing(
+    id="0b9e2f6e-1111-4222-8333-444455556666",
+    batch_id="b",
+    tenant="acme",
+    from_=Party("billing@acme.example", "Acme Billing"),
+    to=Party("bob@example.com", "Bob"),
+    subject="Your invoice",
+    text="Hello Bob",
+    html=None,
+)
+AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+CLEAN = st.text(max_size=200).filter(is_clean)
+
+
+def built(**changes: Any) -> bytes:
+    return mime(replace(MAIL, **changes), message_id="1@acme.example", date=AT)
+
+
+def read(raw: bytes) -> EmailMessage:
+    return cast(EmailMessage, message_from_bytes(raw, policy=default))
+
+
+def test_a_plain_mail_has_every_header_a_reader_needs() -> None:
+    """SMTP servers add Date and Message-ID at their own taste; ours are there first."""
+    found = read(built())
+
+    assert found["From"] == "Acme Billing <billing@acme.example>"
+    assert found["To"] == "Bob <bob@example.com>"
+    assert found["Date"].datetime == AT
+    assert found["Message-ID"] == "<1@acme.example>"
+    assert found["X-Correlation-ID"] == MAIL.id
+    assert found.get_content() == "Hello Bob"
+
+
+def test_the_same_mail_gives_the_same_bytes() -> None:
+    """A digest of what was sent is worth nothing if building it again gives another."""
+    mail = {"html": "<b>x</b>", "attachments": (File(filename="a.pdf", content_type="application/pdf", content=b"x"),)}
+
+    assert built(**mail) == built(**mail)
+
+
+@given(subject=CLEAN, name=CLEAN)
+def test_any_clean_subject_and_name_arrive_as_they_were(subject: str, name: str) -> None:
+    """The generator folds and encodes; what a reader shows must be what was meant, and no address may move."""
+    raw = built(subject=subject, to=Party("bob@example.com", name))
+
+    found = parse_email(raw)
+
+    assert " ".join((found.subject or "").split()) == " ".join(subject.split())
+    assert [re.findall(r"<?([^<> ]+@[^<> ]+)>?$", to) for to in found.to] == [["bob@example.com"]]
+
+
+@given(text=st.text(max_size=500).filter(lambda text: "\x00" not in text))
+def test_any_text_arrives_as_it_was(text: str) -> None:
+    """Lines with dots, From at their start, trailing blanks: the transfer encoding carries them all."""
+    try:
+        raw = built(text=text)
+    except Refused:
+        assert any("\ud800" <= char <= "\udfff" for char in text)
+        return
+
+    part = message_from_bytes(raw)
+    payload = cast(bytes, part.get_payload(decode=True)).decode()
+
+    assert payload.replace("\r\n", "\n") == text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@given(text=st.text(max_size=300), subject=CLEAN)
+def test_lines_end_in_crlf_and_stay_short(text: str, subject: str) -> None:
+    """A bare line feed is how one mail becomes two on a careless server; 998 is what a line may have."""
+    try:
+        raw = built(text=text, html=text, subject=subject)
+    except Refused:
+        return
+
+    assert b"\r" not in raw.replace(b"\r\n", b"")
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert raw.isascii()
+
+
+@pytest.mark.parametrize("char", ["\r", "\n", "\r\n", "\x00", "\u2028", "\u2029", "\x85", "\x1b", "\ud800"])
+@pytest.mark.parametrize("where", ["to", "to_name", "from_name", "subject", "reply_to", "header", "filename"])
+def test_nothing_breaks_out_of_a_header(char: str, where: str) -> None:
+    """Security row 62: CR, LF, NUL and the other separators in any header text are refused, wherever they are."""
+    evil = f"x{char}Bcc: eve@evil.example"
+    changes: dict[str, dict[str, Any]] = {
+        "to": {"to": Party(f"bob@example.com{char}", "")},
+        "to_name": {"to": Party("bob@example.com", evil)},
+        "from_name": {"from_": Party("billing@acme.example", evil)},
+        "subject": {"subject": evil},
+        "reply_to": {"reply_to": Party("a@b.example", evil)},
+        "header": {"headers": (("X-Note", evil),)},
+        "filename": {"attachments": (File(filename=evil, content_type="text/plain", content=b""),)},
+    }
+
+    with pytest.raises(Refused) as refused:
+        built(**changes[where])
+
+    assert "evil" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X:Y",
+        "X Y",
+        "X-Ünï",
+        "",
+        "Bcc",
+        "BCC",
+        "DKIM-Signature",
+        "Return-Path",
+        "Content-Type",
+        "X-SES-TENANT",
+        "X-SMTPAPI",
+    ],
+)
+def test_headers_of_others_are_refused(name: str) -> None:
+    """Security row 64: a caller sets neither malformed names, nor recipients, nor what the provider acts upon."""
+    with pytest.raises(Refused):
+        built(headers=((name, "x"),))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "bob",
+        "bob@",
+        "@example.com",
+        "a@b@c",
+        "bob@exa mple.com",
+        "bob@example.com>",
+        "a,b@example.com",
+        "bob@-x.example",
+    ],
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    """An address that a server reads otherwise than we do is a second recipient."""
+    with pytest.raises(Refused) as refused:
+        built(to=Party(address))
+
+    assert refused.value.facts == {"where": "to"}
+
+
+def test_a_domain_goes_out_as_a_labels() -> None:
+    """DNS and most servers know nothing but ASCII."""
+    raw = built(to=Party("bob@bücher.example"))
+
+    assert b"\r\nTo: bob@xn--bcher-kva.example\r\n" in raw
+
+
+def test_a_local_part_in_utf8_stays_what_it_is() -> None:
+    """An encoded word in place of an address is no address (RFC 6532)."""
+    raw = built(to=Party("zoë@example.com", "Zoë"))
+
+    assert '\r\nTo: "Zoë" <zoë@example.com>\r\n'.encode() in raw
+
+
+def test_one_click_unsubscribe_has_both_headers_unencoded() -> None:
+    """RFC 8058: receivers look for the literal words, however long the link."""
+    link = "https://mail.acme.example/u/" + "t" * 400
+
+    raw = built(unsubscribe=link)
+
+    assert f"<{link}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode() in raw
+
+
+@pytest.mark.parametrize(
+    "link", ["http://x.example/u", "https://x.example/a b", "https://x.example/>,<mailto:eve@x>", ""]
+)
+def test_a_link_that_is_no_https_url_is_refused(link: str) -> None:
+    """RFC 8058 asks for https, and a bracket in it would open a second link."""
+    with pytest.raises(Refused):
+        built(unsubscribe=link)
+
+
+def test_text_html_inline_and_attachment_find_their_places() -> None:
+    """A reader shows the last alternative it can, its images with it, and lists the rest."""
+    logo = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
+    bill = File(filename="Rechnung März.pdf", content_type="application/pdf", content=b"pdf" * 99)
+
+    found = parse_email(built(html='<img src="cid:logo">', attachments=(logo, bill)))
+
+    assert (found.text, found.html) == ("Hello Bob", '<img src="cid:logo">')
+    assert [(file.original_name, file.inline, file.content_id, file.content) for file in found.attachments] == [
+        ("logo.png", True, "logo", b"png"),
+        ("Rechnung März.pdf", False, None, b"pdf" * 99),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pdf", 'a"b\\c.pdf', "ä.pdf", "é" * 250 + ".pdf", "x" * 250, "a;b=c.pdf", "日本語 文書.pdf"]
+)
+def test_a_file_name_arrives_as_it_was(name: str) -> None:
+    """Long names go in pieces (RFC 2231), each of whole characters."""
+    file = File(filename=name, content_type="application/pdf", content=b"x")
+
+    [found] = read(built(attachments=(file,))).iter_attachments()
+
+    assert found.get_filename() == name
+
+
+def test_a_forwarded_message_goes_as_bytes() -> None:
+    """A message part in base64 is malformed (RFC 2046): readers would not find what is in it."""
+    file = File(filename="mail.eml", content_type="message/rfc822", content=b"Subject: x\n\ny")
+
+    [found] = read(built(attachments=(file,))).iter_attachments()
+
+    assert (found.get_content_type(), found.get_content()) == ("application/octet-stream", b"Subject: x\n\ny")
+
+
+@pytest.mark.parametrize("kind", ["text", "text/", "a/b; c=d", "a/b\r\nX: y", "é/x"])
+def test_a_type_that_is_none_is_refused(kind: str) -> None:
+    """A parameter or a line break in the type would be one in the header."""
+    with pytest.raises(Refused):
+        built(attachments=(File(filename="a", content_type=kind, content=b""),))
+
+
+@pytest.mark.parametrize("content_id", ["a>b", "a b", "ä", "", "<a>"])
+def test_a_content_id_that_is_none_is_refused(content_id: str) -> None:
+    """It stands between angle brackets."""
+    with pytest.raises(Refused):
+        built(attachments=(File(filename="a", content_type="a/b", content=b"", content_id=content_id),))
+
+
+def test_a_mail_that_says_nothing_is_refused() -> None:
+    """An empty mail is always a fault of whoever asked for it."""
+    with pytest.raises(Refused):
+        built(text=None)

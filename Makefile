@@ -5,10 +5,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fuzz browser format lock oracle clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance fuzz browser format lock oracle clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv from the lock file, with .venv/bin/mailroom in it
 
@@ -38,6 +38,12 @@ bench: setup ## Measure, in one run, and print the tables: parsers, the parser's
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.inbound
+
+bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
+	@$(BIN)/python -m benchmarks.growth
+
+bench-endurance: setup ## Idle cost, a mail of 35 MB, and 2,000 mails waiting after an outage
+	@$(BIN)/python -m benchmarks.endurance
 
 fuzz: setup ## Search ten minutes for a mail that the parser does not bear
 	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz

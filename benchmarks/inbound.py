@@ -138,15 +138,15 @@ def prefect_environment(stack: dict[str, Any]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
-def send(stack: dict[str, Any], count: int) -> dict[str, float]:
-    """Send `count` scans of 20 kB through the door; return SES's message ids with the times of the door's answers."""
+def send(stack: dict[str, Any], count: int, *, attachment: int = 15_000) -> dict[str, float]:
+    """Send `count` scans, by default of 20 kB, through the door; return SES's message ids with the times of the door's answers."""
     accepted: dict[str, float] = {}
     with smtplib.SMTP(stack["smtp_host"], stack["smtp_port"]) as smtp:
         for _ in range(count):
             mail = EmailMessage()
             mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", TO, "Scan"
             mail.set_content("Your scan is attached.")
-            mail.add_attachment(os.urandom(15_000), maintype="application", subtype="pdf", filename="scan.pdf")
+            mail.add_attachment(os.urandom(attachment), maintype="application", subtype="pdf", filename="scan.pdf")
             smtp.ehlo_or_helo_if_needed()
             smtp.mail("scanner@office.test")
             smtp.rcpt(TO)

@@ -135,8 +135,13 @@ class Reader(Protocol):
     def receives(self, tenant: str | None, address: str) -> bool:
         """Return whether `address` (normalised) is an inbox of this tenant, by itself or through its domain."""
 
-    def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
-        """Return items of `address` (normalised), without the withdrawn ones."""
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
+        """Return items of `address` (normalised) but the withdrawn ones; with a question those that hold its words, the last one begun at least.
+
+        A question is what people type: words, `"words in a row"`, `-not this`, `this or that`. None is wrong.
+        """
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item, a withdrawn one too; None for an unknown id, another tenant's, or what is no id at all."""

@@ -28,6 +28,14 @@ router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM)
 _WORD = r"^[^\x00]{1,200}$"  # PostgreSQL takes no NUL in a text
 
 Tenant = Annotated[str | None, Query(pattern=_WORD, description="For an administrator's key: narrow to one tenant")]
+Question = Annotated[
+    str,
+    Query(
+        pattern=r"^[^\x00]*$",
+        max_length=200,
+        description='Words of subject, sender, attachment names and text; also "in a row", -without, this or that',
+    ),
+]
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes, to be saved", "content": {"application/octet-stream": {}}},
     304: {"description": "The asker has these bytes already"},
@@ -37,14 +45,20 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/inboxes/{address:path}/items")
 def list_items(
-    services: Outside, holder: ApiHolder, address: str, tenant: Tenant = None, cursor: Cursor = None, limit: Limit = 50
+    services: Outside,
+    holder: ApiHolder,
+    address: str,
+    q: Question = "",
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> ItemsAnswer:
-    """The items of one address, newest first."""
+    """The items of one address, newest first; with `q` those that hold its words."""
     owner = tenant_for(holder, tenant)
     inbox = inbox_address(address)
     if not services.reader.receives(owner, inbox):
         raise HTTPException(404, "There is no such inbox.")
-    page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit)
+    page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit, question=q)
     return ItemsAnswer(items=[ItemLineAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
 
 

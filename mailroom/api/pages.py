@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.access import PageHolder, tenant_for
 from mailroom.api.downloads import download
-from mailroom.api.inbound import Tenant, inbox_address
+from mailroom.api.inbound import Question, Tenant, inbox_address
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.rendering import render
 from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
@@ -35,15 +35,21 @@ def inboxes(services: Outside, holder: PageHolder) -> Response:
 
 @router.get("/inboxes/{address:path}")
 def inbox(
-    services: Outside, holder: PageHolder, address: str, tenant: Tenant = None, cursor: Cursor = None
+    services: Outside,
+    holder: PageHolder,
+    address: str,
+    q: Question = "",
+    tenant: Tenant = None,
+    cursor: Cursor = None,
 ) -> Response:
-    """One inbox, newest first."""
+    """One inbox, newest first; or what was found in it."""
     owner, name = tenant_for(holder, tenant), inbox_address(address)
     if not services.reader.receives(owner, name):
         raise HTTPException(404, "There is no such inbox. An address is added with: mailroom address add ADDRESS")
-    page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES)
+    page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
+    older = encode(page.next)
     return render(
-        "inbox.html", holder=holder, address=name, tenant=tenant, page=page, older=encode(page.next), cursor=cursor
+        "inbox.html", holder=holder, address=name, tenant=tenant, question=q, page=page, older=older, cursor=cursor
     )
 
 

@@ -14,6 +14,7 @@ from mailroom.api.access import key_digest
 from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound import Attachment, Entry, Item, ObjectRef, State
+from mailroom.domain.searching import words_asked, words_of
 from mailroom.ports import Deposit, Run
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 from mailroom.settings import Settings
@@ -48,9 +49,13 @@ class MemoryReader:
         listed = any(line.address in patterns and tenant in (None, line.tenant) for line in self.addresses)
         return listed or bool(self._of(tenant, address))
 
-    def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
-        """Return items of `address`."""
-        return _page([_line(filed) for filed in self._of(tenant, address)], after, limit)
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
+        """Return items of `address` that hold every word of the question."""
+        asked = set(words_asked(question).split())
+        found = [_line(filed) for filed in self._of(tenant, address) if asked <= set(words_of(filed.item).split())]
+        return _page(found, after, limit)
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item."""

@@ -164,6 +164,22 @@ def test_a_tenant_is_not_told_who_else_got_a_mail(client: TestClient, memory: Me
     assert all_seen["recipients"] == ["a@b.test"]
 
 
+def test_an_inbox_is_searched(client: TestClient, memory: Memory) -> None:
+    """By subject, sender, names of files and text; in the tenant of the key only."""
+    memory.file(an_item(subject="Lunch", attachments=()))
+    path = "/v1/inboxes/ann@acme.test/items"
+
+    def found(question: str, key: str = ACME) -> list[str]:
+        answer = client.get(path, params={"q": question}, headers=bearer(key))
+        return [line["subject"] for line in answer.json().get("items", [])]
+
+    assert found("lunch") == ["Lunch"]
+    assert found("invoice pdf") == ["Invoice"]
+    assert sorted(found("carl")) == sorted(found("")) == ["Invoice", "Lunch"]
+    assert found("lunch", OTHER) == []
+    assert client.get(path, params={"q": "\0"}, headers=bearer(ACME)).status_code == 422
+
+
 def test_pages_of_an_inbox_follow_each_other_without_gap_or_repeat(client: TestClient, memory: Memory) -> None:
     """Mail that arrives between two pages must not shift the second."""
     memory.reader.filed.clear()

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound import Item
+from mailroom.domain.searching import words_of
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 
@@ -65,6 +66,7 @@ def _item_values(item: Item) -> dict[str, Any]:
         "html": item.html,
         "defects": list(item.defects),
         "raw_archive_id": item.raw_archive_id,
+        "words": func.to_tsvector("simple", words_of(item)),
     }
 
 

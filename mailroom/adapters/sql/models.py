@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 
@@ -61,6 +61,7 @@ class InboundEmailRow(SQLModel, table=True):
         Index("ix_inbound_email_received_at", "received_at"),
         Index("ix_inbound_email_message_id", "message_id"),
         Index("ix_inbound_email_run_id", "run_id"),
+        Index("ix_inbound_email_reason", "reason", "received_at", "id", postgresql_where=text("reason is not null")),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -119,7 +120,15 @@ class InboxItemRow(SQLModel, table=True):
     __tablename__ = "inbox_item"
     __table_args__ = (
         UniqueConstraint("email_id", "tenant", "recipient"),
-        Index("ix_inbox_item_recipient", "tenant", "recipient", "received_at", "id"),
+        Index(
+            "ix_inbox_item_recipient",
+            "tenant",
+            "recipient",
+            "received_at",
+            "id",
+            postgresql_include=["withdrawn_at"],
+        ),
+        Index("ix_inbox_item_words", "words", postgresql_using="gin"),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -142,6 +151,7 @@ class InboxItemRow(SQLModel, table=True):
     filed_at: datetime = time_column()
     withdrawn_at: datetime | None = time_column(nullable=True)
     withdrawn_reason: str | None = None
+    words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, server_default=""))
 
 
 class AttachmentRow(SQLModel, table=True):

@@ -1,15 +1,17 @@
 """The reading side in SQL: what `mailroom.reading` asks, each answered by one or two statements under one tenant.
 
 Items are read along `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's question names all
-tenants, so that it takes the same index.
+tenants, so that it takes the same index. Words are looked up in `ix_inbox_item_words`.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Subquery, and_, exists, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true, tuple_
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.sql import shown
 from mailroom.adapters.sql.engine import transaction
@@ -24,6 +26,7 @@ from mailroom.adapters.sql.models import (
 )
 from mailroom.domain.inbound import Attachment, State
 from mailroom.domain.routing import is_starred, takes
+from mailroom.domain.searching import words_asked
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
@@ -33,6 +36,9 @@ _email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
 _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
 _key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
 _tenant = TenantRow.__table__.c  # type: ignore[attr-defined]
+
+#: A beginning of fewer letters is the beginning of too many words.
+_BEGUN = re.compile(r"[^\W_]{3}$")
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 
@@ -76,26 +82,42 @@ class SqlReader:
                 return True
             return bool(connection.execute(select(filled)).scalar_one())
 
-    def items(self, tenant: str | None, address: str, *, after: Position | None, limit: int) -> Page[ItemLine]:
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
+        newest_first = _item.received_at.desc(), _item.id.desc()
+        # The page is chosen first, or a search would fetch e-mail and attachments of all that it finds.
+        chosen = (
+            select(_item.id)
+            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
+            .where(_after(_item, after), _holds(question))
+            .order_by(*newest_first)
+            .limit(limit + 1)
+            .cte("chosen")
+            .prefix_with("materialized", dialect="postgresql")
+        )
         files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
         wanted = (
             select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
             .add_columns(_item.received_at, files.scalar_subquery().label("attachments"), _email.envelope)
-            .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
-            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
-            .where(_after(_item, after))
-            .order_by(_item.received_at.desc(), _item.id.desc())
-            .limit(limit + 1)
+            .select_from(chosen.join(InboxItemRow, _item.id == chosen.c.id))
+            .join(InboundEmailRow, _email.id == _item.email_id)
+            .order_by(*newest_first)
         )
         with transaction(self._engine) as connection:
+            if question:
+                # How a rare and a common word are best looked for differs: a plan for any word would be good for neither.
+                connection.execute(text("set local plan_cache_mode = force_custom_plan"))
             return _page([shown.item_line(row) for row in connection.execute(wanted)], limit)
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item with its attachments and their receipts."""
         uuid = _uuid(item_id)
         wanted = (
-            select(InboxItemRow.__table__, _email.envelope, _email.scan, _email.run_id)  # type: ignore[attr-defined]
+            select(
+                *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
+            )
             .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
             .where(_item.id == uuid, _owned(_item.tenant, tenant))
         )
@@ -199,13 +221,24 @@ def _known(tenant: str | None) -> Subquery:
 
 
 def _filled(tenant: str | None) -> Subquery:
-    user_name, newest = func.max(_item.user_name).label("user_name"), func.max(_item.received_at).label("newest")
-    return (
-        select(_item.tenant, _item.recipient, user_name, newest, func.count().label("filed"))
+    """Count along the index alone; what it does not hold is looked up for each inbox, not for each item."""
+    newest = func.max(_item.received_at).label("newest")
+    counted = (
+        select(_item.tenant, _item.recipient, newest, func.count().label("filed"))
         .where(_owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
         .group_by(_item.tenant, _item.recipient)
         .subquery()
     )
+    other = InboxItemRow.__table__.alias().c  # type: ignore[attr-defined]
+    user_name = (
+        select(other.user_name)
+        .where(other.tenant == counted.c.tenant, other.recipient == counted.c.recipient)
+        .order_by(other.received_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("user_name")
+    )
+    return select(counted, user_name).subquery()
 
 
 def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:
@@ -227,14 +260,25 @@ def _after(columns: Any, position: Position | None) -> ColumnElement[bool]:
     return tuple_(columns.received_at, columns.id) < (position.received_at, UUID(position.id))
 
 
+def _holds(question: str) -> ColumnElement[bool]:
+    """Hold for items with the words of the question. A last word that nothing stands behind may be the beginning of one."""
+    words = words_asked(question)
+    if not question.strip():
+        return true()
+    asked = cast(func.websearch_to_tsquery("simple", words), Text)
+    begun = func.regexp_replace(asked, "'$", "':*") if _BEGUN.search(words) else asked
+    held: ColumnElement[bool] = _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
+    return held
+
+
 def _page(lines: list[_Line], limit: int) -> Page[_Line]:
     kept = lines[:limit]
     more = len(lines) > limit
     return Page(tuple(kept), Position(kept[-1].received_at, kept[-1].id) if more else None)
 
 
-def _uuid(text: str) -> UUID | None:
+def _uuid(written: str) -> UUID | None:
     try:
-        return UUID(text)
+        return UUID(written)
     except ValueError:
         return None

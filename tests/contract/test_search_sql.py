@@ -1,0 +1,196 @@
+"""Search on a real PostgreSQL: what finds a mail, what finds nothing, and that neither a question nor a mail breaks it."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from mailroom.adapters.sql import engine as engine_module
+from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.adapters.sql.models import DepositRow, InboundEmailRow, TenantRow
+from mailroom.adapters.sql.reading import SqlReader
+from mailroom.domain.inbound import Attachment, Item, State
+
+NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
+DIGEST = "0" * 64
+
+
+@pytest.fixture
+def reader(engine: Engine) -> SqlReader:
+    """A reader on a database with two tenants, acme and other, and one deposit that every mail here shares."""
+    place = {"bucket": "archive", "key": DIGEST, "version": "v1", "lock_mode": "GOVERNANCE"}
+    times = {"retain_until": NOW, "deposited_at": NOW}
+    deposit = DepositRow(archive_id=f"acme/{DIGEST}", tenant="acme", sha256=DIGEST, size=5, **place, **times)
+    with Session(engine) as session:
+        session.add_all([TenantRow(id="acme", created_at=NOW), TenantRow(id="other", created_at=NOW), deposit])
+        session.commit()
+    return SqlReader(engine)
+
+
+@pytest.fixture
+def inbox(engine: Engine, reader: SqlReader) -> Callable[..., str]:
+    """What files an item in Ann's inbox as the worker does, and returns its id."""
+
+    def filed(*, minutes: int = 0, files: Sequence[str] = (), **changes: Any) -> str:
+        email = InboundEmailRow(bucket="inbound", key=f"in/{uuid4()}", message_id="m-1", state=State.FILED.value)
+        email.received_at = NOW - timedelta(minutes=minutes)
+        with Session(engine, expire_on_commit=False) as session:
+            session.add(email)
+            session.commit()
+        parts = [
+            Attachment(number, name, "application/pdf", None, 5, DIGEST, False, None, f"acme/{DIGEST}")
+            for number, name in enumerate(files, start=1)
+        ]
+        values = {"subject": "Hello", "from_": "Carl <carl@x.test>", "text": "Hi", "html": None} | changes
+        who = {"tenant": "acme", "recipient": "ann@acme.test", "user": "ann", "message_id": None, "date": None}
+        rest = {"to": (), "cc": (), "raw_archive_id": f"acme/{DIGEST}", "attachments": tuple(parts)}
+        [item_id] = SqlInbox(engine).file(str(email.id), [Item(**who | rest | values)], now=NOW)  # type: ignore[arg-type]
+        return item_id
+
+    return filed
+
+
+@pytest.mark.parametrize(
+    ("question", "finds"),
+    [
+        ("reglee", True),
+        ("RÉGLÉE facture", True),
+        ("factu", True),
+        ("fact reglee", False),
+        ("carl", True),
+        ("dupont@banque.test", True),
+        ("banque", True),
+        ("scan_2024-03.pdf", True),
+        ("2024-03", True),
+        ("pdf", True),
+        ("thousand euros", True),
+        ('"thousand euros"', True),
+        ('"euros thousand"', False),
+        ("invoice -reglee", False),
+        ("reglee -invoice", True),
+        ("nothing or euros", True),
+        ("hidden", False),
+        ("", True),
+        ("  ", True),
+    ],
+)
+def test_a_mail_is_found_by_what_one_remembers_of_it(
+    reader: SqlReader, inbox: Callable[..., str], question: str, finds: bool
+) -> None:
+    """Subject, sender, names of files and text, also of a mail that has HTML only; the last word may be half typed."""
+    html = "<style>.hidden{}</style><p class='hidden'>Five <b>thousand</b> euros &amp; more</p>"
+    wanted = inbox(
+        subject="Facture n\u00b0 7 R\u00e9gl\u00e9e",
+        from_="Carl Dupont <dupont@banque.test>",
+        text=None,
+        html=html,
+        files=["scan_2024-03.pdf"],
+    )
+
+    page = reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+
+    assert [line.id for line in page.lines] == [wanted] * finds
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "'",
+        '"',
+        '""',
+        "-",
+        '-"',
+        "--",
+        "&|!():*<->",
+        "a & | !b",
+        "or",
+        "or or",
+        "a or",
+        "\\",
+        "a'b:*",
+        "%_",
+        '-"a b',
+        "🂡 \u202e",
+        "' or 1=1 --",
+        "x" * 200,
+        "é" * 200,
+        "- " * 100,
+        "(((((",
+        ":*",
+        '"a',
+        "a:*b",
+        "<b>",
+        "ﷺ" * 100,
+        "㌖" * 200,
+    ],
+)
+def test_no_question_is_an_error(reader: SqlReader, inbox: Callable[..., str], question: str) -> None:
+    """It comes from an address line; the language of PostgreSQL's queries must not shine through."""
+    inbox()
+
+    page = reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+
+    assert page.next is None
+
+
+def test_what_was_found_comes_in_pages_that_join(reader: SqlReader, inbox: Callable[..., str]) -> None:
+    """Newest first, as the inbox itself."""
+    ids = [inbox(minutes=minutes, text="report" if minutes % 2 else "other") for minutes in range(10)]
+
+    first = reader.items("acme", "ann@acme.test", question="rep", after=None, limit=3)
+    rest = reader.items("acme", "ann@acme.test", question="rep", after=first.next, limit=3)
+
+    assert [line.id for line in first.lines + rest.lines] == ids[1::2]
+    assert rest.next is None
+
+
+def test_nothing_is_found_in_another_tenants_mail(reader: SqlReader, inbox: Callable[..., str]) -> None:
+    """One index holds everybody's words."""
+    inbox(text="secret")
+
+    assert reader.items("acme", "ann@acme.test", question="secret", after=None, limit=9).lines
+    assert not reader.items("other", "ann@acme.test", question="secret", after=None, limit=9).lines
+    assert not reader.items("acme", "zoe@acme.test", question="secret", after=None, limit=9).lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(chr(0x20000 + number) for number in range(0xA000)) * 3,
+        " ".join(f"{number:x}" for number in range(150_000)),
+        "\ufdfa " * 150_000,
+        "x" * 300_000,
+        "<" * 300_000,
+        "a" + "\u0315\u0300" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("field", ["text", "html"])
+def test_a_mail_of_ever_new_words_is_filed(reader: SqlReader, inbox: Callable[..., str], text: str, field: str) -> None:
+    """PostgreSQL refuses a row with more than 1 MiB of words; the search must never cost a mail its filing."""
+    inbox(subject="found", **{"text": None, field: text})
+
+    assert reader.items("acme", "ann@acme.test", question="found", after=None, limit=9).lines
+
+
+def test_items_filed_before_the_search_are_found_too(
+    reader: SqlReader, engine: Engine, inbox: Callable[..., str]
+) -> None:
+    """An installation that is brought up to date has old mail; its words come from SQL."""
+    old = inbox(subject="Old invoice", text=None, html="<p>five <b>thousand</b></p>", files=["scan_1.pdf"])
+    config = Config()
+    config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
+    config.attributes["engine"] = engine
+
+    command.downgrade(config, "0003")
+    command.upgrade(config, "head")
+
+    for question in ("invoice", "thousand", "scan 1 pdf", "carl"):
+        page = reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+        assert [line.id for line in page.lines] == [old], question

@@ -128,7 +128,8 @@ def _kind(told: Mapping[str, Any]) -> Kind:
         # Blocked and expired ones may arrive another time.
         return Kind.BOUNCED_HARD if told.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
     if word == "dropped":
-        return Kind.SUPPRESSED if told.get("reason") in _LISTED else Kind.REJECTED
+        reason = told.get("reason")
+        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _LISTED else Kind.REJECTED
     return _KINDS.get(word, Kind.OTHER)
 
 

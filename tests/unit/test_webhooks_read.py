@@ -247,6 +247,16 @@ _values = st.recursive(
 )
 
 
+def test_reason_that_is_no_text_is_no_list_of_suppressed_addresses() -> None:
+    """What a set is asked for must be hashable, and a list is not."""
+    told = json.loads(payload("sendgrid/dropped"))
+    (told[0] if isinstance(told, list) else told)["reason"] = []
+
+    (event,) = READ["sendgrid"](json.dumps(told).encode(), received_at=NOW)
+
+    assert event.kind is Kind.REJECTED
+
+
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_odd_values_never_raise_and_never_get_through(name: str, data: st.DataObject) -> None:
     """A provider changes what it sends without asking: events that can be read are, and what is kept can be stored."""

@@ -1,11 +1,9 @@
 """Following a batch in a real browser, over HTTP, on a real database: from the list to what became of one mail."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
@@ -20,7 +18,7 @@ from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.errors import Refused
 from mailroom.sending import Outcome, Receipt
 from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message
-from tests.e2e.driving import wait_until
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -35,13 +33,8 @@ def api(engine: Engine) -> TestClient:
 @pytest.fixture
 def site(api: TestClient) -> Iterator[str]:
     """The same application behind a real server."""
-    server = uvicorn.Server(uvicorn.Config(api.app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started, "the server listens")
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(api.app) as url:
+        yield url
 
 
 @pytest.fixture

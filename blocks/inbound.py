@@ -7,10 +7,10 @@ from typing import cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
-from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
+from blocks.credentials import for_one_try
 from blocks.database import MailroomDatabase
 from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.adapters.clamd import ClamdScanner
@@ -93,19 +93,13 @@ class InboundMail(Block):
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
             scanner=ClamdScanner(self.scanner) if self.scanner else None,
-            answers=SesAnswers(self._once().get_client("sesv2")),
+            answers=SesAnswers(for_one_try(self.credentials, timeout_s=30).get_client("sesv2")),
             webhooks=HttpWebhooks(private=self.private_webhooks),
             tenants=SqlTenants(engine),
             processings=SqlProcessings(engine),
             kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
         )
-
-    def _once(self) -> AwsCredentials:
-        """Return the credentials for a client that never repeats a call by itself."""
-        config = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 30}
-        parameters = AwsClientParameters(config=config)
-        return self.credentials.model_copy(update={"aws_client_parameters": parameters})
 
     def _forms(self) -> Forms:
         return Forms(

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
-from mailroom.domain.outbound import Outgoing
+from mailroom.domain.outbound import Outgoing, Party
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
 from mailroom.domain.trust import Finding, Scan
@@ -239,6 +240,24 @@ class MemoryArchive:
             lock_mode="GOVERNANCE",
             retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
         )
+
+
+_mails = count(1)
+
+
+def a_mail(**changes: Any) -> Outgoing:
+    """Return a mail of acme's to Bob with an id of its own; `changes` are fields of it."""
+    values: dict[str, Any] = {
+        "id": str(UUID(int=next(_mails))),
+        "batch_id": "batch",
+        "tenant": "acme",
+        "from_": Party("billing@acme.example", "Acme Billing"),
+        "to": Party("bob@example.com", "Bob"),
+        "subject": "Your invoice",
+        "text": "Hello Bob",
+        "html": None,
+    }
+    return Outgoing(**values | changes)
 
 
 class MemoryProvider:

@@ -1,8 +1,7 @@
 """The port `Archive`: the twin in memory and S3 with Object Lock keep, tell and refuse alike."""
 
 import hashlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.archive_s3 import S3Archive
@@ -84,20 +82,14 @@ def key_of(archive_id: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield boto3.client(
+def s3(emulator: str) -> Any:
+    return boto3.client(
         "s3",
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=emulator,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    server.stop()
 
 
 @pytest.fixture

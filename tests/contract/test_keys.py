@@ -1,25 +1,15 @@
 """The port `Keys` on KMS: what a key service refuses for good, and what it may grant a moment later."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.kms import KmsKeys
 from mailroom.domain.errors import Quarantined, Reason, Throttled, TransientError
 
 CONTEXT = {"aws:ses:message-id": "abc123"}
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 def kms_at(endpoint: str) -> Any:

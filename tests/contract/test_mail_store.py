@@ -1,13 +1,11 @@
 """The inbound bucket and the key service: what cannot be had is quarantined with its reason, nothing else is."""
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.s3 import MAX_OBJECT_BYTES, S3MailStore
@@ -20,20 +18,14 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Callable[[str], Any]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield lambda service: boto3.client(
+def client(emulator: str) -> Callable[[str], Any]:
+    return lambda service: boto3.client(
         service,
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=emulator,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    server.stop()
 
 
 @pytest.fixture(scope="module")

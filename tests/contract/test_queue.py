@@ -1,13 +1,11 @@
 """The port `Queue`: the twin in memory and SQS answer alike."""
 
-import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.ports import Queue, Received
@@ -37,17 +35,6 @@ class Case:
         while batch := self.receive():
             found += batch
         return found
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "sqs"])

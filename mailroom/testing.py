@@ -131,6 +131,11 @@ class MemoryQueue:
             for message in self._named(receipts):
                 message.visible_at = self.clock() + seconds
 
+    def waiting(self) -> int:
+        """Return how many messages are visible."""
+        with self._lock:
+            return sum(one.visible_at <= self.clock() for one in self._messages.values())
+
     def _hand_out(self, message: _Message) -> Received:
         message.receive_count += 1
         message.visible_at = self.clock() + self._visibility_s

@@ -66,6 +66,18 @@ class SqsQueue:
                 answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             _check(answer)
 
+    def send(self, body: str) -> str:
+        """Put a message in the queue and return its id."""
+        with translated("sqs"):
+            return str(self._sqs.send_message(QueueUrl=self._url, MessageBody=body)["MessageId"])
+
+    def waiting(self) -> int:
+        """Return about how many messages are visible."""
+        name = "ApproximateNumberOfMessages"
+        with translated("sqs"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
 
 def _texts(attributes: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in attributes.items() if "StringValue" in value}

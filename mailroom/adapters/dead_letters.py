@@ -12,8 +12,8 @@ from mailroom.domain.errors import PermanentError, TransientError
 
 _BATCH = 10
 _LOOK_AGAIN_S = 2.0
-#: How services that do not have SQS's own redrive say so.
-_UNKNOWN = frozenset({"InvalidAction", "UnknownOperation", "UnknownOperationException", "NotImplemented", "404", "501"})
+#: How services that do not have SQS's own redrive say so; the emulator says nothing but 500.
+_UNKNOWN = frozenset({"InvalidAction", "UnknownOperationException", "NotImplemented", "404", "500", "501"})
 _OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 Progress = Callable[[int, int], None]

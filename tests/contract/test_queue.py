@@ -261,8 +261,11 @@ class Redriving:
     def get_queue_url(self, **_: Any) -> Any:
         return {"QueueUrl": "https://sqs/dead"}
 
-    def start_message_move_task(self, *, SourceArn: str, DestinationArn: str) -> None:
-        assert (SourceArn.rpartition(":")[2], DestinationArn.rpartition(":")[2]) == ("dead", "living")
+    def start_message_move_task(self, **arns: str) -> None:
+        assert {name: arn.rpartition(":")[2] for name, arn in arns.items()} == {
+            "SourceArn": "dead",
+            "DestinationArn": "living",
+        }
 
     def list_message_move_tasks(self, **_: Any) -> Any:
         self.looks += 1

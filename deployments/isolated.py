@@ -11,12 +11,12 @@ import resource
 import signal
 import sys
 import time
+from typing import cast
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State as RunState
-from prefect.context import AsyncClientContext
 
+from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from mailroom.domain.errors import MailroomError
 
@@ -46,7 +46,8 @@ def limit(parent: int, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S) 
 
 async def execute(run_id: UUID) -> RunState | None:
     """Run it to its end, as the warm worker does."""
-    async with AsyncClientContext.get_or_create(), get_client() as client:
+    async with run_client_context() as context:
+        client = cast(RunClient, context.client)
         return await WarmExecutor(client, limit=1).execute(await client.read_flow_run(run_id))
 
 

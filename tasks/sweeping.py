@@ -3,34 +3,32 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from prefect import task
-
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import Found, announce, lost, silent
 from mailroom.ports import Inbound
-from tasks.steps import TRANSIENT, blocking
+from tasks.steps import blocking, step
 
 
-@task(name="count waiting messages", **TRANSIENT)
+@step("count waiting messages")
 async def waiting(inbound: Inbound) -> int:
     """Return about how many messages wait in the inbound queue."""
     return await blocking(inbound.queue.waiting)
 
 
-@task(name="find silent", **TRANSIENT)
+@step("find silent")
 async def find_silent(before: datetime, inbound: Inbound) -> list[ObjectRef]:
     """Return the objects of open lines without a sign of life since `before`."""
     return await blocking(silent, ledger=inbound.ledger, before=before)
 
 
-@task(name="find lost", **TRANSIENT)
+@step("find lost")
 async def find_lost(after: str, before: datetime, inbound: Inbound) -> Found:
     """Return objects that the ledger does not know, from key `after` on."""
     mails, ledger, bucket = inbound.mails, inbound.ledger, inbound.bucket
     return await blocking(lost, mails=mails, ledger=ledger, bucket=bucket, after=after, before=before)
 
 
-@task(name="announce", **TRANSIENT)
+@step("announce")
 async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
     """Put a message for each object in the inbound queue; one that is there twice is one e-mail."""
     await blocking(announce, refs, queue=inbound.queue)

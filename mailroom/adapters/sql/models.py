@@ -104,8 +104,8 @@ class WorkerRow(SQLModel, table=True):
     __tablename__ = "worker"
 
     name: str = Field(primary_key=True)
-    started_at: datetime = _time()
-    beat_at: datetime = _time()
+    started_at: datetime = time_column()
+    beat_at: datetime = time_column()
     in_hand: int = 0
     paused_by: str | None = None
 

@@ -24,6 +24,7 @@ from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.listener import Listener, Timing
+from deployments.logs import log_to_stderr
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from mailroom.adapters import aws
@@ -145,8 +146,7 @@ def _tell_ready() -> None:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr()
     # That a task has ended is in its state; said again in the log it is eight rows for each mail.
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:

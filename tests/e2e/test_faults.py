@@ -203,7 +203,7 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     body = {"parameters": {"older_than_minutes": 0}}
     run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
 
-    filed = "select message_id from inbox_item join inbound_email e on e.id = email_id where message_id = any(%s)"
+    filed = "select e.message_id from inbox_item join inbound_email e on e.id = email_id where e.message_id = any(%s)"
     wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=90)
     assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
     ended = place.prefect("GET", f"/flow_runs/{run['id']}")

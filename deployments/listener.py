@@ -21,7 +21,8 @@ from deployments.runs import InboundRuns, Next, next_step
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.inbound import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.domain.notifications import UnreadableNotification, read_notification
-from mailroom.ports import Claim, Ledger, Queue, Received, Roster
+from mailroom.ports import Claim, Ledger
+from mailroom.queueing import Queue, Received, Roster
 
 logger = logging.getLogger("mailroom.listener")
 

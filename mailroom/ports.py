@@ -5,7 +5,7 @@ port proves both (`tests/contract/`). All calls are blocking; callers that live 
 may raise `TransientError` (and `Throttled`); other errors are named at the call.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Address, Route
 from mailroom.domain.trust import Policy, Scan
+from mailroom.queueing import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +212,6 @@ class Ledger(Protocol):
         """Return everything recorded on one e-mail: line, activities, items, attachments, deposits."""
 
 
-class Roster(Protocol):
-    """Which workers live."""
-
-    def sign(self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None) -> None:
-        """Note that `worker` lives, how many e-mails it has in hand, and what outage keeps it from receiving."""
-
-    def leave(self, worker: str) -> None:
-        """Note that `worker` has stopped by itself."""
-
-
 class Directory(Protocol):
     """Who receives at which address."""
 
@@ -333,66 +324,6 @@ class Inbox(Protocol):
         Raises:
             TakenOver: a later attempt than `attempt` has the e-mail in hand.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
-
-    message_id: str
-    receipt: str
-    body: str
-    receive_count: int
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-class Queue(Protocol):
-    """A queue with visibility timeouts and at-least-once delivery."""
-
-    def receive(self, *, most: int, wait_s: int) -> list[Received]:
-        """Return up to `most` (1 to 10) messages, after at most `wait_s` seconds; they stay invisible meanwhile."""
-
-    def delete(self, receipts: Sequence[str]) -> None:
-        """Acknowledge: these messages never come back."""
-
-    def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
-        """Keep these messages invisible for `seconds` from now; 0 gives them back at once."""
-
-    def send(self, body: str) -> str:
-        """Put a message in the queue and return its id."""
-
-    def waiting(self) -> int:
-        """Return about how many messages are visible."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A flow run as the orchestrator tells of it."""
-
-    id: str
-    name: str
-    state: str
-    url: str
-
-
-class RunStarter(Protocol):
-    """The orchestrator, seen from the product."""
-
-    def start(self, ref: ObjectRef) -> Run:
-        """Return the run for this object, created and scheduled if there is none."""
-
-    def retry(self, run_id: str) -> Run:
-        """Schedule this run again under its own id.
-
-        Raises:
-            LookupError: the orchestrator has no such run.
-        """
-
-    def find(self, run_id: str) -> Run | None:
-        """Return the run, or None."""
-
-    def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield the name and state of each task of a run, in the order of their start."""
 
 
 class Inbound:

@@ -20,7 +20,8 @@ from mailroom.domain.outbound import Outgoing
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
 from mailroom.domain.trust import Finding, Scan
-from mailroom.ports import Deposit, Received
+from mailroom.ports import Deposit
+from mailroom.queueing import Received
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
 
 # In two halves, so that no virus scanner takes a checkout of this file for the test file itself.

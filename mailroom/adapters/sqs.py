@@ -6,7 +6,7 @@ from typing import Any
 
 from mailroom.adapters.aws import translated
 from mailroom.domain.errors import TransientError
-from mailroom.ports import Received
+from mailroom.queueing import Received
 
 _BATCH = 10
 
@@ -65,11 +65,6 @@ class SqsQueue:
             with translated("sqs"):
                 answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             _check(answer)
-
-    def send(self, body: str) -> str:
-        """Put a message in the queue and return its id."""
-        with translated("sqs"):
-            return str(self._sqs.send_message(QueueUrl=self._url, MessageBody=body)["MessageId"])
 
     def waiting(self) -> int:
         """Return about how many messages are visible."""

@@ -10,7 +10,8 @@ from fastapi import Depends, HTTPException, Request
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
-from mailroom.ports import Archive, RunStarter
+from mailroom.ports import Archive
+from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings

@@ -18,7 +18,7 @@ from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound import Entry, State
 from mailroom.inbound.holding import stale_s
-from mailroom.ports import Run
+from mailroom.queueing import Run
 from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)

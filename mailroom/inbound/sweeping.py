@@ -11,7 +11,8 @@ from datetime import datetime
 
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.notifications import SETUP_NOTIFICATION, announcement
-from mailroom.ports import Ledger, MailStore, Queue
+from mailroom.ports import Ledger, MailStore
+from mailroom.queueing import Queue
 
 #: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.
 BACKLOG = 100
@@ -51,5 +52,4 @@ def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: d
 
 def announce(refs: Sequence[ObjectRef], *, queue: Queue) -> None:
     """Put a message for each object in the queue, as S3 does."""
-    for ref in refs:
-        queue.send(announcement(ref))
+    queue.post([announcement(ref) for ref in refs])

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.dead_letters import DeadLetters
 from mailroom.adapters.sqs import SqsQueue
-from mailroom.ports import Queue, Received
+from mailroom.queueing import Queue, Received
 from mailroom.testing import MemoryQueue
 
 _numbers = count()
@@ -236,8 +236,7 @@ def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
 
 def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
     """The sweep announces mails by the queue itself, and not while many messages wait there."""
-    case.queue.send("announced")
-    case.queue.send("announced too")
+    case.queue.post(["announced", "announced too"])
 
     before = case.queue.waiting()
     [received] = case.receive(most=1)

@@ -17,7 +17,7 @@ from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.domain import inbound
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import Entry, ObjectRef
-from mailroom.ports import Received
+from mailroom.queueing import Received
 from mailroom.testing import Clock, MemoryQueue, s3_notice, ses_notice
 
 QUICK = Timing(

@@ -21,16 +21,20 @@ class Next(Enum):
     RUN = "run"
     DONE = "done"
     LEAVE = "leave"
+    DROP = "drop"
 
 
 def next_step(state: State | None) -> Next:
     """Return what to do with the run of an e-mail that this worker has claimed.
 
     The claim says that no living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
-    to the pool's worker, which will find it; a run that a person cancelled is left alone.
+    to the pool's worker, which will find it. A cancelled run is a person's decision: it is noted, and the queue need
+    not bring the mail back; `mailroom replay` does.
     """
     if state is None or state.type in (StateType.PENDING, StateType.RUNNING, StateType.FAILED, StateType.CRASHED):
         return Next.RUN
+    if state.type in (StateType.CANCELLING, StateType.CANCELLED):
+        return Next.DROP
     return Next.DONE if state.type is StateType.COMPLETED else Next.LEAVE
 
 

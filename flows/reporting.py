@@ -33,7 +33,13 @@ class Progress:
         """Note in the ledger that the way ended before the inbox."""
         self.reason = reason
         self.outcome = await blocking(
-            inbound.ledger.close, self.entry.id, state, now=datetime.now(UTC), reason=reason, facts=facts
+            inbound.ledger.close,
+            self.entry.id,
+            state,
+            now=datetime.now(UTC),
+            reason=reason,
+            facts=facts,
+            attempt=self.entry.attempts,
         )
 
 

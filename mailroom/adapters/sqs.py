@@ -6,7 +6,7 @@ from typing import Any
 
 from mailroom.adapters.aws import translated
 from mailroom.domain.errors import TransientError
-from mailroom.ports import Received
+from mailroom.queueing import Received
 
 _BATCH = 10
 
@@ -65,6 +65,13 @@ class SqsQueue:
             with translated("sqs"):
                 answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             _check(answer)
+
+    def waiting(self) -> int:
+        """Return about how many messages are visible."""
+        name = "ApproximateNumberOfMessages"
+        with translated("sqs"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
 
 
 def _texts(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from blocks.inbound import open_inbound
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
-from deployments.listener import Listener
+from deployments.listener import Listener, Timing
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
@@ -45,9 +45,10 @@ _POLL_AGAIN_S = 5.0
 class WarmWorker:
     """Listener and pool worker around one executor, started and stopped together."""
 
-    def __init__(self, settings: Settings, *, limit: int) -> None:
+    def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
         self._limit = limit
+        self._timing = timing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self.failed = False
@@ -126,7 +127,8 @@ class WarmWorker:
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
-        return Listener(queue, SqlLedger(engine), runs, executor, health, worker=name, limit=self._limit)
+        ports = queue, SqlLedger(engine), runs, executor, health
+        return Listener(*ports, worker=name, limit=self._limit, timing=self._timing)
 
 
 def _tell_ready() -> None:
@@ -136,7 +138,7 @@ def _tell_ready() -> None:
     logger.info("worker ready")
 
 
-def main() -> None:
+def main(timing: Timing | None = None) -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -146,7 +148,7 @@ def main() -> None:
         settings = load_settings()
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
-    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
+    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())
     thread = threading.Thread(target=worker.run, name="worker")

@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
+from mailroom.crash import crash_point
 from mailroom.domain.errors import Quarantined, Reason
 
 #: KMS's word for "this blob, key and context do not belong together" or "this key is not to be used".
@@ -24,6 +25,7 @@ class KmsKeys:
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """Return the data key."""
+        crash_point("before", "unwrap")
         with translated("kms"):
             try:
                 answer = self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=dict(context), KeyId=self._key_arn)
@@ -31,7 +33,8 @@ class KmsKeys:
                 if error_code(error) in _REFUSED:
                     raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=error_code(error)) from None
                 raise
-            return bytes(answer["Plaintext"])
+        crash_point("after", "unwrap")
+        return bytes(answer["Plaintext"])
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return a new 256-bit data key and the same key wrapped."""

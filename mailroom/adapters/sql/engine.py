@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from mailroom.crash import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
 #: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system.
@@ -26,8 +27,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Run the block in one transaction, committed at its end.
+def transaction(engine: Engine, what: str = "") -> Iterator[Connection]:
+    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash`).
 
     Raises:
         TransientError: the database or the connection failed; nothing is known to be written.
@@ -36,6 +37,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+            crash_point("before", what)
+        crash_point("after", what)
     except MailroomError:
         raise
     except DBAPIError as error:

@@ -24,7 +24,7 @@ class SqlInbox:
 
     def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
         """Put one item in each recipient's inbox, all or none."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of file") as connection:
             line = select(_emails.c.received_at).where(_emails.c.id == UUID(email_id))
             received_at = connection.execute(line).scalar_one()
             times = {"received_at": received_at, "filed_at": now}

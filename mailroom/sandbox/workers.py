@@ -1,7 +1,6 @@
 """Warm workers for drills: forked from one process that has imported everything, armed, killed, counted."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -127,10 +126,3 @@ class Zygote:
         assert self.process is not None
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
-
-
-def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a zygote needs of a part's environment; it has a ready file for each worker."""
-    return {name: value for name, value in environment.items() if name != "MAILROOM_READY_FILE"} | {
-        "PATH": os.environ.get("PATH", os.defpath)
-    }

@@ -1,7 +1,7 @@
 """Forks warm workers in a tenth of a second, for drills that kill hundreds of them; production starts each its own way.
 
 A new interpreter spends five seconds importing Prefect. This process has imported everything, runs no thread, and forks
-a worker for each line on its standard input, a JSON object: `crash` (a crash point or ""), `nth`, `limit`, `ready_file`
+a worker for each line on its standard input, a JSON object: `crash` (a crash point or ""), `nth`, `blow`, `limit`, `ready_file`
 and `timing` (fields of `Timing`). It answers each with a line: the worker's process id. It ends at the end of its input, and its
 workers die with it.
 """
@@ -45,7 +45,7 @@ def _become_worker(wish: dict[str, Any]) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
-        crash.arm(wish["crash"], nth=wish["nth"])
+        crash.arm(wish["crash"], nth=wish["nth"], blow=signal.Signals(wish["blow"]))
         os.environ |= {"MAILROOM_WORKER_LIMIT": str(wish["limit"]), "MAILROOM_READY_FILE": wish["ready_file"]}
         worker.main(Timing(**wish["timing"]))
     except SystemExit as ended:

@@ -46,9 +46,10 @@ class _Fuse:
         self._lock = Lock()
         self.point = ""
         self.left = 0
+        self.blow = signal.SIGKILL
 
     def burn(self, when: str, effect: str) -> None:
-        """Die if this is the place and the time: by SIGKILL, as a power cut would have it, with no handler run."""
+        """Send this process the signal if this is the place and the time; SIGKILL runs no handler and flushes nothing."""
         if f"{when} {effect}" != self.point:
             return
         with self._lock:
@@ -56,21 +57,23 @@ class _Fuse:
             if self.left == 0:
                 with Path(os.environ[VARIABLE]).open("a") as deaths:
                     deaths.write(f"{self.point}\n")
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.blow)
 
 
 _fuse = _Fuse()
 
 
-def arm(point: str, *, nth: int = 1) -> None:
-    """Have this process die when it passes `point` for the nth time; "" disarms.
+def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> None:
+    """Have this process struck by `blow` when it passes `point` for the nth time; "" disarms.
+
+    SIGTERM shows whether it stops well from there, SIGSTOP what happens when it goes on after others took over.
 
     Raises:
         ValueError: there is no such point.
     """
     if point and point not in POINTS:
         raise ValueError(f"no crash point is called {point!r}")
-    _fuse.point, _fuse.left = point, nth
+    _fuse.point, _fuse.left, _fuse.blow = point, nth, blow
 
 
 def _pass(_when: str, _effect: str) -> None:

@@ -67,9 +67,13 @@ class Ground:
                 message_id = _hand_over(smtp, content, recipients)
                 parts = () if mail else tuple(hashlib.sha256(part).hexdigest() for part in (own, _SHARED))
                 sent.append(Sent(message_id, recipients, parts, state))
+        self.note(sent)
+        return sent
+
+    def note(self, sent: Sequence[Sent]) -> None:
+        """Write down what must become of these mails."""
         with self.manifest.open("a") as lines:
             lines.writelines(one.line() for one in sent)
-        return sent
 
     def unfinished(self, sent: Sequence[Sent]) -> list[str]:
         """Return the message ids that are not where they must end."""
@@ -114,9 +118,10 @@ class Ground:
         ).stdout
 
     def ask(self, query: str, *values: Any) -> list[Any]:
-        """Return the rows of a query on Mailroom's database."""
+        """Return the rows of a query on Mailroom's database, none where it is no query."""
         with psycopg.connect(self.facts["database_url"]) as connection:
-            return connection.execute(query, values).fetchall()
+            answer = connection.execute(query, values)
+            return answer.fetchall() if answer.description else []
 
     def aws(self, service: str) -> Any:
         """Return a client of the stack's emulator."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import Any, Self
 
 from mailroom.sandbox.errors import StackError
@@ -46,9 +46,20 @@ class Worker:
         """End it and all that it started, at once; tell whether it was alive."""
         return self._signal(SIGKILL)
 
+    def wake(self) -> bool:
+        """Let it go on after SIGSTOP; tell whether it was alive."""
+        return self._signal(SIGCONT)
+
     def stop(self) -> bool:
         """Ask it to stop, as a deployment does; tell whether it was alive."""
         return self._signal(SIGTERM)
+
+    def wait_ready(self, *, within_s: float = 30) -> bool:
+        """Tell whether it listens within this time."""
+        deadline = time.monotonic() + within_s
+        while not self.is_ready() and self.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.is_ready()
 
     def wait(self, *, within_s: float) -> bool:
         """Tell whether it ended within this time."""
@@ -107,13 +118,13 @@ class Zygote:
         self.process.kill()
         self.process.communicate()
 
-    def fork(self, *, crash: str = "", nth: int = 1, limit: int = 8, **timing: Any) -> Worker:
-        """Start a worker; `crash` names the crash point at which it dies when it passes there the nth time."""
+    def fork(self, *, crash: str = "", nth: int = 1, blow: Signals = SIGKILL, limit: int = 8, **timing: Any) -> Worker:
+        """Start a worker; `crash` names the crash point at which it is struck when it passes there the nth time."""
         assert self.process is not None
         assert self.process.stdin is not None
         self.forked += 1
         ready_file = self.folder / f"ready-{self.forked}"
-        wish = {"crash": crash, "nth": nth, "limit": limit, "timing": {**self.timing, **timing}}
+        wish = {"crash": crash, "nth": nth, "blow": blow.value, "limit": limit, "timing": {**self.timing, **timing}}
         self.process.stdin.write(json.dumps(wish | {"ready_file": str(ready_file)}) + "\n")
         self.process.stdin.flush()
         return Worker(ProcessId.of(int(self._line())), ready_file)

@@ -43,6 +43,7 @@ def drill(
         held = Drill(ground, zygote, seed=chosen, say=_tell)
         if points:
             held.kill_at_points(mails=5)
+            held.settle(workers=workers)
         held.kill_at_random(kills=kills, seconds=minutes * 60, workers=workers, in_hand=in_hand)
         outcome = held.prove(workers=workers)
     say(json.dumps(outcome.as_json(), indent=1)) if as_json else _show(outcome)

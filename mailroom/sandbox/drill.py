@@ -129,7 +129,14 @@ class Drill:
 
     def prove(self, *, workers: int = 1) -> Outcome:
         """Let workers finish what is left, run the check, and return what came of it all."""
+        self.settle(workers=workers)
+        self.outcome.found = self._ground.check()
+        return self.outcome
+
+    def settle(self, *, workers: int = 1) -> None:
+        """Let workers finish what is left, and note how long they took."""
         alive = [self._zygote.fork() for _ in range(workers)]
+        self.outcome.drained_s = None
         try:
             self.outcome.drained_s = self._ground.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
         except TimeoutError as error:
@@ -139,8 +146,6 @@ class Drill:
         for worker in alive:
             worker.wait(within_s=15)
             worker.kill()
-        self.outcome.found = self._ground.check()
-        return self.outcome
 
     def _stop_at_work(self, worker: Worker) -> None:
         """Tell a worker to stop as soon as it has a mail in hand."""

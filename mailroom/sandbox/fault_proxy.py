@@ -159,6 +159,8 @@ class FaultProxies:
         """Take, for each name, what it speaks and the port that it stands before."""
         self.by_name = {name: FaultProxy(speaks, port) for name, (speaks, port) in upstream.items()}
         self._loop = asyncio.new_event_loop()
+        # Connections that end in the middle are the purpose here; asyncio would tell of each.
+        self._loop.set_exception_handler(lambda *_: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxies", daemon=True)
 
     def __getitem__(self, name: str) -> FaultProxy:

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
 from mailroom.crash import crash_point
-from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.errors import Quarantined, Reason, TransientError
 
 #: KMS's word for "this blob, key and context do not belong together" or "this key is not to be used".
 _REFUSED = frozenset(
@@ -34,6 +34,9 @@ class KmsKeys:
                     raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=error_code(error)) from None
                 raise
         crash_point("after", "unwrap")
+        if "Plaintext" not in answer:
+            # botocore reads an answer that was cut off as one without fields.
+            raise TransientError("the answer of the key service is not whole", service="kms")
         return bytes(answer["Plaintext"])
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 _LONGEST_HEAD = 256 * 1024
 _CHUNK = 64 * 1024
-_HANG_S = 4.0
+_HANG_S = 1.5
 _ENDLESS = 1 << 30
 
 #: Ways to fail before the call takes effect, with status and code of those that are answers.

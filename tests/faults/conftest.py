@@ -26,14 +26,19 @@ def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
             parts = urlsplit(ground.facts["database_url"])
             proxied = urlunsplit(parts._replace(netloc=parts.netloc.replace(str(database), str(proxies["sql"].port))))
             change_block(ground, "mailroom-database", {"url": proxied})
-            # A call that hangs is given up after two seconds here, after a minute in production.
-            quick = {"config": {"retries": {"mode": "standard", "total_max_attempts": 3}, "read_timeout": 2}}
+            # A call that hangs is given up after a second here, after a minute in production.
+            quick = {"config": {"retries": {"mode": "standard", "total_max_attempts": 3}, "read_timeout": 1}}
             change_block(ground, "aws-credentials", {"aws_client_parameters": quick})
             through = {
                 f"AWS_ENDPOINT_URL_{name.upper()}": f"http://{LOOPBACK}:{proxies[name].port}" for name in services
             }
             api_url = f"http://{LOOPBACK}:{proxies['prefect'].port}/api"
-            through |= {"PREFECT_API_URL": api_url, "MAILROOM_PREFECT_API_URL": api_url}
+            # Prefect's client tries five times, after 2, 4, 8, ... s; the failure is to reach our code sooner here.
+            through |= {
+                "PREFECT_API_URL": api_url,
+                "MAILROOM_PREFECT_API_URL": api_url,
+                "PREFECT_CLIENT_MAX_RETRIES": "1",
+            }
             environment = ground.environment() | through | {"MAILROOM_DATABASE_URL": proxied}
             with Zygote(environment, ground.folder / "drill") as zygote:
                 yield Range(ground, proxies, zygote)

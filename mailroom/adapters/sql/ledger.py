@@ -185,7 +185,8 @@ def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
     return connection.execute(changed.returning(_emails)).one()
 
 
-def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
+def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, /, **facts: Any) -> None:
+    # Facts have names of their own, `kind` among them: hence the slash.
     known = {name: value for name, value in facts.items() if value is not None}
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
 

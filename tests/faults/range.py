@@ -100,8 +100,14 @@ def change_block(ground: Ground, slug: str, changed: dict[str, Any], name: str =
 
 def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> Any:
     """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
+    value = soon(condition, within_s=within_s)
+    assert value, f"waited {within_s} s in vain until {what}"
+    return value
+
+
+def soon(condition: Callable[[], Any], *, within_s: float) -> Any:
+    """Return the condition's value as soon as it is true, or as it is after this time."""
     deadline = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {within_s} s in vain until {what}"
+    while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return value

@@ -41,11 +41,12 @@ class Ground:
     folder: Path
     chance: random.Random
     facts: dict[str, Any] = field(default_factory=dict)
+    drills: int = 0
 
     @property
     def manifest(self) -> Path:
-        """What was accepted, a line for each mail."""
-        return self.folder / "sent.jsonl"
+        """What was accepted in this drill, a line for each mail."""
+        return self.folder / f"sent-{self.drills}.jsonl"
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the worker that this stack does not have."""

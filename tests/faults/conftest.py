@@ -47,5 +47,6 @@ def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
 @pytest.fixture
 def field(firing_range: Range) -> Iterator[Range]:
     """The same, quiet at the start and at the end: no worker, no fault, nothing unfinished."""
+    firing_range.ground.drills += 1
     yield firing_range
     firing_range.clear()

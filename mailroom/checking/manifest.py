@@ -15,12 +15,12 @@ from mailroom.checking.report import Report
 class Sent:
     """One accepted mail: the id in the 250, the recipients that are to have an item, and the digests of its attachments.
 
-    `state` is where it must end.
+    `attachments` is None where nobody can say what a reader makes of it; `state` is where it must end.
     """
 
     message_id: str
     recipients: tuple[str, ...]
-    attachments: tuple[str, ...]
+    attachments: tuple[str, ...] | None
     state: str = "filed"
 
     def line(self) -> str:
@@ -33,7 +33,11 @@ def read_manifest(file: Path) -> Iterator[Sent]:
     with file.open() as lines:
         for line in lines:
             told = json.loads(line)
-            yield Sent(told["message_id"], tuple(told["recipients"]), tuple(told["attachments"]), told["state"])
+            yield Sent(told["message_id"], tuple(told["recipients"]), _digests(told["attachments"]), told["state"])
+
+
+def _digests(told: list[str] | None) -> tuple[str, ...] | None:
+    return None if told is None else tuple(told)
 
 
 def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[Sent], report: Report) -> None:
@@ -42,8 +46,9 @@ def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[Sent], re
         report.counts["sent"] += 1
         rows = connection.execute(_BECAME, {"message_id": mail.message_id}).fetchall()
         states = {state for state, _, _ in rows}
-        items = sorted((recipient, tuple(parts)) for _, recipient, parts in rows if recipient is not None)
-        wanted = sorted((recipient, mail.attachments) for recipient in mail.recipients if mail.state == "filed")
+        known = mail.attachments is not None
+        items = sorted((recipient, tuple(parts) if known else ()) for _, recipient, parts in rows if recipient)
+        wanted = sorted((recipient, mail.attachments or ()) for recipient in mail.recipients if mail.state == "filed")
         if not rows:
             report.violate("lost", mail.message_id, "it was accepted, and the ledger knows nothing of it")
         elif states != {mail.state}:

@@ -66,7 +66,7 @@ class Ground:
                 own = self.chance.randbytes(2000)
                 content = mail or _a_mail(number, own)
                 message_id = _hand_over(smtp, content, recipients)
-                parts = () if mail else tuple(hashlib.sha256(part).hexdigest() for part in (own, _SHARED))
+                parts = None if mail else tuple(hashlib.sha256(part).hexdigest() for part in (own, _SHARED))
                 sent.append(Sent(message_id, recipients, parts, state))
         self.note(sent)
         return sent

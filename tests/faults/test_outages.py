@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import psycopg
 
 from mailroom.sandbox.fault_proxy import Fault
 from mailroom.sandbox.folder import DataFolder, read_json
@@ -58,11 +59,7 @@ def test_r6_postgres_that_crashes_and_recovers_loses_nothing(field: Range) -> No
     field.ready()
     sent = field.ground.send(8)
     for _ in range(3):
-        [(backend,)] = field.ground.ask(
-            "select pid from pg_stat_activity where datname = 'mailroom' and pid <> pg_backend_pid() limit 1"
-        )
-        os.kill(backend, signal.SIGKILL)
-        time.sleep(2)
+        _crash_postgres(field)
         sent += field.ground.send(2)
 
     field.proves(sent)
@@ -108,6 +105,32 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
             yield server, port
         finally:
             server.kill()
+
+
+def _crash_postgres(field: Range) -> None:
+    """Kill one backend; return when every connection was ended and new ones are taken."""
+    with psycopg.connect(field.ground.facts["database_url"], autocommit=True) as mine:
+        backend = mine.info.backend_pid
+        others = "select pid from pg_stat_activity where datname = 'mailroom' and pid <> %s limit 1"
+        [victim] = mine.execute(others, (backend,)).fetchone() or [backend]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: not _works(mine), "every connection has ended")
+
+    def is_back() -> bool:
+        try:
+            return bool(field.ground.ask("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    eventually(is_back, "PostgreSQL has recovered")
+
+
+def _works(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _answers(port: int) -> bool:

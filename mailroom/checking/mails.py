@@ -90,8 +90,13 @@ def _check_receipts(line: Any, report: Report) -> None:
 
 
 def _check_filed(line: Any, report: Report) -> None:
-    """A filed e-mail has one item for each recipient that it was routed to, and each item has its deposits."""
-    routed = [{(to["tenant"], to["recipient"]) for to in told["routes"]} for told in line.story if told["routes"]]
+    """A filed e-mail has one item for each recipient that it was routed to, and each item has its deposits.
+
+    A tenant whose policy held it back gets none; one that had it before keeps it, withdrawn.
+    """
+    decided = [told for told in line.story if told["routes"]]
+    routed = [{(to["tenant"], to["recipient"]) for to in told["routes"]} for told in decided]
+    held = set(decided[-1]["held"] or ()) if decided else set()
     items = Counter((item["tenant"], item["recipient"]) for item in line.items)
     report.counts["items"] += items.total()
     if not items:
@@ -99,7 +104,7 @@ def _check_filed(line: Any, report: Report) -> None:
     elif not routed:
         report.violate("not routed", line.id, "filed, and nothing says why there")
     else:
-        if missing := len(routed[-1] - items.keys()):
+        if missing := len({to for to in routed[-1] if to[0] not in held} - items.keys()):
             report.violate("missing item", line.id, f"{missing} of its recipients have no item; mailroom replay it")
         if strange := len(items.keys() - set().union(*routed)):
             report.violate("strange item", line.id, f"{strange} items are for recipients it was never routed to")

@@ -84,7 +84,8 @@ _EMAILS = """
 select e.id::text, e.key, e.version, e.message_id, e.state, e.reason, e.received_at, e.archive_ids, e.tenants,
        e.run_id::text,
        (select max(a.at) from inbound_activity a where a.email_id = e.id) as last_at,
-       (select coalesce(jsonb_agg(jsonb_build_object('kind', a.kind, 'routes', a.facts -> 'routes') order by a.id), '[]')
+       (select coalesce(jsonb_agg(jsonb_build_object('kind', a.kind, 'routes', a.facts -> 'routes', 'held', a.facts -> 'held')
+                                  order by a.id), '[]')
           from inbound_activity a
          where a.email_id = e.id and a.kind in ('routed', 'filed', 'reopened')) as story,
        (select coalesce(jsonb_agg(jsonb_build_object(

@@ -220,3 +220,20 @@ def test_what_came_before_the_wanted_time_is_left_alone(house: House) -> None:
     house.execute("update inbound_email set state = 'strange', received_at = now() - interval '3 days'")
 
     assert house.wrong(since=datetime.now(UTC) + timedelta(seconds=1)) == {}
+
+
+@pytest.mark.parametrize(("held", "wrong"), [("{}", {"missing item": 1}), ('{"globex": "spam"}', {})])
+def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
+    house: House, held: str, wrong: dict[str, int]
+) -> None:
+    """Each tenant decides what it trusts; the others get the mail all the same."""
+    routes = ",".join(
+        json.dumps({"tenant": tenant, "recipient": f"anna@{tenant}.test"}) for tenant in ("acme", "globex")
+    )
+    house.execute(
+        "insert into inbound_activity (email_id, at, kind, facts)"
+        f""" select email_id, at, 'routed', '{{"routes": [{routes}], "held": {held}}}' """
+        " from inbound_activity where kind = 'filed'"
+    )
+
+    assert house.wrong() == wrong

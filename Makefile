@@ -53,6 +53,7 @@ fuzz: setup ## Search ten minutes for a mail that the parser does not bear
 		-dict=tests/fuzz/words.dict -max_len=4096 -timeout=20 -max_total_time=600
 
 drill: setup ## Kill workers 500 times while mails arrive, and prove that none is lost or filed twice (20 minutes)
+	@$(BIN)/python -m pytest -m long tests/faults
 	@$(BIN)/mailroom drill --workers 3
 
 browser: ## Have chromium for the browser tests

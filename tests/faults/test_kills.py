@@ -45,7 +45,7 @@ def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> No
     """SIGKILL before and after every side effect and every commit; the drill fails for a point that nothing reaches."""
     drill = Drill(field.ground, field.zygote, seed=1, say=print)
 
-    drill.kill_at_points(mails=2)
+    drill.kill_at_points(mails=1)
     outcome = drill.prove()
 
     assert set(outcome.points) == set(POINTS)

@@ -27,7 +27,7 @@ def drill(
     kills: Annotated[int, typer.Option(help="Kill at random this often.", min=0)] = 500,
     minutes: Annotated[float, typer.Option(help="Kill at random for at most this long.", min=0)] = 30,
     workers: Annotated[int, typer.Option(help="Workers at once.", min=1)] = 1,
-    in_hand: Annotated[int, typer.Option(help="Mails that are always under way.", min=1)] = 6,
+    in_hand: Annotated[int, typer.Option(help="Mails that are always under way.", min=1)] = 30,
     points: Annotated[bool, typer.Option(help="First kill at every crash point.")] = True,
     seed: Annotated[int | None, typer.Option(help="The seed of an earlier drill.")] = None,
     as_json: AsJson = False,

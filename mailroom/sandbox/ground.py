@@ -155,7 +155,7 @@ def _quicken(ground: Ground) -> None:
     sqs, url = ground.aws("sqs"), ground.facts["inbound_queue_url"]
     told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
     redrive = json.loads(told["RedrivePolicy"]) | {"maxReceiveCount": 1000}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "6", "RedrivePolicy": json.dumps(redrive)})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "4", "RedrivePolicy": json.dumps(redrive)})
 
 
 def _a_mail(number: int, own: bytes) -> bytes:

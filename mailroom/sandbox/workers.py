@@ -17,9 +17,9 @@ from mailroom.settings import CHECKOUT
 #: The listener's clock for drills: what waits a minute in production waits some seconds here.
 QUICK: Mapping[str, Any] = {
     "long_poll_s": 1,
-    "visibility_s": 6,
-    "beat_s": 1.0,
-    "stale_s": 4.0,
+    "visibility_s": 4,
+    "beat_s": 0.8,
+    "stale_s": 3.0,
     "notice_grace_s": 1.0,
     "stop_patience_s": 2.0,
     "retry_after_s": 2,

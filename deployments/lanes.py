@@ -25,12 +25,16 @@ from mailroom.ports import Ledger
 
 logger = logging.getLogger("mailroom.worker")
 
+#: "off" in a drill: it kills workers whose mails are innocent, hundreds of times.
+ISOLATION_VARIABLE = "MAILROOM_ISOLATION"
+
 
 class Lanes:
     """The warm lane and the isolated one."""
 
     def __init__(self, executor: WarmExecutor, ledger: Ledger, client: PrefectClient, *, worker: str) -> None:
         self._executor, self._ledger, self._client, self._worker = executor, ledger, client, worker
+        self._isolates = os.environ.get(ISOLATION_VARIABLE, "on") != "off"
         self._alone = asyncio.Semaphore(1)
         self._isolated: dict[UUID, asyncio.Task[RunState | None]] = {}
 
@@ -39,7 +43,7 @@ class Lanes:
 
         What has killed too many processes is not run by itself any more; a person's replay runs it once more.
         """
-        if entry.deaths == 0:
+        if entry.deaths == 0 or not self._isolates:
             return await self._executor.execute(run)
         if entry.deaths >= MOST_DEATHS and entry.state is not State.QUARANTINED:
             return await self._give_up(run, entry)

@@ -10,6 +10,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending
 
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, idempotency_key
+from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
 
 logger = logging.getLogger("mailroom.listener")
@@ -65,10 +66,13 @@ class InboundRuns:
                 return await self._client.read_flow_run(UUID(entry.run_id))
             except ObjectNotFound:
                 logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
-        return await self._client.create_flow_run_from_deployment(
+        crash_point("before", "create run")
+        run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=ref.message_id,
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             state=Pending(),
             idempotency_key=idempotency_key(ref),
         )
+        crash_point("after", "create run")
+        return run

@@ -50,9 +50,10 @@ _POLL_AGAIN_S = 5.0
 class WarmWorker:
     """Listener and pool worker around one executor, started and stopped together."""
 
-    def __init__(self, settings: Settings, *, limit: int) -> None:
+    def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
         self._limit = limit
+        self._timing = timing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self.failed = False
@@ -137,7 +138,7 @@ class WarmWorker:
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
-        timing = Timing.of(beat_s())
+        timing = self._timing or Timing.of(beat_s())
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
 
@@ -149,7 +150,7 @@ def _tell_ready() -> None:
     logger.info("worker ready")
 
 
-def main() -> None:
+def main(timing: Timing | None = None) -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     log_to_stderr()
     # That a task has ended is in its state; said again in the log it is eight rows for each mail.
@@ -158,7 +159,7 @@ def main() -> None:
         settings = load_settings()
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
-    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
+    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())
     thread = threading.Thread(target=worker.run, name="worker")

@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
+from mailroom.crash import crash_point
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 
 #: KMS's words for "this blob, key and context do not belong together".
@@ -27,6 +28,7 @@ class KmsKeys:
         A key that cannot be used at all (a policy slipped, somebody disabled it) is an outage, and every mail would meet
         it; only where the key serves is the blob itself at fault.
         """
+        crash_point("before", "unwrap")
         with translated("kms"):
             try:
                 answer = self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=dict(context), KeyId=self._key_arn)
@@ -37,7 +39,11 @@ class KmsKeys:
                 if code in _UNUSABLE | _FOREIGN:
                     raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=code) from None
                 raise
-            return bytes(answer["Plaintext"])
+        crash_point("after", "unwrap")
+        if "Plaintext" not in answer:
+            # botocore reads an answer that was cut off as one without fields.
+            raise TransientError("the answer of the key service is not whole", service="kms")
+        return bytes(answer["Plaintext"])
 
     def check(self, context: Mapping[str, str] | None = None) -> None:
         """Return if the key can unwrap now: KMS must get as far as refusing what is no blob.

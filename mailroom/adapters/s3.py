@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
+from mailroom.crash import crash_point
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
 from mailroom.ports import Listed, StoredObject
@@ -27,6 +28,7 @@ class S3MailStore:
         where = {"Bucket": ref.bucket, "Key": ref.key}
         if ref.version:
             where["VersionId"] = ref.version
+        crash_point("before", "fetch")
         with translated("s3"):
             try:
                 answer = self._s3.get_object(**where)
@@ -39,7 +41,9 @@ class S3MailStore:
                 answer["Body"].close()
                 raise Quarantined(Reason.TOO_LARGE, size=size)
             sse_kms_key = answer.get("SSEKMSKeyId") if answer.get("ServerSideEncryption") == "aws:kms" else None
-            return StoredObject(answer["Body"].read(), answer["Metadata"], sse_kms_key)
+            body = answer["Body"].read()
+        crash_point("after", "fetch")
+        return StoredObject(body, answer["Metadata"], sse_kms_key)
 
     def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
         """Return up to `most` objects whose keys come after `after`, in the order of their keys."""

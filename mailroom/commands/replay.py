@@ -15,6 +15,7 @@ from mailroom.adapters import aws
 from mailroom.adapters.dead_letters import DeadLetters
 from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened
+from mailroom.commands._times import since as time_of
 from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound import Entry, State
 from mailroom.inbound.holding import stale_s
@@ -54,7 +55,7 @@ def replay(
     if ids:
         entries = [_by_id(opened, any_id) for any_id in ids]
     else:
-        entries = _selected(opened, state, reason, _since(since), most)
+        entries = _selected(opened, state, reason, time_of(since), most)
     for entry in entries:
         try:
             run = None if dry_run or entry.state is State.FILED else _run_again(opened, entry)
@@ -137,17 +138,3 @@ def _state(word: str) -> State:
     if word not in _REPLAYABLE:
         raise ConfigurationError(f"--state is {', '.join(_REPLAYABLE)} or processing, not {word}")
     return State(word)
-
-
-def _since(word: str | None) -> datetime | None:
-    """Return the time that `2h`, `3d` or an ISO date and time means."""
-    if word is None:
-        return None
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    if word[:-1].isdigit() and word[-1] in units:
-        return datetime.now(UTC) - timedelta(**{units[word[-1]]: int(word[:-1])})
-    try:
-        told = datetime.fromisoformat(word)
-    except ValueError:
-        raise ConfigurationError(f"--since {word}: write 90m, 2h, 3d or 2026-11-21T08:00") from None
-    return told if told.tzinfo else told.replace(tzinfo=UTC)

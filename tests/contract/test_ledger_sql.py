@@ -287,3 +287,16 @@ def test_history_cannot_be_changed(ledger: SqlLedger, engine: Engine) -> None:
 
     with engine.begin() as connection, pytest.raises(DBAPIError, match="never changed"):
         connection.execute(text("update inbound_activity set kind = 'other'"))
+
+
+def test_a_fault_that_tells_its_kind_is_noted(ledger: SqlLedger) -> None:
+    """Unforeseen faults say kind and place; the name must not collide with the activity's own, or nothing is noted."""
+    entry = registered(ledger)
+
+    ledger.close(entry.id, State.FAILED, now=NOW, reason="PermanentError", facts={"kind": "KeyError", "now": "then"})
+
+    assert ledger.trace(entry.id)["activities"][-1]["facts"] == {
+        "reason": "PermanentError",
+        "kind": "KeyError",
+        "now": "then",
+    }

@@ -25,7 +25,7 @@ class SqlInbox:
 
     def file(self, email_id: str, items: Sequence[Item], *, now: datetime, attempt: int | None = None) -> list[str]:
         """Put one item in each recipient's inbox, all or none, unless a later attempt has the e-mail."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of file") as connection:
             # Locked until the items are there, so that no later attempt begins in between.
             line = select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id).where(
                 _emails.c.id == UUID(email_id)

@@ -30,7 +30,7 @@ class SqlLedger:
 
     def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
         """Return the line for this arrival, or None where a living worker has it; see the port."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of register") as connection:
             row, new = _line(connection, arrival.ref, arrival.envelope, now)
             if new:
                 _note(connection, row.id, "received", now, by=_source(arrival.envelope))
@@ -48,13 +48,13 @@ class SqlLedger:
     def release(self, email_id: str, *, worker: str) -> None:
         """Give up the claim of `worker`."""
         mine = (_email.id == UUID(email_id)) & (_email.worker == worker)
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of release") as connection:
             opened = case((_email.state == State.PROCESSING, State.RECEIVED), else_=_email.state)
             connection.execute(update(_emails).where(mine).values(beat_at=None, state=opened))
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
         """Note that processing starts (again)."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of begin") as connection:
             row, _ = _line(connection, ref, None, now)
             if row.state == State.FILED:
                 return entry_of(row)
@@ -75,12 +75,12 @@ class SqlLedger:
         # A claim that was given up meanwhile must not come alive again by a late beat.
         held = (_email.worker == worker) & _email.beat_at.is_not(None)
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & held
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of beat") as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of deposited") as connection:
             line = select(_email.archive_ids).where(_email.id == UUID(email_id)).with_for_update()
             known = connection.execute(line).scalar_one()
             row = _change(connection, UUID(email_id), archive_ids=list(dict.fromkeys([*known, *archive_ids])))
@@ -97,7 +97,7 @@ class SqlLedger:
     ) -> None:
         """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
         tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of routed") as connection:
             why = routes[0].why if routes else None
             row = _change(connection, UUID(email_id), tenants=tenants, scan=looked, route=why)
             _note(connection, row.id, "routed", now, routes=routes_json(routes), scan=looked, held=held or None)
@@ -113,7 +113,7 @@ class SqlLedger:
         attempt: int | None = None,
     ) -> State:
         """Note how processing ended and return the state that stands."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of close") as connection:
             line = (
                 select(_email.state, _email.attempts, _email.run_id)
                 .where(_email.id == UUID(email_id))
@@ -232,7 +232,8 @@ def _close(
     return state
 
 
-def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
+def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, /, **facts: Any) -> None:
+    # Facts have names of their own, `kind` among them: hence the slash.
     known = {name: value for name, value in facts.items() if value is not None}
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
 

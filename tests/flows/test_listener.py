@@ -343,10 +343,13 @@ def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engi
     told: list[object] = []
 
     async def long(run: FlowRun) -> State | None:
-        await asyncio.sleep(0.3)
-        with engine.connect() as connection:
-            told.append(connection.execute(text("select name, in_hand, paused_by from worker")).one())
+        await holds(_told_by_the_worker)
         return Completed()
+
+    def _told_by_the_worker() -> bool:
+        with engine.connect() as connection:
+            told.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
+        return bool(told)
 
     desk.executor.ending = long
     desk.queue.send(from_ses())

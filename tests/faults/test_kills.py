@@ -52,6 +52,7 @@ def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> No
     assert outcome.is_clean, outcome.as_json()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("workers", "kills"), [(1, 12), (3, 18)], ids=["r2-one-worker", "r3-three-workers"])
 def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> None:
     """The short form of R2 and R3; `make drill` is the long one."""

@@ -8,6 +8,9 @@ from mailroom.checking.manifest import Sent
 from mailroom.sandbox.fault_proxy import HTTP_FAULTS, SQL_FAULTS, Fault
 from tests.faults.range import Range, soon
 
+#: Minutes: `make drill` runs them.
+pytestmark = pytest.mark.long
+
 OPERATIONS = {
     "s3": ("GetObject", "PutObject"),
     "sqs": ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"),

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 
 import httpx
 import psycopg
+import pytest
 
 from mailroom.sandbox.fault_proxy import Fault
 from mailroom.sandbox.folder import DataFolder, read_json
 from mailroom.sandbox.stack import Stack
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
+
+#: Minutes: `make drill` runs them.
+pytestmark = pytest.mark.long
 
 ABSENT_S = 15
 

@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-endurance fuzz browser format lock oracle clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance drill fuzz browser format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notice that t
 	@.cache/fuzz/bin/python -m tests.fuzz.objects .cache/fuzz/objects -max_len=2048 -timeout=20 -max_total_time=600
 	@.cache/fuzz/bin/python -m tests.fuzz.notices .cache/fuzz/notices $(wildcard tests/data/hooks/*) \
 		-max_len=4096 -timeout=20 -max_total_time=600
+
+drill: setup ## Kill workers 500 times while mails arrive, and prove that none is lost or filed twice (20 minutes)
+	@$(BIN)/python -m pytest -m long tests/faults
+	@$(BIN)/mailroom drill --workers 3
 
 browser: ## Have chromium for the browser tests
 	@./tests/browser.sh

@@ -21,6 +21,7 @@ from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.processing import SqlProcessings
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.domain.envelope import Forms
 from mailroom.ports import Inbound
@@ -76,6 +77,8 @@ class InboundMail(Block):
     )
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
+    bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
+    queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
     api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
 
     def open(self) -> Inbound:
@@ -89,6 +92,8 @@ class InboundMail(Block):
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
             parser=_parser(),
+            queue=SqsQueue(self.credentials.get_client("sqs"), url=self.queue_url),
+            bucket=self.bucket,
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
             forms=self._forms(),

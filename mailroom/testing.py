@@ -23,7 +23,8 @@ from mailroom.domain.outbound import Outgoing, Party
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
 from mailroom.domain.trust import Finding, Scan
-from mailroom.ports import Deposit, Received
+from mailroom.ports import Deposit
+from mailroom.queueing import Received
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
 
 # In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
@@ -139,6 +140,11 @@ class MemoryQueue:
         with self._lock:
             for message in self._named(receipts):
                 message.visible_at = self.clock() + seconds
+
+    def waiting(self) -> int:
+        """Return how many messages are visible."""
+        with self._lock:
+            return sum(one.visible_at <= self.clock() for one in self._messages.values())
 
     def _hand_out(self, message: _Message) -> Received:
         message.receive_count += 1

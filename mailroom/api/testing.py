@@ -15,7 +15,8 @@ from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound import Attachment, Entry, Item, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.searching import words_asked, words_of
-from mailroom.ports import Deposit, Run
+from mailroom.ports import Deposit
+from mailroom.queueing import Run
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 from mailroom.settings import Settings
 

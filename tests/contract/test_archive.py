@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports import Archive
 from mailroom.testing import MemoryArchive
 
@@ -280,3 +280,18 @@ def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> Non
 
     assert store.archive().read(again.archive_id) == CONTENT
     assert store.archive().find(again.archive_id) == again
+
+
+class Contended:
+    """An S3 where another writer is at the same key; the emulator has no such moment."""
+
+    def put_object(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+
+
+def test_another_writer_at_the_same_content_is_transient(engine: Engine) -> None:
+    """S3 answers 409 while two conditional writes meet; a moment later the deposit is there, and is adopted."""
+    archive = S3Archive(Contended(), engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
+
+    with pytest.raises(TransientError):
+        archive.deposit("acme", CONTENT)

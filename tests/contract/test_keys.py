@@ -44,9 +44,6 @@ def test_data_key_comes_back_for_its_own_context_alone(emulator: str) -> None:
         ("DependencyTimeoutException", 503, TransientError),
         ("IncorrectKeyException", 400, Quarantined),
         ("InvalidCiphertextException", 400, Quarantined),
-        ("AccessDeniedException", 400, Quarantined),
-        ("DisabledException", 400, Quarantined),
-        ("KMSInvalidStateException", 400, Quarantined),
     ],
 )
 def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int, error: type[Exception]) -> None:
@@ -54,6 +51,21 @@ def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int,
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code=code, http_status_code=status)
+
+        with pytest.raises(error):
+            KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
+@pytest.mark.parametrize(("serves", "error"), [(True, Quarantined), (False, TransientError)], ids=["blob", "key"])
+def test_a_refused_key_is_an_outage_unless_it_serves_others(code: str, serves: bool, error: type[Exception]) -> None:
+    """A policy that slipped would quarantine every mail; where the key unwraps in general, this blob is at fault."""
+    kms = kms_at("http://127.0.0.1:1")
+    with Stubber(kms) as stub:
+        stub.add_client_error("decrypt", service_error_code=code, http_status_code=400)
+        stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "key", "KeyState": "Enabled"}})
+        probed = "InvalidCiphertextException" if serves else "AccessDeniedException"
+        stub.add_client_error("decrypt", service_error_code=probed, http_status_code=400)
 
         with pytest.raises(error):
             KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)

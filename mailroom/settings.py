@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     sender: str = Field(default="", description="From address of mail whose caller names none.")
     files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
+    mailbox_tenant: str = Field(default="default", description="Tenant of what plain producers put on that queue.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     ses_hook_topics: str = Field(

@@ -13,6 +13,7 @@ from mailroom.domain.inbound import ObjectRef
 from mailroom.ports import Run
 
 RECEIVE_EMAIL = "receive-email/receive-email"
+SEND_BATCH = "send-batch/send-batch"
 
 
 def idempotency_key(ref: ObjectRef) -> str:

@@ -28,7 +28,7 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.domain.outbound import File, Lane, Outgoing, Party
 from mailroom.domain.parsing import parse_email
 from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving

@@ -11,15 +11,28 @@ read stays, for the dead-letter queue.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
+import httpx
+from prefect.client.orchestration import PrefectClient
+
+from blocks.sending import open_outbound
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Timing
 from deployments.runs import BatchRuns, Next, next_step
+from mailroom.adapters import aws
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.errors import MailroomError, Unacceptable
-from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
+from mailroom.outbound.settling import settle_unknown
 from mailroom.ports import Queue, Received
+from mailroom.settings import Settings
 
 logger = logging.getLogger("mailroom.mailbox")
 
@@ -28,7 +41,7 @@ _BATCH = 10
 #: How often messages with unknown outcome are looked after, whether or not a batch runs.
 _LOOK_AFTER_S = 60.0
 
-TakeIn = Callable[[Sequence[tuple[Received, PlainMail]]], TakenIn]
+Together = Sequence[tuple[Received, PlainMail]]
 
 
 class MailboxListener:
@@ -41,7 +54,7 @@ class MailboxListener:
         executor: WarmExecutor,
         health: Health,
         *,
-        take_in: TakeIn,
+        keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
         look_after: Callable[[], Coroutine[Any, Any, object]],
         limit: int,
         timing: Timing | None = None,
@@ -49,11 +62,11 @@ class MailboxListener:
         """Take what it works with.
 
         Args:
-            take_in: Keeps plain mails as a batch.
+            keep: Keeps plain mails as a batch.
             look_after: Settles unknown outcomes; called each minute.
         """
         self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
-        self._take_in, self._look_after = take_in, look_after
+        self._keep_plain, self._look_after = keep, look_after
         self._limit, self._timing = limit, timing or Timing()
         self._in_hand: dict[str, Received] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,9 +154,9 @@ class MailboxListener:
         if state is None or not state.is_completed():
             raise RunFailedError
 
-    async def _keep(self, plain: Sequence[tuple[Received, PlainMail]]) -> list[Received]:
+    async def _keep(self, plain: Together) -> list[Received]:
         """Keep plain mails, and return the messages of those that are kept; the others are left."""
-        taken = await asyncio.to_thread(self._take_in, plain)
+        taken = await self._keep_plain(plain)
         for message_id, faults in taken.refused.items():
             _not_understood(message_id, Unacceptable("cannot be sent", faults=faults))
         return [message for message, _ in plain if message.message_id not in taken.refused]
@@ -186,3 +199,38 @@ class RunFailedError(Exception):
 def _not_understood(message_id: str, error: Unacceptable) -> None:
     what = "; ".join(sorted({fault.what for fault in error.faults})) or error.message
     logger.error("message %s is left for the dead-letter queue: %s", message_id, what)
+
+
+def open_mailbox(settings: Settings, client: PrefectClient, executor: WarmExecutor, *, limit: int) -> MailboxListener:
+    """Return the listener of this installation's mailbox queue."""
+    engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
+    outbox = SqlOutbox(engine)
+
+    def ask_database() -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("select 1")
+
+    async def keep(plain: Together) -> TakenIn:
+        enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
+        return await asyncio.to_thread(
+            take_in,
+            plain,
+            tenant=settings.mailbox_tenant,
+            sender=settings.sender,
+            now=datetime.now(UTC),
+            new_id=lambda: str(uuid4()),
+            outbox=outbox,
+            enclosing=enclosing,
+        )
+
+    async def look_after() -> None:
+        await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
+
+    probes = {
+        "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
+        "PostgreSQL": ask_database,
+    }
+    queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+    return MailboxListener(
+        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit
+    )

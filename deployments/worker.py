@@ -1,4 +1,4 @@
-"""The warm worker: one process that listens to the inbound queue and polls its work pool. `python -m deployments.worker`.
+"""The warm worker: one process that listens to the inbound and mailbox queues and polls its pool. `python -m deployments.worker`.
 
 The event loop runs outside the main thread: Prefect's engine installs a SIGTERM handler of its own for each run in a
 main thread, which would turn a graceful stop into crashed runs.
@@ -24,6 +24,7 @@ from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Listener
+from deployments.mailbox import open_mailbox
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
@@ -79,19 +80,25 @@ class WarmWorker:
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
             listener = self._listener(executor, runs, name)
+            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
+            sending = asyncio.create_task(mailbox.run())
             polling = asyncio.create_task(self._poll(executor, name))
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
             stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({listening, sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping")
             self._stop.set()
             listener.stop()
+            mailbox.stop()
             await asyncio.gather(
-                listening, executor.stop(patience_s=_STOP_PATIENCE_S), tracking.stop(patience_s=_STOP_PATIENCE_S)
+                listening,
+                sending,
+                executor.stop(patience_s=_STOP_PATIENCE_S),
+                tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     )
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
     sender: str = Field(default="", description="From address of mail whose caller names none.")
+    configuration_set: str = Field(default="", description="SES configuration set that publishes the events.")
+    per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider tells no rate.")
     files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
     mailbox_tenant: str = Field(default="default", description="Tenant of what plain producers put on that queue.")

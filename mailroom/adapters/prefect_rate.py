@@ -90,7 +90,7 @@ class PrefectRate:
             if left <= 0 or pause > left:
                 self._sleep(max(0.0, left))
                 return 0
-            self._sleep(pause * (random.uniform(1, 1.1) if lane is Lane.BULK else 1))  # noqa: S311 - no secret
+            self._sleep(pause * (random.uniform(1, 1.1) if lane is Lane.BULK else 1))
 
     def _look(self) -> tuple[Bucket, Bucket, float]:
         """Return what the provider allows, what holds now, and how much of it is taken."""

@@ -108,9 +108,7 @@ def _now() -> datetime:
 class Sender:
     """Sends one batch, some turns at a time; it remembers how many turns in a row came to nothing."""
 
-    def __init__(
-        self, batch_id: str, lane: Lane, outbound: Outbound, *, clock: Callable[[], datetime] = _now
-    ) -> None:
+    def __init__(self, batch_id: str, lane: Lane, outbound: Outbound, *, clock: Callable[[], datetime] = _now) -> None:
         self.batch_id, self.lane = batch_id, lane
         self._outbound, self._clock = outbound, clock
         self._strikes = 0
@@ -175,7 +173,7 @@ class Sender:
         if self._strikes >= _STRIKES:
             self._strikes = 0
             return max(_OUT_OF_REACH, timedelta(seconds=asked))
-        backoff = min(PATIENCE.total_seconds(), 2.0 ** max(1, self._strikes)) * random.uniform(0.5, 1)  # noqa: S311
+        backoff = min(PATIENCE.total_seconds(), 2.0 ** max(1, self._strikes)) * random.uniform(0.5, 1)
         return timedelta(seconds=max(asked, backoff))
 
     def _put_off(self, tally: Tally, until: datetime, reason: str) -> None:
@@ -221,7 +219,7 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing]) -> list[Receipt | M
     try:
         return provider.send(mails)
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
-        log.error("provider %s raised %s", provider.name, type(error).__name__)  # noqa: TRY400 - its text may quote
+        log.error("provider %s raised %s", provider.name, type(error).__name__)
         lost = OutcomeUnknown("the provider's call broke off", provider=provider.name, kind=type(error).__name__)
         return [lost] * len(mails)
 

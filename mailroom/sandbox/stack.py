@@ -74,6 +74,8 @@ class Stack:
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
             "sender": "mailroom@mailroom.test",
+            # The emulator tells no rate.
+            "per_second": 200.0,
             "unsubscribe_key": self.folder.secret("unsubscribe-key"),
             "data": str(self.folder.path),
         }

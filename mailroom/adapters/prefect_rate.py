@@ -108,7 +108,8 @@ class PrefectRate:
         body = {"names": [self.name], "slots": slots, "mode": "rate_limit"}
         with translated():
             answer = self._http.post("/v2/concurrency_limits/increment", json=body)
-            if answer.status_code == httpx.codes.LOCKED:
+            # Its database was busy: nothing was counted either.
+            if answer.status_code in (httpx.codes.LOCKED, httpx.codes.SERVICE_UNAVAILABLE):
                 return False
             answer.raise_for_status()
         # An empty answer: there is no such limit, and nobody counted.

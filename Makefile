@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-endurance fuzz browser format lock oracle clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance drill fuzz browser format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +45,19 @@ bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tabl
 bench-endurance: setup ## Idle cost, a mail of 35 MB, and 2,000 mails waiting after an outage
 	@$(BIN)/python -m benchmarks.endurance
 
-fuzz: setup ## Search ten minutes for a mail that the parser does not bear
+fuzz: setup ## Search ten minutes each for a mail, an object and a notice that their readers do not bear
 	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz
 	@.cache/fuzz/bin/python -m pip install -qq --disable-pip-version-check --requirement tests/fuzz/requirements.txt
-	@mkdir -p .cache/fuzz/mails
+	@mkdir -p .cache/fuzz/mails .cache/fuzz/objects .cache/fuzz/notices
 	@.cache/fuzz/bin/python -m tests.fuzz.parser .cache/fuzz/mails tests/data/parser \
 		-dict=tests/fuzz/words.dict -max_len=4096 -timeout=20 -max_total_time=600
+	@.cache/fuzz/bin/python -m tests.fuzz.objects .cache/fuzz/objects -max_len=2048 -timeout=20 -max_total_time=600
+	@.cache/fuzz/bin/python -m tests.fuzz.notices .cache/fuzz/notices $(wildcard tests/data/hooks/*) \
+		-max_len=4096 -timeout=20 -max_total_time=600
+
+drill: setup ## Kill workers 500 times while mails arrive, and prove that none is lost or filed twice (20 minutes)
+	@$(BIN)/python -m pytest -m long tests/faults
+	@$(BIN)/mailroom drill --workers 3
 
 browser: ## Have chromium for the browser tests
 	@./tests/browser.sh

@@ -14,6 +14,7 @@ from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Arrival, State
 from mailroom.inbound.archiving import deposit_all
@@ -42,6 +43,8 @@ def open_ports(settings: Settings) -> Inbound:
         directory=SqlDirectory(engine),
         inbox=SqlInbox(engine),
         parser=ParserProcess(),
+        queue=SqsQueue(aws.client("sqs"), url=settings.inbound_queue_url),
+        bucket=settings.inbound_bucket,
         account_id=settings.account_id,
         rules=None,
     )

@@ -7,10 +7,10 @@ from typing import cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
-from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
+from blocks.credentials import for_one_try
 from blocks.database import MailroomDatabase
 from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.adapters.clamd import ClamdScanner
@@ -21,6 +21,7 @@ from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.processing import SqlProcessings
+from mailroom.adapters.sqs import SqsQueue
 from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.domain.envelope import Forms
 from mailroom.ports import Inbound
@@ -76,6 +77,8 @@ class InboundMail(Block):
     )
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
+    bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
+    queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
     api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
 
     def open(self) -> Inbound:
@@ -89,23 +92,19 @@ class InboundMail(Block):
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
             parser=_parser(),
+            queue=SqsQueue(self.credentials.get_client("sqs"), url=self.queue_url),
+            bucket=self.bucket,
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
             scanner=ClamdScanner(self.scanner) if self.scanner else None,
-            answers=SesAnswers(self._once().get_client("sesv2")),
+            answers=SesAnswers(for_one_try(self.credentials, timeout_s=30).get_client("sesv2")),
             webhooks=HttpWebhooks(private=self.private_webhooks),
             tenants=SqlTenants(engine),
             processings=SqlProcessings(engine),
             kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
         )
-
-    def _once(self) -> AwsCredentials:
-        """Return the credentials for a client that never repeats a call by itself."""
-        config = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 30}
-        parameters = AwsClientParameters(config=config)
-        return self.credentials.model_copy(update={"aws_client_parameters": parameters})
 
     def _forms(self) -> Forms:
         return Forms(

@@ -7,9 +7,10 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field, SecretStr
 
+from blocks.credentials import for_one_try
 from mailroom.adapters.providers import postmark, sendgrid
 from mailroom.adapters.providers.folder import Folder
-from mailroom.adapters.providers.ses import Ses, once
+from mailroom.adapters.providers.ses import Ses
 from mailroom.adapters.providers.signing import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import ConfigurationError
@@ -48,11 +49,8 @@ class SesProvider(Provider):
 
     def open(self) -> MailProvider:
         """Return SES, with a client that sends everything once."""
-        given = self.credentials.aws_client_parameters
-        parameters = given.model_copy(update={"config": (given.config or {}) | once()})
-        credentials = self.credentials.model_copy(update={"aws_client_parameters": parameters})
         return Ses(
-            credentials.get_client("sesv2"),
+            for_one_try(self.credentials).get_client("sesv2"),
             account_id=self.account_id,
             configuration_set=self.configuration_set,
             tenant=self.tenant,

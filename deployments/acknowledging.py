@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from mailroom.ports import Queue
+from mailroom.queueing import Queue
 
 logger = logging.getLogger("mailroom.listener")
 

@@ -103,6 +103,8 @@ async def _ensure_blocks(settings: Settings) -> None:
         scanner=settings.scanner,
         archive=archive,
         database=database,
+        bucket=settings.inbound_bucket,
+        queue_url=settings.inbound_queue_url,
         api_url=settings.api_url,
     )
     await _ensure_block(inbound, "inbound")

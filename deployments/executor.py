@@ -15,6 +15,7 @@ from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
 
 from deployments.client import RunClient
+from mailroom.crash import crash_point
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -51,7 +52,9 @@ class WarmExecutor:
         task = asyncio.create_task(self._execute(run), name=f"run-{run.id}")
         self._running[run.id] = task
         task.add_done_callback(lambda _: self._running.pop(run.id, None))
-        return await task
+        state = await task
+        crash_point("after", "execute")
+        return state
 
     async def preload(self, deployment_id: UUID) -> None:
         """Import the deployment's flow now, so that its first run does not wait for it.
@@ -74,6 +77,7 @@ class WarmExecutor:
 
     async def _execute(self, run: FlowRun) -> State | None:
         async with self._slots[run.deployment_id]:
+            crash_point("before", "execute")
             flow = await self._flow_of(run)
             with self._client.holding(run) as held:
                 how: dict[str, Any] = {"flow_run": held, "parameters": run.parameters, "return_type": "state"}

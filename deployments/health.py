@@ -16,6 +16,8 @@ class Health:
     def __init__(self, probes: Mapping[str, Callable[[], object]]) -> None:
         self._probes = probes
         self._suspected = True
+        self._looking = asyncio.Lock()
+        self.outlasted = 0
         self.paused_by: str | None = None
 
     def suspect(self) -> None:
@@ -23,19 +25,27 @@ class Health:
         self._suspected = True
 
     async def ready(self, stopping: asyncio.Event) -> bool:
-        """Return True once every probe passes; False when stopped before that."""
+        """Return True once every probe passes; False when stopped before that.
+
+        `outlasted` counts the outages that are over, so that whoever failed may know whether one came in between.
+        """
+        async with self._looking:
+            await self._look(stopping)
+        return not stopping.is_set()
+
+    async def _look(self, stopping: asyncio.Event) -> None:
         while self._suspected and not stopping.is_set():
             failing = await self._first_failing()
             if failing is None:
                 self._suspected = False
             elif failing != self.paused_by:
-                logger.warning("paused: %s does not answer; nothing is received until it does", failing)
+                logger.error("paused: %s does not serve; nothing is received until it does", failing)
             if failing is None and self.paused_by is not None:
-                logger.warning("resumed: %s answers again", self.paused_by)
+                self.outlasted += 1
+                logger.warning("resumed: %s serves again", self.paused_by)
             self.paused_by = failing
             if failing is not None:
                 await _sleep_unless(stopping, _LOOK_AGAIN_S)
-        return not stopping.is_set()
 
     async def _first_failing(self) -> str | None:
         for name, probe in self._probes.items():

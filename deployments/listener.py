@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from deployments.acknowledging import Acknowledger
-from deployments.executor import WarmExecutor
 from deployments.health import Health
+from deployments.lanes import Lanes
 from deployments.runs import InboundRuns, Next, next_step
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.inbound import FINAL, Arrival, Entry, ObjectRef, State
+from mailroom.domain.inbound import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.domain.notifications import UnreadableNotification, read_notification
-from mailroom.ports import Claim, Ledger, Queue, Received
+from mailroom.ports import Claim, Ledger
+from mailroom.queueing import Queue, Received, Roster
 
 logger = logging.getLogger("mailroom.listener")
 
@@ -31,7 +32,7 @@ _BATCH = 10
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The listener's clock, in seconds."""
+    """The listener's clock, in seconds. `of` derives all of it from the worker's beat."""
 
     long_poll_s: int = 3
     visibility_s: int = 60
@@ -41,6 +42,19 @@ class Timing:
     stop_patience_s: float = 4.0
     retry_after_s: int = 30
     leave_for_s: int = 60
+
+    @classmethod
+    def of(cls, beat_s: float) -> "Timing":
+        """Return the clock of a worker that beats every `beat_s` seconds; 15 gives the defaults."""
+        visibility_s, retry_s = max(1, round(4 * beat_s)), max(1, round(2 * beat_s))
+        return cls(
+            visibility_s=visibility_s,
+            beat_s=beat_s,
+            stale_s=3 * beat_s,
+            notice_grace_s=min(5.0, beat_s),
+            retry_after_s=retry_s,
+            leave_for_s=visibility_s,
+        )
 
 
 @dataclass(slots=True)
@@ -73,15 +87,16 @@ class Listener:
         queue: Queue,
         ledger: Ledger,
         runs: InboundRuns,
-        executor: WarmExecutor,
+        lanes: Lanes,
         health: Health,
+        roster: Roster,
         *,
         worker: str,
         limit: int,
         timing: Timing | None = None,
     ) -> None:
-        self._queue, self._ledger, self._runs, self._executor, self._health = queue, ledger, runs, executor, health
-        self._worker = worker
+        self._queue, self._ledger, self._runs, self._lanes, self._health = queue, ledger, runs, lanes, health
+        self._roster, self._worker = roster, worker
         self._limit = limit
         self._timing = timing or Timing()
         self._acks = Acknowledger(queue)
@@ -102,6 +117,7 @@ class Listener:
             beat.cancel()
             await self._acks.stop()
             await acks
+            await _survive(self._roster.leave, self._worker)
 
     def stop(self) -> None:
         """Receive no more; give what is not finished soon back to the queue."""
@@ -109,7 +125,9 @@ class Listener:
         self._freed.set()
 
     async def _listen_once(self) -> None:
-        free = self._limit + _BATCH - len(self._jobs)
+        # What waits for the isolated lane must not keep its neighbours from being received.
+        waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
+        free = self._limit + _BATCH - waiting
         if free < _BATCH:
             self._freed.clear()
             await self._freed.wait()
@@ -161,21 +179,16 @@ class Listener:
 
     async def _work(self, key: tuple[str, str, str], job: Job) -> None:
         try:
-            done = await self._process(job)
+            done = await self._outlast(job)
             if done is Next.DONE:
                 self._acknowledge(job)
             elif done is Next.LEAVE:
                 await self._hide(job, self._timing.leave_for_s)
             else:
-                self._health.suspect()
-                await self._give_back(job, self._timing.retry_after_s)
+                await self._give_back(job, 0 if self._stopping.is_set() else self._timing.retry_after_s)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))
             raise
-        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one mail does
-            logger.warning("mail %s goes back to the queue: %s", job.arrival.ref.message_id, type(error).__name__)
-            self._health.suspect()
-            await self._give_back(job, self._timing.retry_after_s)
         finally:
             del self._jobs[key]
             self._freed.set()
@@ -186,6 +199,24 @@ class Listener:
             notice.open -= 1
             if notice.open == 0:
                 self._acks.delete(notice.message.receipt)
+
+    async def _outlast(self, job: Job) -> Next:
+        """Process, and again after an outage: what an outage stopped keeps its place and its receive count."""
+        while True:
+            outlasted = self._health.outlasted
+            done = await self._try(job)
+            if done is not Next.RUN:
+                return done
+            self._health.suspect()
+            if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
+                return done
+
+    async def _try(self, job: Job) -> Next:
+        try:
+            return await self._process(job)
+        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one mail does
+            logger.warning("mail %s failed: %s", job.arrival.ref.message_id, type(error).__name__)
+            return Next.RUN
 
     async def _process(self, job: Job) -> Next:
         """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
@@ -208,10 +239,14 @@ class Listener:
         run = await self._runs.get_or_create(entry)
         step = next_step(run.state)
         reopened = entry.state is State.RECEIVED and entry.attempts > 0
+        if step is Next.DROP:
+            close = self._ledger.close
+            await asyncio.to_thread(close, entry.id, State.FAILED, now=_now(), reason=CANCELLED)
+            return Next.DONE
         if step is Next.LEAVE or (step is Next.DONE and not reopened):
             await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
-        state = await self._executor.execute(run)
+        state = await self._lanes.execute(run, entry)
         if state is not None and state.is_completed():
             return Next.DONE
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
@@ -235,12 +270,14 @@ class Listener:
     async def _beat(self) -> None:
         """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
         while True:
-            await asyncio.sleep(self._timing.beat_s)
             jobs = list(self._jobs.values())
             receipts = [notice.message.receipt for job in jobs for notice in job.notices]
             emails = [job.entry.id for job in jobs if job.entry is not None]
             await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
             await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
+            paused_by = self._health.paused_by
+            await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(jobs), paused_by=paused_by)
+            await asyncio.sleep(self._timing.beat_s)
 
     async def _drain(self) -> None:
         """Let what is under way end, for a while; then cancel it, which gives its messages back."""

@@ -31,7 +31,7 @@ from mailroom.domain.errors import MailroomError, Unacceptable
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports import Queue, Received
+from mailroom.queueing import Queue, Received
 from mailroom.settings import Settings
 
 logger = logging.getLogger("mailroom.mailbox")

@@ -11,6 +11,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerRes
 
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
+from deployments.lanes import Lanes
 
 _OWN_LIMIT = 8
 
@@ -32,18 +33,20 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         """Return a template without variables: a run has the worker's own environment, so the server checks nothing."""
         return {"job_configuration": {"env": {}}, "variables": {"type": "object", "properties": {}}}
 
-    executor: WarmExecutor | None = None
+    lanes: Lanes | None = None
     """Set before the worker starts, and shared with the listener, so that one bound holds for both. A worker that
-    `prefect worker start` started has none, and makes its own."""
+    `prefect worker start` started has none; it runs everything warm, and the flow itself holds its e-mail."""
+
+    _own: WarmExecutor | None = None
 
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
     """Asked before each poll: a worker that stops takes no more runs, and those under way go on."""
 
     async def setup(self) -> None:
-        """Make an executor of its own for a worker that got none."""
-        if self.executor is None:
+        """Make an executor of its own for a worker that got no lanes."""
+        if self.lanes is None:
             context = await self._exit_stack.enter_async_context(run_client_context())
-            self.executor = WarmExecutor(cast(RunClient, context.client), limit=self._limit or _OWN_LIMIT)
+            self._own = WarmExecutor(cast(RunClient, context.client), limit=self._limit or _OWN_LIMIT)
         await super().setup()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
@@ -60,6 +63,9 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         identifier = f"{socket.gethostname()}:{os.getpid()}"
         if task_status is not None:
             task_status.started(identifier)
-        assert self.executor is not None, "set up before the first poll"
-        await self.executor.execute(flow_run)
+        if self.lanes is not None:
+            await self.lanes.execute_any(flow_run)
+        else:
+            assert self._own is not None, "set up before the first poll"
+            await self._own.execute(flow_run)
         return MailroomResult(identifier=identifier, status_code=0)

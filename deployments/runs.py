@@ -11,6 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending, Scheduled
 
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
+from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
 from mailroom.outbound.mailbox import Word
 
@@ -23,16 +24,20 @@ class Next(Enum):
     RUN = "run"
     DONE = "done"
     LEAVE = "leave"
+    DROP = "drop"
 
 
 def next_step(state: State | None) -> Next:
     """Return what to do with the run of an e-mail that this worker has claimed.
 
     The claim says that no living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
-    to the pool's worker, which will find it; a run that a person cancelled is left alone.
+    to the pool's worker, which will find it. A cancelled run is a person's decision: it is noted, and the queue need
+    not bring the mail back; `mailroom replay` does.
     """
     if state is None or state.type in (StateType.PENDING, StateType.RUNNING, StateType.FAILED, StateType.CRASHED):
         return Next.RUN
+    if state.type in (StateType.CANCELLING, StateType.CANCELLED):
+        return Next.DROP
     return Next.DONE if state.type is StateType.COMPLETED else Next.LEAVE
 
 
@@ -63,13 +68,16 @@ class InboundRuns:
                 return await self._client.read_flow_run(UUID(entry.run_id))
             except ObjectNotFound:
                 logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
-        return await self._client.create_flow_run_from_deployment(
+        crash_point("before", "create run")
+        run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=ref.message_id,
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             state=Pending(),
             idempotency_key=idempotency_key(ref),
         )
+        crash_point("after", "create run")
+        return run
 
 
 #: What is due this soon is run here and now; the run itself waits for the moment.
@@ -94,10 +102,13 @@ class BatchRuns:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""
         later = word.due_at - datetime.now(UTC) > _SOON
         due_at = word.due_at.isoformat()
-        return await self._client.create_flow_run_from_deployment(
+        crash_point("before", "create run")
+        run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=word.batch_id,
             parameters={"batch_id": word.batch_id, "due_at": due_at},
             state=Scheduled(scheduled_time=word.due_at) if later else Pending(),
             idempotency_key=f"{word.batch_id}@{due_at}",
         )
+        crash_point("after", "create run")
+        return run

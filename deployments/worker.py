@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,22 +16,28 @@ from typing import cast
 
 import httpx
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from blocks.inbound import open_inbound
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
-from deployments.listener import Listener
+from deployments.lanes import Lanes
+from deployments.listener import Listener, Timing
+from deployments.logs import log_to_stderr
 from deployments.mailbox import open_mailbox
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
+from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
+from mailroom.domain.envelope import ses_context
 from mailroom.domain.errors import ConfigurationError
+from mailroom.inbound.holding import beat_s, worker_name
 from mailroom.settings import Settings, load_settings
 
 logger = logging.getLogger("mailroom.worker")
@@ -46,9 +51,10 @@ _POLL_AGAIN_S = 5.0
 class WarmWorker:
     """Listener and pool worker around one executor, started and stopped together."""
 
-    def __init__(self, settings: Settings, *, limit: int) -> None:
+    def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
         self._limit = limit
+        self._timing = timing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self.failed = False
@@ -76,15 +82,17 @@ class WarmWorker:
     async def _work(self) -> None:
         async with run_client_context() as context:
             client = cast(RunClient, context.client)
-            name = f"{socket.gethostname()}-{os.getpid()}"
+            name = worker_name()
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
-            listener = self._listener(executor, runs, name)
+            engine = make_engine(self._settings.database_url.get_secret_value())
+            lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
+            listener = self._listener(lanes, runs, engine, name)
             mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
-            polling = asyncio.create_task(self._poll(executor, name))
+            polling = asyncio.create_task(self._poll(lanes, name))
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
@@ -97,43 +105,49 @@ class WarmWorker:
             await asyncio.gather(
                 listening,
                 sending,
-                executor.stop(patience_s=_STOP_PATIENCE_S),
+                lanes.stop(patience_s=_STOP_PATIENCE_S),
                 tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
 
-    async def _poll(self, executor: WarmExecutor, name: str) -> None:
+    async def _poll(self, lanes: Lanes, name: str) -> None:
         """Poll the work pool. Prefect's loop gives up after a long outage of the server; this one begins again."""
         while True:
             worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
-            worker.executor, worker.is_stopping = executor, self._stop.is_set
+            worker.lanes, worker.is_stopping = lanes, self._stop.is_set
             try:
                 await worker.start(printer=logger.info)
             except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, executor: WarmExecutor, runs: InboundRuns, name: str) -> Listener:
+    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str) -> Listener:
         settings = self._settings
-        engine = make_engine(settings.database_url.get_secret_value())
         s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
         def ask_database() -> None:
             with engine.connect() as connection:
                 connection.execute(text("select 1"))
 
+        keys = KmsKeys(kms, key_arn=settings.kms_key_arn)
+        # Key policies may ask for a context like SES's.
+        like_ses = ses_context(
+            message_id="probe", rule="probe", account_id=settings.account_id, key_id=settings.kms_key_arn
+        )
         health = Health(
             {
                 "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
                 "PostgreSQL": ask_database,
                 "S3": lambda: s3.head_bucket(Bucket=settings.inbound_bucket),
                 "the archive": lambda: s3.head_bucket(Bucket=settings.archive_bucket),
-                "KMS": lambda: kms.describe_key(KeyId=settings.kms_key_arn),
+                "KMS": lambda: keys.check(like_ses),
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
-        return Listener(queue, SqlLedger(engine), runs, executor, health, worker=name, limit=self._limit)
+        timing = self._timing or Timing.of(beat_s())
+        ledger, roster = SqlLedger(engine), SqlRoster(engine)
+        return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
 
 
 def _tell_ready() -> None:
@@ -143,17 +157,16 @@ def _tell_ready() -> None:
     logger.info("worker ready")
 
 
-def main() -> None:
+def main(timing: Timing | None = None) -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr()
     # That a task has ended is in its state; said again in the log it is eight rows for each mail.
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:
         settings = load_settings()
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
-    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")))
+    worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())
     thread = threading.Thread(target=worker.run, name="worker")

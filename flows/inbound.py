@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State as RunState
+from prefect.exceptions import Abort
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.inbound import open_inbound
 from flows.processing import process_filed
 from flows.reporting import Progress, report
-from mailroom.domain.errors import MailroomError, Quarantined
-from mailroom.domain.inbound import ObjectRef, State
+from mailroom.domain.errors import MailroomError, Quarantined, TakenOver
+from mailroom.domain.inbound import Entry, ObjectRef, State
 from mailroom.inbound.filing import items_for
+from mailroom.inbound.holding import claim_at, in_hand
 from mailroom.inbound.processing import filed_mails
 from mailroom.ports import Inbound
 from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetch, parse, route
@@ -34,13 +36,31 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
         version: Its version, where the bucket has versions.
     """
     inbound = await open_inbound()
-    ref = ObjectRef(bucket, key, version)
-    entry = await blocking(inbound.ledger.begin, ref, now=datetime.now(UTC), run_id=flow_run.get_id())
-    if entry.state is State.FILED:
-        return Completed(message="filed already")
-    mail = Progress(entry)
+    try:
+        entry = await begin(ObjectRef(bucket, key, version), inbound)
+        if entry.state is State.FILED:
+            return Completed(message="filed already")
+        async with in_hand(entry, inbound.ledger):
+            return await receive(Progress(entry), inbound)
+    except TakenOver as error:
+        if error.facts["run_id"] == flow_run.get_id():
+            raise Abort("another worker goes on with this run") from None
+        return Failed(message="another run has this e-mail in hand")
+
+
+async def begin(ref: ObjectRef, inbound: Inbound) -> Entry:
+    """Take the e-mail in hand, so that no other worker does; its attempt number is what filing and closing ask for."""
+    now = datetime.now(UTC)
+    run_id = flow_run.get_id()
+    return await blocking(inbound.ledger.begin, ref, now=now, run_id=run_id, claim=claim_at(now))
+
+
+async def receive(mail: Progress, inbound: Inbound) -> RunState:
+    """Take one e-mail as far as it goes, note in the ledger how it ended, and report."""
     try:
         await file_email(mail, inbound)
+    except TakenOver:
+        raise
     except Quarantined as stop:
         await mail.close(State.QUARANTINED, inbound, reason=stop.reason, facts=stop.facts)
     except asyncio.CancelledError:

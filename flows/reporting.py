@@ -11,6 +11,7 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry, State
 from mailroom.inbound.archiving import Kept
 from mailroom.inbound.routing import Way
@@ -33,18 +34,26 @@ class Progress:
         """Note in the ledger that the way ended before the inbox."""
         self.reason = reason
         self.outcome = await blocking(
-            inbound.ledger.close, self.entry.id, state, now=datetime.now(UTC), reason=reason, facts=facts
+            inbound.ledger.close,
+            self.entry.id,
+            state,
+            now=datetime.now(UTC),
+            reason=reason,
+            facts=facts,
+            attempt=self.entry.attempts,
         )
 
 
 async def report(mail: Progress, inbound: Inbound) -> None:
     """Give the run its name and tags, and attach the report."""
     run_id = UUID(str(flow_run.get_id()))
+    crash_point("before", "report")
     async with get_client() as client:
         await asyncio.gather(
             client.update_flow_run(run_id, name=mail.entry.ref.message_id, tags=_tags(mail)),
             acreate_markdown_artifact(_markdown(mail, inbound.pages_url), description="One received e-mail"),
         )
+    crash_point("after", "report")
 
 
 def _tags(mail: Progress) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the HTTP API reads of outbound mail: batches, their messages, and what happened to each.
+"""What the HTTP API, the pages and the command line read of outbound mail: batches, messages, what happened to each.
 
 Tenants, pages and errors are as in `mailroom.reading`.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mailroom.domain.outbound import Party, Status
+from mailroom.domain.outbound import Content, Party, Status
 from mailroom.reading import Page, Position
 
 
@@ -66,8 +66,26 @@ class ActivityLine:
     facts: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedLine:
+    """A delivery event whose message is not known (yet): who told it, of what, and when it is tried again."""
+
+    id: int
+    provider: str
+    event_id: str
+    kind: str
+    provider_message_id: str | None
+    message_id: str | None
+    parked_at: datetime
+    next_at: datetime
+    tries: int
+
+
 class Follower(Protocol):
     """The reading side of outbound mail."""
+
+    def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
+        """Return batches, newest first."""
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch; None for an unknown id, another tenant's, or what is no id at all."""
@@ -89,3 +107,15 @@ class Follower(Protocol):
 
     def activities(self, tenant: str | None, message_id: str) -> list[ActivityLine] | None:
         """Return what happened to one message, in order; None as for `batch`."""
+
+    def content(self, tenant: str | None, message_id: str) -> Content | None:
+        """Return what one message says, a template before it is filled; None as for `batch`."""
+
+    def told_by(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
+        """Return the messages that their provider calls so; some providers name all mails of one call alike."""
+
+    def parked(self, *, before: int | None, limit: int) -> list[ParkedLine]:
+        """Return parked events that were not matched, newest first, from behind the id `before` on.
+
+        For administrators only: whose they are is not known.
+        """

@@ -5,7 +5,7 @@ port proves both (`tests/contract/`). All calls are blocking; callers that live 
 may raise `TransientError` (and `Throttled`); other errors are named at the call.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Address, Route
 from mailroom.domain.trust import Policy, Scan
+from mailroom.queueing import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class StoredObject:
     sse_kms_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object of the inbound bucket, as a listing names it."""
+
+    key: str
+    modified_at: datetime
+
+
 class MailStore(Protocol):
     """The bucket that SES writes to."""
 
@@ -41,6 +50,9 @@ class MailStore(Protocol):
                 told before the body is read.
         """
 
+    def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
+        """Return up to `most` (at most 1000) objects whose keys come after `after`, in the order of their keys."""
+
 
 class Keys(Protocol):
     """The key service that wraps the data keys of encrypted mails."""
@@ -50,6 +62,7 @@ class Keys(Protocol):
 
         Raises:
             Quarantined: `not_decryptable` when the key service refuses the blob, its key or its context.
+            TransientError: also when the key itself cannot be used: disabled, gone, or not allowed to us.
         """
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
@@ -126,10 +139,20 @@ class Ledger(Protocol):
         """
 
     def release(self, email_id: str, *, worker: str) -> None:
-        """Give up the claim of `worker`, so that any worker may take the e-mail in hand at once."""
+        """Give up the claim of `worker`, so that any worker may take the e-mail in hand at once.
 
-    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
-        """Note that processing starts (again); the line is made if nobody registered the object."""
+        What it began and did not close is open again: its worker lives, so this is no death.
+        """
+
+    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
+        """Note that processing starts (again); the line is made if nobody registered the object.
+
+        With a claim, the e-mail is taken in hand as well. The entry's `attempts` is the token that `close` and
+        `Inbox.file` ask for.
+
+        Raises:
+            TakenOver: another living worker, or another run in this one, has the e-mail in hand.
+        """
 
     def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` is alive and has these e-mails in hand."""
@@ -156,10 +179,21 @@ class Ledger(Protocol):
         now: datetime,
         reason: str | None = None,
         facts: Mapping[str, Any] | None = None,
+        attempt: int | None = None,
     ) -> State:
         """Note how processing ended and return the state that stands: a filed e-mail stays filed.
 
         A quarantined one that had been filed before more was known of it has its items withdrawn.
+
+        Raises:
+            TakenOver: a later attempt than `attempt` has the e-mail in hand.
+        """
+
+    def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
+        """Note that the process in which the e-mail was worked on has died of it, and return the state that stands.
+
+        It is failed, and quarantined as poison once `MOST_DEATHS` have died. `register` and `begin` count the deaths
+        that nobody saw: work begun by another worker that gives no sign of life.
         """
 
     def find(self, any_id: str) -> Entry | None:
@@ -167,6 +201,12 @@ class Ledger(Protocol):
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""
+
+    def silent(self, *, before: datetime, limit: int) -> list[Entry]:
+        """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
+
+    def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
+        """Return which of these objects have a line."""
 
     def trace(self, email_id: str) -> dict[str, Any]:
         """Return everything recorded on one e-mail: line, activities, items, attachments, deposits."""
@@ -276,65 +316,14 @@ class Processings(Protocol):
 class Inbox(Protocol):
     """What users see."""
 
-    def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
+    def file(self, email_id: str, items: Sequence[Item], *, now: datetime, attempt: int | None = None) -> list[str]:
         """Put one item in each recipient's inbox, all or none, and return their ids in order.
 
         An item that is there already (same e-mail and recipient) is left as it is, but for being withdrawn or not.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
-
-    message_id: str
-    receipt: str
-    body: str
-    receive_count: int
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-class Queue(Protocol):
-    """A queue with visibility timeouts and at-least-once delivery."""
-
-    def receive(self, *, most: int, wait_s: int) -> list[Received]:
-        """Return up to `most` (1 to 10) messages, after at most `wait_s` seconds; they stay invisible meanwhile."""
-
-    def delete(self, receipts: Sequence[str]) -> None:
-        """Acknowledge: these messages never come back."""
-
-    def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
-        """Keep these messages invisible for `seconds` from now; 0 gives them back at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A flow run as the orchestrator tells of it."""
-
-    id: str
-    name: str
-    state: str
-    url: str
-
-
-class RunStarter(Protocol):
-    """The orchestrator, seen from the product."""
-
-    def start(self, ref: ObjectRef) -> Run:
-        """Return the run for this object, created and scheduled if there is none."""
-
-    def retry(self, run_id: str) -> Run:
-        """Schedule this run again under its own id.
 
         Raises:
-            LookupError: the orchestrator has no such run.
+            TakenOver: a later attempt than `attempt` has the e-mail in hand.
         """
-
-    def find(self, run_id: str) -> Run | None:
-        """Return the run, or None."""
-
-    def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield the name and state of each task of a run, in the order of their start."""
 
 
 class Inbound:
@@ -353,6 +342,8 @@ class Inbound:
         directory: Directory,
         inbox: Inbox,
         parser: Parser,
+        queue: Queue,
+        bucket: str,
         account_id: str,
         rules: frozenset[str] | None = None,
         forms: Forms | None = None,
@@ -367,6 +358,8 @@ class Inbound:
         """Take the ports.
 
         Args:
+            queue: The inbound queue, for what is announced anew.
+            bucket: The bucket that SES writes to.
             account_id: The AWS account that SES receives for.
             rules: Receipt rules whose objects are accepted; None accepts any rule of the account.
             forms: Which objects beside those of SES's own form may come.
@@ -381,6 +374,7 @@ class Inbound:
         self.mails, self.keys, self.archive = mails, keys, archive
         self.ledger, self.directory, self.inbox = ledger, directory, inbox
         self.parser = parser
+        self.queue, self.bucket = queue, bucket
         self.account_id, self.rules, self.pages_url = account_id, rules, pages_url
         self.scanner, self.answers, self.webhooks = scanner, answers, webhooks
         self.tenants, self.processings = tenants, processings

@@ -110,12 +110,35 @@ class EmailLine:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many e-mails are in one state for one reason, and since when the oldest."""
+    """How many e-mails are in one state for one reason by one kind of route, and since when the oldest."""
 
     state: State
     reason: str | None
     emails: int
     oldest: datetime
+    route: str | None = None
+
+
+#: Seconds from the receipt of an e-mail to its inbox item, as the histogram counts them.
+TIMES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FilingTimes:
+    """How many e-mails were filed within each of `TIMES_S`, those before not among them; the last is the rest."""
+
+    counts: tuple[int, ...] = (0,) * (len(TIMES_S) + 1)
+    sum_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """One worker as it told of itself with its last beat."""
+
+    name: str
+    beat_at: datetime
+    in_hand: int
+    paused_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,8 @@ class Census:
 
     tallies: tuple[Tally, ...]
     items: int
+    times: FilingTimes = FilingTimes()
+    workers: tuple[WorkerLine, ...] = ()
 
 
 class Reader(Protocol):

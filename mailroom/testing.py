@@ -14,15 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
-from mailroom.domain.outbound import Outgoing
+from mailroom.domain.outbound import Outgoing, Party
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
 from mailroom.domain.trust import Finding, Scan
-from mailroom.ports import Deposit, Received
+from mailroom.ports import Deposit
+from mailroom.queueing import Received
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
 
 # In two halves, so that no virus scanner takes a checkout of this file for the test file itself.
@@ -139,6 +141,11 @@ class MemoryQueue:
             for message in self._named(receipts):
                 message.visible_at = self.clock() + seconds
 
+    def waiting(self) -> int:
+        """Return how many messages are visible."""
+        with self._lock:
+            return sum(one.visible_at <= self.clock() for one in self._messages.values())
+
     def _hand_out(self, message: _Message) -> Received:
         message.receive_count += 1
         message.visible_at = self.clock() + self._visibility_s
@@ -239,6 +246,24 @@ class MemoryArchive:
             lock_mode="GOVERNANCE",
             retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
         )
+
+
+_mails = count(1)
+
+
+def a_mail(**changes: Any) -> Outgoing:
+    """Return a mail of acme's to Bob with an id of its own; `changes` are fields of it."""
+    values: dict[str, Any] = {
+        "id": str(UUID(int=next(_mails))),
+        "batch_id": "batch",
+        "tenant": "acme",
+        "from_": Party("billing@acme.example", "Acme Billing"),
+        "to": Party("bob@example.com", "Bob"),
+        "subject": "Your invoice",
+        "text": "Hello Bob",
+        "html": None,
+    }
+    return Outgoing(**values | changes)
 
 
 class MemoryProvider:

@@ -55,7 +55,7 @@ async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
 @step("create inbox item")
 async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
     """File one item for each recipient, all or none; items that are there already stay."""
-    return await blocking(inbound.inbox.file, entry.id, items, now=_now())
+    return await blocking(inbound.inbox.file, entry.id, items, now=_now(), attempt=entry.attempts)
 
 
 def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[Any, Any, Mapping[str, Any]]]:
@@ -71,7 +71,7 @@ def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[An
 @step("acknowledge")
 async def acknowledge(entry: Entry, inbound: Inbound) -> State:
     """Close the ledger's line. From here on the queue's message may go; the listener deletes it when the run has ended."""
-    return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now())
+    return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now(), attempt=entry.attempts)
 
 
 def _now() -> datetime:

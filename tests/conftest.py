@@ -1,6 +1,5 @@
 """What tests of several tiers share: a real PostgreSQL for the session, a fresh migrated database for each test."""
 
-import socket
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -11,6 +10,7 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.sql.engine import make_engine, migrate
 from mailroom.sandbox.postgres import Postgres, running_postgres
+from tests.loopback import free_port
 
 _numbers = count()
 
@@ -39,11 +39,3 @@ def engine(database_url: str) -> Iterator[Engine]:
     made = make_engine(database_url)
     yield made
     made.dispose()
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.aws import error_code, translated
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import DepositRow, table
+from mailroom.crash import crash_point
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports import Deposit
 
@@ -85,6 +86,7 @@ class S3Archive:
         until = datetime.now(UTC).replace(microsecond=0) + self._retention
         with translated("s3"):
             try:
+                crash_point("before", "put")
                 answer = self._s3.put_object(
                     Bucket=self._bucket,
                     Key=key,
@@ -96,6 +98,7 @@ class S3Archive:
                     ObjectLockRetainUntilDate=until,
                     ContentType="application/octet-stream",
                 )
+                crash_point("after", "put")
                 return answer["VersionId"], self._lock_mode, until
             except ClientError as error:
                 if error_code(error) in _CONTENDED:
@@ -109,9 +112,11 @@ class S3Archive:
 
         Its bytes are compared, for a receipt given for other bytes would be false evidence.
         """
+        crash_point("before", "adopt")
         with translated("s3"):
             there = self._s3.get_object(Bucket=self._bucket, Key=key)
             same = there["ContentLength"] == len(content) and _has(there["Body"], content)
+        crash_point("after", "adopt")
         if not same or "ObjectLockRetainUntilDate" not in there:
             raise PermanentError("what lies in the archive is not this content", key=key)
         return there["VersionId"], there["ObjectLockMode"], there["ObjectLockRetainUntilDate"].astimezone(UTC)
@@ -120,7 +125,7 @@ class S3Archive:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
         row = insert(_deposits).values(**values, deposited_at=datetime.now(UTC))
         moved = {name: row.excluded[name] for name in ("version", "lock_mode", "retain_until")}
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of record") as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["archive_id"], set_=moved))
         return receipt
 

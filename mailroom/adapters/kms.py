@@ -6,13 +6,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
-from mailroom.domain.errors import Quarantined, Reason
+from mailroom.crash import crash_point
+from mailroom.domain.errors import Quarantined, Reason, TransientError
 
-#: KMS's word for "this blob, key and context do not belong together" or "this key is not to be used".
-_REFUSED = frozenset(
-    {"InvalidCiphertextException", "IncorrectKeyException", "AccessDeniedException", "NotFoundException",
-     "DisabledException", "InvalidKeyUsageException", "KMSInvalidStateException"}
-)  # fmt: skip
+#: KMS's words for "this blob, key and context do not belong together".
+_FOREIGN = frozenset({"InvalidCiphertextException", "IncorrectKeyException", "InvalidKeyUsageException"})
+#: Its words for "this key cannot be used"; AWS says so of the key, the emulator also of a blob of another key.
+_UNUSABLE = frozenset({"AccessDeniedException", "NotFoundException", "DisabledException", "KMSInvalidStateException"})
 
 
 class KmsKeys:
@@ -23,15 +23,46 @@ class KmsKeys:
         self._key_arn = key_arn
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        """Return the data key."""
+        """Return the data key.
+
+        A key that cannot be used at all (a policy slipped, somebody disabled it) is an outage, and every mail would meet
+        it; only where the key serves is the blob itself at fault.
+        """
+        crash_point("before", "unwrap")
         with translated("kms"):
             try:
                 answer = self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=dict(context), KeyId=self._key_arn)
             except ClientError as error:
-                if error_code(error) in _REFUSED:
-                    raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=error_code(error)) from None
+                code = error_code(error)
+                if code in _UNUSABLE:
+                    self.check(context)
+                if code in _UNUSABLE | _FOREIGN:
+                    raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=code) from None
                 raise
-            return bytes(answer["Plaintext"])
+        crash_point("after", "unwrap")
+        if "Plaintext" not in answer:
+            # botocore reads an answer that was cut off as one without fields.
+            raise TransientError("the answer of the key service is not whole", service="kms")
+        return bytes(answer["Plaintext"])
+
+    def check(self, context: Mapping[str, str] | None = None) -> None:
+        """Return if the key can unwrap now: KMS must get as far as refusing what is no blob.
+
+        Raises:
+            TransientError: the key is disabled, gone or not ours to use; a person must look.
+        """
+        with translated("kms"):
+            try:
+                state = self._kms.describe_key(KeyId=self._key_arn)["KeyMetadata"]["KeyState"]
+                if state != "Enabled":
+                    raise TransientError("the key cannot be used", service="kms", state=state)
+                probe = {"CiphertextBlob": b"probe", "EncryptionContext": dict(context or {}), "KeyId": self._key_arn}
+                self._kms.decrypt(**probe)
+            except ClientError as error:
+                if error_code(error) in _UNUSABLE:
+                    raise TransientError("the key cannot be used", service="kms", code=error_code(error)) from None
+                if error_code(error) not in _FOREIGN:
+                    raise
 
     def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return a new 256-bit data key and the same key wrapped."""

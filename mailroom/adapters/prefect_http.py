@@ -10,7 +10,7 @@ import httpx
 
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import ObjectRef
-from mailroom.ports import Run
+from mailroom.queueing import Run
 
 RECEIVE_EMAIL = "receive-email/receive-email"
 SEND_BATCH = "send-batch/send-batch"

@@ -1,13 +1,15 @@
 """The bucket that SES writes to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
+from mailroom.crash import crash_point
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound import ObjectRef
-from mailroom.ports import StoredObject
+from mailroom.ports import Listed, StoredObject
 
 #: SES takes 40 MB; the encryption adds a tag of 16 bytes, our margin the rest.
 MAX_OBJECT_BYTES = 41 * 1024 * 1024
@@ -26,6 +28,7 @@ class S3MailStore:
         where = {"Bucket": ref.bucket, "Key": ref.key}
         if ref.version:
             where["VersionId"] = ref.version
+        crash_point("before", "fetch")
         with translated("s3"):
             try:
                 answer = self._s3.get_object(**where)
@@ -38,4 +41,12 @@ class S3MailStore:
                 answer["Body"].close()
                 raise Quarantined(Reason.TOO_LARGE, size=size)
             sse_kms_key = answer.get("SSEKMSKeyId") if answer.get("ServerSideEncryption") == "aws:kms" else None
-            return StoredObject(answer["Body"].read(), answer["Metadata"], sse_kms_key)
+            body = answer["Body"].read()
+        crash_point("after", "fetch")
+        return StoredObject(body, answer["Metadata"], sse_kms_key)
+
+    def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
+        """Return up to `most` objects whose keys come after `after`, in the order of their keys."""
+        with translated("s3"):
+            answer = self._s3.list_objects_v2(Bucket=bucket, StartAfter=after, MaxKeys=most)
+        return [Listed(one["Key"], one["LastModified"]) for one in answer.get("Contents", [])]

@@ -5,8 +5,9 @@ from itertools import islice
 from typing import Any
 
 from mailroom.adapters.aws import translated
+from mailroom.crash import crash_point
 from mailroom.domain.errors import TransientError
-from mailroom.ports import Received
+from mailroom.queueing import Received
 
 _BATCH = 10
 
@@ -20,6 +21,7 @@ class SqsQueue:
 
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
         """Return up to `most` messages; they stay invisible for the queue's visibility timeout."""
+        crash_point("before", "receive")
         with translated("sqs"):
             answer = self._sqs.receive_message(
                 QueueUrl=self._url,
@@ -28,6 +30,7 @@ class SqsQueue:
                 AttributeNames=["ApproximateReceiveCount"],
                 MessageAttributeNames=["All"],
             )
+        crash_point("after", "receive")
         return [
             Received(
                 message["MessageId"],
@@ -51,8 +54,10 @@ class SqsQueue:
         """Acknowledge these messages."""
         for batch in _batches(receipts):
             entries = [{"Id": str(at), "ReceiptHandle": receipt} for at, receipt in enumerate(batch)]
+            crash_point("before", "delete")
             with translated("sqs"):
                 answer = self._sqs.delete_message_batch(QueueUrl=self._url, Entries=entries)
+            crash_point("after", "delete")
             _check(answer)
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
@@ -62,9 +67,18 @@ class SqsQueue:
                 {"Id": str(at), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                 for at, receipt in enumerate(batch)
             ]
+            crash_point("before", "hide")
             with translated("sqs"):
                 answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+            crash_point("after", "hide")
             _check(answer)
+
+    def waiting(self) -> int:
+        """Return about how many messages are visible."""
+        name = "ApproximateNumberOfMessages"
+        with translated("sqs"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
 
 
 def _texts(attributes: Mapping[str, Any]) -> dict[str, str]:

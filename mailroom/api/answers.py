@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mailroom.api.sanitising import sanitise
 from mailroom.domain.inbound import Attachment, State, Verdict
 from mailroom.domain.trust import Finding
-from mailroom.ports import Run
+from mailroom.queueing import Run
 from mailroom.reading import FiledItem
 
 

@@ -9,6 +9,7 @@ from mailroom.api import (
     inbound_hook,
     operations,
     outbound,
+    outbound_pages,
     pages,
     problems,
     suppressions,
@@ -40,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(inbound_hook.router)
     app.include_router(unsubscribing.router)
     app.include_router(pages.router)
+    app.include_router(outbound_pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
     app.add_middleware(Guard)

@@ -8,15 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
+from mailroom.api.exposition import exposition
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.inbound import State
-from mailroom.reading import Census
 
 router = APIRouter(tags=["operations"])
 
-_WAITING = frozenset({State.RECEIVED, State.PROCESSING, State.FAILED})
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 
@@ -37,10 +35,7 @@ def readyz(services: Outside) -> JSONResponse:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(services: Outside) -> PlainTextResponse:
     """Counts in Prometheus's text format."""
-    census = services.reader.census()
-    waiting = [tally.oldest for tally in census.tallies if tally.state in _WAITING]
-    oldest_s = (services.now() - min(waiting)).total_seconds() if waiting else 0.0
-    text = _exposition(census, max(oldest_s, 0.0)) + _tracking(services)
+    text = exposition(services.reader.census(), services.now()) + _tracking(services)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -77,24 +72,6 @@ def _prefect(services: Services) -> str:
     except MailroomError:
         return "unreachable"
     return "ok"
-
-
-def _exposition(census: Census, oldest_s: float) -> str:
-    lines = [
-        "# HELP mailroom_inbound_emails Received e-mails by state and reason.",
-        "# TYPE mailroom_inbound_emails gauge",
-        *(
-            f'mailroom_inbound_emails{{state="{_label(tally.state)}",reason="{_label(tally.reason or "")}"}} {tally.emails}'
-            for tally in census.tallies
-        ),
-        "# HELP mailroom_inbox_items Items in all inboxes.",
-        "# TYPE mailroom_inbox_items gauge",
-        f"mailroom_inbox_items {census.items}",
-        "# HELP mailroom_inbound_oldest_waiting_seconds Age of the oldest e-mail that is not settled yet, 0 if none.",
-        "# TYPE mailroom_inbound_oldest_waiting_seconds gauge",
-        f"mailroom_inbound_oldest_waiting_seconds {oldest_s:.3f}",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _tracking(services: Services) -> str:

@@ -9,15 +9,13 @@ from fastapi import HTTPException, Query
 
 from mailroom.reading import Position
 
-Cursor = Annotated[str | None, Query(max_length=200, description="What the page before gave as next")]
+Cursor = Annotated[str | None, Query(max_length=600, description="What the page before gave as next")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Lines on a page")]
 
 
 def encode(position: Position | None) -> str | None:
     """Return the cursor for `position`."""
-    if position is None:
-        return None
-    return base64.urlsafe_b64encode(f"{position.received_at.isoformat()} {position.id}".encode()).decode().rstrip("=")
+    return None if position is None else _word(f"{position.received_at.isoformat()} {position.id}")
 
 
 def decode(cursor: str | None) -> Position | None:
@@ -28,12 +26,48 @@ def decode(cursor: str | None) -> Position | None:
     """
     if cursor is None:
         return None
+    time, _, name = _text(cursor).partition(" ")
     try:
-        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
-        time, _, name = text.partition(" ")
         received_at, name = datetime.fromisoformat(time), str(UUID(name))
     except ValueError:
-        raise HTTPException(422, "The cursor is not one that this list gave.") from None
+        raise _not_ours() from None
     if received_at.tzinfo is None:
-        raise HTTPException(422, "The cursor is not one that this list gave.")
+        raise _not_ours()
     return Position(received_at, name)
+
+
+def encode_place(address: str, tenant: str | None) -> str:
+    """Return the cursor for a place in a list by address and tenant."""
+    return _word(f"{address} {tenant or ''}")
+
+
+def decode_place(cursor: str | None) -> tuple[str, str] | None:
+    """Return the place that `encode_place` was given, no tenant as an empty text.
+
+    Raises:
+        HTTPException: 422, it is no cursor of ours.
+    """
+    if cursor is None:
+        return None
+    address, space, tenant = _text(cursor).rpartition(" ")
+    if not space:
+        raise _not_ours()
+    return address, tenant
+
+
+def _word(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _text(cursor: str) -> str:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        raise _not_ours() from None
+    if "\x00" in text:
+        raise _not_ours()
+    return text
+
+
+def _not_ours() -> HTTPException:
+    return HTTPException(422, "The cursor is not one that this list gave.")

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from mailroom.api.standing import settled, shares, tone
 from mailroom.domain.inbound import Verdict, Verdicts
 from mailroom.domain.trust import Finding, Scan
 
@@ -102,7 +103,7 @@ def _templates_of_this_package() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
-    found.filters |= {"part": _part, "unscanned": unscanned}
+    found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
     return found
 
 

@@ -11,7 +11,8 @@ from mailroom.api.hearing import Hearing
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
-from mailroom.ports import Archive, RunStarter
+from mailroom.ports import Archive
+from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings

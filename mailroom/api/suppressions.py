@@ -1,6 +1,5 @@
 """The JSON routes of what limits sending: suppressed addresses, and quotas."""
 
-import base64
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
@@ -9,7 +8,7 @@ from mailroom.api.access import ApiHolder, tenant_for
 from mailroom.api.asked import NewAllowance, NewSuppression
 from mailroom.api.inbound import Tenant
 from mailroom.api.outbound import address_of, sender_tenant
-from mailroom.api.paging import Cursor, Limit
+from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside, Sending
 from mailroom.api.told import QuotaAnswer, SuppressedAnswer, SuppressionAnswer, SuppressionsAnswer, quota_answer
@@ -32,10 +31,12 @@ def list_suppressions(
 ) -> SuppressionsAnswer:
     """Addresses that get no mail, by address; those of all tenants are among a tenant's."""
     wanted = None if address is None else address_of(address)
-    found = sending.suppressions.all(tenant_for(holder, tenant), address=wanted, after=_decode(cursor), limit=limit + 1)
+    found = sending.suppressions.all(
+        tenant_for(holder, tenant), address=wanted, after=decode_place(cursor), limit=limit + 1
+    )
     last = found[limit - 1] if len(found) > limit else None
     items = [SuppressionAnswer.model_validate(one) for one in found[:limit]]
-    return SuppressionsAnswer(items=items, next=_encode(last) if last else None)
+    return SuppressionsAnswer(items=items, next=encode_place(last.address, last.tenant) if last else None)
 
 
 @router.post("/suppressions", status_code=201)
@@ -79,20 +80,3 @@ def set_quota(
     owner, now = sender_tenant(holder, tenant), services.now()
     sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
     return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
-
-
-def _encode(last: Suppression) -> str:
-    return base64.urlsafe_b64encode(f"{last.address} {last.tenant or ''}".encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str | None) -> tuple[str, str] | None:
-    if cursor is None:
-        return None
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        raise HTTPException(422, "The cursor is not one that this list gave.") from None
-    address, space, tenant = text.partition(" ")
-    if not space or "\x00" in text:
-        raise HTTPException(422, "The cursor is not one that this list gave.")
-    return address, tenant

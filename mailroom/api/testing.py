@@ -13,9 +13,10 @@ from starlette.exceptions import StarletteDeprecationWarning
 from mailroom.api.access import key_digest
 from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound import Attachment, Entry, Item, ObjectRef, State
+from mailroom.domain.inbound import Attachment, Entry, Item, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.searching import words_asked, words_of
-from mailroom.ports import Deposit, Run
+from mailroom.ports import Deposit
+from mailroom.queueing import Run
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
 from mailroom.settings import Settings
 
@@ -25,6 +26,10 @@ with warnings.catch_warnings():
     from fastapi.testclient import TestClient as TestClient
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
+#: What a browser asks for.
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+#: A mail that all of SES's checks let pass.
+PASSED = Verdicts(*[Verdict.PASS] * 5)
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 
 
@@ -241,6 +246,37 @@ class Memory:
         }
         self.reader.filed.append(FiledItem(**values | changes))
         return self.reader.filed[-1]
+
+
+def two_tenants() -> Memory:
+    """Return one tenant with one empty inbox, and another tenant's."""
+    memory = Memory()
+    memory.keys.holders = {"admin": Holder("root"), "acme": Holder("app", "acme"), "other": Holder("app", "other")}
+    memory.reader.addresses = [
+        InboxLine("ann@acme.test", "acme", "ann", 0, None),
+        InboxLine("bob@other.test", "other", "bob", 0, None),
+    ]
+    return memory
+
+
+def an_item(**changes: object) -> Item:
+    """Return an item of Ann's without attachments."""
+    item = Item(
+        "acme",
+        "ann@acme.test",
+        "ann",
+        "<1@x>",
+        "Hello",
+        "Carl <c@x.test>",
+        ("ann@acme.test",),
+        (),
+        NOW,
+        "Hi",
+        None,
+        "acme/raw",
+        (),
+    )
+    return replace(item, **changes)  # type: ignore[arg-type]
 
 
 def receipt(archive_id: str, size: int) -> Deposit:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.routing import NOBODY
@@ -44,6 +45,11 @@ class Opened:
     def ledger(self) -> SqlLedger:
         """The book of received e-mails."""
         return SqlLedger(self.engine)
+
+    @cached_property
+    def follower(self) -> SqlFollower:
+        """What became of outbound mail."""
+        return SqlFollower(self.engine)
 
     @cached_property
     def directory(self) -> SqlDirectory:

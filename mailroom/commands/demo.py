@@ -24,7 +24,7 @@ from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound import FINAL, Entry, State
 from mailroom.domain.routing import Address
-from mailroom.ports import Run
+from mailroom.queueing import Run
 from mailroom.sandbox import background, stack
 from mailroom.settings import running_stack
 

@@ -11,11 +11,16 @@ from typing import Annotated
 
 import typer
 
+from mailroom.adapters import aws
+from mailroom.adapters.dead_letters import DeadLetters
 from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened
+from mailroom.commands._times import since as time_of
 from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound import Entry, State
-from mailroom.ports import Run
+from mailroom.inbound.holding import stale_s
+from mailroom.queueing import Run
+from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -25,17 +30,23 @@ _REPLAYABLE = (State.QUARANTINED, State.FAILED)
 @app.command(epilog="Reasons: " + ", ".join(Reason) + ".")
 def replay(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Any ids of the e-mails.")] = None,
-    state: Annotated[str | None, typer.Option(help="quarantined or failed, instead of ids.")] = None,
+    state: Annotated[str | None, typer.Option(help="quarantined, failed, or processing by a dead worker.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only this reason, such as no_route.")] = None,
     since: Annotated[str | None, typer.Option(help="Received since: 2026-11-21T08:00, or 2h, 3d.")] = None,
     most: Annotated[int, typer.Option(help="At most this many.", min=1)] = 1000,
+    dlq: Annotated[bool, typer.Option("--dlq", help="Send all dead letters of the inbound queue back to it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run e-mails again: by id, or all that are quarantined or failed, by reason and age."""
+    """Run e-mails again: by id, or all that are quarantined or failed, by reason and age; or the dead letters."""
+    if dlq:
+        if ids or state or reason or since:
+            raise ConfigurationError("--dlq takes all dead letters: give no ids and no --state, --reason or --since")
+        _redrive(Opened(), dry_run=dry_run, as_json=as_json)
+        return
     if not ids and state is None and reason is None:
         raise ConfigurationError(
-            "say which: ids, --state quarantined|failed, or --reason R; --dry-run shows what would run"
+            "say which: ids, --state quarantined|failed|processing, --reason R or --dlq; --dry-run shows what would run"
         )
     if ids and (state or reason or since):
         raise ConfigurationError("give ids, or --state, --reason and --since, not both")
@@ -44,8 +55,7 @@ def replay(
     if ids:
         entries = [_by_id(opened, any_id) for any_id in ids]
     else:
-        states = [_state(state)] if state else list(_REPLAYABLE)
-        entries = opened.ledger.select(states=states, reason=reason, since=_since(since), limit=most)
+        entries = _selected(opened, state, reason, time_of(since), most)
     for entry in entries:
         try:
             run = None if dry_run or entry.state is State.FILED else _run_again(opened, entry)
@@ -58,6 +68,39 @@ def replay(
         say("nothing to replay")
     if failed:
         raise typer.Exit(1)
+
+
+def _selected(opened: Opened, state: str | None, reason: str | None, since: datetime | None, most: int) -> list[Entry]:
+    if state == State.PROCESSING:
+        if reason or since:
+            raise ConfigurationError("--state processing goes with neither --reason nor --since")
+        # What a living worker has in hand is left to it.
+        return opened.ledger.silent(before=datetime.now(UTC) - timedelta(seconds=stale_s()), limit=most)
+    states = [_state(state)] if state else list(_REPLAYABLE)
+    return opened.ledger.select(states=states, reason=reason, since=since, limit=most)
+
+
+def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
+    """Send the dead letters back, and say how many; the worker takes them up as it takes up any message."""
+    use_stack_environment()
+    letters = DeadLetters(aws.client("sqs", region=opened.settings.region), url=opened.settings.inbound_queue_url)
+    there = len(letters)
+    moved = 0 if dry_run or not there else letters.redrive(_show_progress)
+    if as_json:
+        say(json.dumps({"dead_letters": there, "moved": moved}))
+    elif not there:
+        say("no dead letters")
+    else:
+        say(
+            f"{there} dead letters would go back to the queue"
+            if dry_run
+            else f"{moved} dead letters are in the queue again"
+        )
+
+
+def _show_progress(moved: int, there: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{moved} of {there}", end="" if moved < there else "\n", file=sys.stderr, flush=True)
 
 
 def _by_id(opened: Opened, any_id: str) -> Entry:
@@ -93,19 +136,5 @@ def _tell(entry: Entry, run: Run | None, *, dry_run: bool, as_json: bool) -> Non
 
 def _state(word: str) -> State:
     if word not in _REPLAYABLE:
-        raise ConfigurationError(f"--state is {' or '.join(_REPLAYABLE)}, not {word}")
+        raise ConfigurationError(f"--state is {', '.join(_REPLAYABLE)} or processing, not {word}")
     return State(word)
-
-
-def _since(word: str | None) -> datetime | None:
-    """Return the time that `2h`, `3d` or an ISO date and time means."""
-    if word is None:
-        return None
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    if word[:-1].isdigit() and word[-1] in units:
-        return datetime.now(UTC) - timedelta(**{units[word[-1]]: int(word[:-1])})
-    try:
-        told = datetime.fromisoformat(word)
-    except ValueError:
-        raise ConfigurationError(f"--since {word}: write 90m, 2h, 3d or 2026-11-21T08:00") from None
-    return told if told.tzinfo else told.replace(tzinfo=UTC)

@@ -9,6 +9,7 @@
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
         ├── Conflict            it was asked for before, and differently
+        ├── TakenOver           another worker has this mail in hand now; what ours did not write stays unwritten
         └── Refused             this recipient or content will never be accepted
             └── Unacceptable    what was handed to us is refused as a whole; each fault is named by its place
 
@@ -113,6 +114,7 @@ class Reason(StrEnum):
     DMARC = "dmarc"
     SPAM = "spam"
     UNSURE = "unsure"
+    POISON = "poison"
 
 
 class Quarantined(PermanentError):
@@ -124,6 +126,10 @@ class Quarantined(PermanentError):
     def __init__(self, reason: Reason | str, **facts: Any) -> None:
         self.reason = Reason(reason)
         super().__init__(str(self.reason), **facts)
+
+
+class TakenOver(PermanentError):
+    """This attempt was thought dead and another one has the mail now; only that one may file and close it."""
 
 
 class ConfigurationError(Exception):

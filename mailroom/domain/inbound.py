@@ -4,6 +4,9 @@
                      │    └──> quarantined       kept with its reason; a person decides; can be replayed
                      └──────> failed             a transient fault outlived its retries; the queue brings it back
 
+A mail that kills the process it runs in is `failed` too; it runs alone from then on, and its third death is quarantine.
+One whose run a person cancelled is `failed` with the reason `Cancelled`, and waits for `mailroom replay`.
+
 `duplicate` is an e-mail whose object is the same as one already filed.
 """
 
@@ -28,6 +31,13 @@ class State(StrEnum):
 
 #: Nothing is left to do: the queue's message may be deleted.
 FINAL = frozenset({State.FILED, State.QUARANTINED, State.DUPLICATE})
+
+
+#: So many processes may die of one e-mail before it is quarantined as poison.
+MOST_DEATHS = 3
+
+#: The reason of an e-mail whose run a person cancelled.
+CANCELLED = "Cancelled"
 
 
 class Verdict(StrEnum):
@@ -139,7 +149,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The ledger's line for an e-mail, as the steps need it."""
+    """The ledger's line for an e-mail, as the steps need it.
+
+    `attempts` numbers the attempt that has it in hand: an earlier one may not file or close it any more. `deaths` of
+    them ended with the process that they ran in.
+    """
 
     id: str
     ref: ObjectRef
@@ -149,3 +163,4 @@ class Entry:
     run_id: str | None = None
     reason: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    deaths: int = 0

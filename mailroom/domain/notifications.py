@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Never
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
@@ -62,6 +62,13 @@ def read_notification(body: str) -> list[Arrival]:
     if not isinstance(records, list) or not records:
         _refuse("shape")
     return [arrival for record in records for arrival in _from_record(_object(record))]
+
+
+def announcement(ref: ObjectRef) -> str:
+    """Return S3's word that an object is there, for one whose own notification was lost."""
+    stored = {"key": quote_plus(ref.key)} | ({"versionId": ref.version} if ref.version else {})
+    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
+    return json.dumps({"Records": [record | {"s3": {"bucket": {"name": ref.bucket}, "object": stored}}]})
 
 
 def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Letter, Recipient, Request, Words
-from mailroom.ports import Received
+from mailroom.queueing import Received
 from mailroom.sending import Key, Outbox
 
 

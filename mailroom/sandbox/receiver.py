@@ -26,7 +26,9 @@ _AFTER_THE_DOT = {
 }
 
 
-@dataclass(slots=True)
+# Without slots: aiosmtpd looks through all members of its handler, and early Pythons 3.11 give a slotted dataclass one
+# that cannot be read.
+@dataclass
 class Receiver:
     """What came in. `moods` are for the next mails, one each, then all is well."""
 

@@ -9,6 +9,7 @@ import json
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class Said:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Vendor:
+class Vendor(ABC):
     """What all three share: `moods` are for the next requests, one each, then all is well."""
 
     #: What it answers in a mood that accepts nothing.
@@ -61,9 +62,9 @@ class Vendor:
             self.payloads.append(payload)
             return self.accept(payload)
 
+    @abstractmethod
     def accept(self, payload: Any) -> Said:
         """Count a request's mails and return the answer for them."""
-        raise NotImplementedError
 
     def look(self, path: str, query: dict[str, list[str]]) -> Said:
         """Answer a question."""

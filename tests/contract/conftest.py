@@ -1,8 +1,10 @@
-"""An outbound API on a real database, for the tests of what it takes and of what it tells."""
+"""What contracts are proved on: an AWS emulator, and an outbound API on a real database."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from mailroom.adapters.sql.following import SqlFollower
@@ -14,6 +16,26 @@ from mailroom.api.services import Outbound
 from mailroom.api.testing import Memory, TestClient
 from mailroom.testing import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    """The URL of moto's server. What it holds belongs to the whole process, so tests name what is theirs."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def aws(emulator: str) -> Iterator[str]:
+    """The emulator in the environment, where boto3 finds it by itself."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", emulator)
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        yield emulator
 
 
 @pytest.fixture

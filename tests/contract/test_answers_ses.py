@@ -1,23 +1,13 @@
 """The port `Answers` on SES, as the emulator has it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.domain.errors import Refused, TransientError
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 def ses(endpoint: str) -> Any:
@@ -26,9 +16,9 @@ def ses(endpoint: str) -> Any:
     return boto3.client("sesv2", region_name="eu-west-1", endpoint_url=endpoint, config=once, **keys)
 
 
-def test_answers_leave_through_ses(moto: str) -> None:
+def test_answers_leave_through_ses(emulator: str) -> None:
     """The emulator takes them as SES does: from a verified identity, and from no other."""
-    sesv2 = ses(moto)
+    sesv2 = ses(emulator)
     sesv2.create_email_identity(EmailIdentity="acme.test")
     answers = SesAnswers(sesv2)
 

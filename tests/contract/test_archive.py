@@ -1,8 +1,7 @@
 """The port `Archive`: the twin in memory and S3 with Object Lock keep, tell and refuse alike."""
 
 import hashlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,11 +11,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports import Archive
 from mailroom.testing import MemoryArchive
 
@@ -84,20 +82,14 @@ def key_of(archive_id: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield boto3.client(
+def s3(emulator: str) -> Any:
+    return boto3.client(
         "s3",
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=emulator,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    server.stop()
 
 
 @pytest.fixture
@@ -288,3 +280,18 @@ def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> Non
 
     assert store.archive().read(again.archive_id) == CONTENT
     assert store.archive().find(again.archive_id) == again
+
+
+class Contended:
+    """An S3 where another writer is at the same key; the emulator has no such moment."""
+
+    def put_object(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
+
+
+def test_another_writer_at_the_same_content_is_transient(engine: Engine) -> None:
+    """S3 answers 409 while two conditional writes meet; a moment later the deposit is there, and is adopted."""
+    archive = S3Archive(Contended(), engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
+
+    with pytest.raises(TransientError):
+        archive.deposit("acme", CONTENT)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import smtplib
-import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +12,6 @@ from email.message import EmailMessage
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Arrival, ObjectRef, Verdict
@@ -21,15 +19,10 @@ from mailroom.domain.notifications import read_notification, received_recipients
 from mailroom.sandbox.aws import Names, Rule, provision
 from mailroom.sandbox.door import MOST_MAIL_BYTES, Door
 from mailroom.sandbox.verdicts import EICAR, GTUBE
+from tests.loopback import free_port
 
 NAMES = Names(stem="doortest")
 SENDER = "alice@sender.test"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class MotoKeys:
@@ -40,21 +33,7 @@ class MotoKeys:
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as environment:
-        server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "test")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        environment.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        yield f"http://{host}:{port}"
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def stack(emulator: str) -> dict[str, str]:
+def stack(aws: str) -> dict[str, str]:
     first = provision(NAMES)
     assert provision(NAMES) == first
     return first

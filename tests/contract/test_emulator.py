@@ -18,7 +18,6 @@ import boto3
 import httpx
 import pytest
 import uvicorn
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws import emulator_of
@@ -35,28 +34,13 @@ from mailroom.sandbox.environment import aws_environment
 from mailroom.sandbox.ports import answers
 from mailroom.webhooks import postmark, sendgrid, ses
 from mailroom.webhooks.sns import Notification, Unverified, Verifier
+from tests.loopback import free_port
 
 OUR_ID = "0190a1b2-0000-7000-8000-00000000000a"
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as environment, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-        server.start()
-        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "test")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        environment.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        yield f"http://127.0.0.1:{port}"
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def stack(emulator: str) -> dict[str, str]:
+def stack(aws: str) -> dict[str, str]:
     names = Names(stem="eventstest")
     first = provision(names)
     assert provision(names) == first
@@ -67,7 +51,9 @@ def stack(emulator: str) -> dict[str, str]:
 def publisher(stack: dict[str, str]) -> EventPublisher:
     sns = boto3.client("sns")
     made = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))
+    # moto belongs to the process: what other tests sent before is told first, and is none of ours.
     made.once()
+    told(stack)
     return made
 
 
@@ -232,9 +218,7 @@ def test_token_of_nobodys_subscription_confirms_nothing(emulator: str, stack: di
 
 def test_process_of_the_sandbox_tells_by_itself(tmp_path: Path) -> None:
     """`mailroom up` starts it as this process: moto's server and the events in one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with pytest.MonkeyPatch.context() as environment, (tmp_path / "log").open("wb") as log:
         for name, value in aws_environment(f"http://127.0.0.1:{port}").items():
             environment.setenv(name, value)

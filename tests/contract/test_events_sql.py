@@ -273,6 +273,26 @@ def test_soft_bounces_of_long_ago_do_not_count(events: SqlEvents, engine: Engine
     assert rows(engine, "select * from suppression") == []
 
 
+@pytest.mark.parametrize("first", [0, SOFT_BOUNCES - 1])
+def test_a_soft_bounce_told_late_counts_where_it_belongs(events: SqlEvents, engine: Engine, first: int) -> None:
+    """Another address's newer bounces, and the order in which they are told, change nothing."""
+    others = [sent(engine, to="other@users.test")[0] for _ in range(2)]
+    messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
+    told = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
+    told[first] = replace(told[first], at=told[first].at - SOFT_WITHIN - timedelta(days=1))
+    newer = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in others]
+
+    for event in told:
+        events.record([event], now=NOW)
+    within = rows(engine, "select * from suppression")
+    sixth = sent(engine, to="full@users.test")[0]
+    ahead = [replace(one, at=one.at + 2 * SOFT_WITHIN) for one in newer]
+    events.record([an_event(Kind.BOUNCED_SOFT, sixth, message_id=sixth), *ahead], now=NOW)
+
+    assert within == []
+    assert [row.address for row in rows(engine, "select * from suppression")] == ["full@users.test"]
+
+
 def test_what_lasts_longer_takes_the_place(events: SqlEvents, engine: Engine) -> None:
     """Listed for a month and then returned for good: it must not end with the month. The reverse changes nothing."""
     [message] = sent(engine)

@@ -1,25 +1,15 @@
 """The port `Keys` on KMS: what a key service refuses for good, and what it may grant a moment later."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.kms import KmsKeys
 from mailroom.domain.errors import Quarantined, Reason, Throttled, TransientError
 
 CONTEXT = {"aws:ses:message-id": "abc123"}
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 def kms_at(endpoint: str) -> Any:
@@ -54,9 +44,6 @@ def test_data_key_comes_back_for_its_own_context_alone(emulator: str) -> None:
         ("DependencyTimeoutException", 503, TransientError),
         ("IncorrectKeyException", 400, Quarantined),
         ("InvalidCiphertextException", 400, Quarantined),
-        ("AccessDeniedException", 400, Quarantined),
-        ("DisabledException", 400, Quarantined),
-        ("KMSInvalidStateException", 400, Quarantined),
     ],
 )
 def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int, error: type[Exception]) -> None:
@@ -64,6 +51,21 @@ def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int,
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code=code, http_status_code=status)
+
+        with pytest.raises(error):
+            KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
+@pytest.mark.parametrize(("serves", "error"), [(True, Quarantined), (False, TransientError)], ids=["blob", "key"])
+def test_a_refused_key_is_an_outage_unless_it_serves_others(code: str, serves: bool, error: type[Exception]) -> None:
+    """A policy that slipped would quarantine every mail; where the key unwraps in general, this blob is at fault."""
+    kms = kms_at("http://127.0.0.1:1")
+    with Stubber(kms) as stub:
+        stub.add_client_error("decrypt", service_error_code=code, http_status_code=400)
+        stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "key", "KeyState": "Enabled"}})
+        probed = "InvalidCiphertextException" if serves else "AccessDeniedException"
+        stub.add_client_error("decrypt", service_error_code=probed, http_status_code=400)
 
         with pytest.raises(error):
             KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)

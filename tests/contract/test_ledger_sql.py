@@ -8,13 +8,16 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.errors import TakenOver
 from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.routing import Route
 from mailroom.ports import Claim
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")
+RUN, OTHER_RUN = (f"0190a1b2-0000-7000-8000-00000000000{number}" for number in (1, 2))
 ENVELOPE = Envelope(
     recipients=("anna@acme.test",),
     sender="scanner@office.test",
@@ -112,6 +115,90 @@ def test_a_released_email_can_be_taken_at_once(ledger: SqlLedger) -> None:
     assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1)))
 
 
+def test_a_run_holds_its_email_whoever_started_it(ledger: SqlLedger) -> None:
+    """Retry, Quick run and replay come by the pool, without the listener's claim; a redelivery must find theirs."""
+    stale = NOW - timedelta(seconds=45)
+    ledger.begin(REF, now=NOW, claim=Claim("one", stale))
+
+    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", stale)) is None
+    with pytest.raises(TakenOver):
+        ledger.begin(REF, now=NOW, claim=Claim("two", stale))
+
+
+def test_two_runs_in_one_worker_do_not_share_an_email(ledger: SqlLedger) -> None:
+    """A Quick run beside the listener's run is another run id under the same worker's name."""
+    claim = Claim("one", NOW - timedelta(seconds=45))
+    ledger.begin(REF, now=NOW, run_id=RUN, claim=claim)
+
+    with pytest.raises(TakenOver) as caught:
+        ledger.begin(REF, now=NOW, run_id=OTHER_RUN, claim=claim)
+
+    assert caught.value.facts["run_id"] == RUN
+    assert ledger.begin(REF, now=NOW, run_id=RUN, claim=claim).attempts == 2
+
+
+def test_an_attempt_that_was_taken_over_can_neither_file_nor_close(ledger: SqlLedger, engine: Engine) -> None:
+    """R9: a worker that was only thought dead wakes up; what the new holder does must not be overwritten."""
+    old = ledger.begin(REF, now=NOW, run_id=RUN, claim=Claim("one", NOW))
+    new = ledger.begin(REF, now=NOW, run_id=RUN, claim=Claim("two", NOW + timedelta(seconds=1)))
+
+    with pytest.raises(TakenOver):
+        SqlInbox(engine).file(old.id, [], now=NOW, attempt=old.attempts)
+    with pytest.raises(TakenOver):
+        ledger.close(old.id, State.FAILED, now=NOW, attempt=old.attempts)
+
+    assert SqlInbox(engine).file(new.id, [], now=NOW, attempt=new.attempts) == []
+    assert ledger.close(new.id, State.FILED, now=NOW, attempt=new.attempts) is State.FILED
+    assert ledger.close(old.id, State.FAILED, now=NOW, attempt=old.attempts) is State.FILED
+
+
+def test_work_that_another_worker_never_closed_counts_as_its_death(ledger: SqlLedger) -> None:
+    """Nobody sees a kill -9; the next worker that takes the e-mail in hand does, and runs it alone."""
+    ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+
+    taken = registered(ledger, Claim("two", NOW + timedelta(seconds=1)))
+    begun = ledger.begin(REF, now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
+
+    assert (taken.deaths, begun.deaths) == (1, 1)
+    assert kinds(ledger, taken.id) == ["started", "notified", "died", "started"]
+
+
+def test_what_a_living_worker_gives_up_is_no_death(ledger: SqlLedger) -> None:
+    """A worker that stops, or that lost its database for a moment, has done nothing wrong to the mail."""
+    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+
+    ledger.release(entry.id, worker="one")
+
+    assert registered(ledger, Claim("two", NOW)).deaths == 0
+
+
+def test_the_third_death_is_quarantine(ledger: SqlLedger) -> None:
+    """After one death a mail runs alone; a mail that kills every process must end with its reason, not in a circle."""
+    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+
+    states = [ledger.bury(entry.id, now=NOW, facts={"died": "signal 9"}) for _ in range(3)]
+
+    assert states == [State.FAILED, State.FAILED, State.QUARANTINED]
+    found = ledger.find(entry.id)
+    assert found is not None
+    assert (found.reason, found.facts) == ("poison", {"died": "signal 9", "deaths": 3})
+
+
+def test_silent_lines_are_those_that_nobody_beats_for(ledger: SqlLedger) -> None:
+    """The sweep announces them anew; what lives or has ended is none of its business."""
+    old, now = NOW - timedelta(hours=1), NOW
+    for key, at in (("in/dead", old), ("in/alive", now)):
+        ledger.begin(ObjectRef("inbound", key), now=at, claim=Claim("one", at))
+    filed = ledger.begin(ObjectRef("inbound", "in/filed"), now=old)
+    ledger.close(filed.id, State.FILED, now=old)
+    ledger.register(Arrival(ObjectRef("inbound", "in/waiting")), now=old)
+
+    silent = ledger.silent(before=NOW - timedelta(minutes=10), limit=10)
+
+    assert sorted(entry.ref.key for entry in silent) == ["in/dead", "in/waiting"]
+    assert ledger.known("inbound", ["in/dead", "in/unheard"]) == {"in/dead"}
+
+
 def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlLedger) -> None:
     """Filed by its headers alone, a mail may have more recipients, or a virus that only SES's notification tells of."""
     entry = registered(ledger, arrival=Arrival(REF))
@@ -200,3 +287,16 @@ def test_history_cannot_be_changed(ledger: SqlLedger, engine: Engine) -> None:
 
     with engine.begin() as connection, pytest.raises(DBAPIError, match="never changed"):
         connection.execute(text("update inbound_activity set kind = 'other'"))
+
+
+def test_a_fault_that_tells_its_kind_is_noted(ledger: SqlLedger) -> None:
+    """Unforeseen faults say kind and place; the name must not collide with the activity's own, or nothing is noted."""
+    entry = registered(ledger)
+
+    ledger.close(entry.id, State.FAILED, now=NOW, reason="PermanentError", facts={"kind": "KeyError", "now": "then"})
+
+    assert ledger.trace(entry.id)["activities"][-1]["facts"] == {
+        "reason": "PermanentError",
+        "kind": "KeyError",
+        "now": "then",
+    }

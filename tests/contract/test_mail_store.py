@@ -1,17 +1,16 @@
 """The inbound bucket and the key service: what cannot be had is quarantined with its reason, nothing else is."""
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from botocore.exceptions import ClientError
 
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.s3 import MAX_OBJECT_BYTES, S3MailStore
-from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.inbound import ObjectRef
 from mailroom.ports import StoredObject
 
@@ -20,20 +19,14 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Callable[[str], Any]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield lambda service: boto3.client(
+def client(emulator: str) -> Callable[[str], Any]:
+    return lambda service: boto3.client(
         service,
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=emulator,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +145,54 @@ def test_a_blob_that_is_none_is_not_decryptable(kms: Any, key_arn: str) -> None:
     assert caught.value.facts["step"] == "key"
 
 
-def test_a_master_key_that_is_no_longer_there_is_not_decryptable(kms: Any, key_arn: str) -> None:
-    """A disabled or removed key is for a person to see, mail by mail; retrying would hide it."""
+def test_a_master_key_that_is_no_longer_there_is_an_outage(kms: Any, key_arn: str) -> None:
+    """Every mail would meet it: quarantining them all would bury the one thing that a person has to mend."""
     _, wrapped = KmsKeys(kms, key_arn=key_arn).new_data_key(CONTEXT)
     elsewhere = key_arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
 
-    with pytest.raises(Quarantined) as caught:
+    with pytest.raises(TransientError) as caught:
         KmsKeys(kms, key_arn=elsewhere).unwrap(wrapped, CONTEXT)
 
+    assert caught.value.facts["code"] == "NotFoundException"
+
+
+def test_a_key_of_another_mailroom_is_not_decryptable(kms: Any, key_arn: str) -> None:
+    """The emulator says AccessDenied of such a blob, as AWS does of a slipped policy; the key itself tells them apart."""
+    other = str(kms.create_key()["KeyMetadata"]["Arn"])
+    _, wrapped = KmsKeys(kms, key_arn=other).new_data_key(CONTEXT)
+
+    with pytest.raises(Quarantined) as caught:
+        KmsKeys(kms, key_arn=key_arn).unwrap(wrapped, CONTEXT)
+
     assert caught.value.reason is Reason.NOT_DECRYPTABLE
+
+
+class Denying:
+    """A KMS whose policy forbids us to decrypt, whatever the blob; the emulator knows no policies."""
+
+    def describe_key(self, **_: Any) -> Any:
+        return {"KeyMetadata": {"KeyState": "Enabled"}}
+
+    def decrypt(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Decrypt")
+
+
+def test_a_policy_that_slipped_is_an_outage() -> None:
+    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
+    keys = KmsKeys(Denying(), key_arn="arn")
+
+    with pytest.raises(TransientError):
+        keys.unwrap(b"x" * 64, CONTEXT)
+    with pytest.raises(TransientError):
+        keys.check()
+
+
+def test_a_disabled_key_fails_its_check_and_a_serving_one_passes(kms: Any, key_arn: str) -> None:
+    """The listener asks before it receives again."""
+    KmsKeys(kms, key_arn=key_arn).check(CONTEXT)
+    kms.disable_key(KeyId=key_arn.rpartition("/")[2])
+
+    with pytest.raises(TransientError) as caught:
+        KmsKeys(kms, key_arn=key_arn).check(CONTEXT)
+
+    assert caught.value.facts["state"] == "Disabled"

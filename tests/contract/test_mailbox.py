@@ -17,7 +17,7 @@ from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.relaying import keep_relaying, relay
-from mailroom.ports import Received
+from mailroom.queueing import Received
 from mailroom.sending import Accepted
 from mailroom.testing import MemoryArchive, MemoryQueue
 

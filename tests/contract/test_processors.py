@@ -75,6 +75,7 @@ class Desk:
         nothing: Any = None
         self.inbound = Inbound(
             mails=nothing, keys=nothing, archive=nothing, ledger=self.ledger, directory=self.directory, inbox=nothing, parser=nothing,
+            queue=nothing, bucket="inbound",
             account_id="1", answers=self.answers, webhooks=HttpWebhooks(private=True), tenants=self.tenants,
             processings=self.processings, pages_url="http://mailroom.test",
         )  # fmt: skip

@@ -5,13 +5,11 @@ server. What a stand-in accepted is counted, so that a mail handed over twice is
 """
 
 import random
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -38,9 +36,9 @@ from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.receiver import Receiver, receiving
 from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
 from mailroom.sending import MailProvider, Receipt
-from mailroom.testing import MemoryProvider
+from mailroom.testing import MemoryProvider, a_mail
+from tests.loopback import free_port
 
-_numbers = count(1)
 #: How long a provider waits for an answer that never comes.
 PATIENCE_S = 0.4
 TALKING = ["memory", "ses", "smtp", "smtp-pipelining", "sendgrid", "postmark"]
@@ -72,17 +70,7 @@ MET = [(name, mood) for name in TALKING for mood in MEANS if mood not in WITHOUT
 
 
 def mail(**changes: object) -> Outgoing:
-    made = Outgoing(
-        id=str(UUID(int=next(_numbers))),
-        batch_id="batch",
-        tenant="acme",
-        from_=Party("billing@acme.example", "Acme Billing"),
-        to=Party("bob@example.com", "Bob"),
-        subject="Your invoice",
-        text="Hello Bob",
-        html="<p>Hello <b>Bob</b></p>",
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return a_mail(**{"html": "<p>Hello <b>Bob</b></p>"} | changes)
 
 
 @dataclass(slots=True)
@@ -96,13 +84,6 @@ class Case:
 
     def send(self, *mails: Outgoing) -> list[Receipt | MailroomError]:
         return self.provider.send(mails)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def memory() -> Case:

@@ -3,16 +3,13 @@
 import base64
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
-from uuid import UUID
 
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.providers.postmark import Postmark
@@ -33,31 +30,26 @@ from mailroom.domain.parsing import parse_email
 from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
-from mailroom.testing import Clock, MemoryProvider
+from mailroom.testing import Clock, MemoryProvider, a_mail
 
-_numbers = count(1)
 LOGO = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
 BILL = File(filename="März.pdf", content_type="application/pdf", content=b"pdf")
 LINK = "https://mail.acme.example/u/t"
 
 
 def mail(**changes: Any) -> Outgoing:
-    made = Outgoing(
-        id=str(UUID(int=next(_numbers))),
-        batch_id="batch",
-        tenant="acme",
-        from_=Party("billing@acme.example", "Acme, Billing"),
-        to=Party("bob@bücher.example", 'Böb "B"'),
-        subject="Ihre Rechnung für März",
-        text="Hello Bob",
-        html='<img src="cid:logo">',
-        reply_to=Party("help@acme.example"),
-        headers=(("X-Campaign", "march"),),
-        attachments=(LOGO, BILL),
-        metadata={"customer": "4711"},
-        unsubscribe=LINK,
-    )
-    return replace(made, **changes)
+    rich: dict[str, Any] = {
+        "from_": Party("billing@acme.example", "Acme, Billing"),
+        "to": Party("bob@bücher.example", 'Böb "B"'),
+        "subject": "Ihre Rechnung für März",
+        "html": '<img src="cid:logo">',
+        "reply_to": Party("help@acme.example"),
+        "headers": (("X-Campaign", "march"),),
+        "attachments": (LOGO, BILL),
+        "metadata": {"customer": "4711"},
+        "unsubscribe": LINK,
+    }
+    return a_mail(**rich | changes)
 
 
 @pytest.fixture
@@ -146,19 +138,14 @@ def test_an_account_that_ses_has_shut_down_is_paused(stack: ExitStack) -> None:
     assert (quota.paused, quota.per_day, quota.per_second) == (True, None, 90.0)
 
 
-def test_the_emulator_s_ses_takes_what_we_send() -> None:
+def test_the_emulator_s_ses_takes_what_we_send(emulator: str) -> None:
     """moto's own SESv2 parses the raw mail and knows verified identities: a second opinion on the request."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        client = ses_client("http://{}:{}".format(*server.get_host_and_port()), once())
-        client.create_email_identity(EmailIdentity="acme.example")
-        provider = Ses(client, account_id="123456789012")
+    client = ses_client(emulator, once())
+    client.create_email_identity(EmailIdentity="acme.example")
+    provider = Ses(client, account_id="123456789012")
 
-        [taken, refused] = provider.send([mail(), mail(from_=Party("eve@evil.example"))])
-        quota = provider.quota()
-    finally:
-        server.stop()
+    [taken, refused] = provider.send([mail(), mail(from_=Party("eve@evil.example"))])
+    quota = provider.quota()
 
     assert isinstance(taken, Receipt)
     assert isinstance(refused, Refused)

@@ -12,13 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import dkim
 import pytest
@@ -34,30 +31,15 @@ from mailroom.domain.outbound import Outgoing, Party
 from mailroom.sandbox.moods import Mood
 from mailroom.sandbox.receiver import Receiver, receiving
 from mailroom.sending import Receipt
+from mailroom.testing import a_mail
+from tests.loopback import free_port
 
-_numbers = count(1)
 _SINK = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def mail(**changes: Any) -> Outgoing:
-    made = Outgoing(
-        id=str(UUID(int=next(_numbers))),
-        batch_id="batch",
-        tenant="acme",
-        from_=Party("billing@acme.example", "Acme Billing"),
-        to=Party("bob@example.com", "Bob"),
-        subject="Ihre Rechnung für März",
-        text="Hello Bob\n.\n..\nFrom here on\n",
-        html=None,
-    )
-    return replace(made, **changes)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    dotted = {"subject": "Ihre Rechnung für März", "text": "Hello Bob\n.\n..\nFrom here on\n"}
+    return a_mail(**dotted | changes)
 
 
 @pytest.fixture(scope="module")

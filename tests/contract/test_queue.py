@@ -1,16 +1,17 @@
 """The port `Queue`: the twin in memory and SQS answer alike."""
 
-import socket
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from mailroom.adapters.dead_letters import DeadLetters
 from mailroom.adapters.sqs import SqsQueue
-from mailroom.ports import Queue, Received
+from mailroom.queueing import Queue, Received
 from mailroom.testing import MemoryQueue
 
 _numbers = count()
@@ -37,17 +38,6 @@ class Case:
         while batch := self.receive():
             found += batch
         return found
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "sqs"])
@@ -229,3 +219,74 @@ def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
     [message] = case.receive()
 
     assert message.attributes == {"channel": "email", "type": "html"}
+
+
+def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
+    """The sweep announces mails by the queue itself, and not while many messages wait there."""
+    case.queue.post(["announced", "announced too"])
+
+    before = case.queue.waiting()
+    [received] = case.receive(most=1)
+
+    assert before == 2
+    assert received.body.startswith("announced")
+    assert case.queue.waiting() == 1
+
+
+class Redriving:
+    """An SQS with a redrive of its own, as AWS has it and the emulator has not."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def get_queue_attributes(self, **_: Any) -> Any:
+        policy = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:dead", "maxReceiveCount": 5}
+        told = {"QueueArn": "arn:aws:sqs:eu-west-1:1:living", "RedrivePolicy": json.dumps(policy)}
+        return {"Attributes": told | {"ApproximateNumberOfMessages": "3"}}
+
+    def get_queue_url(self, **_: Any) -> Any:
+        return {"QueueUrl": "https://sqs/dead"}
+
+    def start_message_move_task(self, **arns: str) -> None:
+        assert {name: arn.rpartition(":")[2] for name, arn in arns.items()} == {
+            "SourceArn": "dead",
+            "DestinationArn": "living",
+        }
+
+    def list_message_move_tasks(self, **_: Any) -> Any:
+        self.looks += 1
+        status, moved = ("RUNNING", 1) if self.looks == 1 else ("COMPLETED", 3)
+        return {"Results": [{"Status": status, "ApproximateNumberOfMessagesMoved": moved}]}
+
+
+def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no message passes through us, and a hundred thousand of them are no longer our time."""
+    monkeypatch.setattr("mailroom.adapters.dead_letters._LOOK_AGAIN_S", 0)
+    seen: list[tuple[int, int]] = []
+
+    moved = DeadLetters(Redriving(), url="https://sqs/living").redrive(lambda *at: seen.append(at))
+
+    assert moved == 3
+    assert seen == [(1, 3), (3, 3)]
+
+
+def test_dead_letters_go_back_by_hand_where_it_cannot(emulator: str) -> None:
+    """More than one receive brings, each once, and nothing is left among the dead."""
+    sqs = boto3.client(
+        "sqs", endpoint_url=emulator, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    name = f"redrivetest-{next(_numbers)}"
+    dead = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    url = sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    for number in range(13):
+        sqs.send_message(QueueUrl=dead, MessageBody=f"mail {number}")
+    letters = DeadLetters(sqs, url=url)
+
+    assert len(letters) == 13
+    assert letters.redrive(lambda moved, there: None) == 13
+
+    back = Case(SqsQueue(sqs, url=url), lambda body: None).all()
+    assert sorted(one.body for one in back) == sorted(f"mail {number}" for number in range(13))
+    assert len(letters) == 0

@@ -18,8 +18,9 @@ from mailroom.adapters.sql.models import (
     TenantRow,
 )
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.domain.inbound import State, Verdict
-from mailroom.reading import Holder
+from mailroom.reading import Holder, WorkerLine
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
 VERDICTS = dict.fromkeys(("spam", "virus", "spf", "dkim"), "PASS") | {"dmarc": "FAIL", "dmarc_policy": "none"}
@@ -260,6 +261,22 @@ def test_the_census_counts_by_state_and_reason(reader: SqlReader, engine: Engine
     ]
     assert census.tallies[1].oldest == NOW - timedelta(minutes=7)
     assert census.items == 1
+
+
+def test_the_census_knows_how_long_filing_took_and_who_works(reader: SqlReader, engine: Engine) -> None:
+    """A slow hour shows in the histogram, a paused worker in its own line."""
+    for took_s in (0.2, 0.7, 0.9, 40, 100_000):
+        email = an_email(State.FILED, route="exact")
+        email.closed_at = email.received_at + timedelta(seconds=took_s)
+        save(engine, email)
+    SqlRoster(engine).sign("one", now=NOW, in_hand=3, paused_by="S3")
+
+    census = reader.census()
+
+    assert census.times.counts == (1, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
+    assert census.times.sum_s == pytest.approx(100_041.8)
+    assert [(tally.route, tally.emails) for tally in census.tallies] == [("exact", 5)]
+    assert census.workers == (WorkerLine("one", NOW, 3, "S3"),)
 
 
 @pytest.mark.parametrize("tenant", ["acme", None])

@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
@@ -42,14 +41,6 @@ def endpoint() -> Iterator[Any]:
     yield kind
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 @pytest.fixture

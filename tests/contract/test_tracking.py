@@ -22,7 +22,7 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.domain.unsubscribe import sign
 from mailroom.outbound.tracking import Tracking
-from mailroom.ports import Received
+from mailroom.queueing import Received
 from mailroom.telling import Folded, Hook
 from mailroom.testing import MemoryQueue
 

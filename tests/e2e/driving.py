@@ -1,5 +1,6 @@
 """A running stack as the end-to-end tests drive it: from outside, by what any user or operator has."""
 
+import hashlib
 import json
 import os
 import smtplib
@@ -16,6 +17,8 @@ from typing import Any
 import boto3
 import httpx
 import psycopg
+
+from mailroom.domain.envelope import seal, ses_context
 
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 
@@ -114,3 +117,36 @@ def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 30
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
         time.sleep(0.1)
     return value
+
+
+def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, recipient: str) -> None:
+    """Put an object as SES writes it, and tell nobody."""
+    context = ses_context(
+        message_id=message_id, rule="inbound", account_id=stack["account_id"], key_id=stack["kms_key_arn"]
+    )
+    key = stack.aws("kms").generate_data_key(KeyId=stack["kms_key_arn"], KeySpec="AES_256", EncryptionContext=context)
+    received = (
+        f"Received: from office.test (office.test [192.0.2.7]) by inbound-smtp.{stack['region']}.amazonaws.com"
+        f" with SMTP id {message_id} for {recipient}; Sat, 21 Nov 2026 09:30:00 +0000 (UTC)\r\n"
+        "X-SES-DKIM-SIGNATURE: a=rsa-sha256; b=x;\r\n"
+    )
+    body, metadata = seal(
+        received.encode() + mail,
+        data_key=key["Plaintext"],
+        wrapped_key=key["CiphertextBlob"],
+        iv=os.urandom(12),
+        context=context,
+    )
+    stack.aws("s3").put_object(Bucket=bucket, Key=f"in/{message_id}", Body=body, Metadata=metadata)
+
+
+def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> dict[str, str]:
+    """Put something else where the archive would deposit `content`, so that it must refuse; return what to remove."""
+    digest = hashlib.sha256(content).hexdigest()
+    where = {"Bucket": stack["archive_bucket"], "Key": f"{tenant}/{digest[:2]}/{digest}"}
+    return where | {"VersionId": stack.aws("s3").put_object(**where, Body=b"something else")["VersionId"]}
+
+
+def archive_serves_again(stack: Stack, spoiled: dict[str, str]) -> None:
+    """Remove what `spoil_archive` put there."""
+    stack.aws("s3").delete_object(**spoiled)

@@ -12,9 +12,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from mailroom.domain.envelope import seal, ses_context
 from mailroom.sandbox.verdicts import EICAR
-from tests.e2e.driving import Stack, wait_until
+from tests.e2e.driving import Stack, store_as_ses, wait_until
 
 
 def a_mail(subject: str = "Scan", *, text: str = "Attached.", attachment: bytes = b"") -> EmailMessage:
@@ -214,24 +213,3 @@ def test_a_mail_over_40_mb_is_refused_with_the_right_code(stack: Stack, size: in
         stack.send(
             b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 78 + b"\r\n") * (size // 80), "anna@acme.test"
         )
-
-
-def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, recipient: str) -> None:
-    """Put an object as SES writes it, and tell nobody."""
-    context = ses_context(
-        message_id=message_id, rule="inbound", account_id=stack["account_id"], key_id=stack["kms_key_arn"]
-    )
-    key = stack.aws("kms").generate_data_key(KeyId=stack["kms_key_arn"], KeySpec="AES_256", EncryptionContext=context)
-    received = (
-        f"Received: from office.test (office.test [192.0.2.7]) by inbound-smtp.{stack['region']}.amazonaws.com"
-        f" with SMTP id {message_id} for {recipient}; Sat, 21 Nov 2026 09:30:00 +0000 (UTC)\r\n"
-        "X-SES-DKIM-SIGNATURE: a=rsa-sha256; b=x;\r\n"
-    )
-    body, metadata = seal(
-        received.encode() + mail,
-        data_key=key["Plaintext"],
-        wrapped_key=key["CiphertextBlob"],
-        iv=os.urandom(12),
-        context=context,
-    )
-    stack.aws("s3").put_object(Bucket=bucket, Key=f"in/{message_id}", Body=body, Metadata=metadata)

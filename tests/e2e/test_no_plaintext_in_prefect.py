@@ -1,7 +1,6 @@
 """What a mail says is in the archive and the inbox, and nowhere in Prefect: database, logs, results, report, names."""
 
 import base64
-import hashlib
 import os
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -10,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.e2e.driving import Stack
+from tests.e2e.driving import Stack, spoil_archive
 
 #: One word for each place of a mail, so that a find says what leaked.
 CANARIES = {
@@ -75,14 +74,6 @@ def attachment_of(mail: EmailMessage) -> bytes:
     content = next(iter(mail.iter_attachments())).get_content()
     assert isinstance(content, bytes)
     return content
-
-
-def spoil_archive(stack: Stack, content: bytes) -> None:
-    """Put something else where the archive would deposit `content`, so that it must refuse."""
-    digest = hashlib.sha256(content).hexdigest()
-    stack.aws("s3").put_object(
-        Bucket=stack["archive_bucket"], Key=f"acme/{digest[:2]}/{digest}", Body=b"something else"
-    )
 
 
 def finds_in_database(stack: Stack) -> Iterator[str]:

@@ -1,20 +1,12 @@
 """PostgreSQL from the wheel: started, stopped, restarted with its data, and closed to strangers."""
 
-import socket
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from mailroom.sandbox.postgres import running_postgres
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.loopback import free_port
 
 
 def test_postgres_keeps_its_data_over_a_restart_below_a_closed_folder(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from mailroom.sandbox.ports import answers
 from mailroom.sandbox.processes import ProcessId
 from mailroom.sandbox.stack import down, status, supervise, up
 from mailroom.settings import CHECKOUT
+from tests.loopback import free_port
 
 #: A supervisor of parts that are given as JSON: {name, code (Python), after, port, once, grace_s, gate}.
 SUPERVISOR = """
@@ -66,14 +66,6 @@ def wait_until(is_so: Callable[[], Any], *, within_s: float = 20) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "it did not become so in time"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Supervised:

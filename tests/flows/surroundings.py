@@ -13,9 +13,11 @@ from prefect.states import Completed, Pending
 
 from deployments.listener import Listener, Timing
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.domain import inbound
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import Entry, ObjectRef
+from mailroom.queueing import Received
 from mailroom.testing import Clock, MemoryQueue, s3_notice, ses_notice
 
 QUICK = Timing(
@@ -43,12 +45,19 @@ def from_ses(name: str = "abc123") -> str:
 
 
 class WatchedQueue(MemoryQueue):
-    """Remembers for how long messages were hidden; fails to hide while `broken`."""
+    """Remembers for how long messages were hidden; fails to hide while `broken`, to receive `unreadable` times."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(visibility_s=45, clock=clock)
         self.hidden_for: list[int] = []
         self.broken = False
+        self.unreadable = 0
+
+    def receive(self, *, most: int, wait_s: int) -> list[Received]:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise TransientError("AWS cannot be reached", service="sqs")
+        return super().receive(most=most, wait_s=wait_s)
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
         if self.broken:
@@ -70,20 +79,23 @@ class Runs:
         return FlowRun(flow_id=uuid4(), name=entry.ref.message_id, state=self.state)
 
 
-class Executor:
-    """Stands in for WarmExecutor: remembers what it ran, and ends as the test says."""
+class Lanes:
+    """Stands in for Lanes: remembers what it ran, and ends as the test says."""
 
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.ending: Callable[[FlowRun], Awaitable[State | None]] = lambda run: asyncio.sleep(0, Completed())
 
-    async def execute(self, run: FlowRun) -> State | None:
+    async def execute(self, run: FlowRun, entry: Entry) -> State | None:
         self.ran.append(run.name)
         return await self.ending(run)
 
 
 class Health:
     """Stands in for Health: always well, and counts the suspicions."""
+
+    paused_by = None
+    outlasted = 0
 
     def __init__(self) -> None:
         self.suspicions = 0
@@ -102,18 +114,19 @@ class Desk:
     ledger: SqlLedger
     clock: Clock = field(default_factory=Clock)
     runs: Runs = field(default_factory=Runs)
-    executor: Executor = field(default_factory=Executor)
+    executor: Lanes = field(default_factory=Lanes)
     health: Health = field(default_factory=Health)
 
     def __post_init__(self) -> None:
         self.queue = WatchedQueue(self.clock)
+        self.roster = SqlRoster(self.ledger._engine)
 
     def listen(self, until: Callable[[], bool], timing: Timing = QUICK) -> float:
         """Have a listener run until something holds, stop it, and return how long it took to stop, in seconds."""
         return asyncio.run(self._listen(until, timing))
 
     async def _listen(self, until: Callable[[], bool], timing: Timing) -> float:
-        parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health
+        parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster
         listener = Listener(*parts, worker="this", limit=10, timing=timing)
         running = asyncio.create_task(listener.run())
         await holds(lambda: until() or running.done())

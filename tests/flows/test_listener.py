@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
-from sqlalchemy import Engine
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled
+from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.domain import inbound
 from mailroom.domain.errors import Reason
 from mailroom.domain.inbound import Arrival, Entry
 from mailroom.ports import Claim
+from mailroom.testing import s3_notice
 from tests.flows.surroundings import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
 
 
@@ -126,10 +127,21 @@ def test_a_run_that_somebody_left_behind_is_run(desk: Desk, state: State) -> Non
     assert desk.executor.ran == ["abc123"]
 
 
-@pytest.mark.parametrize("state", [Scheduled(), Cancelled()], ids=lambda state: state.name)
-def test_a_run_that_is_not_ours_is_left_and_its_message_comes_back(desk: Desk, state: State) -> None:
-    """The pool's worker will run what a person retried; the message stays as the net under it."""
+@pytest.mark.parametrize("state", [Cancelling(), Cancelled()], ids=lambda state: state.name)
+def test_a_run_that_a_person_cancelled_is_noted_and_acknowledged(desk: Desk, state: State) -> None:
+    """It is a decision: the mail must neither run again by itself nor end as a dead letter; a replay brings it back."""
     desk.runs.state = state
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.executor.ran == []
+    assert (desk.entry().state, desk.entry().reason) == (inbound.State.FAILED, "Cancelled")
+
+
+def test_a_run_that_is_not_ours_is_left_and_its_message_comes_back(desk: Desk) -> None:
+    """The pool's worker will run what a person retried; the message stays as the net under it."""
+    desk.runs.state = Scheduled()
     desk.queue.send(from_ses())
 
     desk.listen(desk.left(60))
@@ -273,3 +285,77 @@ def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
     desk.listen(desk.left(45), replace(QUICK, beat_s=0.05, stop_patience_s=0.1))
 
     assert not desk.queue.broken
+
+
+def test_a_queue_that_cannot_be_read_is_looked_into_and_read_again(desk: Desk) -> None:
+    """An outage of SQS, or expired credentials: the listener must neither end nor spin."""
+    desk.queue.unreadable = 1
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.health.suspicions == 1
+    assert desk.executor.ran == ["abc123"]
+
+
+def test_two_versions_of_one_key_at_once_are_two_mails(desk: Desk) -> None:
+    """Whoever overwrites an object must not make its first mail disappear behind the second."""
+    versions = [replace(ref(), version="v1"), replace(ref(), version="v2")]
+    for version in versions:
+        desk.queue.send(s3_notice(version))
+
+    desk.listen(desk.empty)
+
+    assert sorted(desk.runs.asked, key=lambda one: one.version) == versions
+
+
+def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: Desk) -> None:
+    """Receive counts are for mails that fail by themselves; an outage must not bring any nearer to the dead letters."""
+
+    async def fails_until_the_outage_is_over(run: FlowRun) -> State | None:
+        if len(desk.executor.ran) == 1:
+            desk.health.outlasted += 1
+            return Failed()
+        return Completed()
+
+    desk.executor.ending = fails_until_the_outage_is_over
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.executor.ran == ["abc123", "abc123"]
+    assert desk.queue.hidden_for.count(QUICK.retry_after_s) == 0
+
+
+def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -> None:
+    """A Retry on another worker holds the mail as the listener's own runs do; its redelivery must not run beside it."""
+    now = datetime.now(UTC)
+    desk.ledger.begin(ref(), now=now, claim=Claim("another", now - timedelta(seconds=45)))
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.left(60))
+
+    assert (desk.runs.asked, desk.executor.ran) == ([], [])
+
+
+def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
+    """The metrics and `mailroom status` show who works, and on how much."""
+    told: list[object] = []
+
+    async def long(run: FlowRun) -> State | None:
+        await holds(_told_by_the_worker)
+        return Completed()
+
+    def _told_by_the_worker() -> bool:
+        with engine.connect() as connection:
+            told.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
+        return bool(told)
+
+    desk.executor.ending = long
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
+
+    assert told == [("this", 1, None)]
+    with engine.connect() as connection:
+        assert connection.execute(text("select * from worker")).all() == []

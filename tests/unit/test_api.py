@@ -371,10 +371,11 @@ def test_metrics_count_states_and_the_oldest_that_waits(client: TestClient, memo
 
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
-    assert 'mailroom_inbound_emails{state="filed",reason=""} 1' in lines
-    assert 'mailroom_inbound_emails{state="quarantined",reason="a\\"b\\\\c\\nd"} 1' in lines
+    assert 'mailroom_inbound_emails{state="filed",reason="",route=""} 1' in lines
+    assert 'mailroom_inbound_emails{state="quarantined",reason="a\\"b\\\\c\\nd",route=""} 1' in lines
     assert "mailroom_inbox_items 1" in lines
-    assert "mailroom_inbound_oldest_waiting_seconds 90.000" in lines
+    assert "mailroom_inbound_oldest_waiting_seconds 90" in lines
+    assert "mailroom_inbound_received_total 3" in lines
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere(client: TestClient) -> None:

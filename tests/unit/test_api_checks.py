@@ -1,55 +1,23 @@
 """What the pages show of a mail's checks, and that a withdrawn mail shows nothing."""
 
-from dataclasses import replace
-
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.inbound import Item, Verdict, Verdicts
+from mailroom.api.testing import BROWSER, Memory, TestClient, an_item, two_tenants
+from mailroom.domain.inbound import Verdict, Verdicts
 from mailroom.domain.trust import Finding, Scan
-from mailroom.reading import Holder, InboxLine
-
-BROWSER = {"Accept": "text/html,application/xhtml+xml"}
-PASSED = Verdicts(*[Verdict.PASS] * 5)
 
 
 @pytest.fixture
 def memory() -> Memory:
     """One tenant with one empty inbox, and another tenant's."""
-    memory = Memory()
-    memory.keys.holders = {"admin": Holder("root"), "acme": Holder("app", "acme"), "other": Holder("app", "other")}
-    memory.reader.addresses = [
-        InboxLine("ann@acme.test", "acme", "ann", 0, None),
-        InboxLine("bob@other.test", "other", "bob", 0, None),
-    ]
-    return memory
+    return two_tenants()
 
 
 @pytest.fixture
 def pages(memory: Memory) -> TestClient:
     """A browser on this machine, with open pages."""
     return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
-
-
-def an_item(**changes: object) -> Item:
-    """Return an item of Ann's without attachments."""
-    item = Item(
-        "acme",
-        "ann@acme.test",
-        "ann",
-        "<1@x>",
-        "Hello",
-        "Carl <c@x.test>",
-        ("ann@acme.test",),
-        (),
-        NOW,
-        "Hi",
-        None,
-        "acme/raw",
-        (),
-    )
-    return replace(item, **changes)  # type: ignore[arg-type]
 
 
 def test_page_of_a_withdrawn_item_tells_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:

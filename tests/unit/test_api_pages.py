@@ -9,25 +9,17 @@ from uuid import uuid4
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.inbound import Attachment, Item, State, Verdict, Verdicts
-from mailroom.reading import EmailLine, FiledItem, Holder, InboxLine
+from mailroom.api.testing import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
+from mailroom.domain.inbound import Attachment, State, Verdict
+from mailroom.reading import EmailLine, FiledItem, InboxLine
 
 IMG = '"><img src=x onerror=alert(1)>'
-BROWSER = {"Accept": "text/html,application/xhtml+xml"}
-PASSED = Verdicts(*[Verdict.PASS] * 5)
 
 
 @pytest.fixture
 def memory() -> Memory:
     """One tenant with one empty inbox, and another tenant's."""
-    memory = Memory()
-    memory.keys.holders = {"admin": Holder("root"), "acme": Holder("app", "acme"), "other": Holder("app", "other")}
-    memory.reader.addresses = [
-        InboxLine("ann@acme.test", "acme", "ann", 0, None),
-        InboxLine("bob@other.test", "other", "bob", 0, None),
-    ]
-    return memory
+    return two_tenants()
 
 
 @pytest.fixture
@@ -40,26 +32,6 @@ def pages(memory: Memory) -> TestClient:
 def locked(memory: Memory) -> TestClient:
     """A browser where pages need a key."""
     return TestClient(create_app(memory.services()), base_url="https://mail.example", headers=BROWSER)
-
-
-def an_item(**changes: object) -> Item:
-    """Return an item of Ann's without attachments."""
-    item = Item(
-        "acme",
-        "ann@acme.test",
-        "ann",
-        "<1@x>",
-        "Hello",
-        "Carl <c@x.test>",
-        ("ann@acme.test",),
-        (),
-        NOW,
-        "Hi",
-        None,
-        "acme/raw",
-        (),
-    )
-    return replace(item, **changes)  # type: ignore[arg-type]
 
 
 def a_part(number: int = 1, **changes: object) -> Attachment:

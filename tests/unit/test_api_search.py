@@ -1,14 +1,12 @@
 """The search box of the inbox page, on services in memory."""
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.inbound import Item
+from mailroom.api.testing import NOW, Memory, TestClient, an_item
 from mailroom.reading import InboxLine
 
 
@@ -24,26 +22,6 @@ def memory() -> Memory:
 def pages(memory: Memory) -> TestClient:
     """A browser on this machine, with open pages."""
     return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025")
-
-
-def an_item(**changes: object) -> Item:
-    """Return an item of Ann's without attachments."""
-    item = Item(
-        "acme",
-        "ann@acme.test",
-        "ann",
-        "<1@x>",
-        "Hello",
-        "Carl <c@x.test>",
-        ("ann@acme.test",),
-        (),
-        NOW,
-        "Hi",
-        None,
-        "acme/raw",
-        (),
-    )
-    return replace(item, **changes)  # type: ignore[arg-type]
 
 
 def test_an_inbox_is_searched_from_its_page(pages: TestClient, memory: Memory) -> None:

@@ -4,6 +4,7 @@ import json
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,11 @@ def taken_port() -> Iterator[int]:
 
 
 def asked(**ports: int) -> dict[str, str]:
-    """The environment that asks for these ports, and for free ones elsewhere: nothing else on the machine can disturb."""
+    """The environment that asks for these ports, and for free ones elsewhere: no two parts get the same one."""
     free = {}
-    for part in PREFERRED:
-        with socket.socket() as probe:
+    with ExitStack() as held:
+        for part in PREFERRED:
+            probe = held.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             free[part] = probe.getsockname()[1]
     return {f"MAILROOM_PORT_{part.upper()}": str(port) for part, port in (free | ports).items()}

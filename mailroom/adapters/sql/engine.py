@@ -10,24 +10,37 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from mailroom.crash import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
 #: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system.
 _TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
 
 
+#: A transaction here takes milliseconds; one that does nothing for so long belongs to a process that froze.
+_LONGEST_PAUSE_MS = 15_000
+
+
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine for `postgresql://...`; connections are checked before use, so a restart of the server is survived.
 
-    Parameters are hidden from errors: they hold addresses and subjects.
+    Parameters are hidden from errors: they hold addresses and subjects. A worker that freezes in a transaction (a paused
+    machine) would hold its locks for as long: the server ends its session, and another worker goes on with the mail.
     """
     driver_url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(driver_url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        driver_url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS}"},
+    )
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Run the block in one transaction, committed at its end.
+def transaction(engine: Engine, what: str = "") -> Iterator[Connection]:
+    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash`).
 
     Raises:
         TransientError: the database or the connection failed; nothing is known to be written.
@@ -36,6 +49,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+            crash_point("before", what)
+        crash_point("after", what)
     except MailroomError:
         raise
     except DBAPIError as error:

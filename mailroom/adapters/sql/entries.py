@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
+from mailroom.domain.errors import TakenOver
 from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.routing import INBOX, Route
 from mailroom.domain.trust import Finding, Scan
@@ -56,6 +57,18 @@ def scan_of(stored: dict[str, Any]) -> Scan:
     return Scan(Finding(stored["finding"]), stored["engine"], stored["why"], of)
 
 
+def check_attempt(standing: Any, attempt: int | None) -> None:
+    """Raise TakenOver if a later attempt than `attempt` stands in the ledger; None asks nothing."""
+    if attempt is not None and standing.attempts != attempt:
+        raise taken_over(standing, attempt=attempt)
+
+
+def taken_over(standing: Any, **facts: object) -> TakenOver:
+    """Return the error that says whose run has the e-mail now."""
+    run_id = str(standing.run_id) if standing.run_id else None
+    return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
+
+
 def entry_of(row: Row[Any]) -> Entry:
     """Return a ledger row as the steps need it."""
     return Entry(
@@ -67,4 +80,5 @@ def entry_of(row: Row[Any]) -> Entry:
         run_id=str(row.run_id) if row.run_id else None,
         reason=row.reason,
         facts=row.facts,
+        deaths=row.deaths,
     )

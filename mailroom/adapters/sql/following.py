@@ -1,24 +1,34 @@
 """The reading side of outbound mail in SQL: each question is one or two statements under one tenant."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, text, true, tuple_
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import ActivityRow, BatchRow, ContentRow, MessageRow
-from mailroom.adapters.sql.outbound_rows import owned, waiting
-from mailroom.domain.outbound import Party, Status
-from mailroom.following import ActivityLine, BatchLine, MessageLine
+from mailroom.adapters.sql.outbound_models import (
+    IS_WAITING,
+    ActivityRow,
+    BatchRow,
+    ContentRow,
+    MessageRow,
+    ParkedEventRow,
+)
+from mailroom.adapters.sql.outbound_rows import content_of, owned
+from mailroom.domain.outbound import Content, Party, Status
+from mailroom.following import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.reading import Page, Position
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
-_activities = table(ActivityRow)
-_message = _messages.c
+_activities, _parked = table(ActivityRow), table(ParkedEventRow)
+_batch, _message = _batches.c, _messages.c
+
+_SAID = (_contents.c.batch_id == _message.batch_id) & (_contents.c.number == _message.content)
 
 
 class SqlFollower:
@@ -27,16 +37,23 @@ class SqlFollower:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
+        """Return batches, newest first."""
+        wanted = select(_batches).where(true() if tenant is None else _batch.tenant == tenant)
+        if after is not None:
+            wanted = wanted.where(tuple_(_batch.created_at, _batch.id) < (after.received_at, UUID(after.id)))
+        newest_first = _batch.created_at.desc(), _batch.id.desc()
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
+            lines = _batch_lines(connection, rows[:limit])
+        more = len(rows) > limit
+        return Page(tuple(lines), Position(lines[-1].created_at, lines[-1].id) if more else None)
+
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch with the count of its messages in each status."""
         with transaction(self._engine) as connection:
-            row = connection.execute(select(_batches).where(owned(_batches, tenant, batch_id))).first()
-            if row is None:
-                return None
-            counts = select(_message.status, func.count()).where(_message.batch_id == row.id).group_by(_message.status)
-            statuses = {Status(status): count for status, count in connection.execute(counts)}
-            next_at = connection.execute(select(func.min(_message.due_at)).where(waiting(row.id))).scalar_one()
-        return _batch_line(row, statuses, next_at)
+            rows = connection.execute(select(_batches).where(owned(_batches, tenant, batch_id))).all()
+            return next(iter(_batch_lines(connection, rows)), None)
 
     def messages(
         self,
@@ -80,10 +97,31 @@ class SqlFollower:
                 for row in connection.execute(wanted)
             ]
 
+    def content(self, tenant: str | None, message_id: str) -> Content | None:
+        """Return what one message says."""
+        wanted = select(_contents).join(_messages, _SAID).where(owned(_messages, tenant, message_id))
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return content_of(row) if row else None
+
+    def told_by(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
+        """Return the messages that their provider calls so."""
+        owner = true() if tenant is None else _message.tenant == tenant
+        wanted = _lines().where(owner, _message.provider_message_id == provider_message_id)
+        with transaction(self._engine) as connection:
+            return [_message_line(row) for row in connection.execute(wanted.order_by(_message.number).limit(limit))]
+
+    def parked(self, *, before: int | None, limit: int) -> list[ParkedLine]:
+        """Return parked events that were not matched, newest first."""
+        column = _parked.c
+        wanted = select(_parked).where(column.matched_at.is_(None), true() if before is None else column.id < before)
+        with transaction(self._engine) as connection:
+            found = connection.execute(wanted.order_by(column.id.desc()).limit(limit))
+            return [_parked_line(row) for row in found]
+
 
 def _lines() -> Select[Any]:
-    same = (_contents.c.batch_id == _message.batch_id) & (_contents.c.number == _message.content)
-    return select(_messages, _contents.c.subject).join_from(_messages, _contents, same)
+    return select(_messages, _contents.c.subject).join_from(_messages, _contents, _SAID)
 
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
@@ -102,6 +140,18 @@ def _after(position: Position | None) -> ColumnElement[bool]:
     if position is None:
         return true()
     return tuple_(_message.created_at, _message.id) < (position.received_at, UUID(position.id))
+
+
+def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> list[BatchLine]:
+    """Return batches with what their messages have come to: two statements, however many they are."""
+    ours = _message.batch_id.in_([row.id for row in rows])
+    counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
+    statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
+    for count in connection.execute(counts.group_by(_message.batch_id, _message.status)):
+        statuses[count.batch_id][Status(count.status)] = count.messages
+    waiting = select(_message.batch_id, func.min(_message.due_at).label("next_at")).where(ours, text(IS_WAITING))
+    next_at = {row.batch_id: row.next_at for row in connection.execute(waiting.group_by(_message.batch_id))}
+    return [_batch_line(row, statuses[row.id], next_at.get(row.id)) for row in rows]
 
 
 def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | None) -> BatchLine:
@@ -144,4 +194,18 @@ def _message_line(row: Row[Any]) -> MessageLine:
         changed_at=row.changed_at,
         due_at=row.due_at,
         handed_at=row.handed_at,
+    )
+
+
+def _parked_line(row: Row[Any]) -> ParkedLine:
+    return ParkedLine(
+        id=row.id,
+        provider=row.provider,
+        event_id=row.event_id,
+        kind=str(row.event.get("kind", "unknown")),
+        provider_message_id=row.provider_message_id,
+        message_id=str(row.message_id) if row.message_id else None,
+        parked_at=row.parked_at,
+        next_at=row.next_at,
+        tries=row.tries,
     )

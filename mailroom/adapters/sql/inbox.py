@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.entries import check_attempt
 from mailroom.adapters.sql.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound import Item
 from mailroom.domain.searching import words_of
@@ -22,12 +23,16 @@ class SqlInbox:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def file(self, email_id: str, items: Sequence[Item], *, now: datetime) -> list[str]:
-        """Put one item in each recipient's inbox, all or none."""
-        with transaction(self._engine) as connection:
-            line = select(_emails.c.received_at).where(_emails.c.id == UUID(email_id))
-            received_at = connection.execute(line).scalar_one()
-            times = {"received_at": received_at, "filed_at": now}
+    def file(self, email_id: str, items: Sequence[Item], *, now: datetime, attempt: int | None = None) -> list[str]:
+        """Put one item in each recipient's inbox, all or none, unless a later attempt has the e-mail."""
+        with transaction(self._engine, "commit of file") as connection:
+            # Locked until the items are there, so that no later attempt begins in between.
+            line = select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id).where(
+                _emails.c.id == UUID(email_id)
+            )
+            row = connection.execute(line.with_for_update(read=True)).one()
+            check_attempt(row, attempt)
+            times = {"received_at": row.received_at, "filed_at": now}
             return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
 
 

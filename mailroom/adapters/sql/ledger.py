@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, case, func, insert, or_, select, text, update
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.entries import entry_of, envelope_json, routes_json, scan_json
+from mailroom.adapters.sql.entries import check_attempt, entry_of, envelope_json, routes_json, scan_json, taken_over
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import FINAL, Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
 from mailroom.domain.trust import Scan
 from mailroom.ports import Claim
@@ -30,7 +30,7 @@ class SqlLedger:
 
     def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
         """Return the line for this arrival, or None where a living worker has it; see the port."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of register") as connection:
             row, new = _line(connection, arrival.ref, arrival.envelope, now)
             if new:
                 _note(connection, row.id, "received", now, by=_source(arrival.envelope))
@@ -42,22 +42,29 @@ class SqlLedger:
             if claim is not None and row.state not in FINAL:
                 if not _is_free(row, claim):
                     return None
-                _change(connection, row.id, worker=claim.worker, beat_at=now)
+                row = _change(connection, row.id, **_in_hand(connection, row, claim, now))
             return entry_of(row)
 
     def release(self, email_id: str, *, worker: str) -> None:
         """Give up the claim of `worker`."""
         mine = (_email.id == UUID(email_id)) & (_email.worker == worker)
-        with transaction(self._engine) as connection:
-            connection.execute(update(_emails).where(mine).values(beat_at=None))
+        with transaction(self._engine, "commit of release") as connection:
+            opened = case((_email.state == State.PROCESSING, State.RECEIVED), else_=_email.state)
+            connection.execute(update(_emails).where(mine).values(beat_at=None, state=opened))
 
-    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None) -> Entry:
+    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
         """Note that processing starts (again)."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of begin") as connection:
             row, _ = _line(connection, ref, None, now)
-            state = State.FILED if row.state == State.FILED else State.PROCESSING
+            if row.state == State.FILED:
+                return entry_of(row)
             run = UUID(run_id) if run_id else row.run_id
-            row = _change(connection, row.id, attempts=_email.attempts + 1, state=state, run_id=run)
+            taken: dict[str, Any] = {}
+            if claim is not None:
+                if not _is_free(row, claim) or _runs_elsewhere_here(row, claim, run):
+                    raise taken_over(row)
+                taken = _in_hand(connection, row, claim, now)
+            row = _change(connection, row.id, attempts=_email.attempts + 1, state=State.PROCESSING, run_id=run, **taken)
             _note(connection, row.id, "started", now, attempt=row.attempts, run_id=run_id)
             return entry_of(row)
 
@@ -68,12 +75,12 @@ class SqlLedger:
         # A claim that was given up meanwhile must not come alive again by a late beat.
         held = (_email.worker == worker) & _email.beat_at.is_not(None)
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & held
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of beat") as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of deposited") as connection:
             line = select(_email.archive_ids).where(_email.id == UUID(email_id)).with_for_update()
             known = connection.execute(line).scalar_one()
             row = _change(connection, UUID(email_id), archive_ids=list(dict.fromkeys([*known, *archive_ids])))
@@ -90,8 +97,9 @@ class SqlLedger:
     ) -> None:
         """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
         tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
-        with transaction(self._engine) as connection:
-            row = _change(connection, UUID(email_id), tenants=tenants, scan=looked)
+        with transaction(self._engine, "commit of routed") as connection:
+            why = routes[0].why if routes else None
+            row = _change(connection, UUID(email_id), tenants=tenants, scan=looked, route=why)
             _note(connection, row.id, "routed", now, routes=routes_json(routes), scan=looked, held=held or None)
 
     def close(
@@ -102,19 +110,33 @@ class SqlLedger:
         now: datetime,
         reason: str | None = None,
         facts: Mapping[str, Any] | None = None,
+        attempt: int | None = None,
     ) -> State:
         """Note how processing ended and return the state that stands."""
+        with transaction(self._engine, "commit of close") as connection:
+            line = (
+                select(_email.state, _email.attempts, _email.run_id)
+                .where(_email.id == UUID(email_id))
+                .with_for_update()
+            )
+            standing = connection.execute(line).one()
+            if standing.state == State.FILED:
+                return State.FILED
+            check_attempt(standing, attempt)
+            return _close(connection, UUID(email_id), state, now, reason=reason, facts=facts or {})
+
+    def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
+        """Note that the process in which the e-mail was worked on has died of it; see the port."""
         with transaction(self._engine) as connection:
-            line = select(_email.state).where(_email.id == UUID(email_id)).with_for_update()
-            standing = State(connection.execute(line).scalar_one())
-            if standing is State.FILED:
-                return standing
-            values = {"state": state, "reason": reason, "facts": dict(facts or {}), "closed_at": now, "beat_at": None}
-            row = _change(connection, UUID(email_id), **values)
-            _note(connection, row.id, state.value, now, reason=reason, **(facts or {}))
-            if state is State.QUARANTINED:
-                _withdraw(connection, row.id, now, reason)
-            return state
+            row = connection.execute(select(_emails).where(_email.id == UUID(email_id)).with_for_update()).one()
+            if row.state == State.FILED:
+                return State.FILED
+            deaths = row.deaths + 1
+            told = {**facts, "deaths": deaths}
+            _change(connection, row.id, deaths=deaths)
+            if deaths >= MOST_DEATHS:
+                return _close(connection, row.id, State.QUARANTINED, now, reason=Reason.POISON, facts=told)
+            return _close(connection, row.id, State.FAILED, now, reason="ProcessDied", facts=told)
 
     def find(self, any_id: str) -> Entry | None:
         """Return the line by its own id, SES's message id, an item's id or a run's id."""
@@ -139,6 +161,20 @@ class SqlLedger:
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit))
             return [entry_of(row) for row in rows]
+
+    def silent(self, *, before: datetime, limit: int) -> list[Entry]:
+        """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
+        wanted = select(_emails).where(_email.state.in_([State.RECEIVED, State.PROCESSING]))
+        wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit))
+            return [entry_of(row) for row in rows]
+
+    def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
+        """Return which of these objects have a line."""
+        wanted = select(_email.key).where(_email.bucket == bucket, _email.key.in_(list(keys)))
+        with transaction(self._engine) as connection:
+            return set(connection.execute(wanted).scalars())
 
     def trace(self, email_id: str) -> dict[str, Any]:
         """Return everything recorded on one e-mail."""
@@ -175,7 +211,7 @@ def _line(connection: Connection, ref: ObjectRef, envelope: Envelope | None, now
 
 
 def _new(**values: Any) -> Any:
-    defaults: dict[str, Any] = {"facts": {}, "attempts": 0, "archive_ids": [], "tenants": []}
+    defaults: dict[str, Any] = {"facts": {}, "attempts": 0, "deaths": 0, "archive_ids": [], "tenants": []}
     fresh = insert(_emails).values(id=text("gen_random_uuid()"), **defaults, **values)
     return fresh.returning(_emails)
 
@@ -185,7 +221,19 @@ def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
     return connection.execute(changed.returning(_emails)).one()
 
 
-def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, **facts: Any) -> None:
+def _close(
+    connection: Connection, email_id: UUID, state: State, now: datetime, *, reason: str | None, facts: Mapping[str, Any]
+) -> State:
+    values = {"state": state, "reason": reason, "facts": dict(facts), "closed_at": now, "beat_at": None}
+    _change(connection, email_id, **values)
+    _note(connection, email_id, state.value, now, reason=reason, **facts)
+    if state is State.QUARANTINED:
+        _withdraw(connection, email_id, now, reason)
+    return state
+
+
+def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, /, **facts: Any) -> None:
+    # Facts have names of their own, `kind` among them: hence the slash.
     known = {name: value for name, value in facts.items() if value is not None}
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
 
@@ -201,6 +249,24 @@ def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str
 
 def _is_free(row: Row[Any], claim: Claim) -> bool:
     return row.beat_at is None or row.beat_at < claim.stale_before or row.worker == claim.worker
+
+
+def _runs_elsewhere_here(row: Row[Any], claim: Claim, run: UUID | None) -> bool:
+    """Return whether another run in the same worker has the e-mail: a Quick run beside the listener's, or the reverse."""
+    alive = row.beat_at is not None and row.beat_at >= claim.stale_before
+    return bool(alive and row.state == State.PROCESSING and row.worker == claim.worker and row.run_id != run)
+
+
+def _in_hand(connection: Connection, row: Row[Any], claim: Claim, now: datetime) -> dict[str, Any]:
+    """Return what the line says once it is in this worker's hands.
+
+    What another worker began and neither closed nor released ended with that worker's death.
+    """
+    taken: dict[str, Any] = {"worker": claim.worker, "beat_at": now}
+    if row.state == State.PROCESSING and row.worker is not None and row.worker != claim.worker:
+        _note(connection, row.id, "died", now, attempt=row.attempts, worker=row.worker)
+        taken["deaths"] = row.deaths + 1
+    return taken
 
 
 def _source(envelope: Envelope | None) -> str:

@@ -74,10 +74,12 @@ class InboundEmailRow(SQLModel, table=True):
     reason: str | None = None
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     attempts: int = 0
+    deaths: int = 0
     run_id: UUID | None = None
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     scan: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    route: str | None = None
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)
     received_at: datetime = time_column()
@@ -95,6 +97,18 @@ class InboundActivityRow(SQLModel, table=True):
     at: datetime = time_column()
     kind: str
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
+
+
+class WorkerRow(SQLModel, table=True):
+    """One running worker, as it tells of itself with each beat; the row goes when it stops."""
+
+    __tablename__ = "worker"
+
+    name: str = Field(primary_key=True)
+    started_at: datetime = time_column()
+    beat_at: datetime = time_column()
+    in_hand: int = 0
+    paused_by: str | None = None
 
 
 class DepositRow(SQLModel, table=True):

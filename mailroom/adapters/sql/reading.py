@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true, tuple_
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from mailroom.adapters.sql import shown
+from mailroom.adapters.sql import counting, shown
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import (
     AddressRow,
@@ -27,7 +27,7 @@ from mailroom.adapters.sql.models import (
 from mailroom.domain.inbound import Attachment, State
 from mailroom.domain.routing import is_starred, takes
 from mailroom.domain.searching import words_asked
-from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
+from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
 _attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
@@ -181,20 +181,9 @@ class SqlReader:
             return shown.email_line(row, envelope=tenant is None) if row else None
 
     def census(self) -> Census:
-        """Count everything, in one statement."""
-        items = select(func.count()).select_from(InboxItemRow).scalar_subquery().label("items")
-        wanted = (
-            select(
-                _email.state, _email.reason, func.count().label("emails"), func.min(_email.received_at).label("oldest")
-            )
-            .add_columns(items)
-            .group_by(_email.state, _email.reason)
-            .order_by(_email.state, _email.reason)
-        )
+        """Count everything."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(wanted).all()
-        tallies = tuple(Tally(State(row.state), row.reason, row.emails, row.oldest) for row in rows)
-        return Census(tallies, items=rows[0].items if rows else 0)
+            return counting.census(connection)
 
     def ping(self) -> None:
         """Ask the database for nothing but an answer."""

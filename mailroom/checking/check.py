@@ -1,0 +1,50 @@
+"""The whole check, in its order: mails, archive, bytes, queue."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel
+
+from mailroom.checking.deposits import check_archive, read_all, read_deposit
+from mailroom.checking.mails import Patience, check_mails
+from mailroom.checking.manifest import Sent, check_manifest
+from mailroom.checking.queues import check_queue
+from mailroom.checking.reading import receipts, received_emails, stored_versions
+from mailroom.checking.report import Report
+
+#: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
+_SLACK = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look."""
+
+    database_url: str
+    inbound_bucket: str
+    archive_bucket: str
+    inbound_queue_url: str
+
+
+def check(
+    places: Places, *, s3: Any, sqs: Any, report: Report, patience: Patience, deep: bool, sent: Iterable[Sent] = ()
+) -> None:
+    """Look at everything and note in `report` what is wrong.
+
+    SQL is read from one snapshot, taken before S3 is listed: what comes meanwhile is young, and counts as under way.
+    """
+    with psycopg.connect(places.database_url) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        since = patience.since - _SLACK if patience.since else None
+        emails = received_emails(connection, places.inbound_bucket, since)
+        check_mails(stored_versions(s3, places.inbound_bucket), emails, report, patience)
+        kept = receipts(connection, places.archive_bucket)
+        sample = check_archive(stored_versions(s3, places.archive_bucket), kept, report, patience)
+        wanted = receipts(connection, places.archive_bucket) if deep else sample
+        read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
+        check_manifest(connection, sent, report)
+    check_queue(sqs, places.inbound_queue_url, report)

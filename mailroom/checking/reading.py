@@ -1,0 +1,110 @@
+"""Reads stores and tables in the order of their keys, a page at a time.
+
+S3 lists keys in the order of their UTF-8 bytes; `collate "C"` is the same order in PostgreSQL, and so is Python's of
+encoded keys.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+_PAGE = 500
+
+#: SES writes it once, to prove that it may; it is no mail.
+_SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
+
+One = TypeVar("One")
+Other = TypeVar("Other")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of an object. `version` is "null" where the bucket has no versions."""
+
+    key: str
+    version: str
+    size: int
+    modified: datetime
+
+
+def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
+    """Yield every version of every object of a bucket, by key."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for one in page.get("Versions", []):
+            if not one["Key"].endswith(_SETUP_OBJECT):
+                yield Stored(one["Key"], one["VersionId"], one["Size"], one["LastModified"])
+
+
+def received_emails(connection: psycopg.Connection[Any], bucket: str, since: datetime | None) -> Iterator[Any]:
+    """Yield the ledger's lines of a bucket by key, each with its story, its items and the receipts that it has."""
+    return _stream(connection, _EMAILS, {"bucket": bucket, "since": since})
+
+
+def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
+    """Yield the archive's receipts by key; `named` says whether any e-mail names it."""
+    return _stream(connection, _RECEIPTS, {"bucket": bucket})
+
+
+def side_by_side(
+    ones: Iterable[One], others: Iterable[Other], key: Callable[[Any], str]
+) -> Iterator[tuple[str, list[One], list[Other]]]:
+    """Yield each key of either side with all that both sides have for it; both are in the order of their keys."""
+
+    def grouped(side: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
+        return ((name, list(group)) for name, group in groupby(side, key))
+
+    left, right = grouped(ones), grouped(others)
+    one, other = next(left, None), next(right, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0].encode() < other[0].encode()):
+            assert one is not None
+            yield one[0], one[1], []
+            one = next(left, None)
+        elif one is None or one[0].encode() > other[0].encode():
+            yield other[0], [], other[1]
+            other = next(right, None)
+        else:
+            yield one[0], one[1], other[1]
+            one, other = next(left, None), next(right, None)
+
+
+def _stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
+    with connection.cursor(name="checking", row_factory=namedtuple_row) as cursor:
+        cursor.itersize = _PAGE
+        cursor.execute(query, values)
+        yield from cursor
+
+
+_EMAILS = """
+select e.id::text, e.key, e.version, e.message_id, e.state, e.reason, e.received_at, e.archive_ids, e.tenants,
+       e.run_id::text,
+       (select max(a.at) from inbound_activity a where a.email_id = e.id) as last_at,
+       (select coalesce(jsonb_agg(jsonb_build_object('kind', a.kind, 'routes', a.facts -> 'routes', 'held', a.facts -> 'held')
+                                  order by a.id), '[]')
+          from inbound_activity a
+         where a.email_id = e.id and a.kind in ('routed', 'filed', 'reopened')) as story,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                   'id', i.id, 'tenant', i.tenant, 'recipient', i.recipient, 'raw', i.raw_archive_id,
+                   'parts', (select coalesce(jsonb_agg(jsonb_build_object(
+                                     'number', p.number, 'sha256', p.sha256, 'kept', p.archive_id) order by p.number), '[]')
+                               from attachment p where p.item_id = i.id))), '[]')
+          from inbox_item i where i.email_id = e.id) as items,
+       array(select d.archive_id from deposit d where d.archive_id = any(e.archive_ids)) as kept
+  from inbound_email e
+ where e.bucket = %(bucket)s and (%(since)s::timestamptz is null or e.received_at >= %(since)s)
+ order by e.key collate "C", e.version
+"""
+
+_RECEIPTS = """
+with named as materialized (select distinct unnest(archive_ids) as archive_id from inbound_email)
+select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at,
+       named.archive_id is not null as named
+  from deposit d left join named using (archive_id)
+ where d.bucket = %(bucket)s
+ order by d.key collate "C"
+"""

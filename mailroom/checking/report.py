@@ -1,0 +1,62 @@
+"""What a check found: counts, and each violation with what to do. Ids only, never what a mail says."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+#: So many violations are kept for the report; all are counted and told as they are found.
+_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that must not be: `kind` is a stable word, `subject` the id that `do` is about."""
+
+    kind: str
+    subject: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}  {self.subject}  {self.do}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at and what was wrong with it."""
+
+    tell: Callable[[Violation], None]
+    progress: Callable[[str], None]
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    oldest_in_flight: datetime | None = None
+
+    def violate(self, kind: str, subject: str, do: str) -> None:
+        """Note a violation."""
+        found = Violation(kind, subject, do)
+        self.wrong[kind] += 1
+        if len(self.violations) < _KEPT:
+            self.violations.append(found)
+        self.tell(found)
+
+    def in_flight(self, since: datetime) -> None:
+        """Note an e-mail that is under way, and since when nothing happened to it."""
+        self.counts["in flight"] += 1
+        self.oldest_in_flight = min(self.oldest_in_flight or since, since)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.wrong
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for programs."""
+        return {
+            "clean": self.is_clean,
+            "counts": dict(self.counts),
+            "wrong": dict(self.wrong),
+            "oldest_in_flight": self.oldest_in_flight.isoformat() if self.oldest_in_flight else None,
+            "violations": [asdict(one) for one in self.violations],
+        }

@@ -1,0 +1,145 @@
+"""The files of `mailroom send`: who gets a mail (CSV or JSON), and what it says. What is wrong is named by its row."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mailroom.domain.errors import ConfigurationError
+
+_OWN = ("reference", "metadata")
+_HEADERS = {"subject": "subject", "reply-to": "reply_to", "unsubscribe": "unsubscribe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recipient as the API takes it, and the row it stands in: as a spreadsheet counts, the header is row 1."""
+
+    number: int
+    recipient: dict[str, Any]
+
+
+def recipients(file: Path) -> list[Row]:
+    """Return who gets a mail.
+
+    A CSV has a header with `to` and perhaps `reference`; each other column is data for the template. JSON is an array of
+    objects with the same names, or as the API takes them, with `data`.
+
+    Raises:
+        ConfigurationError: the file cannot be used; the message names the row.
+    """
+    text = _read(file)
+    rows = _from_json(file, text) if file.suffix.lower() == ".json" else _from_csv(file, text)
+    if not rows:
+        raise ConfigurationError(f"{file}: there is nobody in it")
+    return rows
+
+
+def template(file: Path) -> dict[str, Any]:
+    """Return what the mail says, as the API takes it.
+
+    The file begins with `Subject: ...`, perhaps `Reply-To:` and `Unsubscribe:`, then an empty line; the rest is the text, or
+    the HTML where the file is called .html. A .json file is the API's template itself.
+
+    Raises:
+        ConfigurationError: it has no subject, or is no JSON object.
+    """
+    text, kind = _read(file), file.suffix.lower()
+    if kind == ".json":
+        found = _json(file, text)
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"{file}: a template in JSON is one object")
+        return found
+    head, _, body = text.partition("\n\n")
+    said: dict[str, Any] = {}
+    for number, line in enumerate(head.splitlines(), 1):
+        name, colon, value = line.partition(":")
+        field = _HEADERS.get(name.strip().lower())
+        if not colon or field is None:
+            raise ConfigurationError(
+                f"{file}, line {number}: a template begins with `Subject: ...`, then an empty line, then the text"
+            )
+        said[field] = value.strip()
+    if "subject" not in said:
+        raise ConfigurationError(f"{file}: the first line is to be `Subject: ...`")
+    return said | {"html" if kind in (".html", ".htm") else "text": body}
+
+
+def _from_csv(file: Path, text: str) -> list[Row]:
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
+    header: list[str] = []
+    rows = []
+    try:
+        for number, cells in enumerate(reader, 1):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not header:
+                header = _header(file, number, cells)
+            elif len(cells) != len(header):
+                raise _wrong(file, number, f"it has {len(cells)} cells, and the header has {len(header)}")
+            else:
+                rows.append(_row(file, number, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise ConfigurationError(f"{file}, line {reader.line_num}: this is no CSV: {error}") from None
+    return rows
+
+
+def _header(file: Path, number: int, cells: list[str]) -> list[str]:
+    names = [name.strip() for name in cells]
+    if "to" not in names:
+        raise _wrong(file, number, "the header needs a column `to`, in small letters")
+    if "" in names or len(set(names)) < len(names):
+        raise _wrong(file, number, "each column needs a name of its own")
+    return names
+
+
+def _from_json(file: Path, text: str) -> list[Row]:
+    entries = _json(file, text)
+    if not isinstance(entries, list):
+        raise ConfigurationError(f"{file}: recipients in JSON are an array of objects")
+    rows = []
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            raise _wrong(file, number, "it is no object")
+        rows.append(_row(file, number, entry))
+    return rows
+
+
+def _row(file: Path, number: int, fields: dict[str, Any]) -> Row:
+    to = fields.get("to")
+    if not isinstance(to, str) or not to.strip():
+        raise _wrong(file, number, "`to` is missing")
+    if isinstance(fields.get("data"), dict):
+        return Row(number, fields | {"to": to.strip()})
+    own = {name: fields[name] for name in _OWN if name in fields}
+    data = {name: value for name, value in fields.items() if name != "to" and name not in _OWN}
+    return Row(number, {"to": to.strip(), "data": data, **own})
+
+
+def _json(file: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ConfigurationError(f"{file}{place}: this is no JSON") from None
+
+
+def _read(file: Path) -> str:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or 'it cannot be read'}") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{file}, line {line}: this is not UTF-8; save the file as UTF-8") from None
+    # A CSV's quoted cells may hold line ends; which of the spellings does not matter in a mail.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _wrong(file: Path, number: int, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{file}, row {number}: {what}")

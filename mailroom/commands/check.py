@@ -1,0 +1,74 @@
+"""Prove that no e-mail was lost or filed twice: S3, SQL, archive and queue compared, by other code than wrote them.
+
+Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
+anything is wrong.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import boto3
+import typer
+
+from mailroom.checking.check import Places
+from mailroom.checking.check import check as look
+from mailroom.checking.mails import Patience
+from mailroom.checking.manifest import read_manifest
+from mailroom.checking.report import Report
+from mailroom.cli import AsJson, say
+from mailroom.commands._times import duration, since
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import load_settings, use_stack_environment
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def check(
+    received_since: Annotated[str | None, typer.Option("--since", help="Only received since: 2h, 3d, a time.")] = None,
+    stuck_after: Annotated[str, typer.Option(help="An e-mail under way for longer is wrong: 0s, 15m, 2h.")] = "1h",
+    deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not a sample.")] = False,
+    manifest: Annotated[Path | None, typer.Option(help="What was sent, as a drill writes it.", exists=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that no e-mail was lost or filed twice: S3, SQL, archive and queue compared, by other code than wrote them."""
+    limit = duration(stuck_after)
+    if limit is None:
+        raise ConfigurationError(f"--stuck-after {stuck_after}: write 0s, 15m or 2h")
+    use_stack_environment()
+    settings = load_settings()
+    places = Places(
+        database_url=settings.database_url.get_secret_value(),
+        inbound_bucket=settings.inbound_bucket,
+        archive_bucket=settings.archive_bucket,
+        inbound_queue_url=settings.inbound_queue_url,
+    )
+    report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
+    look(
+        places,
+        s3=boto3.client("s3", region_name=settings.region),
+        sqs=boto3.client("sqs", region_name=settings.region),
+        report=report,
+        patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
+        deep=deep,
+        sent=read_manifest(manifest) if manifest else (),
+    )
+    say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
+    if not report.is_clean:
+        raise typer.Exit(1)
+
+
+def _show(report: Report) -> None:
+    say(", ".join(f"{count} {what}" for what, count in report.counts.items()))
+    if report.oldest_in_flight:
+        say(f"the oldest under way was last heard of at {report.oldest_in_flight:%Y-%m-%d %H:%M:%S} UTC")
+    wrong = ", ".join(f"{times} {kind}" for kind, times in report.wrong.items())
+    say(f"wrong: {wrong}" if wrong else "nothing lost, nothing twice")
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{line} ", end="", file=sys.stderr, flush=True)

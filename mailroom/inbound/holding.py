@@ -1,0 +1,62 @@
+"""Having an e-mail in hand: under which name, for how long without a sign of life, and the beats that give it.
+
+One pace rules them all: a worker beats every `MAILROOM_BEAT_S` seconds (15), and one that missed three beats is dead.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.inbound import Entry
+from mailroom.ports import Claim, Ledger
+
+#: A child process works under the name of the worker that started it.
+WORKER_VARIABLE = "MAILROOM_WORKER"
+
+_MISSED = 3
+
+
+def beat_s() -> float:
+    """Return the seconds between two signs of life."""
+    return float(os.environ.get("MAILROOM_BEAT_S") or 15)
+
+
+def stale_s() -> float:
+    """Return the seconds of silence after which a worker is dead."""
+    return _MISSED * beat_s()
+
+
+def worker_name() -> str:
+    """Return the name under which this process has e-mails in hand."""
+    return os.environ.get(WORKER_VARIABLE) or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def claim_at(now: datetime) -> Claim:
+    """Return this process's wish to have an e-mail in hand."""
+    return Claim(worker_name(), stale_before=now - timedelta(seconds=stale_s()))
+
+
+@asynccontextmanager
+async def in_hand(entry: Entry, ledger: Ledger) -> AsyncIterator[None]:
+    """Beat for `entry` as long as the block runs, whoever runs it: listener, pool, child process or a stock worker.
+
+    A block shorter than one beat, as nearly all are, asks the ledger for nothing.
+    """
+    beating = asyncio.create_task(_beat(entry, ledger))
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
+async def _beat(entry: Entry, ledger: Ledger) -> None:
+    while True:
+        await asyncio.sleep(beat_s())
+        try:
+            await asyncio.to_thread(ledger.beat, [entry.id], worker=worker_name(), now=datetime.now(UTC))
+        except MailroomError:
+            continue  # The next beat may work; the claim is stale only after several.

@@ -1,0 +1,195 @@
+"""The kill drills: workers die at every crash point, and at random, while mails arrive; then everything must be there once.
+
+Kills are SIGKILL to the worker and all that it started: no handler runs, nothing is flushed. What they cannot show is a
+power cut, for the kernel keeps what a dead process wrote.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from mailroom.checking.manifest import Sent
+from mailroom.crash import POINTS
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.ground import Ground
+from mailroom.sandbox.workers import Worker, Zygote
+
+Say = Callable[[str], None]
+
+#: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
+LOST = ("lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived")
+TWICE = ("duplicate line", "duplicate item", "filed twice", "versions")
+
+#: A mail killed again and again waits for its message each time; then the backlog is worked off.
+DRAIN_PATIENCE_S = 300.0
+
+_READY_PATIENCE_S = 30.0
+_POINT_PATIENCE_S = 20.0
+_PAUSE_S = 0.01
+_FEED_EVERY_S = 1.0
+
+#: Reached only by a worker that is told to stop while it has mails in hand.
+_WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"})
+
+#: One kill in ten may come while the worker still starts.
+_EARLY = 0.1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a drill did, and what the check found after it."""
+
+    seed: int
+    kills: int = 0
+    kills_at_work: int = 0
+    points: list[str] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    drained_s: float | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """How many mails or parts of mails are gone."""
+        return self._wrong(LOST)
+
+    @property
+    def twice(self) -> int:
+        """How many are there more than once."""
+        return self._wrong(TWICE)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all was drained in time, and the check found nothing of any kind."""
+        return self.drained_s is not None and bool(self.found.get("clean"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        return {
+            "kills": self.kills,
+            "kills_at_work": self.kills_at_work,
+            "crash_points": len(set(self.points)),
+            "mails": len(self.sent),
+            "lost": self.lost,
+            "duplicates": self.twice,
+            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
+            "seed": self.seed,
+            "clean": self.is_clean,
+            "check": self.found,
+        }
+
+    def _wrong(self, kinds: tuple[str, ...]) -> int:
+        wrong: dict[str, int] = self.found.get("wrong", {})
+        return sum(wrong.get(kind, 0) for kind in kinds)
+
+
+class Drill:
+    """Kills workers on a ground, and proves what came of it."""
+
+    def __init__(self, ground: Ground, zygote: Zygote, *, seed: int, say: Say) -> None:
+        self.outcome = Outcome(seed)
+        self._ground, self._zygote, self._say = ground, zygote, say
+        self._chance = Random(seed)
+
+    def kill_at_points(self, points: tuple[str, ...] = POINTS, *, mails: int) -> None:
+        """Have a worker die at each of these crash points, with new mails each time.
+
+        Raises:
+            StackError: a worker did not die there: nothing reaches that point.
+        """
+        for point in points:
+            self.outcome.sent += self._ground.send(mails)
+            worker = self._zygote.fork(crash=point, beat_s=0.3, stop_patience_s=0.0)
+            if point in _WHEN_STOPPED:
+                self._stop_at_work(worker)
+            if not worker.wait(within_s=_POINT_PATIENCE_S) or self._zygote.deaths()[-1:] != [point]:
+                worker.kill()
+                raise StackError(f"no worker died {point}: nothing reaches this crash point")
+            worker.kill()
+            self.outcome.kills += 1
+            self.outcome.points.append(point)
+            self._say(f"killed {point}")
+
+    def kill_at_random(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
+        """Kill workers after 0.05 to 2 s of work, while mails keep coming so that some are always under way."""
+        deadline, fed_at, wanted = time.monotonic() + seconds, 0.0, self.outcome.kills + kills
+        lives: list[_Life] = []
+        while self.outcome.kills < wanted and time.monotonic() < deadline:
+            if time.monotonic() - fed_at > _FEED_EVERY_S:
+                self._feed(in_hand)
+                fed_at = time.monotonic()
+            lives += [self._begin_life() for _ in range(workers - len(lives))]
+            for over in [life for life in lives if life.is_over()]:
+                self._end(over)
+                lives.remove(over)
+            time.sleep(_PAUSE_S)
+        for life in lives:
+            life.worker.kill()
+
+    def prove(self, *, workers: int = 1) -> Outcome:
+        """Let workers finish what is left, run the check, and return what came of it all."""
+        self.settle(workers=workers)
+        self.outcome.found = self._ground.check()
+        return self.outcome
+
+    def settle(self, *, workers: int = 1) -> None:
+        """Let workers finish what is left, and note how long they took."""
+        alive = [self._zygote.fork() for _ in range(workers)]
+        self.outcome.drained_s = None
+        try:
+            self.outcome.drained_s = self._ground.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
+        except TimeoutError as error:
+            self._say(f"not drained: {error}")
+        for worker in alive:
+            worker.stop()
+        for worker in alive:
+            worker.wait(within_s=15)
+            worker.kill()
+
+    def _stop_at_work(self, worker: Worker) -> None:
+        """Tell a worker to stop as soon as it has a mail in hand."""
+        deadline = time.monotonic() + _READY_PATIENCE_S
+        while not self._at_work(worker) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+        worker.stop()
+
+    def _begin_life(self) -> "_Life":
+        early = self._chance.random() < _EARLY
+        return _Life(self._zygote.fork(), lasts_s=self._chance.uniform(0.05, 2.0), early=early)
+
+    def _end(self, life: "_Life") -> None:
+        if not life.worker.is_alive():
+            raise StackError(f"a worker ended by itself; see {self._zygote.log}")
+        self.outcome.kills_at_work += self._at_work(life.worker)
+        life.worker.kill()
+        self.outcome.kills += 1
+        if self.outcome.kills % 25 == 0:
+            self._say(f"{self.outcome.kills} kills, {len(self.outcome.sent)} mails")
+
+    def _feed(self, in_hand: int) -> None:
+        missing = in_hand - len(self._ground.unfinished(self.outcome.sent))
+        if missing > 0:
+            self.outcome.sent += self._ground.send(missing)
+
+    def _at_work(self, worker: Worker) -> bool:
+        """Tell whether a worker has a mail under way."""
+        mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
+        return bool(self._ground.ask(mine, f"%-{worker.process.pid}"))
+
+
+class _Life:
+    """One worker, and when it is to die: so long after it was ready, or, early, after its start."""
+
+    def __init__(self, worker: Worker, *, lasts_s: float, early: bool) -> None:
+        self.worker, self._lasts_s = worker, lasts_s
+        self._began: float | None = time.monotonic() if early else None
+        self._forked = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Tell whether its time has come; also when it ended by itself or does not get ready."""
+        if self._began is None and self.worker.is_ready():
+            self._began = time.monotonic()
+        if self._began is None:
+            return not self.worker.is_alive() or time.monotonic() - self._forked > _READY_PATIENCE_S
+        return time.monotonic() - self._began >= self._lasts_s

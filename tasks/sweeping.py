@@ -1,0 +1,34 @@
+"""The steps of the sweep."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mailroom.domain.inbound import ObjectRef
+from mailroom.inbound.sweeping import Found, announce, lost, silent
+from mailroom.ports import Inbound
+from tasks.steps import blocking, step
+
+
+@step("count waiting messages")
+async def waiting(inbound: Inbound) -> int:
+    """Return about how many messages wait in the inbound queue."""
+    return await blocking(inbound.queue.waiting)
+
+
+@step("find silent")
+async def find_silent(before: datetime, inbound: Inbound) -> list[ObjectRef]:
+    """Return the objects of open lines without a sign of life since `before`."""
+    return await blocking(silent, ledger=inbound.ledger, before=before)
+
+
+@step("find lost")
+async def find_lost(after: str, before: datetime, inbound: Inbound) -> Found:
+    """Return objects that the ledger does not know, from key `after` on."""
+    mails, ledger, bucket = inbound.mails, inbound.ledger, inbound.bucket
+    return await blocking(lost, mails=mails, ledger=ledger, bucket=bucket, after=after, before=before)
+
+
+@step("announce")
+async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
+    """Put a message for each object in the inbound queue; one that is there twice is one e-mail."""
+    await blocking(announce, refs, queue=inbound.queue)

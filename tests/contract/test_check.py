@@ -1,0 +1,239 @@
+"""`mailroom check` on a real PostgreSQL and an emulated S3: what is whole passes, and each thing that is wrong is named."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from sqlalchemy import Engine
+
+from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.checking.check import Places, check
+from mailroom.checking.mails import Patience
+from mailroom.checking.manifest import Sent
+from mailroom.checking.report import Report
+from mailroom.domain.inbound import Arrival, Attachment, Envelope, Item, ObjectRef, State
+from mailroom.domain.routing import Address, Route
+
+RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
+NOW = datetime.now(UTC)
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """An installation with one filed e-mail and one quarantined, made by the product's own writers."""
+
+    s3: Any
+    sqs: Any
+    engine: Engine
+    places: Places
+
+    def execute(self, statement: str) -> None:
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    def put(self, name: str) -> None:
+        self.s3.put_object(Bucket=self.places.inbound_bucket, Key=f"in/{name}", Body=b"sealed")
+
+    def wrong(
+        self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[Sent, ...] = ()
+    ) -> dict[str, int]:
+        """Return how often what is wrong."""
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
+        check(self.places, s3=self.s3, sqs=self.sqs, report=report, patience=patience, deep=True, sent=sent)
+        return dict(report.wrong)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def house(endpoint: str, engine: Engine, database_url: str) -> House:
+    made = {"region_name": "eu-west-1", "aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
+    s3: Any = boto3.client("s3", endpoint_url=endpoint, **made)
+    sqs: Any = boto3.client("sqs", endpoint_url=endpoint, **made)
+    number = next(_numbers)
+    inbound, kept = f"check-in-{number}", f"check-kept-{number}"
+    where: Any = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=inbound, CreateBucketConfiguration=where)
+    s3.create_bucket(Bucket=kept, CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
+    sqs.create_queue(QueueName=f"check-dead-{number}")
+    dead = {"deadLetterTargetArn": f"arn:aws:sqs:eu-west-1:123456789012:check-dead-{number}", "maxReceiveCount": 5}
+    url = sqs.create_queue(QueueName=f"check-{number}", Attributes={"RedrivePolicy": json.dumps(dead)})["QueueUrl"]
+    house = House(s3, sqs, engine, Places(database_url, inbound, kept, url))
+    SqlDirectory(engine).add(Address("anna@acme.test", "acme", "anna"))
+    _receive(house, "filed1", _file)
+    _receive(house, "virus1", _quarantine)
+    return house
+
+
+def _receive(house: House, name: str, end: Callable[[House, SqlLedger, str], None]) -> None:
+    house.put(name)
+    ledger, ref = SqlLedger(house.engine), ObjectRef(house.places.inbound_bucket, f"in/{name}")
+    ledger.register(Arrival(ref, Envelope(("anna@acme.test",), "a@office.test", NOW)), now=NOW)
+    entry = ledger.begin(ref, now=NOW)
+    ledger.routed(entry.id, [Route("anna@acme.test", "acme", "anna", "exact")], now=NOW)
+    end(house, ledger, entry.id)
+
+
+def _file(house: House, ledger: SqlLedger, email_id: str) -> None:
+    archive = _archive(house)
+    raw, part = archive.deposit("acme", RAW), archive.deposit("acme", PART)
+    ledger.deposited(email_id, archive_ids=[raw.archive_id, part.archive_id], now=NOW)
+    shown = Attachment(1, "a.pdf", "application/pdf", None, part.size, part.sha256, False, None, part.archive_id)
+    nothing: dict[str, Any] = dict.fromkeys(("message_id", "subject", "from_", "date", "text", "html"))
+    item = Item(
+        "acme", "anna@acme.test", "anna", to=(), cc=(), raw_archive_id=raw.archive_id, attachments=(shown,), **nothing
+    )
+    SqlInbox(house.engine).file(email_id, [item], now=NOW)
+    ledger.close(email_id, State.FILED, now=NOW)
+
+
+def _quarantine(house: House, ledger: SqlLedger, email_id: str) -> None:
+    kept = _archive(house).deposit("acme", b"another " + RAW)
+    ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW)
+    ledger.close(email_id, State.QUARANTINED, now=NOW, reason="virus")
+
+
+def _archive(house: House) -> S3Archive:
+    bucket, retention = house.places.archive_bucket, timedelta(days=10)
+    return S3Archive(house.s3, house.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
+
+
+def test_what_is_whole_passes(house: House) -> None:
+    """A check that cries wolf is switched off; nothing may be wrong with what the product wrote undisturbed."""
+    sent = Sent("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
+
+    assert house.wrong(sent=(sent,)) == {}
+
+
+DAMAGES = {
+    "no item": "delete from attachment; delete from inbox_item",
+    "missing item": "update inbox_item set recipient = 'bob@acme.test'",
+    "duplicate item": "alter table inbox_item drop constraint inbox_item_email_id_tenant_recipient_key;"
+    " insert into inbox_item select (jsonb_populate_record(i, jsonb_build_object('id', gen_random_uuid()))).*"
+    " from inbox_item i",
+    "duplicate line": "alter table inbound_email drop constraint inbound_email_bucket_key_version_key;"
+    " insert into inbound_email select (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid()))).*"
+    " from inbound_email e where state = 'quarantined'",
+    "filed twice": "insert into inbound_activity (email_id, at, kind, facts)"
+    " select email_id, at, kind, facts from inbound_activity where kind = 'filed'",
+    "no reason": "update inbound_email set reason = null where state = 'quarantined'",
+    "not archived": "update inbound_email set archive_ids = '{}' where state = 'quarantined'",
+    "stuck": "update inbound_email set state = 'processing' where state = 'quarantined'",
+    "unknown state": "update inbound_email set state = 'strange' where state = 'quarantined'",
+    "no receipt": "update inbound_email set archive_ids = array_append(archive_ids, 'acme/none')",
+    "unnamed deposit": "update inbound_email set archive_ids = '{}' where state = 'quarantined'",
+    "item not archived": "update inbound_email set archive_ids = '{}' where state = 'filed'",
+    "wrong deposit": "update attachment set sha256 = repeat('0', 64)",
+    "attachments": "update attachment set number = 2",
+    "altered": "update deposit set size = size + 1",
+    "missing deposit": "update deposit set version = 'gone'",
+    "not locked": "update deposit set retain_until = retain_until + interval '1 day'",
+    "wrong receipt": "update deposit set sha256 = repeat('0', 64)",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_every_kind_of_damage_in_sql_is_named(house: House, kind: str) -> None:
+    """A check proves something only if each thing that it looks for has been seen to be found."""
+    house.execute(DAMAGES[kind])
+
+    assert kind in house.wrong()
+
+
+def test_an_object_that_nobody_was_told_of_is_named_once_it_is_old(house: House) -> None:
+    """Its notification was lost. While it is young its notice may still be on its way."""
+    house.put("forgotten")
+
+    assert house.wrong() == {"unknown object": 1}
+    assert house.wrong(limit_s=60) == {}
+
+
+def test_a_second_version_of_a_deposit_is_named(house: House) -> None:
+    """The archive is write-once: another version of a content is a second deposit that no receipt knows."""
+    bucket = house.places.archive_bucket
+    key = house.s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"]
+
+    house.s3.put_object(Bucket=bucket, Key=key, Body=b"other bytes")
+
+    assert house.wrong() == {"versions": 1}
+
+
+def test_an_object_of_the_archive_without_a_receipt_is_named(house: House) -> None:
+    """A deposit that was interrupted is adopted by its mail's next try; one that stays was lost with its mail."""
+    house.s3.put_object(Bucket=house.places.archive_bucket, Key="acme/00/00", Body=b"x")
+
+    assert house.wrong() == {"no receipt": 1}
+
+
+def test_a_quarantined_mail_that_is_nowhere_any_more_is_lost(house: House) -> None:
+    """What could not be opened is kept in the bucket only, and somebody emptied it."""
+    house.execute("update inbound_email set reason = 'not_bound', archive_ids = '{}' where state = 'quarantined'")
+    house.execute("delete from deposit where size > 35")
+    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/virus1")
+
+    assert house.wrong()["lost"] == 1
+
+
+def test_dead_letters_are_named(house: House) -> None:
+    """They are mails that nothing will look at again; a person has to send them back."""
+    dead = house.sqs.get_queue_url(QueueName=house.places.inbound_queue_url.rpartition("/")[2].replace("-", "-dead-"))
+    house.sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody="{}")
+
+    assert house.wrong() == {"dead letters": 1}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (Sent("never", ("anna@acme.test",), ()), "lost"),
+        (Sent("virus1", ("anna@acme.test",), ()), "lost"),
+        (Sent("filed1", (), ()), "duplicate item"),
+        (Sent("filed1", ("anna@acme.test",), ("0" * 64,)), "wrong content"),
+    ],
+)
+def test_what_a_sender_knows_is_compared(house: House, sent: Sent, kind: str) -> None:
+    """The ledger may agree with itself and still not with what was accepted."""
+    assert house.wrong(sent=(sent,)) == {kind: 1}
+
+
+def test_what_came_before_the_wanted_time_is_left_alone(house: House) -> None:
+    """On an archive of years the check of an hour must take no longer than that hour's mails."""
+    house.execute("update inbound_email set state = 'strange', received_at = now() - interval '3 days'")
+
+    assert house.wrong(since=datetime.now(UTC) + timedelta(seconds=1)) == {}
+
+
+@pytest.mark.parametrize(("held", "wrong"), [("{}", {"missing item": 1}), ('{"globex": "spam"}', {})])
+def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
+    house: House, held: str, wrong: dict[str, int]
+) -> None:
+    """Each tenant decides what it trusts; the others get the mail all the same."""
+    routes = ",".join(
+        json.dumps({"tenant": tenant, "recipient": f"anna@{tenant}.test"}) for tenant in ("acme", "globex")
+    )
+    house.execute(
+        "insert into inbound_activity (email_id, at, kind, facts)"
+        f""" select email_id, at, 'routed', '{{"routes": [{routes}], "held": {held}}}' """
+        " from inbound_activity where kind = 'filed'"
+    )
+
+    assert house.wrong() == wrong

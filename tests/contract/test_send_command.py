@@ -1,0 +1,291 @@
+"""`mailroom send` and `mailroom trace` against the API behind a real server, on a real database."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from click.testing import Result
+from sqlalchemy import Engine, text
+from typer.testing import CliRunner
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.api.testing import NOW, TestClient, settings
+from mailroom.cli import app
+from mailroom.commands import send
+from mailroom.domain.errors import ConfigurationError, Refused
+from mailroom.domain.quotas import Allowance
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import MemoryArchive
+from tests.contract.handing import kept, sent
+from tests.serving import serving
+
+LETTER = "Subject: Invoice for {{ name }}\nReply-To: desk@acme.test\n\nDear {{ name }},\n\npay {{ total }}.\n"
+PEOPLE = "to,name,total,reference\nada@users.test,Ada,1,\n\nBob Moore <bob@users.test>,Bob,2,\n"
+
+
+@pytest.fixture(autouse=True)
+def _outside(monkeypatch: pytest.MonkeyPatch, api: TestClient, database_url: str, tmp_path: Path) -> Iterator[None]:
+    """A shell with the API's address and key, in a folder with two files."""
+    for name, value in settings(pages_open=False).environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
+    monkeypatch.chdir(tmp_path)
+    Path("letter.txt").write_text(LETTER)
+    Path("people.csv").write_text(PEOPLE)
+    with serving(api.app) as url:
+        monkeypatch.setenv("MAILROOM_API_URL", url)
+        monkeypatch.setenv("MAILROOM_API_KEY", "acme-key")
+        yield
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == code, f"{ended.output}{ended.exception!r}"
+    return ended
+
+
+def sending(*arguments: str, file: str = "people.csv", template: str = "letter.txt", code: int = 0) -> Result:
+    return run("send", file, "--template", template, "--from", "desk@acme.test", *arguments, code=code)
+
+
+def stopped(*arguments: str, **files: str) -> str:
+    """Return what the command stops with, as `main` says it."""
+    with pytest.raises(ConfigurationError) as told:
+        CliRunner().invoke(app, ["send", *_files(**files), *arguments], catch_exceptions=False)
+    return str(told.value)
+
+
+def _files(file: str = "people.csv", template: str = "letter.txt") -> list[str]:
+    return [file, "--template", template, "--from", "desk@acme.test"]
+
+
+def test_everyone_in_a_file_gets_the_template_filled(engine: Engine, archive: MemoryArchive) -> None:
+    """A spreadsheet and a letter are all that the office has."""
+    told = json.loads(sending("--json").stdout)
+
+    mails = {mail.to.address: mail for mail in sent(engine, told["id"], archive)}
+    assert (told["messages"], told["repeated"]) == (2, False)
+    assert mails["bob@users.test"].to.name == "Bob Moore"
+    assert mails["bob@users.test"].subject == "Invoice for Bob"
+    assert mails["ada@users.test"].text == "Dear Ada,\n\npay 1.\n"
+    assert mails["ada@users.test"].reply_to.address == "desk@acme.test"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "\ufeffto;name;total\r\nada@users.test;Ada;1\r\nbob@users.test;Bob;2\r\n"),
+        ("a.csv", "name\ttotal\tto\nAda\t1\tada@users.test\nBob\t2\tbob@users.test"),
+        ("a.csv", 'to,name,total\n"ada@users.test","Ada","1\nEUR"\n,,\nbob@users.test,Bob,2\n'),
+        (
+            "a.json",
+            '[{"to": "ada@users.test", "name": "Ada", "total": 1}, {"to": "bob@users.test", "name": "B", "total": 2}]',
+        ),
+        (
+            "a.json",
+            '[{"to": "ada@users.test", "data": {"name": "A", "total": 1}}, {"to": "b@users.test", "name": "B", "total": 2}]',
+        ),
+    ],
+    ids=["semicolons-and-bom", "tabs", "quoted-lines", "json", "json-as-the-api"],
+)
+def test_recipients_come_in_what_offices_export(engine: Engine, name: str, content: str) -> None:
+    """Excel in half of Europe writes semicolons, and all of it a byte order mark."""
+    Path(name).write_text(content)
+
+    assert "2 handed over as batch" in sending(file=name).stdout
+    assert kept(engine) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.csv",
+            "to,name\nada@users.test,Ada\nbob@users.test\n",
+            "a.csv, row 3: it has 1 cells, and the header has 2",
+        ),
+        ("a.csv", "to,name\nada@users.test,Ada\n,Bob\n", "a.csv, row 3: `to` is missing"),
+        ("a.csv", "email,name\na@users.test,Ada\n", "a.csv, row 1: the header needs a column `to`"),
+        ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a name of its own"),
+        ("a.csv", 'to,name\na@users.test,"Ada\n', "this is no CSV"),
+        ("a.csv", "to,name\n", "a.csv: there is nobody in it"),
+        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: this is not UTF-8"),
+        ("a.json", '[{"to": "a@users.test"}, {"name": "Bob"}]', "a.json, row 2: `to` is missing"),
+        ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: it is no object"),
+        ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: this is no JSON"),
+        ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON are an array"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_by_its_row(
+    engine: Engine, name: str, content: str | bytes, said: str
+) -> None:
+    """Whoever has thousands of rows needs the number of the one that is wrong; none of them goes."""
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    assert said in stopped(file=name)
+    assert kept(engine) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("Dear {{ name }},\n\nhello", "line 1: a template begins with `Subject: ...`"),
+        ("Reply-To: a@x.test\n\nhello", "the first line is to be `Subject: ...`"),
+    ],
+)
+def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
+    """Its first paragraph would become a header, or be lost."""
+    Path("letter.txt").write_text(content)
+
+    assert said in stopped()
+
+
+def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:
+    """Addresses and templates are judged in one place, and that is not the command."""
+    Path("people.csv").write_text("to,name,total\nada@users.test,Ada,1\n\nnobody,Bob,2\n")
+
+    ended = CliRunner().invoke(app, ["send", *_files()])
+
+    assert isinstance(ended.exception, ConfigurationError)
+    assert "people.csv, row 4: " in ended.stderr
+    assert "nobody" not in ended.stderr
+    assert kept(engine) == 0
+
+
+def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) -> None:
+    """Before thousands get it: whom it does not reach, what it costs, and when it is done."""
+    api.post("/v1/suppressions", json={"addresses": ["bob@users.test"]})
+    SqlQuotas(engine).allow("acme", Allowance(hour=1))
+    Path("people.csv").write_text(PEOPLE + "ada@users.test,Ada,1,\ncarl@users.test,Carl,3,\n")
+
+    shown = dict(line.split(None, 1) for line in sending("--dry-run").stdout.splitlines())
+
+    assert shown["mails"] == "2"
+    assert shown["suppressed"] == "1  (row 4)"
+    assert shown["duplicates"] == "1  (row 5)"
+    assert shown["quota"] == "2 of 1 left this hour"
+    assert shown["done"] == "14 Mar 2026, 10:00 UTC, by the quota alone"
+    assert json.loads(sending("--dry-run", "--json").stdout)["suppressed"] == [1]
+    assert kept(engine) == 0
+
+
+def test_a_dry_run_of_what_is_wrong_fails_and_says_where(engine: Engine) -> None:
+    """A script that looks first must not go on."""
+    Path("people.csv").write_text("to,name,total\nnobody,Bob,2\nada@users.test,Ada,1\n")
+
+    ended = sending("--dry-run", code=1)
+
+    assert "people.csv, row 2: " in ended.stderr
+    assert "1, so nothing would be sent" in ended.stdout
+
+
+def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:
+    """A job that runs again after a crash does not know whether it had sent."""
+    first, again = (sending("--key", "november", "--json").stdout for _ in range(2))
+
+    assert json.loads(first)["id"] == json.loads(again)["id"]
+    assert json.loads(again)["repeated"] is True
+    assert "this key came before" in sending("--key", "november").stdout
+    assert kept(engine) == 2
+
+
+def test_a_batch_goes_at_its_time(engine: Engine) -> None:
+    """The evening before is when letters are written."""
+    sending("--at", "2026-03-15T08:00")
+
+    with engine.connect() as connection:
+        [due_at] = connection.execute(text("select distinct due_at from message")).scalars()
+    assert due_at.isoformat() == "2026-03-15T08:00:00+00:00"
+    assert "--at soon: write 90m" in stopped("--at", "soon")
+
+
+def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused mail makes the command fail, for nobody reads what a job printed."""
+    monkeypatch.setattr(send, "_pause_s", lambda _: 0.02)
+    dispatch, over = SqlDispatch(engine), threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with engine.connect() as connection:
+                found = connection.execute(text("select id from batch")).scalars().all()
+            for batch_id in found:
+                for claim in dispatch.claim(str(batch_id), most=1, provider="ses", now=NOW):
+                    bob = claim.draft.to.address == "bob@users.test"
+                    result = Refused("no", code=550) if bob else Receipt("ses", "0100")
+                    dispatch.settle([Outcome(claim.draft.id, claim.attempt, result)], now=NOW)
+            over.wait(0.05)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        ended = sending("--wait", code=1)
+    finally:
+        over.set()
+        worker.join()
+
+    assert set(ended.stdout.splitlines()[-1].split(", ")) == {"1 dispatched", "1 rejected"}
+
+
+def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The two mistakes of every first try."""
+    monkeypatch.setenv("MAILROOM_API_KEY", "wrong")
+    assert "does not know this key" in stopped()
+    monkeypatch.delenv("MAILROOM_API_KEY")
+    assert "set both" in stopped()
+    monkeypatch.delenv("MAILROOM_API_URL")
+    monkeypatch.setenv("MAILROOM_DATA", str(tmp_path / "nowhere"))
+    assert "mailroom up" in stopped()
+
+
+def test_the_help_teaches_by_an_example() -> None:
+    """Whoever types --help wants a line to copy."""
+    told = run("send", "--help").stdout
+
+    assert "mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run" in told
+    assert "ada@users.test,Ada,12.50" in told
+
+
+def test_a_trace_finds_what_was_sent_by_any_of_its_ids(engine: Engine, archive: MemoryArchive) -> None:
+    """A provider's support asks by its id, a customer by the batch's."""
+    told = json.loads(sending("--json").stdout)
+    mails = sent(engine, told["id"], archive)
+
+    batch = json.loads(run("trace", told["id"], "--json").stdout)
+    [by_id] = json.loads(run("trace", mails[0].id, "--json").stdout)["messages"]
+
+    assert batch["batch"]["statuses"] == {"dispatched": 2}
+    assert {message["id"] for message in batch["messages"]} == {mail.id for mail in mails}
+    assert [activity["kind"] for activity in by_id["activities"]] == ["accepted", "sending", "dispatched"]
+    with engine.begin() as connection:
+        connection.execute(
+            text("update message set provider_message_id = '0100-x' where id = :id"), {"id": mails[0].id}
+        )
+    assert json.loads(run("trace", "0100-x", "--json").stdout)["messages"][0]["message"]["id"] == mails[0].id
+    assert "provider  ses  0100-x, attempt 1" in run("trace", "0100-x").stdout
+    assert "2 dispatched" in run("trace", told["id"]).stdout
+
+
+def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
+    """Where an activity tells its run, the way leads there; a server that is away is said, and nothing is lost."""
+    told, run_id = json.loads(sending("--json").stdout), str(uuid4())
+    message = json.loads(run("trace", told["id"], "--json").stdout)["messages"][0]["id"]
+    note = text("insert into activity (message_id, at, kind, facts) values (:id, now(), 'sending', :facts)")
+    with engine.begin() as connection:
+        connection.execute(note, {"id": message, "facts": json.dumps({"run_id": run_id})})
+
+    found: dict[str, Any] = json.loads(run("trace", message, "--json").stdout)["messages"][0]
+
+    assert found["run"]["id"] == run_id
+    assert found["run"]["state"].startswith("unknown")
+
+
+def test_a_trace_of_nothing_says_what_it_takes() -> None:
+    """An id of another installation, or a word that is none."""
+    for unknown in ("0100-nothing", str(uuid4())):
+        with pytest.raises(ConfigurationError, match="nothing is known"):
+            CliRunner().invoke(app, ["trace", unknown], catch_exceptions=False)

@@ -1,0 +1,220 @@
+"""What design 3 promises of the worker, with workers that are killed, stopped, cut off and poisoned."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from urllib.parse import urlsplit
+
+import pytest
+
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.inbound import ObjectRef
+from mailroom.ports import Claim
+from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, wait_until
+from tests.e2e.proxy import Proxy
+from tests.e2e.workers import BEAT_S, BUCKET, TO, Line
+
+
+@pytest.fixture(scope="module")
+def place(stack: Stack) -> Stack:
+    """The stack, with an address that receives and a bucket that tells nobody of its objects."""
+    stack.receives(TO, tenant="acme")
+    stack.aws("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": stack["region"]})
+    return stack
+
+
+@pytest.fixture
+def line(place: Stack) -> Line:
+    """A queue of this test's own."""
+    return Line(place)
+
+
+@pytest.fixture
+def ledger(stack: Stack) -> Iterator[SqlLedger]:
+    """The stack's ledger, for lines that a dead worker left."""
+    engine = make_engine(stack["database_url"])
+    yield SqlLedger(engine)
+    engine.dispose()
+
+
+def test_a_slow_mail_is_run_once_and_taken_over_when_its_worker_is_killed(line: Line) -> None:
+    """Work longer than the visibility timeout keeps its message, and a living worker keeps its mail. After kill -9 the
+    same run goes on elsewhere: nothing else would ever end it."""
+    with line.worker(faulty=True) as first:
+        slow = line.send(f"slow {7 * BEAT_S}")
+        line.begun(slow)
+        line.announce(slow)
+        line.ended(slow)
+        assert line.state(slow)["attempts"] == 1
+
+        endless = line.send("slow 600")
+        line.begun(endless)
+        first.signal(signal.SIGKILL)
+    with line.worker():
+        line.ended(endless)
+
+        standing = line.state(endless)
+        wait_until(lambda: line.run(endless)["state_type"] == "COMPLETED", "its run is completed")
+        assert (standing["attempts"], standing["deaths"]) == (2, 1)
+        assert line.run(endless)["run_count"] == 2
+        assert line.items(endless) == 1
+
+
+def test_a_worker_that_was_only_thought_dead_cannot_file_over_the_new_holder(line: Line) -> None:
+    """R9: beats stop while the work goes on. The attempt that was taken over ends without a trace."""
+    with line.worker(faulty=True) as sleeper:
+        mail = line.send(f"slow {2 * BEAT_S}")
+        line.begun(mail)
+        sleeper.signal(signal.SIGSTOP)
+        with line.worker() as other:
+            line.ended(mail)
+            wait_until(lambda: line.run(mail)["state_type"] == "COMPLETED", "its run is completed")
+            assert other.stops_within(10)
+        filed_at = line.state(mail)["closed_at"]
+        sleeper.signal(signal.SIGCONT)
+        wait_until(partial(sleeper.says, "was not allowed to go on"), "the sleeper gives way")
+
+        assert line.state(mail)["closed_at"] == filed_at
+        assert line.state(mail)["attempts"] == 2
+        assert line.items(mail) == 1
+        assert line.run(mail)["state_type"] == "COMPLETED"
+        line.ended(line.send("the sleeper works on"))
+
+
+def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_go_on(line: Line) -> None:
+    """It kills the worker once, then two children of the next one. Its neighbours are filed meanwhile, by one warm run
+    each: only those that were in the dead worker's hands see a second attempt."""
+    with line.worker(faulty=True) as victim:
+        poison = line.send("kill")
+        wait_until(victim.died, "the worker died of it")
+    with line.worker(faulty=True) as worker:
+        neighbours: list[str] = []
+        while line.state(poison).get("state") != "quarantined":
+            neighbours.append(line.send("a neighbour"))
+            time.sleep(0.5)
+            assert len(neighbours) < 240, "the poison is never quarantined"
+        line.ended(*neighbours)
+
+        standing = line.state(poison)
+        assert not worker.died()
+        assert (standing["reason"], standing["deaths"], standing["attempts"]) == ("poison", 3, 3)
+        assert line.run(poison)["state"]["message"] == "quarantined: poison"
+        assert line.items(poison) == 0
+        assert {line.state(mail)["attempts"] for mail in neighbours} == {1}
+        began, ended = line.activities(poison, "started")[1], standing["closed_at"]
+        beside = [mail for mail in neighbours if began < line.state(mail)["closed_at"] < ended]
+        # They are sent at a pace that the worker keeps; in the time of the children it may fall behind by a fifth.
+        assert len(beside) >= 0.8 * sum(began < at < ended for at in map(line.sent_at, neighbours)) - 1
+        assert line.stack.queue_depth(line.dead_url) == 0
+
+
+def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_letters(line: Line) -> None:
+    """Each outage lasts longer than it takes to use up every receive; afterwards all is filed, the dead letters empty."""
+    urls = {"S3": "aws_endpoint", "Prefect": "prefect_api_url", "PostgreSQL": "database_url"}
+    proxies = {name: Proxy(urlsplit(line.stack[url]).port or 0) for name, url in urls.items()}
+
+    def through(name: str) -> str:
+        url = str(line.stack[urls[name]])
+        return url.replace(f":{urlsplit(url).port}", f":{proxies[name].port}")
+
+    environment = {
+        "AWS_ENDPOINT_URL_S3": through("S3"),
+        "PREFECT_API_URL": through("Prefect"),
+        "MAILROOM_PREFECT_API_URL": through("Prefect"),
+        "MAILROOM_DATABASE_URL": through("PostgreSQL"),
+        "PREFECT_CLIENT_MAX_RETRIES": "1",
+    }
+    with line.worker(**environment) as worker:
+        line.ended(line.send("before"))
+        for name, proxy in proxies.items():
+            proxy.cut()
+            mails = [line.send(f"during {name}") for _ in range(3)]
+            wait_until(partial(worker.says, f"paused: {name} "), f"{name} is missed")
+            time.sleep(10 * BEAT_S)
+            assert line.stack.queue_depth(line.dead_url) == 0
+            proxy.mend()
+            line.ended(*mails)
+            assert [line.items(mail) for mail in mails] == [1, 1, 1]
+
+        assert line.stack.queue_depth(line.dead_url) == 0
+        assert worker.stops_within(10)
+
+
+def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(line: Line) -> None:
+    """Every redelivery is the same run; after the last receive the message waits as a dead letter for `--dlq`."""
+    attachment = b"%PDF-1.7 " + os.urandom(50)
+    spoiled = spoil_archive(line.stack, attachment)
+    with line.worker():
+        mail = line.send("refused", attachment=attachment)
+        wait_until(lambda: line.stack.queue_depth(line.dead_url) == 1, "it is a dead letter", timeout_s=60)
+        before = line.state(mail)
+        assert (before["state"], before["attempts"]) == ("failed", 4)
+        assert line.run(mail)["run_count"] == 4
+
+        archive_serves_again(line.stack, spoiled)
+        dry = replay(line, "--dlq", "--dry-run")
+        told = replay(line, "--dlq", "--json")
+        line.ended(mail)
+
+    assert "1 dead letters would go back" in dry
+    assert json.loads(told) == {"dead_letters": 1, "moved": 1}
+    assert line.state(mail)["run_id"] == before["run_id"]
+    assert line.items(mail) == 1
+    assert line.stack.queue_depth(line.dead_url) == 0
+
+
+def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack, ledger: SqlLedger) -> None:
+    """A replayed mail has no message; when its worker is killed its run is Running for ever, until somebody asks."""
+    mail = "left" + os.urandom(8).hex()
+    store_as_ses(place, BUCKET, mail, b"Subject: left\r\n\r\nHello\r\n", recipient=TO)
+    deployment = place.prefect("GET", "/deployments/name/receive-email/receive-email")
+    body = {"parameters": {"bucket": BUCKET, "key": f"in/{mail}"}, "state": {"type": "PENDING"}}
+    run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+    place.prefect("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
+    died_at = datetime.now(UTC) - timedelta(minutes=20)
+    ledger.begin(ObjectRef(BUCKET, f"in/{mail}"), now=died_at, run_id=run["id"], claim=Claim("dead", died_at))
+
+    place.mailroom("replay", "--state", "processing")
+
+    assert place.wait_closed(mail)["email"]["deaths"] == 1
+    assert place.prefect("GET", f"/flow_runs/{run['id']}")["state_type"] == "COMPLETED"
+
+
+def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, ledger: SqlLedger) -> None:
+    """R10: the objects are there, the queue knows nothing. One sweep announces all of them, and a silent line too."""
+    s3, bucket = place.aws("s3"), place["inbound_bucket"]
+    wiring = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    lost = ["lost" + os.urandom(8).hex() for _ in range(20)]
+    for mail in lost:
+        store_as_ses(place, bucket, mail, b"Subject: lost\r\n\r\nHello\r\n", recipient=TO)
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": wiring})
+    died_at = datetime.now(UTC) - timedelta(minutes=20)
+    ledger.begin(ObjectRef(bucket, f"in/{lost[0]}"), now=died_at, claim=Claim("dead", died_at))
+
+    deployment = place.prefect("GET", "/deployments/name/sweep-inbound/sweep-inbound")
+    body = {"parameters": {"older_than_minutes": 0}}
+    run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+
+    filed = "select e.message_id from inbox_item join inbound_email e on e.id = email_id where e.message_id = any(%s)"
+    wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=90)
+    assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
+    ended = place.prefect("GET", f"/flow_runs/{run['id']}")
+    assert ended["state"]["message"] == "announced 1 silent, 19 unknown"
+    reports = place.prefect("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    assert all(mail in reports[0]["data"] for mail in lost)
+
+
+def replay(line: Line, *arguments: str) -> str:
+    """Return what `mailroom replay` says for the line's queue."""
+    command = [sys.executable, "-m", "mailroom.cli", "replay", *arguments]
+    ended = subprocess.run(command, env=line.environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

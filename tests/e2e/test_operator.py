@@ -1,0 +1,69 @@
+"""What an operator does in the Prefect UI, by a real browser."""
+
+import os
+import re
+from email.message import EmailMessage
+
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, wait_until
+
+
+def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stack, browser: Browser) -> None:
+    """The archive refuses, the run fails, the operator mends the archive and clicks Retry.
+
+    Every step runs again, for no result with a mail's content is kept in Prefect. What must not be paid twice is told
+    apart by content and key: the raw e-mail was deposited by the failed attempt already and stays that one deposit, and
+    the inbox item is unique by e-mail and recipient.
+    """
+    stack.receives("anna@acme.test", tenant="acme")
+    attachment = b"%PDF-1.7 " + os.urandom(50)
+    spoiled = spoil_archive(stack, attachment)
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", "anna@acme.test", "Retry"
+    mail.set_content("Attached.")
+    mail.add_attachment(attachment, maintype="application", subtype="pdf", filename="a.pdf")
+    failed = stack.wait_closed(stack.send(mail, "anna@acme.test"), state="failed")
+    # Without its message, nobody but the operator makes it run again.
+    stack.aws("sqs").purge_queue(QueueUrl=stack["inbound_queue_url"])
+    archive_serves_again(stack, spoiled)
+    run_id = failed["email"]["run_id"]
+
+    page = browser.new_page()
+    page.goto(failed["run"]["url"])
+    page.get_by_role("button", name="Retry").first.click(timeout=20_000)
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click(timeout=10_000)
+    trace = stack.wait_closed(failed["email"]["message_id"])
+
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=20_000)
+    page.close()
+    states = [state["name"] for state in stack.prefect("GET", f"/flow_run_states/?flow_run_id={run_id}")]
+    assert "AwaitingRetry" in states
+    assert trace["email"]["run_id"] == run_id
+    assert len(trace["items"]) == 1
+    assert len(trace["deposits"]) == 2
+    raw = trace["items"][0]["raw_archive_id"]
+    kept = {kept["archive_id"]: kept["version"] for kept in trace["deposits"]}
+    assert {raw: kept[raw]} == {kept["archive_id"]: kept["version"] for kept in failed["deposits"]}
+
+
+def test_a_quick_run_in_the_ui_lands_on_the_warm_worker(stack: Stack, browser: Browser) -> None:
+    """An operator who does not want to wait for the next sweep starts it by hand, with its own parameters."""
+    deployment = stack.prefect("GET", "/deployments/name/sweep-inbound/sweep-inbound")
+    asked = {
+        "deployments": {"id": {"any_": [deployment["id"]]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+    }
+    before = len(stack.prefect("POST", "/flow_runs/filter", asked))
+
+    page = browser.new_page()
+    page.goto(f"{stack['prefect_url']}/deployments/deployment/{deployment['id']}")
+    page.get_by_role("button", name=re.compile("^Run$")).first.click(timeout=20_000)
+    page.get_by_text("Quick run").first.click(timeout=10_000)
+
+    wait_until(
+        lambda: len(stack.prefect("POST", "/flow_runs/filter", asked)) > before,
+        "the quick run is completed",
+        timeout_s=60,
+    )
+    page.close()

@@ -1,0 +1,88 @@
+"""Following a batch in a real browser, over HTTP, on a real database: from the list to what became of one mail."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.api.app import create_app
+from mailroom.api.services import Outbound
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.errors import Refused
+from mailroom.sending import Outcome, Receipt
+from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message
+from tests.serving import serving
+
+
+@pytest.fixture
+def api(engine: Engine) -> TestClient:
+    """The application on a real database, with open pages."""
+    memory = Memory()
+    memory.keys.holders.update(HOLDERS)
+    sending = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+    return TestClient(create_app(replace(memory.services(pages_open=True), sending=sending)), headers=ACME)
+
+
+@pytest.fixture
+def site(api: TestClient) -> Iterator[str]:
+    """The same application behind a real server."""
+    with serving(api.app) as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that runs no script and may complain of nothing."""
+    context = browser.new_context(java_script_enabled=False)
+    opened, complaints = context.new_page(), []
+    opened.on("console", lambda told: complaints.append(told.text))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def test_a_batch_is_followed_to_what_became_of_each_mail(
+    api: TestClient, site: str, page: Page, engine: Engine
+) -> None:
+    """The whole way of an operator, without a script; the bar moves while nobody touches the page."""
+    file = {"filename": '"><img src=x onerror=alert(1)>.pdf', "content_type": "application/pdf", "content": "aGk="}
+    told = handed_over(api, batch(message(attachments=[file]), message(to="bob@users.test")))
+    page.goto(f"{site}/")
+    page.get_by_role("link", name="Batches").click()
+    page.get_by_role("link", name="2 messages from Acme").click()
+    expect(page.locator(".progress")).to_contain_text("0 of 2 done")
+
+    dispatch = SqlDispatch(engine)
+    one, other = dispatch.claim(told["id"], most=2, provider="ses", now=NOW)
+    outcomes = [
+        Outcome(one.draft.id, 1, Receipt("ses", "0100-x")),
+        Outcome(other.draft.id, 1, Refused("no", code=550)),
+    ]
+    dispatch.settle(outcomes, now=NOW)
+
+    expect(page.locator(".progress")).to_contain_text("2 of 2 done", timeout=15_000)
+    box = page.locator(".progress .bar rect.gone").bounding_box()
+    assert box is not None
+    assert box["width"] > 100
+    page.get_by_role("link", name="1 rejected").click()
+    expect(page.locator(".rows .row")).to_have_count(1)
+    page.get_by_role("link", name="all", exact=True).click()
+    page.get_by_role("link", name="ada@users.test").click()
+    expect(page.locator(".history .step")).to_have_text(["accepted", "sending", "dispatched"])
+    expect(page.locator("aside")).to_contain_text("0100-x")
+    expect(page.locator(".files")).to_contain_text("onerror=alert(1)")
+    assert page.locator("img[src=x]").count() == 0
+
+    page.get_by_role("link", name="Batches").first.click()
+    page.get_by_role("searchbox").fill("Bob@users.test")
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("bob@users.test")
+    expect(page.locator(".rows .row")).to_have_count(1)
+    expect(page.locator(".rows")).to_contain_text("rejected")

@@ -1,0 +1,153 @@
+"""Workers beside the stack's own, on a queue of their own, that a test may stop, kill and cut off."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from mailroom.domain.inbound import ObjectRef
+from mailroom.settings import Settings
+from mailroom.testing import ses_notice
+from tests.e2e.driving import Stack, store_as_ses, wait_until
+
+#: All of a worker's clock follows its beat: at 1 s, a message is hidden for 4 s, and a silent worker is dead after 3.
+BEAT_S = 1
+MOST_RECEIVES = 4
+TO = "anna@acme.test"
+BUCKET = "mailroom-faults"
+FAULTS = Path(__file__).parent / "faults"
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stops_within(self, seconds: float) -> bool:
+        """Tell it to stop, and return whether it ended well and in time."""
+        asked = time.monotonic()
+        self.process.terminate()
+        return self.process.wait(timeout=30) == 0 and time.monotonic() - asked < seconds
+
+    def says(self, words: str) -> bool:
+        """Return whether its log has these words."""
+        return words in self.log.read_text()
+
+    def died(self) -> bool:
+        return self.process.poll() is not None
+
+
+class Line:
+    """A queue with its dead letters, mails that are announced in it, and the workers that listen to it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._sent_at: dict[str, datetime] = {}
+        sqs, name = stack.aws("sqs"), f"faults-{next(_numbers)}"
+        self.dead_url = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+        asked = sqs.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["QueueArn"])
+        redrive = {"deadLetterTargetArn": asked["Attributes"]["QueueArn"], "maxReceiveCount": MOST_RECEIVES}
+        attributes = {"VisibilityTimeout": str(4 * BEAT_S), "RedrivePolicy": json.dumps(redrive)}
+        self.url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+
+    def send(self, subject: str, *, attachment: bytes = b"%PDF-1.7 small") -> str:
+        """Store a mail as SES does, announce it in this queue alone, and return its message id."""
+        message_id = "fault" + os.urandom(8).hex()
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", TO, subject
+        mail.set_content("Attached.")
+        mail.add_attachment(attachment, maintype="application", subtype="pdf", filename="a.pdf")
+        store_as_ses(self.stack, BUCKET, message_id, mail.as_bytes(), recipient=TO)
+        self.announce(message_id)
+        self._sent_at[message_id] = datetime.now(UTC)
+        return message_id
+
+    def sent_at(self, message_id: str) -> datetime:
+        """Return when `send` announced the mail."""
+        return self._sent_at[message_id]
+
+    def announce(self, message_id: str) -> None:
+        """Tell of the mail (again)."""
+        body = ses_notice(ObjectRef(BUCKET, f"in/{message_id}"), TO)
+        self.stack.aws("sqs").send_message(QueueUrl=self.url, MessageBody=body)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of a program that works on this queue."""
+        known = {name: self.stack[name] for name in Settings.model_fields if name in self.stack.facts}
+        settings = Settings(**known | {"inbound_queue_url": self.url}).environment()
+        return self.stack.environment_of("worker") | settings | {"MAILROOM_BEAT_S": str(BEAT_S)} | more
+
+    @contextmanager
+    def worker(self, *, faulty: bool = False, **environment: str) -> Iterator[Worker]:
+        """Have a worker listen; `faulty` has the faults of `tests/e2e/faults`."""
+        number = next(_numbers)
+        ready, log = self.stack.folder / f"faults-{number}.ready", self.stack.folder / "logs" / f"faults-{number}.log"
+        path = {"PYTHONPATH": str(FAULTS)} if faulty else {}
+        own = self.environment(MAILROOM_READY_FILE=str(ready), **path, **environment)
+        with log.open("wb") as to:
+            process = subprocess.Popen([sys.executable, "-m", "deployments.worker"], env=own, stdout=to, stderr=to)
+        worker = Worker(process, log)
+        try:
+            wait_until(lambda: ready.exists() or worker.died(), "the worker is ready", timeout_s=90)
+            assert not worker.died(), log.read_text()[-2000:]
+            yield worker
+        finally:
+            if not worker.died():
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            try:
+                process.wait(timeout=20)
+            finally:
+                process.kill()
+
+    def state(self, message_id: str) -> dict[str, Any]:
+        """Return the ledger's line as it is now; {} before there is one."""
+        rows = self.stack.ask(
+            "select state, attempts, deaths, reason, run_id, closed_at from inbound_email where message_id = %s",
+            message_id,
+        )
+        names = ("state", "attempts", "deaths", "reason", "run_id", "closed_at")
+        return dict(zip(names, rows[0], strict=True)) if rows else {}
+
+    def begun(self, message_id: str) -> None:
+        """Wait until a worker is at work on the mail."""
+        wait_until(lambda: self.state(message_id).get("state") == "processing", "the mail is at work")
+
+    def ended(self, *message_ids: str, state: str = "filed", timeout_s: float = 90) -> None:
+        """Wait until these mails are in `state`."""
+
+        def all_ended() -> bool:
+            return all(self.state(message_id).get("state") == state for message_id in message_ids)
+
+        wait_until(all_ended, f"{len(message_ids)} mails are {state}", timeout_s=timeout_s)
+
+    def items(self, message_id: str) -> int:
+        """Return how many inbox items the mail has."""
+        asked = "select count(*) from inbox_item join inbound_email e on e.id = email_id where e.message_id = %s"
+        return int(self.stack.ask(asked, message_id)[0][0])
+
+    def activities(self, message_id: str, kind: str) -> list[Any]:
+        """Return when something was noted of the mail."""
+        asked = "select at from inbound_activity a join inbound_email e on e.id = email_id where message_id = %s"
+        return [at for (at,) in self.stack.ask(asked + " and kind = %s order by a.id", message_id, kind)]
+
+    def run(self, message_id: str) -> Any:
+        """Return the mail's flow run, as Prefect tells of it."""
+        return self.stack.prefect("GET", f"/flow_runs/{self.state(message_id)['run_id']}")

@@ -1,0 +1,52 @@
+"""One ground for all fault tests: a stack without a worker, proxies between its services and the workers, and a zygote."""
+
+import random
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from mailroom.sandbox.fault_proxy import LOOPBACK, FaultProxies
+from mailroom.sandbox.ground import drill_ground
+from mailroom.sandbox.workers import Zygote
+from tests.faults.range import Range, change_block
+
+
+@pytest.fixture(scope="session")
+def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
+    """The ground, its proxies and its zygote, for the whole session."""
+    seed = random.SystemRandom().randrange(1_000_000)
+    print(f"seed of the fault tests: {seed}")
+    with drill_ground(tmp_path_factory.mktemp("range") / "stack", seed=seed) as ground:
+        aws, prefect, database = (
+            urlsplit(ground.facts[name]).port or 0 for name in ("aws_endpoint", "prefect_url", "database_url")
+        )
+        services = {"s3": ("s3", aws), "sqs": ("json", aws), "kms": ("json", aws)}
+        with FaultProxies(**services, prefect=("prefect", prefect), sql=("postgres", database)) as proxies:
+            parts = urlsplit(ground.facts["database_url"])
+            proxied = urlunsplit(parts._replace(netloc=parts.netloc.replace(str(database), str(proxies["sql"].port))))
+            change_block(ground, "mailroom-database", {"url": proxied})
+            # A call that hangs is given up after a second here, after a minute in production.
+            quick = {"config": {"retries": {"mode": "standard", "total_max_attempts": 3}, "read_timeout": 1}}
+            change_block(ground, "aws-credentials", {"aws_client_parameters": quick})
+            through = {
+                f"AWS_ENDPOINT_URL_{name.upper()}": f"http://{LOOPBACK}:{proxies[name].port}" for name in services
+            }
+            api_url = f"http://{LOOPBACK}:{proxies['prefect'].port}/api"
+            # Prefect's client tries five times, after 2, 4, 8, ... s; the failure is to reach our code sooner here.
+            through |= {
+                "PREFECT_API_URL": api_url,
+                "MAILROOM_PREFECT_API_URL": api_url,
+                "PREFECT_CLIENT_MAX_RETRIES": "1",
+            }
+            environment = ground.environment() | through | {"MAILROOM_DATABASE_URL": proxied}
+            with Zygote(environment, ground.folder / "drill") as zygote:
+                yield Range(ground, proxies, zygote)
+
+
+@pytest.fixture
+def field(firing_range: Range) -> Iterator[Range]:
+    """The same, quiet at the start and at the end: no worker, no fault, nothing unfinished."""
+    firing_range.ground.drills += 1
+    yield firing_range
+    firing_range.clear()

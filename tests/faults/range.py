@@ -1,0 +1,113 @@
+"""What the fault tests drive: mails go in, workers come and go, calls fail; at the end everything must be there once."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from mailroom.checking.manifest import Sent
+from mailroom.sandbox.fault_proxy import Fault, FaultProxies
+from mailroom.sandbox.ground import Ground
+from mailroom.sandbox.workers import Worker, Zygote
+
+PATIENCE_S = 90.0
+
+
+@dataclass
+class Range:
+    """The ground, its proxies and its zygote."""
+
+    ground: Ground
+    proxies: FaultProxies
+    zygote: Zygote
+    workers: list[Worker] = field(default_factory=list)
+
+    def fork(self, **how: Any) -> Worker:
+        """Start a worker that the test's end will find."""
+        worker = self.zygote.fork(**how)
+        self.workers.append(worker)
+        return worker
+
+    def ready(self, **how: Any) -> Worker:
+        """Start a worker and wait until it listens."""
+        worker = self.fork(**how)
+        assert worker.wait_ready(), self.zygote.log.read_text()[-3000:]
+        return worker
+
+    @contextmanager
+    def failing(self, service: str, fault: Fault) -> Iterator[Fault]:
+        """Have a service fail like this for the length of a block."""
+        self.proxies[service].fault = fault
+        try:
+            yield fault
+        finally:
+            self.proxies[service].fault = None
+
+    @contextmanager
+    def absent(self, service: str) -> Iterator[None]:
+        """Have a service refuse every connection and call for the length of a block."""
+        self.proxies[service].absent = True
+        try:
+            yield
+        finally:
+            self.proxies[service].absent = False
+
+    def take_messages(self) -> list[str]:
+        """Take every message out of the queue, and return the bodies."""
+        sqs, url = self.ground.aws("sqs"), self.ground.facts["inbound_queue_url"]
+        bodies: list[str] = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in messages:
+                bodies.append(message["Body"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies
+
+    def tell(self, bodies: Sequence[str]) -> None:
+        """Put messages into the queue."""
+        for body in bodies:
+            self.ground.aws("sqs").send_message(QueueUrl=self.ground.facts["inbound_queue_url"], MessageBody=body)
+
+    def proves(self, sent: Sequence[Sent], *, within_s: float = PATIENCE_S) -> None:
+        """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""
+        try:
+            self.ground.drain(sent, within_s=within_s)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.zygote.log.read_text()[-3000:]}") from None
+        found = self.ground.check()
+        assert found["clean"], json.dumps(found, indent=1)
+
+    def clear(self) -> None:
+        """End every worker and every fault."""
+        for proxy in self.proxies.by_name.values():
+            proxy.fault, proxy.absent = None, False
+        for worker in self.workers:
+            worker.kill()
+        assert all(worker.wait(within_s=5) for worker in self.workers)
+        self.workers.clear()
+
+
+def change_block(ground: Ground, slug: str, changed: dict[str, Any], name: str = "mailroom") -> None:
+    """Change fields of a block, as an operator does in the UI."""
+    with httpx.Client(base_url=ground.facts["prefect_api_url"], timeout=15) as http:
+        block = http.get(f"/block_types/slug/{slug}/block_documents/name/{name}")
+        block.raise_for_status()
+        http.patch(f"/block_documents/{block.json()['id']}", json={"data": changed}).raise_for_status()
+
+
+def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> Any:
+    """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
+    value = soon(condition, within_s=within_s)
+    assert value, f"waited {within_s} s in vain until {what}"
+    return value
+
+
+def soon(condition: Callable[[], Any], *, within_s: float) -> Any:
+    """Return the condition's value as soon as it is true, or as it is after this time."""
+    deadline = time.monotonic() + within_s
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return value

@@ -1,0 +1,90 @@
+"""R8, R11, R12, R24: notices come three times, too early or for nothing, and hostile mails among good ones."""
+
+import os
+import random
+
+from mailroom.checking.manifest import Sent
+from mailroom.sandbox.verdicts import EICAR
+from tests.faults.range import Range
+
+
+def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(field: Range) -> None:
+    """SQS promises at least once and no order; two workers may have the same notice at the same moment."""
+    sent = field.ground.send(15)
+    bodies = field.take_messages() * 3
+    random.Random(8).shuffle(bodies)
+    field.tell(bodies)
+
+    field.ready()
+    field.ready()
+
+    field.proves(sent, within_s=120)
+
+
+def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(field: Range) -> None:
+    """Somebody emptied the bucket, or the notice is forged: a person must see it, and the queue must not."""
+    sent = field.ground.send(3, state="quarantined")
+    for mail in sent:
+        field.ground.aws("s3").delete_object(**_object(field, mail.message_id))
+
+    field.ready()
+
+    field.proves(sent)
+    reasons = field.ground.ask(
+        "select reason from inbound_email where message_id = any(%s)", [mail.message_id for mail in sent]
+    )
+    assert {reason for (reason,) in reasons} == {"gone"}
+
+
+def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_filed(field: Range) -> None:
+    """One bad mail in ten must cost its neighbours nothing."""
+    good = field.ground.send(10)
+    virus = field.ground.send(1, mail=_with_virus(), state="quarantined")
+    good += field.ground.send(10)
+    nested = field.ground.send(1, mail=_nested(2000), state="filed")
+    forged = _forged(field)
+    good += field.ground.send(10)
+
+    field.ready()
+
+    field.proves([*good, *virus, *nested, *forged])
+
+
+def test_r24_workers_go_on_while_the_schema_is_ahead_of_them(field: Range) -> None:
+    """A migration runs before the new workers come: the old ones must work with what they do not know."""
+    sent = field.ground.send(6)
+    field.ready()
+    field.ground.ask("alter table inbound_email add column coming text not null default 'x'")
+    sent += field.ground.send(6)
+    field.ready()
+
+    field.proves(sent)
+    field.ground.ask("alter table inbound_email drop column coming")
+
+
+def _object(field: Range, message_id: str) -> dict[str, str]:
+    return {"Bucket": field.ground.facts["inbound_bucket"], "Key": f"in/{message_id}"}
+
+
+def _with_virus() -> bytes:
+    return b"From: a@office.test\r\nSubject: bill\r\n\r\n" + EICAR + b"\r\n"
+
+
+def _nested(depth: int) -> bytes:
+    """Return a message of many multiparts, each within the one before."""
+    opened = b"".join(
+        b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (level, level) for level in range(depth)
+    )
+    return b"From: a@office.test\r\nSubject: deep\r\nMIME-Version: 1.0\r\n" + opened + b"\r\nfound me\r\n"
+
+
+def _forged(field: Range) -> list[Sent]:
+    """Store objects that no SES wrote: another mail's envelope under a new name, and noise."""
+    [original] = field.ground.send(1)
+    s3 = field.ground.aws("s3")
+    names = [f"{kind}{os.urandom(8).hex()}" for kind in ("copied", "noise")]
+    s3.copy_object(**_object(field, names[0]), CopySource=_object(field, original.message_id))
+    s3.put_object(**_object(field, names[1]), Body=os.urandom(500))
+    forged = [Sent(name, (), (), "quarantined") for name in names]
+    field.ground.note(forged)
+    return [original, *forged]

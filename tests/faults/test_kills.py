@@ -1,0 +1,119 @@
+"""R1, R2, R3, R9, R20: workers that are killed, stopped or frozen, anywhere. Nothing is lost, nothing is there twice."""
+
+import ast
+from itertools import pairwise
+from signal import SIGSTOP, SIGTERM
+
+import pytest
+
+from mailroom.crash import EFFECTS, POINTS
+from mailroom.sandbox.drill import Drill
+from mailroom.settings import CHECKOUT
+from tests.faults.range import Range, eventually
+
+#: Where a mail is in a task, or between two.
+IN_TASKS = tuple(
+    f"before {effect}"
+    for effect in (
+        "fetch",
+        "unwrap",
+        "commit of routed",
+        "put",
+        "commit of record",
+        "commit of file",
+        "commit of close",
+    )
+)
+
+#: Where a worker may freeze, and go on when another has taken over.
+FREEZING = ("before put", "before commit of record", "before commit of file", "before commit of close", "before delete")
+
+
+def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
+    """The walk over all points proves something only if the list is the code's own, no more and no less."""
+    named: set[str] = set()
+    for folder in ("deployments", "flows", "tasks", "mailroom"):
+        for file in (CHECKOUT / folder).rglob("*.py"):
+            for call in ast.walk(ast.parse(file.read_text())):
+                named |= _effects_of(call) if isinstance(call, ast.Call) else set()
+
+    assert named == set(EFFECTS)
+
+
+@pytest.mark.timeout(600)
+def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> None:
+    """SIGKILL before and after every side effect and every commit; the drill fails for a point that nothing reaches."""
+    drill = Drill(field.ground, field.zygote, seed=1, say=print)
+
+    drill.kill_at_points(mails=1)
+    outcome = drill.prove()
+
+    assert set(outcome.points) == set(POINTS)
+    assert outcome.is_clean, outcome.as_json()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("workers", "kills"), [(1, 12), (3, 18)], ids=["r2-one-worker", "r3-three-workers"])
+def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> None:
+    """The short form of R2 and R3; `make drill` is the long one."""
+    drill = Drill(field.ground, field.zygote, seed=workers, say=print)
+
+    drill.kill_at_random(kills=kills, seconds=60, workers=workers, in_hand=6)
+    outcome = drill.prove(workers=workers)
+
+    assert outcome.kills >= kills
+    assert outcome.is_clean, outcome.as_json()
+
+
+def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_nothing(field: Range) -> None:
+    """A paused machine does not know that it is late: what it still writes must not be there a second time."""
+    sent, frozen = [], []
+    for number, point in enumerate(FREEZING, start=len(_struck(field)) + 1):
+        sent += field.ground.send(1)
+        frozen.append(field.fork(crash=point, blow=SIGSTOP, limit=1))
+        eventually(lambda number=number: len(_struck(field)) >= number, f"a worker froze {point}")
+    field.ready()
+    field.ground.drain(sent, within_s=60)
+
+    for worker in frozen:
+        worker.wake()
+    for worker in frozen:
+        worker.stop()
+
+    assert all(worker.wait(within_s=15) for worker in frozen)
+    field.proves(sent)
+
+
+def test_r20_a_worker_told_to_stop_in_any_task_ends_in_time_and_gives_its_mails_back(field: Range) -> None:
+    """Deployments end workers all day; ten seconds is what an orchestrator gives them."""
+    sent = field.ground.send(2)
+    for number, point in enumerate(IN_TASKS, start=len(_struck(field)) + 1):
+        sent += field.ground.send(1)
+        worker = field.fork(crash=point, blow=SIGTERM)
+        assert worker.wait_ready()
+        eventually(lambda number=number: len(_struck(field)) >= number, f"a worker is told to stop {point}")
+        assert worker.wait(within_s=10), f"it did not stop within 10 s when told {point}"
+
+    field.ready()
+
+    field.proves(sent)
+
+
+def _struck(field: Range) -> list[str]:
+    return field.zygote.deaths()
+
+
+def _effects_of(call: ast.Call) -> set[str]:
+    """Return the effect that a call of crash_point or transaction names; a crash point must have its other half too."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    if name == "transaction" and words:
+        return {words[0]}
+    return {words[1]} if name == "crash_point" and len(words) == 2 else set()
+
+
+def test_crash_points_come_in_pairs() -> None:
+    """Before and after are two different disasters."""
+    assert [
+        (one.removeprefix("before "), other.removeprefix("after ")) for one, other in list(pairwise(POINTS))[::2]
+    ] == [(effect, effect) for effect in EFFECTS]

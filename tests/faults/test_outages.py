@@ -1,0 +1,144 @@
+"""R5, R6, R18: Prefect and PostgreSQL are gone, come back, or have no room left. Mail waits; none is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psycopg
+import pytest
+
+from mailroom.sandbox.fault_proxy import Fault
+from mailroom.sandbox.folder import DataFolder, read_json
+from mailroom.sandbox.stack import Stack
+from mailroom.settings import CHECKOUT
+from tests.faults.range import Range, eventually
+
+#: Minutes: `make drill` runs them.
+pytestmark = pytest.mark.long
+
+ABSENT_S = 15
+
+
+def test_r5_mail_waits_while_prefect_is_absent(field: Range) -> None:
+    """An outage must burn neither mails nor their receive counts: nothing may end as a dead letter."""
+    worker = field.ready()
+    sent = field.ground.send(4)
+    with field.absent("prefect"):
+        sent += field.ground.send(4)
+        time.sleep(ABSENT_S)
+        sent += field.ground.send(2)
+
+    field.proves(sent)
+    assert worker.is_alive()
+
+
+def test_r5_a_prefect_server_that_is_killed_and_started_again_is_found_again(field: Range) -> None:
+    """The runs that were under way belong to a server that died; their mails are filed all the same, once."""
+    proxy = field.proxies["prefect"]
+    usual = proxy.upstream_port
+    try:
+        with second_server(field) as (server, port):
+            proxy.upstream_port = port
+            field.ready()
+            sent = field.ground.send(6)
+            eventually(lambda: proxy.calls["POST create_flow_run"] > 2, "runs are under way")
+            server.kill()
+            server.wait()
+            sent += field.ground.send(2)
+        with second_server(field) as (_, port):
+            proxy.upstream_port = port
+            field.proves(sent)
+            field.clear()
+    finally:
+        proxy.upstream_port = usual
+
+
+def test_r6_postgres_that_crashes_and_recovers_loses_nothing(field: Range) -> None:
+    """A backend that is killed makes PostgreSQL end every connection and recover from its log."""
+    field.ready()
+    sent = field.ground.send(8)
+    for _ in range(3):
+        _crash_postgres(field)
+        sent += field.ground.send(2)
+
+    field.proves(sent)
+
+
+def test_r6_commits_whose_outcome_is_unknown_are_repeated_without_harm(field: Range) -> None:
+    """The connection is cut after COMMIT left and before its answer came: it is written, and nobody here knows."""
+    field.ready(beat_s=0.3)
+    sent = []
+    for nth in range(1, 13):
+        with field.failing("sql", Fault("answer lost", "COMMIT", nth=nth, times=1)) as fault:
+            sent += field.ground.send(1)
+            eventually(lambda fault=fault: fault.fired, f"commit {nth} was lost")
+
+    field.proves(sent)
+
+
+def test_r18_a_full_disk_of_the_database_keeps_mail_in_the_queue(field: Range) -> None:
+    """PostgreSQL refuses commits with 53100 until there is room again; nothing is acknowledged meanwhile."""
+    worker = field.ready(beat_s=0.3)
+    with field.failing("sql", Fault("disk full", "COMMIT")) as fault:
+        sent = field.ground.send(4)
+        eventually(lambda: fault.fired > 10, "commits are refused")
+        assert field.ground.unfinished(sent) == [one.message_id for one in sent]
+        assert field.ground.depth() > 0
+
+    field.proves(sent)
+    assert worker.is_alive()
+
+
+@contextmanager
+def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """Have another Prefect server on the same database for the length of a block; the stack's own may not be killed."""
+    stack = Stack(DataFolder(field.ground.folder), read_json(field.ground.folder / "ports.json"))
+    part = next(part for part in stack.parts() if part.name == "prefect")
+    port = field.proxies["prefect"].upstream_port + 101
+    environment = {**stack.environment(), **part.env(), "PREFECT_SERVER_API_PORT": str(port)}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=quiet, stderr=quiet) as server:
+        try:
+            eventually(lambda: _answers(port), "the second server answers", within_s=90)
+            yield server, port
+        finally:
+            server.kill()
+
+
+def _crash_postgres(field: Range) -> None:
+    """Kill one backend; return when every connection was ended and new ones are taken."""
+    with psycopg.connect(field.ground.facts["database_url"], autocommit=True) as mine:
+        backend = mine.info.backend_pid
+        others = "select pid from pg_stat_activity where datname = 'mailroom' and pid <> %s limit 1"
+        [victim] = mine.execute(others, (backend,)).fetchone() or [backend]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: not _works(mine), "every connection has ended")
+
+    def is_back() -> bool:
+        try:
+            return bool(field.ground.ask("select 1"))
+        except psycopg.OperationalError:
+            return False
+
+    eventually(is_back, "PostgreSQL has recovered")
+
+
+def _works(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).is_success
+    except httpx.HTTPError:
+        return False

@@ -201,7 +201,9 @@ def _not_understood(message_id: str, error: Unacceptable) -> None:
     logger.error("message %s is left for the dead-letter queue: %s", message_id, what)
 
 
-def open_mailbox(settings: Settings, client: PrefectClient, executor: WarmExecutor, *, limit: int) -> MailboxListener:
+def open_mailbox(
+    settings: Settings, client: PrefectClient, executor: WarmExecutor, *, limit: int, timing: Timing
+) -> MailboxListener:
     """Return the listener of this installation's mailbox queue."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
     outbox = SqlOutbox(engine)
@@ -232,5 +234,5 @@ def open_mailbox(settings: Settings, client: PrefectClient, executor: WarmExecut
     }
     queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
     return MailboxListener(
-        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit
+        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit, timing=timing
     )

@@ -87,8 +87,9 @@ class WarmWorker:
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
-            listener = self._listener(lanes, runs, engine, name)
-            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit)
+            timing = self._timing or Timing.of(beat_s())
+            listener = self._listener(lanes, runs, engine, name, timing)
+            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
@@ -122,7 +123,7 @@ class WarmWorker:
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str) -> Listener:
+    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
         settings = self._settings
         s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
@@ -145,7 +146,6 @@ class WarmWorker:
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
-        timing = self._timing or Timing.of(beat_s())
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
 

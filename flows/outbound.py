@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.client.schemas.objects import State as RunState
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.sending import open_outbound
@@ -43,7 +44,7 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
 
 async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> None:
     """Hand over until nothing is due, or the rest was put off; `work` is told how far it came."""
-    sender = Sender(batch.id, batch.lane, outbound)
+    sender = Sender(batch.id, batch.lane, outbound, run_id=flow_run.get_id())
     planned = await plan(batch.id, outbound)
     await work.begin(planned)
     while planned.due or _soon(planned):

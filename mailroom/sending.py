@@ -262,11 +262,13 @@ class Dispatch(Protocol):
             LookupError: there is no such batch.
         """
 
-    def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
+    def claim(
+        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+    ) -> list[Claimed]:
         """Take due messages in hand: they are `sending`, committed, and counted in the quota. An empty list: none is due.
 
         What was suppressed or expired since the plan is withheld here too. What the quota has no room for is deferred
-        to when it has, with an order of its own.
+        to when it has, with an order of its own. The activity of each names the run.
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:

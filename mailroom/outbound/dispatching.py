@@ -17,6 +17,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from mailroom.crash import crash_point
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Paused, PermanentError, TransientError
 from mailroom.domain.outbound import Lane, Outgoing
 from mailroom.outbound.rendering import outgoing
@@ -108,8 +109,16 @@ def _now() -> datetime:
 class Sender:
     """Sends one batch, some turns at a time; it remembers how many turns in a row came to nothing."""
 
-    def __init__(self, batch_id: str, lane: Lane, outbound: Outbound, *, clock: Callable[[], datetime] = _now) -> None:
-        self.batch_id, self.lane = batch_id, lane
+    def __init__(
+        self,
+        batch_id: str,
+        lane: Lane,
+        outbound: Outbound,
+        *,
+        run_id: str | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
         self._strikes = 0
 
@@ -140,7 +149,9 @@ class Sender:
 
     def _take_turn(self, turn: int, tally: Tally) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
-        claims = dispatch.claim(self.batch_id, most=turn, provider=provider.name, now=self._clock())
+        claims = dispatch.claim(
+            self.batch_id, most=turn, provider=provider.name, now=self._clock(), run_id=self._run_id
+        )
         if not claims:
             tally.over = True
             return
@@ -217,7 +228,10 @@ def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | M
 
 def _call(provider: MailProvider, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
     try:
-        return provider.send(mails)
+        crash_point("before", "hand over")
+        answers = provider.send(mails)
+        crash_point("after", "hand over")
+        return answers
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
         log.error("provider %s raised %s", provider.name, type(error).__name__)
         lost = OutcomeUnknown("the provider's call broke off", provider=provider.name, kind=type(error).__name__)

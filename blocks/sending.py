@@ -1,12 +1,14 @@
 """Everything that outbound mail needs on its way."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
@@ -15,6 +17,7 @@ from mailroom.adapters.prefect_http import http_client
 from mailroom.adapters.prefect_rate import PrefectRate
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.sending import MailProvider
 
@@ -45,7 +48,8 @@ class OutboundMail(Block):
     per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider does not tell its rate.")
     archive: LegalArchive = Field(description="Where attachments that are deposits are read.")
     database: MailroomDatabase = Field(description="Database of the outbox.")
-    api_url: str = Field(default="", description="Mailroom's pages, for links in the run's artifacts.")
+    public_url: str = Field(default="", description="https URL of Mailroom's HTTP service, for links in mails.")
+    unsubscribe_key: SecretStr | None = Field(default=None, description="Signs one-click unsubscribe links.")
 
     async def open(self) -> Outbound:
         """Return the ports of the outbound way."""
@@ -63,12 +67,21 @@ class OutboundMail(Block):
             rate=rate,
             hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
             names=names,
-            api_url=self.api_url,
+            leave_url=self._leave_url(),
         )
+
+    def _leave_url(self) -> Callable[[str], str] | None:
+        if not self.public_url or self.unsubscribe_key is None:
+            return None
+        return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
 
     def _rate(self, provider: MailProvider) -> PrefectRate:
         http = http_client(str(PREFECT_API_URL.value()))
         return PrefectRate(http, provider.identity, quota=provider.quota, otherwise=self.per_second)
+
+
+def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
+    return unsubscribe_url(base, message_id, key=key)
 
 
 async def _provider(name: str) -> MailProvider:

@@ -113,7 +113,11 @@ async def _ensure_blocks(settings: Settings) -> None:
     )
     await _ensure_block(ses, "default", keep=True)
     outbound = OutboundMail(
-        archive=archive, database=database, api_url=settings.api_url, per_second=settings.per_second
+        archive=archive,
+        database=database,
+        public_url=settings.link_url,
+        unsubscribe_key=settings.unsubscribe_key,
+        per_second=settings.per_second,
     )
     await _ensure_block(outbound, "outbound")
 

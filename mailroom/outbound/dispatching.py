@@ -55,12 +55,17 @@ class Outbound:
         rate: Rate,
         hands: Executor,
         names: frozenset[str] = frozenset(),
-        api_url: str = "",
+        leave_url: Callable[[str], str] | None = None,
     ) -> None:
-        """Take the ports; `names` are the providers that `provider` hands over to, where that is more than itself."""
+        """Take the ports.
+
+        Args:
+            names: The providers that `provider` hands over to, where that is more than itself.
+            leave_url: Makes our link to unsubscribe from a message's id.
+        """
         self.dispatch, self.archive = dispatch, archive
         self.provider, self.rate, self.hands = provider, rate, hands
-        self.names, self.api_url = names or frozenset({provider.name}), api_url
+        self.names, self.leave_url = names or frozenset({provider.name}), leave_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +214,7 @@ def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | M
     """Return what came of each claimed message, in order; nothing is raised once a message is `sending`."""
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
-            claims, dispatch=outbound.dispatch, archive=outbound.archive
+            claims, dispatch=outbound.dispatch, archive=outbound.archive, leave_url=outbound.leave_url
         )
     except TransientError as error:
         mails = [error] * len(claims)

@@ -19,6 +19,7 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound import Enclosure, Lane, Policy, Status
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.dispatching import Sender, Tally
 from mailroom.outbound.settling import settle_unknown
 from mailroom.sending import Capabilities, ProviderQuota, Receipt
@@ -287,3 +288,26 @@ def test_the_second_provider_that_took_a_mail_is_noted(office: Office) -> None:
     sent(office, batch_id)
 
     assert office.values("select provider from message") == ["second", "second"]
+
+
+def test_a_mail_that_wants_our_link_to_unsubscribe_has_one_of_its_own(office: Office) -> None:
+    """Whoever clicks it leaves as the recipient of this very message."""
+    office.outbound.leave_url = "https://mail.acme.test/u/{}".format
+    office.batch(2, now=NOW, content=replace(CONTENT, unsubscribe=OURS))
+
+    sent(office, office.values("select id::text from batch")[0])
+
+    assert {mail.unsubscribe for mail in office.provider.mails} == {
+        f"https://mail.acme.test/u/{mail.id}" for mail in office.provider.mails
+    }
+    assert len(office.provider.mails) == 2
+
+
+def test_without_links_of_our_own_a_mail_that_wants_one_fails_before_it_leaves(office: Office) -> None:
+    """A newsletter that nobody can leave must not go out; the key may be gone since the batch was handed over."""
+    batch_id = office.batch(1, now=NOW, content=replace(CONTENT, unsubscribe=OURS))
+
+    tally = sent(office, batch_id)
+
+    assert (office.provider.mails, len(tally.failures)) == ([], 1)
+    assert office.statuses() == [Status.FAILED]

@@ -84,7 +84,7 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
     """Return the message that an S/MIME part is an envelope of, and note how it is protected."""
     if leaf.type.name not in _CMS:
         return None
-    cms = read_cms(data)
+    cms = read_cms(data, values=contents.reading.still.cms_values)
     if cms is None:
         contents.reading.note(Defect.SMIME_DAMAGED)
         return None
@@ -177,13 +177,12 @@ def _file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> Fo
         content=data,
         disposition=about.disposition,
         content_id=identity(leaf.headers.first(b"content-id"), reading=contents.reading),
-        suggestion=_subject_of(data) if leaf.type.name in _FORWARDED else None,
+        suggestion=_subject_of(data, silent=contents.reading.aside()) if leaf.type.name in _FORWARDED else None,
     )
 
 
-def _subject_of(message: bytes) -> str | None:
+def _subject_of(message: bytes, *, silent: Reading) -> str | None:
     """Return a file name for a forwarded message: its subject. What is wrong with it is no defect of this mail."""
-    silent = Reading()
     headers, _ = read_headers(message, 0, min(len(message), silent.limits.header_block_bytes), reading=silent)
     subject = header_text(headers.first(b"subject"), hint=None, reading=silent)
     return f"{subject[:80].strip()}.eml" if subject else None

@@ -8,6 +8,10 @@ import re
 _DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
 _BLANKS = re.compile(r"\s+")
+#: Letters that Python calls printable and nobody sees: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _LONGEST_RAW = 4096
 _LONGEST_ENDING = 20
 _ENDINGS = {
@@ -90,7 +94,7 @@ def ending_of(content_type: str) -> str:
 
 def _visible(text: str) -> str:
     """Leave out what cannot be seen: controls, direction overrides, zero-width letters, what is no letter yet."""
-    text = _BLANKS.sub(" ", text)
+    text = _BLANKS.sub(" ", _UNSEEN.sub("", text))
     if text.isprintable():
         return text
     return _BLANKS.sub(" ", "".join(letter for letter in text if letter.isprintable()))

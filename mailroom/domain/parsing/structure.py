@@ -161,8 +161,9 @@ def _delimiters(
     """Yield (end of what stands before, start of what follows, whether it closes) for each delimiter line."""
     line = b"--" + boundary
     at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
-    for _ in range(reading.limits.delimiters):
-        if at < 0:
+    while at >= 0:
+        if not reading.still.delimiters.take():
+            reading.note(Defect.TOO_MANY_DELIMITERS)
             return
         tail = at + len(line)
         stop = raw.find(b"\n", tail, end)
@@ -171,8 +172,6 @@ def _delimiters(
         if rest in (b"", b"--"):
             yield _before(raw, start, at), after, rest == b"--"
         at = _next_line(raw, line, max(start, after - 1), end)
-    if at >= 0:
-        reading.note(Defect.TOO_MANY_DELIMITERS)
 
 
 def _next_line(raw: bytes, line: bytes, start: int, end: int) -> int:

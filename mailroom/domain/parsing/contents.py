@@ -21,6 +21,7 @@ from mailroom.domain.parsing.yenc import take_yenc
 
 _ID = re.compile(r"<([^<>]+)>")
 _PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$")
+_ENCODED = re.compile(rb"(?i)base64|quoted")
 _FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _PROTECTED = {
@@ -81,8 +82,10 @@ def identity(value: bytes | None, *, reading: Reading) -> str | None:
 
 
 def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
-    """Return the message that an S/MIME part is an envelope of, and note how it is protected."""
-    if leaf.type.name not in _CMS:
+    """Return the mail inside a part: what S/MIME wraps, noting how it is protected, or a multipart that was encoded."""
+    if leaf.type.parameters.raw(b"boundary"):
+        return _within_wrappings(contents, _decoded_multipart(leaf, data))
+    if not _may_be_cms(leaf, data):
         return None
     cms = read_cms(data, values=contents.reading.still.cms_values)
     if cms is None:
@@ -93,11 +96,33 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
     if cms.kind is not Kind.SIGNED or not cms.content:
         return None
     contents.protection[Protection.SMIME_SIGNED] = None
-    contents.wrappings += 1
+    return _within_wrappings(contents, cms.content)
+
+
+def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
+    """Return `inner`, unless it is one wrapping too many."""
+    contents.wrappings += inner is not None
     if contents.wrappings > contents.reading.limits.wrappings:
         contents.reading.note(Defect.TOO_DEEP)
         return None
-    return cms.content
+    return inner
+
+
+def _may_be_cms(leaf: Leaf, data: bytes) -> bool:
+    """Whether a part is S/MIME, also where a gateway took the type from it (RFC 8551 section 3.9)."""
+    name = leaf.type.parameters.raw(b"name") or b""
+    stripped = leaf.type.name == "application/octet-stream" and name.lower().endswith(b".p7m")
+    return leaf.type.name in _CMS or (stripped and data[:1] == b"\x30")
+
+
+def _decoded_multipart(leaf: Leaf, data: bytes) -> bytes | None:
+    """Return a multipart that was encoded as a whole, which RFC 2045 forbids and some senders do, as it was before."""
+    boundary = leaf.type.parameters.raw(b"boundary") or b""
+    declared = leaf.headers.first(b"content-type") or b""
+    encoding = leaf.headers.first(b"content-transfer-encoding") or b""
+    if not _ENCODED.search(encoding) or b"--" + boundary not in data or b"multipart/" not in declared.lower():
+        return None
+    return b"Content-Type: " + declared + b"\r\n\r\n" + data
 
 
 def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:

@@ -40,7 +40,7 @@ class Limits:
     report_bytes: int = 2 * 1024 * 1024
     """Of all delivery reports, receipts, complaints and calendars of one mail."""
     wrappings: int = 5
-    """Signed messages inside signed messages (S/MIME)."""
+    """Signed messages inside signed messages (S/MIME), and multiparts that were encoded as a whole."""
     cms_values: int = 200_000
     """Read over on the way to what was signed, in all parts of one mail; a message cut into chunks has many."""
     members: int = 1_000

@@ -15,7 +15,7 @@ class Limits:
 
     raw_bytes: int = 40 * 1024 * 1024
     header_block_bytes: int = 256 * 1024
-    header_lines: int = 100_000
+    header_lines: int = 300_000
     """In all header blocks of one mail: its own, those of its parts, of forwarded messages and of reports."""
     header_bytes: int = 16 * 1024
     address_header_bytes: int = 128 * 1024

@@ -29,7 +29,7 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
     files: list[TextFile] = []
     at = seek = 0
     for _ in range(reading.limits.files):
-        begin = _BEGIN.search(text, seek)
+        begin = _BEGIN.search(text, seek) if reading.still.lines.left else None
         if begin is None:
             break
         content, seek, ended = _decode(text, begin.end(), lines=reading.still.lines)

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +293,14 @@ def test_verdict_of_another_shape_is_missing(verdict: Mapping[str, Any]) -> None
 
     assert arrival.envelope is not None
     assert (arrival.envelope.verdicts.spam.name, arrival.envelope.verdicts.virus.name) == ("MISSING", "PASS")
+
+
+def test_every_bad_input_in_the_list_has_the_test_that_it_names() -> None:
+    """The list is what people read; it must not outlive its tests."""
+    root = Path(__file__).parents[2]
+    named = re.findall(r"(\w+/\w+\.py)::(\w+)", (root / "docs" / "bad-inputs.md").read_text())
+
+    missing = [name for path, name in named if f"def {name}(" not in (root / "tests" / path).read_text()]
+
+    assert len(named) > 60
+    assert missing == []

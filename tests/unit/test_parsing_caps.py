@@ -89,6 +89,13 @@ def test_parts_over_their_cap_are_left_in_the_archive() -> None:
     assert (names(parsed)[0], len(parsed.attachments)) == ("first.png", 500)
 
 
+def test_as_many_parts_as_may_be_are_no_defect() -> None:
+    """The five hundredth is not one too many."""
+    parsed = parse_email(mail(*[IMAGE % b"x"] * 499, LAST))
+
+    assert (parsed.defects, len(parsed.attachments)) == ((), 500)
+
+
 def test_bytes_over_their_cap_are_not_read() -> None:
     """The parts before the cut come out."""
     raw = mail(FIRST, LAST)

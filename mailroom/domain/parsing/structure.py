@@ -145,13 +145,15 @@ def _cuts(
             cuts.append((opened, max(opened, before)))
         opened = None if closes else after
         seen = True
-        if len(cuts) >= room:
-            reading.note(Defect.TOO_MANY_PARTS)
-            return cuts or None
-    if opened is not None:
+        if len(cuts) > room:
+            break
+    if opened is not None and len(cuts) <= room:
         reading.note(Defect.BOUNDARY_NOT_CLOSED)
         if opened < end:
             cuts.append((opened, end))
+    if len(cuts) > room:
+        reading.note(Defect.TOO_MANY_PARTS)
+        return cuts[: max(0, room)] or None
     return cuts if seen else None
 
 

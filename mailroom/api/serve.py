@@ -24,6 +24,7 @@ from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
 from mailroom.api.hearing import Hearing
@@ -104,6 +105,7 @@ def services_from(settings: Settings) -> Services:
         ),
         events=SqlEvents(engine),
         hearing=hearing_from(settings, SqlHooks(engine)),
+        watch=SqlWatch(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )
 

@@ -17,6 +17,7 @@ from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 from mailroom.telling import Events
+from mailroom.watching import Watch
 from mailroom.webhooks.sns import Verifier
 
 
@@ -76,7 +77,8 @@ class Outbound:
 class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against.
+    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against, `watch`
+    what counts it all.
     """
 
     settings: Settings
@@ -88,6 +90,7 @@ class Services:
     sending: Outbound | None = None
     events: Events | None = None
     hearing: Hearing | None = None
+    watch: Watch | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
 

@@ -3,9 +3,9 @@
 As for all ports, every call is blocking and may raise `TransientError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
@@ -72,3 +72,27 @@ class Watch(Protocol):
 
     def census(self, *, now: datetime) -> OutboundCensus:
         """Return what there is."""
+
+    def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
+        """Return since when the oldest waits, by side; a side where nothing waits is not there.
+
+        Inbound that is an e-mail which is not settled, outbound a message that may go; what a breaker stops does not count.
+        """
+
+    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
+        """Return those of these runs whose e-mail has had a sign of life since then."""
+
+
+#: While it lasts, a fact is told again after so long.
+REMIND_AFTER = timedelta(hours=1)
+
+
+def news(
+    found: Collection[str], told: Mapping[str, datetime], *, now: datetime
+) -> tuple[set[str], dict[str, datetime]]:
+    """Return what of `found` is to be told now, and what will have been told, and when, after that.
+
+    A fact is told when it is new and again each hour while it lasts; once it is over, it is new the next time.
+    """
+    due = {fact for fact in found if fact not in told or now - told[fact] >= REMIND_AFTER}
+    return due, {fact: now if fact in due else told[fact] for fact in sorted(found)}

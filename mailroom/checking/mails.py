@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailroom.checking.reading import Stored, side_by_side
-from mailroom.checking.report import ALL, INBOUND, Report
+from mailroom.checking.report import ALL, INBOUND, UNKNOWN_OBJECT, Report
 
 _UNDER_WAY = ("received", "processing", "failed")
 
@@ -57,12 +57,12 @@ def _check_object(stored: Stored, lines: list[Any], report: Report, patience: Pa
     if not patience.is_over(stored.modified):
         report.in_flight(stored.modified)
         return
-    report.violate("unknown object", stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
+    report.violate(UNKNOWN_OBJECT, stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
 
 
 def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report, patience: Patience) -> None:
     """Count what came under this key and where it is; an object counts with its own time, so both sides are of one window."""
-    prefix, matched = key.rpartition("/")[0], set[str]()
+    prefix, matched = key[: key.rfind("/") + 1], set[str]()
     for version in versions:
         mine = [line for line in lines if line.version in ("", version.version) or version.version == "null"]
         matched |= {line.id for line in mine}

@@ -8,6 +8,22 @@ from typing import Any
 
 INBOUND, OUTBOUND = "inbound", "outbound"
 
+#: An object of the bucket that the ledger has no line for.
+UNKNOWN_OBJECT = "unknown object"
+
+#: Kinds of violations that are about messages; all others are about mails, their archive and their queue.
+_OF_MESSAGES = frozenset(
+    {
+        "missing message",
+        "strange message",
+        "unknown status",
+        "untold status",
+        "attempts",
+        "stuck message",
+        "message balance",
+    }
+)
+
 #: The line of a balance that is about all tenants.
 ALL = "*"
 
@@ -69,6 +85,10 @@ class Report:
         """Note an e-mail that is under way, and since when nothing happened to it."""
         self.counts["in flight"] += 1
         self.oldest_in_flight = min(self.oldest_in_flight or since, since)
+
+    def differences(self, side: str) -> int:
+        """Return how much was wrong on one side."""
+        return sum(times for kind, times in self.wrong.items() if (kind in _OF_MESSAGES) == (side == OUTBOUND))
 
     @property
     def is_clean(self) -> bool:

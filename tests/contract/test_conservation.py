@@ -104,10 +104,10 @@ def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None
 
     balances = {account: dict(counts) for account, counts in report.balances.items()}
     assert report.is_clean, report.violations
-    assert balances[Account("inbound", "*", "in")] == {"came": 2, "quarantined": 1, "in flight": 1}
-    assert balances[Account("inbound", "acme", "in")] == {"came": 2, "quarantined": 1, "in flight": 1}
-    assert balances[Account("inbound", "umbrella", "in")] == {"came": 1, "in flight": 1}
-    assert balances[Account("inbound", "umbrella", "other")] == {"came": 1, "duplicate": 1}
+    assert balances[Account("inbound", "*", "in/")] == {"came": 2, "quarantined": 1, "in flight": 1}
+    assert balances[Account("inbound", "acme", "in/")] == {"came": 2, "quarantined": 1, "in flight": 1}
+    assert balances[Account("inbound", "umbrella", "in/")] == {"came": 1, "in flight": 1}
+    assert balances[Account("inbound", "umbrella", "other/")] == {"came": 1, "duplicate": 1}
     assert balances[Account("outbound", "acme", "")] == {"came": 6, "ended": 3, "pending": 3}
 
 
@@ -156,7 +156,7 @@ def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: Ho
     report = house.look()
 
     assert dict(report.wrong) == {"lost": 1}
-    assert difference(report.balances[Account("inbound", "*", "in")]) == -1
+    assert difference(report.balances[Account("inbound", "*", "in/")]) == -1
 
 
 def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
@@ -164,7 +164,7 @@ def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
     house.execute("update inbound_email set archive_ids = '{acme/x}' where key = 'in/held'")
     house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
 
-    assert difference(house.look().balances[Account("inbound", "*", "in")]) == 0
+    assert difference(house.look().balances[Account("inbound", "*", "in/")]) == 0
 
 
 def test_young_object_without_a_line_is_in_flight(house: House) -> None:
@@ -174,8 +174,8 @@ def test_young_object_without_a_line_is_in_flight(house: House) -> None:
     young, old = house.look(), house.look(limit_s=0)
 
     assert young.is_clean
-    assert difference(young.balances[Account("inbound", "*", "in")]) == 0
-    assert difference(old.balances[Account("inbound", "*", "in")]) == 1
+    assert difference(young.balances[Account("inbound", "*", "in/")]) == 0
+    assert difference(old.balances[Account("inbound", "*", "in/")]) == 1
 
 
 def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:

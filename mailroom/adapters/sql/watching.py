@@ -1,19 +1,26 @@
 """Counting outbound mail, for the metrics and the alarms: one pass over the messages, one along an index of events."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, func, insert, literal, select, text
+from sqlalchemy import Connection, Engine, case, func, insert, literal, or_, select, text
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.models import ReconciliationRow, table
+from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, BreakerRow, MessageRow
+from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
 
+_email = table(InboundEmailRow).c
 _message, _activity, _breaker = table(MessageRow).c, table(ActivityRow).c, table(BreakerRow).c
 _proofs = table(ReconciliationRow)
+
+#: A failed one may be a person's to look at (its run was cancelled), and its run says so in any case.
+_UNSETTLED = (State.RECEIVED, State.PROCESSING)
 
 _LATELY = timedelta(minutes=1)
 
@@ -37,6 +44,29 @@ class SqlWatch:
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
                 reconciled=_last(connection),
             )
+
+    def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
+        """Return since when the oldest waits, by side."""
+        stopped = select(_breaker.id).where(
+            _breaker.tenant == _message.tenant,
+            _breaker.closed_at.is_(None),
+            or_(_breaker.batch_id.is_(None), _breaker.batch_id == _message.batch_id),
+        )
+        due = text(IS_WAITING), _message.due_at <= now, ~stopped.exists()
+        oldest = {
+            "inbound": select(func.min(_email.received_at)).where(_email.state.in_(_UNSETTLED)),
+            "outbound": select(func.min(_message.due_at)).where(*due),
+        }
+        with transaction(self._engine) as connection:
+            found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
+        return {side: since for side, since in found.items() if since is not None}
+
+    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
+        """Return those of these runs whose e-mail has had a sign of life since then."""
+        ids = [UUID(run_id) for run_id in run_ids]
+        wanted = select(_email.run_id).where(_email.run_id.in_(ids), _email.beat_at >= since)
+        with transaction(self._engine) as connection:
+            return {str(run_id) for run_id in connection.execute(wanted).scalars()}
 
 
 class SqlReconciliations:

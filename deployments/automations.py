@@ -25,6 +25,7 @@ RAISE_ALARM = "raise-alarm/raise-alarm"
 NOTIFICATION = "mailroom-alarms"
 
 _PREFIX = "mailroom: "
+_SETS = frozenset({"after", "expect", "for_each"})
 _TAG = "mailroom"
 
 
@@ -172,9 +173,11 @@ def _runs_of(flows: Sequence[str]) -> dict[str, str | list[str]]:
 
 
 def _values(one: AutomationCore) -> Any:
-    """Return what makes the automation what it is, but for being switched off."""
+    """Return what makes the automation what it is, but for being switched off. Sets come in any order from each process."""
     core = AutomationCore.model_validate(one.model_dump(mode="json"))
-    return core.model_dump(mode="json", exclude={"enabled", "owner_resource"})
+    values = core.model_dump(mode="json", exclude={"enabled", "owner_resource"})
+    trigger = {name: sorted(value) if name in _SETS else value for name, value in values["trigger"].items()}
+    return values | {"trigger": trigger}
 
 
 async def _notification_blocks(client: PrefectClient) -> list[UUID]:

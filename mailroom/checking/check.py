@@ -15,7 +15,7 @@ from mailroom.checking.manifest import Sent, check_manifest
 from mailroom.checking.messages import check_messages
 from mailroom.checking.queues import check_queue
 from mailroom.checking.reading import receipts, received_emails, stored_versions
-from mailroom.checking.report import Report, difference
+from mailroom.checking.report import OUTBOUND, Report, difference
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
 _SLACK = timedelta(days=1)
@@ -67,8 +67,13 @@ def _conserve(
     check_messages(connection, report, patience)
     emails = received_emails(connection, places.inbound_bucket, since)
     check_mails(stored_versions(s3, places.inbound_bucket), emails, report, patience)
+    if report.is_clean:
+        _check_balances(report)
+
+
+def _check_balances(report: Report) -> None:
+    """Tell what does not add up where nothing that was looked for is wrong."""
     for account, balance in report.balances.items():
-        if (rest := difference(balance)) and not report.wrong:
-            report.violate(
-                "balance", f"{account.side} {account.tenant} {account.prefix}".strip(), f"{rest} are nowhere"
-            )
+        if rest := difference(balance):
+            kind = "message balance" if account.side == OUTBOUND else "balance"
+            report.violate(kind, f"{account.tenant} {account.prefix}".strip(), f"{rest} are nowhere")

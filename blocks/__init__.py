@@ -7,6 +7,7 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
 from blocks.outbound import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
+from blocks.sending import OutboundMail
 from blocks.watching import MailroomWatch
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LegalArchive",
     "MailroomDatabase",
     "MailroomWatch",
+    "OutboundMail",
     "PostmarkProvider",
     "SendGridProvider",
     "SesProvider",

@@ -33,6 +33,7 @@ from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
+from mailroom.domain.notifications import read_notification
 from mailroom.testing import MemoryQueue
 from mailroom.watching import OutboundCensus
 from tests.flows.surroundings import holds_on_server
@@ -225,5 +226,5 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
     assert "| all | `in/` | 4 | 3 | 0 | 0 | 0 | 1 |" in shown
     assert proof is not None
     assert proof.differences == {"inbound": 1, "outbound": 0}
-    assert "in/forgotten" in announced.body
+    assert [arrival.ref.key for arrival in read_notification(announced.body)] == ["in/forgotten"]
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.reconciliation"]

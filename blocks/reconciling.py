@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
+from blocks.sending import open_outbound
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.check import Places, conserve
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
+from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Inbound
 from mailroom.telling import Events
 from mailroom.watching import Reconciliations
@@ -20,11 +22,13 @@ class Reconciling:
     def __init__(
         self,
         inbound: Inbound,
+        outbound: Outbound,
         events: Events,
         reconciliations: Reconciliations,
         prove: Callable[[Patience], Report],
     ) -> None:
         """Take the ports; `prove` is the independent check."""
+        self.outbound = outbound
         self.inbound, self.events, self.reconciliations, self.prove = inbound, events, reconciliations, prove
 
 
@@ -36,6 +40,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(
         await open_inbound(name),
+        await open_outbound(),
         SqlEvents(engine),
         SqlReconciliations(engine),
         lambda patience: prove(places, s3, patience),

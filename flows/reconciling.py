@@ -16,13 +16,14 @@ from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG
 from mailroom.watching import Reconciliation
+from tasks.outbound import settle
 from tasks.reconciling import match_parked, note, prove
 from tasks.sweeping import announce_all, waiting
 
 
 @flow(name="reconcile", persist_result=False)
 async def reconcile(hours: int = 26, stuck_after_minutes: int = 60) -> RunState:
-    """Match parked events, and prove that all that came is somewhere; objects that nobody knows of are announced anew.
+    """Settle unknown outcomes, match parked events, announce objects that nobody knows of, and prove that nothing is lost.
 
     The proof is `mailroom check`'s: by other code than files mail. Completed says what was found; a difference is an event
     `mailroom.reconcile.difference` too, and its ids are in the artifact.
@@ -34,12 +35,13 @@ async def reconcile(hours: int = 26, stuck_after_minutes: int = 60) -> RunState:
     begun = datetime.now(UTC)
     since = begun - timedelta(hours=hours) if hours else None
     work = await open_reconciling()
+    _, settled = await settle(work.outbound)
     matched = await match_parked(work.events)
     report = await prove(work.prove, Patience(begun, timedelta(minutes=stuck_after_minutes), since))
     announced = await announce_unknown(report, work)
     proof = await conclude(report, begun, work)
     await acreate_markdown_artifact(
-        as_markdown(report, proof, matched=matched, announced=announced),
+        as_markdown(report, proof, settled=settled, matched=matched, announced=announced),
         key="reconciliation",
         description=f"{sum(proof.differences.values())} differences",
     )

@@ -21,11 +21,12 @@ _COLUMNS = {
 _SHOWN = 200
 
 
-def as_markdown(report: Report, proof: Reconciliation, *, matched: int, announced: int) -> str:
+def as_markdown(report: Report, proof: Reconciliation, *, settled: int, matched: int, announced: int) -> str:
     """Return the artifact."""
     lines = [
         f"**{sum(proof.differences.values())} differences** in {(proof.ended_at - proof.begun_at).total_seconds():.1f} s",
         "",
+        f"- unknown outcomes settled or sent again: {settled}",
         f"- parked events that found their message: {matched}",
         f"- objects announced anew: {announced}",
     ]

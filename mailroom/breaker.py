@@ -4,9 +4,9 @@ It opens by the rates of `mailroom.domain.reputation` and never closes by itself
 closed it counts no more, so that it does not open again for the same bounces.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailroom.domain.reputation import Tally, Trip
 
@@ -28,12 +28,22 @@ class Broken:
     closed_by: str | None = None
     runs: tuple[str, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs, with the counts beside the rest."""
+        told = asdict(self)
+        told |= told.pop("tally") | {"runs": list(self.runs)}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}
+
 
 class Breakers(Protocol):
     """The breakers of all batches and tenants. Every call may raise `TransientError`."""
 
-    def check(self, tenant: str, batch_id: str, *, now: datetime) -> Broken | None:
-        """Return what stops this batch, opened now if its own rates or its tenant's ask for it. Asked before each turn."""
+    def check(self, batch_id: str, *, now: datetime) -> Broken | None:
+        """Return what stops this batch, opened now if its own rates or its tenant's ask for it. Asked before each turn.
+
+        Raises:
+            LookupError: there is no such batch.
+        """
 
     def hold(self, breaker_id: str, run_id: str) -> None:
         """Note that this run waits for the breaker to be closed."""
@@ -44,5 +54,5 @@ class Breakers(Protocol):
     def all(self, tenant: str | None, *, only_open: bool, limit: int) -> list[Broken]:
         """Return breakers that opened, newest first; a tenant sees its own."""
 
-    def of_batch(self, tenant: str, batch_id: str) -> Broken | None:
+    def of_batch(self, batch_id: str) -> Broken | None:
         """Return the open breaker that stops this batch, or None; nothing is judged."""

@@ -15,6 +15,7 @@ from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
@@ -101,6 +102,7 @@ def services_from(settings: Settings) -> Services:
             follower=SqlFollower(engine),
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
+            breakers=SqlBreakers(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol, cast
 from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hearing import Hearing
+from mailroom.breaker import Breakers
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
@@ -70,6 +71,7 @@ class Outbound:
     follower: Follower
     suppressions: Suppressions
     quotas: Quotas
+    breakers: Breakers
     shelf: Shelf | None = None
 
 

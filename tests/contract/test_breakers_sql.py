@@ -53,8 +53,8 @@ def sent(
     return batch_id or batch.id
 
 
-def opened(breakers: SqlBreakers, batch_id: str, *, tenant: str = "acme", now: datetime = NOW) -> Broken:
-    broken = breakers.check(tenant, batch_id, now=now)
+def opened(breakers: SqlBreakers, batch_id: str, *, now: datetime = NOW) -> Broken:
+    broken = breakers.check(batch_id, now=now)
     assert broken is not None
     return broken
 
@@ -68,7 +68,7 @@ def test_batch_that_bounces_is_stopped_and_says_by_what(breakers: SqlBreakers, e
     assert (broken.batch_id, broken.trip) == (batch_id, Trip.BOUNCES)
     assert broken.tally == Tally(sent=100, bounced=9)
     assert opened(breakers, batch_id, now=LATER) == broken
-    assert breakers.of_batch("acme", batch_id) == broken
+    assert breakers.of_batch(batch_id) == broken
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_batch_at_its_threshold_or_below_its_sample_goes_on(
     """A full mailbox is no sign of a bad list, and of a few messages nothing is known."""
     batch_id = sent(engine, **came)
 
-    assert breakers.check("acme", batch_id, now=NOW) is None
+    assert breakers.check(batch_id, now=NOW) is None
     assert breakers.all(None, only_open=False, limit=10) == []
 
 
@@ -94,15 +94,15 @@ def test_many_small_batches_stop_their_tenant_and_nobody_else(breakers: SqlBreak
 
     assert (broken.batch_id, broken.tally) == (None, Tally(sent=500, bounced=30))
     assert opened(breakers, sent(engine, 0, waiting=1)) == broken
-    assert breakers.check("umbrella", other, now=NOW) is None
+    assert breakers.check(other, now=NOW) is None
 
 
 def test_tenant_is_judged_by_its_last_day(breakers: SqlBreakers, engine: Engine) -> None:
     """What it did last month was seen then."""
     batch_id = sent(engine, 460, hard=33, angry=7)
 
-    assert breakers.check("acme", batch_id, now=NOW + timedelta(days=2)) is not None
-    assert breakers.check("acme", sent(engine, 1), now=NOW + timedelta(days=2)) is None
+    assert breakers.check(batch_id, now=NOW + timedelta(days=2)) is not None
+    assert breakers.check(sent(engine, 1), now=NOW + timedelta(days=2)) is None
 
 
 def test_closed_breaker_counts_only_what_is_sent_afterwards(breakers: SqlBreakers, engine: Engine) -> None:
@@ -111,7 +111,7 @@ def test_closed_breaker_counts_only_what_is_sent_afterwards(breakers: SqlBreaker
     broken = opened(breakers, batch_id)
 
     breakers.close(broken.id, by="ada", now=LATER)
-    after = breakers.check("acme", batch_id, now=LATER)
+    after = breakers.check(batch_id, now=LATER)
     sent(engine, 90, hard=10, at=LATER + timedelta(minutes=1), batch_id=batch_id)
     again = opened(breakers, batch_id, now=LATER + timedelta(minutes=2))
 

@@ -98,7 +98,7 @@ def test_breakers_and_the_last_proof_are_told(engine: Engine) -> None:
         batch_id = connection.execute(text("select batch_id from message where id = :id"), {"id": last}).scalar_one()
     before = metrics(engine)
 
-    SqlBreakers(engine).check("acme", str(batch_id), now=NOW)
+    SqlBreakers(engine).check(str(batch_id), now=NOW)
     for wrong in (7, 2):
         SqlReconciliations(engine).note(
             Reconciliation(begun_at=NOW, ended_at=NOW, differences={"inbound": 0, "outbound": wrong}, counts={})

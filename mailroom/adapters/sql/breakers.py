@@ -14,15 +14,15 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import BreakerRow, MessageRow
+from mailroom.adapters.sql.outbound_models import BatchRow, BreakerRow, MessageRow
 from mailroom.adapters.sql.outbound_rows import owned
 from mailroom.breaker import Broken
 from mailroom.domain.delivery import Kind
 from mailroom.domain.outbound import Status
 from mailroom.domain.reputation import OF_BATCH, OF_TENANT, TENANT_WITHIN, Tally, Thresholds, Trip, judge, may_open
 
-_breakers, _messages = table(BreakerRow), table(MessageRow)
-_breaker, _message = _breakers.c, _messages.c
+_breakers, _batches = table(BreakerRow), table(BatchRow)
+_breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
 
 #: In the words of the index.
 _TROUBLE = _message.status.in_([Status.BOUNCED, Status.COMPLAINED])
@@ -37,9 +37,10 @@ class SqlBreakers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def check(self, tenant: str, batch_id: str, *, now: datetime) -> Broken | None:
+    def check(self, batch_id: str, *, now: datetime) -> Broken | None:
         """Return what stops this batch, opened now if its own rates or its tenant's ask for it."""
         with transaction(self._engine) as connection:
+            tenant = _tenant(connection, batch_id)
             rows = connection.execute(_last(tenant, UUID(batch_id))).all()
             broken = next((row for row in rows if row.closed_at is None), None)
             if broken is not None:
@@ -82,11 +83,18 @@ class SqlBreakers:
         with transaction(self._engine) as connection:
             return [_broken(row) for row in connection.execute(wanted.order_by(*newest_first).limit(limit))]
 
-    def of_batch(self, tenant: str, batch_id: str) -> Broken | None:
+    def of_batch(self, batch_id: str) -> Broken | None:
         """Return the open breaker that stops this batch, or None."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(_last(tenant, UUID(batch_id))).all()
+            rows = connection.execute(_last(_tenant(connection, batch_id), UUID(batch_id))).all()
         return next((_broken(row) for row in rows if row.closed_at is None), None)
+
+
+def _tenant(connection: Connection, batch_id: str) -> str:
+    tenant = connection.execute(select(_batch.tenant).where(owned(_batches, None, batch_id))).scalar_one_or_none()
+    if tenant is None:
+        raise LookupError("no such batch")
+    return str(tenant)
 
 
 def _last(tenant: str, batch_id: UUID) -> Any:

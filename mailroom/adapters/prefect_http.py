@@ -67,6 +67,9 @@ class PrefectRuns:
 
     def resume(self, run_id: str) -> bool:
         """Let a run that suspended itself go on, as Resume in the UI does."""
+        # Of a run that is not there, Prefect 3.8 answers 500 to this question.
+        if self.find(run_id) is None:
+            return False
         answer = self._post(f"/flow_runs/{run_id}/resume", {})
         return answer is not None and answer["status"] == "ACCEPT"
 

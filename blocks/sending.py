@@ -16,6 +16,7 @@ from blocks.outbound import Provider
 from mailroom.adapters.prefect_http import http_client
 from mailroom.adapters.prefect_rate import PrefectRate
 from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
@@ -62,6 +63,7 @@ class OutboundMail(Block):
             provider = FailOver(provider, second, rate=self._rate(second))
         return Outbound(
             dispatch=SqlDispatch(self.database.open()),
+            breakers=SqlBreakers(self.database.open()),
             archive=self.archive.open(),
             provider=provider,
             rate=rate,

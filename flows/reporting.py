@@ -11,6 +11,7 @@ from prefect import get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.runtime import flow_run
 
+from flows.notices import Fact, tell
 from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry, State
 from mailroom.inbound.archiving import Kept
@@ -53,6 +54,8 @@ async def report(mail: Progress, inbound: Inbound) -> None:
             client.update_flow_run(run_id, name=mail.entry.ref.message_id, tags=_tags(mail)),
             acreate_markdown_artifact(_markdown(mail, inbound.pages_url), description="One received e-mail"),
         )
+    if mail.outcome is State.QUARANTINED:
+        tell(Fact.QUARANTINED, f"email.{mail.entry.id}", facts={"reason": mail.reason or ""}, run_id=str(run_id))
     crash_point("after", "report")
 
 

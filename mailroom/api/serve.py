@@ -15,6 +15,7 @@ from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
@@ -24,6 +25,7 @@ from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
 from mailroom.api.hearing import Hearing
@@ -100,10 +102,12 @@ def services_from(settings: Settings) -> Services:
             follower=SqlFollower(engine),
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
+            breakers=SqlBreakers(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),
         hearing=hearing_from(settings, SqlHooks(engine)),
+        watch=SqlWatch(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )
 

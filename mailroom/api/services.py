@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol, cast
 from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hearing import Hearing
+from mailroom.breaker import Breakers
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
@@ -17,6 +18,7 @@ from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 from mailroom.telling import Events
+from mailroom.watching import Watch
 from mailroom.webhooks.sns import Verifier
 
 
@@ -69,6 +71,7 @@ class Outbound:
     follower: Follower
     suppressions: Suppressions
     quotas: Quotas
+    breakers: Breakers
     shelf: Shelf | None = None
 
 
@@ -76,7 +79,8 @@ class Outbound:
 class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against.
+    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against, `watch`
+    what counts it all.
     """
 
     settings: Settings
@@ -88,6 +92,7 @@ class Services:
     sending: Outbound | None = None
     events: Events | None = None
     hearing: Hearing | None = None
+    watch: Watch | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
 

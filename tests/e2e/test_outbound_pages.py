@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.outbox import SqlOutbox
@@ -26,7 +27,8 @@ def api(engine: Engine) -> TestClient:
     """The application on a real database, with open pages."""
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    sending = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+    ports = SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine), SqlBreakers(engine)
+    sending = Outbound(*ports)
     return TestClient(create_app(replace(memory.services(pages_open=True), sending=sending)), headers=ACME)
 
 

@@ -166,3 +166,10 @@ async def holds(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def holds_on_server(condition: Callable[[], Awaitable[bool]], within_s: float = 90.0) -> None:
+    """Wait for something to hold that a Prefect server does by itself, however slow it is."""
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.2)

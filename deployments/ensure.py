@@ -116,8 +116,8 @@ async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
     if known is not None and keep:
         return
     if known is not None and isinstance(block, InboundMail):
-        for name in _OPERATORS:
-            setattr(block, name, getattr(known, name))
+        for theirs in _OPERATORS:
+            setattr(block, theirs, getattr(known, theirs))
     if known is None or _values(known) != _values(block):
         await block.asave(name, overwrite=True)
         print(f"saved block {block.get_block_type_slug()}/{name}")

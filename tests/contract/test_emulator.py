@@ -253,7 +253,7 @@ def test_queue_keeps_a_message_as_long_as_motos_own_does(aws: str, age_s: int, r
     boto3.client("sqs").send_message(QueueUrl=url, MessageBody="one")
     backend: SQSBackend = sqs_backends["123456789012"]["eu-west-1"]
     message = backend.get_queue("kept").messages[-1]
-    message.sent_timestamp -= age_s * 1000
+    message.sent_timestamp -= age_s * 1000  # type: ignore[operator, assignment]
 
     answers = is_retained(backend, "kept", message), backend.is_message_valid_based_on_retention_period("kept", message)
 

@@ -187,6 +187,12 @@ class NewSuppression(_Asked):
     expires_at: Time | None = None
 
 
+class NewSender(_Asked):
+    """An address, or all of `@domain`, that a tenant sends from."""
+
+    pattern: Annotated[str, Field(max_length=320)]
+
+
 class NewAllowance(_Asked):
     """What a tenant may send in a period; null is no limit."""
 

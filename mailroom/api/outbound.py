@@ -36,7 +36,7 @@ from mailroom.domain.errors import Conflict, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
 from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import hand_over, preview
+from mailroom.outbound.handing_over import expected_end, hand_over, preview
 from mailroom.reading import Holder
 from mailroom.sending import Key
 
@@ -96,12 +96,22 @@ def _hand_over(
             enclosing=enclosing,
             suppressions=sending.suppressions,
             quotas=sending.quotas,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
         )
         return JSONResponse(preview_answer(tenant, seen, now).model_dump(mode="json"))
     came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
         kept = hand_over(
-            asked, tenant=tenant, key=came, now=now, new_id=_new_id, outbox=sending.outbox, enclosing=enclosing
+            asked,
+            tenant=tenant,
+            key=came,
+            now=now,
+            new_id=_new_id,
+            outbox=sending.outbox,
+            enclosing=enclosing,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
         )
     except Unacceptable as error:
         errors = [fault.model_dump() for fault in fault_answers(error.faults)]
@@ -120,12 +130,13 @@ def _hand_over(
 
 
 @router.get("/batches/{batch_id}")
-def show_batch(holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
+def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
     """One batch: how many of its messages are in each status, and when the next that waits may go."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
-    return batch_answer(line)
+    now = services.now()
+    return batch_answer(line, expected_end(line, sending.quotas, sending.terms.known(now=now), now=now))
 
 
 @router.post("/batches/{batch_id}/cancel")
@@ -225,13 +236,22 @@ def address_of(written: str) -> str:
 
 
 async def _read(request: Request, most: int) -> bytes:
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told) > most:
+        raise _too_large(most)
     pieces, length = [], 0
     async for piece in request.stream():
         length += len(piece)
         if length > most:
-            raise HTTPException(413, f"A request has at most {most} bytes.")
+            raise _too_large(most)
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(
+        413, f"A request has at most {most} bytes: send several, or attach large files by archive_id or s3."
+    )
 
 
 def _unusable(error: ValidationError) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Suppressions
+from mailroom.sending import Outbox, Quotas, Senders, Suppressions, Terms
 from mailroom.settings import Settings
 from mailroom.telling import Events
 from mailroom.webhooks.sns import Verifier
@@ -69,6 +69,8 @@ class Outbound:
     follower: Follower
     suppressions: Suppressions
     quotas: Quotas
+    senders: Senders
+    terms: Terms
     shelf: Shelf | None = None
 
 

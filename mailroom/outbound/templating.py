@@ -92,12 +92,11 @@ class Template:
         """
         if self._left <= 0:
             raise Unfit("the template does too much for so many recipients; hand them over in several batches")
-        allowed = min(_STEPS, self._left)
-        _steps.set(allowed - self._cost)
+        _steps.set(_STEPS - self._cost)
         try:
             return self._filled_with(data)
         finally:
-            self._left -= allowed - _steps.get()
+            self._left -= _STEPS - _steps.get()
 
     def _filled_with(self, data: Mapping[str, Any]) -> Filled:
         subject, unsubscribe = self._filled(self._subject, data), self._filled(self._unsubscribe, data)

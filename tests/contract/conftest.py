@@ -10,7 +10,9 @@ from sqlalchemy import Engine
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.api.testing import Memory, TestClient
@@ -52,6 +54,14 @@ def shelf() -> MemoryShelf:
 def api(engine: Engine, archive: MemoryArchive, shelf: MemoryShelf) -> TestClient:
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    outbound = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine), shelf)
+    outbound = Outbound(
+        SqlOutbox(engine),
+        SqlFollower(engine),
+        SqlSuppressions(engine),
+        SqlQuotas(engine),
+        SqlSenders(engine),
+        SqlTerms(engine),
+        shelf,
+    )
     services = replace(memory.services(), archive=archive, sending=outbound)
     return TestClient(create_app(services), headers=ACME)

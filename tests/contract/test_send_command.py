@@ -169,7 +169,9 @@ def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) 
     assert shown["suppressed"] == "1  (row 4)"
     assert shown["duplicates"] == "1  (row 5)"
     assert shown["quota"] == "2 of 1 left this hour"
-    assert shown["done"] == "14 Mar 2026, 10:00 UTC, by the quota alone"
+    assert shown["done"] == (
+        "14 Mar 2026, 10:00 UTC at the earliest, by the quota; no provider has told its rate today"
+    )
     assert json.loads(sending("--dry-run", "--json").stdout)["suppressed"] == [1]
     assert kept(engine) == 0
 

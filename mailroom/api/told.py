@@ -212,7 +212,7 @@ def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
     ]
 
 
-def batch_answer(line: BatchLine, done_at: datetime | None) -> BatchAnswer:
+def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
     """Return a batch as it stands."""
     values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in ("from_", "done_at")}
     return BatchAnswer(**values, from_=line.from_.address, done_at=done_at)

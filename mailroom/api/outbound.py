@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
@@ -32,7 +32,7 @@ from mailroom.api.told import (
     message_answer,
     preview_answer,
 )
-from mailroom.domain.errors import Conflict, Unacceptable
+from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
 from mailroom.outbound.enclosing import Enclosing
@@ -45,6 +45,9 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+#: How pydantic names the two ways to write `to`, and what it says where a person would not understand it.
+_EITHER = ("str", "list[str]")
+_SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
 _KEY = r"^[!-~]{1,256}$"
 
 IdempotencyKey = Annotated[
@@ -70,6 +73,7 @@ async def hand_over_batch(
     tenant: Tenant = None,
 ) -> Response:
     """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
+    _refuse_unknown(request)
     body = await _read(request, LIMITS.body)
     owner = sender_tenant(holder, tenant)
     return await run_in_threadpool(_hand_over, request, services, owner, body, idempotency_key, dry_run)
@@ -117,7 +121,9 @@ def _hand_over(
         errors = [fault.model_dump() for fault in fault_answers(error.faults)]
         return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
     except Conflict:
-        return answer_error(request, 409, "This Idempotency-Key came before with another body.")
+        return answer_error(
+            request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
+        )
     answer = AcceptedAnswer(
         id=kept.batch_id,
         batch_id=kept.batch_id,
@@ -254,17 +260,23 @@ def _too_large(most: int) -> HTTPException:
     )
 
 
-def _unusable(error: ValidationError) -> list[dict[str, object]]:
+def _refuse_unknown(request: Request) -> None:
+    # `?dryrun=true` would send.
+    if unknown := set(request.query_params) - {"dry_run", "tenant"}:
+        raise HTTPException(
+            422, f"There is no query parameter {sorted(unknown)[0][:50]!r} here; dry_run and tenant are."
+        )
+
+
+def _unusable(error: ValidationError) -> list[dict[str, Any]]:
     # What was sent is not repeated: it may be an address.
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return [
-        {
-            "where": [str(part) for part in fault["loc"]],
-            "index": next((part for part in fault["loc"] if isinstance(part, int)), None),
-            "what": fault["msg"],
-        }
-        for fault in faults
-    ]
+    found: list[Fault] = []
+    for told in error.errors(include_input=False, include_url=False, include_context=False):
+        where, what = told["loc"], _SHAPES.get(told["type"], told["msg"].removeprefix("Value error, "))
+        if where[-1] in _EITHER:
+            where, what = where[:-1], "one address, or a list of 1 to 50"
+        found.append(Fault(where, what))
+    return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
 
 
 def _new_id() -> str:

@@ -26,6 +26,10 @@ _Where = tuple[str | int, ...]
 _OVERHEAD, _ENCODED = 4_096, 1.37
 
 
+#: Who is later than that with a time to send did not mean that time.
+_LATE = timedelta(days=1)
+
+
 @dataclass(slots=True)
 class Prepared:
     """What a request comes to. `duplicates` are the places (counted over all recipients) of repeated messages."""
@@ -90,6 +94,8 @@ class _Preparing:
         starts = request.send_at or self._now
         if starts > self._now + timedelta(days=self._limits.schedule_days):
             self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
+        if starts < self._now - _LATE:
+            self._fault(("send_at",), "this time is long past: without it the batch goes at once")
         if request.expires_at is not None and request.expires_at <= max(starts, self._now):
             self._fault(("expires_at",), "it would expire before it is sent")
         return replace(

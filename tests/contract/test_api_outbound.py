@@ -196,6 +196,37 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
     assert place in [".".join(where) for where, _ in refused(api, asked)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (batch(message(to=5)), "messages.0.to: one address, or a list of 1 to 50"),
+        (batch(message(to=[])), "messages.0.to: one address, or a list of 1 to 50"),
+        (batch(message(subjekt="x")), "messages.0.subjekt: there is no such field"),
+        (batch({"to": "ada@users.test", "text": "x"}), "messages.0.subject: this is missing"),
+        ({"from": "desk@acme.test"}, ": either messages, or a template with recipients"),
+        (batch(send_at=1_764_000_000), "send_at: write a time as 2026-11-23T08:00:00Z"),
+        (batch(send_at="2025-03-14T09:00:00Z"), "send_at: this time is long past: without it the batch goes at once"),
+        (batch(**{"from": ""}), "from: this installation has no sender of its own: name one"),
+        (
+            template({"to": "ada@users.test", "data": {"name": "Ada"}}, text="{{ name }} {{ order.total }}"),
+            "recipients.0: the data lacks `order` that the template uses",
+        ),
+        (template({"to": "ada@users.test"}, text="\n{{ name"), "template: text: this is no template, see line 2"),
+    ],
+)
+def test_what_is_wrong_is_said_once_and_so_that_it_can_be_put_right(api: TestClient, asked: Any, said: str) -> None:
+    """The place and the remedy, in words for whoever wrote the request."""
+    assert [f"{'.'.join(where)}: {what}" for where, what in refused(api, asked)] == [said]
+
+
+def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> None:
+    """`?dryrun=true` that is passed over sends ten thousand mails that were to be looked at."""
+    answer = api.post("/v1/batches", params={"dryrun": "true"}, json=batch())
+
+    assert (answer.status_code, kept(engine)) == (422, 0)
+    assert answer.json()["detail"] == "There is no query parameter 'dryrun' here; dry_run and tenant are."
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])
 def test_what_is_no_json_is_refused(api: TestClient, body: bytes) -> None:
     """Anything may be posted; the answer is a problem and not a fault of ours."""

@@ -16,8 +16,9 @@ from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.api.testing import NOW, TestClient, settings
 from mailroom.cli import app
-from mailroom.commands import send
+from mailroom.commands import _calling, send
 from mailroom.domain.errors import ConfigurationError, Refused
+from mailroom.domain.outbound import Limits
 from mailroom.domain.quotas import Allowance
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import MemoryArchive
@@ -143,6 +144,13 @@ def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
     Path("letter.txt").write_text(content)
 
     assert said in stopped()
+
+
+def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API would stop reading in the middle, which looks like an API that is away."""
+    monkeypatch.setattr(_calling, "LIMITS", Limits(body=100))
+
+    assert "send the file in parts" in stopped()
 
 
 def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -35,8 +36,10 @@ from mailroom.api.told import (
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import expected_end, hand_over, preview
+from mailroom.outbound.request import Letter
 from mailroom.reading import Holder
 from mailroom.sending import Key
 
@@ -45,9 +48,11 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-#: How pydantic names the two ways to write `to`, and what it says where a person would not understand it.
-_EITHER = ("str", "list[str]")
+#: What may be written in two ways, in words: pydantic tells of each way by itself.
+_EITHER = {"to": "one address, or a list of 1 to 50", "unsubscribe": "an https URL, or true"}
+_WAYS = ("str", "list[str]", "bool")
 _SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
+_UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
 IdempotencyKey = Annotated[
@@ -89,6 +94,8 @@ def _hand_over(
         asked = NewBatch.model_validate_json(body).request(services.settings.sender)
     except ValidationError as error:
         return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
+    if not services.settings.link_url and (errors := _unlinked(asked.letters)):
+        return answer_error(request, 422, _UNSENDABLE, errors=errors)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -119,7 +126,7 @@ def _hand_over(
         )
     except Unacceptable as error:
         errors = [fault.model_dump() for fault in fault_answers(error.faults)]
-        return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
+        return answer_error(request, 422, _UNSENDABLE, errors=errors)
     except Conflict:
         return answer_error(
             request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
@@ -133,6 +140,13 @@ def _hand_over(
     )
     headers = {"Location": answer.url} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
     return JSONResponse(answer.model_dump(), 202, headers)
+
+
+def _unlinked(letters: Sequence[Letter]) -> list[dict[str, Any]]:
+    """Return a fault for each letter that wants our own link to unsubscribe, where we have none."""
+    places = [letter.where for letter in letters if letter.words.unsubscribe == OURS]
+    faults = [Fault((*where, "unsubscribe"), "this installation makes no links of its own") for where in places]
+    return [fault.model_dump() for fault in fault_answers(tuple(faults))]
 
 
 @router.get("/batches/{batch_id}")
@@ -273,8 +287,8 @@ def _unusable(error: ValidationError) -> list[dict[str, Any]]:
     found: list[Fault] = []
     for told in error.errors(include_input=False, include_url=False, include_context=False):
         where, what = told["loc"], _SHAPES.get(told["type"], told["msg"].removeprefix("Value error, "))
-        if where[-1] in _EITHER:
-            where, what = where[:-1], "one address, or a list of 1 to 50"
+        if where[-1:] and where[-1] in _WAYS and where[-2] in _EITHER:
+            where, what = where[:-1], _EITHER[str(where[-2])]
         found.append(Fault(where, what))
     return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
 

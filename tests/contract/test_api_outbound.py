@@ -201,6 +201,8 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
     [
         (batch(message(to=5)), "messages.0.to: one address, or a list of 1 to 50"),
         (batch(message(to=[])), "messages.0.to: one address, or a list of 1 to 50"),
+        (batch(message(unsubscribe=5)), "messages.0.unsubscribe: an https URL, or true"),
+        (batch(message(metadata={"str": 5})), "messages.0.metadata.str: Input should be a valid string"),
         (batch(message(subjekt="x")), "messages.0.subjekt: there is no such field"),
         (batch({"to": "ada@users.test", "text": "x"}), "messages.0.subject: this is missing"),
         ({"from": "desk@acme.test"}, ": either messages, or a template with recipients"),
@@ -356,3 +358,19 @@ def test_two_different_mails_to_one_recipient_need_references(api: TestClient, e
 
     assert [where for where, _ in faults] == [["messages", "1"]]
     assert kept(engine) == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_our_own_link_to_unsubscribe_is_refused_where_we_make_none(
+    api: TestClient, engine: Engine, dry_run: bool
+) -> None:
+    """Without an https URL or a key; said before anything is queued, also in a preview."""
+    answer = api.post(
+        "/v1/batches",
+        json=batch(message(), message(to="bob@users.test", unsubscribe=True)),
+        params={"dry_run": dry_run},
+    )
+
+    assert answer.status_code == 422
+    assert [fault["where"] for fault in answer.json()["errors"]] == [["messages", "1", "unsubscribe"]]
+    assert kept(engine) == 0

@@ -34,7 +34,7 @@ from mailroom.api.told import (
     preview_answer,
 )
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
-from mailroom.domain.outbound import LIMITS, Status
+from mailroom.domain.outbound import LIMITS, WAITING, Status
 from mailroom.domain.routing import normalise
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
@@ -155,8 +155,12 @@ def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id:
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
-    now = services.now()
-    return batch_answer(line, expected_end(line, sending.quotas, sending.terms.known(now=now), now=now))
+    now, done_at = services.now(), None
+    if line.next_at is not None:
+        waiting = sum(line.statuses.get(status, 0) for status in WAITING)
+        terms, starts_at = sending.terms.known(now=now), max(line.next_at, now)
+        done_at = expected_end(line.tenant, waiting, starts_at, quotas=sending.quotas, terms=terms)
+    return batch_answer(line, done_at)
 
 
 @router.post("/batches/{batch_id}/cancel")

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailroom.domain.errors import Fault, Unacceptable
-from mailroom.domain.outbound import LIMITS, WAITING, Limits
+from mailroom.domain.outbound import LIMITS, Limits
 from mailroom.domain.quotas import Allowance, Pace, Period, earliest_end, start_of
 from mailroom.domain.routing import normalise
-from mailroom.following import BatchLine
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
@@ -115,25 +114,17 @@ def preview(
         allowance=allowance,
         used=used,
         starts_at=starts_at,
-        done_at=earliest_end(
-            allowance,
-            quotas.used(tenant, now=starts_at),
-            len(going),
-            starts_at,
-            pace=pace_at(terms, starts_at),
-        ),
+        done_at=expected_end(tenant, len(going), starts_at, quotas=quotas, terms=terms),
         terms=terms,
     )
 
 
-def expected_end(line: BatchLine, quotas: Quotas, terms: ProviderTerms | None, *, now: datetime) -> datetime | None:
-    """Return when the last that waits of a batch may have gone, at the earliest; None: nothing waits, or nobody knows."""
-    if line.next_at is None:
-        return None
-    starts_at = max(line.next_at, now)
-    used = quotas.used(line.tenant, now=starts_at)
-    mails = sum(line.statuses.get(status, 0) for status in WAITING)
-    return earliest_end(quotas.allowance(line.tenant), used, mails, starts_at, pace=pace_at(terms, starts_at))
+def expected_end(
+    tenant: str, mails: int, starts_at: datetime, *, quotas: Quotas, terms: ProviderTerms | None
+) -> datetime | None:
+    """Return when the last of `mails` may have gone, at the earliest; None: nobody knows."""
+    allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=starts_at)
+    return earliest_end(allowance, used, mails, starts_at, pace=pace_at(terms, starts_at))
 
 
 def limits_with(terms: ProviderTerms | None) -> Limits:

@@ -24,8 +24,10 @@ from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sql.watching import SqlWatch
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
 from mailroom.api.hearing import Hearing
@@ -103,6 +105,8 @@ def services_from(settings: Settings) -> Services:
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
             breakers=SqlBreakers(engine),
+            senders=SqlSenders(engine),
+            terms=SqlTerms(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),

@@ -15,7 +15,7 @@ from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Suppressions
+from mailroom.sending import Outbox, Quotas, Senders, Suppressions, Terms
 from mailroom.settings import Settings
 from mailroom.telling import Events
 from mailroom.watching import Watch
@@ -72,6 +72,8 @@ class Outbound:
     suppressions: Suppressions
     quotas: Quotas
     breakers: Breakers
+    senders: Senders
+    terms: Terms
     shelf: Shelf | None = None
 
 

@@ -235,6 +235,30 @@ class QuotaUseRow(SQLModel, table=True):
     used: int
 
 
+class SenderRow(SQLModel, table=True):
+    """An address, or `@domain`, that a tenant sends from; who has none of these sends from what nobody else has."""
+
+    __tablename__ = "sender"
+
+    pattern: str = Field(primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id", primary_key=True)
+
+
+class ProviderRow(SQLModel, table=True):
+    """What a provider allows an account, as a worker last heard it."""
+
+    __tablename__ = "provider"
+
+    identity: str = Field(primary_key=True)
+    name: str
+    per_second: float | None = None
+    per_day: int | None = Field(default=None, sa_column=Column(BigInteger))
+    sent_today: int | None = Field(default=None, sa_column=Column(BigInteger))
+    paused: bool
+    max_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    told_at: datetime = time_column()
+
+
 class HookRow(SQLModel, table=True):
     """A verified webhook call, stored before it was answered; the same call again is the same row."""
 

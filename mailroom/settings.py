@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         description="user:password of Postmark's webhooks, with blanks between, each perhaps tenant=user:password.",
     )
     unsubscribe_key: SecretStr | None = Field(
-        default=None, description="Signs one-click unsubscribe links, at least 16 characters; none makes no links."
+        default=None,
+        description="Signs our own links in mails, at least 16 characters: unsubscribing, opens and clicks; none makes none.",
     )
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")

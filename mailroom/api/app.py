@@ -13,6 +13,7 @@ from mailroom.api import (
     pages,
     problems,
     suppressions,
+    tracking,
     unsubscribing,
 )
 from mailroom.api.guard import Guard
@@ -40,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(hooks.router)
     app.include_router(inbound_hook.router)
     app.include_router(unsubscribing.router)
+    app.include_router(tracking.router)
     app.include_router(pages.router)
     app.include_router(outbound_pages.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mailroom.domain.outbound import Lane, Policy
+from mailroom.domain.outbound import Lane, Policy, Tracked
 from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
 
 
@@ -133,6 +133,13 @@ class TemplateRecipient(_Asked):
         )
 
 
+class Tracking(_Asked):
+    """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
+
+    opens: bool = False
+    clicks: bool = False
+
+
 class NewBatch(_Asked):
     """Either `messages`, or a `template` with `recipients`."""
 
@@ -145,6 +152,7 @@ class NewBatch(_Asked):
     send_at: Time | None = None
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+    tracking: Tracking = Field(default_factory=Tracking, description="Nothing by default")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -170,6 +178,7 @@ class NewBatch(_Asked):
             send_at=self.send_at,
             expires_at=self.expires_at,
             metadata=self.metadata,
+            tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),
         )
 
 

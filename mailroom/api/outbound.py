@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ from mailroom.api.told import (
     message_answer,
     preview_answer,
 )
-from mailroom.domain.errors import Conflict, Unacceptable
+from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
 from mailroom.outbound.enclosing import Enclosing
@@ -85,6 +86,9 @@ def _hand_over(
         asked = NewBatch.model_validate_json(body).request(services.settings.sender)
     except ValidationError as error:
         return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
+    if asked.tracking and services.settings.unsubscribe_key is None:
+        # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
+        return _refuse(request, [Fault(("tracking",), "this installation has no key to sign links with")])
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -104,8 +108,7 @@ def _hand_over(
             asked, tenant=tenant, key=came, now=now, new_id=_new_id, outbox=sending.outbox, enclosing=enclosing
         )
     except Unacceptable as error:
-        errors = [fault.model_dump() for fault in fault_answers(error.faults)]
-        return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
+        return _refuse(request, error.faults)
     except Conflict:
         return answer_error(request, 409, "This Idempotency-Key came before with another body.")
     answer = AcceptedAnswer(
@@ -245,6 +248,11 @@ def _unusable(error: ValidationError) -> list[dict[str, object]]:
         }
         for fault in faults
     ]
+
+
+def _refuse(request: Request, faults: Sequence[Fault]) -> Response:
+    errors = [fault.model_dump() for fault in fault_answers(faults)]
+    return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
 
 
 def _new_id() -> str:

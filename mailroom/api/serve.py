@@ -27,6 +27,7 @@ from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.api.app import Services, create_app
 from mailroom.api.hearing import Hearing
+from mailroom.api.noting import Notes
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.domain.errors import ConfigurationError
 from mailroom.outbound.relaying import keep_relaying
@@ -103,6 +104,7 @@ def services_from(settings: Settings) -> Services:
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),
+        notes=Notes(SqlEvents(engine)),
         hearing=hearing_from(settings, SqlHooks(engine)),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol, cast
 from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hearing import Hearing
+from mailroom.api.noting import Notes
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.outbound.enclosing import Shelf
@@ -76,7 +77,8 @@ class Outbound:
 class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against.
+    `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
+    calls are checked against.
     """
 
     settings: Settings
@@ -87,6 +89,7 @@ class Services:
     keys: ApiKeys
     sending: Outbound | None = None
     events: Events | None = None
+    notes: Notes | None = None
     hearing: Hearing | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None

@@ -65,6 +65,13 @@ class PreviewAnswer(BaseModel):
     done_at: datetime | None = Field(description="By the quota alone; null is never")
 
 
+class TrackingAnswer(Answer):
+    """What is told of readers."""
+
+    opens: bool
+    clicks: bool
+
+
 class BatchAnswer(Answer):
     """A batch as it stands."""
 
@@ -74,6 +81,7 @@ class BatchAnswer(Answer):
     lane: Lane
     policy: Policy
     metadata: dict[str, str]
+    tracking: TrackingAnswer
     messages: int
     statuses: dict[Status, int]
     created_at: datetime
@@ -191,8 +199,9 @@ def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
 
 def batch_answer(line: BatchLine) -> BatchAnswer:
     """Return a batch as it stands."""
-    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name != "from_"}
-    return BatchAnswer(**values, from_=line.from_.address)
+    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in ("from_", "tracking")}
+    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
+    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking)
 
 
 def message_answer(line: MessageLine) -> MessageAnswer:

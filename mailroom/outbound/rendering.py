@@ -1,18 +1,30 @@
 """From a claimed message to the mail that a provider is handed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, Refused
 from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
+from mailroom.domain.tracked_links import Tracker
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
 from mailroom.ports import Archive
 from mailroom.sending import Claimed, Dispatch
 
 
-def outgoing(claims: Sequence[Claimed], *, dispatch: Dispatch, archive: Archive) -> list[Outgoing | PermanentError]:
+def outgoing(
+    claims: Sequence[Claimed],
+    *,
+    dispatch: Dispatch,
+    archive: Archive,
+    tracker: Tracker | None = None,
+    provider_tracks: bool = False,
+) -> list[Outgoing | PermanentError]:
     """Return each claimed message as a mail, or why it cannot be one; what they share is compiled and read once.
+
+    Opens and clicks that a batch wants told are left to a provider that tracks them (`provider_tracks`); for another one
+    `tracker` signs the links. Without either, the mail is refused.
 
     Raises:
         TransientError: a file cannot be read now.
@@ -33,7 +45,22 @@ def outgoing(claims: Sequence[Claimed], *, dispatch: Dispatch, archive: Archive)
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
 
-    return [_mail(claim, filled, read) for claim in claims]
+    mails = [_mail(claim, filled, read) for claim in claims]
+    return [_tracked(claim, mail, tracker, provider_tracks) for claim, mail in zip(claims, mails, strict=True)]
+
+
+def _tracked(
+    claim: Claimed, mail: Outgoing | PermanentError, tracker: Tracker | None, provider_tracks: bool
+) -> Outgoing | PermanentError:
+    wish = claim.batch.tracking
+    if not wish or isinstance(mail, PermanentError) or mail.html is None:
+        return mail
+    if provider_tracks:
+        return replace(mail, tracking=wish)
+    if tracker is None:
+        return Refused("nothing here tracks opens and clicks", feature="tracks")
+    html = tracker.tracked(mail.html, wish, message_id=mail.id, made_at=claim.handed_at, unsubscribe=mail.unsubscribe)
+    return replace(mail, html=html)
 
 
 def _mail(

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         default=None,
         description="Signs our own links in mails, at least 16 characters: unsubscribing, opens and clicks; none makes none.",
     )
+    private_webhooks: bool = Field(
+        default=False, description="Let tenants' endpoints be http and private addresses; for a laptop."
+    )
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")

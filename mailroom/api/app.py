@@ -4,6 +4,8 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import (
+    endpoint_pages,
+    endpoints,
     hooks,
     inbound,
     inbound_hook,
@@ -38,6 +40,8 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(inbound.router)
     app.include_router(outbound.router)
     app.include_router(suppressions.router)
+    app.include_router(endpoints.router)
+    app.include_router(endpoint_pages.router)
     app.include_router(hooks.router)
     app.include_router(inbound_hook.router)
     app.include_router(unsubscribing.router)

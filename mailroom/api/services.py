@@ -11,6 +11,7 @@ from mailroom.api.hearing import Hearing
 from mailroom.api.noting import Notes
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
+from mailroom.notifying import Endpoints
 from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
@@ -78,7 +79,7 @@ class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
     `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
-    calls are checked against.
+    calls are checked against, `endpoints` who is told of it.
     """
 
     settings: Settings
@@ -91,6 +92,7 @@ class Services:
     events: Events | None = None
     notes: Notes | None = None
     hearing: Hearing | None = None
+    endpoints: Endpoints | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
 

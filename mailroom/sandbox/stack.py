@@ -73,6 +73,7 @@ class Stack:
             "prefect_api_url": f"{self._urls['prefect']}/api",
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
+            "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
             "unsubscribe_key": self.folder.secret("unsubscribe-key"),
             "data": str(self.folder.path),

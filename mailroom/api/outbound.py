@@ -36,16 +36,20 @@ from mailroom.api.told import (
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import hand_over, preview
+from mailroom.outbound.request import Request as Asked
 from mailroom.reading import Holder
 from mailroom.sending import Key
+from mailroom.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
 IdempotencyKey = Annotated[
@@ -86,9 +90,8 @@ def _hand_over(
         asked = NewBatch.model_validate_json(body).request(services.settings.sender)
     except ValidationError as error:
         return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
-    if asked.tracking and services.settings.unsubscribe_key is None:
-        # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
-        return _refuse(request, [Fault(("tracking",), "this installation has no key to sign links with")])
+    if faults := _unlinked(asked, services.settings):
+        return _refuse(request, faults)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -120,6 +123,16 @@ def _hand_over(
     )
     headers = {"Location": answer.url} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
     return JSONResponse(answer.model_dump(), 202, headers)
+
+
+def _unlinked(asked: Asked, settings: Settings) -> list[Fault]:
+    """Return a fault for each wish for links of our own, where we have none."""
+    what = "this installation makes no links of its own"
+    letters = () if settings.link_url else asked.letters
+    faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
+    # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
+    untracked = bool(asked.tracking) and not settings.tracking_url
+    return [*faults, Fault(("tracking",), what)] if untracked else faults
 
 
 @router.get("/batches/{batch_id}")
@@ -252,7 +265,7 @@ def _unusable(error: ValidationError) -> list[dict[str, object]]:
 
 def _refuse(request: Request, faults: Sequence[Fault]) -> Response:
     errors = [fault.model_dump() for fault in fault_answers(faults)]
-    return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
+    return answer_error(request, 422, _UNSENDABLE, errors=errors)
 
 
 def _new_id() -> str:

@@ -9,6 +9,9 @@ from mailroom.domain.tokens import seal, unseal
 
 PATH = "/u/"
 
+#: What a content says in place of a URL where each message is to have our own link.
+OURS = "ours"
+
 _PURPOSE = b"mailroom unsubscribe 1:"
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from mailroom.domain.errors import PermanentError, Refused
 from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
 from mailroom.domain.tracked_links import Tracker
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
 from mailroom.ports import Archive
@@ -18,13 +19,15 @@ def outgoing(
     *,
     dispatch: Dispatch,
     archive: Archive,
+    leave_url: Callable[[str], str] | None = None,
     tracker: Tracker | None = None,
     provider_tracks: bool = False,
 ) -> list[Outgoing | PermanentError]:
     """Return each claimed message as a mail, or why it cannot be one; what they share is compiled and read once.
 
-    Opens and clicks that a batch wants told are left to a provider that tracks them (`provider_tracks`); for another one
-    `tracker` signs the links. Without either, the mail is refused.
+    `leave_url` makes our own link to unsubscribe from a message's id, for those that want one. Opens and clicks that a
+    batch wants told are left to a provider that tracks them (`provider_tracks`); for another one `tracker` signs the links.
+    Without either, the mail is refused.
 
     Raises:
         TransientError: a file cannot be read now.
@@ -45,7 +48,7 @@ def outgoing(
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
 
-    mails = [_mail(claim, filled, read) for claim in claims]
+    mails = [_mail(claim, filled, read, leave_url) for claim in claims]
     return [_tracked(claim, mail, tracker, provider_tracks) for claim, mail in zip(claims, mails, strict=True)]
 
 
@@ -64,7 +67,10 @@ def _tracked(
 
 
 def _mail(
-    claim: Claimed, filled: Callable[[Claimed], Filled], read: Callable[[str, Enclosure], bytes]
+    claim: Claimed,
+    filled: Callable[[Claimed], Filled],
+    read: Callable[[str, Enclosure], bytes],
+    leave_url: Callable[[str], str] | None,
 ) -> Outgoing | PermanentError:
     batch, draft, content = claim.batch, claim.draft, claim.content
     try:
@@ -76,6 +82,11 @@ def _mail(
         return PermanentError("a file of this message is no longer kept")
     except PermanentError as error:
         return error
+    unsubscribe = texts.unsubscribe
+    if unsubscribe == OURS:
+        if leave_url is None:
+            return PermanentError("this installation makes no links to unsubscribe")
+        unsubscribe = leave_url(draft.id)
     return Outgoing(
         id=draft.id,
         batch_id=batch.id,
@@ -89,7 +100,7 @@ def _mail(
         headers=content.headers,
         attachments=files,
         metadata=draft.metadata,
-        unsubscribe=texts.unsubscribe,
+        unsubscribe=unsubscribe,
         lane=batch.lane,
     )
 

@@ -19,6 +19,7 @@ from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.outbound.telling import telling
@@ -52,7 +53,10 @@ class OutboundMail(Block):
     archive: LegalArchive = Field(description="Where attachments that are deposits are read.")
     database: MailroomDatabase = Field(description="Database of the outbox.")
     public_url: str = Field(default="", description="https URL of Mailroom's HTTP service, for links in mails.")
-    unsubscribe_key: SecretStr | None = Field(default=None, description="Signs one-click unsubscribe links.")
+    tracking_url: str = Field(default="", description="The same for tracked links, which may be http on a laptop.")
+    unsubscribe_key: SecretStr | None = Field(
+        default=None, description="Signs our own links in mails: unsubscribing, opens and clicks."
+    )
 
     async def open(self) -> Outbound:
         """Return the ports of the outbound way."""
@@ -73,7 +77,13 @@ class OutboundMail(Block):
             hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
             names=names,
             leave_url=self._leave_url(),
+            tracker=self._tracker(),
         )
+
+    def _tracker(self) -> Tracker | None:
+        if not self.tracking_url or self.unsubscribe_key is None:
+            return None
+        return Tracker(base=self.tracking_url, key=self.unsubscribe_key.get_secret_value().encode())
 
     def _leave_url(self) -> Callable[[str], str] | None:
         if not self.public_url or self.unsubscribe_key is None:

@@ -121,6 +121,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         archive=archive,
         database=database,
         public_url=settings.link_url,
+        tracking_url=settings.tracking_url,
         unsubscribe_key=settings.unsubscribe_key,
         per_second=settings.per_second,
     )

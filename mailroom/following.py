@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mailroom.domain.outbound import Content, Party, Status
+from mailroom.domain.outbound import UNTRACKED, Content, Party, Status, Tracked
 from mailroom.reading import Page, Position
 
 
@@ -29,6 +29,7 @@ class BatchLine:
     expires_at: datetime | None
     cancelled_at: datetime | None
     next_at: datetime | None
+    tracking: Tracked = UNTRACKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ class Capabilities:
 
     `batch` is how many mails one call takes, `max_bytes` the size of one mail on the wire, `asks` whether it can be asked
     later what became of a mail with our id, `headers` whether it takes any custom header, `utf8_addresses` whether a local
-    part may be other than ASCII (RFC 6531).
+    part may be other than ASCII (RFC 6531), `tracks` whether it tells of opens and clicks, mail by mail as it is asked to.
     """
 
     batch: int = 1
@@ -33,6 +33,7 @@ class Capabilities:
     unsubscribe: bool = True
     utf8_addresses: bool = False
     asks: bool = False
+    tracks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Claimed:
     draft: Draft
     content: Content
     attempt: int
+    handed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,11 @@ class Settings(BaseSettings):
         description="user:password of Postmark's webhooks, with blanks between, each perhaps tenant=user:password.",
     )
     unsubscribe_key: SecretStr | None = Field(
-        default=None, description="Signs one-click unsubscribe links, at least 16 characters; none makes no links."
+        default=None,
+        description="Signs our own links in mails, at least 16 characters: unsubscribing, opens and clicks; none makes none.",
+    )
+    private_webhooks: bool = Field(
+        default=False, description="Let tenants' endpoints be http and private addresses; for a laptop."
     )
     public_url: str = Field(
         default="",
@@ -85,6 +89,11 @@ class Settings(BaseSettings):
         """The https URL that links in mails begin with; empty where there is none, or no key that signs them."""
         url = self.public_url or self.api_url
         return url if url.startswith("https://") and self.unsubscribe_key else ""
+
+    @property
+    def tracking_url(self) -> str:
+        """The URL that tracked links begin with, which may be http on a laptop; empty where no key signs them."""
+        return (self.public_url or self.api_url) if self.unsubscribe_key else ""
 
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables for a child process."""

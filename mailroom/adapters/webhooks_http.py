@@ -1,20 +1,23 @@
 """Posting to URLs that tenants chose, over HTTPS and to public addresses only.
 
 A name is resolved once, every address that it has must be public, and the connection goes to the address that was looked
-at: a name that points elsewhere a moment later gains nothing.
+at: a name that points elsewhere a moment later gains nothing. A connection is used once, so that no name is spoken to over
+one that another name's certificate has opened, and cut after 15 s, however slowly the other side goes on talking.
 """
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Mapping
-from typing import Never
+from contextlib import suppress
+from typing import Any, Never
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import httpx
 
 from mailroom.domain.errors import Refused, TransientError
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S, _LONGEST_S = 5.0, 15.0
 _AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -24,7 +27,11 @@ class HttpWebhooks:
     def __init__(self, *, private: bool = False) -> None:
         self._private = private
         self._http = httpx.Client(
-            timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, headers={"User-Agent": "Mailroom"}
+            timeout=_TIMEOUT_S,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"User-Agent": "Mailroom"},
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -32,15 +39,20 @@ class HttpWebhooks:
         target, host = self._target(url)
         sent = {**headers, "Host": host}
         name = urlsplit(url).hostname or ""
-        request = self._http.build_request(
-            "POST", target, content=body, headers=sent, extensions={"sni_hostname": name}
-        )
+        cut = _Cut()
+        extensions = {"sni_hostname": name, "trace": cut.trace}
+        request = self._http.build_request("POST", target, content=body, headers=sent, extensions=extensions)
+        timer = threading.Timer(_LONGEST_S, cut)
+        timer.daemon = True
+        timer.start()
         try:
             # Only the status counts: what the other side writes is not read.
             answer = self._http.send(request, stream=True)
             answer.close()
         except httpx.HTTPError as error:
             raise TransientError("the webhook cannot be reached", kind=type(error).__name__) from None
+        finally:
+            timer.cancel()
         status = answer.status_code
         if status in _AGAIN or status >= 500:
             raise TransientError("the webhook asks to come again", status=status)
@@ -69,6 +81,25 @@ class HttpWebhooks:
         if not self._private and not all(_is_public(address) for address in addresses):
             _refuse("private_address")
         return str(addresses[0])
+
+
+class _Cut:
+    """Ends the connection of one call: httpx's timeouts begin anew with each byte."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Remember the connection when it is there."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def __call__(self) -> None:
+        """Cut it."""
+        if self._socket is not None:
+            with suppress(OSError):
+                # Not the method of TLS, which takes its state away from under the thread that reads.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -5,6 +5,8 @@ from starlette.staticfiles import StaticFiles
 
 from mailroom.api import (
     breakers,
+    endpoint_pages,
+    endpoints,
     hooks,
     inbound,
     inbound_hook,
@@ -14,6 +16,7 @@ from mailroom.api import (
     pages,
     problems,
     suppressions,
+    tracking,
     unsubscribing,
 )
 from mailroom.api.guard import Guard
@@ -39,9 +42,12 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(outbound.router)
     app.include_router(suppressions.router)
     app.include_router(breakers.router)
+    app.include_router(endpoints.router)
+    app.include_router(endpoint_pages.router)
     app.include_router(hooks.router)
     app.include_router(inbound_hook.router)
     app.include_router(unsubscribing.router)
+    app.include_router(tracking.router)
     app.include_router(pages.router)
     app.include_router(outbound_pages.router)
     app.include_router(breakers.page_router)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mailroom.domain.outbound import Lane, Policy
+from mailroom.domain.outbound import Lane, Policy, Tracked
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
 
@@ -144,6 +144,13 @@ class TemplateRecipient(_Asked):
         )
 
 
+class Tracking(_Asked):
+    """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
+
+    opens: bool = False
+    clicks: bool = False
+
+
 class NewBatch(_Asked):
     """Either `messages`, or a `template` with `recipients`."""
 
@@ -156,6 +163,7 @@ class NewBatch(_Asked):
     send_at: Time | None = None
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
+    tracking: Tracking = Field(default_factory=Tracking, description="Nothing by default")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -181,6 +189,7 @@ class NewBatch(_Asked):
             send_at=self.send_at,
             expires_at=self.expires_at,
             metadata=self.metadata,
+            tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),
         )
 
 

@@ -39,9 +39,10 @@ from mailroom.domain.routing import normalise
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import expected_end, hand_over, preview
-from mailroom.outbound.request import Letter
+from mailroom.outbound.request import Request as Asked
 from mailroom.reading import Holder
 from mailroom.sending import Key
+from mailroom.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 
@@ -94,8 +95,8 @@ def _hand_over(
         asked = NewBatch.model_validate_json(body).request(services.settings.sender)
     except ValidationError as error:
         return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
-    if not services.settings.link_url and (errors := _unlinked(asked.letters)):
-        return answer_error(request, 422, _UNSENDABLE, errors=errors)
+    if faults := _unlinked(asked, services.settings):
+        return _refuse(request, faults)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -125,8 +126,7 @@ def _hand_over(
             terms=sending.terms.known(now=now),
         )
     except Unacceptable as error:
-        errors = [fault.model_dump() for fault in fault_answers(error.faults)]
-        return answer_error(request, 422, _UNSENDABLE, errors=errors)
+        return _refuse(request, error.faults)
     except Conflict:
         return answer_error(
             request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
@@ -142,11 +142,14 @@ def _hand_over(
     return JSONResponse(answer.model_dump(), 202, headers)
 
 
-def _unlinked(letters: Sequence[Letter]) -> list[dict[str, Any]]:
-    """Return a fault for each letter that wants our own link to unsubscribe, where we have none."""
-    places = [letter.where for letter in letters if letter.words.unsubscribe == OURS]
-    faults = [Fault((*where, "unsubscribe"), "this installation makes no links of its own") for where in places]
-    return [fault.model_dump() for fault in fault_answers(tuple(faults))]
+def _unlinked(asked: Asked, settings: Settings) -> list[Fault]:
+    """Return a fault for each wish for links of our own, where we have none."""
+    what = "this installation makes no links of its own"
+    letters = () if settings.link_url else asked.letters
+    faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
+    # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
+    untracked = bool(asked.tracking) and not settings.tracking_url
+    return [*faults, Fault(("tracking",), what)] if untracked else faults
 
 
 @router.get("/batches/{batch_id}")
@@ -295,6 +298,11 @@ def _unusable(error: ValidationError) -> list[dict[str, Any]]:
             where, what = where[:-1], _EITHER[str(where[-2])]
         found.append(Fault(where, what))
     return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
+
+
+def _refuse(request: Request, faults: Sequence[Fault]) -> Response:
+    errors = [fault.model_dump() for fault in fault_answers(faults)]
+    return answer_error(request, 422, _UNSENDABLE, errors=errors)
 
 
 def _new_id() -> str:

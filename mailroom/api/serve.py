@@ -16,6 +16,7 @@ from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.breakers import SqlBreakers
+from mailroom.adapters.sql.endpoints import SqlEndpoints
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
@@ -26,18 +27,24 @@ from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.adapters.sqs import SqsQueue
+from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.api.app import Services, create_app
 from mailroom.api.hearing import Hearing
+from mailroom.api.noting import Notes
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.domain.errors import ConfigurationError
+from mailroom.outbound.notifying import keep_notifying
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.telling import Hooks
 from mailroom.webhooks import postmark, sendgrid, sns
 from mailroom.webhooks.credentials import credentials
+
+#: How many tenants' endpoints are told at once; one that does not answer takes 15 s of one of these.
+_NOTIFYING = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
         relay = (services.sending.outbox, mailbox, stop)
         threading.Thread(target=keep_relaying, args=relay, name="relay", daemon=True).start()
+    if services.endpoints is not None:
+        webhooks = HttpWebhooks(private=settings.private_webhooks)
+        for number in range(_NOTIFYING):
+            telling = (services.endpoints, webhooks, stop)
+            threading.Thread(target=keep_notifying, args=telling, name=f"notifying-{number}", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     uvicorn.run(
         create_app(services),
@@ -110,8 +122,10 @@ def services_from(settings: Settings) -> Services:
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),
+        notes=Notes(SqlEvents(engine)),
         hearing=hearing_from(settings, SqlHooks(engine)),
         watch=SqlWatch(engine),
+        endpoints=SqlEndpoints(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )
 

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Protocol, cast
 from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hearing import Hearing
+from mailroom.api.noting import Notes
 from mailroom.breaker import Breakers
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
+from mailroom.notifying import Endpoints
 from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
@@ -81,8 +83,8 @@ class Outbound:
 class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `hearing` what its providers' calls are checked against, `watch`
-    what counts it all.
+    `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
+    calls are checked against, `watch` what counts it all, `endpoints` who is told of it.
     """
 
     settings: Settings
@@ -93,8 +95,10 @@ class Services:
     keys: ApiKeys
     sending: Outbound | None = None
     events: Events | None = None
+    notes: Notes | None = None
     hearing: Hearing | None = None
     watch: Watch | None = None
+    endpoints: Endpoints | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
 

@@ -87,6 +87,13 @@ class PreviewAnswer(BaseModel):
     provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
 
 
+class TrackingAnswer(Answer):
+    """What is told of readers."""
+
+    opens: bool
+    clicks: bool
+
+
 class BatchAnswer(Answer):
     """A batch as it stands."""
 
@@ -96,6 +103,7 @@ class BatchAnswer(Answer):
     lane: Lane
     policy: Policy
     metadata: dict[str, str]
+    tracking: TrackingAnswer
     messages: int
     statuses: dict[Status, int]
     created_at: datetime
@@ -214,8 +222,10 @@ def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
 
 def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
     """Return a batch as it stands."""
-    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in ("from_", "done_at")}
-    return BatchAnswer(**values, from_=line.from_.address, done_at=done_at)
+    apart = ("from_", "tracking", "done_at")
+    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
+    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
+    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
 
 
 def message_answer(line: MessageLine) -> MessageAnswer:

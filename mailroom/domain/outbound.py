@@ -60,6 +60,21 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """What a batch wants told of its mails' readers; nothing by default."""
+
+    opens: bool = False
+    clicks: bool = False
+
+    def __bool__(self) -> bool:
+        return self.opens or self.clicks
+
+
+#: Nobody is looked after.
+UNTRACKED = Tracked()
+
+
 @dataclass(frozen=True, slots=True)
 class Party:
     """A mailbox as RFC 5322 has it: an address, the domain as A-label, and the name shown with it."""
@@ -100,7 +115,8 @@ class Outgoing:
 
     Header texts hold no line break and no control character. `id` is ours (a UUID): it goes out as X-Correlation-ID and
     as the provider's tag, so that an event finds its message when the answer to the call was lost. `metadata` is the caller's,
-    kept by us and never sent. `unsubscribe` is the https URL of one-click unsubscribe (RFC 8058).
+    kept by us and never sent. `unsubscribe` is the https URL of one-click unsubscribe (RFC 8058). `tracking` is what the
+    provider shall track; where we do it ourselves, the HTML has it already.
     """
 
     id: str
@@ -117,6 +133,7 @@ class Outgoing:
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     unsubscribe: str | None = None
     lane: Lane = Lane.TRANSACTIONAL
+    tracking: Tracked = UNTRACKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +184,7 @@ class Batch:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tracking: Tracked = UNTRACKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,15 @@
 """The processor `webhook`: tells a tenant of its mail by a signed POST to its own URL.
 
-The body is JSON. `Mailroom-Signature: t=<seconds since 1970>,v1=<hex>` is the HMAC-SHA256, under the tenant's secret, of
-the time, a full stop and the body; whoever receives it compares in constant time and refuses times over five minutes
-away. `Mailroom-Delivery` is the same for each try, so that one that comes twice is known.
+The body is JSON, signed as `mailroom.domain.signed_posts` says. `Mailroom-Delivery` is the same for each try.
 """
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.signed_posts import signed_headers
 from mailroom.inbound.processing import FiledMail
 from mailroom.ports import Inbound
 
@@ -25,19 +22,8 @@ def tell(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
     if target is None:
         return {"not_told": "no_url"}
     body = json.dumps(told(mail, inbound.pages_url), ensure_ascii=False, separators=(",", ":")).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "Mailroom-Delivery": f"{mail.email_id}.{mail.tenant}",
-        "Mailroom-Signature": signature(body, target.secret, now=datetime.now(UTC)),
-    }
+    headers = signed_headers(body, f"{mail.email_id}.{mail.tenant}", target.secret, now=datetime.now(UTC))
     return {"status": inbound.webhooks.post(target.url, body, headers)}
-
-
-def signature(body: bytes, secret: str, *, now: datetime) -> str:
-    """Return the value of the header that proves who posts, and when."""
-    at = int(now.timestamp())
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256)
-    return f"t={at},v1={digest.hexdigest()}"
 
 
 def told(mail: FiledMail, pages_url: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mailroom.breaker import Breakers, Broken
 from mailroom.crash import crash_point
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Paused, PermanentError, TransientError
 from mailroom.domain.outbound import Lane, Outgoing
+from mailroom.domain.tracked_links import Tracker
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports import Archive
 from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt
@@ -60,16 +61,19 @@ class Outbound:
         hands: Executor,
         names: frozenset[str] = frozenset(),
         leave_url: Callable[[str], str] | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
         """Take the ports.
 
         Args:
             names: The providers that `provider` hands over to, where that is more than itself.
             leave_url: Makes our link to unsubscribe from a message's id.
+            tracker: Signs links and pixel of batches that want to know their readers, where the provider tracks none.
         """
         self.dispatch, self.breakers, self.archive = dispatch, breakers, archive
         self.provider, self.rate, self.hands = provider, rate, hands
         self.names, self.leave_url = names or frozenset({provider.name}), leave_url
+        self.tracker = tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,12 @@ def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | M
     """Return what came of each claimed message, in order; nothing is raised once a message is `sending`."""
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
-            claims, dispatch=outbound.dispatch, archive=outbound.archive, leave_url=outbound.leave_url
+            claims,
+            dispatch=outbound.dispatch,
+            archive=outbound.archive,
+            leave_url=outbound.leave_url,
+            tracker=outbound.tracker,
+            provider_tracks=outbound.provider.capabilities.tracks,
         )
     except TransientError as error:
         mails = [error] * len(claims)

@@ -106,6 +106,7 @@ class _Preparing:
             send_at=request.send_at,
             expires_at=request.expires_at,
             metadata=request.metadata,
+            tracking=request.tracking,
         )
 
     def _sender(self, written: str) -> Party:

@@ -1,10 +1,12 @@
 """From a claimed message to the mail that a provider is handed."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
-from mailroom.domain.errors import PermanentError
+from mailroom.domain.errors import PermanentError, Refused
 from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
+from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
@@ -18,10 +20,14 @@ def outgoing(
     dispatch: Dispatch,
     archive: Archive,
     leave_url: Callable[[str], str] | None = None,
+    tracker: Tracker | None = None,
+    provider_tracks: bool = False,
 ) -> list[Outgoing | PermanentError]:
     """Return each claimed message as a mail, or why it cannot be one; what they share is compiled and read once.
 
-    `leave_url` makes our own link to unsubscribe from a message's id, for those that want one.
+    `leave_url` makes our own link to unsubscribe from a message's id, for those that want one. Opens and clicks that a
+    batch wants told are left to a provider that tracks them (`provider_tracks`); for another one `tracker` signs the links.
+    Without either, the mail is refused.
 
     Raises:
         TransientError: a file cannot be read now.
@@ -42,7 +48,22 @@ def outgoing(
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
 
-    return [_mail(claim, filled, read, leave_url) for claim in claims]
+    mails = [_mail(claim, filled, read, leave_url) for claim in claims]
+    return [_tracked(claim, mail, tracker, provider_tracks) for claim, mail in zip(claims, mails, strict=True)]
+
+
+def _tracked(
+    claim: Claimed, mail: Outgoing | PermanentError, tracker: Tracker | None, provider_tracks: bool
+) -> Outgoing | PermanentError:
+    wish = claim.batch.tracking
+    if not wish or isinstance(mail, PermanentError) or mail.html is None:
+        return mail
+    if provider_tracks:
+        return replace(mail, tracking=wish)
+    if tracker is None:
+        return Refused("nothing here tracks opens and clicks", feature="tracks")
+    html = tracker.tracked(mail.html, wish, message_id=mail.id, made_at=claim.handed_at, unsubscribe=mail.unsubscribe)
+    return replace(mail, html=html)
 
 
 def _mail(

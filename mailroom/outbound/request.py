@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from mailroom.domain.outbound import Lane, Policy
+from mailroom.domain.outbound import UNTRACKED, Lane, Policy, Tracked
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -78,3 +78,4 @@ class Request:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    tracking: Tracked = UNTRACKED

@@ -73,6 +73,7 @@ class Stack:
             "prefect_api_url": f"{self._urls['prefect']}/api",
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
+            "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
             # The emulator tells no rate.
             "per_second": 200.0,

@@ -198,6 +198,10 @@ def test_sendgrid_is_told_everything_in_its_own_words(stack: ExitStack) -> None:
                     "disposition": "attachment",
                 },
             ],
+            "tracking_settings": {
+                "click_tracking": {"enable": False, "enable_text": False},
+                "open_tracking": {"enable": False},
+            },
         }
     ]
 

@@ -20,6 +20,7 @@ def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> Non
         ("headers", bool(mail.headers), capabilities.headers),
         ("unsubscribe", mail.unsubscribe is not None, capabilities.unsubscribe),
         ("utf8_addresses", needs_utf8(mail), capabilities.utf8_addresses),
+        ("tracks", bool(mail.tracking), capabilities.tracks),
     ):
         if needed and not has:
             raise Refused("the provider cannot do this", provider=provider, feature=feature)

@@ -34,7 +34,7 @@ class Postmark:
     """The port `MailProvider` on Postmark; `stream` is the message stream that the mails go through."""
 
     name = "postmark"
-    capabilities = Capabilities(batch=500, max_bytes=10 * 10**6, asks=True)
+    capabilities = Capabilities(batch=500, max_bytes=10 * 10**6, asks=True, tracks=True)
 
     def __init__(
         self, *, token: str, server: str, stream: str = "outbound", url: str = API, timeout_s: float = 60
@@ -155,6 +155,9 @@ def _payload(mail: Outgoing, stream: str) -> dict[str, Any]:
         "Headers": [{"Name": name, "Value": value} for name, value in tagged_headers(mail)],
         "Metadata": {TAG: mail.id},
         "MessageStream": stream,
+        # Said either way: what is not said is as the server has it.
+        "TrackOpens": mail.tracking.opens,
+        "TrackLinks": "HtmlOnly" if mail.tracking.clicks else "None",
     }
     if mail.text is not None:
         payload["TextBody"] = mail.text

@@ -25,7 +25,7 @@ class SendGrid:
     """The port `MailProvider` on SendGrid."""
 
     name = "sendgrid"
-    capabilities = Capabilities(max_bytes=30 * 10**6)
+    capabilities = Capabilities(max_bytes=30 * 10**6, tracks=True)
 
     def __init__(self, *, key: str, account: str, url: str = API, timeout_s: float = 60) -> None:
         self.identity = f"{self.name}/{account}"
@@ -71,6 +71,11 @@ def _payload(mail: Outgoing) -> dict[str, Any]:
         "subject": mail.subject,
         "content": [{"type": kind, "value": text} for kind, text in texts if text is not None],
         "headers": dict(tagged_headers(mail)),
+        # Said either way: what is not said is as the account has it.
+        "tracking_settings": {
+            "click_tracking": {"enable": mail.tracking.clicks, "enable_text": False},
+            "open_tracking": {"enable": mail.tracking.opens},
+        },
     }
     if mail.reply_to is not None:
         payload["reply_to"] = _party(mail.reply_to)

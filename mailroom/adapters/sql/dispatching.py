@@ -223,7 +223,8 @@ def _send(
     contents = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
     said = {row.number: content_of(row) for row in connection.execute(contents)}
     return [
-        Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1) for row in going
+        Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1, handed_at=now)
+        for row in going
     ]
 
 

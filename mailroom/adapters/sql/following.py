@@ -20,7 +20,7 @@ from mailroom.adapters.sql.outbound_models import (
     ParkedEventRow,
 )
 from mailroom.adapters.sql.outbound_rows import content_of, owned
-from mailroom.domain.outbound import Content, Party, Status
+from mailroom.domain.outbound import Content, Party, Status, Tracked
 from mailroom.following import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.reading import Page, Position
 
@@ -170,6 +170,7 @@ def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | 
         expires_at=row.expires_at,
         cancelled_at=row.cancelled_at,
         next_at=next_at,
+        tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
     )
 
 

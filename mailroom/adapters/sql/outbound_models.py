@@ -57,6 +57,8 @@ class BatchRow(SQLModel, table=True):
     send_at: datetime | None = time_column(nullable=True)
     expires_at: datetime | None = time_column(nullable=True)
     metadata_: dict[str, Any] = Field(sa_column=Column("metadata", JSONB, nullable=False))
+    track_opens: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    track_clicks: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     messages: int
     created_at: datetime = time_column()
     cancelled_at: datetime | None = time_column(nullable=True)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, MessageRow
-from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Party, Policy
+from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Party, Policy, Tracked
 from mailroom.domain.routing import normalise
 
 _messages, _activities = table(MessageRow), table(ActivityRow)
@@ -77,6 +77,8 @@ def batch_values(batch: Batch) -> dict[str, Any]:
         "send_at": batch.send_at,
         "expires_at": batch.expires_at,
         "metadata": dict(batch.metadata),
+        "track_opens": batch.tracking.opens,
+        "track_clicks": batch.tracking.clicks,
     }
 
 
@@ -92,6 +94,7 @@ def batch_of(row: Row[Any]) -> Batch:
         send_at=row.send_at,
         expires_at=row.expires_at,
         metadata=stored["metadata"],
+        tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
     )
 
 

@@ -38,7 +38,9 @@ class SqlSuppressions:
         if not suppressions:
             return 0
         once = {(one.tenant, one.address): one for one in suppressions}
-        new = insert(_rows).values([_values(one) for one in once.values()])
+        # In one order everywhere, as `suppressing` has it, so that two that add the same do not block each other.
+        ordered = sorted(once.values(), key=lambda one: (one.tenant or "", one.address))
+        new = insert(_rows).values([_values(one) for one in ordered])
         for_good = or_(_row.expires_at.is_(None), new.excluded.expires_at.is_(None))
         later = case((for_good, None), else_=func.greatest(_row.expires_at, new.excluded.expires_at))
         kept = new.on_conflict_do_update(constraint="ux_suppression_address", set_={"expires_at": later})

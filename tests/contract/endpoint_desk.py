@@ -1,0 +1,84 @@
+"""What tests of tenants' endpoints share: who is told, and the service that tells."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.endpoints import SqlEndpoints
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.api.app import create_app
+from mailroom.api.testing import Memory, TestClient
+from mailroom.domain.delivery import Kind
+from mailroom.domain.outbound import Batch, Content, Draft, Party
+from mailroom.outbound.notifying import notify
+from mailroom.testing import an_event
+from tests.contract.handing import ACME, HOLDERS
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+URL = "https://acme.test/told"
+
+
+class Receiver:
+    """The port `Webhooks`: takes posts; `answers` are met first, one each."""
+
+    def __init__(self, *answers: Exception | int) -> None:
+        self.posts: list[tuple[str, bytes, dict[str, str]]] = []
+        self.answers = list(answers)
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        answer = self.answers.pop(0) if self.answers else 204
+        self.posts.append((url, body, dict(headers)))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def told(self) -> list[list[str]]:
+        return [[event["event"] for event in json.loads(body)["events"]] for _, body, _ in self.posts]
+
+
+class Desk:
+    """The service on a database, one endpoint of acme's, and a clock."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.now = engine, NOW
+        self.endpoints, self.events = SqlEndpoints(engine), SqlEvents(engine)
+        memory = Memory()
+        memory.keys.holders.update(HOLDERS)
+        services = replace(memory.services(pages_open=True), endpoints=self.endpoints, now=lambda: self.now)
+        self.api = TestClient(create_app(services), base_url="http://127.0.0.1:8025", headers=ACME)
+
+    def subscribe(self, *events: str, **headers: str) -> dict[str, Any]:
+        answer = self.api.post("/v1/webhooks", json={"url": URL, "events": list(events)}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def send(self, count: int = 1, tenant: str = "acme") -> list[str]:
+        batch = Batch(id=f"0190a1b2-0000-7000-8000-{self.count():012x}", tenant=tenant, from_=Party("desk@acme.test"))
+        ids = [f"0190a1b2-0000-7000-9000-{self.count() * 1000 + at:012x}" for at in range(count)]
+        drafts = [
+            Draft(id=id_, number=at, to=Party(f"u{at}@users.test"), content=0, metadata={"order": "7"})
+            for at, id_ in enumerate(ids)
+        ]
+        SqlOutbox(self.engine).accept(batch, [Content(subject="secret", text="t", html=None)], drafts, now=self.now)
+        return ids
+
+    def count(self) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.execute(text("select count(*) from batch")).scalar_one())
+
+    def tell(self, message_id: str, *kinds: Kind) -> None:
+        events = [an_event(kind, f"{message_id}-{kind}", message_id=message_id, at=self.now) for kind in kinds]
+        for event in events:
+            self.events.record([event], now=self.now)
+
+    def notify(self, receiver: Receiver) -> int:
+        return notify(self.endpoints, receiver, clock=lambda: self.now, jitter=lambda: 0.5)
+
+    def shown(self, webhook: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self.api.get(f"/v1/webhooks/{webhook['id']}").json())

@@ -1,0 +1,328 @@
+"""Tenants' endpoints on PostgreSQL: told everything once or more, in order, by nobody but us, and never waited for by others."""
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.delivery import Kind
+from mailroom.domain.errors import Refused, TransientError
+from mailroom.domain.news import MOST, PATIENCE
+from mailroom.notifying import Attempt, Parcel
+from mailroom.outbound.notifying import keep_notifying
+from mailroom.testing import an_event
+from tests.contract.endpoint_desk import NOW, URL, Desk, Receiver
+from tests.contract.handing import UMBRELLA
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+def test_what_became_of_a_message_is_told_in_order_and_signed(desk: Desk) -> None:
+    """The receiver needs the secret, the body and the clock, and nothing of ours, to know that it is we who tell."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED, Kind.OPENED)
+    receiver = Receiver()
+
+    assert desk.notify(receiver) == 2
+    assert desk.notify(receiver) == 0
+
+    [(url, body, headers)] = receiver.posts
+    at, proof = headers["Mailroom-Signature"].removeprefix("t=").split(",v1=")
+    assert hmac.new(webhook["secret"].encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest() == proof
+    assert (url, int(at)) == (URL, int(NOW.timestamp()))
+    told = json.loads(body)
+    first, second = told["events"]
+    assert [told["webhook"], told["tenant"]] == [webhook["id"], "acme"]
+    assert (first["event"], second["event"]) == ("message.delivered", "message.opened")
+    assert first["sequence"] < second["sequence"]
+    assert first["id"] != second["id"]
+    assert first["message"]["id"] == message
+    assert (first["message"]["to"], first["message"]["metadata"]) == ("u0@users.test", {"order": "7"})
+    assert b"secret" not in body
+
+
+def test_each_endpoint_is_told_of_its_own_tenant_and_what_it_chose(desk: Desk) -> None:
+    """A customer never learns of another's mail."""
+    desk.subscribe("bounced_hard")
+    desk.subscribe("delivered", **UMBRELLA)
+    [ours], [theirs] = desk.send(), desk.send(tenant="umbrella")
+    for message in (ours, theirs):
+        desk.tell(message, Kind.DELIVERED, Kind.BOUNCED_HARD)
+    receiver = Receiver()
+
+    while desk.notify(receiver):
+        pass
+
+    told = {json.loads(body)["tenant"]: json.loads(body)["events"] for _, body, _ in receiver.posts}
+    assert {tenant: [(one["event"], one["message"]["id"]) for one in events] for tenant, events in told.items()} == {
+        "acme": [("message.bounced_hard", ours)],
+        "umbrella": [("message.delivered", theirs)],
+    }
+
+
+def test_every_way_to_change_a_status_is_told(desk: Desk) -> None:
+    """The database writes it, in the same transaction: accepted, cancelled, sent, settled, none can be forgotten."""
+    desk.subscribe("accepted", "sending", "dispatched", "cancelled", "suppressed")
+    [message] = desk.send()
+    dispatch = SqlDispatch(desk.engine)
+    dispatch.claim(_batch_of(desk.engine, message), most=1, provider="ses", now=NOW)
+    desk.send()
+    other = _batch_of(desk.engine, None)
+    SqlOutbox(desk.engine).cancel("acme", other, now=NOW)
+    receiver = Receiver()
+
+    while desk.notify(receiver):
+        pass
+
+    assert sorted(event for post in receiver.told for event in post) == [
+        "message.accepted", "message.accepted", "message.cancelled", "message.sending",
+    ]  # fmt: skip
+
+
+def _batch_of(engine: Engine, message: str | None) -> str:
+    newest = "select batch_id from message order by created_at desc, batch_id desc limit 1"
+    asked = text("select batch_id from message where id = :id" if message else newest)
+    with engine.connect() as connection:
+        return str(connection.execute(asked, {"id": message} if message else {}).scalar_one())
+
+
+def test_rolled_back_change_is_told_to_nobody(desk: Desk) -> None:
+    """What did not happen is not told: both or neither are written."""
+    desk.subscribe()
+    [message] = desk.send()
+    broken = an_event(Kind.DELIVERED, "broken", message_id=message, facts={"never": "\x00"})
+
+    with pytest.raises(Exception, match="refused a statement"):
+        desk.events.record([an_event(Kind.DELIVERED, "fine", message_id=message), broken], now=NOW)
+
+    assert desk.notify(Receiver()) == 0
+
+
+def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: Desk) -> None:
+    """Nothing overtakes: a receiver that was down for an hour reads the history as it was, the same ids."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED)
+    receiver = Receiver(TransientError("away", kind="ConnectError"), TransientError("asks", status=503))
+    pauses = []
+
+    for _ in range(3):
+        assert desk.notify(receiver) == 1
+        assert desk.notify(receiver) == 0
+        if next_at := desk.shown(webhook)["next_at"]:
+            pauses.append(datetime.fromisoformat(next_at) - desk.now)
+            desk.now += pauses[-1]
+    desk.tell(message, Kind.OPENED)
+    desk.notify(receiver)
+
+    assert pauses == [timedelta(seconds=5), timedelta(seconds=10)]
+    assert receiver.told == [["message.delivered"]] * 3 + [["message.opened"]]
+    assert len({json.loads(body)["events"][0]["id"] for _, body, _ in receiver.posts[:3]}) == 1
+    attempts = desk.api.get(f"/v1/webhooks/{webhook['id']}/attempts").json()["items"]
+    assert [(one["status"], one["fault"], one["events"]) for one in attempts] == [
+        (204, None, 1), (204, None, 1), (503, "asks", 1), (None, "ConnectError", 1),
+    ]  # fmt: skip
+
+
+def test_after_a_failure_fewer_things_are_told_at_once(desk: Desk) -> None:
+    """One event that a receiver cannot bear ends alone, and its neighbours before it are through."""
+    desk.subscribe("accepted")
+    desk.send(MOST + 50)
+    receiver = Receiver(TransientError("x", status=500), TransientError("x", status=500))
+
+    for _ in range(6):
+        desk.notify(receiver)
+        desk.now += timedelta(minutes=1)
+
+    assert [len(post) for post in receiver.told] == [100, 50, 25, 100, 25]
+
+
+def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> None:
+    """Nobody is knocked at for ever; what happens meanwhile waits, and enabling tells it first."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED)
+    deaf = Receiver(*[TransientError("x", status=500)] * 3)
+    desk.notify(deaf)
+    desk.now += PATIENCE
+    desk.notify(deaf)
+    shown = desk.shown(webhook)
+    assert (shown["reason"], shown["disabled_at"], shown["waiting"]) == (
+        "failing_for_days",
+        desk.now.isoformat().replace("+00:00", "Z"),
+        1,
+    )
+    page = desk.api.get(f"/webhooks/{webhook['id']}").text
+    assert "disabled: failing for days" in page
+    assert "500" in page
+
+    desk.tell(message, Kind.OPENED)
+    assert desk.notify(deaf) == 0
+    assert desk.api.post(f"/v1/webhooks/{webhook['id']}/enable").json()["waiting"] == 2
+    receiver = Receiver()
+    assert desk.notify(receiver) == 2
+
+    assert receiver.told == [["message.delivered", "message.opened"]]
+
+
+def test_endpoint_that_is_gone_is_disabled_at_once(desk: Desk) -> None:
+    """410 is its owner's word that there will be nobody any more."""
+    webhook = desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+
+    desk.notify(Receiver(Refused("no", status=410)))
+
+    assert desk.shown(webhook)["reason"] == "gone"
+    assert desk.endpoints.waiting() == (0, 1)
+
+
+def test_replay_tells_again_with_the_same_ids(desk: Desk) -> None:
+    """A receiver that lost its data asks for a time, told or not, and knows what it has."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED)
+    desk.now += timedelta(hours=1)
+    desk.tell(message, Kind.OPENED)
+    first, again = Receiver(), Receiver()
+    desk.notify(first)
+
+    def replay(since: datetime, **more: str) -> Any:
+        asked = {"since": since.isoformat()} | more
+        return desk.api.post(f"/v1/webhooks/{webhook['id']}/replay", json=asked)
+
+    desk.now += timedelta(hours=1)
+    assert replay(NOW + timedelta(minutes=1)).json() == {"events": 1}
+    assert replay(NOW).json() == {"events": 2}
+    desk.notify(again)
+
+    [(_, once, _)], [(_, twice, _)] = first.posts, again.posts
+    assert [one["id"] for one in json.loads(once)["events"]] == [one["id"] for one in json.loads(twice)["events"]]
+    assert replay(NOW - timedelta(days=40)).status_code == 422
+    assert replay(NOW + timedelta(days=1)).status_code == 422
+
+
+def test_killed_between_post_and_note_tells_again(desk: Desk) -> None:
+    """At least once: what a dead process had in hand is another's a minute later, not before."""
+    desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+    parcel = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
+    assert parcel is not None
+    receiver = Receiver()
+
+    assert desk.notify(receiver) == 0
+    desk.now += timedelta(seconds=60)
+
+    assert desk.notify(receiver) == 1
+
+
+def test_one_that_was_thought_dead_changes_nothing_of_what_another_has_in_hand(desk: Desk) -> None:
+    """Its failure must not put off what the other is telling now."""
+    webhook = desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+    slow = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
+    assert slow is not None
+    desk.now += timedelta(seconds=60)
+    quick = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
+    assert quick is not None
+    attempt = replace(_attempt(quick), status=500, fault="x")
+
+    desk.endpoints.failed(slow, attempt, retry_at=desk.now + timedelta(hours=1))
+    assert desk.shown(webhook)["failing_since"] is None
+    desk.endpoints.told(quick, _attempt(quick))
+
+    assert desk.shown(webhook)["waiting"] == 0
+
+
+def _attempt(parcel: Parcel) -> Attempt:
+    numbers = [news.sequence for news in parcel.news]
+    return Attempt(at=NOW, news=len(numbers), first=numbers[0], last=numbers[-1], status=204)
+
+
+def test_deaf_endpoint_holds_up_no_other(desk: Desk) -> None:
+    """Each waits for itself."""
+    desk.subscribe()
+    desk.subscribe(**UMBRELLA)
+    for tenant in ("acme", "umbrella"):
+        desk.tell(desk.send(tenant=tenant)[0], Kind.DELIVERED)
+    receiver = Receiver(TransientError("away"))
+
+    while desk.notify(receiver):
+        pass
+
+    assert len(receiver.posts) == 2
+    assert desk.endpoints.waiting() == (1, 0)
+
+
+def test_endpoint_that_is_removed_fails_nobody(desk: Desk) -> None:
+    """Not the one who posts to it, nor the events that come meanwhile."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED)
+    parcel = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
+    assert parcel is not None
+
+    assert desk.api.delete(f"/v1/webhooks/{webhook['id']}").status_code == 204
+    desk.endpoints.told(parcel, _attempt(parcel))
+    desk.tell(message, Kind.OPENED)
+
+    assert desk.api.get("/v1/webhooks").json()["items"] == []
+    assert desk.notify(Receiver()) == 0
+
+
+def test_what_was_told_long_ago_is_forgotten(desk: Desk) -> None:
+    """The log holds no mail, and has an end; what waits stays, but for endpoints that were disabled as long ago."""
+    webhook = desk.subscribe()
+    [message] = desk.send()
+    desk.tell(message, Kind.DELIVERED)
+    desk.notify(Receiver())
+    desk.tell(message, Kind.OPENED)
+
+    assert desk.endpoints.forget(before=NOW + timedelta(days=1)) == 1
+
+    assert desk.api.get(f"/v1/webhooks/{webhook['id']}/attempts").json()["items"] == []
+    assert desk.shown(webhook)["waiting"] == 1
+    desk.notify(Receiver(Refused("no", status=410)))
+    assert desk.endpoints.forget(before=NOW + timedelta(days=1)) == 1
+
+
+class Told(Receiver):
+    """Says when it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.took = threading.Event()
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        status = super().post(url, body, headers)
+        self.took.set()
+        return status
+
+
+def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
+    """The thread beside the relay."""
+    desk.now = datetime.now(UTC)
+    desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+    stop, receiver = threading.Event(), Told()
+    thread = threading.Thread(target=keep_notifying, args=(desk.endpoints, receiver, stop), daemon=True)
+
+    thread.start()
+    assert receiver.took.wait(60)
+    stop.set()
+    thread.join(60)
+
+    assert not thread.is_alive()
+    assert receiver.told == [["message.delivered"]]

@@ -1,0 +1,78 @@
+"""The routes of tenants' endpoints: what is no place to tell is refused, and whose it is not, it is not there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.domain.delivery import Kind
+from tests.contract.endpoint_desk import URL, Desk, Receiver
+from tests.contract.handing import ACME, ADMIN, UMBRELLA
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://acme.test/", "ftp://acme.test/", "acme.test", "https://", "https://ann:pw@acme.test/", "https://a b/", "https://x:99999/",
+     "https://acme.test/\n", "https://" + "a" * 2_000, "javascript:alert(1)", "https://[::1"],
+)  # fmt: skip
+def test_url_that_is_no_place_to_tell_is_refused(desk: Desk, url: str) -> None:
+    """Plain http would show addresses on the way; where a name leads is looked at for each POST."""
+    assert desk.api.post("/v1/webhooks", json={"url": url}).status_code == 422
+
+
+def test_unknown_events_and_too_many_webhooks_are_refused(desk: Desk) -> None:
+    """A misspelt event would be a wish that nobody fulfils; each webhook costs a row for each activity."""
+    assert desk.api.post("/v1/webhooks", json={"url": URL, "events": ["deliverd"]}).status_code == 422
+    assert desk.api.post("/v1/webhooks", json={"url": URL, "event": []}).status_code == 422
+
+    answers = [desk.api.post("/v1/webhooks", json={"url": URL}).status_code for _ in range(21)]
+
+    assert answers == [201] * 20 + [409]
+
+
+def test_secret_is_told_once_and_never_again(desk: Desk) -> None:
+    """Whoever reads the list later cannot sign."""
+    webhook = desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.notify(Receiver())
+
+    for path in (
+        "/v1/webhooks",
+        f"/v1/webhooks/{webhook['id']}",
+        f"/v1/webhooks/{webhook['id']}/attempts",
+        "/webhooks",
+        f"/webhooks/{webhook['id']}",
+    ):
+        answer = desk.api.get(path)
+        assert answer.status_code == 200
+        assert webhook["secret"] not in answer.text
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda api, id_, who: api.get(f"/v1/webhooks/{id_}", headers=who),
+        lambda api, id_, who: api.delete(f"/v1/webhooks/{id_}", headers=who),
+        lambda api, id_, who: api.post(f"/v1/webhooks/{id_}/enable", headers=who),
+        lambda api, id_, who: api.get(f"/v1/webhooks/{id_}/attempts", headers=who),
+        lambda api, id_, who: api.post(
+            f"/v1/webhooks/{id_}/replay", json={"since": "2026-11-22T09:00:00Z"}, headers=who
+        ),
+    ],
+    ids=["show", "remove", "enable", "attempts", "replay"],
+)
+def test_another_tenants_webhook_is_not_there(desk: Desk, ask: Callable[..., Any]) -> None:
+    """Nor what is no id at all; an administrator sees all of them."""
+    webhook = desk.subscribe()
+
+    assert ask(desk.api, webhook["id"], UMBRELLA).status_code == 404
+    assert ask(desk.api, "x' or 1=1", ACME).status_code == 404
+    assert ask(desk.api, webhook["id"], {"Authorization": "Bearer none"}).status_code == 401
+    assert desk.api.get("/v1/webhooks", headers=UMBRELLA).json()["items"] == []
+    assert [one["id"] for one in desk.api.get("/v1/webhooks", headers=ADMIN).json()["items"]] == [webhook["id"]]

@@ -1,0 +1,162 @@
+"""Batches that want to know their readers, on PostgreSQL: asked for, signed, followed, counted; and nobody else's."""
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.api.app import create_app
+from mailroom.api.noting import Notes
+from mailroom.api.services import Outbound
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.errors import Refused
+from mailroom.domain.outbound import UNTRACKED, Outgoing, Tracked
+from mailroom.domain.tracked_links import Tracker
+from mailroom.outbound.rendering import outgoing
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import MemoryArchive
+from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message, refused, template
+
+KEY = "a key of some length"
+BASE = "http://mail.example"
+TRACKER = Tracker(base=BASE, key=KEY.encode())
+HTML = '<p>Hi</p><a href="https://acme.test/offer">look</a>'
+PERSON = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"}
+BOTH = {"opens": True, "clicks": True}
+
+
+def service(engine: Engine, key: str | None = KEY, *, at: datetime = NOW) -> TestClient:
+    memory = Memory()
+    memory.keys.holders.update(HOLDERS)
+    outbound = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+    services = memory.services()
+    settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(key) if key else None})
+    events = SqlEvents(engine)
+    made = replace(
+        services, settings=settings, sending=outbound, events=events, notes=Notes(events, patience_s=60), now=lambda: at
+    )
+    return TestClient(create_app(made), base_url=BASE, headers=ACME, follow_redirects=False)
+
+
+@pytest.fixture
+def api(engine: Engine) -> TestClient:
+    return service(engine)
+
+
+def rendered(engine: Engine, api: TestClient, asked: dict[str, Any], **how: Any) -> list[Any]:
+    """Hand a batch over to the API and on to a provider, and return the mails that the provider is given."""
+    dispatch, archive = SqlDispatch(engine), MemoryArchive()
+    claims = dispatch.claim(handed_over(api, asked)["id"], most=100, provider="smtp", now=NOW)
+    dispatch.settle([Outcome(one.draft.id, one.attempt, Receipt("smtp", one.draft.id)) for one in claims], now=NOW)
+    return outgoing(claims, dispatch=dispatch, archive=archive, **({"tracker": TRACKER} | how))
+
+
+def statuses(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("select status from message order by number")).scalars())
+
+
+def path_in(mail: Outgoing, what: str) -> str:
+    found = re.search(rf"{BASE}(/{what}/[^\"']+)", mail.html or "")
+    assert found
+    return found[1]
+
+
+def test_reader_of_one_mail_opens_and_follows_and_it_is_told_of_that_mail_alone(
+    api: TestClient, engine: Engine
+) -> None:
+    """Two recipients of one template have links of their own to one page."""
+    asked = template(
+        {"to": "ada@users.test", "data": {"name": "Ada"}}, {"to": "bob@users.test", "data": {"name": "Bob"}}
+    )
+    ada, bob = rendered(engine, api, asked | {"tracking": BOTH})
+    assert path_in(ada, "c") != path_in(bob, "c")
+
+    later = service(engine, at=NOW + timedelta(hours=1))
+    answer = later.get(path_in(ada, "c"), headers=PERSON)
+    assert later.get(path_in(bob, "o"), headers=PERSON).status_code == 200
+
+    assert (answer.status_code, answer.headers["location"]) == (302, "https://acme.test")
+    assert statuses(engine) == ["clicked", "opened"]
+    [*_, activity] = api.get(f"/v1/messages/{ada.id}/activities").json()["items"]
+    assert (activity["kind"], activity["actor"], activity["provider"]) == ("clicked", "human", "mailroom")
+    assert activity["facts"] == {"link": "1"}
+
+
+def test_machine_that_follows_proves_delivery_and_no_more(api: TestClient, engine: Engine) -> None:
+    """A scanner's click is no reader's."""
+    [mail] = rendered(engine, api, batch(message(html=HTML), tracking=BOTH))
+
+    assert api.head(path_in(mail, "c")).status_code == 302
+
+    assert statuses(engine) == ["delivered"]
+
+
+def test_nobody_is_tracked_who_did_not_ask_for_it(api: TestClient, engine: Engine) -> None:
+    """Off by default, and each for itself."""
+    [plain] = rendered(engine, api, batch(message(html=HTML)))
+    [opens] = rendered(engine, api, batch(message(html=HTML), tracking={"opens": True}))
+    [clicks] = rendered(engine, api, batch(message(html=HTML), tracking={"clicks": True}))
+
+    assert plain.html == HTML
+    assert (BASE + "/o/" in opens.html, BASE + "/c/" in opens.html) == (True, False)
+    assert (BASE + "/o/" in clicks.html, BASE + "/c/" in clicks.html) == (False, True)
+
+
+def test_text_of_a_mail_keeps_its_own_links(api: TestClient, engine: Engine) -> None:
+    """Rewritten there a link would be unreadable, and the part made from the HTML shows where a link leads."""
+    [mail] = rendered(engine, api, batch({"to": "ada@users.test", "subject": "s", "html": HTML}, tracking=BOTH))
+    [text_only] = rendered(engine, api, batch(message(), tracking=BOTH))
+
+    assert "https://acme.test/offer" in mail.text
+    assert BASE not in mail.text
+    assert (text_only.html, text_only.text) == (None, "It is attached.")
+
+
+def test_unsubscribe_link_in_the_text_is_left_alone(api: TestClient, engine: Engine) -> None:
+    """Leaving is nobody's click."""
+    leave = "https://list.acme.test/leave?u=1"
+    html = f'<a href="{leave}">leave</a><a href="{BASE}/u/abc">leave</a><a href="mailto:desk@acme.test">ask</a>'
+
+    [mail] = rendered(engine, api, batch(message(html=html, unsubscribe=leave), tracking={"clicks": True}))
+
+    assert mail.html == html
+
+
+def test_provider_that_tracks_is_asked_to_and_nothing_is_rewritten(api: TestClient, engine: Engine) -> None:
+    """Both together would lead through two doors and count twice."""
+    [mail] = rendered(engine, api, batch(message(html=HTML), tracking=BOTH), provider_tracks=True)
+    [other] = rendered(engine, api, batch(message(html=HTML)), provider_tracks=True)
+
+    assert (mail.html, mail.tracking) == (HTML, Tracked(opens=True, clicks=True))
+    assert (other.html, other.tracking) == (HTML, UNTRACKED)
+
+
+def test_tracking_that_nothing_can_do_is_refused_at_handing_over(engine: Engine) -> None:
+    """Before anything is kept; and where the key went away since, before the mail leaves: never dropped in silence."""
+    assert refused(service(engine, key=None), batch(tracking={"opens": True})) == [
+        (["tracking"], "this installation makes no links of its own")
+    ]
+
+    [mail] = rendered(engine, service(engine), batch(message(html=HTML), tracking=BOTH), tracker=None)
+
+    assert isinstance(mail, Refused)
+    assert mail.facts == {"feature": "tracks"}
+
+
+def test_batch_says_what_is_tracked(api: TestClient) -> None:
+    """Who looks at a batch must see that its readers are looked at."""
+    kept = handed_over(api, batch(message(), tracking={"clicks": True}))
+
+    assert api.get(f"/v1/batches/{kept['id']}").json()["tracking"] == {"opens": False, "clicks": True}
+    assert api.post("/v1/batches", json=batch(message(), tracking={"clics": True})).status_code == 422

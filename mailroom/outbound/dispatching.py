@@ -1,19 +1,19 @@
 """The sending itself: a turn of the rate, what is due for it, the provider once for each, and what came of it.
 
-    wait for a turn ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
+    wait for turns ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
                                                                    │
                slow down, out of reach: later ─────────────────────┤
                the day's quota is used up, paused: all of it later ─┘   nothing is dropped
 
-The turn comes first, so that nothing is `sending` while it only waits. What a killed worker leaves `sending` is what
-it had in hand in one turn, and `mailroom.outbound.settling` finds out about it.
+Turns come first, so that nothing is `sending` for longer than the moment that its turn is away. What a killed worker leaves `sending` is what
+it had in hand at once, and `mailroom.outbound.settling` finds out about it.
 """
 
 import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Pa
 from mailroom.domain.outbound import Lane, Outgoing
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports import Archive
-from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt
+from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt, Turn
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,12 @@ class Sender:
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
             most = min(left, HANDS * self._outbound.provider.capabilities.batch)
-            turn = self._outbound.rate.wait(most, lane=self.lane)
-            if turn:
-                self._take_turn(turn, tally)
+            turns = self._outbound.rate.wait(most, lane=self.lane)
+            try:
+                if turns:
+                    self._take(turns, tally)
+            finally:
+                self._give_back(turns)
         return tally
 
     def _is_stopped(self, tally: Tally) -> bool:
@@ -152,15 +155,15 @@ class Sender:
             self._put_off(tally, self._clock() + _DAY_USED_UP, "daily_quota")
         return tally.resume_at is not None
 
-    def _take_turn(self, turn: int, tally: Tally) -> None:
+    def _take(self, turns: Sequence[Turn], tally: Tally) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
-            self.batch_id, most=turn, provider=provider.name, now=self._clock(), run_id=self._run_id
+            self.batch_id, most=len(turns), provider=provider.name, now=self._clock(), run_id=self._run_id
         )
         if not claims:
             tally.over = True
             return
-        results = hand_over(claims, self._outbound)
+        results = hand_over(claims, turns, self._outbound)
         hold = self._hold(claims, results)
         retry_at = self._clock() + hold
         outcomes = [
@@ -198,6 +201,14 @@ class Sender:
         self._outbound.dispatch.defer(self.batch_id, until=until, reason=reason, now=self._clock())
         log.warning("batch %s goes on at %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
 
+    def _give_back(self, turns: Sequence[Turn]) -> None:
+        """Give turns back; those that the rate does not hear of are free again by themselves."""
+        try:
+            if turns:
+                self._outbound.rate.give_back(turns)
+        except MailroomError as error:
+            log.warning("%d turns were not given back: %s", len(turns), error)
+
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         """Settle; while the database is away, for half a minute: what is not settled would be `unknown`."""
         for trial in range(_SETTLE_TRIES):
@@ -210,8 +221,11 @@ class Sender:
         raise AssertionError("settled or raised by now")
 
 
-def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | MailroomError]:
-    """Return what came of each claimed message, in order; nothing is raised once a message is `sending`."""
+def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbound) -> list[Receipt | MailroomError]:
+    """Return what came of each claimed message, in order; nothing is raised once a message is `sending`.
+
+    Each is handed over at its turn, of which there are at least as many; several in one call at the last of theirs.
+    """
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
             claims, dispatch=outbound.dispatch, archive=outbound.archive, leave_url=outbound.leave_url
@@ -224,18 +238,31 @@ def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | M
     ready = [(at, one) for at, one in enumerate(mails) if isinstance(one, Outgoing)]
     size = outbound.provider.capabilities.batch
     groups = [ready[start : start + size] for start in range(0, len(ready), size)]
-    answers = outbound.hands.map(lambda group: _call(outbound.provider, [mail for _, mail in group]), groups)
-    for group, answer in zip(groups, answers, strict=True):
-        for (at, _), result in zip(group, answer, strict=True):
+    calls: list[Future[list[Receipt | MailroomError]]] = []
+    for start, group in zip(range(0, len(ready), size), groups, strict=True):
+        own = turns[start : start + len(group)]
+        # Waited for here, so that the hands are free for other batches.
+        time.sleep(max(0.0, own[-1].at - time.monotonic()))
+        calls.append(outbound.hands.submit(_call, outbound.provider, [mail for _, mail in group], own))
+    for group, call in zip(groups, calls, strict=True):
+        for (at, _), result in zip(group, call.result(), strict=True):
             results[at] = result
     return [one for one in results if one is not None]
 
 
-def _call(provider: MailProvider, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Turn]) -> list[Receipt | MailroomError]:
+    began = time.monotonic()
+    if began > min(turn.until for turn in turns):
+        # This process was frozen: others have the turns, and may have these messages.
+        return [TransientError("its turn is over")] * len(mails)
+    for turn in turns:
+        turn.began = began
     try:
         crash_point("before", "hand over")
         answers = provider.send(mails)
         crash_point("after", "hand over")
+        for turn in turns:
+            turn.ended = time.monotonic()
         return answers
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
         log.error("provider %s raised %s", provider.name, type(error).__name__)

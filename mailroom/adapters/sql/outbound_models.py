@@ -226,6 +226,18 @@ class QuotaUseRow(SQLModel, table=True):
     used: int
 
 
+class TurnRow(SQLModel, table=True):
+    """A place of a provider's rate; `spare_s` is what the last call on it took at least."""
+
+    __tablename__ = "turn"
+
+    identity: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    free_at: datetime = time_column()
+    spare_s: float
+    holder: UUID | None = None
+
+
 class HookRow(SQLModel, table=True):
     """A verified webhook call, stored before it was answered; the same call again is the same row."""
 

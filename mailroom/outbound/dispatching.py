@@ -11,9 +11,10 @@ it had in hand at once, and `mailroom.outbound.settling` finds out about it.
 
 import logging
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 #: How many calls to a provider are under way at once, for one batch.
 HANDS = 32
+#: While one arm of a batch claims or settles, the other hands over: the rate does not wait for the database.
+_ARMS = 2
+#: Where a provider takes several mails in one call, the first waits so long for others.
+_GATHER_S = 0.01
 #: How long one call of `send_some` goes on: in between, progress is shown, and a worker may stop.
 _SLICE_S = 5.0
 #: What is waited for with the batch in hand; longer than that, the batch comes back by an order of its own.
@@ -126,22 +131,32 @@ class Sender:
         self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
         self._strikes = 0
+        self._counting = threading.Lock()
 
     def send_some(self, due: int) -> Tally:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
         tally, end = Tally(), time.monotonic() + _SLICE_S
+        most = HANDS * self._outbound.provider.capabilities.batch
+        if due <= most:
+            self._send_until(end, tally, due)
+            return tally
+        with ThreadPoolExecutor(_ARMS, thread_name_prefix="arm") as arms:
+            for arm in [arms.submit(self._send_until, end, tally, due) for _ in range(_ARMS)]:
+                arm.result()
+        return tally
+
+    def _send_until(self, end: float, tally: Tally, due: int) -> None:
+        most = HANDS * self._outbound.provider.capabilities.batch
         while not (tally.over or tally.pause_s or tally.resume_at) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
-            most = min(left, HANDS * self._outbound.provider.capabilities.batch)
-            turns = self._outbound.rate.wait(most, lane=self.lane)
+            turns = self._outbound.rate.wait(min(left, most), lane=self.lane)
             try:
                 if turns:
                     self._take(turns, tally)
             finally:
                 self._give_back(turns)
-        return tally
 
     def _is_stopped(self, tally: Tally) -> bool:
         """Put the batch off where the provider says beforehand that it takes nothing."""
@@ -164,14 +179,16 @@ class Sender:
             tally.over = True
             return
         results = hand_over(claims, turns, self._outbound)
-        hold = self._hold(claims, results)
+        with self._counting:
+            hold = self._hold(claims, results)
         retry_at = self._clock() + hold
         outcomes = [
             Outcome(claim.draft.id, claim.attempt, result, retry_at if isinstance(result, TransientError) else None)
             for claim, result in zip(claims, results, strict=True)
         ]
         self._settle(outcomes)
-        tally.add(outcomes)
+        with self._counting:
+            tally.add(outcomes)
         if hold > PATIENCE:
             self._put_off(tally, retry_at, _reason(results))
         elif hold:
@@ -197,7 +214,10 @@ class Sender:
 
     def _put_off(self, tally: Tally, until: datetime, reason: str) -> None:
         """Put off what is due. What was just settled waits for the same time, so both have one order."""
-        tally.resume_at, tally.reason = until, reason
+        with self._counting:
+            if tally.resume_at:
+                return
+            tally.resume_at, tally.reason = until, reason
         self._outbound.dispatch.defer(self.batch_id, until=until, reason=reason, now=self._clock())
         log.warning("batch %s goes on at %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
 
@@ -224,7 +244,7 @@ class Sender:
 def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbound) -> list[Receipt | MailroomError]:
     """Return what came of each claimed message, in order; nothing is raised once a message is `sending`.
 
-    Each is handed over at its turn, of which there are at least as many; several in one call at the last of theirs.
+    Each is handed over at its turn, of which there are at least as many.
     """
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
@@ -235,19 +255,31 @@ def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbou
     except Exception as error:  # noqa: BLE001 - nothing has left yet: these are failed, not unknown
         mails = [PermanentError("the message cannot be rendered", kind=type(error).__name__)] * len(claims)
     results: list[Receipt | MailroomError | None] = [None if isinstance(one, Outgoing) else one for one in mails]
-    ready = [(at, one) for at, one in enumerate(mails) if isinstance(one, Outgoing)]
-    size = outbound.provider.capabilities.batch
-    groups = [ready[start : start + size] for start in range(0, len(ready), size)]
-    calls: list[Future[list[Receipt | MailroomError]]] = []
-    for start, group in zip(range(0, len(ready), size), groups, strict=True):
-        own = turns[start : start + len(group)]
-        # Waited for here, so that the hands are free for other batches.
-        time.sleep(max(0.0, own[-1].at - time.monotonic()))
-        calls.append(outbound.hands.submit(_call, outbound.provider, [mail for _, mail in group], own))
-    for group, call in zip(groups, calls, strict=True):
-        for (at, _), result in zip(group, call.result(), strict=True):
-            results[at] = result
+    ready = [(number, one) for number, one in enumerate(mails) if isinstance(one, Outgoing)]
+    calls: list[tuple[list[int], Future[list[Receipt | MailroomError]]]] = []
+    for start, stop in _together(turns[: len(ready)], outbound.provider.capabilities.batch):
+        numbers, going = [number for number, _ in ready[start:stop]], [mail for _, mail in ready[start:stop]]
+        calls.append((numbers, outbound.hands.submit(_call, outbound.provider, going, turns[start:stop])))
+    for numbers, call in calls:
+        for number, result in zip(numbers, call.result(), strict=True):
+            results[number] = result
     return [one for one in results if one is not None]
+
+
+def _together(turns: Sequence[Turn], most: int) -> Iterator[tuple[int, int]]:
+    """Yield, when their time has come, from which turn to which one call may go: those that have come by then.
+
+    Waited for here, so that the hands are free for other batches.
+    """
+    start = 0
+    while start < len(turns):
+        moment = turns[start].at + (_GATHER_S if most > 1 else 0.0)
+        time.sleep(max(0.0, moment - time.monotonic()))
+        now, stop = time.monotonic(), start + 1
+        while stop < min(len(turns), start + most) and turns[stop].at <= now:
+            stop += 1
+        yield start, stop
+        start = stop
 
 
 def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Turn]) -> list[Receipt | MailroomError]:

@@ -227,14 +227,13 @@ class QuotaUseRow(SQLModel, table=True):
 
 
 class TurnRow(SQLModel, table=True):
-    """A place of a provider's rate; `spare_s` is what the last call on it took at least."""
+    """A place of a provider's rate, and who has it until when."""
 
     __tablename__ = "turn"
 
     identity: str = Field(primary_key=True)
     place: int = Field(primary_key=True)
     free_at: datetime = time_column()
-    spare_s: float
     holder: UUID | None = None
 
 

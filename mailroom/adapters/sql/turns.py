@@ -6,16 +6,13 @@ worker died is free again after some seconds. `SKIP LOCKED` keeps workers from w
 
 Transactional mail looks further ahead than bulk: while there is any, bulk finds what it left.
 
-A call takes time on its way to the provider and back, in which nothing is counted. A place waits that much less: nine
-tenths of the shortest call of late, of who had the place or of who gets it, whichever is less.
+A mail counts at some moment of its call, so a place waits for a whole window after the call: calls of 50 ms leave a
+twentieth of the rate unused, and no window ever has more.
 """
 
 import json
-import logging
 import random
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
@@ -26,37 +23,33 @@ from mailroom.domain.outbound import Lane
 from mailroom.domain.pace import Pace
 from mailroom.sending import Turn
 
-log = logging.getLogger(__name__)
-
 #: How far ahead of its moment a place may be taken.
-_AHEAD_S = {Lane.TRANSACTIONAL: 0.5, Lane.BULK: 0.25}
+_AHEAD_S = {Lane.TRANSACTIONAL: 0.75, Lane.BULK: 0.5}
 #: Who has held a place so long is dead, or may not use it any more.
 _HELD_S = 10.0
 _STOPPED_S = 1.0
 #: Who finds nothing looks again when the next mail may go, but not sooner and not later than this.
 _LOOK_AGAIN_S = 0.05, 0.15
-_CALLS, _ENOUGH_CALLS, _SURE = 500, 20, 0.9
 
 _MAKE = text("""
-    insert into turn (identity, place, free_at, spare_s)
-    select :identity, place, clock_timestamp() + place * :step_s * interval '1 second', 0
+    insert into turn (identity, place, free_at)
+    select :identity, place, clock_timestamp() + place * :step_s * interval '1 second'
     from generate_series(0, :places - 1) as place on conflict do nothing
 """)
 _TAKE = text("""
     with free as (
-        select place, free_at - least(spare_s, :spare_s) * interval '1 second' as at, spare_s
-        from turn
+        select place, free_at from turn
         where identity = :identity and place < :places
-            and free_at - least(spare_s, :spare_s) * interval '1 second' <= clock_timestamp() + :ahead_s * interval '1 second'
-        order by at limit :most for update skip locked
+            and free_at <= clock_timestamp() + :ahead_s * interval '1 second'
+        order by free_at limit :most for update skip locked
     )
-    update turn set free_at = clock_timestamp() + :held_s * interval '1 second', spare_s = 0, holder = :holder
+    update turn set free_at = clock_timestamp() + :held_s * interval '1 second', holder = :holder
     from free where turn.identity = :identity and turn.place = free.place
-    returning turn.place, extract(epoch from free.at - clock_timestamp())::float as in_s
+    returning turn.place, extract(epoch from free.free_at - clock_timestamp())::float as in_s
 """)
 _GIVE_BACK = text("""
-    update turn set free_at = clock_timestamp() + in_s * interval '1 second', spare_s = given.spare_s, holder = null
-    from json_to_recordset(:rows) as given (place int, holder uuid, in_s float, spare_s float)
+    update turn set free_at = clock_timestamp() + in_s * interval '1 second', holder = null
+    from json_to_recordset(:rows) as given (place int, holder uuid, in_s float)
     where turn.identity = :identity and turn.place = given.place and turn.holder = given.holder
 """)
 
@@ -69,8 +62,6 @@ class SqlRate:
     ) -> None:
         self._engine, self._identity, self._pace, self._patience_s = engine, identity, pace, patience_s
         self._made = 0
-        self._calls: deque[float] = deque(maxlen=_CALLS)
-        self._measuring = threading.Lock()
 
     def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
         """Wait for turns; see the port."""
@@ -87,15 +78,10 @@ class SqlRate:
 
     def give_back(self, turns: Sequence[Turn]) -> None:
         """Take back turns, used or not."""
-        spare_s, now = self._spare_s(turns), time.monotonic()
+        now = time.monotonic()
         rows = [
             # Who was cut off in a call does not know what the provider counted: the place stays held, and comes back.
-            {
-                "place": turn.place,
-                "holder": turn.holder,
-                "in_s": turn.free_at - now,
-                "spare_s": spare_s if turn.ended else 0.0,
-            }
+            {"place": turn.place, "holder": turn.holder, "in_s": turn.free_at - now}
             for turn in turns
             if turn.began is None or turn.ended is not None
         ]
@@ -106,7 +92,7 @@ class SqlRate:
         self._make(pace)
         holder = str(uuid4())
         asked = {"identity": self._identity, "places": pace.places, "most": mails, "holder": holder}
-        asked |= {"ahead_s": ahead_s, "held_s": _HELD_S, "spare_s": self._spare_s()}
+        asked |= {"ahead_s": ahead_s, "held_s": _HELD_S}
         begun = time.monotonic()
         with transaction(self._engine) as connection:
             rows = sorted(connection.execute(_TAKE, asked).all(), key=lambda row: row.in_s)
@@ -126,14 +112,6 @@ class SqlRate:
         with transaction(self._engine) as connection:
             connection.execute(_MAKE, asked)
         self._made = pace.places
-
-    def _spare_s(self, turns: Sequence[Turn] = ()) -> float:
-        """Return what a call takes at least, now that these were made too."""
-        with self._measuring:
-            self._calls.extend(
-                turn.ended - turn.began for turn in turns if turn.began is not None and turn.ended is not None
-            )
-            return _SURE * min(self._calls) if len(self._calls) >= _ENOUGH_CALLS else 0.0
 
 
 def _until_next_look_s(pace: Pace) -> float:

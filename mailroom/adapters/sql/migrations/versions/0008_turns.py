@@ -15,7 +15,6 @@ def upgrade() -> None:
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("free_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("spare_s", sa.Double(), nullable=False),
         sa.Column("holder", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("identity", "place"),
     )

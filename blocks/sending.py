@@ -9,16 +9,18 @@ from typing import cast
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field, SecretStr
+from sqlalchemy import Engine
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.outbound import Provider
 from mailroom.adapters.prefect_http import http_client
-from mailroom.adapters.prefect_rate import PrefectRate
+from mailroom.adapters.prefect_rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
@@ -62,15 +64,16 @@ class OutboundMail(Block):
         """Return the ports of the outbound way."""
         provider = await _provider(self.provider)
         names = frozenset({provider.name})
+        engine = self.database.open()
         # Of the first provider only: by it the HTTP service says when all will be gone.
-        rate = self._rate(provider, telling(provider, SqlTerms(self.database.open())))
+        rate = self._rate(provider, telling(provider, SqlTerms(engine)), engine)
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}
-            provider = FailOver(provider, second, rate=self._rate(second, second.quota))
+            provider = FailOver(provider, second, rate=self._rate(second, second.quota, engine))
         return Outbound(
-            dispatch=SqlDispatch(self.database.open()),
-            breakers=SqlBreakers(self.database.open()),
+            dispatch=SqlDispatch(engine),
+            breakers=SqlBreakers(engine),
             archive=self.archive.open(),
             provider=provider,
             rate=rate,
@@ -90,9 +93,10 @@ class OutboundMail(Block):
             return None
         return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
 
-    def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota]) -> PrefectRate:
+    def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota], engine: Engine) -> SqlRate:
         http = http_client(str(PREFECT_API_URL.value()))
-        return PrefectRate(http, provider.identity, quota=quota, otherwise=self.per_second)
+        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=self.per_second)
+        return SqlRate(engine, provider.identity, pace=limit.pace)
 
 
 def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:

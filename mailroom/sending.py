@@ -91,14 +91,38 @@ class MailProvider(Protocol):
         """Let go of connections."""
 
 
+@dataclass(slots=True)
+class Turn:
+    """Leave to hand one mail over, not before `at` and not after `until`, both of `time.monotonic`.
+
+    Who uses it notes when the call to the provider `began` and `ended`. `place` and `holder` are the rate's own.
+    """
+
+    at: float
+    until: float
+    window_s: float = 0.0
+    place: int = 0
+    holder: str = ""
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def free_at(self) -> float:
+        """When its place may be used again."""
+        return self.at if self.ended is None else self.ended + self.window_s
+
+
 class Rate(Protocol):
     """The cluster-wide limit of one provider identity."""
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
-        """Wait for a turn and return how many of so many mails may be handed over now.
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
+        """Wait for turns and return them by their times, at most one for each of so many mails.
 
-        0 is after some seconds without a turn: look around, then ask again.
+        None are after some seconds without one: look around, then ask again. Every turn is to be given back.
         """
+
+    def give_back(self, turns: Sequence[Turn]) -> None:
+        """Take back turns, used or not. Those that nobody gives back are free again after some seconds."""
 
 
 @dataclass(frozen=True, slots=True)

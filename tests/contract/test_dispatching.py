@@ -22,7 +22,7 @@ from mailroom.domain.outbound import Enclosure, Lane, Policy, Status
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.dispatching import Sender, Tally
 from mailroom.outbound.settling import settle_unknown
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.sending import Capabilities, ProviderQuota, Receipt, Turn
 from mailroom.testing import MemoryProvider
 from tests.contract.sending import CONTENT, Office, office_on
 
@@ -61,7 +61,7 @@ def test_nothing_is_sending_while_it_waits_for_its_turn(office: Office) -> None:
     seen: list[list[str]] = []
     wait = office.rate.wait
 
-    def look(mails: int, **lane: Any) -> int:
+    def look(mails: int, **lane: Any) -> list[Turn]:
         seen.append(office.statuses())
         return wait(mails, **lane)
 
@@ -213,6 +213,27 @@ def test_no_turn_for_now_is_asked_for_again(office: Office) -> None:
     office.rate.none = 3
 
     assert sent(office, batch_id).dispatched == 1
+
+
+def test_every_turn_is_given_back_whatever_came_of_it(office: Office) -> None:
+    """A turn that is kept is missing from the rate of all batches."""
+    batch_id = office.batch(15, now=NOW)
+    office.provider.answers.extend([Refused("no"), OutcomeUnknown("lost"), Throttled("slow")])
+
+    sent(office, batch_id)
+
+    assert office.rate.out == 0
+
+
+def test_a_process_that_was_frozen_hands_nothing_over_when_it_wakes(office: Office) -> None:
+    """Its turns are others' by then, and its messages may be in other hands too."""
+    office.batch(2, now=NOW)
+    office.outbound.rate.wait = lambda mails, **_: [Turn(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
+
+    tally = sent(office, office.values("select id::text from batch")[0])
+
+    assert (office.provider.mails, tally.again) == ([], 2)
+    assert office.statuses() == [Status.QUEUED] * 2
 
 
 def stranded(office: Office, count: int = 2, **changes: Any) -> str:

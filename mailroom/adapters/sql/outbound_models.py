@@ -261,6 +261,17 @@ class ProviderRow(SQLModel, table=True):
     told_at: datetime = time_column()
 
 
+class TurnRow(SQLModel, table=True):
+    """A place of a provider's rate, and who has it until when."""
+
+    __tablename__ = "turn"
+
+    identity: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    free_at: datetime = time_column()
+    holder: UUID | None = None
+
+
 class HookRow(SQLModel, table=True):
     """A verified webhook call, stored before it was answered; the same call again is the same row."""
 

@@ -20,6 +20,9 @@ _TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
 #: A transaction here takes milliseconds; one that does nothing for so long belongs to a process that froze.
 _LONGEST_PAUSE_MS = 15_000
 
+#: A server that has vanished says nothing: without these a call waits until the kernel gives up, a quarter of an hour.
+_GIVE_UP = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5}
+
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine for `postgresql://...`; connections are checked before use, so a restart of the server is survived.
@@ -34,7 +37,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         max_overflow=10,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS}"},
+        connect_args=_GIVE_UP | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS}"},
     )
 
 

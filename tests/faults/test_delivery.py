@@ -5,7 +5,7 @@ import random
 
 from mailroom.checking.manifest import Sent
 from mailroom.sandbox.verdicts import EICAR
-from tests.faults.range import Range
+from tests.faults.range import Range, eventually
 
 
 def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(field: Range) -> None:
@@ -34,6 +34,25 @@ def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(fi
         "select reason from inbound_email where message_id = any(%s)", [mail.message_id for mail in sent]
     )
     assert {reason for (reason,) in reasons} == {"gone"}
+
+
+def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -> None:
+    """S3's own notice, which comes with the object, has it looked for again."""
+    s3, sent = field.ground.aws("s3"), field.ground.send(2)
+    early = [body for body in field.take_messages() if "notificationType" in body]
+    objects = [(_object(field, mail.message_id), s3.get_object(**_object(field, mail.message_id))) for mail in sent]
+    for where, _ in objects:
+        s3.delete_object(**where)
+    field.tell(early)
+    field.ready()
+    ids = [mail.message_id for mail in sent]
+    gone = "select 1 from inbound_email where message_id = any(%s) and reason = 'gone'"
+    eventually(lambda: len(field.ground.ask(gone, ids)) == len(ids), "they are quarantined")
+
+    for where, stored in objects:
+        s3.put_object(**where, Body=stored["Body"].read(), Metadata=stored["Metadata"])
+
+    field.proves(sent)
 
 
 def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_filed(field: Range) -> None:

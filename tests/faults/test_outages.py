@@ -14,6 +14,7 @@ import pytest
 
 from mailroom.sandbox.fault_proxy import Fault
 from mailroom.sandbox.folder import DataFolder, read_json
+from mailroom.sandbox.ports import any_free_port
 from mailroom.sandbox.stack import Stack
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
@@ -99,7 +100,7 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
     """Have another Prefect server on the same database for the length of a block; the stack's own may not be killed."""
     stack = Stack(DataFolder(field.ground.folder), read_json(field.ground.folder / "ports.json"))
     part = next(part for part in stack.parts() if part.name == "prefect")
-    port = field.proxies["prefect"].upstream_port + 101
+    port = any_free_port()
     environment = {**stack.environment(), **part.env(), "PREFECT_SERVER_API_PORT": str(port)}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     quiet = subprocess.DEVNULL

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import State as RunState
 
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
+from deployments.logs import log_to_stderr
 from mailroom.domain.errors import MailroomError
 
 #: A mail of 40 MB needs a quarter of this and 10 s of CPU at most; the address space of Prefect's threads the rest.
@@ -67,6 +68,7 @@ async def _main(run_id: UUID) -> int:
 
 def main() -> None:
     """Run the flow run that the command line names, and end at once."""
+    log_to_stderr()
     limit(int(sys.argv[2]))
     os._exit(asyncio.run(_main(UUID(sys.argv[1]))))
 

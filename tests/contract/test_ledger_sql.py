@@ -213,6 +213,24 @@ def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlL
     assert registered(ledger).state is State.RECEIVED
 
 
+def test_an_envelope_told_to_another_worker_meanwhile_opens_the_email_again(ledger: SqlLedger) -> None:
+    """R8: two workers share the notices of a mail. The one at work cannot know what the other is told; its verdict
+    without the envelope, such as that the mail is for nobody, must not stand when the other's notice comes back."""
+    other = Claim("two", NOW - timedelta(hours=1))
+    registered(ledger, Claim("one", NOW), Arrival(REF))
+    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    assert ledger.register(Arrival(REF, ENVELOPE), now=NOW, claim=other) is None
+    ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.NO_ROUTE, attempt=entry.attempts)
+
+    again = registered(ledger, other)
+    entry = ledger.begin(REF, now=NOW, claim=other)
+    ledger.close(entry.id, State.FILED, now=NOW, attempt=entry.attempts)
+
+    assert (again.state, again.envelope) == (State.RECEIVED, ENVELOPE)
+    assert kinds(ledger, entry.id) == ["received", "started", "notified", "quarantined", "reopened", "started", "filed"]
+    assert registered(ledger, other).state is State.FILED
+
+
 def test_another_notice_of_an_object_that_was_not_there_has_it_looked_for_again(ledger: SqlLedger) -> None:
     """SES may tell of a mail before S3 shows it; but notices of what never comes must not keep a worker busy for ever."""
     looks = 0

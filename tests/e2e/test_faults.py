@@ -20,7 +20,7 @@ from mailroom.domain.inbound import ObjectRef
 from mailroom.ports import Claim
 from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, wait_until
 from tests.e2e.proxy import Proxy
-from tests.e2e.workers import BEAT_S, BUCKET, TO, Line
+from tests.e2e.workers import BEAT_S, BUCKET, TO, Line, Worker
 
 #: A receive that began before the pause ends within the listener's long poll; a message is hidden for four beats.
 LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S
@@ -60,6 +60,8 @@ def test_a_slow_mail_is_run_once_and_taken_over_when_its_worker_is_killed(line: 
 
         endless = line.send("hold")
         line.begun(endless)
+        held = partial(in_hand, line.stack, endless)
+        wait_until(held, "the roster names it, and who has it")
         first.signal(signal.SIGKILL)
     with line.worker():
         line.ended(endless)
@@ -98,8 +100,8 @@ def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_
     filed by one warm run each while the first child still has the poison: none waits for the isolated lane."""
     with line.worker(faulty=True) as victim:
         poison = line.send("kill")
-        wait_until(victim.died, "the worker died of it", timeout_s=60)
-    with line.worker(faulty=True) as worker:
+        wait_until(victim.died, "the worker died of it", timeout_s=90)
+    with line.worker(faulty=True, MAILROOM_LOG="json") as worker:
         wait_until(lambda: line.state(poison)["attempts"] == 2, "the poison works alone", timeout_s=90)
         neighbours = [line.send("a neighbour") for _ in range(12)]
         line.ended(*neighbours)
@@ -116,6 +118,7 @@ def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_
         assert line.items(poison) == 0
         assert {line.state(mail)["attempts"] for mail in neighbours} == {1}
         assert line.stack.queue_depth(line.dead_url) == 0
+    tells_ids_only(worker, poison)
 
 
 def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_letters(line: Line) -> None:
@@ -211,12 +214,26 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
 
     filed = "select e.message_id from inbox_item join inbound_email e on e.id = email_id where e.message_id = any(%s)"
-    wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=90)
+    wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=180)
     assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
     ended = place.prefect("GET", f"/flow_runs/{run['id']}")
     assert ended["state"]["message"] == "announced 1 silent, 19 unknown"
     reports = place.prefect("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     assert all(mail in reports[0]["data"] for mail in lost)
+
+
+def in_hand(stack: Stack, message_id: str) -> bool:
+    """Return whether `mailroom status` names a worker that has this e-mail in hand."""
+    return any(message_id in worker["holds"] for worker in stack.json("status")["workers"])
+
+
+def tells_ids_only(worker: Worker, message_id: str) -> None:
+    """Fail unless the worker, and its children, wrote one JSON object a line, and nothing of what a mail says."""
+    told = [json.loads(line) for line in worker.log.read_text().splitlines()]
+    assert any(message_id in one["message"] for one in told)
+    assert {"at", "level", "logger", "event", "facts", "message"} <= set.intersection(*(set(one) for one in told))
+    for secret in (TO, "office.test", "neighbour", "Attached", "a.pdf"):
+        assert secret not in worker.log.read_text()
 
 
 def replay(line: Line, *arguments: str) -> str:

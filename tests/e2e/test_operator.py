@@ -44,6 +44,9 @@ def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stac
     assert len(trace["deposits"]) == 2
     raw = trace["items"][0]["raw_archive_id"]
     kept = {kept["archive_id"]: kept["version"] for kept in trace["deposits"]}
+    for one in trace["deposits"]:
+        stored = stack.aws("s3").list_object_versions(Bucket=one["bucket"], Prefix=one["key"])
+        assert [version["VersionId"] for version in stored["Versions"]] == [one["version"]]
     assert {raw: kept[raw]} == {kept["archive_id"]: kept["version"] for kept in failed["deposits"]}
 
 

@@ -6,6 +6,7 @@ its exit code: a signal (the CPU limit sends SIGXCPU), or `OUT_OF_MEMORY`. Any o
 
 import asyncio
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -41,7 +42,7 @@ def limit(parent: int, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S) 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # From now on; importing Prefect took seconds already. At the soft limit comes SIGXCPU, which tells why it died; the
     # hard one stays, for the parser's own process sets a limit of its own and may not raise what it inherits.
-    last_s = int(time.process_time()) + cpu_s
+    last_s = math.ceil(time.process_time()) + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (last_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 

@@ -55,4 +55,4 @@ class SqlRoster:
         query = select(*told, holds).outerjoin_from(_workers, _emails, in_hand).group_by(*told)
         with transaction(self._engine) as connection:
             rows = connection.execute(query.order_by(_workers.c.started_at)).all()
-        return [OnDuty(name, *said, holds=tuple(sorted(held or ()))) for name, *said, held in rows]
+        return [OnDuty(name, began, beat, by, tuple(sorted(held or ()))) for name, began, beat, by, held in rows]

@@ -71,6 +71,12 @@ class Range:
         for body in bodies:
             self.ground.aws("sqs").send_message(QueueUrl=self.ground.facts["inbound_queue_url"], MessageBody=body)
 
+    def receives_of(self, sent: Sequence[Sent]) -> list[int]:
+        """Return how often each message about these mails was received, as the queue itself counts."""
+        told = httpx.get(f"{self.ground.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
+        ids = [mail.message_id for mail in sent]
+        return [one["approximate_receive_count"] for one in told if any(mine in one["body"] for mine in ids)]
+
     def proves(self, sent: Sequence[Sent], *, within_s: float = PATIENCE_S) -> None:
         """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""
         try:

@@ -19,25 +19,33 @@ from mailroom.sandbox.stack import Stack
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
 
-#: Minutes: `make drill` runs them.
-pytestmark = pytest.mark.long
+#: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
+MOST_RECEIVES = 3
 
-ABSENT_S = 15
+#: The visibility is four seconds here: whatever is received again and again would be so forty times.
+ABSENT_S = 180
 
 
-def test_r5_mail_waits_while_prefect_is_absent(field: Range) -> None:
-    """An outage must burn neither mails nor their receive counts: nothing may end as a dead letter."""
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_r5_mail_waits_while_prefect_is_absent_for_minutes(field: Range) -> None:
+    """An outage must burn neither mails nor their receive counts: nothing may end as a dead letter. `tests/e2e` has the
+    short form, with S3 and PostgreSQL."""
     worker = field.ready()
     sent = field.ground.send(4)
     with field.absent("prefect"):
-        sent += field.ground.send(4)
-        time.sleep(ABSENT_S)
-        sent += field.ground.send(2)
+        sent += field.ground.send(10)
+        time.sleep(ABSENT_S / 2)
+        sent += field.ground.send(10)
+        time.sleep(ABSENT_S / 2)
+        receives = max(field.receives_of(sent))
 
     field.proves(sent)
+    assert receives <= MOST_RECEIVES
     assert worker.is_alive()
 
 
+@pytest.mark.long
 def test_r5_a_prefect_server_that_is_killed_and_started_again_is_found_again(field: Range) -> None:
     """The runs that were under way belong to a server that died; their mails are filed all the same, once."""
     proxy = field.proxies["prefect"]

@@ -93,6 +93,12 @@ def test_a_worker_that_was_only_thought_dead_cannot_file_over_the_new_holder(lin
         assert line.items(mail) == 1
         assert line.run(mail)["state_type"] == "COMPLETED"
         line.ended(line.send("the sleeper works on"))
+        hung = line.send("slow 600")
+        line.begun(hung)
+        assert sleeper.stops_within(10), "a step that hangs must not keep it"
+    with line.worker():
+        line.ended(hung)
+        assert line.items(hung) == 1
 
 
 def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_go_on(line: Line) -> None:

@@ -1,6 +1,7 @@
 """R1, R2, R3, R9, R20: workers that are killed, stopped or frozen, anywhere. Nothing is lost, nothing is there twice."""
 
 import ast
+import time
 from itertools import pairwise
 from signal import SIGSTOP, SIGTERM
 
@@ -97,6 +98,15 @@ def test_r20_a_worker_told_to_stop_in_any_task_ends_in_time_and_gives_its_mails_
     field.ready()
 
     field.proves(sent)
+
+
+def test_r20_a_worker_told_to_stop_while_it_starts_ends_too(field: Range) -> None:
+    """A deployment that is taken back at once must not leave a worker that nobody asks for."""
+    for pause_s in (0.0, 0.2, 0.4):
+        worker = field.fork()
+        time.sleep(pause_s)
+        worker.stop()
+        assert worker.wait(within_s=30), f"it did not stop when told {pause_s} s after its start"
 
 
 def _struck(field: Range) -> list[str]:

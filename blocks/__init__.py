@@ -7,12 +7,14 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
 from blocks.outbound import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
+from blocks.sending import OutboundMail
 
 __all__ = [
     "FolderProvider",
     "InboundMail",
     "LegalArchive",
     "MailroomDatabase",
+    "OutboundMail",
     "PostmarkProvider",
     "SendGridProvider",
     "SesProvider",

@@ -21,10 +21,10 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from blocks import InboundMail, LegalArchive, MailroomDatabase
+from blocks import InboundMail, LegalArchive, MailroomDatabase, OutboundMail, SesProvider
 from deployments.pool_worker import MailroomWorker
 from deployments.worker import POOL
-from mailroom.adapters.prefect_http import RECEIVE_EMAIL
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
 _REGISTERED = "mailroom_deployments"
@@ -32,17 +32,20 @@ _REGISTERED = "mailroom_deployments"
 #: Where Prefect keeps results of runs, above all the exceptions of failed ones; PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK names it.
 _RESULTS = "mailroom-results"
 
-#: Fields of the block of inbound mail that no setting has: what an operator wrote there stays.
-_OPERATORS = (
-    "rules",
-    "client_prefixes",
-    "client_context",
-    "legacy_encryption",
-    "master_key",
-    "sse_kms_prefixes",
-    "plain_prefixes",
-    "private_webhooks",
-)
+#: Fields of blocks that no setting has: what an operator wrote there stays.
+_OPERATORS: dict[type[Block], tuple[str, ...]] = {
+    OutboundMail: ("provider", "second", "per_second"),
+    InboundMail: (
+        "rules",
+        "client_prefixes",
+        "client_context",
+        "legacy_encryption",
+        "master_key",
+        "sse_kms_prefixes",
+        "plain_prefixes",
+        "private_webhooks",
+    ),
+}
 
 
 async def ensure(settings: Settings) -> None:
@@ -105,6 +108,18 @@ async def _ensure_blocks(settings: Settings) -> None:
         api_url=settings.api_url,
     )
     await _ensure_block(inbound, "inbound")
+    ses = SesProvider(
+        credentials=credentials, account_id=settings.account_id, configuration_set=settings.configuration_set or None
+    )
+    await _ensure_block(ses, "default", keep=True)
+    outbound = OutboundMail(
+        archive=archive,
+        database=database,
+        public_url=settings.link_url,
+        unsubscribe_key=settings.unsubscribe_key,
+        per_second=settings.per_second,
+    )
+    await _ensure_block(outbound, "outbound")
 
 
 async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
@@ -115,9 +130,8 @@ async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
         known = None
     if known is not None and keep:
         return
-    if known is not None and isinstance(block, InboundMail):
-        for name in _OPERATORS:
-            setattr(block, name, getattr(known, name))
+    for field in _OPERATORS.get(type(block), ()) if known is not None else ():
+        setattr(block, field, getattr(known, field))
     if known is None or _values(known) != _values(block):
         await block.asave(name, overwrite=True)
         print(f"saved block {block.get_block_type_slug()}/{name}")
@@ -151,7 +165,8 @@ async def _ensure_deployments(client: PrefectClient) -> None:
 
 async def _is_registered(client: PrefectClient) -> bool:
     try:
-        await client.read_deployment_by_name(RECEIVE_EMAIL)
+        for name in (RECEIVE_EMAIL, SEND_BATCH):
+            await client.read_deployment_by_name(name)
     except ObjectNotFound:
         return False
     return True

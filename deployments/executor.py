@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import time
+from collections import defaultdict
 from typing import Any, cast
 from uuid import UUID
 
@@ -33,7 +34,8 @@ class WarmExecutor:
 
     def __init__(self, client: RunClient, *, limit: int) -> None:
         self._client = client
-        self._slots = asyncio.Semaphore(limit)
+        # Each deployment its own: batches that take hours must not keep received e-mail waiting.
+        self._slots: dict[UUID | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limit))
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
@@ -74,7 +76,7 @@ class WarmExecutor:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _execute(self, run: FlowRun) -> State | None:
-        async with self._slots:
+        async with self._slots[run.deployment_id]:
             crash_point("before", "execute")
             flow = await self._flow_of(run)
             with self._client.holding(run) as held:

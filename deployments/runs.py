@@ -1,17 +1,19 @@
-"""The flow run of one e-mail, got or created, and whether this worker should run it now."""
+"""The flow run of one e-mail or batch, got or created, and whether this worker should run it now."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Pending
+from prefect.states import Pending, Scheduled
 
-from mailroom.adapters.prefect_http import RECEIVE_EMAIL, idempotency_key
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
 from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
+from mailroom.outbound.mailbox import Word
 
 logger = logging.getLogger("mailroom.listener")
 
@@ -73,6 +75,40 @@ class InboundRuns:
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             state=Pending(),
             idempotency_key=idempotency_key(ref),
+        )
+        crash_point("after", "create run")
+        return run
+
+
+#: What is due this soon is run here and now; the run itself waits for the moment.
+_SOON = timedelta(seconds=5)
+
+
+class BatchRuns:
+    """The runs of `send-batch`: one for each batch and time at which it was to go, however often that is ordered."""
+
+    def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._deployment_id: UUID | None = None
+
+    async def deployment_id(self) -> UUID:
+        """Return the deployment's id on the server."""
+        if self._deployment_id is None:
+            self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
+        return self._deployment_id
+
+    async def get_or_create(self, word: Word) -> FlowRun:
+        """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""
+        later = word.due_at - datetime.now(UTC) > _SOON
+        due_at = word.due_at.isoformat()
+        crash_point("before", "create run")
+        run = await self._client.create_flow_run_from_deployment(
+            await self.deployment_id(),
+            name=word.batch_id,
+            parameters={"batch_id": word.batch_id, "due_at": due_at},
+            state=Scheduled(scheduled_time=word.due_at) if later else Pending(),
+            idempotency_key=f"{word.batch_id}@{due_at}",
         )
         crash_point("after", "create run")
         return run

@@ -1,4 +1,4 @@
-"""The warm worker: one process that listens to the inbound queue and polls its work pool. `python -m deployments.worker`.
+"""The warm worker: one process that listens to the inbound and mailbox queues and polls its pool. `python -m deployments.worker`.
 
 The event loop runs outside the main thread: Prefect's engine installs a SIGTERM handler of its own for each run in a
 main thread, which would turn a graceful stop into crashed runs.
@@ -26,6 +26,7 @@ from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.listener import Listener, Timing
 from deployments.logs import log_to_stderr
+from deployments.mailbox import open_mailbox
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
@@ -98,20 +99,27 @@ class WarmWorker:
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
-            listener = self._listener(lanes, runs, engine, name)
+            timing = self._timing or Timing.of(beat_s())
+            listener = self._listener(lanes, runs, engine, name, timing)
+            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
+            sending = asyncio.create_task(mailbox.run())
             polling = asyncio.create_task(self._poll(lanes, name))
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
             stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({listening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({listening, sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping")
             self._stop.set()
             listener.stop()
+            mailbox.stop()
             await asyncio.gather(
-                listening, lanes.stop(patience_s=_STOP_PATIENCE_S), tracking.stop(patience_s=_STOP_PATIENCE_S)
+                listening,
+                sending,
+                lanes.stop(patience_s=_STOP_PATIENCE_S),
+                tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
@@ -127,7 +135,7 @@ class WarmWorker:
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str) -> Listener:
+    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
         settings = self._settings
         s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
@@ -150,7 +158,6 @@ class WarmWorker:
             }
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
-        timing = self._timing or Timing.of(beat_s())
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
 

@@ -14,7 +14,8 @@ import signal
 import sys
 from typing import Any
 
-import flows.inbound  # noqa: F401 - imported here, once, and by no worker
+import flows.inbound
+import flows.outbound  # noqa: F401 - both imported here, once, and by no worker
 from deployments import worker
 from deployments.lanes import ISOLATION_VARIABLE
 from deployments.listener import Timing

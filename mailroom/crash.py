@@ -35,8 +35,24 @@ EFFECTS = (
     "commit of release",
 )
 
-#: Every crash point by name, such as `after commit of file`.
+#: The same of a batch's way, beside those that both ways have: receive, create run, execute, delete, hide.
+SENDING = (
+    "commit of accept",
+    "commit of take",
+    "post",
+    "commit of published",
+    "commit of plan",
+    "commit of claim",
+    "hand over",
+    "commit of settle",
+    "commit of defer",
+    "commit of strand",
+    "commit of resend",
+)
+
+#: Every crash point of a received mail's way by name, such as `after commit of file`, and every one of a batch's alone.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))
+SENDING_POINTS = tuple(f"{when} {effect}" for effect in SENDING for when in ("before", "after"))
 
 
 class _Fuse:
@@ -71,7 +87,7 @@ def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> N
     Raises:
         ValueError: there is no such point.
     """
-    if point and point not in POINTS:
+    if point and point not in POINTS + SENDING_POINTS:
         raise ValueError(f"no crash point is called {point!r}")
     _fuse.point, _fuse.left, _fuse.blow = point, nth, blow
 

@@ -93,8 +93,11 @@ class MailProvider(Protocol):
 class Rate(Protocol):
     """The cluster-wide limit of one provider identity."""
 
-    def wait(self, mails: int) -> None:
-        """Return when so many mails may be handed over now."""
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
+        """Wait for a turn and return how many of so many mails may be handed over now.
+
+        0 is after some seconds without a turn: look around, then ask again.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +262,13 @@ class Dispatch(Protocol):
             LookupError: there is no such batch.
         """
 
-    def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
+    def claim(
+        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+    ) -> list[Claimed]:
         """Take due messages in hand: they are `sending`, committed, and counted in the quota. An empty list: none is due.
 
         What was suppressed or expired since the plan is withheld here too. What the quota has no room for is deferred
-        to when it has, with an order of its own.
+        to when it has, with an order of its own. The activity of each names the run.
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
@@ -273,11 +278,17 @@ class Dispatch(Protocol):
         not the latest changes nothing.
         """
 
+    def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
+        """Have what is due wait for `until`, with an order for then, and return how many messages that is."""
+
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
 
-    def unknown(self, *, before: datetime, limit: int) -> list[Unsettled]:
-        """Return messages that were handed over before `before` and whose outcome is unknown, oldest first."""
+    def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
+        """Return messages that were handed over before `before` and whose outcome is unknown, oldest first.
+
+        With `policy` only those of its batches.
+        """
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
         """Let these go again, if they are still `unknown`, and return how many; they may arrive twice."""

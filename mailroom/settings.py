@@ -48,8 +48,11 @@ class Settings(BaseSettings):
     )
     archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
     sender: str = Field(default="", description="From address of mail whose caller names none.")
+    configuration_set: str = Field(default="", description="SES configuration set that publishes the events.")
+    per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider tells no rate.")
     files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
+    mailbox_tenant: str = Field(default="default", description="Tenant of what plain producers put on that queue.")
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     ses_hook_topics: str = Field(
@@ -66,11 +69,22 @@ class Settings(BaseSettings):
     unsubscribe_key: SecretStr | None = Field(
         default=None, description="Signs one-click unsubscribe links, at least 16 characters; none makes no links."
     )
+    public_url: str = Field(
+        default="",
+        pattern="^(https://.*)?$",
+        description="https URL at which recipients reach the HTTP service, for links in mails; empty is api_url.",
+    )
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
     api_url: str = Field(description="Mailroom's own HTTP service, for links.")
     pages_open: bool = Field(default=False, description="Show the inbox pages without a key; only on loopback.")
+
+    @property
+    def link_url(self) -> str:
+        """The https URL that links in mails begin with; empty where there is none, or no key that signs them."""
+        url = self.public_url or self.api_url
+        return url if url.startswith("https://") and self.unsubscribe_key else ""
 
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables for a child process."""

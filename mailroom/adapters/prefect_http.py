@@ -13,11 +13,19 @@ from mailroom.domain.inbound import ObjectRef
 from mailroom.queueing import Run
 
 RECEIVE_EMAIL = "receive-email/receive-email"
+SEND_BATCH = "send-batch/send-batch"
 
 
 def idempotency_key(ref: ObjectRef) -> str:
     """Return the key under which the run of an object exists once, whoever asks for it."""
     return f"{ref.bucket}/{ref.key}@{ref.version}"
+
+
+def http_client(api_url: str) -> httpx.Client:
+    """Return a client for Prefect's REST API, with the password that Prefect itself would use."""
+    auth = os.environ.get("PREFECT_API_AUTH_STRING")
+    user, _, password = (auth or "").partition(":")
+    return httpx.Client(base_url=api_url.rstrip("/"), timeout=15, auth=(user, password) if auth else None)
 
 
 class PrefectRuns:
@@ -26,9 +34,7 @@ class PrefectRuns:
     def __init__(self, *, api_url: str, ui_url: str, deployment: str = RECEIVE_EMAIL) -> None:
         self._ui_url = ui_url.rstrip("/")
         self._deployment = deployment
-        auth = os.environ.get("PREFECT_API_AUTH_STRING")
-        user, _, password = (auth or "").partition(":")
-        self._http = httpx.Client(base_url=api_url.rstrip("/"), timeout=15, auth=(user, password) if auth else None)
+        self._http = http_client(api_url)
 
     def start(self, ref: ObjectRef) -> Run:
         """Return the run for this object, created and scheduled if there is none."""
@@ -75,11 +81,11 @@ class PrefectRuns:
         return Run(found["id"], found["name"], state, f"{self._ui_url}/runs/flow-run/{found['id']}")
 
     def _get(self, path: str) -> Any:
-        with _translated():
+        with translated():
             return _content(self._http.get(path))
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        with _translated():
+        with translated():
             return _content(self._http.post(path, json=body))
 
 
@@ -96,7 +102,8 @@ def _content(answer: httpx.Response) -> Any:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn what httpx raises into Mailroom's errors."""
     try:
         yield
     except httpx.HTTPStatusError as error:

@@ -46,8 +46,10 @@ class SqsQueue:
         """Put these messages on the queue."""
         for batch in _batches(bodies):
             entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(batch)]
+            crash_point("before", "post")
             with translated("sqs"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+            crash_point("after", "post")
             _check(answer)
 
     def delete(self, receipts: Sequence[str]) -> None:

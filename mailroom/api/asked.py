@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mailroom.domain.outbound import Lane, Policy
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
 
 
@@ -69,7 +70,10 @@ class _Says(_Asked):
     reply_to: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     attachments: list[Attachment] = Field(default_factory=list)
-    unsubscribe: str | None = Field(default=None, description="https URL of one-click unsubscribe (RFC 8058)")
+    unsubscribe: bool | str | None = Field(
+        default=None,
+        description="One-click unsubscribe (RFC 8058): your https URL, or true for this installation's own",
+    )
 
     def words(self) -> Words:
         """Return what it says as the product's value."""
@@ -80,7 +84,7 @@ class _Says(_Asked):
             reply_to=self.reply_to,
             headers=self.headers,
             attachments=tuple(attachment.attached() for attachment in self.attachments),
-            unsubscribe=self.unsubscribe,
+            unsubscribe=OURS if self.unsubscribe is True else self.unsubscribe or None,
         )
 
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
@@ -32,11 +33,13 @@ from mailroom.api.told import (
     message_answer,
     preview_answer,
 )
-from mailroom.domain.errors import Conflict, Unacceptable
+from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound import LIMITS, Status
 from mailroom.domain.routing import normalise
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import hand_over, preview
+from mailroom.outbound.request import Letter
 from mailroom.reading import Holder
 from mailroom.sending import Key
 
@@ -45,6 +48,7 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
 IdempotencyKey = Annotated[
@@ -85,6 +89,8 @@ def _hand_over(
         asked = NewBatch.model_validate_json(body).request(services.settings.sender)
     except ValidationError as error:
         return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
+    if not services.settings.link_url and (errors := _unlinked(asked.letters)):
+        return answer_error(request, 422, _UNSENDABLE, errors=errors)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -105,7 +111,7 @@ def _hand_over(
         )
     except Unacceptable as error:
         errors = [fault.model_dump() for fault in fault_answers(error.faults)]
-        return answer_error(request, 422, "The batch cannot be sent as it is; nothing was kept.", errors=errors)
+        return answer_error(request, 422, _UNSENDABLE, errors=errors)
     except Conflict:
         return answer_error(request, 409, "This Idempotency-Key came before with another body.")
     answer = AcceptedAnswer(
@@ -117,6 +123,13 @@ def _hand_over(
     )
     headers = {"Location": answer.url} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
     return JSONResponse(answer.model_dump(), 202, headers)
+
+
+def _unlinked(letters: Sequence[Letter]) -> list[dict[str, Any]]:
+    """Return a fault for each letter that wants our own link to unsubscribe, where we have none."""
+    places = [letter.where for letter in letters if letter.words.unsubscribe == OURS]
+    faults = [Fault((*where, "unsubscribe"), "this installation makes no links of its own") for where in places]
+    return [fault.model_dump() for fault in fault_answers(tuple(faults))]
 
 
 @router.get("/batches/{batch_id}")

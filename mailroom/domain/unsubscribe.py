@@ -12,6 +12,9 @@ from uuid import UUID
 
 PATH = "/u/"
 
+#: What a content says in place of a URL where each message is to have our own link.
+OURS = "ours"
+
 #: Half of a SHA-256, as HMAC allows (RFC 2104, section 5); the id is 16 bytes.
 _TAG_BYTES = 16
 _TOKEN_BYTES = 16 + _TAG_BYTES

@@ -7,6 +7,7 @@ from mimetypes import guess_type
 from typing import Any
 
 from mailroom.domain.outbound import LIMITS
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.addresses import has_break
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
@@ -87,7 +88,9 @@ def content_id(written: str) -> str:
 
 
 def unsubscribe(url: str) -> None:
-    """Check a one-click unsubscribe URL (RFC 8058)."""
+    """Check a one-click unsubscribe URL (RFC 8058), or the wish for one of our own."""
+    if url == OURS:
+        return
     if not _URL.fullmatch(url) or "<" in url or ">" in url:
         raise ValueError("one-click unsubscribe is an https URL")
 

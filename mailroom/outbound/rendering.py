@@ -5,14 +5,23 @@ from functools import cache
 
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
+from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
 from mailroom.ports import Archive
 from mailroom.sending import Claimed, Dispatch
 
 
-def outgoing(claims: Sequence[Claimed], *, dispatch: Dispatch, archive: Archive) -> list[Outgoing | PermanentError]:
+def outgoing(
+    claims: Sequence[Claimed],
+    *,
+    dispatch: Dispatch,
+    archive: Archive,
+    leave_url: Callable[[str], str] | None = None,
+) -> list[Outgoing | PermanentError]:
     """Return each claimed message as a mail, or why it cannot be one; what they share is compiled and read once.
+
+    `leave_url` makes our own link to unsubscribe from a message's id, for those that want one.
 
     Raises:
         TransientError: a file cannot be read now.
@@ -33,11 +42,14 @@ def outgoing(claims: Sequence[Claimed], *, dispatch: Dispatch, archive: Archive)
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
 
-    return [_mail(claim, filled, read) for claim in claims]
+    return [_mail(claim, filled, read, leave_url) for claim in claims]
 
 
 def _mail(
-    claim: Claimed, filled: Callable[[Claimed], Filled], read: Callable[[str, Enclosure], bytes]
+    claim: Claimed,
+    filled: Callable[[Claimed], Filled],
+    read: Callable[[str, Enclosure], bytes],
+    leave_url: Callable[[str], str] | None,
 ) -> Outgoing | PermanentError:
     batch, draft, content = claim.batch, claim.draft, claim.content
     try:
@@ -49,6 +61,11 @@ def _mail(
         return PermanentError("a file of this message is no longer kept")
     except PermanentError as error:
         return error
+    unsubscribe = texts.unsubscribe
+    if unsubscribe == OURS:
+        if leave_url is None:
+            return PermanentError("this installation makes no links to unsubscribe")
+        unsubscribe = leave_url(draft.id)
     return Outgoing(
         id=draft.id,
         batch_id=batch.id,
@@ -62,7 +79,7 @@ def _mail(
         headers=content.headers,
         attachments=files,
         metadata=draft.metadata,
-        unsubscribe=texts.unsubscribe,
+        unsubscribe=unsubscribe,
         lane=batch.lane,
     )
 

@@ -126,6 +126,7 @@ def provision(names: Names) -> dict[str, str]:
         "ses_hook_topics": tracking_topic,
         "archive_bucket": archive,
         "files_bucket": names.of("files"),
+        "configuration_set": names.stem,
     }
 
 

@@ -74,6 +74,10 @@ class Stack:
             "database_url": self.postgres.url("mailroom"),
             "pages_open": True,
             "sender": "mailroom@mailroom.test",
+            # The emulator tells no rate.
+            "per_second": 200.0,
+            # Links in mails are https; the same paths are served at api_url.
+            "public_url": "https://mailroom.test",
             "unsubscribe_key": self.folder.secret("unsubscribe-key"),
             "data": str(self.folder.path),
         }

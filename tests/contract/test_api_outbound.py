@@ -277,3 +277,19 @@ def test_two_different_mails_to_one_recipient_need_references(api: TestClient, e
 
     assert [where for where, _ in faults] == [["messages", "1"]]
     assert kept(engine) == 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_our_own_link_to_unsubscribe_is_refused_where_we_make_none(
+    api: TestClient, engine: Engine, dry_run: bool
+) -> None:
+    """Without an https URL or a key; said before anything is queued, also in a preview."""
+    answer = api.post(
+        "/v1/batches",
+        json=batch(message(), message(to="bob@users.test", unsubscribe=True)),
+        params={"dry_run": dry_run},
+    )
+
+    assert answer.status_code == 422
+    assert [fault["where"] for fault in answer.json()["errors"]] == [["messages", "1", "unsubscribe"]]
+    assert kept(engine) == 0

@@ -25,7 +25,7 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.domain.outbound import File, Lane, Outgoing, Party
 from mailroom.domain.parsing import parse_email
 from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving
@@ -307,12 +307,14 @@ def test_a_redirect_is_not_followed(stack: ExitStack) -> None:
 
 @dataclass
 class CountingRate:
-    """The port `Rate` that lets everything pass and keeps count."""
+    """The port `Rate` that gives turns of `turn` mails, or of all, and keeps count."""
 
     asked: list[int] = field(default_factory=list)
+    turn: int = 0
 
-    def wait(self, mails: int) -> None:
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
         self.asked.append(mails)
+        return self.turn or mails
 
 
 @pytest.mark.parametrize("error", [TransientError("gone"), Paused("stopped")])
@@ -327,6 +329,17 @@ def test_the_second_provider_takes_what_the_first_did_not(error: MailroomError) 
     assert [result.provider for result in results if isinstance(result, Receipt)] == ["first", "second", "first"]
     assert second.accepted == [mails[1].id]
     assert rate.asked == [1]
+
+
+def test_the_second_provider_is_called_within_its_own_rate() -> None:
+    """A hundred mails that the first did not take are not a hundred at once for the second."""
+    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), CountingRate(turn=2)
+    first.answers.extend([TransientError("gone")] * 3)
+
+    results = FailOver(first, second, rate=rate).send([mail(), mail(), mail()])
+
+    assert [type(result) for result in results] == [Receipt] * 3
+    assert rate.asked == [3, 1]
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Refused("no"), Throttled("slow"), DailyQuota("used up")])

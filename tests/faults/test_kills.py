@@ -7,7 +7,7 @@ from signal import SIGSTOP, SIGTERM
 
 import pytest
 
-from mailroom.crash import EFFECTS, POINTS
+from mailroom.crash import EFFECTS, POINTS, SENDING, SENDING_POINTS
 from mailroom.sandbox.drill import Drill
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
@@ -38,7 +38,7 @@ def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
             for call in ast.walk(ast.parse(file.read_text())):
                 named |= _effects_of(call) if isinstance(call, ast.Call) else set()
 
-    assert named == set(EFFECTS)
+    assert named == {*EFFECTS, *SENDING}
 
 
 @pytest.mark.timeout(600)
@@ -125,5 +125,6 @@ def _effects_of(call: ast.Call) -> set[str]:
 def test_crash_points_come_in_pairs() -> None:
     """Before and after are two different disasters."""
     assert [
-        (one.removeprefix("before "), other.removeprefix("after ")) for one, other in list(pairwise(POINTS))[::2]
-    ] == [(effect, effect) for effect in EFFECTS]
+        (one.removeprefix("before "), other.removeprefix("after "))
+        for one, other in list(pairwise(POINTS + SENDING_POINTS))[::2]
+    ] == [(effect, effect) for effect in EFFECTS + SENDING]

@@ -28,10 +28,14 @@ class FailOver:
         left = [number for number, result in enumerate(results) if _may_go_on(result)]
         if not left:
             return results
-        if self._rate is not None:
-            self._rate.wait(len(left))
-        for number, result in zip(left, self._second.send([mails[number] for number in left]), strict=True):
-            results[number] = result
+        while left:
+            turn = len(left) if self._rate is None else self._rate.wait(len(left), lane=mails[left[0]].lane)
+            going, left = left[:turn], left[turn:]
+            for number, result in zip(going, self._second.send([mails[number] for number in going]), strict=True):
+                results[number] = result
+            if not turn:
+                # No turn within the rate's patience: what the first said stands, and it is tried again later.
+                break
         return results
 
     def quota(self) -> ProviderQuota:

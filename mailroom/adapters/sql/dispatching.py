@@ -30,13 +30,14 @@ _message = _messages.c
 _SETTLE = text("""
     with given as (
         select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
-            provider_message_id text, retry_at timestamptz, facts jsonb)
+            provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
     ), told as (
         select given.*, message.status in ('sending', 'unknown') as open
         from given join message on message.id = given.id and message.attempts = given.attempt
         order by message.id for update of message
     ), changed as (
         update message set
+            provider = coalesce(told.provider, message.provider),
             provider_message_id = coalesce(told.provider_message_id, message.provider_message_id),
             status = case when open then told.status else message.status end,
             reason = case when open then told.reason else message.reason end,
@@ -67,7 +68,7 @@ class SqlDispatch:
 
     def plan(self, batch_id: str, *, now: datetime) -> Planned:
         """Withhold what is expired or suppressed, and count what is left."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of plan") as connection:
             batch = _batch(connection, batch_id)
             left = waiting(UUID(batch.id))
             expired = _expire(connection, batch, now)
@@ -91,9 +92,11 @@ class SqlDispatch:
             next_at=row[2],
         )
 
-    def claim(self, batch_id: str, *, most: int, provider: str, now: datetime) -> list[Claimed]:
+    def claim(
+        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+    ) -> list[Claimed]:
         """Take due messages in hand, committed before this returns; see the port."""
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of claim") as connection:
             batch = _batch(connection, batch_id)
             _expire(connection, batch, now)
             # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
@@ -104,33 +107,41 @@ class SqlDispatch:
                     continue
                 going = sendable if room is None else sendable[:room]
                 if not going:
-                    _defer(connection, batch, opens_at, now)
+                    _defer(connection, batch, opens_at, "quota", now)
                     return []
                 spend(connection, batch.tenant, len(going), now)
-                return _send(connection, batch, going, provider, now)
+                facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
+                return _send(connection, batch, going, provider, now, facts)
         return []
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
         rows = [_told(outcome) for outcome in outcomes]
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of settle") as connection:
             for row in connection.execute(_SETTLE, {"rows": json.dumps(rows), "now": now}).all():
                 give_back(connection, row.tenant, row.mails, now)
             _wake(connection, rows)
 
+    def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
+        """Have what is due wait for `until`, with an order for then."""
+        with transaction(self._engine, "commit of defer") as connection:
+            return _defer(connection, _batch(connection, batch_id), until, reason, now)
+
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`."""
         lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of strand") as connection:
             return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
 
-    def unknown(self, *, before: datetime, limit: int) -> list[Unsettled]:
+    def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
         """Return messages whose outcome is unknown, oldest first."""
+        wanted_policies = list(Policy) if policy is None else [policy]
         wanted = (
             select(_message.id, _message.batch_id, _message.attempts, _message.provider, _message.handed_at)
             .add_columns(_batches.c.policy)
             .join_from(_messages, _batches, _batches.c.id == _message.batch_id)
             .where(_message.status == Status.UNKNOWN, _message.handed_at < before)
+            .where(_batches.c.policy.in_(wanted_policies))
             .order_by(_message.handed_at, _message.id)
             .limit(limit)
         )
@@ -141,7 +152,7 @@ class SqlDispatch:
         """Let these go again, if they are still `unknown`."""
         ids = [UUID(message_id) for message_id in message_ids]
         again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN)
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of resend") as connection:
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
             values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
@@ -195,20 +206,19 @@ def _without_suppressed(
     return [row for row in chosen if row.recipient not in stopped]
 
 
-def _defer(connection: Connection, batch: Batch, opens_at: datetime, now: datetime) -> None:
+def _defer(connection: Connection, batch: Batch, until: datetime, reason: str, now: datetime) -> int:
     due = waiting(UUID(batch.id)) & (_message.due_at <= now)
-    move(connection, due, now=now, status=Status.DEFERRED, reason="quota", due_at=opens_at)
-    order(connection, UUID(batch.id), opens_at)
+    moved = move(connection, due, now=now, status=Status.DEFERRED, reason=reason, due_at=until)
+    order(connection, UUID(batch.id), until)
+    return moved
 
 
 def _send(
-    connection: Connection, batch: Batch, going: Sequence[Row[Any]], provider: str, now: datetime
+    connection: Connection, batch: Batch, going: Sequence[Row[Any]], provider: str, now: datetime, facts: dict[str, str]
 ) -> list[Claimed]:
     ids = [row.id for row in going]
     values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
-    move(
-        connection, _message.id.in_(ids), now=now, facts={"by": provider}, status=Status.SENDING, reason=None, **values
-    )
+    move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
     numbers = {row.content for row in going}
     contents = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
     said = {row.number: content_of(row) for row in connection.execute(contents)}
@@ -237,10 +247,18 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "status": status,
         "reason": type(result).__name__ if isinstance(result, MailroomError) else None,
         "kept": status not in (Status.QUEUED, Status.DEFERRED),
+        "provider": _provider_of(result),
         "provider_message_id": result.provider_message_id if isinstance(result, Receipt) else None,
         "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
         "facts": facts,
     }
+
+
+def _provider_of(result: Receipt | MailroomError) -> str | None:
+    """Return who has the mail or may have it: of two providers the second, where the first did not take it."""
+    if isinstance(result, Receipt):
+        return result.provider
+    return result.facts.get("provider")
 
 
 def _status_of(result: Receipt | MailroomError) -> Status:

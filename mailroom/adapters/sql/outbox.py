@@ -84,7 +84,7 @@ class SqlOutbox:
         """Keep a batch whole; see the port."""
         answer = Accepted(batch_id=batch.id, messages=len(drafts), duplicates=tuple(duplicates))
         try:
-            with transaction(self._engine) as connection:
+            with transaction(self._engine, "commit of accept") as connection:
                 _add_batch(connection, batch, len(drafts), now)
                 if key is not None and not _add_keys(connection, batch, [key], answer, now):
                     raise _Repeated
@@ -102,7 +102,7 @@ class SqlOutbox:
     ) -> int:
         """Keep those drafts whose own key is new as one batch, and return how many."""
         try:
-            with transaction(self._engine) as connection:
+            with transaction(self._engine, "commit of accept") as connection:
                 _add_batch(connection, batch, len(drafts), now)
                 fresh = _add_keys(
                     connection, batch, [key for key, _ in drafts], Accepted(batch_id=batch.id, messages=1), now
@@ -123,7 +123,7 @@ class SqlOutbox:
         mine = (
             update(_orders).where(_orders.c.id.in_(waiting.with_for_update(skip_locked=True))).values(taken_until=until)
         )
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of take") as connection:
             rows = connection.execute(mine.returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at)).all()
         return [Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at) for row in sorted(rows)]
 
@@ -132,7 +132,7 @@ class SqlOutbox:
         ids, batches = [order.id for order in orders], {UUID(order.batch_id) for order in orders}
         status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
         accepted = _message.batch_id.in_(batches) & (_message.status == Status.ACCEPTED)
-        with transaction(self._engine) as connection:
+        with transaction(self._engine, "commit of published") as connection:
             connection.execute(update(_orders).where(_orders.c.id.in_(ids)).values(published_at=now))
             move(connection, accepted, now=now, status=status)
 

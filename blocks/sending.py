@@ -1,0 +1,99 @@
+"""Everything that outbound mail needs on its way."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import cast
+
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL
+from pydantic import Field, SecretStr
+
+from blocks.archive import LegalArchive
+from blocks.database import MailroomDatabase
+from blocks.outbound import Provider
+from mailroom.adapters.prefect_http import http_client
+from mailroom.adapters.prefect_rate import PrefectRate
+from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.domain.unsubscribe import unsubscribe_url
+from mailroom.outbound.dispatching import HANDS, Outbound
+from mailroom.sending import MailProvider
+
+#: What an operator changes in the UI is used by a warm worker after this many seconds.
+_FRESH_S = 300
+_opened: dict[str, tuple[float, "OutboundMail", Outbound]] = {}
+
+
+class OutboundMail(Block):
+    """The outbound side of Mailroom: database, archive and providers behind one name.
+
+    Example:
+        ```python
+        from blocks import OutboundMail
+
+        outbound = await (await OutboundMail.aload("outbound")).open()
+        ```
+    """
+
+    _block_type_name = "Mailroom outbound"
+    _block_type_slug = "mailroom-outbound"
+    _description = "Which providers mail is handed to, and how fast where they do not say."
+
+    provider: str = Field(
+        default="mailroom-provider-ses/default", description="Block of the provider, as <type of block>/<name>."
+    )
+    second: str = Field(default="", description="Block of the provider for what the first cannot take; empty is none.")
+    per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider does not tell its rate.")
+    archive: LegalArchive = Field(description="Where attachments that are deposits are read.")
+    database: MailroomDatabase = Field(description="Database of the outbox.")
+    public_url: str = Field(default="", description="https URL of Mailroom's HTTP service, for links in mails.")
+    unsubscribe_key: SecretStr | None = Field(default=None, description="Signs one-click unsubscribe links.")
+
+    async def open(self) -> Outbound:
+        """Return the ports of the outbound way."""
+        provider = await _provider(self.provider)
+        names = frozenset({provider.name})
+        rate = self._rate(provider)
+        if self.second:
+            second = await _provider(self.second)
+            names |= {second.name}
+            provider = FailOver(provider, second, rate=self._rate(second))
+        return Outbound(
+            dispatch=SqlDispatch(self.database.open()),
+            archive=self.archive.open(),
+            provider=provider,
+            rate=rate,
+            hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
+            names=names,
+            leave_url=self._leave_url(),
+        )
+
+    def _leave_url(self) -> Callable[[str], str] | None:
+        if not self.public_url or self.unsubscribe_key is None:
+            return None
+        return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
+
+    def _rate(self, provider: MailProvider) -> PrefectRate:
+        http = http_client(str(PREFECT_API_URL.value()))
+        return PrefectRate(http, provider.identity, quota=provider.quota, otherwise=self.per_second)
+
+
+def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
+    return unsubscribe_url(base, message_id, key=key)
+
+
+async def _provider(name: str) -> MailProvider:
+    return cast(Provider, await Block.aload(name)).open()
+
+
+async def open_outbound(name: str = "outbound") -> Outbound:
+    """Return the opened block `name`; looked at every five minutes, and opened anew when it was changed."""
+    known = _opened.get(name)
+    if known is not None and time.monotonic() - known[0] < _FRESH_S:
+        return known[2]
+    block = cast(OutboundMail, await OutboundMail.aload(name))
+    opened = known[2] if known is not None and known[1] == block else await block.open()
+    _opened[name] = time.monotonic(), block, opened
+    return opened

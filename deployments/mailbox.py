@@ -1,0 +1,238 @@
+"""From the mailbox queue to flow runs: each order of a batch one run, acknowledged last.
+
+    receive ─┬─> an order ─> its run, got or created ─┬─ due now ──> executed here ─> delete
+             │                                        └─ due later ─> Scheduled in the pool ─> delete
+             └─> plain mails, all that came together ─> kept as one batch, whose order comes back here ─> delete
+
+An order may come twice, and to two workers: its run is the same, and messages are claimed one by one. What cannot be
+read stays, for the dead-letter queue.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+
+from blocks.sending import open_outbound
+from deployments.executor import WarmExecutor
+from deployments.health import Health
+from deployments.listener import Timing
+from deployments.runs import BatchRuns, Next, next_step
+from mailroom.adapters import aws
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sqs import SqsQueue
+from mailroom.domain.errors import MailroomError, Unacceptable
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
+from mailroom.outbound.settling import settle_unknown
+from mailroom.queueing import Queue, Received
+from mailroom.settings import Settings
+
+logger = logging.getLogger("mailroom.mailbox")
+
+#: What one receive brings at most.
+_BATCH = 10
+#: How often messages with unknown outcome are looked after, whether or not a batch runs.
+_LOOK_AFTER_S = 60.0
+
+Together = Sequence[tuple[Received, PlainMail]]
+
+
+class MailboxListener:
+    """Receives orders and plain mails, runs and acknowledges; up to `limit` batches are in hand."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        runs: BatchRuns,
+        executor: WarmExecutor,
+        health: Health,
+        *,
+        keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
+        look_after: Callable[[], Coroutine[Any, Any, object]],
+        limit: int,
+        timing: Timing | None = None,
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            keep: Keeps plain mails as a batch.
+            look_after: Settles unknown outcomes; called each minute.
+        """
+        self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
+        self._keep_plain, self._look_after = keep, look_after
+        self._limit, self._timing = limit, timing or Timing()
+        self._in_hand: dict[str, Received] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed, self._stopping = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen until `stop` is called."""
+        always = [asyncio.create_task(self._beat()), asyncio.create_task(self._keep_looking())]
+        try:
+            while not self._stopping.is_set():
+                await self._listen_once()
+        finally:
+            await self._drain()
+            for task in always:
+                task.cancel()
+            await asyncio.gather(*always, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Receive no more; give what is not finished soon back to the queue."""
+        self._stopping.set()
+        self._freed.set()
+
+    async def _listen_once(self) -> None:
+        free = self._limit - len(self._in_hand)
+        if free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        if not await self._health.ready(self._stopping):
+            return
+        try:
+            wait_s = self._timing.long_poll_s
+            received = await asyncio.to_thread(self._queue.receive, most=min(free, _BATCH), wait_s=wait_s)
+        except MailroomError as error:
+            logger.warning("the mailbox queue cannot be read: %s", error)
+            self._health.suspect()
+            await asyncio.sleep(1)
+            return
+        self._accept(received)
+
+    def _accept(self, received: Sequence[Received]) -> None:
+        plain: list[tuple[Received, PlainMail]] = []
+        for message in received:
+            try:
+                said = read(message.body, message.attributes)
+            except Unacceptable as error:
+                _not_understood(message.message_id, error)
+                continue
+            if isinstance(said, PlainMail):
+                plain.append((message, said))
+            else:
+                self._begin(self._send(said), [message])
+        if plain:
+            self._begin(self._keep(plain), [message for message, _ in plain])
+
+    def _begin(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
+        self._in_hand |= {message.receipt: message for message in messages}
+        task = asyncio.create_task(self._work(work, messages))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
+        """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
+        try:
+            done = await work
+            await asyncio.to_thread(self._queue.delete, [one.receipt for one in (messages if done is None else done)])
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hide(messages, 0))
+            raise
+        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one batch does
+            logger.warning("%d messages go back to the mailbox queue: %s", len(messages), type(error).__name__)
+            self._health.suspect()
+            await self._hide(messages, self._timing.retry_after_s)
+        finally:
+            for message in messages:
+                self._in_hand.pop(message.receipt, None)
+            self._freed.set()
+
+    async def _send(self, word: Word) -> None:
+        run = await self._runs.get_or_create(word)
+        # Scheduled: the pool has it. Completed or cancelled: this order was carried out, or a person said no.
+        if next_step(run.state) is not Next.RUN:
+            return
+        state = await self._executor.execute(run)
+        if state is None or not state.is_completed():
+            raise RunFailedError
+
+    async def _keep(self, plain: Together) -> list[Received]:
+        """Keep plain mails, and return the messages of those that are kept; the others are left."""
+        taken = await self._keep_plain(plain)
+        for message_id, faults in taken.refused.items():
+            _not_understood(message_id, Unacceptable("cannot be sent", faults=faults))
+        return [message for message, _ in plain if message.message_id not in taken.refused]
+
+    async def _hide(self, messages: Sequence[Received], seconds: int) -> None:
+        await self._survive(asyncio.to_thread(self._queue.hide, [one.receipt for one in messages], seconds=seconds))
+
+    async def _beat(self) -> None:
+        """Keep what is in hand invisible, for batches that take hours."""
+        while True:
+            await asyncio.sleep(self._timing.beat_s)
+            await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AFTER_S)
+            await self._survive(self._look_after())
+
+    async def _survive(self, call: Coroutine[Any, Any, object]) -> None:
+        """Await what only makes things better sooner: it comes right by itself, or the next time."""
+        try:
+            await call
+        except Exception as error:  # noqa: BLE001 - told, and done again
+            logger.warning("something for the mailbox failed: %s", type(error).__name__)
+
+    async def _drain(self) -> None:
+        """Let what is under way end, for a while; then cancel it, which gives its messages back."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=self._timing.stop_patience_s)
+        late = list(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+class RunFailedError(Exception):
+    """The run of a batch did not complete; its order comes back."""
+
+
+def _not_understood(message_id: str, error: Unacceptable) -> None:
+    what = "; ".join(sorted({fault.what for fault in error.faults})) or error.message
+    logger.error("message %s is left for the dead-letter queue: %s", message_id, what)
+
+
+def open_mailbox(
+    settings: Settings, client: PrefectClient, executor: WarmExecutor, *, limit: int, timing: Timing
+) -> MailboxListener:
+    """Return the listener of this installation's mailbox queue."""
+    engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
+    outbox = SqlOutbox(engine)
+
+    def ask_database() -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("select 1")
+
+    async def keep(plain: Together) -> TakenIn:
+        enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
+        return await asyncio.to_thread(
+            take_in,
+            plain,
+            tenant=settings.mailbox_tenant,
+            sender=settings.sender,
+            now=datetime.now(UTC),
+            new_id=lambda: str(uuid4()),
+            outbox=outbox,
+            enclosing=enclosing,
+        )
+
+    async def look_after() -> None:
+        await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
+
+    probes = {
+        "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
+        "PostgreSQL": ask_database,
+    }
+    queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+    return MailboxListener(
+        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit, timing=timing
+    )

@@ -1,0 +1,26 @@
+"""The steps of a batch on its way out. Each may be killed anywhere and run again."""
+
+from datetime import UTC, datetime
+
+from mailroom.outbound.dispatching import Outbound, Sender, Tally
+from mailroom.outbound.settling import settle_unknown
+from mailroom.sending import Planned
+from tasks.steps import blocking, step
+
+
+@step("settle")
+async def settle(outbound: Outbound) -> tuple[int, int]:
+    """Find out about messages, of any batch, whose outcome is unknown."""
+    return await blocking(settle_unknown, outbound, now=datetime.now(UTC))
+
+
+@step("plan")
+async def plan(batch_id: str, outbound: Outbound) -> Planned:
+    """Withhold what is expired or suppressed, and count what is left."""
+    return await blocking(outbound.dispatch.plan, batch_id, now=datetime.now(UTC))
+
+
+@step("dispatch")
+async def dispatch(sender: Sender, due: int) -> Tally:
+    """Hand over for some seconds. Tried again, it goes on: what was handed over is not due any more."""
+    return await blocking(sender.send_some, due)

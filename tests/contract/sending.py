@@ -1,0 +1,80 @@
+"""What tests of sending share: a real outbox and dispatch, a provider in memory, and a rate that gives any turn."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party
+from mailroom.outbound.dispatching import Outbound
+from mailroom.sending import MailProvider
+from mailroom.testing import MemoryArchive, MemoryProvider
+
+CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
+
+
+@dataclass
+class OpenRate:
+    """The port `Rate` with turns of `turn` mails; `none` of the next calls get no turn."""
+
+    turn: int = 10
+    none: int = 0
+    lanes: list[Lane] = field(default_factory=list)
+
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
+        self.lanes.append(lane)
+        if self.none:
+            self.none -= 1
+            return 0
+        return min(mails, self.turn)
+
+
+@dataclass
+class Office:
+    """An outbound side on a real database."""
+
+    engine: Engine
+    outbound: Outbound
+    provider: MemoryProvider
+    rate: OpenRate
+
+    def batch(self, count: int = 3, *, now: datetime, content: Content = CONTENT, **changes: Any) -> str:
+        """Hand over a batch and return its id."""
+        batch = Batch(**{"id": str(uuid4()), "tenant": "acme", "from_": Party("desk@acme.test")} | changes)
+        drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(count)]
+        return SqlOutbox(self.engine).accept(batch, [content], drafts, now=now).batch_id
+
+    def values(self, statement: str) -> list[Any]:
+        """Return the only column of a query."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement)).scalars())
+
+    def statuses(self) -> list[str]:
+        """Return the statuses of all messages, by their numbers."""
+        return self.values("select status from message order by number")
+
+    def orders(self) -> list[datetime]:
+        """Return when orders are due, apart from each batch's first."""
+        return self.values("select due_at from outbox where id not in (select min(id) from outbox group by batch_id)")
+
+
+@contextmanager
+def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any = None) -> Iterator[Office]:
+    """An office whose provider is in memory."""
+    memory, open_rate = MemoryProvider(), OpenRate()
+    with ThreadPoolExecutor(8) as hands:
+        outbound = Outbound(
+            dispatch=SqlDispatch(engine),
+            archive=MemoryArchive(),
+            provider=provider or memory,
+            rate=rate or open_rate,
+            hands=hands,
+        )
+        yield Office(engine, outbound, memory, open_rate)

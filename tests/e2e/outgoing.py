@@ -1,0 +1,129 @@
+"""What the tests of sending drive: batches over the API, what the emulator's SES took, and workers on a mailbox of their own."""
+
+import json
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+
+from tests.e2e.driving import Stack, wait_until
+from tests.e2e.workers import BEAT_S, Line
+
+_OURS = re.compile(r"X-Correlation-ID: (\S+)")
+_numbers = count(1)
+
+#: Nothing of these will happen any more without a person or an event.
+ENDED = ("dispatched", "delivered", "bounced", "complained", "opened", "clicked", "unknown", "suppressed", "cancelled")
+
+
+class Mailing:
+    """Batches of a running stack, seen from both ends."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        headers = {"Authorization": f"Bearer {stack['api_key']}"}
+        self.api = httpx.Client(base_url=stack["api_url"], headers=headers, timeout=60)
+
+    def hand_over(self, mails: int, **changes: Any) -> str:
+        """Hand over a batch of plain mails and return its id."""
+        words = {"subject": "Hello {{ name }}", "text": "Dear {{ name }}, hello."}
+        # One address: what providers do with an address is another test's matter.
+        people = [{"to": f"u{at}@users.test", "data": {"name": f"number {at}"}} for at in range(mails)]
+        return self.post({"template": words, "recipients": people} | changes)
+
+    def post(self, asked: dict[str, Any]) -> str:
+        """Hand over what is asked, and return the batch's id."""
+        answer = self.api.post("/v1/batches", json=asked)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def statuses(self, batch_id: str) -> dict[str, str]:
+        """Return the status of each message."""
+        rows = self.stack.ask("select id::text, status from message where batch_id = %s", batch_id)
+        return dict(rows)
+
+    def ended(self, batch_id: str, *, within_s: float = 90) -> dict[str, str]:
+        """Wait until nothing of a batch is under way, and return the statuses."""
+
+        def all_ended() -> bool:
+            return all(status in ENDED for status in self.statuses(batch_id).values())
+
+        wait_until(all_ended, "the batch has ended", timeout_s=within_s)
+        return self.statuses(batch_id)
+
+    def mails(self, batch_id: str) -> dict[str, list[str]]:
+        """Return what SES took of a batch: for each message id all that came under it, as it came."""
+        told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30).json()
+        ours, found = self.statuses(batch_id), dict[str, list[str]]()
+        for mail in told["ses"]["RawMessage"]:
+            [message_id] = _OURS.findall(mail["raw_data"])
+            if message_id in ours:
+                found.setdefault(message_id, []).append(mail["raw_data"])
+        return found
+
+    def received(self, batch_id: str) -> Counter[str]:
+        """Return how often SES took each message."""
+        return Counter({message_id: len(mails) for message_id, mails in self.mails(batch_id).items()})
+
+    def has_received(self, batch_id: str, mails: int) -> None:
+        """Wait until SES took so many of a batch."""
+        wait_until(lambda: len(self.received(batch_id)) >= mails, f"{mails} mails are received", timeout_s=60)
+
+    def runs(self, batch_id: str) -> list[dict[str, Any]]:
+        """Return the batch's runs as the Prefect server has them, in the order of their times."""
+        asked = {"flow_runs": {"name": {"any_": [batch_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        return list(self.stack.prefect("POST", "/flow_runs/filter", asked))
+
+    def run(self, batch_id: str) -> dict[str, Any]:
+        """Return the batch's first run, or {}."""
+        return next(iter(self.runs(batch_id)), {})
+
+    def run_is(self, batch_id: str, state: str) -> dict[str, Any]:
+        """Wait until the batch's run is in this state, and return it."""
+        return dict(
+            wait_until(
+                lambda: (run := self.run(batch_id)) and run["state_type"] == state and run,
+                f"the run is {state}",
+                timeout_s=90,
+            )
+        )
+
+    def artifacts(self, batch_id: str) -> dict[str, Any]:
+        """Return what the batch's run shows, by type."""
+        run_id = self.run(batch_id)["id"]
+        asked = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        return {one["type"]: one["data"] for one in self.stack.prefect("POST", "/artifacts/filter", asked)}
+
+    def at_most(self, per_second: int) -> None:
+        """Edit the provider's limit, as an operator does in the Prefect UI."""
+        name = f"rate:ses:{self.stack['account_id']}:{self.stack['region']}"
+        changed = {"limit": per_second, "slot_decay_per_second": per_second}
+        self.stack.prefect("PATCH", f"/v2/concurrency_limits/{name}", changed)
+
+
+class MailLine(Line):
+    """A mailbox queue of a test's own; the stack's worker, whose queue is another, only takes what is in its pool."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack)
+        attributes = {"VisibilityTimeout": str(4 * BEAT_S)}
+        name = f"mailbox-{next(_numbers)}"
+        self.mailbox_url = stack.aws("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of a worker that listens to this mailbox."""
+        return super().environment(**more) | {"MAILROOM_MAILBOX_QUEUE_URL": self.mailbox_url}
+
+    def hand_over(self, mailing: Mailing, mails: int) -> str:
+        """Hand over a batch for tomorrow, which the stack keeps for then, and order it here for now."""
+        tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        batch_id = mailing.hand_over(mails, send_at=tomorrow)
+        wait_until(lambda: mailing.runs(batch_id), "the run of tomorrow is there")
+        with_time = "update message set due_at = now() where batch_id = %s returning due_at"
+        due_at = self.stack.ask(with_time, batch_id)[0][0]
+        body = json.dumps({"batch_id": batch_id, "due_at": due_at.isoformat()})
+        self.stack.aws("sqs").send_message(QueueUrl=self.mailbox_url, MessageBody=body)
+        return batch_id

@@ -1,0 +1,133 @@
+"""Batches end to end: each mail is received once, whatever dies on the way, and Prefect never learns what it says."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from signal import SIGKILL
+
+import pytest
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.engine import make_engine
+from tests.e2e.canaries import finds
+from tests.e2e.driving import Stack
+from tests.e2e.outgoing import Mailing, MailLine
+
+CANARIES = {
+    place: f"canary{place}{os.urandom(6).hex()}"
+    for place in ("to", "name", "subject", "text", "html", "data", "metadata", "filename", "content")
+}
+
+
+@pytest.fixture
+def mailing(stack: Stack) -> Iterator[Mailing]:
+    """The stack's batches, at the provider's full rate again when the test is over."""
+    made = Mailing(stack)
+    yield made
+    made.at_most(200)
+
+
+def test_a_batch_is_received_once_by_each_and_prefect_learns_nothing_of_it(mailing: Mailing, stack: Stack) -> None:
+    """From one call of the API to SES and back by its events; the run shows ids and counts, and its links work."""
+    batch_id = mailing.post(a_newsletter(200))
+
+    statuses = mailing.ended(batch_id)
+    run = mailing.run_is(batch_id, "COMPLETED")
+
+    assert mailing.received(batch_id) == Counter(dict.fromkeys(statuses, 1))
+    assert {"lane:bulk", "tenant:default", f"batch:{batch_id}"} <= set(run["tags"])
+    assert mailing.artifacts(batch_id)["progress"] == 100.0
+    some_id, [raw] = next(iter(mailing.mails(batch_id).items()))
+    assert stack.json("trace", some_id)["messages"][0]["run"]["id"] == run["id"]
+    leaves(mailing, stack, some_id, raw)
+    kept = str(
+        stack.ask(
+            'select content.text, "to", data, message.metadata, enclosures from content join message using (batch_id)'
+        )
+    )
+    assert all(CANARIES[place] in kept for place in ("to", "name", "text", "data", "metadata", "filename"))
+    assert finds(stack, CANARIES) == []
+
+
+def a_newsletter(mails: int) -> dict[str, object]:
+    """Return a request with a canary in every place."""
+    words = {
+        "subject": f"{CANARIES['subject']} {{{{ who }}}}",
+        "text": f"{CANARIES['text']} {{{{ who }}}}",
+        "html": f"<p>{CANARIES['html']} {{{{ who }}}}</p>",
+        "unsubscribe": True,
+        "attachments": [{"filename": f"{CANARIES['filename']}.txt", "content": "aGVsbG8="}],
+    }
+    people = [
+        {
+            "to": f"{CANARIES['name']} <{CANARIES['to']}{number}@users.test>",
+            "data": {"who": f"{CANARIES['data']} {number}"},
+            "metadata": {"case": CANARIES["metadata"]},
+        }
+        for number in range(mails)
+    ]
+    return {"template": words, "recipients": people}
+
+
+def leaves(mailing: Mailing, stack: Stack, message_id: str, raw: str) -> None:
+    """Click the mail's own link to unsubscribe (RFC 8058), and be suppressed."""
+    unfolded = re.sub(r"\r?\n[ \t]", "", raw)
+    [link] = re.findall(r"List-Unsubscribe: <(https://\S+)>", unfolded)
+    assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in unfolded
+
+    answer = mailing.api.post(link.removeprefix(stack["public_url"]), data={"List-Unsubscribe": "One-Click"})
+
+    assert answer.status_code == 200
+    [(recipient,)] = stack.ask("select recipient from message where id = %s", message_id)
+    assert stack.ask("select reason from suppression where address = %s", recipient) == [("unsubscribe",)]
+
+
+def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Mailing, stack: Stack) -> None:
+    """kill -9, then SIGTERM, then Retry in the UI: one run, each mail at most once, and what is unknown is said to be."""
+    line = MailLine(stack)
+    # The provider's limit is made with its first mail.
+    mailing.ended(mailing.hand_over(1))
+    with line.worker() as victim:
+        mailing.at_most(20)
+        batch_id = line.hand_over(mailing, 200)
+        mailing.has_received(batch_id, 30)
+        victim.signal(SIGKILL)
+    with line.worker() as second:
+        mailing.has_received(batch_id, 90)
+        assert second.stops_within(15)
+    crashed = mailing.run_is(batch_id, "CRASHED")
+    mailing.at_most(200)
+
+    retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry", "state_details": {}}, "force": True}
+    stack.prefect("POST", f"/flow_runs/{crashed['id']}/set_state", retry)
+    done = mailing.run_is(batch_id, "COMPLETED")
+    # Two minutes later, as its worker's successor would find.
+    engine = make_engine(stack["database_url"])
+    SqlDispatch(engine).strand(before=datetime.now(UTC), now=datetime.now(UTC))
+    engine.dispose()
+    statuses = mailing.ended(batch_id)
+
+    received, unknown = mailing.received(batch_id), {one for one, status in statuses.items() if status == "unknown"}
+    assert (done["id"], done["run_count"]) == (crashed["id"], 3)
+    assert set(received.values()) == {1}
+    assert received.keys() | unknown == statuses.keys()
+    assert len(unknown) <= 32
+
+
+def test_cancelling_in_mid_flight_tells_exactly_what_has_gone(mailing: Mailing) -> None:
+    """Whoever stops a wrong newsletter must know who got it."""
+    mailing.ended(mailing.hand_over(1))
+    mailing.at_most(20)
+    batch_id = mailing.hand_over(150)
+    mailing.has_received(batch_id, 20)
+
+    told = mailing.api.post(f"/v1/batches/{batch_id}/cancel").json()
+    statuses = mailing.ended(batch_id)
+    mailing.run_is(batch_id, "COMPLETED")
+
+    gone = {one["id"] for one in told["gone"]}
+    assert mailing.received(batch_id) == Counter(dict.fromkeys(gone, 1))
+    assert {one for one, status in statuses.items() if status == "cancelled"} == statuses.keys() - gone
+    assert told["cancelled"] == 150 - len(gone) > 0

@@ -1,0 +1,220 @@
+"""The mailbox queue, the run `send-batch` and PostgreSQL together, on a Prefect server; the provider is in memory."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.testing.utilities import prefect_test_harness
+from sqlalchemy import Engine
+
+from deployments.client import run_client_context
+from deployments.executor import WarmExecutor
+from deployments.health import Health
+from deployments.mailbox import MailboxListener
+from deployments.runs import BatchRuns
+from flows import outbound as flows_outbound
+from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
+from mailroom.outbound.dispatching import Outbound
+from mailroom.outbound.mailbox import TakenIn
+from mailroom.testing import Clock, MemoryQueue
+from tests.contract.sending import Office, office_on
+from tests.flows.surroundings import QUICK, holds
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A Prefect server of this module's own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+class Desk:
+    """A mailbox listener's surroundings."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.clock = Clock()
+        self.queue = MemoryQueue(visibility_s=300, clock=self.clock)
+        self.kept: list[str] = []
+        self.refuses: set[str] = set()
+
+    def order(self, batch_id: str, due_at: datetime) -> None:
+        self.queue.post([json.dumps({"batch_id": batch_id, "due_at": due_at.isoformat()})])
+
+    def listen(self, until: Callable[[], bool]) -> None:
+        """Have a listener run until something holds, and stop it."""
+        asyncio.run(self._listen(until))
+
+    async def _listen(self, until: Callable[[], bool]) -> None:
+        async with run_client_context() as context:
+            client: Any = context.client
+            await deployed(client)
+            executor = WarmExecutor(client, limit=4)
+            parts: Any = self.queue, BatchRuns(client), executor, Health({})
+            listener = MailboxListener(
+                *parts, keep=self._keep, look_after=lambda: asyncio.sleep(0), limit=4, timing=QUICK
+            )
+            running = asyncio.create_task(listener.run())
+            await holds(lambda: until() or running.done(), within_s=30)
+            listener.stop()
+            await running
+            await executor.stop(patience_s=5)
+
+    async def _keep(self, plain: Any) -> TakenIn:
+        self.kept += [mail.to for _, mail in plain]
+        refused = {message.message_id: () for message, mail in plain if mail.to in self.refuses}
+        return TakenIn(len(plain) - len(refused), refused)
+
+    def empty(self) -> bool:
+        return len(self.queue) == 0
+
+
+async def deployed(client: PrefectClient) -> None:
+    try:
+        await client.read_deployment_by_name("send-batch/send-batch")
+    except ObjectNotFound:
+        flow_id = await client.create_flow_from_name("send-batch")
+        await client.create_deployment(flow_id, "send-batch", entrypoint="flows.outbound.send_batch")
+
+
+@pytest.fixture
+def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with office_on(engine) as office:
+
+        async def opened() -> Outbound:
+            return office.outbound
+
+        monkeypatch.setattr(flows_outbound, "open_outbound", opened)
+        yield Desk(office)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def runs_of(batch_id: str) -> list[FlowRun]:
+    async def read() -> list[FlowRun]:
+        async with get_client() as client:
+            return [run for run in await client.read_flow_runs(limit=200) if run.name == batch_id]
+
+    return asyncio.run(read())
+
+
+def artifacts_of(batch_id: str) -> dict[str, Artifact]:
+    async def read() -> dict[str, Artifact]:
+        async with get_client() as client:
+            found = await client.read_artifacts(limit=200)
+            return {str(one.type): one for one in found if one.key and one.key.endswith(batch_id)}
+
+    return asyncio.run(read())
+
+
+def test_an_order_is_one_run_that_sends_the_batch(desk: Desk) -> None:
+    """Completed, with progress at its end and tags; its order is deleted last."""
+    batch_id = desk.office.batch(25, now=now())
+    desk.order(batch_id, now())
+
+    desk.listen(desk.empty)
+
+    [run] = runs_of(batch_id)
+    assert run.state is not None
+    assert (run.state.type, run.state.message) == ("COMPLETED", "25 dispatched")
+    assert set(run.tags) == {f"batch:{batch_id}", "tenant:acme", "lane:transactional"}
+    assert artifacts_of(batch_id)["progress"].data == 100.0
+    assert len(set(desk.office.provider.accepted)) == len(desk.office.provider.accepted) == 25
+
+
+def test_the_run_says_what_failed_and_no_address(desk: Desk) -> None:
+    """Whoever may look into Prefect may not read who gets mail."""
+    batch_id = desk.office.batch(3, now=now())
+    desk.office.provider.answers.extend([Refused("refused", code=550), OutcomeUnknown("lost")])
+    desk.order(batch_id, now())
+
+    desk.listen(desk.empty)
+
+    [run] = runs_of(batch_id)
+    table = json.loads(str(artifacts_of(batch_id)["table"].data))
+    assert {(row["kind"], row["code"]) for row in table} == {("Refused", "550"), ("OutcomeUnknown", "")}
+    assert "users.test" not in f"{table}{run.model_dump_json()}"
+    assert {"failed:Refused", "failed:OutcomeUnknown"} <= set(run.tags)
+
+
+def test_an_order_that_comes_twice_is_one_run(desk: Desk) -> None:
+    """The relay tells again when it was killed in between, and SQS delivers at least once."""
+    batch_id, due_at = desk.office.batch(12, now=now()), now()
+    for _ in range(3):
+        desk.order(batch_id, due_at)
+
+    desk.listen(desk.empty)
+
+    assert len(runs_of(batch_id)) == 1
+    assert len(desk.office.provider.accepted) == 12
+
+
+def test_a_batch_that_is_due_later_is_a_scheduled_run(desk: Desk) -> None:
+    """An operator sees it coming; nothing of it is sent before."""
+    due_at = now() + timedelta(hours=2)
+    batch_id = desk.office.batch(3, now=now(), send_at=due_at)
+    desk.order(batch_id, due_at)
+
+    desk.listen(desk.empty)
+
+    [run] = runs_of(batch_id)
+    assert run.state is not None
+    assert (run.state.type, run.state.state_details.scheduled_time) == ("SCHEDULED", due_at)
+    assert desk.office.provider.accepted == []
+
+
+def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(desk: Desk) -> None:
+    """A moment's trouble is no reason for another run."""
+    batch_id = desk.office.batch(1, now=now())
+    desk.office.provider.answers.append(TransientError("no connection"))
+    desk.order(batch_id, now())
+
+    desk.listen(desk.empty)
+
+    [run] = runs_of(batch_id)
+    assert run.state is not None
+    assert run.state.message == "1 dispatched"
+
+
+def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same run: Prefect shows one history, and what was handed over stays so."""
+    batch_id, good, opened = desk.office.batch(3, now=now()), flows_outbound.open_outbound, list[int]()
+
+    async def broken() -> Outbound:
+        opened.append(1)
+        raise ConnectionError
+
+    monkeypatch.setattr(flows_outbound, "open_outbound", broken)
+    desk.order(batch_id, now())
+    desk.listen(lambda: len(opened) == 1)
+    monkeypatch.setattr(flows_outbound, "open_outbound", good)
+    desk.clock.now += 1000
+
+    desk.listen(desk.empty)
+
+    [run] = runs_of(batch_id)
+    assert run.state is not None
+    assert run.state.type == "COMPLETED"
+    assert len(desk.office.provider.accepted) == 3
+
+
+def test_plain_mails_are_kept_and_what_cannot_be_sent_is_left(desk: Desk) -> None:
+    """Their order comes by the relay like any other's; what is refused is for the dead-letter queue."""
+    desk.refuses = {"nobody"}
+    for to in ("ada@users.test", "nobody"):
+        desk.queue.send(json.dumps({"to": to, "subject": "s", "message": "m"}), channel="email", type="plaintext")
+    desk.queue.send("not JSON")
+
+    desk.listen(lambda: len(desk.queue) == 2)
+
+    assert sorted(desk.kept) == ["ada@users.test", "nobody"]
+    assert [body for body in desk.queue.bodies if "ada" in body] == []

@@ -43,8 +43,9 @@ bench: setup ## Measure, in one run, and print the tables: parsers, the parser's
 bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
 	@$(BIN)/python -m benchmarks.growth
 
-bench-endurance: setup ## Idle cost, a mail of 35 MB, and 2,000 mails waiting after an outage
+bench-endurance: setup ## Idle cost, a mail of 35 MB, 2,000 mails waiting after an outage, good mails beside poison
 	@$(BIN)/python -m benchmarks.endurance
+	@$(BIN)/python -m benchmarks.poison
 
 fuzz: setup ## Search ten minutes each for a mail, an object and a notice that their readers do not bear
 	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz

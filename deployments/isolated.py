@@ -6,6 +6,7 @@ its exit code: a signal (the CPU limit sends SIGXCPU), or `OUT_OF_MEMORY`. Any o
 
 import asyncio
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from prefect.client.schemas.objects import State as RunState
 
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
+from deployments.logs import log_to_stderr
 from mailroom.domain.errors import MailroomError
 
 #: A mail of 40 MB needs a quarter of this and 10 s of CPU at most; the address space of Prefect's threads the rest.
@@ -40,7 +42,7 @@ def limit(parent: int, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S) 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # From now on; importing Prefect took seconds already. At the soft limit comes SIGXCPU, which tells why it died; the
     # hard one stays, for the parser's own process sets a limit of its own and may not raise what it inherits.
-    last_s = int(time.process_time()) + cpu_s
+    last_s = math.ceil(time.process_time()) + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (last_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
@@ -67,6 +69,7 @@ async def _main(run_id: UUID) -> int:
 
 def main() -> None:
     """Run the flow run that the command line names, and end at once."""
+    log_to_stderr()
     limit(int(sys.argv[2]))
     os._exit(asyncio.run(_main(UUID(sys.argv[1]))))
 

@@ -18,7 +18,7 @@ from deployments.acknowledging import Acknowledger
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.runs import InboundRuns, Next, next_step
-from mailroom.domain.errors import MailroomError
+from mailroom.domain.errors import MailroomError, Reason
 from mailroom.domain.inbound import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.domain.notifications import UnreadableNotification, read_notification
 from mailroom.ports import Claim, Ledger
@@ -73,6 +73,7 @@ class Job:
     notices: list[Notice]
     noticed: asyncio.Event = field(default_factory=asyncio.Event)
     entry: Entry | None = None
+    gone: bool = False
 
 
 class Listener:
@@ -223,10 +224,13 @@ class Listener:
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
         while True:
-            known = job.arrival
+            known, heard = job.arrival, len(job.notices)
             done = await self._process_known(job, known)
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
-            if known.envelope is not None or job.arrival.envelope is None or done is not Next.DONE:
+            named = known.envelope is None and job.arrival.envelope is not None
+            # Another notice came after nothing was found: it may have come with the object.
+            found = job.gone and len(job.notices) > heard
+            if done is not Next.DONE or not (named or found):
                 return done
 
     async def _process_known(self, job: Job, arrival: Arrival) -> Next:
@@ -250,6 +254,7 @@ class Listener:
         if state is not None and state.is_completed():
             return Next.DONE
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
+        job.gone = closed is not None and closed.reason == Reason.GONE
         return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
 
     async def _wait_for_notice(self, job: Job) -> None:

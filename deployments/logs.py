@@ -31,8 +31,10 @@ def _args(record: logging.LogRecord) -> list[object]:
 
 
 def log_to_stderr() -> None:
-    """Set up the process's log."""
+    """Set up the process's log, in place of the console that Prefect gave it when it was imported."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if os.environ.get("MAILROOM_LOG") == "json" else logging.Formatter(_TEXT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Prefect sets the root's level back to WARNING with each run.
+    logging.getLogger("mailroom").setLevel(logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -45,6 +46,9 @@ logger = logging.getLogger("mailroom.worker")
 POOL = "mailroom"
 
 _STOP_PATIENCE_S = 5.0
+
+#: Orchestrators kill after ten seconds. What is in hand then comes back by itself, as after any other end.
+_STOPPED_WITHIN_S = 8.5
 _POLL_AGAIN_S = 5.0
 
 
@@ -57,6 +61,7 @@ class WarmWorker:
         self._timing = timing
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._asked_at: float | None = None
         self.failed = False
 
     def run(self) -> None:
@@ -69,8 +74,15 @@ class WarmWorker:
 
     def stop(self) -> None:
         """Stop gracefully; may be called from any thread."""
-        if self._loop is not None:
+        self._asked_at = self._asked_at or time.monotonic()
+        if self._loop is None:
+            self._stop.set()  # Nobody waits for it yet.
+        else:
             self._loop.call_soon_threadsafe(self._stop.set)
+
+    def is_late(self) -> bool:
+        """Tell whether it was told to stop too long ago."""
+        return self._asked_at is not None and time.monotonic() - self._asked_at > _STOPPED_WITHIN_S
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -173,6 +185,9 @@ def main(timing: Timing | None = None) -> None:
     thread.start()
     while thread.is_alive():
         thread.join(timeout=0.5)
+        if worker.is_late():
+            logger.error("not stopped after %.1f s; what is in hand comes back by itself", _STOPPED_WITHIN_S)
+            os._exit(0)
     sys.exit(1 if worker.failed else 0)
 
 

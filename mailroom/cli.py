@@ -8,6 +8,7 @@ import ast
 import json
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,12 +105,20 @@ def status(as_json: AsJson = False) -> None:
     from mailroom.sandbox import stack
 
     found = stack.status()
+    found["workers"] = _on_duty(found)
     if as_json:
         say(json.dumps(found, indent=1))
     else:
         for part in found["parts"]:
             port = f"127.0.0.1:{part['port']}" if part["port"] else ""
             say(f"{part['name']:<12} {part['state']:<9} {port:<16} pid {part['pid']}")
+        for worker in found["workers"]:
+            paused = f", paused: {worker['paused_by']} does not serve" if worker["paused_by"] else ""
+            say(
+                f"{'on duty':<12} {worker['name']}, {worker['silent_s']} s ago{paused}; has {len(worker['holds'])} e-mails"
+            )
+            for message_id in worker["holds"]:
+                say(f"{'':<12} {message_id}")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
@@ -117,6 +126,29 @@ def status(as_json: AsJson = False) -> None:
         raise ConfigurationError(
             f"the stack is {found['state']}" + (f": {found['reason']}" if "reason" in found else "")
         )
+
+
+def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return who works and on what; nobody where the database does not serve."""
+    from mailroom.adapters.sql.engine import make_engine
+    from mailroom.adapters.sql.roster import SqlRoster
+
+    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+        return []
+    now = datetime.now(UTC)
+    try:
+        workers = SqlRoster(make_engine(found["database_url"], pool_size=1)).on_duty()
+    except MailroomError:
+        return []
+    return [
+        {
+            "name": worker.name,
+            "silent_s": round(max((now - worker.beat_at).total_seconds(), 0)),
+            "paused_by": worker.paused_by,
+            "holds": list(worker.holds),
+        }
+        for worker in workers
+    ]
 
 
 @app.command()

@@ -134,7 +134,8 @@ class Ledger(Protocol):
     def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
         """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope.
 
-        An e-mail that was closed before its envelope was known is open again: it may have more recipients, or a virus.
+        An e-mail that was closed without its envelope is open again: it may have more recipients, or a virus.
+        So is one whose object was not there, for some times: the notice may have come before its object.
         With a claim, the e-mail is taken in hand as well, and None says that another living worker has it.
         """
 

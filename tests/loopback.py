@@ -1,11 +1,8 @@
 """Ports for servers that tests start."""
 
-import socket
+from mailroom.sandbox.ports import any_free_port
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback interface that nobody listens on, and that no outgoing connection will take."""
+    return any_free_port()

@@ -26,24 +26,28 @@ class KmsKeys:
         """Return the data key.
 
         A key that cannot be used at all (a policy slipped, somebody disabled it) is an outage, and every mail would meet
-        it; only where the key serves is the blob itself at fault.
+        it; only where the key serves, and refuses this blob a second time, is the blob itself at fault.
         """
         crash_point("before", "unwrap")
         with translated("kms"):
-            try:
-                answer = self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=dict(context), KeyId=self._key_arn)
-            except ClientError as error:
-                code = error_code(error)
-                if code in _UNUSABLE:
-                    self.check(context)
-                if code in _UNUSABLE | _FOREIGN:
-                    raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=code) from None
-                raise
+            answer = self._decrypt(wrapped, dict(context))
         crash_point("after", "unwrap")
         if "Plaintext" not in answer:
             # botocore reads an answer that was cut off as one without fields.
             raise TransientError("the answer of the key service is not whole", service="kms")
         return bytes(answer["Plaintext"])
+
+    def _decrypt(self, wrapped: bytes, context: dict[str, str], *, again: bool = False) -> Any:
+        try:
+            return self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=context, KeyId=self._key_arn)
+        except ClientError as error:
+            code = error_code(error)
+            if code in _UNUSABLE and not again:
+                self.check(context)
+                return self._decrypt(wrapped, context, again=True)
+            if code in _UNUSABLE | _FOREIGN:
+                raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=code) from None
+            raise
 
     def check(self, context: Mapping[str, str] | None = None) -> None:
         """Return if the key can unwrap now: KMS must get as far as refusing what is no blob.

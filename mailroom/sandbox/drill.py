@@ -25,8 +25,8 @@ TWICE = ("duplicate line", "duplicate item", "filed twice", "versions")
 #: A mail killed again and again waits for its message each time; then the backlog is worked off.
 DRAIN_PATIENCE_S = 300.0
 
-_READY_PATIENCE_S = 30.0
-_POINT_PATIENCE_S = 20.0
+_READY_PATIENCE_S = 120.0
+_POINT_PATIENCE_S = 120.0
 _PAUSE_S = 0.01
 _FEED_EVERY_S = 1.0
 

@@ -2,8 +2,8 @@
 
     worker ── FaultProxy ── moto (S3, SQS, KMS), the Prefect server, PostgreSQL
 
-HTTP calls are known by their operation (`PutObject`, `ReceiveMessage`, `POST set_state`), PostgreSQL's by COMMIT. Each
-request goes upstream on a connection of its own, which keeps this small: there are no connections to keep in step.
+HTTP calls are known by their operation (`PutObject`, `ReceiveMessage`, `POST set_state`), PostgreSQL's are COMMIT or any
+`statement` before it. Each HTTP request goes upstream on a connection of its own, which keeps this small: there are no connections to keep in step.
 """
 
 import asyncio
@@ -29,8 +29,11 @@ _ENDLESS = 1 << 30
 _ANSWERS = {"slow down": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")}
 HTTP_FAULTS = ("hang", "reset", *_ANSWERS, "answer lost", "truncated")
 
-#: COMMIT fails: never sent, done and its answer lost, or refused because the disk is full.
-SQL_FAULTS = ("reset", "answer lost", "disk full")
+#: A statement fails: no answer and then never sent, never sent, or done and its answer lost.
+STATEMENT_FAULTS = ("hang", "reset", "answer lost")
+
+#: COMMIT fails in these ways too, or is refused because the disk is full.
+SQL_FAULTS = (*STATEMENT_FAULTS, "disk full")
 
 _COMMIT, _ROLLBACK = b"Q\x00\x00\x00\x0bCOMMIT\x00", b"Q\x00\x00\x00\x0dROLLBACK\x00"
 _DISK_FULL = b"SERROR\x00VERROR\x00C53100\x00Mdisk full\x00\x00"
@@ -135,11 +138,14 @@ class FaultProxy:
 
     async def _to_server(self, reader: Reader, to_server: Writer, client: Writer, refused: asyncio.Event) -> None:
         while chunk := await reader.read(_CHUNK):
-            how = self._strike("COMMIT") if chunk == _COMMIT else None
+            operation = _sql_operation(chunk)
+            how = self._strike(operation) if operation else None
             if how == "disk full":
                 refused.set()
                 chunk = _ROLLBACK
-            if how == "reset" or self.absent:
+            if how == "hang":
+                await asyncio.sleep(_HANG_S)
+            if how in ("hang", "reset") or self.absent:
                 _reset(client)
                 return
             if how == "answer lost":
@@ -147,7 +153,7 @@ class FaultProxy:
             to_server.write(chunk)
             await to_server.drain()
             if how == "answer lost":
-                # PostgreSQL reads what came before the connection's end, and commits.
+                # PostgreSQL reads what came before the connection's end, and does it.
                 await asyncio.sleep(0.2)
                 return
 
@@ -207,6 +213,13 @@ def _operation(speaks: str, head: bytes, headers: dict[bytes, bytes]) -> str:
     if speaks == "s3":
         return f"{method.capitalize()}{'Object' if len(segments) > 1 else 'Bucket'}"
     return f"{method} {next((part for part in reversed(segments) if not re.fullmatch('[0-9a-f-]{36}', part)), '')}"
+
+
+def _sql_operation(chunk: bytes) -> str:
+    """Return what a client asks of PostgreSQL; statements with values come as Parse or Bind, the rest is not counted."""
+    if chunk == _COMMIT:
+        return "COMMIT"
+    return "statement" if chunk[:1] in (b"P", b"B") else ""
 
 
 def _refusal(speaks: str, status: int, code: str) -> bytes:

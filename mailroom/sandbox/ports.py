@@ -1,8 +1,9 @@
 """The ports of the embedded stack, all on the loopback address."""
 
 import os
+import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mailroom.sandbox.errors import StackError
@@ -12,6 +13,8 @@ LOOPBACK = "127.0.0.1"
 
 #: What each part would like; 5433 and not 5432, where a PostgreSQL of the machine's own would be.
 PREFERRED = {"postgres": 5433, "aws": 5566, "prefect": 4200, "api": 8025, "door": 2525}
+
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, int]:
@@ -28,7 +31,7 @@ def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dic
         asked = environment.get(f"MAILROOM_PORT_{part.upper()}")
         wishes = [_asked_port(part, asked)] if asked else [remembered.get(part, preferred), preferred]
         free = (port for port in wishes if port not in chosen.values() and is_free(port))
-        chosen[part] = next(free, None) or _any_free_port(taken=set(chosen.values()))
+        chosen[part] = next(free, None) or any_free_port(taken=chosen.values())
     write_json(file, chosen)
     return chosen
 
@@ -57,10 +60,13 @@ def answers(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _any_free_port(*, taken: set[int]) -> int:
+def any_free_port(*, taken: Collection[int] = ()) -> int:
+    """Return a port that nothing listens on, below those that the kernel gives to outgoing connections.
+
+    One of theirs may be in use by the time that the server binds it: between the two, this machine calls itself a lot.
+    """
+    first_outgoing = int(_OUTGOING.read_text().split()[0]) if _OUTGOING.exists() else 32768
     while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port: int = probe.getsockname()[1]
-        if port not in taken:
+        port = random.SystemRandom().randrange(max(1024, first_outgoing - 12_000), max(2048, first_outgoing))
+        if port not in taken and is_free(port):
             return port

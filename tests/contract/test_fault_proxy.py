@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
 
-from mailroom.sandbox.fault_proxy import HTTP_FAULTS, Fault, FaultProxies, FaultProxy
+from mailroom.sandbox.fault_proxy import HTTP_FAULTS, STATEMENT_FAULTS, Fault, FaultProxies, FaultProxy
 from mailroom.sandbox.postgres import Postgres
 
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=1)
@@ -89,7 +89,7 @@ def test_the_nth_call_of_an_operation_fails(aws: FaultProxies) -> None:
     assert fault.fired == 1
 
 
-@pytest.mark.parametrize(("how", "written"), [("reset", 0), ("answer lost", 1), ("disk full", 0)])
+@pytest.mark.parametrize(("how", "written"), [("hang", 0), ("reset", 0), ("answer lost", 1), ("disk full", 0)])
 def test_a_commit_fails_as_it_is_told(sql: tuple[FaultProxy, str], database_url: str, how: str, written: int) -> None:
     """The two that look alike to a client, and are not, are the ones that make duplicates."""
     proxy, url = sql
@@ -101,6 +101,24 @@ def test_a_commit_fails_as_it_is_told(sql: tuple[FaultProxy, str], database_url:
     assert (failed.value.sqlstate == "53100") is (how == "disk full")
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select count(*) from note").fetchone() == (written,)
+
+
+@pytest.mark.parametrize("how", STATEMENT_FAULTS)
+def test_a_statement_fails_as_it_is_told_and_nothing_is_written(
+    sql: tuple[FaultProxy, str], database_url: str, how: str
+) -> None:
+    """Before COMMIT a lost answer is as harmless as a lost question: PostgreSQL rolls back."""
+    proxy, url = sql
+    proxy.fault = Fault(how, "statement", nth=2, times=1)
+
+    with psycopg.connect(url) as connection:
+        connection.execute("insert into note values (%s)", ["one"])
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("insert into note values (%s)", ["two"])
+
+    assert proxy.fault.fired == 1
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select count(*) from note").fetchone() == (0,)
 
 
 def test_a_refused_commit_leaves_a_connection_that_works(sql: tuple[FaultProxy, str]) -> None:

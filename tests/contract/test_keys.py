@@ -63,9 +63,26 @@ def test_a_refused_key_is_an_outage_unless_it_serves_others(code: str, serves: b
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code=code, http_status_code=400)
-        stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "key", "KeyState": "Enabled"}})
-        probed = "InvalidCiphertextException" if serves else "AccessDeniedException"
-        stub.add_client_error("decrypt", service_error_code=probed, http_status_code=400)
+        serves_or_not(stub, serves)
+        stub.add_client_error("decrypt", service_error_code=code, http_status_code=400)
 
         with pytest.raises(error):
             KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT)
+
+
+def test_a_key_that_was_refused_for_a_moment_opens_the_mail_all_the_same() -> None:
+    """Policies take effect here and there at different times: one refusal must not send a good mail to quarantine."""
+    kms = kms_at("http://127.0.0.1:1")
+    with Stubber(kms) as stub:
+        stub.add_client_error("decrypt", service_error_code="AccessDeniedException", http_status_code=400)
+        serves_or_not(stub, True)
+        stub.add_response("decrypt", {"Plaintext": b"key"})
+
+        assert KmsKeys(kms, key_arn="arn").unwrap(b"w", CONTEXT) == b"key"
+
+
+def serves_or_not(stub: Stubber, serves: bool) -> None:
+    """Have the key service answer a probe of the key."""
+    stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "key", "KeyState": "Enabled"}})
+    probed = "InvalidCiphertextException" if serves else "AccessDeniedException"
+    stub.add_client_error("decrypt", service_error_code=probed, http_status_code=400)

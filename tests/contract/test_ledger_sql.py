@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain.errors import TakenOver
+from mailroom.domain.errors import Reason, TakenOver
 from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.routing import Route
 from mailroom.ports import Claim
@@ -211,6 +211,43 @@ def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlL
     assert again.attempts == 1
     assert kinds(ledger, entry.id)[-1] == "reopened"
     assert registered(ledger).state is State.RECEIVED
+
+
+def test_an_envelope_told_to_another_worker_meanwhile_opens_the_email_again(ledger: SqlLedger) -> None:
+    """R8: two workers share the notices of a mail. The one at work cannot know what the other is told; its verdict
+    without the envelope, such as that the mail is for nobody, must not stand when the other's notice comes back."""
+    other = Claim("two", NOW - timedelta(hours=1))
+    registered(ledger, Claim("one", NOW), Arrival(REF))
+    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    assert ledger.register(Arrival(REF, ENVELOPE), now=NOW, claim=other) is None
+    ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.NO_ROUTE, attempt=entry.attempts)
+
+    again = registered(ledger, other)
+    entry = ledger.begin(REF, now=NOW, claim=other)
+    ledger.close(entry.id, State.FILED, now=NOW, attempt=entry.attempts)
+
+    assert (again.state, again.envelope) == (State.RECEIVED, ENVELOPE)
+    assert kinds(ledger, entry.id) == ["received", "started", "notified", "quarantined", "reopened", "started", "filed"]
+    assert registered(ledger, other).state is State.FILED
+
+
+def test_another_notice_of_an_object_that_was_not_there_has_it_looked_for_again(ledger: SqlLedger) -> None:
+    """SES may tell of a mail before S3 shows it; but notices of what never comes must not keep a worker busy for ever."""
+    looks = 0
+    while registered(ledger).state is State.RECEIVED:
+        entry = ledger.begin(REF, now=NOW)
+        ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.GONE)
+        looks += 1
+
+    assert looks == 3
+
+
+def test_another_notice_of_what_is_quarantined_for_its_content_changes_nothing(ledger: SqlLedger) -> None:
+    """Its bytes are the same, however often SQS tells of them; a person decides."""
+    entry = ledger.begin(REF, now=NOW)
+    ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.NOT_BOUND)
+
+    assert registered(ledger, arrival=Arrival(REF)).state is State.QUARANTINED
 
 
 def test_closing_frees_the_claim(ledger: SqlLedger) -> None:

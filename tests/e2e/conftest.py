@@ -4,9 +4,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.e2e.driving import Stack
+
+#: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")

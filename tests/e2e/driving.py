@@ -60,7 +60,7 @@ class Stack:
         assert code == 250, answer
         return answer.decode().split()[-1]
 
-    def wait_closed(self, message_id: str, *, state: str = "filed", timeout_s: float = 60) -> dict[str, Any]:
+    def wait_closed(self, message_id: str, *, state: str = "filed", timeout_s: float = 120) -> dict[str, Any]:
         """Return the trace of an e-mail once it is in `state` and its run has ended."""
 
         def closed() -> dict[str, Any] | None:
@@ -110,7 +110,7 @@ class Stack:
         return int(next(part["pid"] for part in self["parts"] if part["name"] == name))
 
 
-def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 30) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 60) -> Any:
     """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -50,6 +50,6 @@ def test_the_item_leads_to_its_run_in_the_prefect_ui(stack: Stack, browser: Brow
     page.goto(f"{stack['api_url']}/items/{trace['items'][0]['id']}")
     page.locator(f"a[href='{trace['run']['url']}']").first.click()
 
-    expect(page.get_by_text(trace["email"]["message_id"]).first).to_be_visible(timeout=20_000)
+    expect(page.get_by_text(trace["email"]["message_id"]).first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
     page.close()

@@ -71,7 +71,7 @@ def test_a_batch_is_followed_to_what_became_of_each_mail(
     ]
     dispatch.settle(outcomes, now=NOW)
 
-    expect(page.locator(".progress")).to_contain_text("2 of 2 done", timeout=15_000)
+    expect(page.locator(".progress")).to_contain_text("2 of 2 done")
     box = page.locator(".progress .bar rect.gone").bounding_box()
     assert box is not None
     assert box["width"] > 100

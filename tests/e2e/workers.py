@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from mailroom.domain.inbound import ObjectRef
 from mailroom.settings import Settings
@@ -59,8 +60,8 @@ class Line:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self._sent_at: dict[str, datetime] = {}
         sqs, name = stack.aws("sqs"), f"faults-{next(_numbers)}"
+        self._released = stack.folder / f"{name}.released"
         self.dead_url = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
         asked = sqs.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["QueueArn"])
         redrive = {"deadLetterTargetArn": asked["Attributes"]["QueueArn"], "maxReceiveCount": MOST_RECEIVES}
@@ -76,12 +77,7 @@ class Line:
         mail.add_attachment(attachment, maintype="application", subtype="pdf", filename="a.pdf")
         store_as_ses(self.stack, BUCKET, message_id, mail.as_bytes(), recipient=TO)
         self.announce(message_id)
-        self._sent_at[message_id] = datetime.now(UTC)
         return message_id
-
-    def sent_at(self, message_id: str) -> datetime:
-        """Return when `send` announced the mail."""
-        return self._sent_at[message_id]
 
     def announce(self, message_id: str) -> None:
         """Tell of the mail (again)."""
@@ -99,7 +95,7 @@ class Line:
         """Have a worker listen; `faulty` has the faults of `tests/e2e/faults`."""
         number = next(_numbers)
         ready, log = self.stack.folder / f"faults-{number}.ready", self.stack.folder / "logs" / f"faults-{number}.log"
-        path = {"PYTHONPATH": str(FAULTS)} if faulty else {}
+        path = {"PYTHONPATH": str(FAULTS), "MAILROOM_FAULTS_RELEASED": str(self._released)} if faulty else {}
         own = self.environment(MAILROOM_READY_FILE=str(ready), **path, **environment)
         with log.open("wb") as to:
             process = subprocess.Popen([sys.executable, "-m", "deployments.worker"], env=own, stdout=to, stderr=to)
@@ -117,6 +113,18 @@ class Line:
             finally:
                 process.kill()
 
+    def release(self) -> None:
+        """Let mails go that say `hold`."""
+        self._released.touch()
+
+    def receives_of(self, *message_ids: str) -> list[int]:
+        """Return how often the messages of these mails were received, as the queue itself counts; nothing is received."""
+        told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
+        return [
+            sum(one["approximate_receive_count"] for one in told if f"in/{message_id}" in one["body"])
+            for message_id in message_ids
+        ]
+
     def state(self, message_id: str) -> dict[str, Any]:
         """Return the ledger's line as it is now; {} before there is one."""
         rows = self.stack.ask(
@@ -127,8 +135,8 @@ class Line:
         return dict(zip(names, rows[0], strict=True)) if rows else {}
 
     def begun(self, message_id: str) -> None:
-        """Wait until a worker is at work on the mail."""
-        wait_until(lambda: self.state(message_id).get("state") == "processing", "the mail is at work")
+        """Wait until a worker is, or was, at work on the mail."""
+        wait_until(lambda: self.state(message_id).get("attempts"), "the mail is at work", timeout_s=90)
 
     def ended(self, *message_ids: str, state: str = "filed", timeout_s: float = 90) -> None:
         """Wait until these mails are in `state`."""
@@ -142,11 +150,6 @@ class Line:
         """Return how many inbox items the mail has."""
         asked = "select count(*) from inbox_item join inbound_email e on e.id = email_id where e.message_id = %s"
         return int(self.stack.ask(asked, message_id)[0][0])
-
-    def activities(self, message_id: str, kind: str) -> list[Any]:
-        """Return when something was noted of the mail."""
-        asked = "select at from inbound_activity a join inbound_email e on e.id = email_id where message_id = %s"
-        return [at for (at,) in self.stack.ask(asked + " and kind = %s order by a.id", message_id, kind)]
 
     def run(self, message_id: str) -> Any:
         """Return the mail's flow run, as Prefect tells of it."""

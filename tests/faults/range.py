@@ -14,7 +14,7 @@ from mailroom.sandbox.fault_proxy import Fault, FaultProxies
 from mailroom.sandbox.ground import Ground
 from mailroom.sandbox.workers import Worker, Zygote
 
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Range:
     def ready(self, **how: Any) -> Worker:
         """Start a worker and wait until it listens."""
         worker = self.fork(**how)
-        assert worker.wait_ready(), self.zygote.log.read_text()[-3000:]
+        assert worker.wait_ready(within_s=120), self.zygote.log.read_text()[-3000:]
         return worker
 
     @contextmanager
@@ -71,6 +71,12 @@ class Range:
         for body in bodies:
             self.ground.aws("sqs").send_message(QueueUrl=self.ground.facts["inbound_queue_url"], MessageBody=body)
 
+    def receives_of(self, sent: Sequence[Sent]) -> list[int]:
+        """Return how often each message about these mails was received, as the queue itself counts."""
+        told = httpx.get(f"{self.ground.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
+        ids = [mail.message_id for mail in sent]
+        return [one["approximate_receive_count"] for one in told if any(mine in one["body"] for mine in ids)]
+
     def proves(self, sent: Sequence[Sent], *, within_s: float = PATIENCE_S) -> None:
         """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""
         try:
@@ -86,7 +92,7 @@ class Range:
             proxy.fault, proxy.absent = None, False
         for worker in self.workers:
             worker.kill()
-        assert all(worker.wait(within_s=5) for worker in self.workers)
+        assert all(worker.wait(within_s=30) for worker in self.workers)
         self.workers.clear()
 
 
@@ -98,7 +104,7 @@ def change_block(ground: Ground, slug: str, changed: dict[str, Any], name: str =
         http.patch(f"/block_documents/{block.json()['id']}", json={"data": changed}).raise_for_status()
 
 
-def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> Any:
+def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 120.0) -> Any:
     """Return the condition's value as soon as it is true; fail with a sentence when it does not become so."""
     value = soon(condition, within_s=within_s)
     assert value, f"waited {within_s} s in vain until {what}"

@@ -1,11 +1,12 @@
 """R8, R11, R12, R24: notices come three times, too early or for nothing, and hostile mails among good ones."""
 
+import json
 import os
 import random
 
 from mailroom.checking.manifest import Sent
 from mailroom.sandbox.verdicts import EICAR
-from tests.faults.range import Range
+from tests.faults.range import Range, eventually
 
 
 def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(field: Range) -> None:
@@ -18,7 +19,7 @@ def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(f
     field.ready()
     field.ready()
 
-    field.proves(sent, within_s=120)
+    field.proves(sent)
 
 
 def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(field: Range) -> None:
@@ -36,6 +37,25 @@ def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(fi
     assert {reason for (reason,) in reasons} == {"gone"}
 
 
+def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -> None:
+    """S3's own notice, which comes with the object, has it looked for again."""
+    s3, sent = field.ground.aws("s3"), field.ground.send(2)
+    early = [body for body in field.take_messages() if "notificationType" in body]
+    objects = [(_object(field, mail.message_id), s3.get_object(**_object(field, mail.message_id))) for mail in sent]
+    for where, _ in objects:
+        s3.delete_object(**where)
+    field.tell(early)
+    field.ready()
+    ids = [mail.message_id for mail in sent]
+    gone = "select 1 from inbound_email where message_id = any(%s) and reason = 'gone'"
+    eventually(lambda: len(field.ground.ask(gone, ids)) == len(ids), "they are quarantined")
+
+    for where, stored in objects:
+        s3.put_object(**where, Body=stored["Body"].read(), Metadata=stored["Metadata"])
+
+    field.proves(sent)
+
+
 def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_filed(field: Range) -> None:
     """One bad mail in ten must cost its neighbours nothing."""
     good = field.ground.send(10)
@@ -50,9 +70,14 @@ def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_fil
     field.proves([*good, *virus, *nested, *forged])
 
 
-def test_r24_workers_go_on_while_the_schema_is_ahead_of_them(field: Range) -> None:
-    """A migration runs before the new workers come: the old ones must work with what they do not know."""
+def test_r24_old_and_new_work_together_while_schema_and_notices_change(field: Range) -> None:
+    """A migration runs before the new workers come; what the old ones left, and the queue's old form of notices, stay."""
     sent = field.ground.send(6)
+    bodies = field.take_messages()
+    # Before raw delivery was switched on, SNS put each notice in a wrapper; and a killed worker left two lines open.
+    field.tell([json.dumps({"Type": "Notification", "Message": body}) for body in bodies[::2]] + bodies[1::2])
+    for mail in sent[:2]:
+        field.ground.ask(_LEFT_BY_OLD_CODE, *_object(field, mail.message_id).values(), mail.message_id)
     field.ready()
     field.ground.ask("alter table inbound_email add column coming text not null default 'x'")
     sent += field.ground.send(6)
@@ -60,6 +85,13 @@ def test_r24_workers_go_on_while_the_schema_is_ahead_of_them(field: Range) -> No
 
     field.proves(sent)
     field.ground.ask("alter table inbound_email drop column coming")
+
+
+#: A line as a version without beats and routes made it: at work, and nobody's.
+_LEFT_BY_OLD_CODE = """
+insert into inbound_email (id, bucket, key, version, message_id, state, facts, attempts, archive_ids, tenants, received_at)
+values (gen_random_uuid(), %s, %s, '', %s, 'processing', '{}', 1, '{}', '{}', now())
+"""
 
 
 def _object(field: Range, message_id: str) -> dict[str, str]:

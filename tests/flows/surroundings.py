@@ -162,7 +162,7 @@ class Desk:
         self.executor.ending = ending
 
 
-async def holds(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def holds(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)

@@ -89,6 +89,29 @@ def test_an_envelope_that_comes_during_the_run_is_in_the_ledger(desk: Desk) -> N
     assert desk.entry().envelope is not None
 
 
+def test_a_notice_that_comes_while_nothing_is_found_has_the_object_looked_for_again(desk: Desk) -> None:
+    """It may have come with the object: acknowledged with the first notice, the mail would stay in quarantine."""
+
+    async def gone_at_first(run: FlowRun) -> State | None:
+        desk.ledger.begin(ref(), now=datetime.now(UTC))
+        found = len(desk.executor.ran) > 1
+        end, reason = (inbound.State.FILED, None) if found else (inbound.State.QUARANTINED, Reason.GONE)
+        desk.ledger.close(desk.entry().id, end, now=datetime.now(UTC), reason=reason)
+        if not found:
+            desk.queue.send(from_s3())
+            await holds(lambda: all(one.receipt for one in desk.queue._messages.values()))
+            await asyncio.sleep(0.02)
+        return Completed() if found else Failed()
+
+    desk.executor.ending = gone_at_first
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.executor.ran == ["abc123", "abc123"]
+    assert desk.entry().state is inbound.State.FILED
+
+
 def test_a_mail_whose_run_is_completed_is_only_acknowledged(desk: Desk) -> None:
     """The worker died between the run's end and the delete; nothing is left to do."""
     desk.runs.state = Completed()

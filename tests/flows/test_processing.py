@@ -58,7 +58,7 @@ def run_with(noted: Noted, steps: tuple[Step, ...] | None, monkeypatch: pytest.M
     async def run() -> list[tuple[str, str]]:
         run_id = await receive()
         async with get_client() as client:
-            for _ in range(100):
+            for _ in range(600):
                 mine = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
                 tasks = await client.read_task_runs(flow_run_filter=mine)
                 told = sorted((task.name.rpartition("-")[0], task.state_name or "") for task in tasks)

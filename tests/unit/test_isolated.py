@@ -9,7 +9,7 @@ import pytest
 LIMITED = """
 import os
 from deployments.isolated import limit
-limit(os.getppid(), memory_bytes=900 * 1024**2, cpu_s=1)
+limit(os.getppid(), memory_bytes=900 * 1024**2, cpu_s=2)
 {code}
 """
 

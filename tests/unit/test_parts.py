@@ -4,7 +4,6 @@ import json
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from mailroom.sandbox.environment import aws_environment, kept, process_environm
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.folder import DataFolder, write_private
 from mailroom.sandbox.parts import only
-from mailroom.sandbox.ports import PREFERRED, choose_ports, is_free
+from mailroom.sandbox.ports import PREFERRED, any_free_port, choose_ports, is_free
 from mailroom.sandbox.postgres import Postgres
 from mailroom.sandbox.stack import Stack
 
@@ -39,12 +38,9 @@ def taken_port() -> Iterator[int]:
 
 def asked(**ports: int) -> dict[str, str]:
     """The environment that asks for these ports, and for free ones elsewhere: no two parts get the same one."""
-    free = {}
-    with ExitStack() as held:
-        for part in PREFERRED:
-            probe = held.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            free[part] = probe.getsockname()[1]
+    free: dict[str, int] = {}
+    for part in PREFERRED:
+        free[part] = any_free_port(taken=free.values())
     return {f"MAILROOM_PORT_{part.upper()}": str(port) for part, port in (free | ports).items()}
 
 
@@ -85,6 +81,16 @@ def test_a_taken_port_gives_way_to_another(tmp_path: Path, taken_port: int) -> N
 
     assert chosen["prefect"] != taken_port
     assert is_free(chosen["prefect"])
+
+
+def test_a_port_of_no_wish_is_none_that_an_outgoing_connection_may_take() -> None:
+    """Seconds pass between the choice and the server; meanwhile the machine connects to itself hundreds of times."""
+    outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+    chosen = {any_free_port() for _ in range(20)}
+
+    assert max(chosen) < outgoing
+    assert min(chosen) >= 1024
 
 
 def test_no_two_parts_share_a_port(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow)
 _email, _item = _emails.c, _items.c
 
 
+#: So often an object that was not there is looked for, when another notice tells of it.
+_MOST_LOOKS = 3
+
+
 class SqlLedger:
     """The port `Ledger` on PostgreSQL."""
 
@@ -43,6 +47,9 @@ class SqlLedger:
                 state = State.RECEIVED if closed else row.state
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
                 _note(connection, row.id, "reopened" if closed else "notified", now)
+            elif row.state in FINAL and (_was_gone(row) or _knew_no_envelope(connection, row)):
+                row = _change(connection, row.id, state=State.RECEIVED)
+                _note(connection, row.id, "reopened", now)
             if claim is not None and row.state not in FINAL:
                 if not _is_free(row, claim):
                     return None
@@ -269,6 +276,21 @@ def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str
     withdrawn = connection.execute(hide.returning(_item.id)).all()
     if withdrawn:
         _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
+
+
+def _was_gone(row: Row[Any]) -> bool:
+    """Tell whether the object was not there when the first notice came; another may tell that it is there by now."""
+    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_LOOKS)
+
+
+def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
+    """Tell whether the last attempt began before another worker was told the envelope; what it did may be wrong."""
+    if row.envelope is None:
+        return False
+    newest = select(_activities.c.kind).where(
+        _activities.c.email_id == row.id, _activities.c.kind.in_(("started", "notified"))
+    )
+    return bool(connection.execute(newest.order_by(_activities.c.id.desc()).limit(1)).scalar() == "notified")
 
 
 def _is_free(row: Row[Any], claim: Claim) -> bool:

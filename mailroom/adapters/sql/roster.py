@@ -1,17 +1,30 @@
 """Which workers live, in SQL: one row each, written with every beat."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.models import WorkerRow, table
+from mailroom.adapters.sql.models import InboundEmailRow, WorkerRow, table
+from mailroom.domain.inbound import FINAL
 
-_workers = table(WorkerRow)
+_workers, _emails = table(WorkerRow), table(InboundEmailRow)
 
 #: A worker that was killed leaves its row; the others clear it away after this time.
 _FORGET_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class OnDuty:
+    """One worker as it told of itself last, and the message ids of the e-mails that it has in hand."""
+
+    name: str
+    started_at: datetime
+    beat_at: datetime
+    paused_by: str | None
+    holds: tuple[str, ...]
 
 
 class SqlRoster:
@@ -32,3 +45,14 @@ class SqlRoster:
         """Note that `worker` has stopped."""
         with transaction(self._engine) as connection:
             connection.execute(delete(_workers).where(_workers.c.name == worker))
+
+    def on_duty(self) -> list[OnDuty]:
+        """Return every worker that has not left, the longest there first."""
+        holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))
+        told = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by
+        held_now = _emails.c.beat_at.is_not(None) & _emails.c.state.not_in(FINAL)
+        in_hand = (_emails.c.worker == _workers.c.name) & held_now
+        query = select(*told, holds).outerjoin_from(_workers, _emails, in_hand).group_by(*told)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query.order_by(_workers.c.started_at)).all()
+        return [OnDuty(name, began, beat, by, tuple(sorted(held or ()))) for name, began, beat, by, held in rows]

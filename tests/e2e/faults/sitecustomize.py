@@ -1,17 +1,26 @@
-"""Faults of one worker, which has this folder on its path: the subject of a mail says what happens when it is filed."""
+"""Faults of one worker, which has this folder on its path: the subject of a mail says what happens when it is filed.
+
+`slow 7` takes so many seconds, `hold` until the test lets go, `kill` kills its process; the children of `kill` hold first,
+so that a test may look at what happens beside them.
+"""
 
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.inbound.holding import WORKER_VARIABLE
 
 _file = SqlInbox.file
 
 
 def _file_or_fail(self: SqlInbox, email_id: str, items: Any, **how: Any) -> list[str]:
     word, _, seconds = (items[0].subject or "").partition(" ")
+    if word == "hold" or (word == "kill" and WORKER_VARIABLE in os.environ):
+        while not Path(os.environ["MAILROOM_FAULTS_RELEASED"]).exists():
+            time.sleep(0.05)
     if word == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "slow":

@@ -1,0 +1,65 @@
+"""The metrics of inbound mail, each by its name: what an operator's alarms stand on."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailroom.api.exposition import exposition
+from mailroom.domain.inbound import State
+from mailroom.reading import Census, FilingTimes, Tally, WorkerLine
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+CENSUS = Census(
+    tallies=(
+        Tally(State.FILED, None, 5, NOW - timedelta(hours=3), route="exact"),
+        Tally(State.QUARANTINED, "virus", 2, NOW - timedelta(hours=2), route="domain"),
+        Tally(State.FAILED, "TransientError", 1, NOW - timedelta(seconds=75), route="exact"),
+        Tally(State.PROCESSING, None, 1, NOW - timedelta(seconds=5)),
+    ),
+    items=6,
+    times=FilingTimes(counts=(2, 1, *[0] * 9, 2), sum_s=200_001.5),
+    workers=(
+        WorkerLine("one", NOW - timedelta(seconds=3), 4, None),
+        WorkerLine("two", NOW - timedelta(seconds=3), 0, "S3"),
+        WorkerLine("dead", NOW - timedelta(minutes=30), 9, None),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "mailroom_inbound_received_total 9",
+        'mailroom_inbound_emails{state="filed",reason="",route="exact"} 5',
+        'mailroom_inbound_emails{state="quarantined",reason="virus",route="domain"} 2',
+        'mailroom_inbound_emails{state="failed",reason="TransientError",route="exact"} 1',
+        "mailroom_inbound_oldest_waiting_seconds 75",
+        'mailroom_inbound_time_to_filed_seconds_bucket{le="0.5"} 2',
+        'mailroom_inbound_time_to_filed_seconds_bucket{le="1.0"} 3',
+        'mailroom_inbound_time_to_filed_seconds_bucket{le="+Inf"} 5',
+        "mailroom_inbound_time_to_filed_seconds_sum 200001.5",
+        "mailroom_inbound_time_to_filed_seconds_count 5",
+        "mailroom_workers 2",
+        'mailroom_worker_in_hand{worker="one"} 4',
+        'mailroom_worker_paused{worker="one",by=""} 0',
+        'mailroom_worker_paused{worker="two",by="S3"} 1',
+    ],
+)
+def test_what_was_received_filed_refused_and_waits_is_told(sample: str) -> None:
+    """Received, filed, quarantined and failed by reason and route, the oldest that waits, time to filed, what is in
+    flight and who is paused."""
+    assert sample in exposition(CENSUS, NOW).splitlines()
+
+
+def test_the_last_word_of_a_dead_worker_is_not_repeated() -> None:
+    """Its mails are in other hands by now."""
+    assert '"dead"' not in exposition(CENSUS, NOW)
+
+
+def test_every_metric_says_once_what_it_is() -> None:
+    """Prometheus refuses a page on which a metric has two types."""
+    lines = exposition(CENSUS, NOW).splitlines()
+    kinds = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+
+    assert len(kinds) == len(set(kinds)) == sum(line.startswith("# HELP") for line in lines)

@@ -58,7 +58,8 @@ class OutboundMail(Block):
         provider = await _provider(self.provider)
         names = frozenset({provider.name})
         # Of the first provider only: by it the HTTP service says when all will be gone.
-        rate = self._rate(provider, telling(provider, SqlTerms(self.database.open())))
+        terms = SqlTerms(self.database.open())
+        rate = self._rate(provider, telling(provider, terms, otherwise=self.per_second))
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}

@@ -66,7 +66,8 @@ class OutboundMail(Block):
         names = frozenset({provider.name})
         engine = self.database.open()
         # Of the first provider only: by it the HTTP service says when all will be gone.
-        rate = self._rate(provider, telling(provider, SqlTerms(engine)), engine)
+        told = telling(provider, SqlTerms(engine), otherwise=self.per_second)
+        rate = self._rate(provider, told, engine)
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}

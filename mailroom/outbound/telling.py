@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
@@ -11,14 +12,22 @@ log = logging.getLogger(__name__)
 
 
 def telling(
-    provider: MailProvider, terms: Terms, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    provider: MailProvider,
+    terms: Terms,
+    *,
+    otherwise: float | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Callable[[], ProviderQuota]:
-    """Return the provider's `quota`, which also tells `terms` what it answered; that it cannot be told stops nobody."""
+    """Return the provider's `quota`, which also tells `terms` what it answered; that it cannot be told stops nobody.
+
+    `otherwise` is how many mails a second go where the provider tells no rate.
+    """
 
     def quota() -> ProviderQuota:
         answer = provider.quota()
         try:
-            terms.tell(terms_of(provider, answer, now=clock()))
+            paced = answer if answer.per_second is not None else replace(answer, per_second=otherwise)
+            terms.tell(terms_of(provider, paced, now=clock()))
         except MailroomError as error:
             log.warning("what %s allows could not be told: %s", provider.name, error)
         return answer

@@ -65,6 +65,18 @@ def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
     assert (told.identity, told.pace) == (provider.identity, Pace(per_second=14, per_day=200, sent_today=9))
 
 
+def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Engine) -> None:
+    """An SMTP server says nothing, and is sent to at a rate all the same."""
+    terms = SqlTerms(engine)
+
+    answer = telling(MemoryProvider(), terms, otherwise=10, clock=lambda: NOW)()
+
+    told = terms.known(now=NOW)
+    assert answer.per_second is None
+    assert told is not None
+    assert told.pace.per_second == 10
+
+
 def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Sending goes on without a forecast."""
     provider = MemoryProvider()

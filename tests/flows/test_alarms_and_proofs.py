@@ -36,6 +36,7 @@ from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.notifications import read_notification
 from mailroom.testing import MemoryQueue
 from mailroom.watching import OutboundCensus
+from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import holds_on_server
 
 
@@ -152,7 +153,13 @@ def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.Monke
     assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
 
 
-def _proving(engine: Engine, queue: MemoryQueue, *lost: str) -> Any:
+@pytest.fixture
+def office(engine: Engine) -> Iterator[Office]:
+    with office_on(engine) as made:
+        yield made
+
+
+def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
     """Return an opener whose independent check finds these objects without a line."""
 
     def prove(patience: Patience) -> Report:
@@ -166,7 +173,8 @@ def _proving(engine: Engine, queue: MemoryQueue, *lost: str) -> Any:
 
     async def opened() -> Reconciling:
         inbound: Any = SimpleNamespace(queue=queue, bucket="mails")
-        return Reconciling(inbound, SqlEvents(engine), SqlReconciliations(engine), prove)
+        engine = office.engine
+        return Reconciling(inbound, office.outbound, SqlEvents(engine), SqlReconciliations(engine), prove)
 
     return opened
 
@@ -181,11 +189,11 @@ async def _artifact(client: PrefectClient) -> str:
 
 
 def test_proof_of_an_installation_in_order_says_so(
-    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Zero differences is the normal, and it is shown as well: who sees nothing does not know whether anybody looked."""
     queue = MemoryQueue()
-    monkeypatch.setattr(reconciling, "open_reconciling", _proving(engine, queue))
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue))
 
     async def prove() -> tuple[State, str]:
         state = await reconciling.reconcile(return_state=True)
@@ -194,7 +202,7 @@ def test_proof_of_an_installation_in_order_says_so(
 
     state, shown = asyncio.run(prove())
 
-    proof = SqlReconciliations(engine).last()
+    proof = SqlReconciliations(office.engine).last()
     assert state.message == "3 e-mails, 5 messages: nothing lost"
     assert "**0 differences**" in shown
     assert "| all | `in/` | 3 | 3 | 0 | 0 | 0 | 0 |" in shown
@@ -205,11 +213,11 @@ def test_proof_of_an_installation_in_order_says_so(
 
 
 def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
-    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object whose notification was lost is announced anew; that it was lost is told all the same."""
     queue = MemoryQueue()
-    monkeypatch.setattr(reconciling, "open_reconciling", _proving(engine, queue, "in/forgotten"))
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue, "in/forgotten"))
 
     async def prove() -> tuple[State, str, list[FlowRun]]:
         async with get_client() as client:
@@ -219,7 +227,7 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
 
     state, shown, alarms = asyncio.run(prove())
 
-    proof = SqlReconciliations(engine).last()
+    proof = SqlReconciliations(office.engine).last()
     [announced] = queue.receive(most=10, wait_s=0)
     assert state.message == "1 inbound, 0 outbound differences"
     assert "| unknown object | `in/forgotten` |" in shown

@@ -74,6 +74,11 @@ def _compound(size: int) -> bytes:
     return b"Content-Type: application/vnd.ms-outlook\r\n\r\n" + bytes(head) + in_circles
 
 
+def _in_parts(trap: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """A trap in each of a hundred and fifty parts, among which what is allowed to one mail must do."""
+    return lambda size: _MIXED + b"".join(b"--b\r\n" + trap(size // 150) + b"\r\n" for _ in range(150)) + b"--b--\r\n"
+
+
 TRAPS: dict[str, Callable[[int], bytes]] = {
     "nested multiparts": _nested,
     "forwards in forwards": _filled(b"", b"Content-Type: message/rfc822\r\n\r\n"),
@@ -116,6 +121,13 @@ TRAPS: dict[str, Callable[[int], bytes]] = {
     ),
     "sectors in circles": _compound,
 }
+TRAPS |= {
+    f"{name}, in parts": _in_parts(TRAPS[name])
+    for name in (
+        "header fields", "folded lines", "base64 padded in each line", "BinHex of run lengths", "words of RTF",
+        "recipients of a report", "a calendar's entries", "values in signed values", "sectors in circles",
+    )
+}  # fmt: skip
 
 _ONE = """
 import resource, sys, time

@@ -8,12 +8,14 @@ from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
 from blocks.outbound import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
 from blocks.sending import OutboundMail
+from blocks.watching import MailroomWatch
 
 __all__ = [
     "FolderProvider",
     "InboundMail",
     "LegalArchive",
     "MailroomDatabase",
+    "MailroomWatch",
     "OutboundMail",
     "PostmarkProvider",
     "SendGridProvider",

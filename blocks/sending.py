@@ -16,11 +16,14 @@ from blocks.outbound import Provider
 from mailroom.adapters.prefect_http import http_client
 from mailroom.adapters.prefect_rate import PrefectRate
 from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
-from mailroom.sending import MailProvider
+from mailroom.outbound.telling import telling
+from mailroom.sending import MailProvider, ProviderQuota
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300
@@ -59,13 +62,15 @@ class OutboundMail(Block):
         """Return the ports of the outbound way."""
         provider = await _provider(self.provider)
         names = frozenset({provider.name})
-        rate = self._rate(provider)
+        # Of the first provider only: by it the HTTP service says when all will be gone.
+        rate = self._rate(provider, telling(provider, SqlTerms(self.database.open())))
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}
-            provider = FailOver(provider, second, rate=self._rate(second))
+            provider = FailOver(provider, second, rate=self._rate(second, second.quota))
         return Outbound(
             dispatch=SqlDispatch(self.database.open()),
+            breakers=SqlBreakers(self.database.open()),
             archive=self.archive.open(),
             provider=provider,
             rate=rate,
@@ -85,9 +90,9 @@ class OutboundMail(Block):
             return None
         return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
 
-    def _rate(self, provider: MailProvider) -> PrefectRate:
+    def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota]) -> PrefectRate:
         http = http_client(str(PREFECT_API_URL.value()))
-        return PrefectRate(http, provider.identity, quota=provider.quota, otherwise=self.per_second)
+        return PrefectRate(http, provider.identity, quota=quota, otherwise=self.per_second)
 
 
 def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:

@@ -26,7 +26,8 @@ class Acknowledger:
     async def run(self) -> None:
         """Delete until `stop`, then what is still waiting."""
         while (first := await self._waiting.get()) is not None:
-            await asyncio.sleep(_GATHER_S)
+            if self._waiting.qsize() < _BATCH - 1:
+                await asyncio.sleep(_GATHER_S)
             receipts = [first]
             while len(receipts) < _BATCH and not self._waiting.empty():
                 following = self._waiting.get_nowait()

@@ -1,4 +1,4 @@
-"""Makes what must exist on the Prefect server: work pool, blocks, deployments. Safe to run at every start and by anyone.
+"""Makes what must exist on the Prefect server: work pool, blocks, deployments, automations. Safe to run at every start and by anyone.
 
 `python -m deployments.ensure`. The deployments themselves are listed in `prefect.yaml` and registered by Prefect's own
 `prefect deploy --all`, which costs a new interpreter; it is skipped while the file is the one registered last.
@@ -21,7 +21,8 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from blocks import InboundMail, LegalArchive, MailroomDatabase, OutboundMail, SesProvider
+from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail, SesProvider
+from deployments.automations import ensure_automations
 from deployments.pool_worker import MailroomWorker
 from deployments.worker import POOL
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH
@@ -54,6 +55,8 @@ async def ensure(settings: Settings) -> None:
         await _ensure_pool(client)
         await _ensure_blocks(settings)
         await _ensure_deployments(client)
+        for name in await ensure_automations(client):
+            print(f"made, changed or removed automation {name}")
 
 
 async def _ensure_pool(client: PrefectClient) -> None:
@@ -108,6 +111,8 @@ async def _ensure_blocks(settings: Settings) -> None:
         api_url=settings.api_url,
     )
     await _ensure_block(inbound, "inbound")
+    watched = MailroomWatch(credentials=credentials, database=database, queues=_queues(settings))
+    await _ensure_block(watched, "mailroom")
     ses = SesProvider(
         credentials=credentials, account_id=settings.account_id, configuration_set=settings.configuration_set or None
     )
@@ -121,6 +126,14 @@ async def _ensure_blocks(settings: Settings) -> None:
         per_second=settings.per_second,
     )
     await _ensure_block(outbound, "outbound")
+
+
+def _queues(settings: Settings) -> dict[str, str]:
+    return {
+        "inbound": settings.inbound_queue_url,
+        "mailbox": settings.mailbox_queue_url,
+        "tracking": settings.tracking_queue_url,
+    }
 
 
 async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:

@@ -41,7 +41,7 @@ class WarmExecutor:
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
 
     async def execute(self, run: FlowRun) -> State | None:
-        """Run `run` to its end and return its last state; None when the server did not let it run.
+        """Run `run` to its end and return its last state; None when the server did not let it run. A run that suspends itself ends Paused.
 
         A run that is under way here already is joined, not started twice: a Retry may meet the message that comes back.
         Cancelling the caller that started it cancels the run, which is then Crashed.
@@ -85,7 +85,9 @@ class WarmExecutor:
                     if flow.isasync:
                         return cast(State, await run_flow_async(flow, **how))
                     return cast(State, await asyncio.to_thread(lambda: run_flow_sync(flow, **how)))
-                except (Abort, Pause):
+                except Pause as pause:
+                    return pause.state
+                except Abort:
                     logger.warning("run %s was not allowed to go on", run.id)
                     return None
 

@@ -151,7 +151,8 @@ class MailboxListener:
         if next_step(run.state) is not Next.RUN:
             return
         state = await self._executor.execute(run)
-        if state is None or not state.is_completed():
+        # Paused: a breaker opened, and whoever resumes the run has the pool go on with it.
+        if state is None or not (state.is_completed() or state.is_paused()):
             raise RunFailedError
 
     async def _keep(self, plain: Together) -> list[Received]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from functools import partial
 
 from mailroom.adapters import aws
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.forgetting import forget_outbound
 from mailroom.adapters.sql.hooks import SqlHooks
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.outbound.tracking import Tracking
@@ -18,7 +20,7 @@ class TrackingThread:
     def __init__(self, settings: Settings) -> None:
         engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.tracking_queue_url)
-        self._tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue)
+        self._tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue, forget=partial(forget_outbound, engine))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)
 

@@ -1,15 +1,21 @@
 """One run of `send-batch` for each time that a batch has something to send."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State as RunState
+from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
+from prefect.flow_runs import aresume_flow_run, asuspend_flow_run
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.sending import open_outbound
+from flows.notices import Fact, tell
 from flows.sending_report import Dispatching
+from mailroom.breaker import Broken
 from mailroom.domain.outbound import Batch
 from mailroom.outbound.dispatching import PATIENCE, Outbound, Sender
 from mailroom.sending import Planned
@@ -23,7 +29,8 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     """Send what is due of one batch.
 
     Completed means that nothing of it is due any more: handed over, refused, or put off with an order of its own.
-    Retry goes on where the run stopped. A run that comes after a cancel or a reschedule finds nothing due.
+    Retry goes on where the run stopped. A run that comes after a cancel or a reschedule finds nothing due. Suspended means
+    that a circuit breaker opened: Resume closes it, and so does `mailroom breakers close`.
 
     Args:
         batch_id: The batch.
@@ -36,26 +43,62 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     await settle(outbound)
     work = Dispatching(batch)
     try:
-        await send_all(work, batch, outbound)
+        while broken := await send_all(work, batch, outbound):
+            await wait_closed(broken, outbound)
     finally:
         await asyncio.shield(work.close())
     return Completed(message=work.sentence())
 
 
-async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> None:
-    """Hand over until nothing is due, or the rest was put off; `work` is told how far it came."""
+async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broken | None:
+    """Hand over until nothing is due, or the rest was put off; return the breaker that stopped it before, if one did.
+
+    `work` is told how far it came.
+    """
     sender = Sender(batch.id, batch.lane, outbound, run_id=flow_run.get_id())
     planned = await plan(batch.id, outbound)
     await work.begin(planned)
     while planned.due or _soon(planned):
         tally = await dispatch(sender, planned.due)
         await work.add(tally)
-        if tally.resume_at:
-            break
+        if tally.resume_at or tally.broken:
+            return tally.broken
         await asyncio.sleep(tally.pause_s)
         if tally.over:
             planned = await plan(batch.id, outbound)
             await asyncio.sleep(_until_next(planned))
+    return None
+
+
+async def wait_closed(broken: Broken, outbound: Outbound) -> None:
+    """Suspend this run until somebody closes the breaker; it then begins anew and goes on with what is due.
+
+    A run is suspended once for each breaker. One that a person resumed while it was still open comes through here, and
+    that is this person's decision to close it: the others that wait for it are resumed too.
+    """
+    run_id = str(flow_run.get_id())
+    tell_of(broken)
+    await blocking(outbound.breakers.hold, broken.id, run_id)
+    await asuspend_flow_run(key=broken.id)
+    closed = await blocking(outbound.breakers.close, broken.id, by="Resume in Prefect", now=datetime.now(UTC))
+    for other in closed.runs if closed else ():
+        if other != run_id:
+            await resume(other)
+
+
+async def resume(run_id: str) -> None:
+    """Resume a run that waits; one that somebody resumed or cancelled before is left alone."""
+    with suppress(FlowPauseTimeout, NotPausedError, ObjectNotFound, RuntimeError):
+        await aresume_flow_run(UUID(run_id))
+
+
+def tell_of(broken: Broken) -> None:
+    """Tell that a breaker opened, as one event however many batches it stops."""
+    subject = f"batch.{broken.batch_id}" if broken.batch_id else f"tenant.{broken.tenant}"
+    tally = broken.tally
+    counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
+    facts = {"breaker": broken.id, "trip": broken.trip.value, **counts}
+    tell(Fact.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
 
 
 def _soon(planned: Planned) -> bool:

@@ -7,6 +7,7 @@ from prefect import get_client
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
 from prefect.runtime import flow_run
 
+from mailroom.breaker import Broken
 from mailroom.domain.outbound import Batch
 from mailroom.outbound.dispatching import Failure, Tally
 from mailroom.sending import Planned
@@ -26,6 +27,7 @@ class Dispatching:
         self._failures: list[Failure] = []
         self._resume_at: datetime | None = None
         self._reason = ""
+        self._broken: Broken | None = None
 
     async def begin(self, planned: Planned) -> None:
         """Show what there is to do."""
@@ -39,7 +41,7 @@ class Dispatching:
         """Show what came of some turns."""
         self._dispatched += tally.dispatched
         self._failures += tally.failures
-        self._resume_at, self._reason = tally.resume_at, tally.reason
+        self._resume_at, self._reason, self._broken = tally.resume_at, tally.reason, tally.broken
         await self._move()
 
     async def close(self) -> None:
@@ -78,4 +80,5 @@ class Dispatching:
     def _tags(self) -> set[str]:
         tags = {f"batch:{self._batch.id}", f"tenant:{self._batch.tenant}", f"lane:{self._batch.lane}"}
         tags |= {f"failed:{one.kind}" for one in self._failures}
-        return tags | ({f"deferred:{self._reason}"} if self._resume_at else set())
+        tags |= {f"deferred:{self._reason}"} if self._resume_at else set()
+        return tags | ({f"breaker:{self._broken.trip}"} if self._broken else set())

@@ -74,6 +74,9 @@ class RunStarter(Protocol):
             LookupError: the orchestrator has no such run.
         """
 
+    def resume(self, run_id: str) -> bool:
+        """Let a run that suspended itself go on; False for one that waits no more, or is not there."""
+
     def find(self, run_id: str) -> Run | None:
         """Return the run, or None."""
 

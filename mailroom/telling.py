@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from mailroom.domain.delivery import DeliveryEvent
-from mailroom.domain.reputation import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +46,6 @@ class Events(Protocol):
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""
-
-    def tally(self, tenant: str, *, batch_id: str | None = None, since: datetime | None = None) -> Tally:
-        """Count what became of a tenant's messages, of one batch or made since then, for `mailroom.domain.reputation`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
-from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.models import DepositRow, table
 from mailroom.crash import crash_point
 from mailroom.domain.errors import PermanentError, TransientError
@@ -28,6 +28,11 @@ _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"Condi
 _PIECE_BYTES = 1024 * 1024
 
 _deposits = table(DepositRow)
+_record = insert(_deposits)
+_record = _record.on_conflict_do_update(
+    index_elements=["archive_id"],
+    set_={name: _record.excluded[name] for name in ("version", "lock_mode", "retain_until")},
+)
 
 
 class S3Archive:
@@ -123,10 +128,8 @@ class S3Archive:
 
     def _record(self, receipt: Deposit) -> Deposit:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
-        row = insert(_deposits).values(**values, deposited_at=datetime.now(UTC))
-        moved = {name: row.excluded[name] for name in ("version", "lock_mode", "retain_until")}
-        with transaction(self._engine, "commit of record") as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["archive_id"], set_=moved))
+        with statement(self._engine, "commit of record") as connection:
+            connection.execute(_record, values | {"deposited_at": datetime.now(UTC)})
         return receipt
 
 

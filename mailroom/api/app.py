@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import (
+    breakers,
     endpoint_pages,
     endpoints,
     hooks,
@@ -40,6 +41,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(inbound.router)
     app.include_router(outbound.router)
     app.include_router(suppressions.router)
+    app.include_router(breakers.router)
     app.include_router(endpoints.router)
     app.include_router(endpoint_pages.router)
     app.include_router(hooks.router)
@@ -48,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(tracking.router)
     app.include_router(pages.router)
     app.include_router(outbound_pages.router)
+    app.include_router(breakers.page_router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
     app.add_middleware(Guard)

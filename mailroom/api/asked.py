@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mailroom.domain.outbound import Lane, Policy, Tracked
 from mailroom.domain.unsubscribe import OURS
@@ -25,7 +25,14 @@ def _base64(text: str) -> str:
     return text
 
 
-Time = Annotated[datetime, AfterValidator(_utc)]
+def _written(time: Any) -> Any:
+    # A bare number would be seconds since 1970, or thousandths of them: who means it?
+    if not isinstance(time, (str, datetime)):
+        raise ValueError("write a time as 2026-11-23T08:00:00Z")
+    return time
+
+
+Time = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
 
 
 class _Asked(BaseModel):
@@ -198,6 +205,12 @@ class NewSuppression(_Asked):
     addresses: Annotated[list[str], Field(min_length=1, max_length=1_000)]
     reason: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")] = "manual"
     expires_at: Time | None = None
+
+
+class NewSender(_Asked):
+    """An address, or all of `@domain`, that a tenant sends from."""
+
+    pattern: Annotated[str, Field(max_length=320)]
 
 
 class NewAllowance(_Asked):

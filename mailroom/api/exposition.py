@@ -25,10 +25,10 @@ def exposition(census: Census, now: datetime) -> str:
     ]
     total = sum(tally.emails for tally in census.tallies)
     lines = [
-        *_metric("mailroom_inbound_received_total", "counter", "E-mails ever received.", [({}, total)]),
-        *_metric("mailroom_inbound_emails", "gauge", "Received e-mails by state, reason and kind of route.", labelled),
-        *_metric("mailroom_inbox_items", "gauge", "Items in all inboxes.", [({}, census.items)]),
-        *_metric(
+        *metric("mailroom_inbound_received_total", "counter", "E-mails ever received.", [({}, total)]),
+        *metric("mailroom_inbound_emails", "gauge", "Received e-mails by state, reason and kind of route.", labelled),
+        *metric("mailroom_inbox_items", "gauge", "Items in all inboxes.", [({}, census.items)]),
+        *metric(
             "mailroom_inbound_oldest_waiting_seconds",
             "gauge",
             "Age of the oldest e-mail that is not settled yet, 0 if none.",
@@ -54,12 +54,13 @@ def _histogram(times: FilingTimes) -> Iterator[str]:
 def _workers(workers: list[WorkerLine]) -> Iterator[str]:
     in_hand = [({"worker": worker.name}, float(worker.in_hand)) for worker in workers]
     paused = [({"worker": one.name, "by": one.paused_by or ""}, float(one.paused_by is not None)) for one in workers]
-    yield from _metric("mailroom_workers", "gauge", "Workers that give a sign of life.", [({}, len(workers))])
-    yield from _metric("mailroom_worker_in_hand", "gauge", "E-mails received and not acknowledged yet.", in_hand)
-    yield from _metric("mailroom_worker_paused", "gauge", "1 while an outage keeps a worker from receiving.", paused)
+    yield from metric("mailroom_workers", "gauge", "Workers that give a sign of life.", [({}, len(workers))])
+    yield from metric("mailroom_worker_in_hand", "gauge", "E-mails received and not acknowledged yet.", in_hand)
+    yield from metric("mailroom_worker_paused", "gauge", "1 while an outage keeps a worker from receiving.", paused)
 
 
-def _metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
+def metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
+    """Yield the lines of one metric: what it is, then each sample."""
     yield from _head(name, kind, about)
     yield from (_sample(name, labels, value) for labels, value in samples)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from mailroom.api.exposition import exposition
+from mailroom.api.outbound_exposition import hooks_exposition, outbound_exposition, parked_exposition
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError
@@ -35,7 +36,7 @@ def readyz(services: Outside) -> JSONResponse:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(services: Outside) -> PlainTextResponse:
     """Counts in Prometheus's text format."""
-    text = exposition(services.reader.census(), services.now()) + _tracking(services)
+    text = exposition(services.reader.census(), services.now()) + _outbound(services)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -74,29 +75,13 @@ def _prefect(services: Services) -> str:
     return "ok"
 
 
-def _tracking(services: Services) -> str:
-    """Return what waits of what providers told: events whose message is not known, and calls that are not handled."""
-    lines: list[str] = []
+def _outbound(services: Services) -> str:
+    """Return the metrics of what is sent, and of what waits of what providers told."""
+    text, now = "", services.now()
+    if services.watch is not None:
+        text += outbound_exposition(services.watch.census(now=now), now)
     if services.events is not None:
-        parked, now = services.events.parked(now=services.now()), services.now()
-        oldest_s = max((now - parked.oldest).total_seconds(), 0.0) if parked.oldest else 0.0
-        lines += [
-            "# HELP mailroom_parked_events Delivery events whose message is not known: tried again, or given up.",
-            "# TYPE mailroom_parked_events gauge",
-            f'mailroom_parked_events{{state="waiting"}} {parked.waiting}',
-            f'mailroom_parked_events{{state="aged"}} {parked.aged}',
-            "# HELP mailroom_parked_oldest_seconds Age of the oldest parked event that is tried again, 0 if none.",
-            "# TYPE mailroom_parked_oldest_seconds gauge",
-            f"mailroom_parked_oldest_seconds {oldest_s:.3f}",
-        ]
+        text += parked_exposition(services.events.parked(now=now), now)
     if services.hearing is not None:
-        lines += [
-            "# HELP mailroom_hooks_waiting Webhook calls that are kept and not handled yet.",
-            "# TYPE mailroom_hooks_waiting gauge",
-            f"mailroom_hooks_waiting {services.hearing.hooks.waiting()}",
-        ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _label(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        text += hooks_exposition(services.hearing.hooks.waiting())
+    return text

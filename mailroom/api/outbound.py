@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
@@ -34,11 +34,11 @@ from mailroom.api.told import (
     preview_answer,
 )
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
-from mailroom.domain.outbound import LIMITS, Status
+from mailroom.domain.outbound import LIMITS, WAITING, Status
 from mailroom.domain.routing import normalise
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import hand_over, preview
+from mailroom.outbound.handing_over import expected_end, hand_over, preview
 from mailroom.outbound.request import Request as Asked
 from mailroom.reading import Holder
 from mailroom.sending import Key
@@ -49,6 +49,10 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+#: What may be written in two ways, in words: pydantic tells of each way by itself.
+_EITHER = {"to": "one address, or a list of 1 to 50", "unsubscribe": "an https URL, or true"}
+_WAYS = ("str", "list[str]", "bool")
+_SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
 _UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
@@ -75,6 +79,7 @@ async def hand_over_batch(
     tenant: Tenant = None,
 ) -> Response:
     """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
+    _refuse_unknown(request)
     body = await _read(request, LIMITS.body)
     owner = sender_tenant(holder, tenant)
     return await run_in_threadpool(_hand_over, request, services, owner, body, idempotency_key, dry_run)
@@ -103,17 +108,29 @@ def _hand_over(
             enclosing=enclosing,
             suppressions=sending.suppressions,
             quotas=sending.quotas,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
         )
         return JSONResponse(preview_answer(tenant, seen, now).model_dump(mode="json"))
     came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
         kept = hand_over(
-            asked, tenant=tenant, key=came, now=now, new_id=_new_id, outbox=sending.outbox, enclosing=enclosing
+            asked,
+            tenant=tenant,
+            key=came,
+            now=now,
+            new_id=_new_id,
+            outbox=sending.outbox,
+            enclosing=enclosing,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
         )
     except Unacceptable as error:
         return _refuse(request, error.faults)
     except Conflict:
-        return answer_error(request, 409, "This Idempotency-Key came before with another body.")
+        return answer_error(
+            request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
+        )
     answer = AcceptedAnswer(
         id=kept.batch_id,
         batch_id=kept.batch_id,
@@ -136,12 +153,17 @@ def _unlinked(asked: Asked, settings: Settings) -> list[Fault]:
 
 
 @router.get("/batches/{batch_id}")
-def show_batch(holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
+def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
     """One batch: how many of its messages are in each status, and when the next that waits may go."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
-    return batch_answer(line)
+    now, done_at = services.now(), None
+    if line.next_at is not None:
+        waiting = sum(line.statuses.get(status, 0) for status in WAITING)
+        terms, starts_at = sending.terms.known(now=now), max(line.next_at, now)
+        done_at = expected_end(line.tenant, waiting, starts_at, quotas=sending.quotas, terms=terms)
+    return batch_answer(line, done_at)
 
 
 @router.post("/batches/{batch_id}/cancel")
@@ -241,26 +263,41 @@ def address_of(written: str) -> str:
 
 
 async def _read(request: Request, most: int) -> bytes:
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told) > most:
+        raise _too_large(most)
     pieces, length = [], 0
     async for piece in request.stream():
         length += len(piece)
         if length > most:
-            raise HTTPException(413, f"A request has at most {most} bytes.")
+            raise _too_large(most)
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def _unusable(error: ValidationError) -> list[dict[str, object]]:
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(
+        413, f"A request has at most {most} bytes: send several, or attach large files by archive_id or s3."
+    )
+
+
+def _refuse_unknown(request: Request) -> None:
+    # `?dryrun=true` would send.
+    if unknown := set(request.query_params) - {"dry_run", "tenant"}:
+        raise HTTPException(
+            422, f"There is no query parameter {sorted(unknown)[0][:50]!r} here; dry_run and tenant are."
+        )
+
+
+def _unusable(error: ValidationError) -> list[dict[str, Any]]:
     # What was sent is not repeated: it may be an address.
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return [
-        {
-            "where": [str(part) for part in fault["loc"]],
-            "index": next((part for part in fault["loc"] if isinstance(part, int)), None),
-            "what": fault["msg"],
-        }
-        for fault in faults
-    ]
+    found: list[Fault] = []
+    for told in error.errors(include_input=False, include_url=False, include_context=False):
+        where, what = told["loc"], _SHAPES.get(told["type"], told["msg"].removeprefix("Value error, "))
+        if where[-1:] and where[-1] in _WAYS and where[-2] in _EITHER:
+            where, what = where[:-1], _EITHER[str(where[-2])]
+        found.append(Fault(where, what))
+    return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
 
 
 def _refuse(request: Request, faults: Sequence[Fault]) -> Response:

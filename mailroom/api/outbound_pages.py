@@ -68,6 +68,7 @@ def batch(
     return render(
         "batch.html",
         batch=line,
+        broken=sending.breakers.of_batch(batch_id),
         page=page,
         wanted=status,
         older=encode(page.next),

@@ -15,6 +15,7 @@ from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.endpoints import SqlEndpoints
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
@@ -24,7 +25,10 @@ from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.api.app import Services, create_app
@@ -112,11 +116,15 @@ def services_from(settings: Settings) -> Services:
             follower=SqlFollower(engine),
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
+            breakers=SqlBreakers(engine),
+            senders=SqlSenders(engine),
+            terms=SqlTerms(engine),
             shelf=S3Shelf(s3, bucket=settings.files_bucket) if settings.files_bucket else None,
         ),
         events=SqlEvents(engine),
         notes=Notes(SqlEvents(engine)),
         hearing=hearing_from(settings, SqlHooks(engine)),
+        watch=SqlWatch(engine),
         endpoints=SqlEndpoints(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )

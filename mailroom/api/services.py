@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hearing import Hearing
 from mailroom.api.noting import Notes
+from mailroom.breaker import Breakers
 from mailroom.domain.inbound import Entry
 from mailroom.following import Follower
 from mailroom.notifying import Endpoints
@@ -16,9 +17,10 @@ from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Suppressions
+from mailroom.sending import Outbox, Quotas, Senders, Suppressions, Terms
 from mailroom.settings import Settings
 from mailroom.telling import Events
+from mailroom.watching import Watch
 from mailroom.webhooks.sns import Verifier
 
 
@@ -71,6 +73,9 @@ class Outbound:
     follower: Follower
     suppressions: Suppressions
     quotas: Quotas
+    breakers: Breakers
+    senders: Senders
+    terms: Terms
     shelf: Shelf | None = None
 
 
@@ -79,7 +84,7 @@ class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
     `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
-    calls are checked against, `endpoints` who is told of it.
+    calls are checked against, `watch` what counts it all, `endpoints` who is told of it.
     """
 
     settings: Settings
@@ -92,6 +97,7 @@ class Services:
     events: Events | None = None
     notes: Notes | None = None
     hearing: Hearing | None = None
+    watch: Watch | None = None
     endpoints: Endpoints | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None

@@ -1,18 +1,27 @@
-"""The JSON routes of what limits sending: suppressed addresses, and quotas."""
+"""The JSON routes of what limits sending: suppressed addresses, quotas, and from where who sends."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 
 from mailroom.api.access import ApiHolder, tenant_for
-from mailroom.api.asked import NewAllowance, NewSuppression
+from mailroom.api.asked import NewAllowance, NewSender, NewSuppression
 from mailroom.api.inbound import Tenant
 from mailroom.api.outbound import address_of, sender_tenant
 from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside, Sending
-from mailroom.api.told import QuotaAnswer, SuppressedAnswer, SuppressionAnswer, SuppressionsAnswer, quota_answer
+from mailroom.api.told import (
+    QuotaAnswer,
+    SendersAnswer,
+    SuppressedAnswer,
+    SuppressionAnswer,
+    SuppressionsAnswer,
+    quota_answer,
+)
 from mailroom.domain.quotas import Allowance
+from mailroom.outbound.addresses import sender_pattern
+from mailroom.reading import Holder
 from mailroom.sending import Suppression
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
@@ -75,8 +84,43 @@ def set_quota(
     services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
 ) -> QuotaAnswer:
     """Set what a tenant may send; for administrators."""
-    if holder.tenant is not None:
-        raise HTTPException(403, "Only an administrator sets quotas.")
+    _administrator(holder)
     owner, now = sender_tenant(holder, tenant), services.now()
     sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
     return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+
+
+@router.get("/senders")
+def list_senders(holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> SendersAnswer:
+    """From which addresses a tenant may send."""
+    owner = sender_tenant(holder, tenant)
+    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+
+
+@router.post("/senders", status_code=201)
+def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Tenant = None) -> SendersAnswer:
+    """Let a tenant send from an address, or from all of `@domain`, and no longer from others; for administrators."""
+    _administrator(holder)
+    owner = sender_tenant(holder, tenant)
+    sending.senders.allow(owner, _pattern(new.pattern))
+    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+
+
+@router.delete("/senders", status_code=204)
+def forbid_sender(holder: ApiHolder, sending: Sending, pattern: Address, tenant: Tenant = None) -> None:
+    """Take an address or `@domain` back; for administrators."""
+    _administrator(holder)
+    if not sending.senders.forbid(sender_tenant(holder, tenant), _pattern(pattern)):
+        raise HTTPException(404, "This tenant has no such sender.")
+
+
+def _administrator(holder: Holder) -> None:
+    if holder.tenant is not None:
+        raise HTTPException(403, "Only an administrator sets this; ask whoever runs this installation.")
+
+
+def _pattern(written: str) -> str:
+    try:
+        return sender_pattern(written)
+    except ValueError as error:
+        raise HTTPException(422, f"A sender is an address or @domain: {error}.") from None

@@ -176,6 +176,11 @@ class MemoryRuns:
         self.asked.append(("retry", run_id))
         return Run(run_id, "run", "AwaitingRetry", f"http://127.0.0.1:4200/runs/flow-run/{run_id}")
 
+    def resume(self, run_id: str) -> bool:
+        """Resume a run that is known."""
+        self.asked.append(("resume", run_id))
+        return run_id in self.known
+
     def find(self, run_id: str) -> Run | None:
         """Return None, unless `down`."""
         if self.down:

@@ -1,6 +1,7 @@
 """What the JSON routes of outbound mail answer. Stable: fields are added, never renamed or taken away."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from mailroom.domain.outbound import Lane, Policy, Status
 from mailroom.domain.quotas import Allowance, Period, next_start
 from mailroom.following import BatchLine, MessageLine
 from mailroom.outbound.handing_over import Preview
+from mailroom.sending import ProviderTerms
 
 
 class FaultAnswer(BaseModel):
@@ -50,6 +52,25 @@ class QuotaAnswer(BaseModel):
     month: PeriodAnswer
 
 
+class SendersAnswer(BaseModel):
+    """From where a tenant sends: addresses and `@domain`; none is anything that no other tenant has."""
+
+    tenant: str
+    patterns: list[str]
+
+
+class PaceAnswer(BaseModel):
+    """What a provider takes; null is no limit that is known. `max_bytes` is one mail on the wire."""
+
+    name: str
+    per_second: float | None
+    per_day: int | None
+    sent_today: int
+    paused: bool
+    max_bytes: int
+    told_at: datetime
+
+
 class PreviewAnswer(BaseModel):
     """What would come of the batch; nothing was kept."""
 
@@ -62,7 +83,8 @@ class PreviewAnswer(BaseModel):
     quota_cost: int
     quota: QuotaAnswer
     starts_at: datetime
-    done_at: datetime | None = Field(description="By the quota alone; null is never")
+    done_at: datetime | None = Field(description="At the earliest, by the quota and the provider; null: nobody knows")
+    provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
 
 
 class TrackingAnswer(Answer):
@@ -89,6 +111,7 @@ class BatchAnswer(Answer):
     expires_at: datetime | None
     cancelled_at: datetime | None
     next_at: datetime | None = Field(description="When the next of those that wait may go")
+    done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
 
 
 class GoneAnswer(Answer):
@@ -197,11 +220,12 @@ def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
     ]
 
 
-def batch_answer(line: BatchLine) -> BatchAnswer:
+def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
     """Return a batch as it stands."""
-    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in ("from_", "tracking")}
+    apart = ("from_", "tracking", "done_at")
+    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
     tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
-    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking)
+    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
 
 
 def message_answer(line: MessageLine) -> MessageAnswer:
@@ -233,4 +257,10 @@ def preview_answer(tenant: str, seen: Preview, now: datetime) -> PreviewAnswer:
         quota=quota_answer(tenant, seen.allowance, seen.used, now),
         starts_at=seen.starts_at,
         done_at=seen.done_at,
+        provider=None if seen.terms is None else pace_answer(seen.terms),
     )
+
+
+def pace_answer(terms: ProviderTerms) -> PaceAnswer:
+    """Return what a provider takes."""
+    return PaceAnswer(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))

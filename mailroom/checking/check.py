@@ -1,6 +1,7 @@
-"""The whole check, in its order: mails, archive, bytes, queue."""
+"""The whole check, in its order: messages, mails, archive, bytes, queue."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,9 +12,10 @@ from psycopg import IsolationLevel
 from mailroom.checking.deposits import check_archive, read_all, read_deposit
 from mailroom.checking.mails import Patience, check_mails
 from mailroom.checking.manifest import Sent, check_manifest
+from mailroom.checking.messages import check_messages
 from mailroom.checking.queues import check_queue
 from mailroom.checking.reading import receipts, received_emails, stored_versions
-from mailroom.checking.report import Report
+from mailroom.checking.report import OUTBOUND, Report, difference
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
 _SLACK = timedelta(days=1)
@@ -32,19 +34,46 @@ class Places:
 def check(
     places: Places, *, s3: Any, sqs: Any, report: Report, patience: Patience, deep: bool, sent: Iterable[Sent] = ()
 ) -> None:
-    """Look at everything and note in `report` what is wrong.
-
-    SQL is read from one snapshot, taken before S3 is listed: what comes meanwhile is young, and counts as under way.
-    """
-    with psycopg.connect(places.database_url) as connection:
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        since = patience.since - _SLACK if patience.since else None
-        emails = received_emails(connection, places.inbound_bucket, since)
-        check_mails(stored_versions(s3, places.inbound_bucket), emails, report, patience)
+    """Look at everything and note in `report` what is wrong."""
+    with _snapshot(places) as connection:
+        _conserve(connection, places, s3=s3, report=report, patience=patience)
         kept = receipts(connection, places.archive_bucket)
         sample = check_archive(stored_versions(s3, places.archive_bucket), kept, report, patience)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
     check_queue(sqs, places.inbound_queue_url, report)
+
+
+def conserve(places: Places, *, s3: Any, report: Report, patience: Patience) -> None:
+    """Prove that all that came is somewhere: the part of `check` that is made again and again."""
+    with _snapshot(places) as connection:
+        _conserve(connection, places, s3=s3, report=report, patience=patience)
+
+
+@contextmanager
+def _snapshot(places: Places) -> Iterator[psycopg.Connection[Any]]:
+    """Give SQL as it is now, before S3 is listed: what comes meanwhile is young, and counts as under way."""
+    with psycopg.connect(places.database_url) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        yield connection
+
+
+def _conserve(
+    connection: psycopg.Connection[Any], places: Places, *, s3: Any, report: Report, patience: Patience
+) -> None:
+    since = patience.since - _SLACK if patience.since else None
+    check_messages(connection, report, patience)
+    emails = received_emails(connection, places.inbound_bucket, since)
+    check_mails(stored_versions(s3, places.inbound_bucket), emails, report, patience)
+    if report.is_clean:
+        _check_balances(report)
+
+
+def _check_balances(report: Report) -> None:
+    """Tell what does not add up where nothing that was looked for is wrong."""
+    for account, balance in report.balances.items():
+        if rest := difference(balance):
+            kind = "message balance" if account.side == OUTBOUND else "balance"
+            report.violate(kind, f"{account.tenant} {account.prefix}".strip(), f"{rest} are nowhere")

@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailroom.checking.reading import Stored, side_by_side
-from mailroom.checking.report import Report
+from mailroom.checking.report import ALL, INBOUND, UNKNOWN_OBJECT, Report
 
 _UNDER_WAY = ("received", "processing", "failed")
+
+#: Where a mail of each state is, in the words of the balance.
+_PLACES = dict.fromkeys(_UNDER_WAY, "in flight") | {state: state for state in ("filed", "duplicate", "quarantined")}
 
 #: Reasons for which the raw e-mail could not be opened: it stays in the bucket, not in the archive.
 _SEALED = ("gone", "not_decryptable", "not_bound", "not_encrypted", "empty", "too_large")
@@ -39,6 +42,7 @@ def check_mails(objects: Iterable[Stored], emails: Iterable[Any], report: Report
             if patience.covers(version.modified):
                 _check_object(version, lines, report, patience)
         _check_lines(key, lines, report)
+        _balance(key, versions, lines, report, patience)
         for line in lines:
             if patience.covers(line.received_at):
                 _check_line(line, bool(versions), report, patience)
@@ -53,7 +57,35 @@ def _check_object(stored: Stored, lines: list[Any], report: Report, patience: Pa
     if not patience.is_over(stored.modified):
         report.in_flight(stored.modified)
         return
-    report.violate("unknown object", stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
+    report.violate(UNKNOWN_OBJECT, stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
+
+
+def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report, patience: Patience) -> None:
+    """Count what came under this key and where it is; an object counts with its own time, so both sides are of one window."""
+    prefix, matched = key[: key.rfind("/") + 1], set[str]()
+    for version in versions:
+        mine = [line for line in lines if line.version in ("", version.version) or version.version == "null"]
+        matched |= {line.id for line in mine}
+        if patience.covers(version.modified):
+            _count("came", mine[0] if mine else None, prefix, report)
+            for line in mine:
+                _count(_PLACES.get(line.state), line, prefix, report)
+            if not mine and not patience.is_over(version.modified):
+                _count("in flight", None, prefix, report)
+    for line in lines:
+        # The archive has it, and the bucket not any more; or it was announced and never there.
+        if line.id not in matched and patience.covers(line.received_at):
+            if line.archive_ids or line.reason == "gone":
+                _count("came", line, prefix, report)
+            _count(_PLACES.get(line.state), line, prefix, report)
+
+
+def _count(what: str | None, line: Any, prefix: str, report: Report) -> None:
+    """Count for all, and for each tenant that the mail is for; a mail in a state that there is not is nowhere."""
+    if what is None:
+        return
+    for tenant in (ALL, *(line.tenants if line else ())):
+        report.balance(INBOUND, tenant, prefix)[what] += 1
 
 
 def _check_lines(key: str, lines: list[Any], report: Report) -> None:

@@ -6,6 +6,27 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+INBOUND, OUTBOUND = "inbound", "outbound"
+
+#: An object of the bucket that the ledger has no line for.
+UNKNOWN_OBJECT = "unknown object"
+
+#: Kinds of violations that are about messages; all others are about mails, their archive and their queue.
+_OF_MESSAGES = frozenset(
+    {
+        "missing message",
+        "strange message",
+        "unknown status",
+        "untold status",
+        "attempts",
+        "stuck message",
+        "message balance",
+    }
+)
+
+#: The line of a balance that is about all tenants.
+ALL = "*"
+
 #: So many violations are kept for the report; all are counted and told as they are found.
 _KEPT = 1000
 
@@ -22,6 +43,20 @@ class Violation:
         return f"{self.kind}  {self.subject}  {self.do}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Account:
+    """What is balanced by itself: a tenant on one side, inbound under one prefix of the bucket. `*` is all tenants."""
+
+    side: str
+    tenant: str
+    prefix: str
+
+
+def difference(balance: Counter[str]) -> int:
+    """Return how many more came than are anywhere; what is there and never came makes it negative."""
+    return 2 * balance["came"] - balance.total()
+
+
 @dataclass(slots=True)
 class Report:
     """What was looked at and what was wrong with it."""
@@ -32,6 +67,11 @@ class Report:
     wrong: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     oldest_in_flight: datetime | None = None
+    balances: dict[Account, Counter[str]] = field(default_factory=dict)
+
+    def balance(self, side: str, tenant: str, prefix: str = "") -> Counter[str]:
+        """Return the counts of one account, which is opened by asking for it."""
+        return self.balances.setdefault(Account(side, tenant, prefix), Counter())
 
     def violate(self, kind: str, subject: str, do: str) -> None:
         """Note a violation."""
@@ -46,6 +86,10 @@ class Report:
         self.counts["in flight"] += 1
         self.oldest_in_flight = min(self.oldest_in_flight or since, since)
 
+    def differences(self, side: str) -> int:
+        """Return how much was wrong on one side."""
+        return sum(times for kind, times in self.wrong.items() if (kind in _OF_MESSAGES) == (side == OUTBOUND))
+
     @property
     def is_clean(self) -> bool:
         """Whether nothing was wrong."""
@@ -57,6 +101,10 @@ class Report:
             "clean": self.is_clean,
             "counts": dict(self.counts),
             "wrong": dict(self.wrong),
+            "balances": [
+                {**asdict(account), **counts, "difference": difference(counts)}
+                for account, counts in sorted(self.balances.items(), key=lambda one: one[0])
+            ],
             "oldest_in_flight": self.oldest_in_flight.isoformat() if self.oldest_in_flight else None,
             "violations": [asdict(one) for one in self.violations],
         }

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from mailroom.domain.errors import ConfigurationError, Fault, PermanentError, TransientError, Unacceptable
+from mailroom.domain.outbound import LIMITS
 from mailroom.settings import running_stack
 
 _PIECE = 64 << 10
@@ -41,6 +42,12 @@ class Calling:
         Raises:
             Unacceptable: with every fault the API found.
         """
+
+        if len(body) > LIMITS.body:
+            raise ConfigurationError(
+                f"this is {len(body):,} bytes, and a request has at most {LIMITS.body:,}: send the file in parts, "
+                "or attach large files by archive_id or s3"
+            )
 
         def pieces() -> Iterator[bytes]:
             for start in range(0, len(body), _PIECE):

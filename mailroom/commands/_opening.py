@@ -10,6 +10,7 @@ from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.routing import NOBODY
 from mailroom.settings import Settings, load_settings
@@ -60,6 +61,11 @@ class Opened:
     def tenants(self) -> SqlTenants:
         """What each customer has chosen."""
         return SqlTenants(self.engine)
+
+    @cached_property
+    def senders(self) -> SqlSenders:
+        """From which addresses each customer sends."""
+        return SqlSenders(self.engine)
 
     @cached_property
     def runs(self) -> PrefectRuns:

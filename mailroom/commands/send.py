@@ -118,7 +118,7 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
         _complain(file, rows, faults)
         periods = {name: seen["quota"][name]["left"] for name in ("hour", "day", "month")}
         left = [f"{left:,} left this {name}" for name, left in periods.items() if left is not None]
-        done = "never, with this quota" if seen["done_at"] is None else f"{when(seen['done_at'])}, by the quota alone"
+        done = "nobody knows" if seen["done_at"] is None else f"{when(seen['done_at'])} at the earliest"
         lines = {
             "mails": f"{seen['messages']:,}",
             "suppressed": _places(seen["suppressed"], rows),
@@ -127,13 +127,24 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
             "size": size(seen["size"]),
             "quota": f"{seen['quota_cost']:,} of " + (", ".join(left) or "no limit"),
             "starts": when(seen["starts_at"]),
-            "done": done,
+            "done": f"{done}, {_pace(seen['provider'])}",
         }
         for name, value in lines.items():
             say(f"{name:<12} {value}")
         say("nothing was handed over: a dry run")
     if faults:
         raise typer.Exit(1)
+
+
+def _pace(provider: dict[str, Any] | None) -> str:
+    """Say what the last line rests on."""
+    if provider is None:
+        return "by the quota; no provider has told its rate today"
+    if provider["paused"]:
+        return f"for {provider['name']} is paused"
+    told = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
+    told += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
+    return f"by the quota and {provider['name']}: {', '.join(filter(None, told)) or 'no limit told'}"
 
 
 def _places(numbers: list[int], rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""What a customer of this installation has chosen: what becomes of doubtful mail, and where it is told of its mail."""
+"""A customer of this installation: what becomes of its doubtful mail, where it is told of its mail, what it sends from."""
 
 import json
 import secrets
@@ -11,6 +11,7 @@ from mailroom.cli import AsJson, say
 from mailroom.commands._opening import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.trust import Action, Policy
+from mailroom.outbound.addresses import sender_pattern
 from mailroom.ports import Webhook
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -76,3 +77,29 @@ def webhook(
         say(f"{tenant} is told at {told_at.url}" if told_at else f"{tenant} is told nowhere")
         if secret:
             say(f"secret, shown this once: {secret}")
+
+
+@app.command()
+def sender(
+    tenant: Tenant,
+    pattern: Annotated[str | None, typer.Argument(help="An address, or @domain, that it sends from.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show from which addresses a customer sends, after adding one. With none it is any that no other customer has."""
+    senders = Opened().senders
+    tenant_named(tenant)
+    if pattern is not None:
+        try:
+            wanted = sender_pattern(pattern)
+        except ValueError as error:
+            raise ConfigurationError(f"a sender is an address or @domain: {error}") from None
+        if not remove:
+            senders.allow(tenant, wanted)
+        elif not senders.forbid(tenant, wanted):
+            raise ConfigurationError(f"{tenant} has no sender {wanted}")
+    patterns = senders.patterns(tenant)
+    if as_json:
+        say(json.dumps({"tenant": tenant, "patterns": patterns}))
+    else:
+        say(f"{tenant} sends from {', '.join(patterns) or 'any address that no other tenant has'}")

@@ -218,9 +218,15 @@ def _parse(text: str) -> dict[str, Any]:
     if size > MOST_BODY_BYTES:
         _refuse("size", size=size)
     try:
-        return _object(json.loads(text))
+        return _object(json.loads(text, object_pairs_hook=_once))
     except (ValueError, RecursionError):
         _refuse("json")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names are all different: of two, another reader might take the other."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _refuse("json")
 
 
 def _object(value: object) -> dict[str, Any]:

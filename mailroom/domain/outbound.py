@@ -191,7 +191,7 @@ class Batch:
 class Limits:
     """What one request may hold. Sizes are bytes; a mail's size is that of its parts in base64."""
 
-    body: int = 64 << 20
+    body: int = 40 << 20
     messages: int = 100_000
     recipients_of_one: int = 50
     mail: int = 25 << 20

@@ -1,4 +1,4 @@
-"""How much a tenant may send in an hour, a day and a month, and when what is over it may go."""
+"""How much a tenant may send in an hour, a day and a month, how fast a provider takes it, and when the last of it may go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +26,16 @@ class Allowance:
         """Return the limit of one period."""
         limit: int | None = getattr(self, period.value)
         return limit
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a provider takes; None is no limit that is known. `paused` is where it takes nothing."""
+
+    per_second: float | None = None
+    per_day: int | None = None
+    sent_today: int = 0
+    paused: bool = False
 
 
 def start_of(period: Period, now: datetime) -> datetime:
@@ -75,3 +85,20 @@ def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: d
         counted = {period: counted[period] if start_of(period, later) <= time else 0 for period in Period}
         time = later
     return time
+
+
+def earliest_end(
+    allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime, *, pace: Pace
+) -> datetime | None:
+    """Return when the last of `mails` may have gone, by the quota, and by the provider's day and rate; None: nobody knows.
+
+    It is the earliest: what else is sent meanwhile comes on top.
+    """
+    if pace.paused:
+        return None
+    quota = done_at(allowance, used, mails, now)
+    day = done_at(Allowance(day=pace.per_day), {Period.DAY: pace.sent_today}, mails, now)
+    if quota is None or day is None or pace.per_second == 0:
+        return None
+    rate = now + timedelta(seconds=mails / pace.per_second) if pace.per_second else now
+    return max(quota, day, rate)

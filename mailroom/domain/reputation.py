@@ -5,6 +5,7 @@ SES looks at an account from 5 % bounces and pauses it at 10 %; for complaints f
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -22,6 +23,10 @@ class Tally:
     sent: int
     bounced: int = 0
     complained: int = 0
+
+
+#: A tenant is judged by what it sent within this time.
+TENANT_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +56,8 @@ def judge(tally: Tally, thresholds: Thresholds) -> Trip | None:
     if tally.complained >= thresholds.fewest_complaints and tally.complained / tally.sent > thresholds.complaints:
         return Trip.COMPLAINTS
     return Trip.BOUNCES if tally.bounced / tally.sent > thresholds.bounces else None
+
+
+def may_open(bounced: int, complained: int, thresholds: Thresholds) -> bool:
+    """Return whether so many could open the breaker at all: if not even of the smallest sample, nobody need count what was sent."""
+    return judge(Tally(sent=thresholds.sample, bounced=bounced, complained=complained), thresholds) is not None

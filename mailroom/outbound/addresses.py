@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 from mailroom.domain.outbound import Party
-from mailroom.domain.routing import normalise_domain
+from mailroom.domain.routing import normalise, normalise_domain
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
@@ -60,6 +60,17 @@ def address(written: str) -> str:
     if len(local) + 1 + len(name) > 254:
         raise ValueError("an address has at most 254 characters")
     return f"{local}@{name}"
+
+
+def sender_pattern(written: str) -> str:
+    """Return an address, or all of `@domain`, as senders are compared.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not written.startswith("@"):
+        return normalise(address(written))
+    return normalise(address(f"any{written}")).removeprefix("any")
 
 
 def has_break(text: str) -> bool:

@@ -5,6 +5,8 @@
                slow down, out of reach: later ─────────────────────┤
                the day's quota is used up, paused: all of it later ─┘   nothing is dropped
 
+A circuit breaker that is open, or that what came back since the last turn opens, stops all of it until a person closes it.
+
 The turn comes first, so that nothing is `sending` while it only waits. What a killed worker leaves `sending` is what
 it had in hand in one turn, and `mailroom.outbound.settling` finds out about it.
 """
@@ -17,6 +19,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from mailroom.breaker import Breakers, Broken
 from mailroom.crash import crash_point
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Paused, PermanentError, TransientError
 from mailroom.domain.outbound import Lane, Outgoing
@@ -51,6 +54,7 @@ class Outbound:
         self,
         *,
         dispatch: Dispatch,
+        breakers: Breakers,
         archive: Archive,
         provider: MailProvider,
         rate: Rate,
@@ -66,7 +70,7 @@ class Outbound:
             leave_url: Makes our link to unsubscribe from a message's id.
             tracker: Signs links and pixel of batches that want to know their readers, where the provider tracks none.
         """
-        self.dispatch, self.archive = dispatch, archive
+        self.dispatch, self.breakers, self.archive = dispatch, breakers, archive
         self.provider, self.rate, self.hands = provider, rate, hands
         self.names, self.leave_url = names or frozenset({provider.name}), leave_url
         self.tracker = tracker
@@ -87,7 +91,7 @@ class Tally:
     """What came of some turns.
 
     `over` when nothing more is due; `pause_s` is how long to wait before the next turns; `resume_at` is set where the
-    rest of the batch was put off until then, for `reason`.
+    rest of the batch was put off until then, for `reason`. `broken` is the circuit breaker that stopped it.
     """
 
     dispatched: int = 0
@@ -97,6 +101,7 @@ class Tally:
     pause_s: float = 0.0
     resume_at: datetime | None = None
     reason: str = ""
+    broken: Broken | None = None
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count what came of one turn."""
@@ -145,7 +150,10 @@ class Sender:
         return tally
 
     def _is_stopped(self, tally: Tally) -> bool:
-        """Put the batch off where the provider says beforehand that it takes nothing."""
+        """Stop where a breaker is open; put the batch off where the provider says beforehand that it takes nothing."""
+        tally.broken = self._outbound.breakers.check(self.batch_id, now=self._clock())
+        if tally.broken is not None:
+            return True
         try:
             quota = self._outbound.provider.quota()
         except TransientError:

@@ -1,16 +1,17 @@
 """Handing over: a request is refused with everything that is wrong with it, or kept whole. Nothing waits for sending."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailroom.domain.errors import Fault, Unacceptable
-from mailroom.domain.quotas import Allowance, Period, done_at
+from mailroom.domain.outbound import LIMITS, Limits
+from mailroom.domain.quotas import Allowance, Pace, Period, earliest_end, start_of
 from mailroom.domain.routing import normalise
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
-from mailroom.sending import Accepted, Key, Outbox, Quotas, Suppressions
+from mailroom.sending import Accepted, Key, Outbox, ProviderTerms, Quotas, Senders, Suppressions
 
 
 def hand_over(
@@ -22,6 +23,8 @@ def hand_over(
     new_id: Callable[[], str],
     outbox: Outbox,
     enclosing: Enclosing,
+    senders: Senders,
+    terms: ProviderTerms | None,
 ) -> Accepted:
     """Keep what is asked for and return what to answer; the same key again returns the first answer.
 
@@ -32,7 +35,15 @@ def hand_over(
     # Asked first: what was right when it came may be too late when it is repeated.
     if key is not None and (first := outbox.answered(tenant, key)) is not None:
         return first
-    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, enclosing=enclosing)
+    prepared = prepare(
+        request,
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        enclosing=enclosing,
+        senders=senders,
+        limits=limits_with(terms),
+    )
     if prepared.faults:
         raise Unacceptable("the request cannot be sent as it is", faults=tuple(prepared.faults))
     return outbox.accept(
@@ -51,7 +62,8 @@ class Preview:
     """What a request would come to if it were handed over now.
 
     `duplicates` and `suppressed` are places among the request's recipients, from 0. `size` is bytes on the wire.
-    `done_at` is when the quota alone would have let the last mail go; None is never.
+    `done_at` is when the last mail may have gone by the quota and by what the provider takes (`terms`, where a worker
+    has told); None: nobody knows.
     """
 
     messages: int
@@ -63,6 +75,7 @@ class Preview:
     used: dict[Period, int]
     starts_at: datetime
     done_at: datetime | None
+    terms: ProviderTerms | None
 
 
 def preview(
@@ -74,9 +87,19 @@ def preview(
     enclosing: Enclosing,
     suppressions: Suppressions,
     quotas: Quotas,
+    senders: Senders,
+    terms: ProviderTerms | None,
 ) -> Preview:
     """Return what would come of the request; nothing is kept and nothing counted."""
-    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, enclosing=enclosing)
+    prepared = prepare(
+        request,
+        tenant=tenant,
+        now=now,
+        new_id=new_id,
+        enclosing=enclosing,
+        senders=senders,
+        limits=limits_with(terms),
+    )
     recipients = {draft.number: normalise(draft.to.address) for draft in prepared.drafts}
     stopped = suppressions.among(tenant, list(recipients.values()), now=now)
     going = [draft for draft in prepared.drafts if recipients[draft.number] not in stopped]
@@ -91,5 +114,27 @@ def preview(
         allowance=allowance,
         used=used,
         starts_at=starts_at,
-        done_at=done_at(allowance, used if starts_at == now else {}, len(going), starts_at),
+        done_at=expected_end(tenant, len(going), starts_at, quotas=quotas, terms=terms),
+        terms=terms,
     )
+
+
+def expected_end(
+    tenant: str, mails: int, starts_at: datetime, *, quotas: Quotas, terms: ProviderTerms | None
+) -> datetime | None:
+    """Return when the last of `mails` may have gone, at the earliest; None: nobody knows."""
+    allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=starts_at)
+    return earliest_end(allowance, used, mails, starts_at, pace=pace_at(terms, starts_at))
+
+
+def limits_with(terms: ProviderTerms | None) -> Limits:
+    """Return what a request may hold where the provider takes no larger mails than it says."""
+    return LIMITS if terms is None else replace(LIMITS, mail=min(LIMITS.mail, terms.max_bytes))
+
+
+def pace_at(terms: ProviderTerms | None, time: datetime) -> Pace:
+    """Return what the provider will take at `time`: on another day nothing of it is used, and no pause is known."""
+    if terms is None:
+        return Pace()
+    same_day = start_of(Period.DAY, time) == start_of(Period.DAY, terms.told_at)
+    return terms.pace if same_day else replace(terms.pace, sent_today=0, paused=False)

@@ -16,6 +16,7 @@ from mailroom.outbound.addresses import party
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.request import Letter, Recipient, Request, Words
 from mailroom.outbound.templating import Filled, Template
+from mailroom.sending import Senders
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +24,10 @@ _Where = tuple[str | int, ...]
 
 #: Headers and boundaries, and base64's four bytes for three with its line ends.
 _OVERHEAD, _ENCODED = 4_096, 1.37
+
+
+#: Who is later than that with a time to send did not mean that time.
+_LATE = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -44,18 +49,28 @@ def prepare(
     now: datetime,
     new_id: Callable[[], str],
     enclosing: Enclosing,
+    senders: Senders | None = None,
     limits: Limits = LIMITS,
 ) -> Prepared:
-    """Return the request as a batch; what is wrong with it is among its `faults`, and left out of the rest."""
-    return _Preparing(tenant, now, new_id, enclosing, limits).prepared(request)
+    """Return the request as a batch; what is wrong with it is among its `faults`, and left out of the rest.
+
+    Without `senders` the sender is the installation's own.
+    """
+    return _Preparing(tenant, now, new_id, enclosing, senders, limits).prepared(request)
 
 
 class _Preparing:
     def __init__(
-        self, tenant: str, now: datetime, new_id: Callable[[], str], enclosing: Enclosing, limits: Limits
+        self,
+        tenant: str,
+        now: datetime,
+        new_id: Callable[[], str],
+        enclosing: Enclosing,
+        senders: Senders | None,
+        limits: Limits,
     ) -> None:
         self._tenant, self._now, self._new_id = tenant, now, new_id
-        self._enclosing, self._limits = enclosing, limits
+        self._enclosing, self._senders, self._limits = enclosing, senders, limits
         self._numbers: dict[Content, int] = {}
         self._seen: dict[tuple[str, str], Draft] = {}
         self._number = 0
@@ -74,11 +89,13 @@ class _Preparing:
         return self._out
 
     def _batch(self, request: Request) -> Batch:
-        sender = self._checked(("from",), party, request.from_) or Party("")
+        sender = self._sender(request.from_)
         self._checked(("metadata",), checking.metadata, request.metadata)
         starts = request.send_at or self._now
         if starts > self._now + timedelta(days=self._limits.schedule_days):
             self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
+        if starts < self._now - _LATE:
+            self._fault(("send_at",), "this time is long past: without it the batch goes at once")
         if request.expires_at is not None and request.expires_at <= max(starts, self._now):
             self._fault(("expires_at",), "it would expire before it is sent")
         return replace(
@@ -91,6 +108,15 @@ class _Preparing:
             metadata=request.metadata,
             tracking=request.tracking,
         )
+
+    def _sender(self, written: str) -> Party:
+        if not written:
+            self._fault(("from",), "this installation has no sender of its own: name one")
+            return Party("")
+        sender = self._checked(("from",), party, written)
+        if sender and self._senders and not self._senders.may(self._tenant, normalise(sender.address)):
+            self._fault(("from",), "this tenant may not send from this address; GET /v1/senders lists what it may")
+        return sender or Party("")
 
     def _letter(self, letter: Letter) -> None:
         content = self._content(letter)
@@ -107,7 +133,7 @@ class _Preparing:
                 continue
             size = _size(filled, content.enclosures)
             if size > self._limits.mail:
-                self._fault(recipient.where, f"the mail is larger than {self._limits.mail} bytes")
+                self._fault(recipient.where, f"a mail has at most {self._limits.mail} bytes with its files in base64")
             else:
                 self._add(replace(draft, size=size), recipient.where)
 

@@ -47,9 +47,11 @@ class Tracking:
         hooks: Hooks,
         queue: Queue,
         *,
+        forget: Callable[[datetime], object] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._events, self._hooks, self._queue, self._clock = events, hooks, queue, clock
+        """Take the ports; `forget` drops what nobody needs any more, once an hour."""
+        self._events, self._hooks, self._queue, self._forget, self._clock = events, hooks, queue, forget, clock
         self._rematched_at = self._forgot_at = clock()
 
     def run(self, stop: threading.Event) -> None:
@@ -81,6 +83,7 @@ class Tracking:
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
             self._hooks.forget(before=now - _KEPT_FOR)
+            self._forget(now)
         return handled
 
     def _handle_hooks(self) -> int:

@@ -7,13 +7,16 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.api.testing import Memory, TestClient
+from mailroom.api.testing import Memory, MemoryRuns, TestClient
 from mailroom.testing import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 
@@ -49,9 +52,15 @@ def shelf() -> MemoryShelf:
 
 
 @pytest.fixture
-def api(engine: Engine, archive: MemoryArchive, shelf: MemoryShelf) -> TestClient:
-    memory = Memory()
+def runs() -> MemoryRuns:
+    return MemoryRuns()
+
+
+@pytest.fixture
+def api(engine: Engine, archive: MemoryArchive, shelf: MemoryShelf, runs: MemoryRuns) -> TestClient:
+    memory = Memory(runs=runs)
     memory.keys.holders.update(HOLDERS)
-    outbound = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine), shelf)
+    ports = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
+    outbound = Outbound(*(port(engine) for port in ports), shelf)
     services = replace(memory.services(), archive=archive, sending=outbound)
     return TestClient(create_app(services), headers=ACME)

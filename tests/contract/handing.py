@@ -6,10 +6,11 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.api.testing import NOW, TestClient
+from mailroom.domain.quotas import Pace
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Shelved
 from mailroom.reading import Holder
-from mailroom.sending import Outcome, Receipt
+from mailroom.sending import Outcome, ProviderTerms, Receipt
 from mailroom.testing import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
@@ -69,3 +70,8 @@ def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
     claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
     dispatch.settle([Outcome(one.draft.id, one.attempt, Receipt("ses", one.draft.id)) for one in claims], now=NOW)
     return outgoing(claims, dispatch=dispatch, archive=archive)
+
+
+def provider_terms(pace: Pace, **changes: Any) -> ProviderTerms:
+    given: dict[str, Any] = {"identity": "ses/123456789012/eu-west-1", "name": "ses", "max_bytes": 10_000_000}
+    return ProviderTerms(pace=pace, **given | {"told_at": NOW} | changes)

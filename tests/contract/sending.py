@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party
@@ -72,6 +73,7 @@ def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any
     with ThreadPoolExecutor(8) as hands:
         outbound = Outbound(
             dispatch=SqlDispatch(engine),
+            breakers=SqlBreakers(engine),
             archive=MemoryArchive(),
             provider=provider or memory,
             rate=rate or open_rate,

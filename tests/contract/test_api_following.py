@@ -8,13 +8,25 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.outbound import Status
-from mailroom.domain.quotas import Allowance
+from mailroom.domain.quotas import Allowance, Pace
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import MemoryArchive
-from tests.contract.handing import ACME, ADMIN, HOLDERS, UMBRELLA, batch, handed_over, kept, message, sent
+from tests.contract.handing import (
+    ACME,
+    ADMIN,
+    HOLDERS,
+    UMBRELLA,
+    batch,
+    handed_over,
+    kept,
+    message,
+    provider_terms,
+    sent,
+)
 
 
 def test_a_batch_is_answered_before_anything_is_sent_and_can_be_followed(api: TestClient) -> None:
@@ -56,6 +68,55 @@ def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient
     assert seen["size"] > 0
     assert kept(engine) == 0
     handed_over(api, batch(message()), **{"Idempotency-Key": "k"})
+
+
+def test_a_preview_and_a_batch_tell_when_all_may_have_gone(api: TestClient, engine: Engine) -> None:
+    """By what the provider takes as well as by the quota; without either, at once."""
+    asked = batch(*(message(to=f"u{at}@users.test") for at in range(5)))
+    told = handed_over(api, asked)
+    before = api.get(told["url"]).json()["done_at"]
+    SqlTerms(engine).tell(provider_terms(Pace(per_second=0.5, per_day=100, sent_today=7)))
+
+    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=asked).json()
+    shown = api.get(told["url"]).json()
+
+    assert (before, shown["done_at"], seen["done_at"]) == (
+        "2026-03-14T09:30:00Z",
+        "2026-03-14T09:30:10Z",
+        "2026-03-14T09:30:10Z",
+    )
+    pace = {name: seen["provider"][name] for name in ("name", "per_second", "per_day", "sent_today", "paused")}
+    assert pace == {"name": "ses", "per_second": 0.5, "per_day": 100, "sent_today": 7, "paused": False}
+
+
+def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """Deferred with a time, never failed: two an hour of five are done in the third hour."""
+    SqlQuotas(engine).allow("acme", Allowance(hour=2))
+    told = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    sent(engine, told["id"], archive)
+    sent(engine, told["id"], archive)
+
+    shown = api.get(told["url"]).json()
+
+    assert shown["statuses"] == {"deferred": 3, "dispatched": 2}
+    assert (shown["next_at"], shown["done_at"]) == ("2026-03-14T10:00:00Z", "2026-03-14T11:00:00Z")
+    [line] = api.get("/v1/messages", params={"recipient": "u4@users.test"}).json()["items"]
+    assert (line["reason"], line["due_at"]) == ("quota", "2026-03-14T10:00:00Z")
+
+
+def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine: Engine) -> None:
+    """A time that is made up would be believed; what was told yesterday is not believed either."""
+    told = handed_over(api, batch())
+    terms = SqlTerms(engine)
+
+    terms.tell(provider_terms(Pace(paused=True)))
+    paused = api.get(told["url"]).json()["done_at"]
+    terms.tell(provider_terms(Pace(paused=True), told_at=NOW - timedelta(days=2)))
+    stale = api.get(told["url"]).json()["done_at"]
+
+    assert (paused, stale) == (None, "2026-03-14T09:30:00Z")
 
 
 def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:

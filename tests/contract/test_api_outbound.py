@@ -1,7 +1,9 @@
 """Handing over by HTTP, on a real database: what is answered 202 is kept, and what is wrong is named by its place."""
 
+import asyncio
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,15 +11,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.testing import NOW, TestClient
 from mailroom.domain.outbound import LIMITS
+from mailroom.domain.quotas import Pace
 from mailroom.testing import MemoryArchive
 from tests.contract.handing import (
+    ACME,
     MemoryShelf,
     batch,
     handed_over,
     kept,
     message,
+    provider_terms,
     refused,
     sent,
     template,
@@ -39,6 +45,22 @@ def test_the_same_key_and_body_is_one_batch_and_another_body_a_conflict(api: Tes
 
     assert (again.status_code, again.json(), again.headers["idempotent-replayed"]) == (202, first.json(), "true")
     assert other.status_code == 409
+    assert kept(engine) == 1
+
+
+def test_the_same_request_twice_at_once_is_one_batch(api: TestClient, engine: Engine) -> None:
+    """Case 68: a client that does not wait for the first answer; another body in between is a conflict."""
+    asked = [batch(message(subject=f"Number {at % 2}")) for at in range(8)]
+
+    def hand(one: dict[str, Any]) -> tuple[int, str | None]:
+        answer = api.post("/v1/batches", json=one, headers={"Idempotency-Key": "at-once"})
+        return answer.status_code, answer.json().get("id")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(hand, asked))
+
+    assert {status for status, _ in answers} == {202, 409}
+    assert len({batch_id for status, batch_id in answers if status == 202}) == 1
     assert kept(engine) == 1
 
 
@@ -174,17 +196,64 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
     assert place in [".".join(where) for where, _ in refused(api, asked)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (batch(message(to=5)), "messages.0.to: one address, or a list of 1 to 50"),
+        (batch(message(to=[])), "messages.0.to: one address, or a list of 1 to 50"),
+        (batch(message(unsubscribe=5)), "messages.0.unsubscribe: an https URL, or true"),
+        (batch(message(metadata={"str": 5})), "messages.0.metadata.str: Input should be a valid string"),
+        (batch(message(subjekt="x")), "messages.0.subjekt: there is no such field"),
+        (batch({"to": "ada@users.test", "text": "x"}), "messages.0.subject: this is missing"),
+        ({"from": "desk@acme.test"}, ": either messages, or a template with recipients"),
+        (batch(send_at=1_764_000_000), "send_at: write a time as 2026-11-23T08:00:00Z"),
+        (batch(send_at="2025-03-14T09:00:00Z"), "send_at: this time is long past: without it the batch goes at once"),
+        (batch(**{"from": ""}), "from: this installation has no sender of its own: name one"),
+        (
+            template({"to": "ada@users.test", "data": {"name": "Ada"}}, text="{{ name }} {{ order.total }}"),
+            "recipients.0: the data lacks `order` that the template uses",
+        ),
+        (template({"to": "ada@users.test"}, text="\n{{ name"), "template: text: this is no template, see line 2"),
+    ],
+)
+def test_what_is_wrong_is_said_once_and_so_that_it_can_be_put_right(api: TestClient, asked: Any, said: str) -> None:
+    """The place and the remedy, in words for whoever wrote the request."""
+    assert [f"{'.'.join(where)}: {what}" for where, what in refused(api, asked)] == [said]
+
+
+def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> None:
+    """`?dryrun=true` that is passed over sends ten thousand mails that were to be looked at."""
+    answer = api.post("/v1/batches", params={"dryrun": "true"}, json=batch())
+
+    assert (answer.status_code, kept(engine)) == (422, 0)
+    assert answer.json()["detail"] == "There is no query parameter 'dryrun' here; dry_run and tenant are."
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])
 def test_what_is_no_json_is_refused(api: TestClient, body: bytes) -> None:
     """Anything may be posted; the answer is a problem and not a fault of ours."""
     assert api.post("/v1/batches", content=body).status_code == 422
 
 
-def test_a_request_that_is_too_large_is_not_read_to_its_end(api: TestClient) -> None:
-    """Memory is bounded by the limit and not by the caller."""
-    answer = api.post("/v1/batches", content=b" " * (LIMITS.body + 1))
+@pytest.mark.parametrize("told", [[(b"content-length", b"50000000")], []], ids=["told", "chunked"])
+def test_a_request_that_is_too_large_is_not_read_to_its_end(api: TestClient, told: list[tuple[bytes, bytes]]) -> None:
+    """Memory is bounded by the limit and not by the caller; whoever tells the size is refused before the first byte."""
+    piece, read, answered = b" " * 1_000_000, 0, list[Any]()
+    headers = [*told, (b"authorization", ACME["Authorization"].encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/batches", "query_string": b"", "headers": headers}
 
-    assert answer.status_code == 413
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        read += len(piece)
+        return {"type": "http.request", "body": piece, "more_body": read < 50_000_000}
+
+    async def send(said: Any) -> None:
+        answered.append(said)
+
+    asyncio.run(api.app(scope, receive, send))
+
+    assert answered[0]["status"] == 413
+    assert read == 0 if told else LIMITS.body < read <= LIMITS.body + len(piece)
 
 
 def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engine: Engine) -> None:
@@ -193,8 +262,20 @@ def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engin
 
     faults = refused(api, batch(message(attachments=[{"filename": "a.bin", "content": large}])))
 
-    assert faults == [(["messages", "0"], f"the mail is larger than {LIMITS.mail} bytes")]
+    assert faults == [(["messages", "0"], f"a mail has at most {LIMITS.mail} bytes with its files in base64")]
     assert kept(engine) == 0
+
+
+def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, engine: Engine) -> None:
+    """Case 70: ten megabytes are Postmark's limit; a batch is not to be kept that cannot leave."""
+    SqlTerms(engine).tell(provider_terms(Pace(), max_bytes=10_000_000))
+    files = [{"filename": f"{at}.bin", "content": base64.b64encode(bytes(2_600_000)).decode()} for at in range(3)]
+
+    faults = refused(api, batch(message(attachments=files)))
+    handed_over(api, batch(message(attachments=files[:2])))
+
+    assert faults == [(["messages", "0"], "a mail has at most 10000000 bytes with its files in base64")]
+    assert kept(engine) == 1
 
 
 def test_attachments_come_inline_from_the_archive_and_from_s3(

@@ -18,6 +18,7 @@ import boto3
 import httpx
 import pytest
 import uvicorn
+from moto.sqs.models import SQSBackend, sqs_backends
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws import emulator_of
@@ -29,7 +30,7 @@ from mailroom.api.testing import Memory
 from mailroom.domain.delivery import Actor, Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.sandbox.aws import Names, provision
-from mailroom.sandbox.emulator import EventPublisher
+from mailroom.sandbox.emulator import EventPublisher, is_retained
 from mailroom.sandbox.environment import aws_environment
 from mailroom.sandbox.ports import answers
 from mailroom.webhooks import postmark, sendgrid, ses
@@ -243,3 +244,17 @@ def wait_until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("age_s", "retained"), [(0, True), (59, True), (61, False)])
+def test_queue_keeps_a_message_as_long_as_motos_own_does(aws: str, age_s: int, retained: bool) -> None:
+    """The emulator answers the same as moto, only without counting the queue for each message."""
+    url = boto3.client("sqs").create_queue(QueueName="kept", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
+    boto3.client("sqs").send_message(QueueUrl=url, MessageBody="one")
+    backend: SQSBackend = sqs_backends["123456789012"]["eu-west-1"]
+    message = backend.get_queue("kept").messages[-1]
+    message.sent_timestamp -= age_s * 1000  # type: ignore[operator, assignment]
+
+    answers = is_retained(backend, "kept", message), backend.is_message_valid_based_on_retention_period("kept", message)
+
+    assert answers == (retained, retained)

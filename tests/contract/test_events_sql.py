@@ -15,7 +15,6 @@ from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.delivery import OURS, PARKED_FOR, Actor, DeliveryEvent, Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
-from mailroom.domain.reputation import Tally
 from mailroom.domain.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
 from mailroom.telling import Folded, Parked
 from mailroom.testing import an_event
@@ -337,20 +336,6 @@ def test_many_who_tell_of_the_same_messages_at_once_do_not_block_each_other(
     assert sum(one.matched for one in folded) == len(told)
     assert sum(one.repeated for one in folded) == len(told)
     assert {end(engine, message)[0] for message in messages} == {Status.COMPLAINED}
-
-
-def test_what_became_of_messages_is_counted_for_the_breaker(events: SqlEvents, engine: Engine) -> None:
-    """Hard bounces and complaints of those that were handed over; a full mailbox is no sign of a bad list."""
-    hard, soft, angry, _ = sent(engine, 4)
-    sent(engine, 2, tenant="other")
-    sent(engine, 3, handed_at=None, status="queued")
-    told = {hard: Kind.BOUNCED_HARD, soft: Kind.BOUNCED_SOFT, angry: Kind.COMPLAINED}
-    events.record([an_event(kind, message, message_id=message) for message, kind in told.items()], now=NOW)
-    [batch, *_] = rows(engine, "select batch_id from message where id = :id", id=hard)
-
-    assert events.tally("acme") == Tally(sent=4, bounced=1, complained=1)
-    assert events.tally("acme", batch_id=str(batch.batch_id)) == events.tally("acme", since=NOW)
-    assert events.tally("acme", since=NOW + timedelta(days=1)) == Tally(sent=0)
 
 
 def test_an_empty_list_does_nothing(events: SqlEvents) -> None:

@@ -16,8 +16,9 @@ from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.api.testing import NOW, TestClient, settings
 from mailroom.cli import app
-from mailroom.commands import send
+from mailroom.commands import _calling, send
 from mailroom.domain.errors import ConfigurationError, Refused
+from mailroom.domain.outbound import Limits
 from mailroom.domain.quotas import Allowance
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import MemoryArchive
@@ -145,6 +146,13 @@ def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
     assert said in stopped()
 
 
+def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API would stop reading in the middle, which looks like an API that is away."""
+    monkeypatch.setattr(_calling, "LIMITS", Limits(body=100))
+
+    assert "send the file in parts" in stopped()
+
+
 def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:
     """Addresses and templates are judged in one place, and that is not the command."""
     Path("people.csv").write_text("to,name,total\nada@users.test,Ada,1\n\nnobody,Bob,2\n")
@@ -169,7 +177,9 @@ def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) 
     assert shown["suppressed"] == "1  (row 4)"
     assert shown["duplicates"] == "1  (row 5)"
     assert shown["quota"] == "2 of 1 left this hour"
-    assert shown["done"] == "14 Mar 2026, 10:00 UTC, by the quota alone"
+    assert shown["done"] == (
+        "14 Mar 2026, 10:00 UTC at the earliest, by the quota; no provider has told its rate today"
+    )
     assert json.loads(sending("--dry-run", "--json").stdout)["suppressed"] == [1]
     assert kept(engine) == 0
 

@@ -7,11 +7,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.api.testing import NOW, Memory, TestClient
@@ -26,7 +29,8 @@ def api(engine: Engine) -> TestClient:
     """The application on a real database, with open pages."""
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    sending = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+    ports = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
+    sending = Outbound(*(port(engine) for port in ports))
     return TestClient(create_app(replace(memory.services(pages_open=True), sending=sending)), headers=ACME)
 
 

@@ -121,15 +121,15 @@ class Desk:
         self.queue = WatchedQueue(self.clock)
         self.roster = SqlRoster(self.ledger._engine)
 
-    def listen(self, until: Callable[[], bool], timing: Timing = QUICK) -> float:
+    def listen(self, until: Callable[[], bool], timing: Timing = QUICK, within_s: float = 10.0) -> float:
         """Have a listener run until something holds, stop it, and return how long it took to stop, in seconds."""
-        return asyncio.run(self._listen(until, timing))
+        return asyncio.run(self._listen(until, timing, within_s))
 
-    async def _listen(self, until: Callable[[], bool], timing: Timing) -> float:
+    async def _listen(self, until: Callable[[], bool], timing: Timing, within_s: float) -> float:
         parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster
         listener = Listener(*parts, worker="this", limit=10, timing=timing)
         running = asyncio.create_task(listener.run())
-        await holds(lambda: until() or running.done())
+        await holds(lambda: until() or running.done(), within_s)
         stopped_at = time.monotonic()
         listener.stop()
         await running
@@ -166,3 +166,10 @@ async def holds(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def holds_on_server(condition: Callable[[], Awaitable[bool]], within_s: float = 90.0) -> None:
+    """Wait for something to hold that a Prefect server does by itself, however slow it is."""
+    async with asyncio.timeout(within_s):
+        while not await condition():
+            await asyncio.sleep(0.2)

@@ -9,14 +9,21 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled
 from sqlalchemy import Engine, text
+from sqlmodel import Session
 
+from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.models import DepositRow
 from mailroom.domain import inbound
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Arrival, Entry
+from mailroom.domain.inbound import Arrival, Entry, Item
+from mailroom.domain.routing import Address
 from mailroom.ports import Claim
 from mailroom.testing import s3_notice
 from tests.flows.surroundings import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -114,6 +121,35 @@ def test_a_notification_after_the_mail_was_filed_without_it_runs_it_again(desk: 
     desk.listen(desk.empty)
 
     assert desk.executor.ran == ["abc123"]
+
+
+def test_ten_thousand_notices_of_one_object_are_one_item(desk: Desk, engine: Engine) -> None:
+    """Bad input E61: some come before its run ends and the most after it; the mail is run and filed once."""
+    inbox = SqlInbox(engine)
+    place = {"bucket": "archive", "key": "k", "version": "v1", "lock_mode": "GOVERNANCE"}
+    raw = DepositRow(archive_id="raw-1", tenant="acme", sha256="0", size=5, retain_until=NOW, deposited_at=NOW, **place)
+    SqlDirectory(engine).add(Address("anna@acme.test", "acme", "anna"))
+    with Session(engine) as session:
+        session.add(raw)
+        session.commit()
+    item = Item("acme", "anna@acme.test", "anna", "1@x", "hello", "b@x.test", (), (), None, "hi", None, "raw-1", ())
+
+    async def filed(run: FlowRun) -> State | None:
+        await holds(lambda: sum(bool(one.receive_count) for one in desk.queue._messages.values()) >= 100)
+        entry = desk.entry(run.name)
+        inbox.file(entry.id, [item], now=NOW)
+        desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
+        return Completed()
+
+    desk.executor.ending = filed
+    desk.queue.post([from_s3(), from_ses()] * 5_000)
+
+    desk.listen(desk.empty, PATIENT, within_s=60)
+
+    assert desk.executor.ran == ["abc123"]
+    with engine.connect() as connection:
+        assert connection.execute(text("select count(*) from inbound_email")).scalar() == 1
+        assert connection.execute(text("select count(*) from inbox_item")).scalar() == 1
 
 
 @pytest.mark.parametrize("state", [Pending(), Running(), Failed(), Crashed()], ids=lambda state: state.name)

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import getaddresses
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Refused
 from mailroom.domain.mime import mime
 from mailroom.domain.outbound import File, Outgoing, Party
 from mailroom.domain.parsing import parse_email
-from mailroom.domain.soundness import is_clean
+from mailroom.domain.soundness import is_clean, on_the_wire
 
 MAIL = Outgoing(
     id="0b9e2f6e-1111-4222-8333-444455556666",
@@ -118,6 +119,65 @@ def test_nothing_breaks_out_of_a_header(char: str, where: str) -> None:
         built(**changes[where])
 
     assert "evil" not in str(refused.value)
+
+
+def _poisoned(field: str, evil: str) -> dict[str, Any]:
+    """Return a mail's changes with `evil` in one of the texts that become a header."""
+    file = {"filename": "a.pdf", "content_type": "application/pdf", "content": b"x", "content_id": "c"}
+    if field in file:
+        return {"attachments": (File(**file | {field: evil}),), "html": "x"}
+    whole: dict[str, Any] = {
+        "from name": {"from_": Party("billing@acme.example", evil)},
+        "from address": {"from_": Party(f"billing{evil}@acme.example")},
+        "to name": {"to": Party("bob@example.com", evil)},
+        "to address": {"to": Party(f"bob{evil}@example.com", "Bob")},
+        "to domain": {"to": Party(f"bob@example{evil}.com", "Bob")},
+        "reply-to name": {"reply_to": Party("a@b.example", evil)},
+        "subject": {"subject": evil},
+        "header name": {"headers": ((f"X-{evil}", "x"),)},
+        "header value": {"headers": (("X-Note", evil),)},
+        "unsubscribe": {"unsubscribe": f"https://acme.example/u/{evil}"},
+        "id": {"id": evil},
+    }
+    found: dict[str, Any] = whole[field]
+    return found
+
+
+FIELDS = ("from name", "from address", "to name", "to address", "to domain", "reply-to name", "subject", "header name",
+          "header value", "unsubscribe", "id", "filename", "content_type", "content_id")  # fmt: skip
+EVIL = st.lists(
+    st.one_of(
+        st.sampled_from(["\r\nBcc: eve@evil.test", "\n\n", "\r", "\x00", "\u2028", "\x85", "\x0b", "=?utf-8?q?=0D=0ABcc:?=", ">", "<",
+                         ", eve@evil.test", '"', "\\", ";", ":", " ", "x" * 90, "=_", "--", "\ud800"]),
+        st.text(max_size=20),
+    ),
+    max_size=6,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(field=st.sampled_from(FIELDS), evil=EVIL)
+def test_no_text_whatever_adds_a_header_a_part_or_a_recipient(field: str, evil: str) -> None:
+    """Security row 62, for every text that we write into a header: it is refused, or it stays what it was."""
+    changes = _poisoned(field, evil)
+    try:
+        raw = built(**changes)
+    except Refused:
+        return
+
+    found = message_from_bytes(raw)
+
+    own = [name for name, _ in changes.get("headers", ())]
+    own += ["Reply-To"] * ("reply_to" in changes) + ["List-Unsubscribe", "List-Unsubscribe-Post"] * (
+        "unsubscribe" in changes
+    )
+    usual = {"From", "To", "Subject", "Date", "Message-ID", "X-Correlation-ID", "MIME-Version", "Content-Type"}
+    names = [name for name in found if name != "Content-Transfer-Encoding"]
+    assert sorted(names) == sorted([*usual, *own])
+    assert [address for _, address in getaddresses(found.get_all("To", []))] == [
+        on_the_wire(changes.get("to", MAIL.to).address)
+    ]
+    assert len(list(found.walk())) == (5 if "attachments" in changes else 1)
 
 
 @pytest.mark.parametrize(

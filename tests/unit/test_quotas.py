@@ -4,7 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailroom.domain.quotas import Allowance, Period, done_at, next_start, opens_at, remaining, start_of
+from mailroom.domain.quotas import (
+    Allowance,
+    Pace,
+    Period,
+    done_at,
+    earliest_end,
+    next_start,
+    opens_at,
+    remaining,
+    start_of,
+)
 
 NOW = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
@@ -53,3 +63,28 @@ def test_a_limit_of_nothing_is_never_done() -> None:
     """An estimate for a tenant that is stopped must not count for ever."""
     assert done_at(Allowance(day=0), {}, 1, NOW) is None
     assert done_at(Allowance(day=0), {}, 0, NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("pace", "end"),
+    [
+        (Pace(), NOW),
+        (Pace(per_second=10), NOW + timedelta(seconds=10)),
+        (Pace(per_second=10, per_day=1_000, sent_today=950), NEW_YEAR),
+        (Pace(per_day=60), NEW_YEAR),
+        (Pace(per_day=40), NEW_YEAR + timedelta(days=1)),
+        (Pace(per_second=0), None),
+        (Pace(per_day=0), None),
+        (Pace(paused=True), None),
+    ],
+    ids=["no-limit", "rate", "day-used-up", "day", "days", "stopped", "no-day", "paused"],
+)
+def test_the_end_is_not_before_what_the_provider_takes(pace: Pace, end: datetime | None) -> None:
+    """A hundred mails at ten a second take ten seconds, whatever the tenant's quota has room for."""
+    assert earliest_end(Allowance(), {}, 100, NOW, pace=pace) == end
+
+
+def test_the_slower_of_quota_and_provider_counts() -> None:
+    """Neither hurries the other."""
+    assert earliest_end(Allowance(hour=60), {}, 100, NOW, pace=Pace(per_second=10)) == NEW_YEAR
+    assert earliest_end(Allowance(hour=0), {}, 1, NOW, pace=Pace(per_second=10)) is None

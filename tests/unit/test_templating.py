@@ -61,12 +61,21 @@ def test_a_template_in_a_value_stays_a_text() -> None:
         "{{",
         "{% for %}",
         "{{ " + "(" * 5_000 + ")" * 5_000 + " }}",
+        "{{ x.upper }}",
+        "{{ x[0].__class__ }}",
+        "{% for a in y %}{{ loop.cycle }}{% endfor %}",
+        "{{ many|sort(attribute='__class__') }}",
+        "{{ " + "9" * 5_000 + " }}",
+        "{{ 5|round(400000000, 'floor') }}",
+        "{{ 5|round(-400000000) }}",
+        "{{ many[1]" + " * 1000000000" * 3 + " }}",
+        "{{ x" + "|urlencode" * 250 + " }}",
     ],
 )
 def test_a_template_does_nothing_but_say(source: str) -> None:
     """Case 65: it comes from a caller, and runs where the keys of all are."""
     with pytest.raises(Unfit):
-        filled({"x": "abc", "y": "d"}, text=source)
+        filled({"x": "abc", "y": "d", "many": [1, 2]}, text=source)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +86,62 @@ def test_a_template_does_nothing_but_say(source: str) -> None:
         "{% for a in many %}{{ long }}{% endfor %}",
         "{{ many|join(long) }}",
         "{{ many|join(long)|join(long) }}",
+        "{% for a in many %}" + "{{ nil }}" * 1_000 + "{% endfor %}",
+        "{% for a in many %}{% if long|urlencode %}{% endif %}{% endfor %}",
+        "{% for a in many %}{% if many|sort %}{% endif %}{% endfor %}",
+        "{{ x"
+        + "|urlencode" * 36
+        + " }}"
+        + "{% if long %}{% endif %}" * 99
+        + ("{{ long" + "|urlencode" * 36 + " }}") * 9,
     ],
 )
 def test_a_template_comes_to_an_end(source: str) -> None:
     """Case 65: a loop within a loop, or a mail of 100 MB, would stop everybody's mail."""
     with pytest.raises(Unfit):
-        filled({"many": list(range(3_000)), "long": "x" * 10_000}, text=source)
+        filled({"many": list(range(3_000)), "long": "%" * 10_000, "nil": "", "x": "%"}, text=source)
+
+
+def test_all_recipients_of_a_request_share_a_budget() -> None:
+    """A thousand that each stay below the limit of one would take an hour."""
+    template = Template(Content(subject="s", text="{{ many|length }}" * 60, html=None, template=True))
+
+    def everyone() -> None:
+        for _ in range(1_000):
+            template.fill({"many": list(range(3_000))})
+
+    with pytest.raises(Unfit, match="several batches"):
+        everyone()
+
+
+def test_an_object_has_what_was_put_into_it() -> None:
+    """An order has items; Python's own `items` must not stand in the way of them."""
+    order = {"items": ["tea"], "keys": "none", "values": {"get": 3}}
+
+    assert (
+        filled({"order": order}, text="{{ order.items[0] }} {{ order.keys }} {{ order.values.get }}").text
+        == "tea none 3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{{ name }} {{ total }}", "the data lacks `total` that the template uses"),
+        ("{{ order.total }}", "the data lacks `total` that the template uses"),
+        ("{{ order[name] }}", "the data lacks something that the template uses"),
+        ("a\n{{ name", "text: this is no template, see line 2"),
+        ("a\n\n{{ name|replace('a', 'b') }}", "text: the filter `replace` is not offered, see line 3"),
+        ("{% set a = 1 %}", "text: a mail's template takes values, filters, if and for, and nothing that calls or sets, see line 1"),
+        ("{{ name * 2 }}", "the template calculates with what is no number of a mail"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_so_that_it_can_be_put_right(source: str, said: str) -> None:
+    """The place and the name, for templates are written by people; a name only where the template has it, not the data."""
+    with pytest.raises(Unfit) as unfit:
+        filled({"name": "Ada", "order": {}}, text=source)
+
+    assert str(unfit.value) == said
 
 
 @pytest.mark.parametrize("value", ["a\r\nBcc: eve@evil.test", "a\n", "\x00", "\u2028", "", "x" * (LIMITS.subject + 1)])

@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import Engine, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.models import AddressRow, TenantRow, table
 from mailroom.domain.routing import Address
 from mailroom.domain.trust import DEFAULT_POLICY, Action, Policy
@@ -32,7 +32,7 @@ class SqlDirectory:
         starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1).in_(domains))
         wanted = _listed().where(or_(_address.pattern.in_(asked), starred)).order_by(_address.tenant)
         found: dict[str, list[Address]] = {}
-        with transaction(self._engine) as connection:
+        with statement(self._engine) as connection:
             for row in connection.execute(wanted):
                 found.setdefault(row.pattern, []).append(_address_of(row))
         return found

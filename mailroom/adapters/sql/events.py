@@ -20,15 +20,14 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.event_rows import event_of, event_values
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import MessageRow, ParkedEventRow
+from mailroom.adapters.sql.outbound_models import ParkedEventRow
 from mailroom.adapters.sql.suppressing import suppress
 from mailroom.domain.delivery import OURS, PARKED_FOR, DeliveryEvent, Kind, advance, counts_as, next_try
 from mailroom.domain.outbound import Status
-from mailroom.domain.reputation import Tally
 from mailroom.domain.routing import normalise
 from mailroom.telling import Folded, Parked
 
-_parked, _message = table(ParkedEventRow).c, table(MessageRow).c
+_parked = table(ParkedEventRow).c
 
 #: Reasons that a status is told with; a hard bounce is the better word where both kinds came.
 _TELLING = frozenset({Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED})
@@ -129,21 +128,6 @@ class SqlEvents:
         with transaction(self._engine) as connection:
             waiting, aged, oldest = connection.execute(counted).one()
         return Parked(waiting=waiting, aged=aged, oldest=oldest)
-
-    def tally(self, tenant: str, *, batch_id: str | None = None, since: datetime | None = None) -> Tally:
-        """Count what became of a tenant's messages; soft bounces are no sign of a bad list."""
-        bounced = (_message.status == Status.BOUNCED) & (_message.reason == Kind.BOUNCED_HARD)
-        complained = _message.status == Status.COMPLAINED
-        counted = select(func.count(), func.count().filter(bounced), func.count().filter(complained)).where(
-            _message.tenant == tenant, _message.handed_at.is_not(None)
-        )
-        if batch_id is not None:
-            counted = counted.where(_message.batch_id == UUID(batch_id))
-        if since is not None:
-            counted = counted.where(_message.created_at >= since)
-        with transaction(self._engine) as connection:
-            sent, hard, complaints = connection.execute(counted).one()
-        return Tally(sent=sent, bounced=hard, complained=complaints)
 
 
 def _key(event: DeliveryEvent) -> tuple[str, str]:

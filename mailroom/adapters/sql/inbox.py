@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
@@ -15,6 +15,19 @@ from mailroom.domain.inbound import Item
 from mailroom.domain.searching import words_of
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
+
+# Built once: a statement with twenty values takes longer to build than to execute.
+_line = (
+    select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id)
+    .where(_emails.c.id == bindparam("which"))
+    .with_for_update(read=True)
+)
+_file = (
+    insert(_items)
+    .values(words=func.to_tsvector("simple", bindparam("all_words", type_=Text)))
+    .on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
+    .returning(_items.c.id)
+)
 
 
 class SqlInbox:
@@ -27,10 +40,7 @@ class SqlInbox:
         """Put one item in each recipient's inbox, all or none, unless a later attempt has the e-mail."""
         with transaction(self._engine, "commit of file") as connection:
             # Locked until the items are there, so that no later attempt begins in between.
-            line = select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id).where(
-                _emails.c.id == UUID(email_id)
-            )
-            row = connection.execute(line.with_for_update(read=True)).one()
+            row = connection.execute(_line, {"which": UUID(email_id)}).one()
             check_attempt(row, attempt)
             times = {"received_at": row.received_at, "filed_at": now}
             return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
@@ -38,8 +48,7 @@ class SqlInbox:
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
     values = _item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
-    row = insert(_items).values(**values).on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
-    made = connection.execute(row.returning(_items.c.id)).scalar_one_or_none()
+    made = connection.execute(_file, values).scalar_one_or_none()
     if made is None:
         mine = (
             (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
@@ -71,7 +80,7 @@ def _item_values(item: Item) -> dict[str, Any]:
         "html": item.html,
         "defects": list(item.defects),
         "raw_archive_id": item.raw_archive_id,
-        "words": func.to_tsvector("simple", words_of(item)),
+        "all_words": words_of(item),
     }
 
 

@@ -1,18 +1,22 @@
-"""The book of received e-mails, in SQL. Each call is one transaction: the line and its activity change together."""
+"""The book of received e-mails, in SQL. Each call is one transaction: the line and its activity change together.
+
+What every e-mail needs is written once, in `ledger_statements`, and where it can be as one statement.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, case, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.sql import ledger_statements as statements
 from mailroom.adapters.sql import tracing
-from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.entries import check_attempt, entry_of, envelope_json, routes_json, scan_json, taken_over
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
-from mailroom.domain.errors import Reason
+from mailroom.domain.errors import Reason, TransientError
 from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
 from mailroom.domain.trust import Scan
@@ -31,10 +35,10 @@ class SqlLedger:
     def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
         """Return the line for this arrival, or None where a living worker has it; see the port."""
         with transaction(self._engine, "commit of register") as connection:
-            row, new = _line(connection, arrival.ref, arrival.envelope, now)
+            row, new = _line(connection, arrival, now, claim)
             if new:
-                _note(connection, row.id, "received", now, by=_source(arrival.envelope))
-            elif arrival.envelope is not None and row.envelope is None:
+                return entry_of(row)
+            if arrival.envelope is not None and row.envelope is None:
                 closed = row.state in FINAL
                 state = State.RECEIVED if closed else row.state
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
@@ -55,7 +59,7 @@ class SqlLedger:
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
         """Note that processing starts (again)."""
         with transaction(self._engine, "commit of begin") as connection:
-            row, _ = _line(connection, ref, None, now)
+            row = _find(connection, ref) or connection.execute(statements.MAKE, _made_of(Arrival(ref), now)).one()
             if row.state == State.FILED:
                 return entry_of(row)
             run = UUID(run_id) if run_id else row.run_id
@@ -64,9 +68,10 @@ class SqlLedger:
                 if not _is_free(row, claim) or _runs_elsewhere_here(row, claim, run):
                     raise taken_over(row)
                 taken = _in_hand(connection, row, claim, now)
-            row = _change(connection, row.id, attempts=_email.attempts + 1, state=State.PROCESSING, run_id=run, **taken)
-            _note(connection, row.id, "started", now, attempt=row.attempts, run_id=run_id)
-            return entry_of(row)
+            held = {"worker": row.worker, "beat_at": row.beat_at, "deaths": row.deaths} | taken
+            facts = _known(attempt=row.attempts + 1, run_id=run_id)
+            begun = {"which": row.id, "now": now, "told": facts} | _new(run_id=run, **held)
+            return entry_of(connection.execute(statements.BEGIN, begun).one())
 
     def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` has these e-mails in hand."""
@@ -80,11 +85,10 @@ class SqlLedger:
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
-        with transaction(self._engine, "commit of deposited") as connection:
-            line = select(_email.archive_ids).where(_email.id == UUID(email_id)).with_for_update()
-            known = connection.execute(line).scalar_one()
-            row = _change(connection, UUID(email_id), archive_ids=list(dict.fromkeys([*known, *archive_ids])))
-            _note(connection, row.id, "archived", now, deposits=len(archive_ids))
+        facts = {"deposits": len(archive_ids)}
+        kept = {"which": UUID(email_id), "now": now, "kept": list(dict.fromkeys(archive_ids)), "told": facts}
+        with statement(self._engine, "commit of deposited") as connection:
+            connection.execute(statements.DEPOSIT, kept).one()
 
     def routed(
         self,
@@ -97,10 +101,10 @@ class SqlLedger:
     ) -> None:
         """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
         tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
-        with transaction(self._engine, "commit of routed") as connection:
-            why = routes[0].why if routes else None
-            row = _change(connection, UUID(email_id), tenants=tenants, scan=looked, route=why)
-            _note(connection, row.id, "routed", now, routes=routes_json(routes), scan=looked, held=held or None)
+        facts = _known(routes=routes_json(routes), scan=looked, held=held or None)
+        way = _new(tenants=tenants, scan=looked, route=routes[0].why if routes else None)
+        with statement(self._engine, "commit of routed") as connection:
+            connection.execute(statements.ROUTE, {"which": UUID(email_id), "now": now, "told": facts} | way).one()
 
     def close(
         self,
@@ -113,17 +117,16 @@ class SqlLedger:
         attempt: int | None = None,
     ) -> State:
         """Note how processing ended and return the state that stands."""
-        with transaction(self._engine, "commit of close") as connection:
-            line = (
-                select(_email.state, _email.attempts, _email.run_id)
-                .where(_email.id == UUID(email_id))
-                .with_for_update()
-            )
-            standing = connection.execute(line).one()
-            if standing.state == State.FILED:
-                return State.FILED
-            check_attempt(standing, attempt)
-            return _close(connection, UUID(email_id), state, now, reason=reason, facts=facts or {})
+        # What was filed is withdrawn in the same transaction; else closing is one statement.
+        within = transaction if state is State.QUARANTINED else statement
+        with within(self._engine, "commit of close") as connection:
+            if _close(connection, UUID(email_id), state, now, reason=reason, facts=facts or {}, attempt=attempt):
+                return state
+            standing = connection.execute(select(_emails).where(_email.id == UUID(email_id))).one()
+        if standing.state == State.FILED:
+            return State.FILED
+        check_attempt(standing, attempt)
+        raise TransientError("this e-mail was opened again meanwhile")
 
     def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
         """Note that the process in which the e-mail was worked on has died of it; see the port."""
@@ -134,9 +137,11 @@ class SqlLedger:
             deaths = row.deaths + 1
             told = {**facts, "deaths": deaths}
             _change(connection, row.id, deaths=deaths)
-            if deaths >= MOST_DEATHS:
-                return _close(connection, row.id, State.QUARANTINED, now, reason=Reason.POISON, facts=told)
-            return _close(connection, row.id, State.FAILED, now, reason="ProcessDied", facts=told)
+            state, reason = (
+                (State.QUARANTINED, Reason.POISON) if deaths >= MOST_DEATHS else (State.FAILED, "ProcessDied")
+            )
+            _close(connection, row.id, state, now, reason=reason, facts=told)
+            return state
 
     def find(self, any_id: str) -> Entry | None:
         """Return the line by its own id, SES's message id, an item's id or a run's id."""
@@ -182,38 +187,42 @@ class SqlLedger:
             return tracing.trace(connection, UUID(email_id))
 
 
-def _line(connection: Connection, ref: ObjectRef, envelope: Envelope | None, now: datetime) -> tuple[Row[Any], bool]:
-    """Return the object's line and whether it was made now.
+def _line(connection: Connection, arrival: Arrival, now: datetime, claim: Claim | None) -> tuple[Row[Any], bool]:
+    """Return the object's line and whether it was made now; a new one is in the hands of `claim` at once."""
+    found = _find(connection, arrival.ref)
+    if found is not None:
+        return found, False
+    noted = {"now": now, "told": {"by": _source(arrival.envelope)}}
+    return connection.execute(statements.RECEIVE, _made_of(arrival, now, claim) | noted).one(), True
+
+
+def _find(connection: Connection, ref: ObjectRef) -> Row[Any] | None:
+    """Return the object's line, or None; until this transaction ends nobody else makes or finds it.
 
     SES's notification does not say the object's version and the S3 event may: a line without version takes the first
     version that is told; another version told later is another e-mail.
     """
-    connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{ref.bucket}/{ref.key}", 0))))
-    same = (_email.bucket == ref.bucket) & (_email.key == ref.key)
-    if ref.version:
-        same &= _email.version.in_(["", ref.version])
-    newest = _email.version.desc(), _email.received_at.desc()
-    found = connection.execute(select(_emails).where(same).order_by(*newest).limit(1)).first()
-    if found is not None:
-        if ref.version and not found.version:
-            found = _change(connection, found.id, version=ref.version)
-        return found, False
-    values = {
-        "bucket": ref.bucket,
-        "key": ref.key,
-        "version": ref.version,
-        "message_id": ref.message_id,
-        "envelope": envelope_json(envelope) if envelope else None,
-        "state": State.RECEIVED,
-        "received_at": envelope.received_at if envelope else now,
-    }
-    return connection.execute(_new(**values)).one(), True
+    connection.execute(statements.LOCK, {"name": f"{ref.bucket}/{ref.key}"})
+    versions = ["", ref.version] if ref.version else None
+    wanted = {"in_bucket": ref.bucket, "at_key": ref.key, "versions": versions}
+    found: Row[Any] | None = connection.execute(statements.FIND, wanted).first()
+    if found is not None and ref.version and not found.version:
+        return _change(connection, found.id, version=ref.version)
+    return found
 
 
-def _new(**values: Any) -> Any:
-    defaults: dict[str, Any] = {"facts": {}, "attempts": 0, "deaths": 0, "archive_ids": [], "tenants": []}
-    fresh = insert(_emails).values(id=text("gen_random_uuid()"), **defaults, **values)
-    return fresh.returning(_emails)
+def _made_of(arrival: Arrival, now: datetime, claim: Claim | None = None) -> dict[str, Any]:
+    ref, envelope = arrival.ref, arrival.envelope
+    return _new(
+        bucket=ref.bucket,
+        key=ref.key,
+        version=ref.version,
+        message_id=ref.message_id,
+        envelope=envelope_json(envelope) if envelope else None,
+        received_at=envelope.received_at if envelope else now,
+        worker=claim.worker if claim else None,
+        beat_at=now if claim else None,
+    )
 
 
 def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
@@ -222,20 +231,35 @@ def _change(connection: Connection, email_id: UUID, **values: Any) -> Row[Any]:
 
 
 def _close(
-    connection: Connection, email_id: UUID, state: State, now: datetime, *, reason: str | None, facts: Mapping[str, Any]
-) -> State:
-    values = {"state": state, "reason": reason, "facts": dict(facts), "closed_at": now, "beat_at": None}
-    _change(connection, email_id, **values)
-    _note(connection, email_id, state.value, now, reason=reason, **facts)
-    if state is State.QUARANTINED:
+    connection: Connection,
+    email_id: UUID,
+    state: State,
+    now: datetime,
+    *,
+    reason: str | None,
+    facts: Mapping[str, Any],
+    attempt: int | None = None,
+) -> bool:
+    """Close the line unless it is filed or a later attempt than `attempt` has it; return whether that was done."""
+    told = {"which": email_id, "now": now, "what": state.value, "told": _known(reason=reason, **facts)}
+    values = _new(state=state, reason=reason, facts=dict(facts)) | {"attempt": attempt}
+    closed = connection.execute(statements.CLOSE, told | values).first()
+    if closed is not None and state is State.QUARANTINED:
         _withdraw(connection, email_id, now, reason)
-    return state
+    return closed is not None
 
 
 def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, /, **facts: Any) -> None:
     # Facts have names of their own, `kind` among them: hence the slash.
-    known = {name: value for name, value in facts.items() if value is not None}
-    connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=known))
+    connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=_known(**facts)))
+
+
+def _new(**values: Any) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
+
+
+def _known(**facts: Any) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str | None) -> None:

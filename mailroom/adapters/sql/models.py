@@ -111,6 +111,18 @@ class WorkerRow(SQLModel, table=True):
     paused_by: str | None = None
 
 
+class ReconciliationRow(SQLModel, table=True):
+    """One proof that nothing is lost: what was counted and what was wrong, by side (`inbound`, `outbound`)."""
+
+    __tablename__ = "reconciliation"
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    begun_at: datetime = time_column()
+    ended_at: datetime = time_column()
+    differences: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    counts: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+
+
 class DepositRow(SQLModel, table=True):
     """The archive's receipt for one content of one tenant."""
 

@@ -19,9 +19,10 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.sql.models import time_column
@@ -101,6 +102,13 @@ class MessageRow(SQLModel, table=True):
             "provider_message_id",
             postgresql_where=text("provider_message_id is not null"),
         ),
+        Index(
+            "ix_message_trouble",
+            "tenant",
+            "handed_at",
+            postgresql_where=text("status in ('bounced', 'complained')"),
+        ),
+        Index("ix_message_handed_at", "handed_at", postgresql_include=["tenant", "provider"]),
         Index("ix_message_open", "status", "handed_at", postgresql_where=text("status in ('sending', 'unknown')")),
     )
 
@@ -136,6 +144,7 @@ class ActivityRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_activity_message_id", "message_id", "id"),
         Index("ux_activity_event", "provider", "event_id", unique=True, postgresql_where=text("event_id is not null")),
+        Index("ix_activity_kind", "provider", "kind", postgresql_where=text("event_id is not null")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
@@ -228,6 +237,30 @@ class QuotaUseRow(SQLModel, table=True):
     used: int
 
 
+class SenderRow(SQLModel, table=True):
+    """An address, or `@domain`, that a tenant sends from; who has none of these sends from what nobody else has."""
+
+    __tablename__ = "sender"
+
+    pattern: str = Field(primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id", primary_key=True)
+
+
+class ProviderRow(SQLModel, table=True):
+    """What a provider allows an account, as a worker last heard it."""
+
+    __tablename__ = "provider"
+
+    identity: str = Field(primary_key=True)
+    name: str
+    per_second: float | None = None
+    per_day: int | None = Field(default=None, sa_column=Column(BigInteger))
+    sent_today: int | None = Field(default=None, sa_column=Column(BigInteger))
+    paused: bool
+    max_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    told_at: datetime = time_column()
+
+
 class HookRow(SQLModel, table=True):
     """A verified webhook call, stored before it was answered; the same call again is the same row."""
 
@@ -261,3 +294,32 @@ class ParkedEventRow(SQLModel, table=True):
     next_at: datetime = time_column()
     tries: int = 0
     matched_at: datetime | None = time_column(nullable=True)
+
+
+class BreakerRow(SQLModel, table=True):
+    """A circuit breaker that opened for a batch, or with `batch_id` null for a tenant; one of each is open at a time."""
+
+    __tablename__ = "breaker"
+    __table_args__ = (
+        Index(
+            "ux_breaker_open",
+            "tenant",
+            "batch_id",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("closed_at is null"),
+        ),
+        Index("ix_breaker_tenant", "tenant", "batch_id", "opened_at"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id")
+    batch_id: UUID | None = Field(default=None, sa_column=Column(ForeignKey("batch.id"), nullable=True))
+    trip: str
+    sent: int
+    bounced: int
+    complained: int
+    runs: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
+    opened_at: datetime = time_column()
+    closed_at: datetime | None = time_column(nullable=True)
+    closed_by: str | None = None

@@ -206,7 +206,8 @@ def _add_keys(connection: Connection, batch: Batch, keys: Sequence[Key], answer:
 def _add_files(connection: Connection, tenant: str, files: Mapping[str, bytes], now: datetime) -> None:
     for sha256, content in sorted(files.items()):
         row = insert(_files).values(tenant=tenant, sha256=sha256, content=content, created_at=now)
-        connection.execute(row.on_conflict_do_nothing())
+        # One that is there is wanted again: not forgotten between this and its batch.
+        connection.execute(row.on_conflict_do_update(index_elements=["tenant", "sha256"], set_={"created_at": now}))
 
 
 def _add_messages(

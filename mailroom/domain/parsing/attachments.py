@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import filetype
 
@@ -31,12 +32,29 @@ def attach(found: list[Found], html: str | None, *, reading: Reading) -> tuple[P
     """Return the attachments in the order they stand, each with a name of its own."""
     if len(found) > reading.limits.files:
         reading.note(Defect.TOO_MANY_FILES)
-    shown = set(_CID.findall(html or "")) if any(item.content_id for item in found) else set()
+    kept = _within(found[: reading.limits.files], reading=reading)
+    shown = _shown_ids(html or "") if any(item.content_id for item in kept) else set()
     taken: dict[str, int] = {}
-    return tuple(
-        _attachment(item, number, shown, taken, reading=reading)
-        for number, item in enumerate(found[: reading.limits.files], 1)
-    )
+    return tuple(_attachment(item, number, shown, taken, reading=reading) for number, item in enumerate(kept, 1))
+
+
+def _within(found: list[Found], *, reading: Reading) -> list[Found]:
+    """Return those that fit into what all files together may have; one that does not costs the others nothing."""
+    kept: list[Found] = []
+    room = reading.limits.file_bytes
+    for item in found:
+        if len(item.content) <= room:
+            room -= len(item.content)
+            kept.append(item)
+        else:
+            reading.note(Defect.FILES_TOO_LARGE)
+    return kept
+
+
+def _shown_ids(html: str) -> set[str]:
+    """Return the content ids that the HTML shows, as written and as RFC 2392 means them, without percent signs."""
+    written = set(_CID.findall(html))
+    return written | {unquote(one) for one in written if "%" in one}
 
 
 def _attachment(

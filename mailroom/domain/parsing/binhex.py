@@ -57,14 +57,14 @@ def _decode(data: bytes, *, reading: Reading) -> TextFile | None:
 
 
 def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
-    """Undo the run lengths. A run is three bytes for up to 255, so what comes out is bounded, and how many there are."""
+    """Undo the run lengths. A run is three bytes for up to 255: what comes out is bounded, and how many there are."""
     plain = bytearray()
-    at = 0
-    for _ in range(reading.limits.lines):
+    at, room = 0, reading.still.file_bytes.left
+    while len(plain) <= room and reading.still.lines.take():
         mark = packed.find(_RUN, at)
         if mark < 0 or mark + 1 >= len(packed):
             plain += packed[at : mark if mark >= 0 else len(packed)]
-            return plain
+            break
         plain += packed[at:mark]
         count = packed[mark + 1]
         if count == 0:
@@ -72,7 +72,9 @@ def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
         elif plain:
             plain += plain[-1:] * (count - 1)
         at = mark + 2
-        if len(plain) > reading.limits.file_bytes:
-            break
-    reading.note(Defect.BINHEX_DAMAGED)
+    else:
+        reading.note(Defect.BINHEX_DAMAGED)
+    if len(plain) > room:
+        reading.note(Defect.FILES_TOO_LARGE)
+    del plain[reading.still.file_bytes.take(len(plain)) :]
     return plain

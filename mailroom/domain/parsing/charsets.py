@@ -118,7 +118,7 @@ def decode_word(data: bytes, charset: str | None, *, hint: str | None = None) ->
     """Return the bytes of an encoded word, or of an RFC 2231 value, as text."""
     name = codec(charset)
     text = _strictly(data, name) if name else None
-    return decode_header(data, charset or hint) if text is None else text
+    return decode_header(data, charset if name else hint) if text is None else text
 
 
 def is_text(data: bytes, charset: str) -> bool:

@@ -7,13 +7,13 @@ indefinite lengths, without recursion; a length is believed only as far as there
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from mailroom.domain.parsing.limits import Allowance
+
 _SIGNED = bytes.fromhex("2a864886f70d010702")
 _ENCRYPTED = frozenset(
     bytes.fromhex(one) for one in ("2a864886f70d010703", "2a864886f70d010706", "2a864886f70d0109100117")
 )
 _SEQUENCE, _OID, _OCTETS, _OCTETS_OF, _CONTENT, _END = 0x30, 0x06, 0x04, 0x24, 0xA0, 0x00
-#: Values read over on the way; a message cut into chunks has many.
-_MOST_VALUES = 100_000
 
 
 class Kind(Enum):
@@ -40,7 +40,7 @@ class _Value:
     """None where the length is indefinite: then it ends with two zero bytes."""
 
 
-def read_cms(data: bytes) -> Cms | None:
+def read_cms(data: bytes, *, values: Allowance) -> Cms | None:
     """Return what `data` is, or None where it is no CMS object; a content that breaks off is given as far as it goes."""
     try:
         outer = _expect(data, 0, _SEQUENCE)
@@ -50,30 +50,30 @@ def read_cms(data: bytes) -> Cms | None:
             return Cms(Kind.ENCRYPTED)
         if name != _SIGNED:
             return Cms(Kind.OTHER)
-        wrapped = _expect(data, _after(data, oid), _CONTENT)
+        wrapped = _expect(data, _after(data, oid, values), _CONTENT)
         signed = _expect(data, wrapped.start, _SEQUENCE)
     except (IndexError, ValueError):
         return None
     try:
-        return Cms(Kind.SIGNED, _content(data, signed.start))
+        return Cms(Kind.SIGNED, _content(data, signed.start, values))
     except (IndexError, ValueError):
         return Cms(Kind.SIGNED)
 
 
-def _content(data: bytes, at: int) -> bytes | None:
+def _content(data: bytes, at: int, values: Allowance) -> bytes | None:
     """Return the signed bytes; `at` is where the version stands, and the digest algorithms follow it."""
     for _ in range(2):
-        at = _after(data, _value(data, at))
+        at = _after(data, _value(data, at), values)
     inner = _expect(data, at, _SEQUENCE)
     oid = _expect(data, inner.start, _OID)
-    at = _after(data, oid)
+    at = _after(data, oid, values)
     if inner.end is not None and at >= inner.end:
         return None
     wrapped = _value(data, at)
-    return _octets(data, _value(data, wrapped.start)) if wrapped.tag == _CONTENT else None
+    return _octets(data, _value(data, wrapped.start), values) if wrapped.tag == _CONTENT else None
 
 
-def _octets(data: bytes, value: _Value) -> bytes | None:
+def _octets(data: bytes, value: _Value, values: Allowance) -> bytes | None:
     """Return an octet string, put together where it comes in pieces."""
     if value.tag == _OCTETS:
         return data[value.start : value.end]
@@ -81,16 +81,14 @@ def _octets(data: bytes, value: _Value) -> bytes | None:
         return None
     pieces: list[bytes] = []
     at, end, depth = value.start, len(data) if value.end is None else value.end, 1
-    for _ in range(_MOST_VALUES):
-        if at >= end or depth == 0:
-            break
+    while at < end and depth and values.take():
         try:
             piece = _value(data, at)
         except (IndexError, ValueError):
             break
         if piece.tag == _OCTETS:
             pieces.append(data[piece.start : piece.end])
-            at = _after(data, piece)
+            at = _after(data, piece, values)
         elif piece.tag in (_OCTETS_OF, _END):
             # Pieces of pieces are read in one row: what they are grouped by says nothing.
             depth += (1 if piece.end is None else 0) if piece.tag == _OCTETS_OF else -1
@@ -122,12 +120,12 @@ def _value(data: bytes, at: int) -> _Value:
     return _Value(tag, at, min(at + length, len(data)))
 
 
-def _after(data: bytes, value: _Value) -> int:
+def _after(data: bytes, value: _Value, values: Allowance) -> int:
     """Return where the next value begins; one of indefinite length is walked through."""
     if value.end is not None:
         return value.end
     at, depth = value.start, 1
-    for _ in range(_MOST_VALUES):
+    while values.take():
         inner = _value(data, at)
         if inner.end is None:
             depth += 1

@@ -15,7 +15,6 @@ _LAST = 0xFFFFFFFA
 _ENTRY_BYTES = 128
 _MOST_ENTRIES = 20_000
 _MOST_TABLE_BYTES = 1 << 20
-_MOST_STEPS = 100_000
 _CUTOFF = 4096
 
 
@@ -54,9 +53,10 @@ class Compound:
             raise ValueError("not a compound file")
         self._size, self._mini_size = 1 << shift, 1 << mini_shift
         first, _, _, mini_first = struct.unpack_from("<IIII", data, 48)
-        self._steps = _MOST_STEPS
         self._table = self._read_table()
         self._entries = list(self._read_directory(first))
+        # Each entry is in one folder and names two neighbours; whoever asks for more goes in circles.
+        self._steps = 4 * len(self._entries)
         if not self._entries or self._entries[0].kind != _ROOT:
             raise ValueError("no root in the compound file")
         self._mini_table = _numbers(self._chain(mini_first, _MOST_TABLE_BYTES))
@@ -112,7 +112,7 @@ class Compound:
 
     def _chain(self, at: int, most: int) -> bytes:
         found: list[bytes] = []
-        for _ in range(most // self._size + 1):
+        for _ in range(min(most, len(self._data)) // self._size + 1):
             if at >= len(self._table):
                 break
             found.append(self._sector(at))

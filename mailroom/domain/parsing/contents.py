@@ -21,6 +21,7 @@ from mailroom.domain.parsing.yenc import take_yenc
 
 _ID = re.compile(r"<([^<>]+)>")
 _PGP = re.compile(rb"(?m)^-----BEGIN PGP (SIGNED )?MESSAGE-----[ \t]*\r?$")
+_ENCODED = re.compile(rb"(?i)base64|quoted")
 _FORWARDED = frozenset({"message/rfc822", "message/global", "message/news"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _PROTECTED = {
@@ -81,10 +82,12 @@ def identity(value: bytes | None, *, reading: Reading) -> str | None:
 
 
 def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
-    """Return the message that an S/MIME part is an envelope of, and note how it is protected."""
-    if leaf.type.name not in _CMS:
+    """Return the mail inside a part: what S/MIME wraps, noting how it is protected, or a multipart that was encoded."""
+    if leaf.type.parameters.raw(b"boundary"):
+        return _within_wrappings(contents, _decoded_multipart(leaf, data))
+    if not _may_be_cms(leaf, data):
         return None
-    cms = read_cms(data)
+    cms = read_cms(data, values=contents.reading.still.cms_values)
     if cms is None:
         contents.reading.note(Defect.SMIME_DAMAGED)
         return None
@@ -93,11 +96,33 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
     if cms.kind is not Kind.SIGNED or not cms.content:
         return None
     contents.protection[Protection.SMIME_SIGNED] = None
-    contents.wrappings += 1
+    return _within_wrappings(contents, cms.content)
+
+
+def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
+    """Return `inner`, unless it is one wrapping too many."""
+    contents.wrappings += inner is not None
     if contents.wrappings > contents.reading.limits.wrappings:
         contents.reading.note(Defect.TOO_DEEP)
         return None
-    return cms.content
+    return inner
+
+
+def _may_be_cms(leaf: Leaf, data: bytes) -> bool:
+    """Whether a part is S/MIME, also where a gateway took the type from it (RFC 8551 section 3.9)."""
+    name = leaf.type.parameters.raw(b"name") or b""
+    stripped = leaf.type.name == "application/octet-stream" and name.lower().endswith(b".p7m")
+    return leaf.type.name in _CMS or (stripped and data[:1] == b"\x30")
+
+
+def _decoded_multipart(leaf: Leaf, data: bytes) -> bytes | None:
+    """Return a multipart that was encoded as a whole, which RFC 2045 forbids and some senders do, as it was before."""
+    boundary = leaf.type.parameters.raw(b"boundary") or b""
+    declared = leaf.headers.first(b"content-type") or b""
+    encoding = leaf.headers.first(b"content-transfer-encoding") or b""
+    if not _ENCODED.search(encoding) or b"--" + boundary not in data or b"multipart/" not in declared.lower():
+        return None
+    return b"Content-Type: " + declared + b"\r\n\r\n" + data
 
 
 def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
@@ -177,13 +202,12 @@ def _file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> Fo
         content=data,
         disposition=about.disposition,
         content_id=identity(leaf.headers.first(b"content-id"), reading=contents.reading),
-        suggestion=_subject_of(data) if leaf.type.name in _FORWARDED else None,
+        suggestion=_subject_of(data, silent=contents.reading.aside()) if leaf.type.name in _FORWARDED else None,
     )
 
 
-def _subject_of(message: bytes) -> str | None:
+def _subject_of(message: bytes, *, silent: Reading) -> str | None:
     """Return a file name for a forwarded message: its subject. What is wrong with it is no defect of this mail."""
-    silent = Reading()
     headers, _ = read_headers(message, 0, min(len(message), silent.limits.header_block_bytes), reading=silent)
     subject = header_text(headers.first(b"subject"), hint=None, reading=silent)
     return f"{subject[:80].strip()}.eml" if subject else None

@@ -16,7 +16,7 @@ _COMMENT = re.compile(r"\([^()]*\)")
 _CLOCK = (
     r"(?P<hour>\d{1,2})[:.](?P<minute>\d{1,2})(?:[:.](?P<second>\d{1,2})(?:[.,]\d{1,9})?)?\s{0,5}(?P<half>[ap]m\b)?"
 )
-_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-]\d{1,2}:?\d{2}|[a-z]{1,5}\b)?"
+_ZONE = r"\s{0,5}(?P<zone>(?:gmt|utc?)?\s?[+-]\d{1,2}:?\d{2}|[a-z]{1,5}(?![a-z]))?"
 _FORMS = (
     re.compile(
         r"(?P<day>\d{1,2})[\s.-]{1,5}(?P<month>[a-z]{3})[a-z]{0,6}\.?[\s,.-]{1,5}(?P<year>\d{2,4})[\s,T]{1,5}"
@@ -30,6 +30,10 @@ _FORMS = (
     ),
     re.compile(
         r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}" + _CLOCK + _ZONE
+    ),
+    re.compile(
+        # With a.m. or p.m. behind it, the month stands first: nobody else writes both.
+        r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})[\s,]{1,5}(?=[\d:. ]{1,12}[ap]m\b)" + _CLOCK + _ZONE
     ),
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})[t\s]{1,5}" + _CLOCK + _ZONE),
 )

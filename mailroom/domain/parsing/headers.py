@@ -13,6 +13,7 @@ from mailroom.domain.parsing.limits import Defect, Reading
 _FIELD = re.compile(rb"[ \t]*([^\x00-\x20:\x7f]{1,200})[ \t]*:")
 _UNFOLDED = re.compile(rb"[\w*-]{1,40}=")
 _MBOX = re.compile(rb">?From ")
+_LISTS = frozenset({b"to", b"cc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
     collected: list[tuple[bytes, list[bytes]]] = []
     body = end
     for at, after, line in _lines(raw, start, limit):
+        if len(collected) > reading.limits.headers or not reading.still.header_lines.take():
+            body = _find_end(raw, max(start, at - 1), end)
+            break
         if not line.strip():
             body = after
             break
@@ -44,7 +48,9 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
             body = at
             break
     else:
-        body = _end_of_block(raw, limit, end, reading=reading)
+        body = limit if limit == end else _find_end(raw, limit, end)
+    if body > limit or not reading.still.header_lines.left:
+        reading.note(Defect.HEADER_BLOCK_TOO_LONG)
     return _gather(collected, reading=reading), body
 
 
@@ -77,11 +83,9 @@ def _may_skip(raw: bytes, after: int, end: int, *, line: bytes, collected: list[
     return _FIELD.match(raw, after, min(end, after + 300)) is not None
 
 
-def _end_of_block(raw: bytes, limit: int, end: int, *, reading: Reading) -> int:
-    if limit == end:
-        return end
-    reading.note(Defect.HEADER_BLOCK_TOO_LONG)
-    ends = [found + len(blank) for blank in (b"\n\n", b"\n\r\n") if (found := raw.find(blank, limit, end)) >= 0]
+def _find_end(raw: bytes, at: int, end: int) -> int:
+    """Return where the body begins below `at`: what stands before it is not read."""
+    ends = [found + len(blank) for blank in (b"\n\n", b"\n\r\n") if (found := raw.find(blank, at, end)) >= 0]
     return min(ends, default=end)
 
 
@@ -92,8 +96,9 @@ def _gather(collected: list[tuple[bytes, list[bytes]]], *, reading: Reading) -> 
     headers = Headers()
     for name, lines in collected[: limits.headers]:
         value = b"".join(lines).strip()
-        if len(value) > limits.header_bytes:
+        most = limits.address_header_bytes if name in _LISTS else limits.header_bytes
+        if len(value) > most:
             reading.note(Defect.HEADER_TOO_LONG)
-            value = value[: limits.header_bytes]
+            value = value[:most]
         headers.fields.setdefault(name, []).append(value)
     return headers

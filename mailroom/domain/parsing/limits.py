@@ -1,7 +1,8 @@
 """What a hostile mail may cost, and the words for what was wrong with a mail.
 
 Every limit is checked before the work that it bounds. Past a limit the reader goes on with what it has and notes the
-defect; nothing here raises.
+defect; nothing here raises. What bounds time or memory is one allowance for the whole mail: given to each part anew, it
+would be multiplied by their number.
 """
 
 from dataclasses import dataclass, field
@@ -14,37 +15,44 @@ class Limits:
 
     raw_bytes: int = 40 * 1024 * 1024
     header_block_bytes: int = 256 * 1024
-    header_bytes: int = 64 * 1024
+    header_lines: int = 300_000
+    """In all header blocks of one mail: its own, those of its parts, of forwarded messages and of reports."""
+    header_bytes: int = 16 * 1024
+    address_header_bytes: int = 128 * 1024
+    """Of To and Cc, each; a thousand addresses with their names do not fit into less."""
     headers: int = 1_000
     depth: int = 20
     parts: int = 500
-    delimiters: int = 100_000
-    """Lines that begin like a delimiter, whether or not they are one."""
+    delimiters: int = 250_000
+    """Lines of one mail that begin like a delimiter, whether or not they are one."""
     addresses: int = 1_000
-    encoded_words: int = 1_000
-    """In one header; a list of a thousand recipients may have one each."""
+    encoded_words: int = 200
+    """In one header, or in one name of a list of addresses."""
     parameters: int = 50
     files: int = 1_000
     """Attachments of one mail, with those inside uuencoded text and winmail.dat."""
     file_bytes: int = 60 * 1024 * 1024
-    """Of one file whose encoding may make it larger than it came."""
+    """Of all files of one mail, decoded."""
     text_bytes: int = 10 * 1024 * 1024
     """All texts and HTML of one mail, before they are decoded; more is no letter."""
     rtf_bytes: int = 2 * 1024 * 1024
-    """Of one RTF body, decompressed; it is read token by token."""
-    report_bytes: int = 1024 * 1024
-    """Of one delivery report or calendar."""
+    """Of all RTF bodies of one mail, decompressed; they are read token by token."""
+    report_bytes: int = 2 * 1024 * 1024
+    """Of all delivery reports, receipts, complaints and calendars of one mail."""
     wrappings: int = 5
-    """Signed messages inside signed messages (S/MIME)."""
+    """Signed messages inside signed messages (S/MIME), and multiparts that were encoded as a whole."""
+    cms_values: int = 200_000
+    """Read over on the way to what was signed, in all parts of one mail; a message cut into chunks has many."""
     members: int = 1_000
     """Files listed of one .msg."""
     raw_name_bytes: int = 8 * 1024
     """Of a file's name as it stands in the mail; more is not decoded."""
     name_bytes: int = 200
-    lines: int = 500_000
-    """Where lines are mended one by one: base64 with padding in each, soft breaks with blanks, flowed text."""
+    lines: int = 1_000_000
+    """In all parts of one mail where lines are mended one by one: base64 with padding in each, soft breaks with blanks,
+    flowed text, uuencode, runs in BinHex."""
     escapes: int = 2_000_000
-    """Of one file in yEnc."""
+    """Of all files in yEnc of one mail."""
     tnef_depth: int = 5
     properties: int = 20_000
     """Attributes and MAPI properties of all winmail.dat parts of one mail."""
@@ -63,6 +71,7 @@ class Defect(StrEnum):
     TOO_MANY_WORDS = "too_many_words"
     TOO_MANY_PARAMETERS = "too_many_parameters"
     TOO_MANY_FILES = "too_many_files"
+    FILES_TOO_LARGE = "files_too_large"
     TOO_MANY_PROPERTIES = "too_many_properties"
     HEADER_BLOCK_TOO_LONG = "header_block_too_long"
     HEADER_TOO_LONG = "header_too_long"
@@ -90,11 +99,55 @@ class Defect(StrEnum):
 
 
 @dataclass(slots=True)
+class Allowance:
+    """What is left of a limit that all parts of one mail share."""
+
+    left: int
+
+    def take(self, wanted: int = 1) -> int:
+        """Return how much of `wanted` is granted, and count it as used."""
+        granted = max(0, min(wanted, self.left))
+        self.left -= granted
+        return granted
+
+
+class Allowances:
+    """The limits of one mail that are used up by its parts."""
+
+    __slots__ = (
+        "cms_values", "delimiters", "escapes", "file_bytes", "header_lines", "lines", "properties", "report_bytes", "rtf_bytes",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin with everything that `limits` allow."""
+        self.header_lines = Allowance(limits.header_lines)
+        self.delimiters = Allowance(limits.delimiters)
+        self.lines = Allowance(limits.lines)
+        self.escapes = Allowance(limits.escapes)
+        self.file_bytes = Allowance(limits.file_bytes)
+        self.rtf_bytes = Allowance(limits.rtf_bytes)
+        self.report_bytes = Allowance(limits.report_bytes)
+        self.properties = Allowance(limits.properties)
+        self.cms_values = Allowance(limits.cms_values)
+
+
+@dataclass(slots=True)
 class Reading:
-    """One mail being read: its limits, and the defects noted so far in the order they were met."""
+    """One mail being read: its limits, what is left of them, and the defects noted so far in the order they were met."""
 
     limits: Limits = field(default_factory=Limits)
+    still: Allowances = field(init=False)
     _noted: dict[Defect, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with all that the limits allow."""
+        self.still = Allowances(self.limits)
+
+    def aside(self) -> "Reading":
+        """Return a reading of something inside this mail: what it costs is the mail's, its defects are nobody's."""
+        inner = Reading(self.limits)
+        inner.still = self.still
+        return inner
 
     def note(self, defect: Defect) -> None:
         """Remember `defect`, once."""

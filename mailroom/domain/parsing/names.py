@@ -8,12 +8,21 @@ import re
 _DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
 _BLANKS = re.compile(r"\s+")
+#: Letters that Python calls printable and nobody sees: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 _LONGEST_RAW = 4096
 _LONGEST_ENDING = 20
 _ENDINGS = {
     "message/rfc822": ".eml",
     "message/global": ".eml",
     "message/delivery-status": ".txt",
+    "message/global-delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "message/global-disposition-notification": ".txt",
+    "message/feedback-report": ".txt",
+    "message/global-headers": ".txt",
     "text/rfc822-headers": ".txt",
     "text/plain": ".txt",
     "text/html": ".html",
@@ -90,7 +99,7 @@ def ending_of(content_type: str) -> str:
 
 def _visible(text: str) -> str:
     """Leave out what cannot be seen: controls, direction overrides, zero-width letters, what is no letter yet."""
-    text = _BLANKS.sub(" ", text)
+    text = _BLANKS.sub(" ", _UNSEEN.sub("", text))
     if text.isprintable():
         return text
     return _BLANKS.sub(" ", "".join(letter for letter in text if letter.isprintable()))

@@ -23,6 +23,7 @@ _KINDS = {
 }
 _ENTRIES = frozenset({"VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"})
 _FOLD = re.compile(r"\r?\n[ \t]")
+_LINE_END = re.compile(r"\r?\n|\r")
 _PROPERTY = re.compile(r"([A-Za-z0-9-]{1,60})((?:;[^:\"]{0,500}(?:\"[^\"]{0,500}\"[^:\"]{0,500}){0,20})?):(.*)")
 _ESCAPED = re.compile(r"\\(.)")
 _ZONE = re.compile(r"(?i);TZID=\"?([^;:\"]{1,100})")
@@ -37,20 +38,20 @@ def is_report(content_type: str) -> bool:
 def read_report(content_type: str, data: bytes, *, charset: str | None, reading: Reading) -> Report | None:
     """Return the report in a part of this type, or None where it holds no field."""
     kind = _KINDS[content_type]
-    if len(data) > reading.limits.report_bytes:
+    granted = reading.still.report_bytes.take(len(data))
+    if granted < len(data):
         reading.note(Defect.TEXT_TOO_LONG)
-        data = data[: reading.limits.report_bytes]
+        data = data[:granted]
     report = (
-        _calendar(decode(data, charset, reading=Reading()), reading.limits)
+        _calendar(decode(data, charset, reading=reading.aside()), reading.limits)
         if kind == "calendar"
-        else _blocks(kind, data)
+        else _blocks(kind, data, silent=reading.aside())
     )
     return report if report.fields or report.items else None
 
 
-def _blocks(kind: str, data: bytes) -> Report:
+def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:
     """Read blocks of header fields: the first is on the whole, the others are on one recipient each."""
-    silent = Reading()
     blocks: list[dict[str, str]] = []
     at = 0
     while at < len(data) and len(blocks) <= silent.limits.addresses:
@@ -79,7 +80,7 @@ def _calendar(text: str, limits: Limits) -> Report:
     fields: dict[str, str] = {}
     items: list[dict[str, str]] = []
     inside: list[str] = []
-    for line in _FOLD.sub("", text).splitlines():
+    for line in _LINE_END.split(_FOLD.sub("", text)):
         match = _PROPERTY.match(line)
         if match is None:
             continue

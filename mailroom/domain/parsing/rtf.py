@@ -16,6 +16,8 @@ _DICTIONARY = (
     rb"ArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
 )
 _WINDOW = 4096
+#: Two bytes stand for up to seventeen.
+_MOST_GROWTH = 9
 _COMPRESSED, _PLAIN = b"LZFu", b"MELA"
 _HEADER = struct.Struct("<II4sI")
 _TOKEN = re.compile(
@@ -102,8 +104,9 @@ def decompress(data: bytes, *, reading: Reading) -> bytes:
         return b""
     _, size, kind, _ = _HEADER.unpack_from(data)
     body = data[_HEADER.size :]
-    most = min(size, reading.limits.rtf_bytes)
-    if size > most:
+    wanted = min(size, len(body) * _MOST_GROWTH)
+    most = reading.still.rtf_bytes.take(wanted)
+    if most < wanted:
         reading.note(Defect.TEXT_TOO_LONG)
     if kind == _PLAIN:
         return body[:most]
@@ -111,7 +114,7 @@ def decompress(data: bytes, *, reading: Reading) -> bytes:
         reading.note(Defect.RTF_DAMAGED)
         return b""
     out = _expand(body, most)
-    if len(out) < most:
+    if len(out) < min(size, most):
         reading.note(Defect.RTF_DAMAGED)
     return bytes(out[:most])
 
@@ -146,7 +149,7 @@ def _expand(body: bytes, most: int) -> bytearray:
 def read_rtf(data: bytes, *, reading: Reading) -> RtfBody:
     """Return the HTML or the text that `data` carries."""
     reader, stack, group = _Reader(), [], _Group()
-    for match in _TOKEN.finditer(data[: reading.limits.rtf_bytes]):
+    for match in _TOKEN.finditer(data):
         word, number, code, symbol, brace, letters = match.groups()
         if brace == b"{":
             stack.append(group)

@@ -145,13 +145,15 @@ def _cuts(
             cuts.append((opened, max(opened, before)))
         opened = None if closes else after
         seen = True
-        if len(cuts) >= room:
-            reading.note(Defect.TOO_MANY_PARTS)
-            return cuts or None
-    if opened is not None:
+        if len(cuts) > room:
+            break
+    if opened is not None and len(cuts) <= room:
         reading.note(Defect.BOUNDARY_NOT_CLOSED)
         if opened < end:
             cuts.append((opened, end))
+    if len(cuts) > room:
+        reading.note(Defect.TOO_MANY_PARTS)
+        return cuts[: max(0, room)] or None
     return cuts if seen else None
 
 
@@ -161,8 +163,9 @@ def _delimiters(
     """Yield (end of what stands before, start of what follows, whether it closes) for each delimiter line."""
     line = b"--" + boundary
     at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
-    for _ in range(reading.limits.delimiters):
-        if at < 0:
+    while at >= 0:
+        if not reading.still.delimiters.take():
+            reading.note(Defect.TOO_MANY_DELIMITERS)
             return
         tail = at + len(line)
         stop = raw.find(b"\n", tail, end)
@@ -171,8 +174,6 @@ def _delimiters(
         if rest in (b"", b"--"):
             yield _before(raw, start, at), after, rest == b"--"
         at = _next_line(raw, line, max(start, after - 1), end)
-    if at >= 0:
-        reading.note(Defect.TOO_MANY_DELIMITERS)
 
 
 def _next_line(raw: bytes, line: bytes, start: int, end: int) -> int:

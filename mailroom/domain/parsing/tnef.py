@@ -102,30 +102,29 @@ def read_tnef(data: bytes, *, reading: Reading) -> Tnef | None:
         return None
     outer = Tnef()
     waiting = [_Stream(data, 0, outer)]
-    budget = [reading.limits.properties]
     while waiting:
         stream = waiting.pop()
-        _read_attributes(stream, budget=budget, reading=reading)
+        _read_attributes(stream, reading=reading)
         waiting.extend(_finish(stream, reading=reading))
     return outer
 
 
-def _read_attributes(stream: _Stream, *, budget: list[int], reading: Reading) -> None:
+def _read_attributes(stream: _Stream, *, reading: Reading) -> None:
     data, at = stream.data, 6
     while at + 9 <= len(data):
-        if not _spend(budget, reading=reading):
+        if not _spend(reading):
             return
         level, attribute, length = struct.unpack_from("<BII", data, at)
         if level not in (1, 2):
             break
         value = data[at + 9 : at + 9 + length]
-        _take(stream, attribute & 0xFFFF, value, budget=budget, reading=reading)
+        _take(stream, attribute & 0xFFFF, value, reading=reading)
         at += 9 + length + 2
     if at != len(data):
         reading.note(Defect.TNEF_DAMAGED)
 
 
-def _take(stream: _Stream, attribute: int, value: bytes, *, budget: list[int], reading: Reading) -> None:
+def _take(stream: _Stream, attribute: int, value: bytes, *, reading: Reading) -> None:
     """Keep one attribute; those of an attachment belong to the last one that began."""
     if attribute == _RENDERING or (
         attribute in (_ATTACH_TITLE, _ATTACH_DATA, _ATTACH_PROPERTIES) and not stream.attachments
@@ -136,9 +135,9 @@ def _take(stream: _Stream, attribute: int, value: bytes, *, budget: list[int], r
     elif attribute == _ATTACH_DATA:
         stream.attachments[-1].data = value
     elif attribute == _ATTACH_PROPERTIES:
-        stream.attachments[-1].properties.update(_properties(value, budget=budget, reading=reading))
+        stream.attachments[-1].properties.update(_properties(value, reading=reading))
     elif attribute == _MESSAGE_PROPERTIES:
-        stream.properties.update(_properties(value, budget=budget, reading=reading))
+        stream.properties.update(_properties(value, reading=reading))
     elif attribute == _BODY:
         stream.body = value
     elif attribute == _MESSAGE_CLASS:
@@ -149,12 +148,12 @@ def _take(stream: _Stream, attribute: int, value: bytes, *, budget: list[int], r
         stream.charset = f"cp{int.from_bytes(value[:4], 'little')}"
 
 
-def _properties(value: bytes, *, budget: list[int], reading: Reading) -> Iterator[tuple[int, tuple[int, bytes]]]:
+def _properties(value: bytes, *, reading: Reading) -> Iterator[tuple[int, tuple[int, bytes]]]:
     """Yield (id, (type, first value)) for each MAPI property that is complete; of the named ones, those of appointments."""
     try:
         at = 4
         for _ in range(int.from_bytes(value[:4], "little")):
-            if not _spend(budget, reading=reading):
+            if not _spend(reading):
                 return
             kind, number = struct.unpack_from("<HH", value, at)
             at += 4
@@ -205,11 +204,11 @@ def _whole(length: int) -> int:
     return (length + 3) & ~3
 
 
-def _spend(budget: list[int], *, reading: Reading) -> bool:
-    budget[0] -= 1
-    if budget[0] < 0:
-        reading.note(Defect.TOO_MANY_PROPERTIES)
-    return budget[0] >= 0
+def _spend(reading: Reading) -> bool:
+    if reading.still.properties.take():
+        return True
+    reading.note(Defect.TOO_MANY_PROPERTIES)
+    return False
 
 
 def _finish(stream: _Stream, *, reading: Reading) -> list[_Stream]:

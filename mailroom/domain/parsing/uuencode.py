@@ -8,7 +8,7 @@ import binascii
 import re
 from dataclasses import dataclass
 
-from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.limits import Allowance, Defect, Reading
 
 _BEGIN = re.compile(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,1000})\r?\n")
 
@@ -29,10 +29,10 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
     files: list[TextFile] = []
     at = seek = 0
     for _ in range(reading.limits.files):
-        begin = _BEGIN.search(text, seek)
+        begin = _BEGIN.search(text, seek) if reading.still.lines.left else None
         if begin is None:
             break
-        content, seek, ended = _decode(text, begin.end())
+        content, seek, ended = _decode(text, begin.end(), lines=reading.still.lines)
         if not ended and not content:
             continue
         if not ended:
@@ -46,16 +46,16 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
 def decode_only(data: bytes, *, reading: Reading) -> bytes:
     """Return the one file of a part that is uuencoded as a whole."""
     begin = _BEGIN.search(data)
-    content, _, ended = _decode(data, begin.end() if begin else 0)
+    content, _, ended = _decode(data, begin.end() if begin else 0, lines=reading.still.lines)
     if not ended:
         reading.note(Defect.UUENCODE_DAMAGED)
     return content if ended or content else data
 
 
-def _decode(text: bytes, at: int) -> tuple[bytes, int, bool]:
+def _decode(text: bytes, at: int, *, lines: Allowance) -> tuple[bytes, int, bool]:
     """Return the file whose lines begin at `at`, where it stops, and whether it has its `end`."""
     decoded: list[bytes] = []
-    while at < len(text):
+    while at < len(text) and lines.take():
         stop = text.find(b"\n", at)
         after = len(text) if stop < 0 else stop + 1
         line = text[at:after].rstrip(b"\r\n")

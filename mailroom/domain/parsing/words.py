@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailroom.domain.parsing.charsets import decode_header, decode_word, is_text, storable
-from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.limits import Allowance, Defect, Reading
 from mailroom.domain.parsing.transfer import base64_bytes
 
 _OPENING = re.compile(rb"=\?([\w.:+-]{1,60})(?:\*[\w-]{0,20})?\?([bBqQ])\?")
 _QUESTION_INSIDE = re.compile(rb"\?=[0-9A-Fa-f]{2}")
 _BLANKS = re.compile(r"\s+")
+_WORD_LINES = 1_000
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ def _closing(value: bytes, opening: re.Match[bytes]) -> int:
 
 def _word(encoding: bytes, text: bytes) -> bytes:
     if encoding in b"bB":
-        return base64_bytes(text)[0]
+        return base64_bytes(text, lines=Allowance(_WORD_LINES))[0]
     try:
         return binascii.a2b_qp(text, header=True)
     except (binascii.Error, ValueError):

@@ -6,7 +6,7 @@ with 42 added to each byte, `=yend`. What breaks off gives what came before.
 
 import re
 
-from mailroom.domain.parsing.limits import Defect, Reading
+from mailroom.domain.parsing.limits import Allowance, Defect, Reading
 from mailroom.domain.parsing.uuencode import TextFile
 
 _BEGIN = re.compile(rb"(?m)^=ybegin [^\r\n]{0,200}?\bsize=(\d{1,12})[^\r\n]{0,100}? name=([^\r\n]{1,1000})\r?\n")
@@ -30,7 +30,7 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
         part = _PART.match(text, begin.end())
         start = part.end() if part else begin.end()
         end = _END.search(text, start)
-        content = _decode(text[start : end.start() if end else len(text)], most=reading.limits.escapes)
+        content = _decode(text[start : end.start() if end else len(text)], escapes=reading.still.escapes)
         announced = int(part[2]) - int(part[1]) + 1 if part else int(begin[1])
         if end is None or len(content) != announced:
             reading.note(Defect.YENC_DAMAGED)
@@ -40,8 +40,8 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
     return b"".join([*left, text[at:]]), files
 
 
-def _decode(data: bytes, *, most: int) -> bytes:
-    """Undo the shift, and up to `most` escapes: one byte in fifty is escaped, or this is no file."""
+def _decode(data: bytes, *, escapes: Allowance) -> bytes:
+    """Undo the shift, and as many `escapes` as are left: one byte in fifty is escaped, or this is no file."""
     data = data.translate(None, b"\r\n")
     decoded: list[bytes] = []
     at = 0
@@ -50,9 +50,9 @@ def _decode(data: bytes, *, most: int) -> bytes:
         # An escape is not cut in two.
         stop += data[stop - 1 : stop] == b"="
         piece, count = data[at:stop], 0
-        if most > 0:
-            piece, count = _ESCAPE.subn(lambda match: _ESCAPED[match[1]], piece, count=most)
+        if escapes.left:
+            piece, count = _ESCAPE.subn(lambda match: _ESCAPED[match[1]], piece, count=escapes.left)
         decoded.append(piece.translate(_SHIFTED))
-        most -= count
+        escapes.take(count)
         at = stop
     return b"".join(decoded)

@@ -1,0 +1,189 @@
+"""The alarms, as automations of the Prefect server: made and mended at every start by `deployments.ensure`.
+
+Each reacts to an event: one of Mailroom's own (`flows/notices.py`), or of Prefect about our runs. What an alarm does
+works without any configuration: it runs `raise-alarm`, which shows what it means and what to do, and some mend what they
+can. Where a notification block named `mailroom-alarms` exists (Slack, mail, webhook: Prefect has many), it is used too.
+docs/operations.md says what to do about each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import BlockDocument, StateType
+from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from flows.notices import Fact
+
+RAISE_ALARM = "raise-alarm/raise-alarm"
+
+#: The name of a notification block that an operator may make.
+NOTIFICATION = "mailroom-alarms"
+
+_PREFIX = "mailroom: "
+_SETS = frozenset({"after", "expect", "for_each"})
+_TAG = "mailroom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """What is reacted to. `flows` are the flows whose runs it is about; `times` within `within` raise it once.
+
+    `absent` turns it round: it is raised when the event does not come. `mends` is done before anybody is told.
+    """
+
+    name: str
+    about: str
+    events: frozenset[str]
+    flows: tuple[str, ...] = ()
+    times: int = 1
+    within: timedelta = timedelta(0)
+    absent: bool = False
+    mends: Sequence[ActionTypes] = field(default=())
+
+
+_CRASHED = frozenset({"prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"})
+_FAILED = frozenset({"prefect.flow-run.Failed"})
+_NOBODY = "Running, and nobody works on it"
+
+ALARMS = (
+    Alarm(
+        name="receive-email crashes",
+        about="Three runs of received e-mail crashed within ten minutes. A single one is taken over by itself.",
+        events=_CRASHED,
+        flows=("receive-email",),
+        times=3,
+        within=timedelta(minutes=10),
+    ),
+    Alarm(
+        name="receive-email fails",
+        about="Twenty runs of received e-mail failed within ten minutes. A single one is a quarantined mail.",
+        events=_FAILED,
+        flows=("receive-email",),
+        times=20,
+        within=timedelta(minutes=10),
+    ),
+    Alarm(
+        name="send-batch failed or crashed",
+        about="A batch stopped on its way. What was handed over is not sent again by a Retry.",
+        events=_CRASHED | _FAILED,
+        flows=("send-batch",),
+    ),
+    Alarm(
+        name="dead letters",
+        about="Messages of a queue were given up. Nothing looks at them again by itself.",
+        events=frozenset({Fact.DEAD_LETTERS}),
+    ),
+    Alarm(
+        name="zombie",
+        about="A run was Running and nobody worked on it. It is Crashed now, so that Retry or the queue goes on with it.",
+        events=frozenset({Fact.ZOMBIE}),
+        mends=(ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_NOBODY, force=True),),
+    ),
+    Alarm(
+        name="queue age",
+        about="Something has waited for longer than it should. No worker works, or they cannot keep up.",
+        events=frozenset({Fact.QUEUE_AGED}),
+    ),
+    Alarm(
+        name="breaker opened",
+        about="A batch or a tenant bounces or is complained of too much, and was stopped. A person decides how it goes on.",
+        events=frozenset({Fact.BREAKER_OPENED}),
+    ),
+    Alarm(
+        name="reconcile difference",
+        about="Something that came is nowhere, or its history does not say how it came to be what it is.",
+        events=frozenset({Fact.DIFFERENCE}),
+    ),
+    Alarm(
+        name="quarantine wave",
+        about="Fifty e-mails were quarantined within ten minutes: a campaign of spam, or a setting that broke.",
+        events=frozenset({Fact.QUARANTINED}),
+        times=50,
+        within=timedelta(minutes=10),
+    ),
+    Alarm(
+        name="nobody watches",
+        about="The watch has not run for twenty minutes, so none of the other alarms would come.",
+        events=frozenset({Fact.WATCHED}),
+        within=timedelta(minutes=20),
+        absent=True,
+    ),
+)
+
+
+async def ensure_automations(client: PrefectClient, alarms: Sequence[Alarm] = ALARMS) -> list[str]:
+    """Make or mend every alarm, take those away that are no longer ours, and return the names of what was changed.
+
+    One that an operator switched off stays off.
+    """
+    raising = (await client.read_deployment_by_name(RAISE_ALARM)).id
+    notifications = await _notification_blocks(client)
+    known = {one.name: one for one in await client.read_automations() if one.name.startswith(_PREFIX)}
+    changed = []
+    for alarm in alarms:
+        wanted, there = automation(alarm, raising, notifications), known.pop(_PREFIX + alarm.name, None)
+        if there is None:
+            await client.create_automation(wanted)
+        elif _values(there) != _values(wanted):
+            await client.update_automation(there.id, wanted.model_copy(update={"enabled": there.enabled}))
+        else:
+            continue
+        changed.append(wanted.name)
+    for name, gone in known.items():
+        await client.delete_automation(gone.id)
+        changed.append(name)
+    return changed
+
+
+def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> AutomationCore:
+    """Return the automation of one alarm."""
+    posture: Any = Posture.Proactive if alarm.absent else Posture.Reactive
+    trigger = EventTrigger(
+        expect=set(alarm.events),
+        match_related=_runs_of(alarm.flows),
+        posture=posture,
+        threshold=alarm.times,
+        within=alarm.within,
+    )
+    parameters = {"alarm": alarm.name, "about": alarm.about, "resource": "{{ event.resource.id }}"}
+    tell: list[ActionTypes] = [
+        RunDeployment(source="selected", deployment_id=raising, parameters=parameters, job_variables=None)
+    ]
+    body = f"{alarm.about}\n\n{{{{ event.resource.id }}}}\n\nWhat to do: docs/operations.md"
+    tell += [
+        SendNotification(block_document_id=block, subject=f"Mailroom: {alarm.name}", body=body)
+        for block in notifications
+    ]
+    return AutomationCore(
+        name=_PREFIX + alarm.name,
+        description=alarm.about,
+        tags=[_TAG],
+        trigger=trigger,
+        actions=[*alarm.mends, *tell],
+    )
+
+
+def _runs_of(flows: Sequence[str]) -> dict[str, str | list[str]]:
+    return {"prefect.resource.role": "flow", "prefect.resource.name": list(flows)} if flows else {}
+
+
+def _values(one: AutomationCore) -> Any:
+    """Return what makes the automation what it is, but for being switched off. Sets come in any order from each process."""
+    core = AutomationCore.model_validate(one.model_dump(mode="json"))
+    values = core.model_dump(mode="json", exclude={"enabled", "owner_resource"})
+    trigger = {name: sorted(value) if name in _SETS else value for name, value in values["trigger"].items()}
+    return values | {"trigger": trigger}
+
+
+async def _notification_blocks(client: PrefectClient) -> list[UUID]:
+    found = await client.read_block_documents(include_secrets=False)
+    return [one.id for one in found if one.name == NOTIFICATION and _can_notify(one)]
+
+
+def _can_notify(block: BlockDocument) -> bool:
+    return block.block_schema is not None and "notify" in block.block_schema.capabilities

@@ -1,0 +1,58 @@
+"""What a reconciliation shows in the Prefect UI: the balances, and what is wrong by its id. No address, no word of a mail."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mailroom.checking.report import INBOUND, OUTBOUND, Account, Report, difference
+from mailroom.watching import Reconciliation
+
+_COLUMNS = {
+    INBOUND: {
+        "tenant": "tenant",
+        "prefix": "prefix",
+        "came": "objects",
+        "filed": "filed",
+        "duplicate": "duplicate",
+        "quarantined": "quarantined",
+        "in flight": "in flight",
+    },
+    OUTBOUND: {"tenant": "tenant", "came": "accepted", "ended": "terminal", "pending": "pending"},
+}
+_SHOWN = 200
+
+
+def as_markdown(report: Report, proof: Reconciliation, *, settled: int, matched: int, announced: int) -> str:
+    """Return the artifact."""
+    lines = [
+        f"**{sum(proof.differences.values())} differences** in {(proof.ended_at - proof.begun_at).total_seconds():.1f} s",
+        "",
+        f"- unknown outcomes settled or sent again: {settled}",
+        f"- parked events that found their message: {matched}",
+        f"- objects announced anew: {announced}",
+    ]
+    for side, columns in _COLUMNS.items():
+        accounts = sorted((account, counts) for account, counts in report.balances.items() if account.side == side)
+        lines += ["", f"### {side.capitalize()}", "", *_table(columns, accounts)]
+    if report.violations:
+        lines += ["", "### Differences", "", "| what | id | what to do |", "|---|---|---|"]
+        lines += [f"| {one.kind} | `{one.subject}` | {one.do} |" for one in report.violations[:_SHOWN]]
+    more = report.wrong.total() - min(len(report.violations), _SHOWN)
+    return "\n".join([*lines, f"\nand {more} more" if more else ""])
+
+
+def _table(columns: dict[str, str], accounts: Iterable[tuple[Account, Counter[str]]]) -> list[str]:
+    head = [*columns.values(), "difference"]
+    rows = [
+        [*(_cell(name, account, counts) for name in columns), str(difference(counts))] for account, counts in accounts
+    ]
+    return [_row(head), _row(["---"] * len(head)), *(_row(row) for row in rows)]
+
+
+def _cell(name: str, account: Account, counts: Counter[str]) -> str:
+    if name == "tenant":
+        return "all" if account.tenant == "*" else f"`{account.tenant}`"
+    return f"`{account.prefix}`" if name == "prefix" else str(counts[name])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,56 @@
+"""Runs that Prefect believes to be Running, and whose steps are silent. Whether one lives all the same, the ledger knows."""
+
+from datetime import datetime, timedelta
+
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+#: The work pool whose runs are ours; others may share the Prefect server.
+POOL = "mailroom"
+
+#: Looked at in one watch, oldest first; more zombies than this are told of by the next.
+_MOST = 200
+
+
+async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *, but: str) -> list[str]:
+    """Return the ids of running runs whose steps have been silent for `limit`, or for `longer` where no e-mail is received."""
+    async with get_client() as client:
+        running = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+                start_time=FlowRunFilterStartTime.model_validate({"before_": now - limit}),
+            ),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+            sort=FlowRunSort.START_TIME_ASC,
+            limit=_MOST,
+        )
+        return [
+            str(run.id)
+            for run in running
+            if str(run.id) != but and await _last_sign(client, run) < now - (limit if _receives(run) else longer)
+        ]
+
+
+def _receives(run: FlowRun) -> bool:
+    """Say whether the run is one of `receive-email`, for which the ledger has the signs of life."""
+    return {"bucket", "key"} <= run.parameters.keys()
+
+
+async def _last_sign(client: PrefectClient, run: FlowRun) -> datetime:
+    """Return when the run was last seen to do something: its own state, or the start or end of its latest step."""
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    steps = await client.read_task_runs(flow_run_filter=mine, sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=1)
+    signs = [run.state.timestamp if run.state else None, run.start_time]
+    signs += [at for step in steps for at in (step.start_time, step.end_time)]
+    return max(at for at in signs if at is not None)

@@ -1,0 +1,54 @@
+"""What providers allow, as the workers last heard it, in SQL: the HTTP service has no provider to ask."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import table
+from mailroom.adapters.sql.outbound_models import ProviderRow
+from mailroom.domain.quotas import Pace
+from mailroom.sending import ProviderTerms
+
+_rows = table(ProviderRow)
+
+#: What was told longer ago says nothing of today.
+_FRESH = timedelta(days=1)
+
+
+class SqlTerms:
+    """The port `Terms` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def tell(self, terms: ProviderTerms) -> None:
+        """Keep what a provider allows now."""
+        values = {
+            "name": terms.name,
+            "per_second": terms.pace.per_second,
+            "per_day": terms.pace.per_day,
+            "sent_today": terms.pace.sent_today,
+            "paused": terms.pace.paused,
+            "max_bytes": terms.max_bytes,
+            "told_at": terms.told_at,
+        }
+        row = insert(_rows).values(identity=terms.identity, **values)
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+
+    def known(self, *, now: datetime) -> ProviderTerms | None:
+        """Return what was told last, if that is of today."""
+        wanted = select(_rows).where(_rows.c.told_at > now - _FRESH).order_by(_rows.c.told_at.desc()).limit(1)
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        return ProviderTerms(
+            identity=row.identity,
+            name=row.name,
+            pace=Pace(row.per_second, row.per_day, row.sent_today or 0, row.paused),
+            max_bytes=row.max_bytes,
+            told_at=row.told_at,
+        )

@@ -1,0 +1,123 @@
+"""Counting outbound mail, for the metrics and the alarms: one pass over the messages, one along an index of events."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, case, func, insert, literal, or_, select, text
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
+from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, BreakerRow, MessageRow
+from mailroom.domain.inbound import State
+from mailroom.domain.outbound import Status
+from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
+
+_email = table(InboundEmailRow).c
+_message, _activity, _breaker = table(MessageRow).c, table(ActivityRow).c, table(BreakerRow).c
+_proofs = table(ReconciliationRow)
+
+#: A failed one may be a person's to look at (its run was cancelled), and its run says so in any case.
+_UNSETTLED = (State.RECEIVED, State.PROCESSING)
+
+_LATELY = timedelta(minutes=1)
+
+
+class SqlWatch:
+    """The port `Watch` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def census(self, *, now: datetime) -> OutboundCensus:
+        """Return what there is."""
+        with transaction(self._engine) as connection:
+            groups = connection.execute(_groups(now)).all()
+            return OutboundCensus(
+                sent=[Sent(row.provider, Status(row.status), row.messages) for row in groups],
+                told=[Told(**row._mapping) for row in connection.execute(_told())],
+                oldest_unknown=min((row.unknown for row in groups if row.unknown), default=None),
+                oldest_due=min((row.due for row in groups if row.due), default=None),
+                lately={row.provider: row.mails for row in connection.execute(_handed_over(now))},
+                breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
+                reconciled=_last(connection),
+            )
+
+    def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
+        """Return since when the oldest waits, by side."""
+        stopped = select(_breaker.id).where(
+            _breaker.tenant == _message.tenant,
+            _breaker.closed_at.is_(None),
+            or_(_breaker.batch_id.is_(None), _breaker.batch_id == _message.batch_id),
+        )
+        due = text(IS_WAITING), _message.due_at <= now, ~stopped.exists()
+        oldest = {
+            "inbound": select(func.min(_email.received_at)).where(_email.state.in_(_UNSETTLED)),
+            "outbound": select(func.min(_message.due_at)).where(*due),
+        }
+        with transaction(self._engine) as connection:
+            found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
+        return {side: since for side, since in found.items() if since is not None}
+
+    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
+        """Return those of these runs whose e-mail has had a sign of life since then."""
+        ids = [UUID(run_id) for run_id in run_ids]
+        wanted = select(_email.run_id).where(_email.run_id.in_(ids), _email.beat_at >= since)
+        with transaction(self._engine) as connection:
+            return {str(run_id) for run_id in connection.execute(wanted).scalars()}
+
+
+class SqlReconciliations:
+    """The port `Reconciliations` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def note(self, proof: Reconciliation) -> None:
+        """Keep it."""
+        told = {"differences": dict(proof.differences), "counts": dict(proof.counts)}
+        row = insert(_proofs).values(begun_at=proof.begun_at, ended_at=proof.ended_at, **told)
+        with transaction(self._engine) as connection:
+            connection.execute(row)
+
+    def last(self) -> Reconciliation | None:
+        """Return the latest, or None."""
+        with transaction(self._engine) as connection:
+            return _last(connection)
+
+
+def _groups(now: datetime) -> Any:
+    unknown = func.min(_message.handed_at).filter(_message.status == Status.UNKNOWN)
+    due = func.min(_message.due_at).filter(text(IS_WAITING), _message.due_at <= now)
+    keys = _message.provider, _message.status
+    counted = func.count().label("messages"), unknown.label("unknown"), due.label("due")
+    return select(*keys, *counted).group_by(*keys).order_by(*keys)
+
+
+def _told() -> Any:
+    keys = _activity.provider, _activity.kind
+    return (
+        select(*keys, func.count().label("events"))
+        .where(_activity.event_id.is_not(None))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+
+
+def _handed_over(now: datetime) -> Any:
+    lately = _message.handed_at > now - _LATELY, _message.handed_at <= now, _message.provider.is_not(None)
+    return select(_message.provider, func.count().label("mails")).where(*lately).group_by(_message.provider)
+
+
+def _open_breakers() -> Any:
+    stops = case((_breaker.batch_id.is_(None), literal("tenant")), else_=literal("batch")).label("stops")
+    return select(stops, func.count().label("breakers")).where(_breaker.closed_at.is_(None)).group_by(stops)
+
+
+def _last(connection: Connection) -> Reconciliation | None:
+    row: Row[Any] | None = connection.execute(select(_proofs).order_by(_proofs.c.id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return Reconciliation(begun_at=row.begun_at, ended_at=row.ended_at, differences=row.differences, counts=row.counts)

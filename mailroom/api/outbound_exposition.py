@@ -1,0 +1,87 @@
+"""Counts of outbound mail in Prometheus's text format: no tenant, no address, no batch."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from mailroom.api.exposition import metric
+from mailroom.telling import Parked
+from mailroom.watching import OutboundCensus, Reconciliation
+
+_PER_S = 60
+
+#: Always told, so that a graph of what never happened is a line at 0 and not a gap.
+_SIDES, _STOPPED = ("inbound", "outbound"), ("batch", "tenant")
+
+
+def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
+    """Return the metrics of what is sent and of what came back."""
+    accepted = sum(group.messages for group in census.sent)
+    sent = [
+        ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
+    ]
+    told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.told]
+    rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in census.lately.items()]
+    breakers = [({"stops": what}, float(census.breakers.get(what, 0))) for what in _STOPPED]
+    lines = [
+        *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
+        *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
+        *metric("mailroom_delivery_events_total", "counter", "Events that providers told, by kind.", told),
+        *metric(
+            "mailroom_outbound_per_second",
+            "gauge",
+            "Mails a second that a provider was handed in the last minute.",
+            rates,
+        ),
+        *_age(
+            "mailroom_outbound_oldest_due_seconds",
+            "Age of the oldest message that may go and has not.",
+            census.oldest_due,
+            now,
+        ),
+        *_age(
+            "mailroom_outbound_oldest_unknown_seconds", "Age of the oldest unknown outcome.", census.oldest_unknown, now
+        ),
+        *metric("mailroom_breakers_open", "gauge", "Open circuit breakers, by what they stop.", breakers),
+        *_reconciled(census.reconciled),
+    ]
+    return _text(lines)
+
+
+def parked_exposition(parked: Parked, now: datetime) -> str:
+    """Return the metrics of events whose message is not known."""
+    states = [({"state": "waiting"}, float(parked.waiting)), ({"state": "aged"}, float(parked.aged))]
+    about = "Delivery events whose message is not known: tried again, or given up."
+    lines = [
+        *metric("mailroom_parked_events", "gauge", about, states),
+        *_age(
+            "mailroom_parked_oldest_seconds", "Age of the oldest parked event that is tried again.", parked.oldest, now
+        ),
+    ]
+    return _text(lines)
+
+
+def hooks_exposition(waiting: int) -> str:
+    """Return the metric of webhook calls."""
+    about = "Webhook calls that are kept and not handled yet."
+    return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
+
+
+def _reconciled(last: Reconciliation | None) -> Iterator[str]:
+    """Yield nothing before the first proof: an alarm on the time of the last one finds that there is none."""
+    if last is None:
+        return
+    differences = [({"side": side}, float(last.differences.get(side, 0))) for side in _SIDES]
+    yield from metric("mailroom_reconcile_differences", "gauge", "What the last proof found wrong.", differences)
+    at = last.ended_at.timestamp()
+    yield from metric(
+        "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last proof ended.", [({}, at)]
+    )
+
+
+def _age(name: str, about: str, since: datetime | None, now: datetime) -> Iterator[str]:
+    seconds = max((now - since).total_seconds(), 0.0) if since else 0.0
+    yield from metric(name, "gauge", f"{about[:-1]}, 0 if none.", [({}, round(seconds, 3))])
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"

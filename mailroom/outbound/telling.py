@@ -1,0 +1,26 @@
+"""What a provider says of its quota is told on: who takes batches has no provider to ask, and says by it when all will be gone."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from mailroom.domain.errors import MailroomError
+from mailroom.sending import MailProvider, ProviderQuota, Terms, terms_of
+
+log = logging.getLogger(__name__)
+
+
+def telling(
+    provider: MailProvider, terms: Terms, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Callable[[], ProviderQuota]:
+    """Return the provider's `quota`, which also tells `terms` what it answered; that it cannot be told stops nobody."""
+
+    def quota() -> ProviderQuota:
+        answer = provider.quota()
+        try:
+            terms.tell(terms_of(provider, answer, now=clock()))
+        except MailroomError as error:
+            log.warning("what %s allows could not be told: %s", provider.name, error)
+        return answer
+
+    return quota

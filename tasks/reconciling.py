@@ -1,0 +1,40 @@
+"""The steps of a reconciliation. Each may be killed anywhere and run again."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from mailroom.checking.mails import Patience
+from mailroom.checking.report import Report
+from mailroom.telling import Events
+from mailroom.watching import Reconciliation, Reconciliations
+from tasks.steps import blocking, step
+
+_PAGE, _PAGES = 500, 40
+
+
+@step("match parked events")
+async def match_parked(events: Events) -> int:
+    """Return how many parked events found their message now."""
+    return await blocking(_match_all, events)
+
+
+@step("prove conservation")
+async def prove(check: Callable[[Patience], Report], patience: Patience) -> Report:
+    """Return what is where, and what is nowhere."""
+    return await blocking(check, patience)
+
+
+@step("note")
+async def note(proof: Reconciliation, reconciliations: Reconciliations) -> None:
+    """Keep the result for the metrics."""
+    await blocking(reconciliations.note, proof)
+
+
+def _match_all(events: Events) -> int:
+    matched = 0
+    for _ in range(_PAGES):
+        folded = events.rematch(now=datetime.now(UTC), limit=_PAGE)
+        matched += folded.matched
+        if not folded.matched + folded.parked + folded.repeated:
+            break
+    return matched

@@ -1,0 +1,26 @@
+"""The looks of the watch."""
+
+from collections.abc import Mapping, Sequence, Sized
+from datetime import datetime
+
+from mailroom.watching import Watch
+from tasks.steps import blocking, step
+
+
+@step("count dead letters")
+async def count_dead(queues: Mapping[str, Sized]) -> dict[str, int]:
+    """Return how many dead letters wait, by queue; those that have none are left out."""
+    counts = {name: await blocking(len, letters) for name, letters in queues.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+@step("find the oldest")
+async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
+    """Return since when the oldest waits, by side."""
+    return await blocking(watch.waiting_since, now=now)
+
+
+@step("ask the ledger")
+async def in_hand(watch: Watch, run_ids: Sequence[str], since: datetime) -> set[str]:
+    """Return those of these runs whose e-mail has had a sign of life since then."""
+    return await blocking(watch.in_hand, run_ids, since=since)

@@ -1,0 +1,108 @@
+"""Circuit breakers over HTTP and on the command line: who sees them, who closes them, and what goes on then."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+from typer.testing import CliRunner
+
+from mailroom.adapters.sql.breakers import SqlBreakers
+from mailroom.api.testing import BROWSER, NOW, MemoryRuns, TestClient
+from mailroom.breaker import Broken
+from mailroom.commands import breakers as command
+from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
+
+
+@pytest.fixture
+def broken(api: TestClient, engine: Engine, runs: MemoryRuns) -> Broken:
+    """A batch of acme's that was stopped, with one run that waits and one that was cancelled since."""
+    to = [message(to=f"u{at}@users.test") for at in range(100)]
+    batch_id = handed_over(api, batch(*to))["batch_id"]
+    with engine.begin() as connection:
+        connection.execute(text("update message set status = 'complained', handed_at = :now"), {"now": NOW})
+    breakers = SqlBreakers(engine)
+    found = breakers.check(batch_id, now=NOW)
+    assert found is not None
+    waiting = str(uuid4())
+    runs.known.add(waiting)
+    for run in (waiting, str(uuid4())):
+        breakers.hold(found.id, run)
+    again = breakers.of_batch(batch_id)
+    assert again is not None
+    return again
+
+
+def test_open_breakers_are_listed_for_whom_they_stop(api: TestClient, broken: Broken) -> None:
+    """A tenant sees why its batch stands still, and nothing of another's."""
+    [mine] = api.get("/v1/breakers").json()["items"]
+    theirs = api.get("/v1/breakers", headers=UMBRELLA).json()["items"]
+
+    assert (mine["batch_id"], mine["trip"], mine["sent"], mine["complained"]) == (
+        broken.batch_id,
+        "complaints",
+        100,
+        100,
+    )
+    assert mine["runs"] == list(broken.runs)
+    assert theirs == []
+
+
+def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
+    """Asked again, as after a lost answer, it is as closed, and the runs are resumed again."""
+    told = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
+    listed = [api.get("/v1/breakers", params=asked).json()["items"] for asked in ({}, {"closed": "true"})]
+
+    assert [one["resumed"] for one in told] == [1, 1]
+    assert told[0]["closed_by"] == "admin"
+    assert runs.asked == [("resume", run) for run in broken.runs] * 2
+    assert [len(items) for items in listed] == [0, 1]
+
+
+def test_a_tenant_may_not_close_it(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
+    """The account whose reputation suffers is the installation's."""
+    answer = api.post(f"/v1/breakers/{broken.id}/close")
+
+    assert answer.status_code == 403
+    assert runs.asked == []
+
+
+@pytest.mark.parametrize("breaker_id", [str(uuid4()), "none"])
+def test_what_is_no_breaker_is_not_found(api: TestClient, breaker_id: str) -> None:
+    """An id of anything is answered as one of nothing."""
+    assert api.post(f"/v1/breakers/{breaker_id}/close", headers=ADMIN).status_code == 404
+
+
+def test_pages_say_that_a_batch_was_stopped_and_how_it_goes_on(api: TestClient, broken: Broken) -> None:
+    """Who waits for a batch looks at its page first."""
+    of_batch = api.get(f"/batches/{broken.batch_id}", headers=BROWSER).text
+    listed = api.get("/breakers", headers=BROWSER).text
+    foreign = api.get("/breakers", headers=UMBRELLA | BROWSER).text
+
+    assert "too many complaints" in of_batch
+    assert f"mailroom breakers close {broken.id}" in listed
+    assert f"/runs/flow-run/{broken.runs[0]}" in listed
+    assert broken.id not in foreign
+    assert "None has opened" in foreign
+
+
+def test_the_command_line_lists_and_closes(
+    engine: Engine, broken: Broken, runs: MemoryRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At night there may be a terminal and no browser."""
+    monkeypatch.setattr(command, "Opened", lambda: _Opened(engine, runs))
+    runner = CliRunner()
+
+    listed = runner.invoke(command.app, ["list"])
+    closed = runner.invoke(command.app, ["close", broken.id, "--json"])
+    after = runner.invoke(command.app, ["list"])
+
+    assert broken.id in listed.output
+    assert "2 runs wait" in listed.output
+    assert json.loads(closed.output)["resumed"] == 1
+    assert after.output == "no breaker is open\n"
+
+
+class _Opened:
+    def __init__(self, engine: Engine, runs: MemoryRuns) -> None:
+        self.engine, self.runs = engine, runs

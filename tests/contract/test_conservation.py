@@ -1,0 +1,197 @@
+"""Conservation on a real PostgreSQL and an emulated S3: all that came is somewhere, and what is taken away is missed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.checking.check import Places, conserve
+from mailroom.checking.mails import Patience
+from mailroom.checking.report import Account, Report, difference
+from mailroom.domain.delivery import Kind
+from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
+from mailroom.domain.inbound import Arrival, ObjectRef, State
+from mailroom.domain.outbound import Batch, Content, Draft, Party
+from mailroom.domain.routing import Route
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import an_event
+
+NOW = datetime.now(UTC)
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """An installation with mails of two tenants under two prefixes, and messages in every kind of status."""
+
+    s3: Any
+    engine: Engine
+    places: Places
+
+    def execute(self, statement: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text("set local session_replication_role = replica"))
+            connection.execute(text(statement))
+
+    def look(self, *, limit_s: float = 3600, since: datetime | None = None) -> Report:
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
+        conserve(self.places, s3=self.s3, report=report, patience=patience)
+        return report
+
+    def receive(self, key: str, *tenants: str, state: State | None) -> None:
+        """Have an object lie there and its mail come to this; None is one that is still worked on."""
+        self.s3.put_object(Bucket=self.places.inbound_bucket, Key=key, Body=b"sealed")
+        ledger, ref = SqlLedger(self.engine), ObjectRef(self.places.inbound_bucket, key)
+        ledger.register(Arrival(ref), now=NOW)
+        entry = ledger.begin(ref, now=NOW)
+        routes = [Route(f"anna@{tenant}.test", tenant, "anna", "exact") for tenant in tenants]
+        ledger.routed(entry.id, routes, now=NOW)
+        if state:
+            ledger.close(entry.id, state, now=NOW, reason="not_bound" if state is State.QUARANTINED else None)
+
+    def send(self) -> None:
+        """Have five messages handed over with different ends, and one that waits for its time."""
+        batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"))
+        drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(6)]
+        SqlOutbox(self.engine).accept(batch, [Content(subject="a", text="b", html=None)], drafts, now=NOW)
+        dispatch = SqlDispatch(self.engine)
+        claims = dispatch.claim(batch.id, most=5, provider="ses", now=NOW)
+        results: list[Any] = [
+            Receipt("ses", "m0"),
+            Receipt("ses", "m1"),
+            Refused("no", code=550),
+            OutcomeUnknown("lost"),
+        ]
+        results.append(TransientError("slow down"))
+        later = NOW + timedelta(hours=2)
+        dispatch.settle(
+            [
+                Outcome(claim.draft.id, claim.attempt, result, later)
+                for claim, result in zip(claims, results, strict=True)
+            ],
+            now=NOW,
+        )
+        told = an_event(Kind.BOUNCED_HARD, message_id=claims[0].draft.id, provider_message_id="m0")
+        SqlEvents(self.engine).record([told], now=NOW)
+
+
+@pytest.fixture
+def house(aws: str, engine: Engine, database_url: str) -> House:
+    s3: Any = boto3.client("s3")
+    bucket = f"conserve-{next(_numbers)}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    house = House(s3, engine, Places(database_url, bucket, "none", "none"))
+    house.receive("in/held", "acme", state=State.QUARANTINED)
+    house.receive("in/both", "acme", "umbrella", state=None)
+    house.receive("other/twice", "umbrella", state=State.DUPLICATE)
+    house.send()
+    return house
+
+
+def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None:
+    """The proof is an account for each, so that one tenant's surplus cannot hide another's loss."""
+    report = house.look()
+
+    balances = {account: dict(counts) for account, counts in report.balances.items()}
+    assert report.is_clean, report.violations
+    assert balances[Account("inbound", "*", "in/")] == {"came": 2, "quarantined": 1, "in flight": 1}
+    assert balances[Account("inbound", "acme", "in/")] == {"came": 2, "quarantined": 1, "in flight": 1}
+    assert balances[Account("inbound", "umbrella", "in/")] == {"came": 1, "in flight": 1}
+    assert balances[Account("inbound", "umbrella", "other/")] == {"came": 1, "duplicate": 1}
+    assert balances[Account("outbound", "acme", "")] == {"came": 6, "ended": 3, "pending": 3}
+
+
+def rests(report: Report) -> int:
+    """Return what is nowhere, of both sides; the tenants' accounts of inbound tell parts of the whole."""
+    whole = [counts for account, counts in report.balances.items() if account.tenant == "*" or not account.prefix]
+    return sum(difference(counts) for counts in whole)
+
+
+LOSSES = {
+    "delete from inbound_email where key = 'in/held'": ("unknown object", "in/held", 1),
+    "update inbound_email set state = 'strange' where key = 'in/held'": ("unknown state", None, 1),
+    "delete from message where status = 'rejected'": ("missing message", None, 1),
+    "update batch set messages = 5": ("strange message", None, -1),
+    "update message set status = 'strange' where status = 'bounced'": ("unknown status", None, 1),
+    "update message set status = 'delivered' where status = 'rejected'": ("untold status", None, 0),
+    "delete from activity where kind = 'bounced_hard'": ("untold status", None, 0),
+    "update message set attempts = 2 where status = 'bounced'": ("attempts", None, 0),
+    "update message set due_at = now() - interval '2 hours' where status = 'accepted'": ("stuck message", None, 0),
+    "update message set status = 'sending', handed_at = now() - interval '2 hours' where status = 'rejected'": (
+        "stuck message",
+        None,
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", LOSSES)
+def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: str) -> None:
+    """A proof is worth something only if each loss that it speaks of has been seen to be found."""
+    kind, subject, rest = LOSSES[damage]
+    house.execute(damage)
+
+    report = house.look(limit_s=3600 if "hours" in damage else 0)
+
+    found = [one.subject for one in report.violations if one.kind == kind]
+    assert len(found) == 1
+    assert subject in (None, *found)
+    assert rests(report) == rest
+
+
+def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: House) -> None:
+    """Neither bucket nor archive has it: that mail is lost, whatever the ledger says."""
+    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
+
+    report = house.look()
+
+    assert dict(report.wrong) == {"lost": 1}
+    assert difference(report.balances[Account("inbound", "*", "in/")]) == -1
+
+
+def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
+    """A life-cycle rule empties the bucket; the archive is where mail stays."""
+    house.execute("update inbound_email set archive_ids = '{acme/x}' where key = 'in/held'")
+    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
+
+    assert difference(house.look().balances[Account("inbound", "*", "in/")]) == 0
+
+
+def test_young_object_without_a_line_is_in_flight(house: House) -> None:
+    """Its notice is on the way; an alarm at every mail would be switched off."""
+    house.s3.put_object(Bucket=house.places.inbound_bucket, Key="in/new", Body=b"sealed")
+
+    young, old = house.look(), house.look(limit_s=0)
+
+    assert young.is_clean
+    assert difference(young.balances[Account("inbound", "*", "in/")]) == 0
+    assert difference(old.balances[Account("inbound", "*", "in/")]) == 1
+
+
+def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:
+    """It waits for a person, and the breaker is an alarm of its own."""
+    house.execute("update message set due_at = now() - interval '2 hours' where status = 'accepted'")
+    house.execute(
+        "insert into breaker (id, tenant, trip, sent, bounced, complained, runs, opened_at)"
+        " values (gen_random_uuid(), 'acme', 'bounces', 1, 1, 0, '{}', now())"
+    )
+
+    assert house.look().is_clean
+
+
+def test_window_leaves_out_what_is_older_on_both_sides(house: House) -> None:
+    """Each hour's proof takes an hour's work; at its edge nothing may seem lost."""
+    report = house.look(since=datetime.now(UTC) + timedelta(seconds=5))
+
+    assert report.is_clean
+    assert not any(difference(counts) for counts in report.balances.values())

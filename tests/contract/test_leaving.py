@@ -1,0 +1,87 @@
+"""Leaving by one click (RFC 8058), from the header of a mail to the next batch that does not reach the address any more."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.api.app import create_app
+from mailroom.api.testing import NOW, TestClient
+from mailroom.domain.mime import mime
+from mailroom.domain.unsubscribe import PATH, unsubscribe_url
+from mailroom.testing import MemoryArchive
+from tests.contract.handing import ACME, batch, handed_over, message, sent
+
+KEY, PUBLIC = "k" * 32, "https://mail.acme.test"
+
+
+@pytest.fixture
+def api(api: TestClient, engine: Engine) -> Iterator[TestClient]:
+    services = api.app.state.services  # type: ignore[attr-defined]
+    settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(KEY)})
+    with TestClient(create_app(replace(services, settings=settings, events=SqlEvents(engine))), headers=ACME) as client:
+        yield client
+
+
+def received(api: TestClient, engine: Engine, archive: MemoryArchive) -> Message:
+    """Return the mail as its reader's program has it."""
+    [mail] = sent(engine, handed_over(api, batch())["id"], archive)
+    link = unsubscribe_url(PUBLIC, mail.id, key=KEY.encode())
+    return message_from_bytes(mime(replace(mail, unsubscribe=link), message_id="1@acme.test", date=NOW))
+
+
+def link_of(mail: Message) -> str:
+    link = str(make_header(decode_header(mail["List-Unsubscribe"]))).strip().strip("<>")
+    assert link.startswith(PUBLIC + PATH)
+    return link.removeprefix(PUBLIC)
+
+
+def test_one_click_reaches_from_the_header_to_the_next_batch(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """Case 71: a mail program posts what the header says, twice if it likes, with no key and no cookie."""
+    mail = received(api, engine, archive)
+    said, stranger = dict([mail["List-Unsubscribe-Post"].split("=")]), TestClient(api.app)
+
+    clicks = [stranger.post(link_of(mail), data=said).status_code for _ in range(2)]
+
+    assert clicks == [200, 200]
+    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch(message(to="ADA@users.test"))).json()
+    assert (seen["messages"], seen["suppressed"]) == (0, [0])
+    told = handed_over(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
+    assert [one.to.address for one in sent(engine, told["id"], archive)] == ["bob@users.test"]
+    assert api.get(told["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
+
+
+def test_a_scanner_that_follows_every_link_unsubscribes_nobody(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """Case 71: GET and HEAD look; only a POST is a wish."""
+    link, stranger = link_of(received(api, engine, archive)), TestClient(api.app)
+
+    looked = [stranger.get(link).status_code, stranger.head(link).status_code]
+
+    assert looked[0] == 200
+    assert api.get("/v1/suppressions").json()["items"] == []
+
+
+def test_who_has_left_gets_nothing_that_is_sent_again_either(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """Case 67: the outcome was lost, the recipient left meanwhile, and the policy sends again."""
+    told = handed_over(api, batch(policy="prefer_delivery"))
+    dispatch = SqlDispatch(engine)
+    [claim] = dispatch.claim(told["id"], most=1, provider="ses", now=NOW)
+    dispatch.strand(before=NOW.replace(year=2027), now=NOW)
+    api.post("/v1/suppressions", json={"addresses": ["ada@users.test"]})
+
+    assert dispatch.resend([claim.draft.id], now=NOW) == 1
+    assert sent(engine, told["id"], archive) == []
+    assert api.get(told["url"]).json()["statuses"] == {"suppressed": 1}

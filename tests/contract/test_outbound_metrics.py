@@ -1,0 +1,114 @@
+"""`/metrics` of outbound mail, on a real database: what was accepted, sent, told, and what waits for how long."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.breakers import SqlBreakers
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.watching import SqlReconciliations, SqlWatch
+from mailroom.api.app import create_app
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.delivery import Kind
+from mailroom.domain.outbound import Batch, Content, Draft, Party
+from mailroom.testing import an_event
+from mailroom.watching import Reconciliation
+
+
+def accepted(engine: Engine, *ends: tuple[str, str | None, int | None], due_s: int = 0) -> list[str]:
+    """Accept a message for each (status, provider, seconds since it was handed over), and return their ids."""
+    batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=NOW - timedelta(seconds=due_s))
+    drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(len(ends))]
+    SqlOutbox(engine).accept(batch, [Content(subject="a", text="b", html=None)], drafts, now=NOW)
+    with engine.begin() as connection:
+        for draft, (status, provider, ago_s) in zip(drafts, ends, strict=True):
+            handed_at = None if ago_s is None else NOW - timedelta(seconds=ago_s)
+            values = {"status": status, "provider": provider, "handed_at": handed_at, "id": draft.id}
+            connection.execute(
+                text(
+                    "update message set status = :status, provider = :provider, handed_at = :handed_at where id = :id"
+                ),
+                values,
+            )
+    return [draft.id for draft in drafts]
+
+
+def metrics(engine: Engine) -> list[str]:
+    services = replace(Memory().services(), watch=SqlWatch(engine))
+    answer = TestClient(create_app(services)).get("/metrics")
+    assert answer.status_code == 200
+    return [line for line in answer.text.splitlines() if not line.startswith("#")]
+
+
+def test_messages_are_counted_by_provider_and_outcome(engine: Engine) -> None:
+    """The first two graphs that an operator looks at: how much came in, and what became of it where."""
+    accepted(
+        engine, ("delivered", "ses", 500), ("delivered", "ses", 500), ("bounced", "smtp", 500), ("queued", None, None)
+    )
+
+    told = metrics(engine)
+
+    assert "mailroom_outbound_accepted_total 4" in told
+    assert 'mailroom_outbound_messages{provider="ses",status="delivered"} 2' in told
+    assert 'mailroom_outbound_messages{provider="smtp",status="bounced"} 1' in told
+    assert 'mailroom_outbound_messages{provider="",status="queued"} 1' in told
+
+
+def test_events_are_counted_by_kind_as_they_were_told(engine: Engine) -> None:
+    """An event told twice is one; what it changed is another question."""
+    [message] = accepted(engine, ("dispatched", "ses", 500))
+    events = [an_event(kind, f"{message}-{kind}", message_id=message) for kind in (Kind.DELIVERED, Kind.OPENED)]
+    SqlEvents(engine).record([*events, events[0]], now=NOW)
+
+    told = metrics(engine)
+
+    assert 'mailroom_delivery_events_total{provider="ses",kind="delivered"} 1' in told
+    assert 'mailroom_delivery_events_total{provider="ses",kind="opened"} 1' in told
+
+
+def test_rate_in_use_is_that_of_the_last_minute(engine: Engine) -> None:
+    """Beside the provider's limit it says how much room is left."""
+    accepted(engine, *[("dispatched", "ses", 30)] * 90, *[("dispatched", "ses", 61)] * 10)
+
+    assert 'mailroom_outbound_per_second{provider="ses"} 1.5' in metrics(engine)
+
+
+def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
+    """A queue that is long is busy; a queue that is old is stuck. What is scheduled for later is neither."""
+    quiet = metrics(engine)
+    accepted(engine, ("unknown", "ses", 7200), ("unknown", "ses", 60), ("queued", None, None), due_s=90)
+    accepted(engine, ("scheduled", None, None), due_s=-3600)
+
+    told = metrics(engine)
+
+    assert "mailroom_outbound_oldest_due_seconds 0" in quiet
+    assert "mailroom_outbound_oldest_due_seconds 90" in told
+    assert "mailroom_outbound_oldest_unknown_seconds 7200" in told
+
+
+def test_breakers_and_the_last_proof_are_told(engine: Engine) -> None:
+    """Both are alarms: one that somebody must close, and one that something is lost."""
+    with engine.begin() as connection:
+        connection.execute(text("insert into tenant (id, created_at, policy) values ('acme', now(), '{}')"))
+    [*_, last] = accepted(engine, *[("complained", "ses", 500)] * 100)
+    with engine.connect() as connection:
+        batch_id = connection.execute(text("select batch_id from message where id = :id"), {"id": last}).scalar_one()
+    before = metrics(engine)
+
+    SqlBreakers(engine).check(str(batch_id), now=NOW)
+    for wrong in (7, 2):
+        SqlReconciliations(engine).note(
+            Reconciliation(begun_at=NOW, ended_at=NOW, differences={"inbound": 0, "outbound": wrong}, counts={})
+        )
+    told = metrics(engine)
+
+    assert 'mailroom_breakers_open{stops="batch"} 0' in before
+    assert not any(line.startswith("mailroom_reconcile") for line in before)
+    assert 'mailroom_breakers_open{stops="batch"} 1' in told
+    assert 'mailroom_breakers_open{stops="tenant"} 0' in told
+    assert 'mailroom_reconcile_differences{side="inbound"} 0' in told
+    assert 'mailroom_reconcile_differences{side="outbound"} 2' in told
+    assert f"mailroom_reconcile_last_run_timestamp_seconds {int(NOW.timestamp())}" in told

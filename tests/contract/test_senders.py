@@ -1,0 +1,126 @@
+"""From which addresses a tenant sends: by HTTP and by command, on a real database."""
+
+import json
+
+import pytest
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from mailroom.adapters.sql.senders import SqlSenders
+from mailroom.api.testing import TestClient, settings
+from mailroom.cli import app
+from mailroom.domain.errors import ConfigurationError
+from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, kept, refused
+
+NOT_ALLOWED = (["from"], "this tenant may not send from this address; GET /v1/senders lists what it may")
+
+
+@pytest.fixture
+def senders(engine: Engine) -> SqlSenders:
+    return SqlSenders(engine)
+
+
+@pytest.fixture
+def _shell(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    for name, value in settings(pages_open=False).environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [
+        ("desk@acme.test", True),
+        ("DESK@ACME.test", True),
+        ("desk@bücher.test", True),
+        ("ceo@acme.test", False),
+        ("desk@sub.bücher.test", False),
+        ("desk@umbrella.test", False),
+    ],
+)
+def test_a_tenant_with_a_list_sends_from_nothing_else(
+    api: TestClient, engine: Engine, senders: SqlSenders, address: str, may: bool
+) -> None:
+    """A key that is lost must not speak for the management, nor for another customer."""
+    for pattern in ("desk@acme.test", "@xn--bcher-kva.test"):
+        senders.allow("acme", pattern)
+
+    asked = batch(**{"from": f"Acme <{address}>"})
+
+    if may:
+        handed_over(api, asked)
+    else:
+        assert refused(api, asked) == [NOT_ALLOWED]
+    assert kept(engine) == int(may)
+
+
+def test_a_tenant_without_a_list_sends_from_what_nobody_else_has(api: TestClient, senders: SqlSenders) -> None:
+    """The first batch of a sandbox needs no list, and a domain that somebody claimed is theirs."""
+    senders.allow("umbrella", "@umbrella.test")
+
+    handed_over(api, batch())
+
+    assert refused(api, batch(**{"from": "ceo@umbrella.test"})) == [NOT_ALLOWED]
+
+
+def test_two_tenants_share_an_address(api: TestClient, senders: SqlSenders) -> None:
+    """Two departments of one company write as one."""
+    for tenant in ("acme", "umbrella"):
+        senders.allow(tenant, "@group.test")
+
+    handed_over(api, batch(**{"from": "news@group.test"}))
+    assert api.post("/v1/batches", json=batch(**{"from": "news@group.test"}), headers=UMBRELLA).status_code == 202
+
+
+def test_an_administrator_is_held_to_the_tenants_list(api: TestClient, senders: SqlSenders) -> None:
+    """Whoever sends for a tenant sends as it."""
+    senders.allow("acme", "desk@acme.test")
+
+    answer = api.post("/v1/batches", params={"tenant": "acme"}, json=batch(**{"from": "a@b.test"}), headers=ADMIN)
+
+    assert answer.json()["errors"][0]["what"] == NOT_ALLOWED[1]
+
+
+def test_a_preview_tells_of_it_too(api: TestClient, senders: SqlSenders) -> None:
+    """What would be refused is not to be found out by sending."""
+    senders.allow("acme", "billing@acme.test")
+
+    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch()).json()
+
+    assert [(fault["where"], fault["index"]) for fault in seen["invalid"]] == [(["from"], None)]
+
+
+def test_only_an_administrator_changes_the_list(api: TestClient) -> None:
+    """A tenant that could would have no list."""
+    new, acme = {"pattern": "@Bücher.test"}, {"tenant": "acme"}
+
+    assert api.post("/v1/senders", json=new).status_code == 403
+    assert api.post("/v1/senders", params=acme, json=new, headers=ADMIN).status_code == 201
+    assert api.get("/v1/senders").json() == {"tenant": "acme", "patterns": ["@xn--bcher-kva.test"]}
+    assert api.delete("/v1/senders", params={"pattern": "@bücher.test"}).status_code == 403
+    gone = {"pattern": "@bücher.test", "tenant": "acme"}
+    assert [api.delete("/v1/senders", params=gone, headers=ADMIN).status_code for _ in range(2)] == [204, 404]
+    assert api.get("/v1/senders").json()["patterns"] == []
+
+
+@pytest.mark.parametrize("pattern", ["", "@", "acme.test", "@localhost", "a@b@c", "@*.acme.test", "@a\r\nb.test"])
+def test_what_is_no_sender_is_refused(api: TestClient, pattern: str) -> None:
+    """A pattern that nothing fits would lock a tenant out without a word."""
+    assert api.post("/v1/senders", json={"pattern": pattern}, headers=ADMIN).status_code == 422
+
+
+@pytest.mark.usefixtures("_shell")
+def test_a_command_shows_and_changes_it() -> None:
+    """Whoever has a shell needs no key."""
+
+    def told(*arguments: str) -> str:
+        return CliRunner().invoke(app, ["tenant", "sender", "acme", *arguments], catch_exceptions=False).stdout
+
+    assert told() == "acme sends from any address that no other tenant has\n"
+    assert told("@acme.test") == "acme sends from @acme.test\n"
+    assert json.loads(told("--json")) == {"tenant": "acme", "patterns": ["@acme.test"]}
+    assert "any address" in told("@acme.test", "--remove")
+    with pytest.raises(ConfigurationError, match="has no sender"):
+        told("@acme.test", "--remove")
+    with pytest.raises(ConfigurationError, match="an address or @domain"):
+        told("acme")

@@ -1,0 +1,73 @@
+"""What providers allow is told by those who send, and known to those who take batches."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.api.testing import NOW
+from mailroom.domain.errors import TransientError
+from mailroom.domain.quotas import Pace
+from mailroom.outbound.telling import telling
+from mailroom.sending import ProviderQuota, ProviderTerms
+from mailroom.testing import MemoryProvider
+from tests.contract.handing import provider_terms
+
+
+class BrokenTerms:
+    """The port `Terms` while the database is away."""
+
+    def tell(self, terms: ProviderTerms) -> None:
+        raise TransientError("the database cannot be reached", identity=terms.identity)
+
+    def known(self, *, now: object) -> ProviderTerms | None:
+        raise TransientError("the database cannot be reached", at=str(now))
+
+
+def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
+    """A provider's quota grows and is used up; yesterday's says nothing of today."""
+    terms = SqlTerms(engine)
+    before = terms.known(now=NOW)
+    first = provider_terms(Pace(per_second=14, per_day=50_000, sent_today=3))
+    last = replace(first, pace=Pace(per_second=80), told_at=NOW + timedelta(minutes=1))
+
+    terms.tell(first)
+    terms.tell(last)
+
+    assert before is None
+    assert terms.known(now=NOW + timedelta(hours=1)) == last
+    assert terms.known(now=NOW + timedelta(days=2)) is None
+
+
+def test_of_several_accounts_the_one_that_told_last_counts(engine: Engine) -> None:
+    """Who changed the provider sends through the new one."""
+    terms = SqlTerms(engine)
+    old, new = provider_terms(Pace()), provider_terms(Pace(), identity="smtp/relay", told_at=NOW + timedelta(hours=1))
+
+    terms.tell(new)
+    terms.tell(old)
+
+    assert terms.known(now=NOW + timedelta(hours=2)) == new
+
+
+def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
+    """The rate asks every minute; nobody needs to ask twice."""
+    terms, provider = SqlTerms(engine), MemoryProvider()
+    provider.allowed = ProviderQuota(per_second=14, per_day=200, sent_today=9)
+
+    answer = telling(provider, terms, clock=lambda: NOW)()
+
+    told = terms.known(now=NOW)
+    assert answer == provider.quota()
+    assert told is not None
+    assert (told.identity, told.pace) == (provider.identity, Pace(per_second=14, per_day=200, sent_today=9))
+
+
+def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Sending goes on without a forecast."""
+    provider = MemoryProvider()
+
+    assert telling(provider, BrokenTerms(), clock=lambda: NOW)() == provider.quota()
+    assert "could not be told" in caplog.text

@@ -1,0 +1,230 @@
+"""Alarms and proofs on a real Prefect server: ensured as often as one likes, from their causes to their ends."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    ArtifactCollectionFilter,
+    ArtifactCollectionFilterKey,
+    DeploymentFilter,
+    DeploymentFilterId,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Running
+from prefect.testing.utilities import prefect_test_harness
+from sqlalchemy import Engine
+
+from blocks.reconciling import Reconciling
+from blocks.watching import Watching
+from deployments.automations import ALARMS, RAISE_ALARM, ensure_automations
+from deployments.pool_worker import MailroomWorker
+from flows import reconciling, watching
+from flows.alarms import raise_alarm
+from flows.inbound import receive_email
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.watching import SqlReconciliations
+from mailroom.checking.mails import Patience
+from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
+from mailroom.domain.notifications import read_notification
+from mailroom.testing import MemoryQueue
+from mailroom.watching import OutboundCensus
+from tests.flows.surroundings import holds_on_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A Prefect server of this module's own, with our pool and the deployments that alarms are about."""
+    with prefect_test_harness(server_startup_timeout=120):
+        asyncio.run(_deploy())
+        yield
+
+
+async def _deploy() -> None:
+    async with get_client() as client:
+        template = MailroomWorker.get_default_base_job_template()
+        await client.create_work_pool(WorkPoolCreate(name="mailroom", type="mailroom", base_job_template=template))
+        for flow, name in ((raise_alarm, "raise-alarm"), (receive_email, "receive-email")):
+            flow_id = await client.create_flow(flow)
+            await client.create_deployment(flow_id, name, work_pool_name="mailroom", enforce_parameter_schema=False)
+
+
+class Watched:
+    """The port `Watch` of an installation where nothing waits and nobody works."""
+
+    def __init__(self) -> None:
+        self.alive: set[str] = set()
+
+    def census(self, *, now: datetime) -> OutboundCensus:
+        return OutboundCensus()
+
+    def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
+        return {}
+
+    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
+        return self.alive & set(run_ids)
+
+
+async def _alarms(client: PrefectClient, alarm: str) -> list[FlowRun]:
+    """Return the runs that an alarm started, once there are any."""
+    found = await client.read_deployment_by_name(RAISE_ALARM)
+    wanted = DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
+
+    async def runs() -> list[FlowRun]:
+        raised = await client.read_flow_runs(deployment_filter=wanted)
+        return [run for run in raised if run.parameters["alarm"] == alarm]
+
+    async def raised() -> bool:
+        return bool(await runs())
+
+    await holds_on_server(raised)
+    return await runs()
+
+
+def test_ensuring_is_done_once_and_keeps_what_an_operator_switched_off(server: None) -> None:
+    """It is called at every start of every stack; an alarm that somebody silenced must not come back by a restart."""
+    changed = replace(ALARMS[0], times=7)
+
+    async def ensure() -> tuple[list[list[str]], list[Any]]:
+        async with get_client() as client:
+            told = [await ensure_automations(client), await ensure_automations(client)]
+            [first] = [one for one in await client.read_automations() if one.name == f"mailroom: {ALARMS[0].name}"]
+            await client.pause_automation(first.id)
+            told += [await ensure_automations(client), await ensure_automations(client, [changed, *ALARMS[1:-1]])]
+            there = await client.read_automations()
+            await ensure_automations(client)
+            return told, there
+
+    told, there = asyncio.run(ensure())
+
+    assert [len(names) for names in told] == [len(ALARMS), 0, 0, 2]
+    first = next(one for one in there if one.name == f"mailroom: {changed.name}")
+    assert (first.enabled, first.trigger.threshold) == (False, 7)
+    assert f"mailroom: {ALARMS[-1].name}" not in {one.name for one in there}
+
+
+def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the cause to the end: a run that nobody works on becomes Crashed, and an alarm is a run of its own.
+
+    The other run is as silent, but the ledger has a sign of life of its e-mail.
+    """
+    watched = Watched()
+
+    async def opened() -> Watching:
+        return Watching(watched, {})
+
+    monkeypatch.setattr(watching, "open_watching", opened)
+
+    async def watch() -> tuple[FlowRun, FlowRun, list[FlowRun]]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            deployment = await client.read_deployment_by_name("receive-email/receive-email")
+            dead, alive = [
+                await client.create_flow_run_from_deployment(
+                    deployment.id, parameters={"bucket": "mails", "key": f"in/{name}"}, state=Running()
+                )
+                for name in ("dead", "alive")
+            ]
+            watched.alive.add(str(alive.id))
+            await watching.watch(silent_minutes=0, long_silent_minutes=0)
+
+            async def mended() -> bool:
+                state = (await client.read_flow_run(dead.id)).state
+                return state is not None and state.type is StateType.CRASHED
+
+            await holds_on_server(mended)
+            alarms = await _alarms(client, "zombie")
+            return await client.read_flow_run(dead.id), await client.read_flow_run(alive.id), alarms
+
+    dead, alive, alarms = asyncio.run(watch())
+
+    assert dead.state is not None
+    assert dead.state.message == "Running, and nobody works on it"
+    assert alive.state is not None
+    assert alive.state.type is StateType.RUNNING
+    assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
+
+
+def _proving(engine: Engine, queue: MemoryQueue, *lost: str) -> Any:
+    """Return an opener whose independent check finds these objects without a line."""
+
+    def prove(patience: Patience) -> Report:
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report.counts.update({"e-mails": 3, "messages": 5})
+        report.balance(INBOUND, "*", "in/").update({"came": 3 + len(lost), "filed": 3})
+        report.balance(OUTBOUND, "acme").update({"came": 5, "ended": 4, "pending": 1})
+        for key in lost:
+            report.violate(UNKNOWN_OBJECT, key, "no notice of it came")
+        return report
+
+    async def opened() -> Reconciling:
+        inbound: Any = SimpleNamespace(queue=queue, bucket="mails")
+        return Reconciling(inbound, SqlEvents(engine), SqlReconciliations(engine), prove)
+
+    return opened
+
+
+async def _artifact(client: PrefectClient) -> str:
+    [latest] = await client.read_latest_artifacts(
+        artifact_filter=ArtifactCollectionFilter(
+            latest_id=None, key=ArtifactCollectionFilterKey(any_=["reconciliation"])
+        )
+    )
+    return str(latest.data)
+
+
+def test_proof_of_an_installation_in_order_says_so(
+    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zero differences is the normal, and it is shown as well: who sees nothing does not know whether anybody looked."""
+    queue = MemoryQueue()
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(engine, queue))
+
+    async def prove() -> tuple[State, str]:
+        state = await reconciling.reconcile(return_state=True)
+        async with get_client() as client:
+            return state, await _artifact(client)
+
+    state, shown = asyncio.run(prove())
+
+    proof = SqlReconciliations(engine).last()
+    assert state.message == "3 e-mails, 5 messages: nothing lost"
+    assert "**0 differences**" in shown
+    assert "| all | `in/` | 3 | 3 | 0 | 0 | 0 | 0 |" in shown
+    assert "| `acme` | 5 | 4 | 1 | 0 |" in shown
+    assert proof is not None
+    assert proof.differences == {"inbound": 0, "outbound": 0}
+    assert len(queue) == 0
+
+
+def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
+    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object whose notification was lost is announced anew; that it was lost is told all the same."""
+    queue = MemoryQueue()
+    monkeypatch.setattr(reconciling, "open_reconciling", _proving(engine, queue, "in/forgotten"))
+
+    async def prove() -> tuple[State, str, list[FlowRun]]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            state = await reconciling.reconcile(return_state=True)
+            return state, await _artifact(client), await _alarms(client, "reconcile difference")
+
+    state, shown, alarms = asyncio.run(prove())
+
+    proof = SqlReconciliations(engine).last()
+    [announced] = queue.receive(most=10, wait_s=0)
+    assert state.message == "1 inbound, 0 outbound differences"
+    assert "| unknown object | `in/forgotten` |" in shown
+    assert "| all | `in/` | 4 | 3 | 0 | 0 | 0 | 1 |" in shown
+    assert proof is not None
+    assert proof.differences == {"inbound": 1, "outbound": 0}
+    assert [arrival.ref.key for arrival in read_notification(announced.body)] == ["in/forgotten"]
+    assert [run.parameters["resource"] for run in alarms] == ["mailroom.reconciliation"]

@@ -58,7 +58,7 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notice that t
 		-max_len=4096 -timeout=20 -max_total_time=600
 
 drill: setup ## Kill workers 500 times while mails arrive, and prove that none is lost or filed twice (20 minutes)
-	@$(BIN)/python -m pytest -m long tests/faults
+	@$(BIN)/python -m pytest -m long tests/faults tests/contract/test_delivery_machine.py
 	@$(BIN)/mailroom drill --workers 3
 
 debian: ## Have chromium and Postfix's smtp-sink for the tests

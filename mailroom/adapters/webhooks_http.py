@@ -24,8 +24,8 @@ _AGAIN = frozenset({408, 409, 425, 429})
 class HttpWebhooks:
     """The port `Webhooks`. `private` allows http and addresses that are not public: for a laptop."""
 
-    def __init__(self, *, private: bool = False) -> None:
-        self._private = private
+    def __init__(self, *, private: bool = False, longest_s: float = _LONGEST_S) -> None:
+        self._private, self._longest_s = private, longest_s
         self._http = httpx.Client(
             timeout=_TIMEOUT_S,
             follow_redirects=False,
@@ -42,7 +42,7 @@ class HttpWebhooks:
         cut = _Cut()
         extensions = {"sni_hostname": name, "trace": cut.trace}
         request = self._http.build_request("POST", target, content=body, headers=sent, extensions=extensions)
-        timer = threading.Timer(_LONGEST_S, cut)
+        timer = threading.Timer(self._longest_s, cut)
         timer.daemon = True
         timer.start()
         try:

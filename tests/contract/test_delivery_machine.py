@@ -1,7 +1,7 @@
 """Delivery as a game against whoever would break it (R21): dispatch, answers, events and crashes in any order, on PostgreSQL.
 
-Whatever is played: each message goes to the provider at most once, each event is told once, and in the end the status is
-what the events say together.
+Whatever is played: each message goes to the provider at most once and never to who is suppressed, each event is told once,
+and in the end the status is what the events say together.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,12 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.delivery import DeliveryEvent, Kind, advance
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.domain.delivery import OURS, Actor, DeliveryEvent, Kind, advance, counts_as
 from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
 from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
 from mailroom.domain.suppression import Cause, cause_of
-from mailroom.sending import Claimed, Outcome, Receipt
+from mailroom.sending import Claimed, Outcome, Receipt, Suppression
 from mailroom.testing import an_event
 
 MESSAGES = 4
@@ -46,6 +47,7 @@ class World:
     wire: list[DeliveryEvent] = field(default_factory=list)
     unsettled: list[Outcome] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
+    suppressed: set[str] = field(default_factory=set)
 
     def take(self, claim: Claimed, kinds: list[Kind], *, tagged: bool) -> str:
         """Take a mail, and return what the provider calls it; what becomes of it will be told."""
@@ -57,6 +59,10 @@ class World:
             for kind in [Kind.SENT, *kinds]
         ]
         return known
+
+    def about(self, message: str) -> list[DeliveryEvent]:
+        """Return what will have been told of a message in the end, by its provider and at our own door."""
+        return [one for one in self.wire if message in (one.message_id, (one.provider_message_id or "")[4:40])]
 
 
 class Delivery(RuleBasedStateMachine):
@@ -77,7 +83,30 @@ class Delivery(RuleBasedStateMachine):
         self.batch, self.ids = batch, [draft.id for draft in drafts]
 
     def claimed(self) -> Claimed | None:
-        return next(iter(self.dispatch.claim(self.batch.id, most=1, provider="ses", now=self.now)), None)
+        claim = next(iter(self.dispatch.claim(self.batch.id, most=1, provider="ses", now=self.now)), None)
+        assert claim is None or claim.draft.to.address not in self.world.suppressed
+        return claim
+
+    @rule(at=st.integers(0, MESSAGES - 1))
+    def suppress(self, at: int) -> None:
+        """A person puts an address on the list; what is handed over from then on, again or for the first time, is not its."""
+        address = f"u{at}@users.test"
+        one = Suppression(address=address, reason=Cause.MANUAL, tenant=self.batch.tenant, since=self.now)
+        SqlSuppressions(self.engine).add([one])
+        self.world.suppressed.add(address)
+
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from([Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED]),
+        actor=st.sampled_from(Actor),
+    )
+    def look(self, data: st.DataObject, kind: Kind, actor: Actor) -> None:
+        """Who has the mail looks or leaves by a link of ours; it may be told before, after and beside what the provider tells."""
+        if self.world.got:
+            message = data.draw(st.sampled_from(sorted(self.world.got)))
+            event = an_event(kind, f"{message}-{kind}-{actor}", provider=OURS, message_id=message, actor=actor)
+            if event not in self.world.wire:
+                self.world.wire.append(event)
 
     @rule(kinds=_TOLD, tagged=st.booleans())
     def send(self, kinds: list[Kind], tagged: bool) -> None:
@@ -158,7 +187,8 @@ class Delivery(RuleBasedStateMachine):
         self.check_suppressions()
 
     def check(self, message: str) -> None:
-        kinds = [event.kind for event in self.world.wire if f"-{message}-" in f"-{event.provider_message_id}"]
+        events = self.world.about(message)
+        kinds = [event.kind for event in events]
         with self.engine.connect() as connection:
             asked = {"id": message}
             row = connection.execute(text("select status, handed_at from message where id = :id"), asked).one()
@@ -166,25 +196,31 @@ class Delivery(RuleBasedStateMachine):
             told = list(connection.execute(noted, asked).scalars())
         assert sorted(told) == sorted(kinds)
         if kinds:
-            assert row.status == reduce(advance, kinds, Status.SENDING)
+            assert row.status == reduce(advance, map(counts_as, events), Status.SENDING)
             assert row.handed_at is not None
         else:
-            assert row.status in ("accepted", "queued", "deferred", "sending", "unknown")
+            assert row.status in ("accepted", "queued", "deferred", "sending", "unknown", "suppressed")
 
     def check_suppressions(self) -> None:
         causes = {cause for event in self.world.wire if (cause := cause_of(event.kind))}
         with self.engine.connect() as connection:
-            asked = text("select reason from suppression where tenant = :tenant")
-            reasons = set(connection.execute(asked, {"tenant": self.batch.tenant}).scalars())
-        assert reasons <= causes <= {Cause.HARD_BOUNCE, Cause.COMPLAINT}
-        assert bool(reasons) is bool(causes)
+            asked = text("select address, reason from suppression where tenant = :tenant")
+            rows = {row.address: row.reason for row in connection.execute(asked, {"tenant": self.batch.tenant})}
+        assert set(rows.values()) <= causes | {Cause.MANUAL}
+        told = {
+            f"u{at}@users.test"
+            for at, id_ in enumerate(self.ids)
+            if any(cause_of(e.kind) for e in self.world.about(id_))
+        }
+        assert set(rows) == told | self.world.suppressed
 
 
-def test_no_game_loses_doubles_or_confuses_anything(engine: Engine) -> None:
-    """Deliver, repeat, reorder, crash, tell early: every mail once, every event once, one end."""
+@pytest.mark.parametrize(("games", "moves"), [(25, 25), pytest.param(200, 50, marks=pytest.mark.long)])
+def test_no_game_loses_doubles_or_confuses_anything(engine: Engine, games: int, moves: int) -> None:
+    """Deliver, repeat, reorder, crash, tell early, suppress, leave: every mail once, every event once, one end."""
     bounded = settings(
-        max_examples=25,
-        stateful_step_count=25,
+        max_examples=games,
+        stateful_step_count=moves,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=True,

@@ -1,9 +1,14 @@
 """Posting to URLs of tenants: never to what stands behind our own walls. The answers of an endpoint are in `test_processors`."""
 
+import socket
+import threading
+import time
+from contextlib import suppress
+
 import pytest
 
 from mailroom.adapters.webhooks_http import HttpWebhooks
-from mailroom.domain.errors import Refused
+from mailroom.domain.errors import Refused, TransientError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,25 @@ def test_url_of_another_kind_is_refused(url: str, step: str) -> None:
         HttpWebhooks().post(url, b"{}", {})
 
     assert caught.value.facts["step"] == step
+
+
+def test_endpoint_that_never_stops_talking_is_cut() -> None:
+    """A byte now and then keeps every timeout of a read from coming, and would hold a thread for ever."""
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while True:
+                connection.sendall(b"a")
+                time.sleep(0.01)
+        ended.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+
+        with pytest.raises(TransientError):
+            HttpWebhooks(private=True, longest_s=0.3).post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"{}", {})
+
+        assert ended.wait(60)

@@ -137,6 +137,7 @@ class Sender:
     def send_some(self, due: int) -> Tally:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
         tally, end = Tally(), time.monotonic() + _SLICE_S
+        self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
         most = HANDS * self._outbound.provider.capabilities.batch
         if due <= most:
             self._send_until(end, tally, due)

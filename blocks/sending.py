@@ -19,6 +19,7 @@ from mailroom.adapters.prefect_rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.tracked_links import Tracker
@@ -102,6 +103,11 @@ class OutboundMail(Block):
 
 def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
     return unsubscribe_url(base, message_id, key=key)
+
+
+async def open_outbox(name: str = "outbound") -> SqlOutbox:
+    """Return the outbox of the block `name`."""
+    return SqlOutbox(cast(OutboundMail, await OutboundMail.aload(name)).database.open())
 
 
 async def _provider(name: str) -> MailProvider:

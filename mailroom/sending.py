@@ -261,6 +261,12 @@ class Outbox(Protocol):
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
 
+    def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
+        """Order batches anew that have been due since before `before` and that nobody has worked on since; return their ids.
+
+        Their order was lost from the queue, or their worker died with a run that no order stands for.
+        """
+
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
         """Withhold everything that has not gone; None for a batch that this tenant has not."""
 
@@ -287,6 +293,9 @@ class Dispatch(Protocol):
         Raises:
             LookupError: there is no such batch.
         """
+
+    def work_on(self, batch_id: str, *, now: datetime) -> None:
+        """Note that somebody is at work on the batch, also where the rate gives it nothing to do."""
 
     def claim(
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None

@@ -95,14 +95,16 @@ class Failure:
 class Tally:
     """What came of some turns.
 
-    `over` when nothing more is due; `pause_s` is how long to wait before the next turns; `resume_at` is set where the
-    rest of the batch was put off until then, for `reason`. `broken` is the circuit breaker that stopped it.
+    `over` when nothing more is due. `hold` is how long the provider is left alone after trouble: `pause_s` with the batch
+    in hand; or `resume_at` is set, where the rest of it was put off until then, for `reason`. `broken` is the circuit
+    breaker that stopped it.
     """
 
     dispatched: int = 0
     again: int = 0
     failures: list[Failure] = field(default_factory=list)
     over: bool = False
+    hold: timedelta = timedelta()
     pause_s: float = 0.0
     resume_at: datetime | None = None
     reason: str = ""
@@ -145,6 +147,7 @@ class Sender:
     def send_some(self, due: int) -> Tally:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
         tally, end = Tally(), time.monotonic() + _SLICE_S
+        self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
         most = HANDS * self._outbound.provider.capabilities.batch
         if due <= most:
             self._send_until(end, tally, due)
@@ -156,7 +159,7 @@ class Sender:
 
     def _send_until(self, end: float, tally: Tally, due: int) -> None:
         most = HANDS * self._outbound.provider.capabilities.batch
-        while not (tally.over or tally.pause_s or tally.resume_at) and time.monotonic() < end:
+        while not (tally.over or tally.hold or tally.resume_at) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
@@ -192,7 +195,9 @@ class Sender:
             return
         results = hand_over(claims, turns, self._outbound)
         with self._counting:
-            hold = self._hold(claims, results)
+            hold = self._hold(claims, results, first=not tally.hold)
+            if hold:
+                hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
         outcomes = [
             Outcome(claim.draft.id, claim.attempt, result, retry_at if isinstance(result, TransientError) else None)
@@ -205,16 +210,19 @@ class Sender:
             self._put_off(tally, retry_at, _reason(results))
         elif hold:
             log.warning("batch %s waits %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
-            tally.pause_s = hold.total_seconds()
+            tally.pause_s = max(tally.pause_s, hold.total_seconds())
 
-    def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError]) -> timedelta:
-        """Return how long nothing should be handed over after this turn."""
+    def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError], *, first: bool) -> timedelta:
+        """Return how long nothing should be handed over after this; trouble of both arms at once counts once."""
         troubles = [(claim, one) for claim, one in zip(claims, results, strict=True) if isinstance(one, TransientError)]
         if any(isinstance(one, DailyQuota) for _, one in troubles):
             return _DAY_USED_UP
         if any(isinstance(one, Paused) for _, one in troubles):
             return _PAUSED
-        self._strikes = self._strikes + 1 if len(troubles) == len(results) else 0
+        if len(troubles) < len(results):
+            self._strikes = 0
+        elif first:
+            self._strikes += 1
         if not troubles:
             return timedelta()
         asked = max(float(one.facts.get("retry_after_s") or 0) for _, one in troubles)

@@ -62,6 +62,8 @@ class BatchRow(SQLModel, table=True):
     messages: int
     created_at: datetime = time_column()
     cancelled_at: datetime | None = time_column(nullable=True)
+    #: When a run was last at work on it.
+    worked_at: datetime | None = time_column(nullable=True)
 
 
 class ContentRow(SQLModel, table=True):

@@ -21,6 +21,7 @@ import psycopg
 
 from mailroom.checking.manifest import Sent
 from mailroom.sandbox.folder import DataFolder, read_json
+from mailroom.sandbox.ports import choose_apart
 from mailroom.sandbox.stack import Stack
 from mailroom.settings import CHECKOUT
 
@@ -139,6 +140,8 @@ class Ground:
 def drill_ground(folder: Path, *, seed: int) -> Iterator[Ground]:
     """Have a ground for the length of a block, in a folder that is forgotten at its end."""
     ground = Ground(folder, random.Random(seed))
+    folder.mkdir(mode=0o700)
+    choose_apart(folder / "ports.json")
     ground.mailroom("up", "--detach", "--json", "--only", "deployments", "--only", "door")
     try:
         ground.facts = json.loads((folder / "stack.json").read_text())

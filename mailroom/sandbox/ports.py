@@ -36,6 +36,14 @@ def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dic
     return chosen
 
 
+def choose_apart(file: Path) -> None:
+    """Have the stack whose ports `file` keeps take none that another stack would like; two may start in one moment."""
+    chosen: dict[str, int] = {}
+    for part in PREFERRED:
+        chosen[part] = any_free_port(taken=chosen.values())
+    write_json(file, chosen)
+
+
 def _asked_port(part: str, asked: str) -> int:
     if not asked.isdecimal() or not 0 < int(asked) < 65536 or not is_free(int(asked)):
         raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a port that is free on {LOOPBACK}")

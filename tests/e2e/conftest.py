@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from mailroom.sandbox.ports import choose_apart
 from tests.e2e.driving import Stack
 
 #: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
@@ -16,6 +17,7 @@ expect.set_options(timeout=60_000)
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole embedded stack."""
     running = Stack(tmp_path_factory.mktemp("stack"))
+    choose_apart(running.folder / "ports.json")
     running.mailroom("up", "--detach")
     try:
         running.facts = running.json("status")

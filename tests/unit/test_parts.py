@@ -12,7 +12,7 @@ from mailroom.sandbox.environment import aws_environment, kept, process_environm
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.folder import DataFolder, write_private
 from mailroom.sandbox.parts import only
-from mailroom.sandbox.ports import PREFERRED, any_free_port, choose_ports, is_free
+from mailroom.sandbox.ports import PREFERRED, any_free_port, choose_apart, choose_ports, is_free
 from mailroom.sandbox.postgres import Postgres
 from mailroom.sandbox.stack import Stack
 
@@ -91,6 +91,15 @@ def test_a_port_of_no_wish_is_none_that_an_outgoing_connection_may_take() -> Non
 
     assert max(chosen) < outgoing
     assert min(chosen) >= 1024
+
+
+def test_stacks_that_choose_apart_wish_for_nothing_that_another_wishes(tmp_path: Path) -> None:
+    """Two that start in one moment both find the preferred ports free, and one of them then finds them taken."""
+    choose_apart(tmp_path / "ports.json")
+
+    chosen = choose_ports(tmp_path / "ports.json", {})
+
+    assert not set(chosen.values()) & set(PREFERRED.values())
 
 
 def test_no_two_parts_share_a_port(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.quotas import SqlQuotas
+from mailroom.adapters.sql.senders import SqlSenders
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.testing import NOW, TestClient
 from mailroom.domain.quotas import Pace
 from mailroom.outbound.rendering import outgoing
@@ -14,6 +21,8 @@ from mailroom.sending import Outcome, ProviderTerms, Receipt
 from mailroom.testing import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
+#: What the routes of outbound mail work with, in the order that they take it.
+PORTS = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
 HOLDERS = {
     "acme-key": Holder("acme", "acme"),
     "umbrella-key": Holder("umbrella", "umbrella"),

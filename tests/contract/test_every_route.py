@@ -12,15 +12,11 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.sql.endpoints import SqlEndpoints
 from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlReader
-from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.api.testing import BROWSER, Memory, TestClient
-from tests.contract.handing import ACME, HOLDERS, UMBRELLA, batch, handed_over
+from tests.contract.handing import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 
 #: Open by design: what they tell is counts, what they take is proven otherwise.
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
@@ -33,7 +29,7 @@ class World:
     def __init__(self, engine: Engine) -> None:
         memory = Memory()
         memory.keys.holders.update(HOLDERS)
-        outbound = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+        outbound = Outbound(*(port(engine) for port in PORTS))
         services = memory.services()
         services = replace(
             services,

@@ -11,10 +11,6 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.api.app import create_app
 from mailroom.api.noting import Notes
 from mailroom.api.services import Outbound
@@ -25,7 +21,7 @@ from mailroom.domain.tracked_links import Tracker
 from mailroom.outbound.rendering import outgoing
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import MemoryArchive
-from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message, refused, template
+from tests.contract.handing import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
 
 KEY = "a key of some length"
 BASE = "http://mail.example"
@@ -38,7 +34,7 @@ BOTH = {"opens": True, "clicks": True}
 def service(engine: Engine, key: str | None = KEY, *, at: datetime = NOW) -> TestClient:
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    outbound = Outbound(SqlOutbox(engine), SqlFollower(engine), SqlSuppressions(engine), SqlQuotas(engine))
+    outbound = Outbound(*(port(engine) for port in PORTS))
     services = memory.services()
     settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(key) if key else None})
     events = SqlEvents(engine)

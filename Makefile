@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-endurance drill fuzz browser format lock oracle clean
+.PHONY: help setup demo test check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup ## Mail a scanned document to an inbox, and show where it went; leaves the stack up
 	@$(BIN)/mailroom demo
 
-test: setup browser ## Run every test, on real parts
+test: setup debian ## Run every test, on real parts
 	@$(BIN)/python -m pytest
 
 check: setup ## Format, lint, types, architecture, spelling
@@ -59,8 +59,8 @@ drill: setup ## Kill workers 500 times while mails arrive, and prove that none i
 	@$(BIN)/python -m pytest -m long tests/faults
 	@$(BIN)/mailroom drill --workers 3
 
-browser: ## Have chromium for the browser tests
-	@./tests/browser.sh
+debian: ## Have chromium and Postfix's smtp-sink for the tests
+	@./tests/debian.sh
 
 format: setup ## Format the code
 	@$(BIN)/ruff format .

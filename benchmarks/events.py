@@ -7,7 +7,6 @@ provider that is in a hurry.
 import base64
 import json
 import random
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from mailroom.telling import Hook
 from mailroom.testing import MemoryQueue, an_event
 from mailroom.webhooks import sendgrid
 from mailroom.webhooks.credentials import Credential
+from tests.loopback import free_port
 
 MESSAGES, CALLS, EVENTS_OF_CALL = 4_000, 400, 20
 _KINDS = (Kind.SENT, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, Kind.BOUNCED_HARD)
@@ -40,7 +40,7 @@ _KINDS = (Kind.SENT, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, Kind.BOUNCED_HAR
 def main() -> None:
     """Measure and print one table."""
     folder = tempfile.TemporaryDirectory()
-    with folder as path, running_postgres(Path(path), port=_free_port(), password="for-the-benchmark") as server:  # noqa: S106
+    with folder as path, running_postgres(Path(path), port=free_port(), password="for-the-benchmark") as server:  # noqa: S106
         migrate(server.url("mailroom"))
         engine = make_engine(server.url("mailroom"))
         rows = [
@@ -108,13 +108,6 @@ def _call(ids: Sequence[str]) -> bytes:
         {"event": "delivered", "sg_event_id": uuid4().hex, "timestamp": 1795339841, "mailroom-id": id_} for id_ in ids
     ]
     return json.dumps(told).encode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _parts(values: Sequence[str] | Sequence[DeliveryEvent], size: int) -> Iterator[list]:  # type: ignore[type-arg]

@@ -6,15 +6,12 @@ The other side runs in a process of its own: Debian's `smtp-sink` where it is he
 """
 
 import multiprocessing
-import os
-import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 import boto3
@@ -28,6 +25,8 @@ from mailroom.domain.outbound import Outgoing, Party
 from mailroom.sandbox.receiver import Receiver, receiving
 from mailroom.sandbox.vendors import SesStandIn, serving
 from mailroom.sending import MailProvider, Receipt
+from tests.loopback import free_port
+from tests.smtp_sink import SMTP_SINK, smtp_sink
 
 _BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plain text. " * 40
 
@@ -67,19 +66,20 @@ def measure(provider: MailProvider, mails: Sequence[Outgoing], *, threads: int) 
 @contextmanager
 def smtp_server() -> Iterator[tuple[str, Smtp]]:
     """Return what takes the mails and the provider for it."""
-    port = _free_port()
-    sink = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    with _running([sink, *user, f"127.0.0.1:{port}", "100"] if sink else _receive, port):
-        provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF)
-        yield ("smtp-sink" if sink else "aiosmtpd"), provider
-        provider.close()
+    with ExitStack() as stack:
+        if SMTP_SINK:
+            port = stack.enter_context(smtp_sink())
+        else:
+            port = free_port()
+            stack.enter_context(_running(_receive, port))
+        provider = stack.enter_context(Smtp(host="127.0.0.1", port=port, tls=Tls.OFF))
+        yield ("smtp-sink" if SMTP_SINK else "aiosmtpd"), provider
 
 
 @contextmanager
 def ses_server() -> Iterator[Ses]:
     """Return SES on its stand-in."""
-    port = _free_port()
+    port = free_port()
     with _running(_stand_in_for_ses, port):
         client = boto3.client(
             "sesv2",
@@ -116,14 +116,9 @@ def _stand_in_for_ses(port: int) -> None:
 
 
 @contextmanager
-def _running(what: list[str] | Callable[[int], None], port: int) -> Iterator[None]:
-    if callable(what):
-        child = multiprocessing.get_context("spawn").Process(target=what, args=(port,), daemon=True)
-        child.start()
-        stop = child.kill
-    else:
-        quiet = subprocess.DEVNULL
-        stop = subprocess.Popen(what, stdout=quiet, stderr=quiet).kill
+def _running(server: Callable[[int], None], port: int) -> Iterator[None]:
+    child = multiprocessing.get_context("spawn").Process(target=server, args=(port,), daemon=True)
+    child.start()
     try:
         deadline = time.monotonic() + 30
         while not _listens(port):
@@ -132,19 +127,12 @@ def _running(what: list[str] | Callable[[int], None], port: int) -> Iterator[Non
             time.sleep(0.05)
         yield
     finally:
-        stop()
+        child.kill()
 
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -2,16 +2,12 @@
 
 import base64
 import hashlib
-import os
 import re
 import shutil
-import socket
 import ssl
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -33,8 +29,7 @@ from mailroom.sandbox.receiver import Receiver, receiving
 from mailroom.sending import Receipt
 from mailroom.testing import a_mail
 from tests.loopback import free_port
-
-_SINK = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+from tests.smtp_sink import SMTP_SINK, smtp_sink
 
 
 def mail(**changes: Any) -> Outgoing:
@@ -300,28 +295,13 @@ def test_a_dkim_key_that_is_none_is_a_mistake_at_the_start(text: str) -> None:
         Dkim(domain="acme.example", selector="s1", key_pem=text)
 
 
-@contextmanager
-def sink(*options: str) -> Iterator[int]:
-    """Debian's smtp-sink."""
-    if _SINK is None:
-        pytest.skip("smtp-sink is not here: `apt-get install postfix` brings it")
-    port = free_port()
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    command = [_SINK, *user, *options, f"127.0.0.1:{port}", "100"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            time.sleep(0.02)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
+#: Tests against it are skipped where it is not here; pytest says so.
+another_make = pytest.mark.skipif(
+    SMTP_SINK is None, reason="smtp-sink is not here: `apt-get install postfix` brings it"
+)
 
 
+@another_make
 def test_a_server_of_another_make_takes_the_same_mails() -> None:
     """Both ends of the other tests are Python; this one was written by the author of Postfix."""
     mails = [mail() for _ in range(150)]
@@ -329,7 +309,7 @@ def test_a_server_of_another_make_takes_the_same_mails() -> None:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     try:
-        with sink("-d", f"{folder}/%s.") as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as provider:
+        with smtp_sink("-d", f"{folder}/%s.") as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as provider:
             results = provider.send(mails)
         found = [re.search(rb"X-Correlation-ID: (\S+)", path.read_bytes()) for path in folder.iterdir()]
     finally:
@@ -339,12 +319,13 @@ def test_a_server_of_another_make_takes_the_same_mails() -> None:
     assert sorted(match.group(1).decode() for match in found if match) == [sent.id for sent in mails]
 
 
+@another_make
 @pytest.mark.parametrize(
     ("command", "first"), [("data", TransientError), (".", OutcomeUnknown), ("rcpt", TransientError)]
 )
 def test_a_server_of_another_make_that_hangs_up(command: str, first: type) -> None:
     """Before the dot nothing is handed over; after it, nobody knows."""
-    with sink("-q", command) as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as provider:
+    with smtp_sink("-q", command) as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as provider:
         results = provider.send([mail() for _ in range(3)])
 
     assert [type(result) for result in results] == [first, TransientError, TransientError]

@@ -51,9 +51,14 @@ class PostOffice:
             document = {"name": name, "data": data, "block_type_id": kind, "block_schema_id": schema}
             there = f"/block_types/slug/{_SMTP['slug']}/block_documents/name/{name}"
             _made(prefect, "block_documents", document, there)
-            outbound = prefect.get("/block_types/slug/mailroom-outbound/block_documents/name/outbound").json()["id"]
-            changed = {"data": {"provider": f"{_SMTP['slug']}/{name}", "per_second": per_second}}
-            prefect.patch(f"/block_documents/{outbound}", json=changed).raise_for_status()
+            outbound = prefect.get("/block_types/slug/mailroom-outbound/block_documents/name/outbound").json()
+            # A change drops the references to other blocks, unless it says them again.
+            others = {
+                field: {"$ref": {"block_document_id": other["block_document"]["id"]}}
+                for field, other in outbound["block_document_references"].items()
+            }
+            changed = {"data": {"provider": f"{_SMTP['slug']}/{name}", "per_second": per_second, **others}}
+            prefect.patch(f"/block_documents/{outbound['id']}", json=changed).raise_for_status()
 
     def serve(self, *, crash: str = "") -> Worker:
         """Start the HTTP service, anew where it runs."""

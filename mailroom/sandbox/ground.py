@@ -102,6 +102,21 @@ class Ground:
         told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(told[name]) for name in names)
 
+    def take_messages(self, queue: str) -> list[str]:
+        """Take every message out of a queue, and return the bodies."""
+        sqs, url = self.aws("sqs"), self.facts[f"{queue}_queue_url"]
+        bodies: list[str] = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in messages:
+                bodies.append(message["Body"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies
+
+    def tell(self, bodies: Sequence[str], queue: str) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            self.aws("sqs").send_message(QueueUrl=self.facts[f"{queue}_queue_url"], MessageBody=body)
+
     def check(self, *more: str) -> dict[str, Any]:
         """Return what `mailroom check` finds, asked more or not; nothing may be under way any more."""
         words = ["check", "--deep", "--stuck-after", "0s", "--json", *more]

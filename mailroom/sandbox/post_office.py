@@ -39,6 +39,10 @@ class PostOffice:
     received: Callable[[], Iterable[str]]
     batches: dict[str, int] = field(default_factory=dict)
     service: Worker | None = None
+    since: Any = None
+
+    def __post_init__(self) -> None:
+        self.since = self.ground.ask("select now()")[0][0]
 
     def use(self, smtp_port: int, *, per_second: float = 5000.0) -> None:
         """Have workers that start from now on hand their mail to this SMTP server."""
@@ -51,13 +55,18 @@ class PostOffice:
             document = {"name": name, "data": data, "block_type_id": kind, "block_schema_id": schema}
             there = f"/block_types/slug/{_SMTP['slug']}/block_documents/name/{name}"
             _made(prefect, "block_documents", document, there)
+        self.choose(f"{_SMTP['slug']}/{name}", per_second=per_second)
+
+    def choose(self, provider: str, *, per_second: float) -> None:
+        """Have workers that start from now on use the provider of this block, as an operator does in the UI."""
+        with httpx.Client(base_url=self.ground.facts["prefect_api_url"], timeout=15) as prefect:
             outbound = prefect.get("/block_types/slug/mailroom-outbound/block_documents/name/outbound").json()
             # A change drops the references to other blocks, unless it says them again.
             others = {
                 field: {"$ref": {"block_document_id": other["block_document"]["id"]}}
                 for field, other in outbound["block_document_references"].items()
             }
-            changed = {"data": {"provider": f"{_SMTP['slug']}/{name}", "per_second": per_second, **others}}
+            changed = {"data": {"provider": provider, "per_second": per_second, **others}}
             prefect.patch(f"/block_documents/{outbound['id']}", json=changed).raise_for_status()
 
     def serve(self, *, crash: str = "") -> Worker:
@@ -121,8 +130,7 @@ class PostOffice:
 
     def adopt(self) -> None:
         """Count the batches that plain mails became as handed over too."""
-        rows = self.ground.ask("select id::text, messages from batch where id <> all(%s::uuid[])", list(self.batches))
-        self.batches |= dict(rows)
+        self.batches |= dict(self.ground.ask("select id::text, messages from batch where created_at >= %s", self.since))
 
     def statuses(self) -> Counter[str]:
         """Return how many messages of the batches handed over are in each status."""
@@ -130,11 +138,14 @@ class PostOffice:
         return Counter(dict(self.ground.ask(query, list(self.batches))))
 
     def pass_time(self) -> None:
-        """Have hours go by for what waits for them: lost orders, dead workers' messages, and those put off."""
+        """Have hours go by for what a dead service or worker had in hand."""
         self.ground.ask(
             "update message set handed_at = handed_at - interval '3 hours' where status in ('sending', 'unknown')"
         )
         self.ground.ask("update outbox set taken_until = now() where published_at is null and taken_until is not null")
+
+    def resume(self) -> None:
+        """Have what was put off go now, as an operator reschedules it."""
         waiting = "status = 'deferred' and handed_at is null and batch_id = any(%s::uuid[])"
         for (batch_id,) in self.ground.ask(f"select distinct batch_id from message where {waiting}", [*self.batches]):  # noqa: S608
             now = self.ground.ask("select now() + interval '1 s'")[0][0].isoformat()

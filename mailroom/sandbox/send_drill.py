@@ -4,8 +4,9 @@ At the end each message was received once, or it is `unknown`, and then at most 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,11 +18,13 @@ from mailroom.sandbox.workers import Worker
 
 Say = Callable[[str], None]
 
-#: The relay's, in the service; all others are passed by workers, `commit of accept` by both.
-OF_THE_RELAY = ("commit of take", "post", "commit of published")
-#: In the order in which the drill comes to them: what must find nothing else under way is first.
+_AGAIN = "commit of resend"
+
+#: What the service passes: the request's commit, and its relay's.
+OF_THE_SERVICE = ("commit of accept", "commit of take", "post", "commit of published")
+#: What workers pass; they accept plain mails.
 OF_A_WORKER = (
-    "commit of resend",
+    _AGAIN,
     "commit of accept",
     "create run",
     "execute",
@@ -59,25 +62,31 @@ class SendOutcome:
 class SendDrill:
     """Kills what sends batches, and proves what came of it."""
 
-    def __init__(
-        self, office: PostOffice, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, office: PostOffice, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None) -> None:
         """Take where it happens; `throttle` has the receiving end say once that the day's quota is used up."""
         self.outcome = SendOutcome()
         self._office, self._say, self._throttle = office, say, throttle
         self._chance = Random(seed)
 
-    def kill_at_points(self, *, mails: int) -> None:
-        """Have the service and workers die at each crash point, with a new batch each time.
+    def kill_at_points(
+        self,
+        *,
+        mails: int,
+        of_a_worker: Sequence[str] = OF_A_WORKER,
+        of_the_service: Sequence[str] = OF_THE_SERVICE,
+    ) -> None:
+        """Have the service and workers die before and after each of these effects, with a new batch each time.
 
         Raises:
             StackError: nothing died there: nothing reaches that point.
         """
-        self._kill_before_sending_again(mails)
-        for effect in OF_A_WORKER[1:]:
-            for when in ("before", "after"):
+        if _AGAIN in of_a_worker:
+            # First: it must find nothing else under way.
+            self._kill_before_sending_again(mails)
+        for effect in of_a_worker:
+            for when in ("before", "after") if effect != _AGAIN else ():
                 self._kill_worker(f"{when} {effect}", mails)
-        for effect in ("commit of accept", *OF_THE_RELAY):
+        for effect in of_the_service:
             for when in ("before", "after"):
                 self._kill_service(f"{when} {effect}", mails)
 
@@ -88,7 +97,7 @@ class SendDrill:
                 break
             had = len(list(self._office.received()))
             worker = self._fork()
-            self._until(lambda had=had: len(list(self._office.received())) > had or not self._is_waiting(batch_id))
+            self._until(partial(self._has_more_than, had, batch_id))
             time.sleep(self._chance.uniform(0.05, longest_s))
             self._kill(worker)
             self.outcome.kills += 1
@@ -101,9 +110,10 @@ class SendDrill:
         # The run of this one looks after what was left.
         office.post(1)
         office.pass_time()
+        office.adopt()
+        office.resume()
         alive = [self._fork() for _ in range(workers)]
         try:
-            office.adopt()
             office.drain(within_s=_PATIENCE_S + 0.2 * sum(office.batches.values()))
         except TimeoutError as error:
             self._say(f"not drained: {error}")
@@ -173,6 +183,9 @@ class SendDrill:
     def _kill(self, worker: Worker) -> None:
         worker.kill()
         worker.wait(within_s=5)
+
+    def _has_more_than(self, had: int, batch_id: str) -> bool:
+        return len(list(self._office.received())) > had or not self._is_waiting(batch_id)
 
     def _is_waiting(self, batch_id: str) -> bool:
         query = "select 1 from message where batch_id = %s and status in ('accepted', 'queued', 'deferred') limit 1"

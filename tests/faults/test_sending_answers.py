@@ -131,9 +131,7 @@ def settle_by_events(line: Line, message_ids: Sequence[str]) -> None:
 
 def event(line: Line, message_id: str, kind: Kind) -> DeliveryEvent:
     name = line.office.outbound.provider.name
-    return DeliveryEvent(
-        provider=name, event_id=f"{kind}-{message_id}", kind=kind, at=line.now, message_id=message_id
-    )
+    return DeliveryEvent(provider=name, event_id=f"{kind}-{message_id}", kind=kind, at=line.now, message_id=message_id)
 
 
 @ALL

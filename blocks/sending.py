@@ -9,14 +9,17 @@ from typing import cast
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field, SecretStr
+from sqlalchemy import Engine
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.outbound import Provider
 from mailroom.adapters.prefect_http import http_client
-from mailroom.adapters.prefect_rate import PrefectRate
+from mailroom.adapters.prefect_rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.sending import MailProvider
@@ -55,13 +58,14 @@ class OutboundMail(Block):
         """Return the ports of the outbound way."""
         provider = await _provider(self.provider)
         names = frozenset({provider.name})
-        rate = self._rate(provider)
+        engine = self.database.open()
+        rate = self._rate(provider, engine)
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}
-            provider = FailOver(provider, second, rate=self._rate(second))
+            provider = FailOver(provider, second, rate=self._rate(second, engine))
         return Outbound(
-            dispatch=SqlDispatch(self.database.open()),
+            dispatch=SqlDispatch(engine),
             archive=self.archive.open(),
             provider=provider,
             rate=rate,
@@ -75,13 +79,19 @@ class OutboundMail(Block):
             return None
         return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
 
-    def _rate(self, provider: MailProvider) -> PrefectRate:
+    def _rate(self, provider: MailProvider, engine: Engine) -> SqlRate:
         http = http_client(str(PREFECT_API_URL.value()))
-        return PrefectRate(http, provider.identity, quota=provider.quota, otherwise=self.per_second)
+        limit = PrefectLimit(http, provider.identity, quota=provider.quota, otherwise=self.per_second)
+        return SqlRate(engine, provider.identity, pace=limit.pace)
 
 
 def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
     return unsubscribe_url(base, message_id, key=key)
+
+
+async def open_outbox(name: str = "outbound") -> SqlOutbox:
+    """Return the outbox of the block `name`."""
+    return SqlOutbox(cast(OutboundMail, await OutboundMail.aload(name)).database.open())
 
 
 async def _provider(name: str) -> MailProvider:

@@ -1,4 +1,4 @@
-"""The sweep: every few minutes, e-mails that the queue forgot are announced anew."""
+"""The sweeps: every few minutes, e-mails and batches that the queues forgot are announced and ordered anew."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,10 +9,11 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.inbound import open_inbound
+from blocks.sending import open_outbox
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG, Found
 from mailroom.ports import Inbound
-from tasks.sweeping import announce_all, find_lost, find_silent, waiting
+from tasks.sweeping import announce_all, find_lost, find_silent, remind, waiting
 
 #: The key of the inbound bucket after which the next sweep goes on looking.
 _SWEPT_TO = "mailroom_swept_to"
@@ -39,6 +40,21 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
         await announce_all([*silent, *found.lost], inbound)
         await report(silent, found.lost)
     return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown")
+
+
+@flow(name="sweep-outbound", persist_result=False)
+async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
+    """Order batches anew that are overdue and that no run is at work on.
+
+    Args:
+        older_than_minutes: What is overdue for less is left to the queue.
+    """
+    before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
+    ordered = await remind(before, await open_outbox())
+    if ordered:
+        lines = [f"- batch `{batch_id}`" for batch_id in ordered[:_SHOWN]]
+        await acreate_markdown_artifact("\n".join(lines), description="Batches ordered anew")
+    return Completed(message=f"ordered {len(ordered)} batches anew")
 
 
 async def look_on(before: datetime, inbound: Inbound) -> Found:

@@ -48,6 +48,7 @@ SENDING = (
     "commit of defer",
     "commit of strand",
     "commit of resend",
+    "commit of remind",
 )
 
 #: Every crash point of a received mail's way by name, such as `after commit of file`, and every one of a batch's alone.

@@ -90,14 +90,38 @@ class MailProvider(Protocol):
         """Let go of connections."""
 
 
+@dataclass(slots=True)
+class Turn:
+    """Leave to hand one mail over, not before `at` and not after `until`, both of `time.monotonic`.
+
+    Who uses it notes when the call to the provider `began` and `ended`. `place` and `holder` are the rate's own.
+    """
+
+    at: float
+    until: float
+    window_s: float = 0.0
+    place: int = 0
+    holder: str = ""
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def free_at(self) -> float:
+        """When its place may be used again."""
+        return self.at if self.ended is None else self.ended + self.window_s
+
+
 class Rate(Protocol):
     """The cluster-wide limit of one provider identity."""
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
-        """Wait for a turn and return how many of so many mails may be handed over now.
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
+        """Wait for turns and return them by their times, at most one for each of so many mails.
 
-        0 is after some seconds without a turn: look around, then ask again.
+        None are after some seconds without one: look around, then ask again. Every turn is to be given back.
         """
+
+    def give_back(self, turns: Sequence[Turn]) -> None:
+        """Take back turns, used or not. Those that nobody gives back are free again after some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +259,12 @@ class Outbox(Protocol):
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
 
+    def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
+        """Order batches anew that have been due since before `before` and that nobody has worked on since; return their ids.
+
+        Their order was lost from the queue, or their worker died with a run that no order stands for.
+        """
+
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
         """Withhold everything that has not gone; None for a batch that this tenant has not."""
 
@@ -261,6 +291,9 @@ class Dispatch(Protocol):
         Raises:
             LookupError: there is no such batch.
         """
+
+    def work_on(self, batch_id: str, *, now: datetime) -> None:
+        """Note that somebody is at work on the batch, also where the rate gives it nothing to do."""
 
     def claim(
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None

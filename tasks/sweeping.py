@@ -1,11 +1,12 @@
-"""The steps of the sweep."""
+"""The steps of the sweeps."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mailroom.domain.inbound import ObjectRef
-from mailroom.inbound.sweeping import Found, announce, lost, silent
+from mailroom.inbound.sweeping import MOST, Found, announce, lost, silent
 from mailroom.ports import Inbound
+from mailroom.sending import Outbox
 from tasks.steps import blocking, step
 
 
@@ -32,3 +33,9 @@ async def find_lost(after: str, before: datetime, inbound: Inbound) -> Found:
 async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
     """Put a message for each object in the inbound queue; one that is there twice is one e-mail."""
     await blocking(announce, refs, queue=inbound.queue)
+
+
+@step("remind")
+async def remind(before: datetime, outbox: Outbox) -> list[str]:
+    """Order overdue batches anew and return their ids; one that is under way after all is sent by two runs, each mail once."""
+    return await blocking(outbox.remind, before=before, limit=MOST, now=datetime.now(UTC))

@@ -1,19 +1,20 @@
 """The sending itself: a turn of the rate, what is due for it, the provider once for each, and what came of it.
 
-    wait for a turn ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
+    wait for turns ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
                                                                    │
                slow down, out of reach: later ─────────────────────┤
                the day's quota is used up, paused: all of it later ─┘   nothing is dropped
 
-The turn comes first, so that nothing is `sending` while it only waits. What a killed worker leaves `sending` is what
-it had in hand in one turn, and `mailroom.outbound.settling` finds out about it.
+Turns come first, so that nothing is `sending` for longer than the moment that its turn is away. What a killed worker leaves `sending` is what
+it had in hand at once, and `mailroom.outbound.settling` finds out about it.
 """
 
 import logging
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -22,12 +23,16 @@ from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Pa
 from mailroom.domain.outbound import Lane, Outgoing
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports import Archive
-from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt
+from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt, Turn
 
 log = logging.getLogger(__name__)
 
 #: How many calls to a provider are under way at once, for one batch.
 HANDS = 32
+#: While one arm of a batch claims or settles, the other hands over: the rate does not wait for the database.
+_ARMS = 2
+#: Where a provider takes several mails in one call, the first waits so long for others.
+_GATHER_S = 0.01
 #: How long one call of `send_some` goes on: in between, progress is shown, and a worker may stop.
 _SLICE_S = 5.0
 #: What is waited for with the batch in hand; longer than that, the batch comes back by an order of its own.
@@ -82,14 +87,15 @@ class Failure:
 class Tally:
     """What came of some turns.
 
-    `over` when nothing more is due; `pause_s` is how long to wait before the next turns; `resume_at` is set where the
-    rest of the batch was put off until then, for `reason`.
+    `over` when nothing more is due. `hold` is how long the provider is left alone after trouble: `pause_s` with the batch
+    in hand; or `resume_at` is set, where the rest of it was put off until then, for `reason`.
     """
 
     dispatched: int = 0
     again: int = 0
     failures: list[Failure] = field(default_factory=list)
     over: bool = False
+    hold: timedelta = timedelta()
     pause_s: float = 0.0
     resume_at: datetime | None = None
     reason: str = ""
@@ -126,19 +132,33 @@ class Sender:
         self.batch_id, self.lane, self._run_id = batch_id, lane, run_id
         self._outbound, self._clock = outbound, clock
         self._strikes = 0
+        self._counting = threading.Lock()
 
     def send_some(self, due: int) -> Tally:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
         tally, end = Tally(), time.monotonic() + _SLICE_S
-        while not (tally.over or tally.pause_s or tally.resume_at) and time.monotonic() < end:
+        self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
+        most = HANDS * self._outbound.provider.capabilities.batch
+        if due <= most:
+            self._send_until(end, tally, due)
+            return tally
+        with ThreadPoolExecutor(_ARMS, thread_name_prefix="arm") as arms:
+            for arm in [arms.submit(self._send_until, end, tally, due) for _ in range(_ARMS)]:
+                arm.result()
+        return tally
+
+    def _send_until(self, end: float, tally: Tally, due: int) -> None:
+        most = HANDS * self._outbound.provider.capabilities.batch
+        while not (tally.over or tally.hold or tally.resume_at) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
-            most = min(left, HANDS * self._outbound.provider.capabilities.batch)
-            turn = self._outbound.rate.wait(most, lane=self.lane)
-            if turn:
-                self._take_turn(turn, tally)
-        return tally
+            turns = self._outbound.rate.wait(min(left, most), lane=self.lane)
+            try:
+                if turns:
+                    self._take(turns, tally)
+            finally:
+                self._give_back(turns)
 
     def _is_stopped(self, tally: Tally) -> bool:
         """Put the batch off where the provider says beforehand that it takes nothing."""
@@ -152,37 +172,44 @@ class Sender:
             self._put_off(tally, self._clock() + _DAY_USED_UP, "daily_quota")
         return tally.resume_at is not None
 
-    def _take_turn(self, turn: int, tally: Tally) -> None:
+    def _take(self, turns: Sequence[Turn], tally: Tally) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
-            self.batch_id, most=turn, provider=provider.name, now=self._clock(), run_id=self._run_id
+            self.batch_id, most=len(turns), provider=provider.name, now=self._clock(), run_id=self._run_id
         )
         if not claims:
             tally.over = True
             return
-        results = hand_over(claims, self._outbound)
-        hold = self._hold(claims, results)
+        results = hand_over(claims, turns, self._outbound)
+        with self._counting:
+            hold = self._hold(claims, results, first=not tally.hold)
+            if hold:
+                hold = tally.hold = max(tally.hold, hold)
         retry_at = self._clock() + hold
         outcomes = [
             Outcome(claim.draft.id, claim.attempt, result, retry_at if isinstance(result, TransientError) else None)
             for claim, result in zip(claims, results, strict=True)
         ]
         self._settle(outcomes)
-        tally.add(outcomes)
+        with self._counting:
+            tally.add(outcomes)
         if hold > PATIENCE:
             self._put_off(tally, retry_at, _reason(results))
         elif hold:
             log.warning("batch %s waits %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
-            tally.pause_s = hold.total_seconds()
+            tally.pause_s = max(tally.pause_s, hold.total_seconds())
 
-    def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError]) -> timedelta:
-        """Return how long nothing should be handed over after this turn."""
+    def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError], *, first: bool) -> timedelta:
+        """Return how long nothing should be handed over after this; trouble of both arms at once counts once."""
         troubles = [(claim, one) for claim, one in zip(claims, results, strict=True) if isinstance(one, TransientError)]
         if any(isinstance(one, DailyQuota) for _, one in troubles):
             return _DAY_USED_UP
         if any(isinstance(one, Paused) for _, one in troubles):
             return _PAUSED
-        self._strikes = self._strikes + 1 if len(troubles) == len(results) else 0
+        if len(troubles) < len(results):
+            self._strikes = 0
+        elif first:
+            self._strikes += 1
         if not troubles:
             return timedelta()
         asked = max(float(one.facts.get("retry_after_s") or 0) for _, one in troubles)
@@ -194,9 +221,20 @@ class Sender:
 
     def _put_off(self, tally: Tally, until: datetime, reason: str) -> None:
         """Put off what is due. What was just settled waits for the same time, so both have one order."""
-        tally.resume_at, tally.reason = until, reason
+        with self._counting:
+            if tally.resume_at:
+                return
+            tally.resume_at, tally.reason = until, reason
         self._outbound.dispatch.defer(self.batch_id, until=until, reason=reason, now=self._clock())
         log.warning("batch %s goes on at %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
+
+    def _give_back(self, turns: Sequence[Turn]) -> None:
+        """Give turns back; those that the rate does not hear of are free again by themselves."""
+        try:
+            if turns:
+                self._outbound.rate.give_back(turns)
+        except MailroomError as error:
+            log.warning("%d turns were not given back: %s", len(turns), error)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         """Settle; while the database is away, for half a minute: what is not settled would be `unknown`."""
@@ -210,8 +248,11 @@ class Sender:
         raise AssertionError("settled or raised by now")
 
 
-def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | MailroomError]:
-    """Return what came of each claimed message, in order; nothing is raised once a message is `sending`."""
+def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbound) -> list[Receipt | MailroomError]:
+    """Return what came of each claimed message, in order; nothing is raised once a message is `sending`.
+
+    Each is handed over at its turn, of which there are at least as many.
+    """
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
             claims, dispatch=outbound.dispatch, archive=outbound.archive, leave_url=outbound.leave_url
@@ -221,21 +262,46 @@ def hand_over(claims: Sequence[Claimed], outbound: Outbound) -> list[Receipt | M
     except Exception as error:  # noqa: BLE001 - nothing has left yet: these are failed, not unknown
         mails = [PermanentError("the message cannot be rendered", kind=type(error).__name__)] * len(claims)
     results: list[Receipt | MailroomError | None] = [None if isinstance(one, Outgoing) else one for one in mails]
-    ready = [(at, one) for at, one in enumerate(mails) if isinstance(one, Outgoing)]
-    size = outbound.provider.capabilities.batch
-    groups = [ready[start : start + size] for start in range(0, len(ready), size)]
-    answers = outbound.hands.map(lambda group: _call(outbound.provider, [mail for _, mail in group]), groups)
-    for group, answer in zip(groups, answers, strict=True):
-        for (at, _), result in zip(group, answer, strict=True):
-            results[at] = result
+    ready = [(number, one) for number, one in enumerate(mails) if isinstance(one, Outgoing)]
+    calls: list[tuple[list[int], Future[list[Receipt | MailroomError]]]] = []
+    for start, stop in _together(turns[: len(ready)], outbound.provider.capabilities.batch):
+        numbers, going = [number for number, _ in ready[start:stop]], [mail for _, mail in ready[start:stop]]
+        calls.append((numbers, outbound.hands.submit(_call, outbound.provider, going, turns[start:stop])))
+    for numbers, call in calls:
+        for number, result in zip(numbers, call.result(), strict=True):
+            results[number] = result
     return [one for one in results if one is not None]
 
 
-def _call(provider: MailProvider, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+def _together(turns: Sequence[Turn], most: int) -> Iterator[tuple[int, int]]:
+    """Yield, when their time has come, from which turn to which one call may go: those that have come by then.
+
+    Waited for here, so that the hands are free for other batches.
+    """
+    start = 0
+    while start < len(turns):
+        moment = turns[start].at + (_GATHER_S if most > 1 else 0.0)
+        time.sleep(max(0.0, moment - time.monotonic()))
+        now, stop = time.monotonic(), start + 1
+        while stop < min(len(turns), start + most) and turns[stop].at <= now:
+            stop += 1
+        yield start, stop
+        start = stop
+
+
+def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Turn]) -> list[Receipt | MailroomError]:
+    began = time.monotonic()
+    if began > min(turn.until for turn in turns):
+        # This process was frozen: others have the turns, and may have these messages.
+        return [TransientError("its turn is over")] * len(mails)
+    for turn in turns:
+        turn.began = began
     try:
         crash_point("before", "hand over")
         answers = provider.send(mails)
         crash_point("after", "hand over")
+        for turn in turns:
+            turn.ended = time.monotonic()
         return answers
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
         log.error("provider %s raised %s", provider.name, type(error).__name__)

@@ -1,10 +1,11 @@
 """What tests of sending share: a real outbox and dispatch, a provider in memory, and a rate that gives any turn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party
 from mailroom.outbound.dispatching import Outbound
-from mailroom.sending import MailProvider
+from mailroom.sending import MailProvider, Turn
 from mailroom.testing import MemoryArchive, MemoryProvider
 
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
@@ -28,12 +29,19 @@ class OpenRate:
     none: int = 0
     lanes: list[Lane] = field(default_factory=list)
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
+    out: int = 0
+
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
         self.lanes.append(lane)
         if self.none:
             self.none -= 1
-            return 0
-        return min(mails, self.turn)
+            return []
+        turns = [Turn(at=0.0, until=inf) for _ in range(min(mails, self.turn))]
+        self.out += len(turns)
+        return turns
+
+    def give_back(self, turns: Sequence[Turn]) -> None:
+        self.out -= len(turns)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.errors import Conflict
 from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Party, Status
@@ -208,3 +209,22 @@ def test_history_cannot_be_changed(outbox: SqlOutbox, engine: Engine, statement:
 
     with pytest.raises(DBAPIError, match="never changed"), engine.begin() as connection:
         connection.execute(text(statement))
+
+
+def test_an_overdue_batch_that_nobody_works_on_is_ordered_anew_once(outbox: SqlOutbox, engine: Engine) -> None:
+    """Its order was lost, or the worker of a run that no order stands for died; the next sweep must not add another."""
+    lost, alive = accepted(outbox), accepted(outbox)
+    accepted(outbox, send_at=NOW + timedelta(hours=2))
+    sweep = NOW + timedelta(minutes=20)
+    SqlDispatch(engine).work_on(alive.batch_id, now=NOW + timedelta(minutes=19))
+
+    assert outbox.remind(before=sweep - timedelta(minutes=15), limit=10, now=sweep) == [lost.batch_id]
+    assert outbox.remind(before=sweep - timedelta(minutes=10), limit=10, now=sweep) == []
+
+
+def test_a_batch_with_nothing_left_to_send_is_not_ordered_anew(outbox: SqlOutbox, engine: Engine) -> None:
+    """Most batches are: a run for each would be noise for ever."""
+    batch_id = accepted(outbox).batch_id
+    SqlDispatch(engine).claim(batch_id, most=100, provider="ses", now=NOW)
+
+    assert outbox.remind(before=NOW + timedelta(hours=1), limit=10, now=NOW + timedelta(hours=1)) == []

@@ -1,10 +1,11 @@
 """What each HTTP provider says to its vendor, call by call, and how one stands in for another."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import boto3
@@ -29,7 +30,7 @@ from mailroom.domain.outbound import File, Lane, Outgoing, Party
 from mailroom.domain.parsing import parse_email
 from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.sending import Capabilities, ProviderQuota, Receipt, Turn
 from mailroom.testing import Clock, MemoryProvider, a_mail
 
 LOGO = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
@@ -311,10 +312,14 @@ class CountingRate:
 
     asked: list[int] = field(default_factory=list)
     turn: int = 0
+    given_back: int = 0
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> int:
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
         self.asked.append(mails)
-        return self.turn or mails
+        return [Turn(at=0.0, until=inf) for _ in range(self.turn or mails)]
+
+    def give_back(self, turns: Sequence[Turn]) -> None:
+        self.given_back += len(turns)
 
 
 @pytest.mark.parametrize("error", [TransientError("gone"), Paused("stopped")])
@@ -340,6 +345,7 @@ def test_the_second_provider_is_called_within_its_own_rate() -> None:
 
     assert [type(result) for result in results] == [Receipt] * 3
     assert rate.asked == [3, 1]
+    assert rate.given_back == 4
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Refused("no"), Throttled("slow"), DailyQuota("used up")])

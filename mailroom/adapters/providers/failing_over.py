@@ -1,12 +1,14 @@
 """A second provider for what the first did not take."""
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Throttled, TransientError
 from mailroom.domain.outbound import Outgoing
-from mailroom.sending import Capabilities, MailProvider, ProviderQuota, Rate, Receipt
+from mailroom.sending import Capabilities, MailProvider, ProviderQuota, Rate, Receipt, Turn
 
 
 class FailOver:
@@ -29,13 +31,18 @@ class FailOver:
         if not left:
             return results
         while left:
-            turn = len(left) if self._rate is None else self._rate.wait(len(left), lane=mails[left[0]].lane)
-            going, left = left[:turn], left[turn:]
-            for number, result in zip(going, self._second.send([mails[number] for number in going]), strict=True):
+            if self._rate is None:
+                going, left = left, []
+                answers = self._second.send([mails[number] for number in going])
+            else:
+                turns = self._rate.wait(len(left), lane=mails[left[0]].lane)
+                if not turns:
+                    # None within the rate's patience: what the first said stands, and it is tried again later.
+                    break
+                going, left = left[: len(turns)], left[len(turns) :]
+                answers = _at_their_turn(self._second, [mails[number] for number in going], turns, self._rate)
+            for number, result in zip(going, answers, strict=True):
                 results[number] = result
-            if not turn:
-                # No turn within the rate's patience: what the first said stands, and it is tried again later.
-                break
         return results
 
     def quota(self) -> ProviderQuota:
@@ -64,6 +71,19 @@ class FailOver:
         """Let go of the connections of both."""
         self._first.close()
         self._second.close()
+
+
+def _at_their_turn(
+    provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Turn], rate: Rate
+) -> list[Receipt | MailroomError]:
+    time.sleep(max(0.0, turns[-1].at - time.monotonic()))
+    began = time.monotonic()
+    answers = provider.send(mails)
+    for turn in turns:
+        turn.began, turn.ended = began, time.monotonic()
+    with suppress(TransientError):
+        rate.give_back(turns)
+    return answers
 
 
 def _may_go_on(result: Receipt | MailroomError) -> bool:

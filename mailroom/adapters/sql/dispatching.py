@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, or_, select, text
+from sqlalchemy import Connection, Engine, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
@@ -91,6 +91,11 @@ class SqlDispatch:
             expired=expired,
             next_at=row[2],
         )
+
+    def work_on(self, batch_id: str, *, now: datetime) -> None:
+        """Note that somebody is at work on the batch."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(_batches).where(owned(_batches, None, batch_id)).values(worked_at=now))
 
     def claim(
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None

@@ -59,6 +59,8 @@ class BatchRow(SQLModel, table=True):
     messages: int
     created_at: datetime = time_column()
     cancelled_at: datetime | None = time_column(nullable=True)
+    #: When a run was last at work on it.
+    worked_at: datetime | None = time_column(nullable=True)
 
 
 class ContentRow(SQLModel, table=True):
@@ -224,6 +226,17 @@ class QuotaUseRow(SQLModel, table=True):
     period: str = Field(primary_key=True)
     starts_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
     used: int
+
+
+class TurnRow(SQLModel, table=True):
+    """A place of a provider's rate, and who has it until when."""
+
+    __tablename__ = "turn"
+
+    identity: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    free_at: datetime = time_column()
+    holder: UUID | None = None
 
 
 class HookRow(SQLModel, table=True):

@@ -12,12 +12,19 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy import Connection, Engine, case, exists, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import TenantRow, table
-from mailroom.adapters.sql.outbound_models import BatchRow, FileRow, IdempotencyKeyRow, MessageRow, OutboxRow
+from mailroom.adapters.sql.outbound_models import (
+    IS_WAITING,
+    BatchRow,
+    FileRow,
+    IdempotencyKeyRow,
+    MessageRow,
+    OutboxRow,
+)
 from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting
 from mailroom.domain.errors import Conflict
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Status
@@ -135,6 +142,19 @@ class SqlOutbox:
         with transaction(self._engine, "commit of published") as connection:
             connection.execute(update(_orders).where(_orders.c.id.in_(ids)).values(published_at=now))
             move(connection, accepted, now=now, status=status)
+
+    def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
+        """Order batches anew that are overdue and that nobody works on; see the port."""
+        column = _batches.c
+        due = exists().where(_message.batch_id == column.id, text(IS_WAITING), _message.due_at < before)
+        ordered = exists().where(_orders.c.batch_id == column.id, _orders.c.due_at >= before)
+        silent = or_(column.worked_at.is_(None), column.worked_at < before)
+        overdue = select(column.id).where(due, silent, ~ordered).order_by(column.created_at).limit(limit)
+        with transaction(self._engine, "commit of remind") as connection:
+            ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
+            for batch_id in ids:
+                order(connection, batch_id, now)
+        return [str(batch_id) for batch_id in ids]
 
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
         """Withhold everything that has not gone, and tell exactly what has."""

@@ -1,0 +1,134 @@
+"""A provider's limit on a Prefect server: made from its quota, and an operator's to change."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL
+from prefect.testing.utilities import prefect_test_harness
+
+from mailroom.adapters.prefect_http import http_client
+from mailroom.adapters.prefect_rate import PrefectLimit
+from mailroom.domain.errors import TransientError
+from mailroom.domain.pace import Pace
+from mailroom.sending import ProviderQuota
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    """A Prefect server of this module's own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield http_client(str(PREFECT_API_URL.value()))
+
+
+class Asked:
+    """A limit whose clock and quota a test moves."""
+
+    def __init__(self, http: httpx.Client, per_second: float | None = 14.0) -> None:
+        self.http, self.now, self.per_second = http, 0.0, per_second
+        self.limit = PrefectLimit(http, f"ses/{uuid4()}/eu-west-1", quota=self.quota, otherwise=5, clock=self.clock)
+
+    def quota(self) -> ProviderQuota:
+        return ProviderQuota(per_second=self.per_second)
+
+    def clock(self) -> float:
+        return self.now
+
+    def pace_after(self, seconds: float) -> Pace | None:
+        self.now += seconds
+        return self.limit.pace()
+
+    @property
+    def numbers(self) -> tuple[int, float]:
+        found = self.http.get(f"/v2/concurrency_limits/{self.limit.name}").raise_for_status().json()
+        return found["limit"], found["slot_decay_per_second"]
+
+    def set_in_the_ui(self, **changes: Any) -> None:
+        self.http.patch(f"/v2/concurrency_limits/{self.limit.name}", json=changes).raise_for_status()
+
+
+def test_the_limit_shows_what_the_provider_allows(http: httpx.Client) -> None:
+    """An operator reads mails a second, and nothing that must be calculated."""
+    asked = Asked(http)
+
+    assert asked.limit.pace() == Pace(14, 1.0)
+    assert asked.numbers == (14, 14.0)
+
+
+def test_the_limit_follows_the_quota(http: httpx.Client) -> None:
+    """SES raises an account's rate without telling anybody."""
+    asked = Asked(http)
+    asked.limit.pace()
+    asked.per_second = 50.0
+
+    assert asked.pace_after(61) == Pace(50, 1.0)
+    assert asked.numbers == (50, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "pace"),
+    [
+        ({"limit": 3}, Pace(3, 1.0)),
+        ({"slot_decay_per_second": 0.5}, Pace(1, 2.0)),
+        ({"limit": 100, "slot_decay_per_second": 100.0}, Pace(14, 1.0)),
+        ({"limit": 0}, None),
+        ({"slot_decay_per_second": 0}, None),
+        ({"active": False}, None),
+    ],
+    ids=["fewer", "slower", "more-than-allowed", "none", "no-decay", "off"],
+)
+def test_what_an_operator_sets_is_used_within_seconds_and_stays(
+    http: httpx.Client, change: dict[str, Any], pace: Pace | None
+) -> None:
+    """Whoever slows a provider down in the UI has a reason that no quota knows."""
+    asked = Asked(http)
+    asked.limit.pace()
+    asked.set_in_the_ui(**change)
+    numbers = asked.numbers
+
+    assert asked.pace_after(2) == pace
+    asked.pace_after(61)
+    assert asked.numbers == numbers
+
+
+def test_a_limit_that_somebody_deleted_is_made_again(http: httpx.Client) -> None:
+    """Nobody could edit what is not there."""
+    asked = Asked(http)
+    asked.limit.pace()
+    http.delete(f"/v2/concurrency_limits/{asked.limit.name}").raise_for_status()
+
+    assert asked.pace_after(2) == Pace(14, 1.0)
+    assert asked.numbers == (14, 14.0)
+
+
+@pytest.mark.parametrize(("told", "numbers"), [(None, (5, 5.0)), (0.5, (1, 0.5))])
+def test_a_rate_that_is_not_told_or_below_one_is_kept_too(
+    http: httpx.Client, told: float | None, numbers: tuple[int, float]
+) -> None:
+    """SMTP has no question for it, and some relays take a mail every other second."""
+    asked = Asked(http, told)
+
+    assert asked.limit.pace() == Pace.of(numbers[1])
+    assert asked.numbers == numbers
+
+
+def test_while_the_server_is_away_its_last_word_holds_for_a_minute(http: httpx.Client) -> None:
+    """A restart of the server must not stop batches; after that nobody could stop them."""
+    asked = Asked(http)
+    asked.limit.pace()
+    asked.limit._http = http_client("http://127.0.0.1:9/api")
+
+    assert asked.pace_after(30) == Pace(14, 1.0)
+    with pytest.raises(TransientError):
+        asked.pace_after(31)
+
+
+def test_a_server_that_was_never_there_allows_nothing() -> None:
+    """What an operator set there is not known."""
+    quota: Callable[[], ProviderQuota] = ProviderQuota
+    limit = PrefectLimit(http_client("http://127.0.0.1:9/api"), "ses/1/eu-west-1", quota=quota, otherwise=5)
+
+    with pytest.raises(TransientError):
+        limit.pace()

@@ -34,11 +34,12 @@ check: setup ## Format, lint, types, architecture, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: setup ## Measure, in one run, and print the tables: parsers, the parser's worst cases, delivery events and hooks, inbound
+bench: setup ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.events
 	@$(BIN)/python -m benchmarks.inbound
+	@$(BIN)/python -m benchmarks.sending
 
 bench-growth: setup ## The same with 100,000 e-mails and 20,000 runs in the tables, pages too
 	@$(BIN)/python -m benchmarks.growth

@@ -28,7 +28,7 @@ from mailroom.sending import MailProvider, Receipt
 from tests.loopback import free_port
 from tests.smtp_sink import SMTP_SINK, smtp_sink
 
-_BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plain text. " * 40
+BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plain text. " * 40
 
 
 def make_mails(most: int) -> list[Outgoing]:
@@ -41,8 +41,8 @@ def make_mails(most: int) -> list[Outgoing]:
             from_=Party("billing@acme.example", "Acme Billing"),
             to=Party(f"customer{number}@example.com", f"Customer {number}"),
             subject=f"Invoice {number}",
-            text=_BODY,
-            html=f"<p>{_BODY}</p>",
+            text=BODY,
+            html=f"<p>{BODY}</p>",
             unsubscribe=f"https://mail.acme.example/u/{number}",
         )
         for number in range(most)
@@ -71,7 +71,7 @@ def smtp_server() -> Iterator[tuple[str, Smtp]]:
             port = stack.enter_context(smtp_sink())
         else:
             port = free_port()
-            stack.enter_context(_running(_receive, port))
+            stack.enter_context(running(_receive, port))
         provider = stack.enter_context(Smtp(host="127.0.0.1", port=port, tls=Tls.OFF))
         yield ("smtp-sink" if SMTP_SINK else "aiosmtpd"), provider
 
@@ -80,16 +80,21 @@ def smtp_server() -> Iterator[tuple[str, Smtp]]:
 def ses_server() -> Iterator[Ses]:
     """Return SES on its stand-in."""
     port = free_port()
-    with _running(_stand_in_for_ses, port):
-        client = boto3.client(
-            "sesv2",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            region_name="eu-west-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106
-            config=Config(**once()),
-        )
-        yield Ses(client, account_id="123456789012")
+    with running(_stand_in_for_ses, port):
+        yield ses_at(port)
+
+
+def ses_at(port: int) -> Ses:
+    """Return SES where its stand-in listens."""
+    client = boto3.client(
+        "sesv2",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106
+        config=Config(**once()),
+    )
+    return Ses(client, account_id="123456789012")
 
 
 def main() -> None:
@@ -116,7 +121,8 @@ def _stand_in_for_ses(port: int) -> None:
 
 
 @contextmanager
-def _running(server: Callable[[int], None], port: int) -> Iterator[None]:
+def running(server: Callable[[int], None], port: int) -> Iterator[None]:
+    """Have a server on this port in a process of its own."""
     child = multiprocessing.get_context("spawn").Process(target=server, args=(port,), daemon=True)
     child.start()
     try:

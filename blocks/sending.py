@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 from prefect.blocks.core import Block
 from prefect.settings import PREFECT_API_URL
@@ -20,6 +20,7 @@ from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.tracked_links import Tracker
@@ -105,9 +106,18 @@ def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
     return unsubscribe_url(base, message_id, key=key)
 
 
-async def open_outbox(name: str = "outbound") -> SqlOutbox:
-    """Return the outbox of the block `name`."""
-    return SqlOutbox(cast(OutboundMail, await OutboundMail.aload(name)).database.open())
+class WayIn(NamedTuple):
+    """What a batch is handed over with."""
+
+    outbox: SqlOutbox
+    senders: SqlSenders
+    terms: SqlTerms
+
+
+async def open_way_in(name: str = "outbound") -> WayIn:
+    """Return what batches of the block `name` are handed over with."""
+    engine = cast(OutboundMail, await OutboundMail.aload(name)).database.open()
+    return WayIn(SqlOutbox(engine), SqlSenders(engine), SqlTerms(engine))
 
 
 async def _provider(name: str) -> MailProvider:

@@ -11,6 +11,7 @@ for SES's, which has the recipients, and goes on without it when it does not com
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -105,6 +106,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._over = asyncio.Event()
 
     async def run(self) -> None:
         """Listen until `stop` is called."""
@@ -115,7 +117,8 @@ class Listener:
                 await self._listen_once()
         finally:
             await self._drain()
-            beat.cancel()
+            self._over.set()
+            await beat
             await self._acks.stop()
             await acks
             await _survive(self._roster.leave, self._worker)
@@ -274,7 +277,7 @@ class Listener:
 
     async def _beat(self) -> None:
         """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
-        while True:
+        while not self._over.is_set():
             jobs = list(self._jobs.values())
             receipts = [notice.message.receipt for job in jobs for notice in job.notices]
             emails = [job.entry.id for job in jobs if job.entry is not None]
@@ -282,7 +285,9 @@ class Listener:
             await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
             paused_by = self._health.paused_by
             await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(jobs), paused_by=paused_by)
-            await asyncio.sleep(self._timing.beat_s)
+            # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._timing.beat_s)
 
     async def _drain(self) -> None:
         """Let what is under way end, for a while; then cancel it, which gives its messages back."""

@@ -2,8 +2,8 @@
 
 A new interpreter spends five seconds importing Prefect. This process has imported everything, runs no thread, and forks
 a worker for each line on its standard input, a JSON object: `crash` (a crash point or ""), `nth`, `blow`, `limit`, `ready_file`
-and `timing` (fields of `Timing`). It answers each with a line: the worker's process id. It ends at the end of its input, and its
-workers die with it.
+and `timing` (fields of `Timing`); with `port` in their place an HTTP service. It answers each with a line: the process id.
+It ends at the end of its input, and what it forked dies with it.
 """
 
 import ctypes
@@ -20,6 +20,7 @@ from deployments import worker
 from deployments.lanes import ISOLATION_VARIABLE
 from deployments.listener import Timing
 from mailroom import crash
+from mailroom.api import serve
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,12 +34,12 @@ def main() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            _become_worker(json.loads(line))
+            _become(json.loads(line))
         print(pid, flush=True)
 
 
-def _become_worker(wish: dict[str, Any]) -> None:
-    """Be a warm worker in a session of its own, and never return."""
+def _become(wish: dict[str, Any]) -> None:
+    """Be a warm worker, or the HTTP service, in a session of its own, and never return."""
     code = 1
     try:
         os.setsid()
@@ -48,13 +49,20 @@ def _become_worker(wish: dict[str, Any]) -> None:
         os.dup2(nothing, 0)
         os.dup2(2, 1)
         crash.arm(wish["crash"], nth=wish["nth"], blow=signal.Signals(wish["blow"]))
-        os.environ |= {"MAILROOM_WORKER_LIMIT": str(wish["limit"]), "MAILROOM_READY_FILE": wish["ready_file"]}
-        os.environ |= {ISOLATION_VARIABLE: "off", "MAILROOM_BEAT_S": str(wish["timing"]["beat_s"])}
-        worker.main(Timing(**wish["timing"]))
+        if "port" in wish:
+            code = serve.main(["--port", str(wish["port"])])
+        else:
+            _work(wish)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     finally:
         os._exit(code)
+
+
+def _work(wish: dict[str, Any]) -> None:
+    os.environ |= {"MAILROOM_WORKER_LIMIT": str(wish["limit"]), "MAILROOM_READY_FILE": wish["ready_file"]}
+    os.environ |= {ISOLATION_VARIABLE: "off", "MAILROOM_BEAT_S": str(wish["timing"]["beat_s"])}
+    worker.main(Timing(**wish["timing"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.inbound import open_inbound
-from blocks.sending import open_outbox
+from blocks.sending import open_way_in
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG, Found
 from mailroom.ports import Inbound
@@ -50,7 +50,7 @@ async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
         older_than_minutes: What is overdue for less is left to the queue.
     """
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
-    ordered = await remind(before, await open_outbox())
+    ordered = await remind(before, (await open_way_in()).outbox)
     if ordered:
         lines = [f"- batch `{batch_id}`" for batch_id in ordered[:_SHOWN]]
         await acreate_markdown_artifact("\n".join(lines), description="Batches ordered anew")

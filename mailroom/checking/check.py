@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
+from mailroom.checking.batches import HandedOver, check_handed_over, check_stories
 from mailroom.checking.deposits import check_archive, read_all, read_deposit
 from mailroom.checking.mails import Patience, check_mails
 from mailroom.checking.manifest import Sent, check_manifest
@@ -32,7 +33,15 @@ class Places:
 
 
 def check(
-    places: Places, *, s3: Any, sqs: Any, report: Report, patience: Patience, deep: bool, sent: Iterable[Sent] = ()
+    places: Places,
+    *,
+    s3: Any,
+    sqs: Any,
+    report: Report,
+    patience: Patience,
+    deep: bool,
+    sent: Iterable[Sent] = (),
+    handed_over: HandedOver | None = None,
 ) -> None:
     """Look at everything and note in `report` what is wrong."""
     with _snapshot(places) as connection:
@@ -42,6 +51,9 @@ def check(
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
+        check_stories(connection, report)
+        if handed_over is not None:
+            check_handed_over(connection, handed_over, report)
     check_queue(sqs, places.inbound_queue_url, report)
 
 

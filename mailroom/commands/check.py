@@ -1,4 +1,4 @@
-"""Prove that no e-mail was lost or filed twice: S3, SQL, archive and queue compared, by other code than wrote them.
+"""Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them.
 
 Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
 anything is wrong.
@@ -13,6 +13,7 @@ from typing import Annotated
 import boto3
 import typer
 
+from mailroom.checking.batches import read_handed_over
 from mailroom.checking.check import Places
 from mailroom.checking.check import check as look
 from mailroom.checking.mails import Patience
@@ -32,9 +33,10 @@ def check(
     stuck_after: Annotated[str, typer.Option(help="An e-mail under way for longer is wrong: 0s, 15m, 2h.")] = "1h",
     deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not a sample.")] = False,
     manifest: Annotated[Path | None, typer.Option(help="What was sent, as a drill writes it.", exists=True)] = None,
+    batches: Annotated[Path | None, typer.Option(help="Batches and what of them was received.", exists=True)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that no e-mail was lost or filed twice: S3, SQL, archive and queue compared, by other code than wrote them."""
+    """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them."""
     limit = duration(stuck_after)
     if limit is None:
         raise ConfigurationError(f"--stuck-after {stuck_after}: write 0s, 15m or 2h")
@@ -55,6 +57,7 @@ def check(
         patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
         deep=deep,
         sent=read_manifest(manifest) if manifest else (),
+        handed_over=read_handed_over(batches) if batches else None,
     )
     say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
     if not report.is_clean:

@@ -96,16 +96,31 @@ class Ground:
             time.sleep(_LOOK_AGAIN_S)
         return time.monotonic() - began
 
-    def depth(self) -> int:
-        """Return how many messages the inbound queue holds, visible or not."""
+    def depth(self, queue: str = "inbound") -> int:
+        """Return how many messages a queue holds, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        url = self.facts["inbound_queue_url"]
+        url = self.facts[f"{queue}_queue_url"]
         told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(told[name]) for name in names)
 
-    def check(self) -> dict[str, Any]:
-        """Return what `mailroom check` finds; nothing may be under way any more."""
-        words = ["check", "--deep", "--stuck-after", "0s", "--json"]
+    def take_messages(self, queue: str) -> list[str]:
+        """Take every message out of a queue, and return the bodies."""
+        sqs, url = self.aws("sqs"), self.facts[f"{queue}_queue_url"]
+        bodies: list[str] = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in messages:
+                bodies.append(message["Body"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return bodies
+
+    def tell(self, bodies: Sequence[str], queue: str) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            self.aws("sqs").send_message(QueueUrl=self.facts[f"{queue}_queue_url"], MessageBody=body)
+
+    def check(self, *more: str) -> dict[str, Any]:
+        """Return what `mailroom check` finds, asked more or not; nothing may be under way any more."""
+        words = ["check", "--deep", "--stuck-after", "0s", "--json", *more]
         if self.manifest.exists():
             words += ["--manifest", str(self.manifest)]
         found: dict[str, Any] = json.loads(self.mailroom(*words, check=False))
@@ -154,11 +169,12 @@ def drill_ground(folder: Path, *, seed: int) -> Iterator[Ground]:
 
 
 def _quicken(ground: Ground) -> None:
-    """Give the queue a visibility of seconds, and more receives than any drill kills one mail."""
-    sqs, url = ground.aws("sqs"), ground.facts["inbound_queue_url"]
-    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
-    redrive = json.loads(told["RedrivePolicy"]) | {"maxReceiveCount": 1000}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "4", "RedrivePolicy": json.dumps(redrive)})
+    """Give both queues a visibility of seconds, and more receives than any drill kills one mail or batch."""
+    sqs = ground.aws("sqs")
+    for url in (ground.facts["inbound_queue_url"], ground.facts["mailbox_queue_url"]):
+        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+        redrive = json.dumps(json.loads(told["RedrivePolicy"]) | {"maxReceiveCount": 1000})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "4", "RedrivePolicy": redrive})
 
 
 def _a_mail(number: int, own: bytes) -> bytes:

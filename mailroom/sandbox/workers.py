@@ -1,4 +1,4 @@
-"""Warm workers for drills: forked from one process that has imported everything, armed, killed, counted."""
+"""Warm workers and HTTP services for drills: forked from one process that has imported everything, armed, killed, counted."""
 
 import json
 import subprocess
@@ -120,18 +120,25 @@ class Zygote:
 
     def fork(self, *, crash: str = "", nth: int = 1, blow: Signals = SIGKILL, limit: int = 8, **timing: Any) -> Worker:
         """Start a worker; `crash` names the crash point at which it is struck when it passes there the nth time."""
-        assert self.process is not None
-        assert self.process.stdin is not None
-        self.forked += 1
-        ready_file = self.folder / f"ready-{self.forked}"
-        wish = {"crash": crash, "nth": nth, "blow": blow.value, "limit": limit, "timing": {**self.timing, **timing}}
-        self.process.stdin.write(json.dumps(wish | {"ready_file": str(ready_file)}) + "\n")
-        self.process.stdin.flush()
-        return Worker(ProcessId.of(int(self._line())), ready_file)
+        told = {"limit": limit, "timing": {**self.timing, **timing}}
+        return self._fork({"crash": crash, "nth": nth, "blow": blow.value, **told})
+
+    def serve(self, port: int, *, crash: str = "", nth: int = 1) -> Worker:
+        """Start the HTTP service with its relay in a process of its own; it dies at `crash` likewise."""
+        return self._fork({"crash": crash, "nth": nth, "blow": SIGKILL.value, "port": port})
 
     def deaths(self) -> list[str]:
         """Return the crash points at which workers died, in order."""
         return self.deaths_file.read_text().splitlines() if self.deaths_file.exists() else []
+
+    def _fork(self, wish: dict[str, Any]) -> Worker:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.forked += 1
+        ready_file = self.folder / f"ready-{self.forked}"
+        self.process.stdin.write(json.dumps(wish | {"ready_file": str(ready_file)}) + "\n")
+        self.process.stdin.flush()
+        return Worker(ProcessId.of(int(self._line())), ready_file)
 
     def _line(self) -> str:
         assert self.process is not None

@@ -58,18 +58,11 @@ class Range:
 
     def take_messages(self) -> list[str]:
         """Take every message out of the queue, and return the bodies."""
-        sqs, url = self.ground.aws("sqs"), self.ground.facts["inbound_queue_url"]
-        bodies: list[str] = []
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-            for message in messages:
-                bodies.append(message["Body"])
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return bodies
+        return self.ground.take_messages("inbound")
 
     def tell(self, bodies: Sequence[str]) -> None:
         """Put messages into the queue."""
-        for body in bodies:
-            self.ground.aws("sqs").send_message(QueueUrl=self.ground.facts["inbound_queue_url"], MessageBody=body)
+        self.ground.tell(bodies, "inbound")
 
     def receives_of(self, sent: Sequence[Sent]) -> list[int]:
         """Return how often each message about these mails was received, as the queue itself counts."""

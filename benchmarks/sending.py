@@ -1,0 +1,163 @@
+"""Outbound mail: the whole way of a batch beside the bare provider loop, its accuracy, and its memory. `make bench`.
+
+    python -m benchmarks.sending [MAILS [MOST]]
+
+The whole way is POST /v1/batches, outbox, mailbox queue, run of `send-batch`, provider; it is timed from the request to the
+last outcome that is settled. The bare loop hands over the same mails with as many calls at once, in the same run. MAILS
+go each way, 5,000 if nothing is said; memory is compared at 1,000 and at MOST, 100,000.
+"""
+
+import sys
+import tempfile
+import time
+from bisect import bisect_left
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.endurance import rss
+from benchmarks.inbound import tell
+from benchmarks.providers import BODY, make_mails, measure, running, ses_at
+from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.outbound.dispatching import HANDS
+from mailroom.sandbox.ground import drill_ground
+from mailroom.sandbox.post_office import PostOffice, post_office
+from mailroom.sandbox.receiver import Receiver, receiving
+from mailroom.sandbox.vendors import SesStandIn, serving
+from mailroom.sandbox.workers import Worker, Zygote
+from tests.loopback import free_port
+from tests.smtp_sink import smtp_sink
+
+MAILS, MOST = 5_000, 100_000
+#: Mails of a run at each rate: ten seconds and more.
+PACED = {14.0: 210, 200.0: 2_500}
+_NO_LIMIT = 1e6
+_ACCEPT = 10_000
+_MB = 1_000_000
+
+
+@dataclass
+class Arrivals(Receiver):
+    """A receiver that notes when each mail came."""
+
+    times: list[float] = field(default_factory=list)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.times.append(time.monotonic())
+        return await super().handle_DATA(server, session, envelope)
+
+
+@dataclass
+class Desk:
+    """A post office, with the worker at work in it."""
+
+    office: PostOffice
+    worker: Worker | None = None
+
+    def employ(self) -> None:
+        """Have a new worker, which reads the settings as they are now, and let it warm up."""
+        if self.worker is not None:
+            self.worker.kill()
+        # The clock of production: nobody dies here.
+        self.worker = self.office.zygote.fork(visibility_s=60, beat_s=15.0, stale_s=60.0)
+        if not self.worker.wait_ready(within_s=120):
+            raise SystemExit("the worker did not start")
+        self.send(20)
+
+    def send(self, mails: int) -> tuple[float, float]:
+        """Hand over so many mails; return the seconds until they are accepted, and until the last is settled."""
+        began = time.perf_counter()
+        self.post(mails)
+        accepted = time.perf_counter() - began
+        self.office.drain(within_s=60 + mails / 5)
+        statuses = self.office.statuses()
+        if statuses.keys() != {"dispatched"}:
+            raise SystemExit(f"not all mails were sent: {dict(statuses)}")
+        return accepted, time.perf_counter() - began
+
+    def post(self, mails: int, **changes: Any) -> None:
+        """Hand over mails like those of the bare loop."""
+        words = {"subject": "Invoice {{ n }}", "text": BODY, "html": f"<p>{BODY}</p>", "unsubscribe": True}
+        people = [{"to": f"Customer {n} <customer{n}@example.com>", "data": {"n": n}} for n in range(mails)]
+        self.office.post(0, template=words, recipients=people, **changes)
+
+
+def main() -> None:
+    """Measure everything and print the tables."""
+    mails = int(sys.argv[1]) if len(sys.argv) > 1 else MAILS
+    most = int(sys.argv[2]) if len(sys.argv) > 2 else MOST
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailroom-sending-")))
+        ses_port = free_port()
+        stack.enter_context(running(_serve_ses, ses_port))
+        ground = stack.enter_context(drill_ground(folder / "stack", seed=0))
+        environment = ground.environment() | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{ses_port}"}
+        zygote = stack.enter_context(Zygote(environment, folder / "zygote"))
+        office = stack.enter_context(post_office(ground, zygote, list))
+        office.serve()
+        desk = Desk(office)
+        throughput(desk, mails, ses_port)
+        accuracy(desk)
+        memory(desk, most)
+
+
+def throughput(desk: Desk, mails: int, ses_port: int) -> None:
+    """Print mails a second of the whole way and of the bare loop, to either provider, without a limit."""
+    print(f"\n{f'{mails} mails of 4 kB, no limit':<34}{'bare/s':>10}{'whole/s':>10}{'ratio':>8}", flush=True)
+    with smtp_sink() as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as smtp:
+        bare = tell("bare SMTP", measure(smtp, make_mails(mails), threads=HANDS))
+        desk.office.use(port, per_second=_NO_LIMIT)
+        desk.employ()
+        _show("SMTP to smtp-sink", bare, mails / desk.send(mails)[1])
+    # Each of its calls carries one mail.
+    fewer = mails // 4
+    bare = tell("bare SES", measure(ses_at(ses_port), make_mails(fewer), threads=HANDS))
+    desk.office.choose("mailroom-provider-ses/default", per_second=_NO_LIMIT)
+    desk.employ()
+    _show("SES v2 to its stand-in", bare, fewer / desk.send(fewer)[1])
+
+
+def accuracy(desk: Desk) -> None:
+    """Print how much of a limit is used, and the worst second, where the mails arrive."""
+    print(f"\n{'limit a second':<34}{'used %':>10}{'worst second':>14}", flush=True)
+    for limit, mails in PACED.items():
+        arrivals, port = Arrivals(pipelining=True), free_port()
+        with receiving(arrivals, port=port):
+            desk.office.use(port, per_second=limit)
+            desk.employ()
+            arrivals.times.clear()
+            desk.send(mails)
+        times = arrivals.times
+        worst = max(bisect_left(times, at + 1.0) - number for number, at in enumerate(times))
+        used = (len(times) - 1) / (times[-1] - times[0]) / limit
+        print(f"{limit:<34g}{100 * used:>10.1f}{worst:>14}", flush=True)
+
+
+def memory(desk: Desk, most: int) -> None:
+    """Print how long large batches take to be accepted, and what worker and service hold then."""
+    print(f"\n{'messages in one batch':<34}{'accepted s':>12}{'worker MB':>11}{'service MB':>12}", flush=True)
+    with smtp_sink() as port:
+        desk.office.use(port, per_second=_NO_LIMIT)
+        desk.employ()
+        for mails in sorted({1_000, _ACCEPT, most}):
+            accepted, _ = desk.send(mails)
+            assert desk.worker is not None
+            assert desk.office.service is not None
+            held = [rss(one.process.pid) / _MB for one in (desk.worker, desk.office.service)]
+            print(f"{mails:<34}{accepted:>12.1f}{held[0]:>11.0f}{held[1]:>12.0f}", flush=True)
+
+
+def _show(name: str, bare: float, whole: float) -> None:
+    print(f"{name:<34}{bare:>10.0f}{whole:>10.0f}{whole / bare:>8.2f}", flush=True)
+
+
+def _serve_ses(port: int) -> None:
+    vendor = SesStandIn()
+    vendor.account["SendQuota"] = {"Max24HourSend": _NO_LIMIT, "MaxSendRate": _NO_LIMIT, "SentLast24Hours": 0.0}
+    with serving(vendor, port=port):
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()

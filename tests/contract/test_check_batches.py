@@ -1,0 +1,116 @@
+"""`mailroom check` on batches: what was sent once passes, and each thing that is wrong is named."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.checking.batches import HandedOver, check_handed_over, check_stories, read_handed_over
+from mailroom.checking.report import Report
+from mailroom.domain.outbound import Lane, Policy
+from mailroom.outbound.dispatching import Sender
+from tests.contract.sending import Office, office_on
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def office(engine: Engine) -> Iterator[Office]:
+    with office_on(engine) as made:
+        yield made
+
+
+def send(office: Office, batch_id: str, now: datetime = NOW) -> None:
+    Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now).send_some(100)
+
+
+def wrong(url: str, told: HandedOver) -> dict[str, int]:
+    """Return how often what is wrong."""
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    with psycopg.connect(url) as connection:
+        check_stories(connection, report)
+        check_handed_over(connection, told, report)
+    return dict(report.wrong)
+
+
+def both_ends(office: Office, batch_id: str, messages: int = 3) -> HandedOver:
+    return HandedOver({batch_id: messages}, Counter(office.provider.accepted))
+
+
+def note(office: Office, kind: str, which: str) -> None:
+    """Write an activity that nothing of ours would write."""
+    statement = f"insert into activity (message_id, at, kind, facts) select id, now(), '{kind}', '{{}}' from message"
+    with office.engine.begin() as connection:
+        connection.execute(text(f"{statement} where {which}"))
+
+
+def test_a_batch_that_was_sent_once_is_clean(office: Office, database_url: str, tmp_path: Path) -> None:
+    """Also as a file, the way a drill tells it."""
+    batch_id = office.batch(3, now=NOW)
+    send(office, batch_id)
+    both_ends(office, batch_id).write(tmp_path / "both.jsonl")
+
+    assert wrong(database_url, read_handed_over(tmp_path / "both.jsonl")) == {}
+
+
+def test_a_message_that_was_handed_over_again_is_named(office: Office, database_url: str) -> None:
+    """Its story alone says so, where no receiving end can be asked."""
+    batch_id = office.batch(3, now=NOW)
+    send(office, batch_id)
+    note(office, "sending", "number = 1")
+
+    assert wrong(database_url, both_ends(office, batch_id)) == {"handed over twice": 1}
+
+
+def test_a_mail_that_was_received_twice_is_named(office: Office, database_url: str) -> None:
+    """The one thing that must never be."""
+    batch_id = office.batch(3, now=NOW)
+    send(office, batch_id)
+    office.provider.accepted.append(office.provider.accepted[0])
+
+    assert wrong(database_url, both_ends(office, batch_id)) == {"received twice": 1}
+
+
+def test_a_mail_that_may_go_again_may_come_twice(office: Office, database_url: str) -> None:
+    """`prefer_delivery` says which is worse."""
+    batch_id = office.batch(1, now=NOW, policy=Policy.PREFER_DELIVERY)
+    dispatch = office.outbound.dispatch
+    [claim] = dispatch.claim(batch_id, most=1, provider="memory", now=NOW)
+    office.provider.accepted.append(claim.draft.id)
+    dispatch.strand(before=NOW + timedelta(hours=2), now=NOW + timedelta(hours=2))
+    dispatch.resend([claim.draft.id], now=NOW + timedelta(hours=2))
+    send(office, batch_id, NOW + timedelta(hours=3))
+
+    assert len(office.provider.accepted) == 2
+    assert wrong(database_url, both_ends(office, batch_id, 1)) == {}
+
+
+def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(office: Office, database_url: str) -> None:
+    """Dispatched is a promise; unknown is the word for not knowing."""
+    batch_id = office.batch(3, now=NOW)
+    send(office, batch_id)
+    office.provider.accepted.clear()
+    with office.engine.begin() as connection:
+        connection.execute(text("update message set status = 'unknown' where number = 0"))
+
+    assert wrong(database_url, both_ends(office, batch_id)) == {"not received": 2}
+
+
+def test_mails_that_nobody_says_to_have_sent_are_named(office: Office, database_url: str) -> None:
+    """One of a batch that still waits, and one of no batch at all."""
+    batch_id = office.batch(3, now=NOW)
+    waiting = office.values("select id::text from message")[0]
+    office.provider.accepted += [waiting, "00000000-0000-0000-0000-000000000000"]
+
+    assert wrong(database_url, both_ends(office, batch_id)) == {"received unawares": 1, "strange mail": 1}
+
+
+def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
+    """Whoever was answered 202 relies on it."""
+    told = HandedOver({"00000000-0000-0000-0000-000000000000": 3})
+
+    assert wrong(database_url, told) == {"lost": 1}

@@ -1,0 +1,212 @@
+"""R13, R14, R16 for batches: providers that take a mail and do not say so, that ask to slow down, that tell too early."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from sqlalchemy import Engine
+
+from mailroom.adapters.providers.postmark import Postmark
+from mailroom.adapters.providers.sendgrid import SendGrid
+from mailroom.adapters.providers.ses import Ses, once
+from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.domain.delivery import DeliveryEvent, Kind
+from mailroom.domain.errors import MailroomError, OutcomeUnknown
+from mailroom.domain.outbound import Lane, Outgoing, Status
+from mailroom.outbound.dispatching import Sender
+from mailroom.outbound.settling import settle_unknown
+from mailroom.sandbox.moods import Mood
+from mailroom.sandbox.receiver import Receiver, receiving
+from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.sending import MailProvider, Receipt
+from mailroom.testing import MemoryProvider
+from tests.contract.sending import Office, office_on
+from tests.loopback import free_port
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+#: How long an answer may take here; a minute or two in production.
+ANSWER_S = 1.0
+
+
+@dataclass
+class Line:
+    """An office whose provider talks to an `other` side, which counts what it accepted."""
+
+    office: Office
+    other: Vendor | Receiver
+    now: datetime = NOW
+
+    def send(self, batch_id: str) -> None:
+        """Send until nothing of the batch waits, with time going by as the run would wait."""
+        sender = Sender(batch_id, Lane.BULK, self.office.outbound, clock=lambda: self.now)
+        while True:
+            planned = self.office.outbound.dispatch.plan(batch_id, now=self.now)
+            if planned.due:
+                tally = sender.send_some(planned.due)
+                self.now += timedelta(seconds=tally.pause_s)
+            elif planned.next_at:
+                self.now = planned.next_at
+            else:
+                return
+
+    def lost(self) -> list[str]:
+        """Return the ids of the messages of which nobody knows."""
+        return self.office.values(f"select id::text from message where status = '{Status.UNKNOWN}'")
+
+
+def ses(port: int) -> MailProvider:
+    made: Any = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    config = Config(**once(timeout_s=ANSWER_S))
+    client = boto3.client("sesv2", endpoint_url=f"http://127.0.0.1:{port}", config=config, **made)
+    return Ses(client, account_id="123456789012")
+
+
+def sendgrid(port: int) -> MailProvider:
+    return SendGrid(key="k", account="acme", url=f"http://127.0.0.1:{port}", timeout_s=ANSWER_S)
+
+
+def postmark(port: int) -> MailProvider:
+    return Postmark(token="t", server="acme", url=f"http://127.0.0.1:{port}", timeout_s=ANSWER_S)
+
+
+def smtp(port: int) -> MailProvider:
+    return Smtp(host="127.0.0.1", port=port, tls=Tls.OFF, timeout_s=ANSWER_S, answer_s=ANSWER_S)
+
+
+PROVIDERS: dict[str, tuple[Callable[[], Vendor | Receiver], Callable[[int], MailProvider]]] = {
+    "ses": (SesStandIn, ses),
+    "sendgrid": (SendGridStandIn, sendgrid),
+    "postmark": (PostmarkStandIn, postmark),
+    "smtp": (lambda: Receiver(pipelining=True), smtp),
+}
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Line]:
+    """The provider that the test's parameter names, with its other side."""
+    make_other, make_provider = PROVIDERS[request.param]
+    other, port = make_other(), free_port()
+    with ExitStack() as stack:
+        here = receiving(other, port=port) if isinstance(other, Receiver) else serving(other, port=port)
+        stack.enter_context(here)
+        provider = make_provider(port)
+        stack.callback(provider.close)
+        yield Line(stack.enter_context(office_on(engine, provider=provider)), other)
+
+
+ALL = pytest.mark.parametrize("line", PROVIDERS, indirect=True)
+
+
+@ALL
+def test_r13_a_mail_whose_answer_is_lost_is_not_sent_again(line: Line) -> None:
+    """The other side accepts and drops the connection: 200 recipients, every second answer lost."""
+    batch_id = line.office.batch(200, now=NOW)
+    line.other.moods.extend([Mood.RESETS_AFTER, Mood.GOOD] * 100)
+
+    line.send(batch_id)
+    lost = line.lost()
+    settle_by_events(line, lost)
+    line.now += timedelta(minutes=5)
+    settle_unknown(line.office.outbound, now=line.now)
+
+    assert set(Counter(line.other.accepted).values()) == {1}
+    assert len(line.other.accepted) == 200
+    assert lost
+    assert set(line.office.statuses()) <= {Status.DISPATCHED, Status.DELIVERED}
+
+
+def settle_by_events(line: Line, message_ids: Sequence[str]) -> None:
+    """Tell what the provider would tell of these; one that can be asked is left to be asked."""
+    if not line.office.outbound.provider.capabilities.asks:
+        SqlEvents(line.office.engine).record([event(line, one, Kind.DELIVERED) for one in message_ids], now=line.now)
+
+
+def event(line: Line, message_id: str, kind: Kind) -> DeliveryEvent:
+    name = line.office.outbound.provider.name
+    return DeliveryEvent(provider=name, event_id=f"{kind}-{message_id}", kind=kind, at=line.now, message_id=message_id)
+
+
+@ALL
+@pytest.mark.parametrize("mood", [Mood.HANGS, Mood.GARBAGE, Mood.TWICE, Mood.FAILS_AFTER])
+def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, mood: Mood) -> None:
+    """No answer at all, noise, two answers for one, a failure of its own after it had taken the mail."""
+    batch_id = line.office.batch(12, now=NOW)
+    line.other.moods.extend([Mood.GOOD, mood, Mood.GOOD, mood])
+
+    line.send(batch_id)
+    line.send(batch_id)
+
+    received = Counter(line.other.accepted)
+    assert set(received.values()) == {1}
+    assert received.keys() | set(line.lost()) == set(line.office.values("select id::text from message"))
+    assert set(line.office.statuses()) <= {Status.DISPATCHED, Status.UNKNOWN}
+
+
+@ALL
+def test_r16_who_is_told_to_slow_down_loses_nothing_and_sends_nothing_twice(line: Line) -> None:
+    """429 with Retry-After among good answers, again and again: later is all that it means."""
+    batch_id = line.office.batch(100, now=NOW)
+    line.other.moods.extend([Mood.GOOD, Mood.SLOW, Mood.GOOD, Mood.SLOW, Mood.SLOW] * 4)
+
+    line.send(batch_id)
+
+    assert line.now > NOW
+    assert set(Counter(line.other.accepted).values()) == {1}
+    assert line.office.statuses() == [Status.DISPATCHED] * 100
+
+
+@pytest.mark.parametrize("line", ["ses", "smtp"], indirect=True)
+def test_r16_a_used_up_quota_of_the_day_puts_the_rest_off(line: Line) -> None:
+    """Nothing fails for it, and nothing is dropped: hours later all of it has gone, once."""
+    batch_id = line.office.batch(60, now=NOW)
+    line.other.moods.extend([*[Mood.GOOD] * 15, Mood.DAILY])
+
+    line.send(batch_id)
+
+    assert line.now - NOW >= timedelta(hours=1)
+    assert set(Counter(line.other.accepted).values()) == {1}
+    assert line.office.statuses() == [Status.DISPATCHED] * 60
+
+
+class Hasty(MemoryProvider):
+    """A provider that has told everything, often and backwards, before it answers; every third answer is lost."""
+
+    def __init__(self, events: SqlEvents) -> None:
+        super().__init__("hasty")
+        self._events = events
+        self._telling = threading.Lock()
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Take the mails, and tell of them first."""
+        results = super().send(mails)
+        told = [
+            DeliveryEvent(provider=self.name, event_id=f"{kind}-{mail.id}", kind=kind, at=NOW, message_id=mail.id)
+            for mail in mails
+            for kind in (Kind.BOUNCED_HARD, Kind.DELIVERED, Kind.SENT)
+        ]
+        with self._telling:
+            for _ in range(5):
+                self._events.record(told, now=NOW)
+        lost = OutcomeUnknown("lost", provider=self.name)
+        return [lost if at % 3 == 0 else result for at, result in enumerate(results)]
+
+
+def test_r14_events_that_come_before_the_answer_decide(engine: Engine) -> None:
+    """Five times each and the last one first: what the answer says, or that it was lost, changes nothing any more."""
+    with office_on(engine, provider=Hasty(SqlEvents(engine))) as office:
+        batch_id = office.batch(50, now=NOW)
+
+        Line(office, Receiver()).send(batch_id)
+
+        provider = office.outbound.provider
+        assert isinstance(provider, Hasty)
+        assert set(Counter(provider.accepted).values()) == {1}
+        assert office.statuses() == [Status.BOUNCED] * 50

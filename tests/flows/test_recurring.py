@@ -1,0 +1,86 @@
+"""The example of a recurring send on a Prefect server and a real database."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+from sqlalchemy import Engine
+
+from blocks.sending import WayIn
+from flows import recurring
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.senders import SqlSenders
+from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.outbound.dispatching import Outbound
+from tests.contract.handing import batch, message
+from tests.contract.sending import Office, office_on
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A Prefect server of this module's own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def office(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    with office_on(engine) as made:
+
+        async def outbound() -> Outbound:
+            return made.outbound
+
+        async def way_in() -> WayIn:
+            return WayIn(SqlOutbox(engine), SqlSenders(engine), SqlTerms(engine))
+
+        monkeypatch.setattr(recurring, "open_outbound", outbound)
+        monkeypatch.setattr(recurring, "open_way_in", way_in)
+        yield made
+
+
+def run(file: Path) -> Any:
+    return asyncio.run(recurring.send_recurring(str(file), return_state=True))  # type: ignore[call-overload]
+
+
+def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retry, or a scheduler that is told twice, must not send the newsletter twice."""
+    file = tmp_path / "newsletter.json"
+    file.write_text(json.dumps(batch(message(), message(to="bob@users.test"))))
+    monday = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    monkeypatch.setattr(recurring, "flow_run", SimpleNamespace(scheduled_start_time=monday))
+
+    first, again = run(file), run(file)
+    monkeypatch.setattr(recurring, "flow_run", SimpleNamespace(scheduled_start_time=monday + timedelta(days=7)))
+    following = run(file)
+
+    assert again.message == f"{first.message}, handed over before"
+    assert following.message != first.message
+    assert office.values("select key from idempotency_key order by key") == [
+        "newsletter@2026-11-23T08:00:00+00:00",
+        "newsletter@2026-11-30T08:00:00+00:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    "written", ['{"messages": [{"to": "canary@users.test"}]}', json.dumps(batch(message(to="canary@"))), "no JSON"]
+)
+def test_a_file_that_cannot_be_sent_fails_and_tells_prefect_no_word_of_it(
+    office: Office, tmp_path: Path, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """pydantic's own words would repeat what was written."""
+    file = tmp_path / "newsletter.json"
+    file.write_text(written)
+
+    state = run(file)
+
+    assert state.is_failed()
+    assert "canary" not in f"{state!r}{caplog.text}"
+    assert office.values("select id from batch") == []

@@ -264,7 +264,8 @@ class Outbox(Protocol):
     def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
         """Order batches anew that have been due since before `before` and that nobody has worked on since; return their ids.
 
-        Their order was lost from the queue, or their worker died with a run that no order stands for.
+        Their order was lost from the queue, or their worker died with a run that no order stands for. What a circuit
+        breaker stopped waits for a person.
         """
 
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:

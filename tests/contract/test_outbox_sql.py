@@ -202,7 +202,7 @@ def test_files_are_kept_once_for_a_tenant(outbox: SqlOutbox, engine: Engine) -> 
     assert values(engine, "select tenant from file order by tenant") == ["acme", "umbrella"]
 
 
-@pytest.mark.parametrize("statement", ["update activity set kind = 'x'", "delete from activity", "truncate activity"])
+@pytest.mark.parametrize("statement", ["update activity set kind = 'x'", "delete from activity", "truncate activity cascade"])
 def test_history_cannot_be_changed(outbox: SqlOutbox, engine: Engine, statement: str) -> None:
     """What a customer was told must stay what they were told."""
     accepted(outbox)
@@ -228,3 +228,24 @@ def test_a_batch_with_nothing_left_to_send_is_not_ordered_anew(outbox: SqlOutbox
     SqlDispatch(engine).claim(batch_id, most=100, provider="ses", now=NOW)
 
     assert outbox.remind(before=NOW + timedelta(hours=1), limit=10, now=NOW + timedelta(hours=1)) == []
+
+
+@pytest.mark.parametrize("whole_tenant", [False, True])
+def test_a_batch_that_a_breaker_stopped_is_not_ordered_anew(
+    outbox: SqlOutbox, engine: Engine, whole_tenant: bool
+) -> None:
+    """A person decides about it; each sweep would add a run that stops at once."""
+    batch_id = accepted(outbox).batch_id
+    opened = text(
+        "insert into breaker (id, tenant, batch_id, trip, sent, bounced, complained, runs, opened_at)"
+        " values (gen_random_uuid(), 'acme', :batch_id, 'bounces', 100, 20, 0, '{}', :now)"
+    )
+    with engine.begin() as connection:
+        connection.execute(opened, {"batch_id": None if whole_tenant else batch_id, "now": NOW})
+
+    assert outbox.remind(before=NOW + timedelta(hours=1), limit=10, now=NOW + timedelta(hours=1)) == []
+
+    with engine.begin() as connection:
+        connection.execute(text("update breaker set closed_at = :now, closed_by = 'ada'"), {"now": NOW})
+
+    assert outbox.remind(before=NOW + timedelta(hours=1), limit=10, now=NOW + timedelta(hours=1)) == [batch_id]

@@ -20,6 +20,7 @@ from mailroom.adapters.sql.models import TenantRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
     BatchRow,
+    BreakerRow,
     FileRow,
     IdempotencyKeyRow,
     MessageRow,
@@ -33,6 +34,7 @@ from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
 _batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
 _keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(TenantRow)
 _message = _messages.c
+_breaker = table(BreakerRow).c
 
 #: How many rows go in one statement: bounds the text that client and server hold at a time.
 _ROWS = 5_000
@@ -149,7 +151,9 @@ class SqlOutbox:
         due = exists().where(_message.batch_id == column.id, text(IS_WAITING), _message.due_at < before)
         ordered = exists().where(_orders.c.batch_id == column.id, _orders.c.due_at >= before)
         silent = or_(column.worked_at.is_(None), column.worked_at < before)
-        overdue = select(column.id).where(due, silent, ~ordered).order_by(column.created_at).limit(limit)
+        of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == column.id)
+        stopped = exists().where(_breaker.tenant == column.tenant, of_it, _breaker.closed_at.is_(None))
+        overdue = select(column.id).where(due, silent, ~ordered, ~stopped).order_by(column.created_at).limit(limit)
         with transaction(self._engine, "commit of remind") as connection:
             ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
             for batch_id in ids:

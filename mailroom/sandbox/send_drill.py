@@ -34,6 +34,7 @@ OF_A_WORKER = (
     "hand over",
     "commit of settle",
     "commit of defer",
+    "commit of remind",
     "delete",
 )
 
@@ -131,6 +132,8 @@ class SendDrill:
             self._office.post(mails)
         if point.endswith("commit of defer"):
             self._throttle()
+        if point.endswith("commit of remind"):
+            self._office.sweep()
         self._dies(self._fork(crash=point), point)
 
     def _kill_before_sending_again(self, mails: int) -> None:

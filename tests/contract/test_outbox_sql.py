@@ -202,7 +202,9 @@ def test_files_are_kept_once_for_a_tenant(outbox: SqlOutbox, engine: Engine) -> 
     assert values(engine, "select tenant from file order by tenant") == ["acme", "umbrella"]
 
 
-@pytest.mark.parametrize("statement", ["update activity set kind = 'x'", "delete from activity", "truncate activity cascade"])
+@pytest.mark.parametrize(
+    "statement", ["update activity set kind = 'x'", "delete from activity", "truncate activity cascade"]
+)
 def test_history_cannot_be_changed(outbox: SqlOutbox, engine: Engine, statement: str) -> None:
     """What a customer was told must stay what they were told."""
     accepted(outbox)

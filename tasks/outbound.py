@@ -1,5 +1,6 @@
 """The steps of a batch on its way out. Each may be killed anywhere and run again."""
 
+from asyncio import CancelledError
 from datetime import UTC, datetime
 
 from mailroom.outbound.dispatching import Outbound, Sender, Tally
@@ -23,4 +24,9 @@ async def plan(batch_id: str, outbound: Outbound) -> Planned:
 @step("dispatch")
 async def dispatch(sender: Sender, due: int) -> Tally:
     """Hand over for some seconds. Tried again, it goes on: what was handed over is not due any more."""
-    return await blocking(sender.send_some, due)
+    try:
+        return await blocking(sender.send_some, due)
+    except CancelledError:
+        # The thread goes on without us: what it has in hand is settled, and nothing more is taken.
+        sender.stop()
+        raise

@@ -143,6 +143,11 @@ class Sender:
         self._outbound, self._clock = outbound, clock
         self._strikes = 0
         self._counting = threading.Lock()
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Have `send_some` end after what is in hand; may be called from any thread."""
+        self._stopping.set()
 
     def send_some(self, due: int) -> Tally:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
@@ -159,7 +164,7 @@ class Sender:
 
     def _send_until(self, end: float, tally: Tally, due: int) -> None:
         most = HANDS * self._outbound.provider.capabilities.batch
-        while not (tally.over or tally.hold or tally.resume_at) and time.monotonic() < end:
+        while not self._is_over(tally) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
@@ -169,6 +174,9 @@ class Sender:
                     self._take(turns, tally)
             finally:
                 self._give_back(turns)
+
+    def _is_over(self, tally: Tally) -> bool:
+        return tally.over or bool(tally.hold) or tally.resume_at is not None or self._stopping.is_set()
 
     def _is_stopped(self, tally: Tally) -> bool:
         """Stop where a breaker is open; put the batch off where the provider says beforehand that it takes nothing."""

@@ -17,9 +17,10 @@ from mailroom.outbound.enclosing import Shelf
 from mailroom.ports import Archive
 from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Senders, Suppressions, Terms
+from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 from mailroom.telling import Events
+from mailroom.terms import Senders, Terms
 from mailroom.watching import Watch
 from mailroom.webhooks.sns import Verifier
 

@@ -13,7 +13,7 @@ from mailroom.domain.outbound import Lane, Policy, Status
 from mailroom.domain.quotas import Allowance, Period, next_start
 from mailroom.following import BatchLine, MessageLine
 from mailroom.outbound.handing_over import Preview
-from mailroom.sending import ProviderTerms
+from mailroom.terms import ProviderTerms
 
 
 class FaultAnswer(BaseModel):

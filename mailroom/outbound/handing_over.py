@@ -11,7 +11,8 @@ from mailroom.domain.routing import normalise
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
-from mailroom.sending import Accepted, Key, Outbox, ProviderTerms, Quotas, Senders, Suppressions
+from mailroom.sending import Accepted, Key, Outbox, Quotas, Suppressions
+from mailroom.terms import ProviderTerms, Senders
 
 
 def hand_over(

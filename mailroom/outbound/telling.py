@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
-from mailroom.sending import MailProvider, ProviderQuota, Terms, terms_of
+from mailroom.sending import MailProvider, ProviderQuota
+from mailroom.terms import Terms, terms_of
 
 log = logging.getLogger(__name__)
 

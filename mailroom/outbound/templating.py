@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes, pass_eval_context
+from jinja2 import (
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    Undefined,
+    UndefinedError,
+    nodes,
+    pass_eval_context,
+)
 from jinja2.exceptions import SecurityError
 from jinja2.filters import do_join, do_round
 from jinja2.nodes import EvalContext
@@ -209,7 +217,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return a value of an object or a list."""
+        """Return a value of an object or a list; of what is missing, that which is."""
+        if isinstance(obj, Undefined):
+            return obj
         known = isinstance(obj, dict) or (isinstance(obj, (list, str)) and isinstance(argument, int))
         try:
             return obj[argument] if known else self.undefined(obj=obj, name=argument)

@@ -17,7 +17,8 @@ from mailroom.domain.quotas import Pace
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Shelved
 from mailroom.reading import Holder
-from mailroom.sending import Outcome, ProviderTerms, Receipt
+from mailroom.sending import Outcome, Receipt
+from mailroom.terms import ProviderTerms
 from mailroom.testing import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))

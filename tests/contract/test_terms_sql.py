@@ -11,7 +11,8 @@ from mailroom.api.testing import NOW
 from mailroom.domain.errors import TransientError
 from mailroom.domain.quotas import Pace
 from mailroom.outbound.telling import telling
-from mailroom.sending import ProviderQuota, ProviderTerms
+from mailroom.sending import ProviderQuota
+from mailroom.terms import ProviderTerms
 from mailroom.testing import MemoryProvider
 from tests.contract.handing import provider_terms
 

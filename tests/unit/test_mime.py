@@ -10,7 +10,7 @@ from email.utils import getaddresses
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Refused
@@ -156,6 +156,7 @@ EVIL = st.lists(
 
 
 @settings(max_examples=400)
+@example(field="to address", evil="\xa0")
 @given(field=st.sampled_from(FIELDS), evil=EVIL)
 def test_no_text_whatever_adds_a_header_a_part_or_a_recipient(field: str, evil: str) -> None:
     """Security row 62, for every text that we write into a header: it is refused, or it stays what it was."""
@@ -174,9 +175,8 @@ def test_no_text_whatever_adds_a_header_a_part_or_a_recipient(field: str, evil: 
     usual = {"From", "To", "Subject", "Date", "Message-ID", "X-Correlation-ID", "MIME-Version", "Content-Type"}
     names = [name for name in found if name != "Content-Transfer-Encoding"]
     assert sorted(names) == sorted([*usual, *own])
-    assert [address for _, address in getaddresses(found.get_all("To", []))] == [
-        on_the_wire(changes.get("to", MAIL.to).address)
-    ]
+    to = [value.encode("ascii", "surrogateescape").decode() for name, value in found.raw_items() if name == "To"]
+    assert [address for _, address in getaddresses(to)] == [on_the_wire(changes.get("to", MAIL.to).address)]
     assert len(list(found.walk())) == (5 if "attachments" in changes else 1)
 
 

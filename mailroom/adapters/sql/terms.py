@@ -9,7 +9,7 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import ProviderRow
 from mailroom.domain.quotas import Pace
-from mailroom.sending import ProviderTerms
+from mailroom.terms import ProviderTerms
 
 _rows = table(ProviderRow)
 

@@ -11,6 +11,7 @@ twentieth of the rate unused, and no window ever has more.
 """
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ _AHEAD_S = {Lane.TRANSACTIONAL: 0.75, Lane.BULK: 0.5}
 #: Who has held a place so long is dead, or may not use it any more.
 _HELD_S = 10.0
 _STOPPED_S = 1.0
+#: In how many parts the places go, one at a time to who asks.
+_SHARES = {Lane.TRANSACTIONAL: 1, Lane.BULK: 8}
 #: Who finds nothing looks again when the next mail may go, but not sooner and not later than this.
 _LOOK_AGAIN_S = 0.05, 0.15
 
@@ -68,7 +71,7 @@ class SqlRate:
         give_up = time.monotonic() + self._patience_s
         while True:
             pace = self._pace()
-            if pace is not None and (turns := self._take(mails, pace, _AHEAD_S[lane])):
+            if pace is not None and (turns := self._take(mails, pace, lane)):
                 return turns
             pause_s = _STOPPED_S if pace is None else _until_next_look_s(pace)
             left_s = give_up - time.monotonic()
@@ -88,11 +91,13 @@ class SqlRate:
         with transaction(self._engine) as connection:
             connection.execute(_GIVE_BACK, {"identity": self._identity, "rows": json.dumps(rows)})
 
-    def _take(self, mails: int, pace: Pace, ahead_s: float) -> list[Turn]:
+    def _take(self, mails: int, pace: Pace, lane: Lane) -> list[Turn]:
         self._make(pace)
         holder = str(uuid4())
-        asked = {"identity": self._identity, "places": pace.places, "most": mails, "holder": holder}
-        asked |= {"ahead_s": ahead_s, "held_s": _HELD_S}
+        # Bulk that takes all that is free has it free together again, and leaves others nothing the next time either.
+        most = min(mails, math.ceil(pace.places / _SHARES[lane]))
+        asked = {"identity": self._identity, "places": pace.places, "most": most, "holder": holder}
+        asked |= {"ahead_s": _AHEAD_S[lane], "held_s": _HELD_S}
         begun = time.monotonic()
         with transaction(self._engine) as connection:
             rows = sorted(connection.execute(_TAKE, asked).all(), key=lambda row: row.in_s)

@@ -1,0 +1,150 @@
+"""The listener over time: its beats, what it has in hand when others fail or live elsewhere, and how it stops."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Completed, Failed
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.inbound import Arrival, Entry
+from mailroom.ports import Claim
+from mailroom.testing import s3_notice
+from tests.flows.surroundings import QUICK, Desk, from_ses, holds, ref
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(SqlLedger(engine))
+
+
+def test_stopping_gives_back_what_is_in_hand_within_the_patience(desk: Desk) -> None:
+    """A deployment ends workers; what they cannot finish must be another's at once, not after a timeout."""
+    desk.executor.ending = lambda run: asyncio.sleep(3600, None)
+    desk.queue.send(from_ses())
+
+    took_s = desk.listen(lambda: bool(desk.executor.ran), replace(QUICK, stop_patience_s=0.2))
+
+    assert 0.2 <= took_s < 1.5
+    assert desk.came_back() == [(from_ses(), 2)]
+
+
+def test_stopping_lets_a_run_end_and_acknowledges_it(desk: Desk) -> None:
+    """Most runs take less than a second; ending them would waste the work."""
+    desk.executor.ending = lambda run: asyncio.sleep(0.1, Completed())
+    desk.queue.send(from_ses())
+
+    took_s = desk.listen(lambda: bool(desk.executor.ran))
+
+    assert took_s < QUICK.stop_patience_s
+    assert desk.empty()
+
+
+def test_what_is_in_hand_stays_hidden_and_claimed(desk: Desk) -> None:
+    """A mail that takes longer than the visibility timeout must not land on a second worker."""
+    taken: list[Entry | None] = []
+
+    async def long(run: FlowRun) -> State | None:
+        await asyncio.sleep(0.6)
+        now = datetime.now(UTC)
+        claim = Claim("another", now - timedelta(seconds=0.4))
+        taken.append(desk.ledger.register(Arrival(ref()), now=now, claim=claim))
+        return Completed()
+
+    desk.executor.ending = long
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
+
+    assert taken == [None]
+    assert desk.queue.hidden_for.count(45) > 1
+
+
+def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
+    """Expired credentials are renewed a moment later; without beats every long mail would be run twice, silently."""
+    desk.executor.ending = lambda run: asyncio.sleep(3600, None)
+    desk.queue.broken = True
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.left(45), replace(QUICK, beat_s=0.05, stop_patience_s=0.1))
+
+    assert not desk.queue.broken
+
+
+def test_a_queue_that_cannot_be_read_is_looked_into_and_read_again(desk: Desk) -> None:
+    """An outage of SQS, or expired credentials: the listener must neither end nor spin."""
+    desk.queue.unreadable = 1
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.health.suspicions == 1
+    assert desk.executor.ran == ["abc123"]
+
+
+def test_two_versions_of_one_key_at_once_are_two_mails(desk: Desk) -> None:
+    """Whoever overwrites an object must not make its first mail disappear behind the second."""
+    versions = [replace(ref(), version="v1"), replace(ref(), version="v2")]
+    for version in versions:
+        desk.queue.send(s3_notice(version))
+
+    desk.listen(desk.empty)
+
+    assert sorted(desk.runs.asked, key=lambda one: one.version) == versions
+
+
+def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: Desk) -> None:
+    """Receive counts are for mails that fail by themselves; an outage must not bring any nearer to the dead letters."""
+
+    async def fails_until_the_outage_is_over(run: FlowRun) -> State | None:
+        if len(desk.executor.ran) == 1:
+            desk.health.outlasted += 1
+            return Failed()
+        return Completed()
+
+    desk.executor.ending = fails_until_the_outage_is_over
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert desk.executor.ran == ["abc123", "abc123"]
+    assert desk.queue.hidden_for.count(QUICK.retry_after_s) == 0
+
+
+def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -> None:
+    """A Retry on another worker holds the mail as the listener's own runs do; its redelivery must not run beside it."""
+    now = datetime.now(UTC)
+    desk.ledger.begin(ref(), now=now, claim=Claim("another", now - timedelta(seconds=45)))
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.left(60))
+
+    assert (desk.runs.asked, desk.executor.ran) == ([], [])
+
+
+def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
+    """The metrics and `mailroom status` show who works, and on how much."""
+    told: list[object] = []
+
+    async def long(run: FlowRun) -> State | None:
+        await holds(_told_by_the_worker)
+        return Completed()
+
+    def _told_by_the_worker() -> bool:
+        with engine.connect() as connection:
+            told.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
+        return bool(told)
+
+    desk.executor.ending = long
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
+
+    assert told == [("this", 1, None)]
+    with engine.connect() as connection:
+        assert connection.execute(text("select * from worker")).all() == []

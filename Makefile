@@ -21,7 +21,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## Mail a scanned document to an inbox, and show where it went; leaves the stack up
+demo: setup ## Mail a document to an inbox, send a batch, and show what became of both; leaves the stack up
 	@$(BIN)/mailroom demo
 
 test: setup debian ## Run every test, on real parts

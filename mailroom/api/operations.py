@@ -9,7 +9,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from mailroom.api.exposition import exposition
-from mailroom.api.outbound_exposition import hooks_exposition, outbound_exposition, parked_exposition
+from mailroom.api.outbound_exposition import (
+    endpoints_exposition,
+    hooks_exposition,
+    outbound_exposition,
+    parked_exposition,
+)
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError
@@ -76,7 +81,7 @@ def _prefect(services: Services) -> str:
 
 
 def _outbound(services: Services) -> str:
-    """Return the metrics of what is sent, and of what waits of what providers told."""
+    """Return the metrics of what is sent, of what waits of what providers told, and of what tenants are told."""
     text, now = "", services.now()
     if services.watch is not None:
         text += outbound_exposition(services.watch.census(now=now), now)
@@ -84,4 +89,6 @@ def _outbound(services: Services) -> str:
         text += parked_exposition(services.events.parked(now=now), now)
     if services.hearing is not None:
         text += hooks_exposition(services.hearing.hooks.waiting())
+    if services.endpoints is not None:
+        text += endpoints_exposition(*services.endpoints.waiting())
     return text

@@ -66,6 +66,16 @@ def hooks_exposition(waiting: int) -> str:
     return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
 
 
+def endpoints_exposition(waiting: int, disabled: int) -> str:
+    """Return the metrics of webhooks out."""
+    about = "What endpoints of tenants are not told yet; disabled ones wait for a person and are not counted."
+    lines = [
+        *metric("mailroom_webhooks_waiting", "gauge", about, [({}, waiting)]),
+        *metric("mailroom_endpoints_disabled", "gauge", "Endpoints that are told nothing any more.", [({}, disabled)]),
+    ]
+    return _text(lines)
+
+
 def _reconciled(last: Reconciliation | None) -> Iterator[str]:
     """Yield nothing before the first proof: an alarm on the time of the last one finds that there is none."""
     if last is None:

@@ -1,25 +1,30 @@
-"""The main job on a sample: mails a scanned document to an inbox and shows where it went.
+"""The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both.
 
 Starts the embedded stack when it does not run, and leaves it up. The mail takes the way of any other: a plain SMTP
-client, the door that stands in for SES, the bucket, the queue, a flow run, the archive, the inbox.
+client, the door that stands in for SES, the bucket, the queue, a flow run, the archive, the inbox. So does the batch:
+the API, the queue, a flow run, SES, and back by its events.
 """
 
 import json
 import os
 import smtplib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_LINES
 from email.utils import formatdate, make_msgid
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 import mailroom.sandbox
+from mailroom.api.outbound_pages import run_of
 from mailroom.cli import AsJson, say
+from mailroom.commands import _outcomes
+from mailroom.commands._calling import Calling
 from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound import FINAL, Entry, State
@@ -36,8 +41,11 @@ _PATIENCE_S = 90
 
 
 @app.command()
-def demo(as_json: AsJson = False) -> None:
-    """The main job on a sample: mails a scanned document to an inbox and shows where it went."""
+def demo(
+    mails: Annotated[int, typer.Option(min=1, max=200, help="How many mails the batch has.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both."""
     if "MAILROOM_DATABASE_URL" in os.environ:
         raise ConfigurationError(
             "the demo is for the embedded stack, and MAILROOM_DATABASE_URL names another; unset it"
@@ -45,6 +53,16 @@ def demo(as_json: AsJson = False) -> None:
     tell: Callable[[str], None] = (lambda _: None) if as_json else say
     up = _running(tell)
     opened = Opened()
+    received = _receive(opened, up, tell)
+    sent = _send_batch(opened, up, mails, tell, quiet=as_json)
+    if as_json:
+        say(json.dumps(received | {"batch": sent}))
+        return
+    say("\nThe stack is still up: mail it yourself, look around, and stop it with `.venv/bin/mailroom down`.")
+
+
+def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """Mail the sample, follow it to the inbox, and return where it is."""
     opened.directory.add(Address(TO, "demo", "accounting"))
     tell(
         f"\n{TO} receives for user accounting; a scanner mails it a document (SMTP to {up['smtp_host']}:{up['smtp_port']})"
@@ -55,15 +73,45 @@ def demo(as_json: AsJson = False) -> None:
     entry = _follow(opened, message_id, tell)
     took = _filed_at(opened, entry) - accepted
     links = _links(opened, entry)
-    if as_json:
-        say(json.dumps({"message_id": message_id, "state": entry.state, "seconds": round(took, 2)} | links))
-        return
-    say(f"filed {took:.1f} s after the door's 250\n")
-    say(f"  inbox item   {links['item_url']}")
-    say(f"  flow run     {links['run_url']}")
-    say(f"  everything   .venv/bin/mailroom trace {message_id}")
-    say(f"  quarantine   {up['api_url']}/quarantine")
-    say("\nThe stack is still up: mail it yourself, look around, and stop it with `.venv/bin/mailroom down`.")
+    tell(f"filed {took:.1f} s after the door's 250\n")
+    tell(f"  inbox item   {links['item_url']}")
+    tell(f"  flow run     {links['run_url']}")
+    tell(f"  everything   .venv/bin/mailroom trace {message_id}")
+    tell(f"  quarantine   {up['api_url']}/quarantine")
+    return {"message_id": message_id, "state": entry.state, "seconds": round(took, 2)} | links
+
+
+def _send_batch(
+    opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
+) -> dict[str, Any]:
+    """Send a batch, show what comes back of it, and return what became of it."""
+    api, began = Calling(up["api_url"], up["api_key"]), time.monotonic()
+    batch_id = _outcomes.hand_over(api, mails)
+    tell(f"\n{mails} mails handed over to the API as batch {batch_id}; SES tells what becomes of each")
+    with nullcontext(_nowhere) if quiet else _outcomes.showing(mails) as show:
+        statuses = _outcomes.follow(api, batch_id, mails=mails, show=show)
+    took = time.monotonic() - began
+    page = opened.follower.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
+    run_url = _run_that_sent(opened, page.lines[0].id)
+    links = {"batch_url": f"{up['api_url']}/batches/{batch_id}", "run_url": run_url}
+    tell(f"all came back {took:.1f} s after they were handed over\n")
+    for line in _outcomes.table(page.lines):
+        tell(line)
+    tell(f"\n  batch        {links['batch_url']}")
+    tell(f"  flow run     {links['run_url']}")
+    tell(f"  everything   .venv/bin/mailroom trace {batch_id}")
+    return {"id": batch_id, "statuses": statuses, "seconds": round(took, 2)} | links
+
+
+def _nowhere(_: Mapping[str, int]) -> None:
+    """Show nothing."""
+
+
+def _run_that_sent(opened: Opened, message_id: str) -> str:
+    """Return where the run that sent a message is shown."""
+    run_id = run_of(opened.follower.activities(None, message_id) or [])
+    run = opened.runs.find(run_id) if run_id else None
+    return run.url if run else ""
 
 
 def _running(tell: Callable[[str], None]) -> dict[str, Any]:

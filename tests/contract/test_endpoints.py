@@ -326,3 +326,18 @@ def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
 
     assert not thread.is_alive()
     assert receiver.told == [["message.delivered"]]
+
+
+def test_metrics_tell_what_waits_and_who_is_told_nothing(desk: Desk) -> None:
+    """One that waits is late, one that was disabled waits for a person: two alarms, and no tenant's name in either."""
+    desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED, Kind.OPENED)
+    waiting = desk.api.get("/metrics").text
+
+    desk.notify(Receiver(Refused("no", status=410)))
+    disabled = desk.api.get("/metrics").text
+
+    assert "\nmailroom_webhooks_waiting 2\n" in waiting
+    assert "\nmailroom_endpoints_disabled 0\n" in waiting
+    assert "\nmailroom_webhooks_waiting 0\n" in disabled
+    assert "\nmailroom_endpoints_disabled 1\n" in disabled

@@ -1,0 +1,68 @@
+"""The batch of `mailroom demo`: what its recipients come to, and what is said when they do not."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from mailroom.commands._calling import Calling
+from mailroom.commands._outcomes import fates, follow
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.outbound import Status
+from mailroom.domain.reputation import OF_BATCH, Tally, judge
+
+
+class Standing(Calling):
+    """An API whose one batch stands still."""
+
+    def __init__(self, statuses: dict[str, int]) -> None:
+        self.statuses = statuses
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """Return the batch as it always stands."""
+        return {"id": batch_id, "statuses": self.statuses}
+
+
+def test_no_breaker_opens_however_far_the_batch_is() -> None:
+    """Rates are judged while it is sent, and every event of what has gone may be there already."""
+    words = [fate.word for fate in fates(200)]
+
+    for sent in range(1, 201):
+        gone = Counter(words[:sent])
+        tally = Tally(sent=sent, bounced=gone["bounce"], complained=gone["complaint"])
+        assert judge(tally, OF_BATCH) is None, sent
+
+
+def test_two_hundred_mails_have_every_outcome() -> None:
+    """The figures that the README shows."""
+    found = Counter(fate.word for fate in fates(200))
+
+    assert found == {
+        "user": 150,
+        "open": 20,
+        "click": 10,
+        "bounce": 10,
+        "delay": 4,
+        "softbounce": 4,
+        "complaint": 2,
+    }
+
+
+def test_followed_until_each_has_come_to_its_end() -> None:
+    """Statuses that nobody has are no difference."""
+    shown: list[dict[str, int]] = []
+    expected = Counter(fate.status.value for fate in fates(20))
+
+    ended = follow(Standing({**expected, Status.QUEUED: 0}), "b", mails=20, show=lambda now: shown.append(dict(now)))
+
+    assert ended == expected
+    assert shown == [expected]
+
+
+def test_batch_that_stands_still_is_told_with_what_it_came_to() -> None:
+    """Whoever types it must not wait for ever, and is told where to look."""
+    with pytest.raises(PermanentError, match="mailroom breakers") as caught:
+        follow(Standing({"queued": 20}), "some-batch", mails=20, show=lambda _: None, patience_s=0)
+
+    assert "some-batch" in str(caught.value)
+    assert "queued=20" in str(caught.value)

@@ -42,6 +42,7 @@ def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> None:
     """SIGKILL before and after every side effect and every commit; the drill fails for a point that nothing reaches."""
     drill = Drill(field.ground, field.zygote, seed=1, say=print)
@@ -66,6 +67,7 @@ def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> No
     assert outcome.is_clean, outcome.as_json()
 
 
+@pytest.mark.long
 def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_nothing(field: Range) -> None:
     """A paused machine does not know that it is late: what it still writes must not be there a second time."""
     sent, frozen = [], []
@@ -85,6 +87,7 @@ def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_noth
     field.proves(sent)
 
 
+@pytest.mark.long
 def test_r20_a_worker_told_to_stop_in_any_task_ends_in_time_and_gives_its_mails_back(field: Range) -> None:
     """Deployments end workers all day; ten seconds is what an orchestrator gives them."""
     sent = field.ground.send(2)
@@ -114,10 +117,10 @@ def _struck(field: Range) -> list[str]:
 
 
 def _effects_of(call: ast.Call) -> set[str]:
-    """Return the effect that a call of crash_point or transaction names; a crash point must have its other half too."""
+    """Return the effect that a call of crash_point, transaction or statement names; a crash point must have its other half too."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-    if name == "transaction" and words:
+    if name in ("transaction", "statement") and words:
         return {words[0]}
     return {words[1]} if name == "crash_point" and len(words) == 2 else set()
 

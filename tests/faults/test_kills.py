@@ -117,10 +117,10 @@ def _struck(field: Range) -> list[str]:
 
 
 def _effects_of(call: ast.Call) -> set[str]:
-    """Return the effect that a call of crash_point, transaction or statement names; a crash point must have its other half too."""
+    """Return the effect that a call of crash_point or a transaction names; a crash point must have its other half too."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-    if name in ("transaction", "statement") and words:
+    if name in ("transaction", "statement", "within") and words:
         return {words[0]}
     return {words[1]} if name == "crash_point" and len(words) == 2 else set()
 

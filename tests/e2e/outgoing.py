@@ -59,7 +59,8 @@ class Mailing:
         told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30).json()
         ours, found = self.statuses(batch_id), dict[str, list[str]]()
         for mail in told["ses"]["RawMessage"]:
-            [message_id] = _OURS.findall(mail["raw_data"])
+            # What was answered to senders has no id of ours.
+            message_id = next(iter(_OURS.findall(mail["raw_data"])), None)
             if message_id in ours:
                 found.setdefault(message_id, []).append(mail["raw_data"])
         return found

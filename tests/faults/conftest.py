@@ -12,6 +12,14 @@ from mailroom.sandbox.workers import Zygote
 from tests.faults.range import Range, change_block
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what needs the ground to `make drill`: it takes minutes."""
+    for item in items:
+        if "firing_range" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     """The ground, its proxies and its zygote, for the whole session."""

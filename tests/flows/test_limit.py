@@ -1,5 +1,6 @@
 """A provider's limit on a Prefect server: made from its quota, and an operator's to change."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -16,11 +17,26 @@ from mailroom.domain.pace import Pace
 from mailroom.sending import ProviderQuota
 
 
+class Patient(httpx.HTTPTransport):
+    """Asks again where the server's SQLite was locked, which PostgreSQL never is."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(30):
+            response = super().handle_request(request)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            response.close()
+            time.sleep(0.5)
+        return response
+
+
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
     """A Prefect server of this module's own."""
     with prefect_test_harness(server_startup_timeout=120):
-        yield http_client(str(PREFECT_API_URL.value()))
+        ours = http_client(str(PREFECT_API_URL.value()))
+        with httpx.Client(base_url=ours.base_url, headers=ours.headers, timeout=60, transport=Patient()) as http:
+            yield http
 
 
 class Asked:

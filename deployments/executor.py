@@ -15,6 +15,7 @@ from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
 
 from deployments.client import RunClient
+from deployments.draining import drain
 from mailroom.crash import crash_point
 
 logger = logging.getLogger("mailroom.worker")
@@ -68,12 +69,7 @@ class WarmExecutor:
 
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
-        waiting = set(self._running.values())
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=patience_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await drain(self._running.values(), patience_s=patience_s)
 
     async def _execute(self, run: FlowRun) -> State | None:
         async with self._slots[run.deployment_id]:

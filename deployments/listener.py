@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from deployments.acknowledging import Acknowledger
+from deployments.draining import drain
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.runs import InboundRuns, Next, next_step
@@ -116,7 +117,8 @@ class Listener:
             while not self._stopping.is_set():
                 await self._listen_once()
         finally:
-            await self._drain()
+            # What is cancelled gives its messages back.
+            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
             self._over.set()
             await beat
             await self._acks.stop()
@@ -288,15 +290,6 @@ class Listener:
             # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), self._timing.beat_s)
-
-    async def _drain(self) -> None:
-        """Let what is under way end, for a while; then cancel it, which gives its messages back."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=self._timing.stop_patience_s)
-        late = list(self._tasks)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _richer(one: Arrival, other: Arrival) -> Arrival:

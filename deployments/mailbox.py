@@ -19,6 +19,7 @@ import httpx
 from prefect.client.orchestration import PrefectClient
 
 from blocks.sending import open_outbound
+from deployments.draining import drain
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Timing
@@ -79,7 +80,8 @@ class MailboxListener:
             while not self._stopping.is_set():
                 await self._listen_once()
         finally:
-            await self._drain()
+            # What is cancelled gives its messages back.
+            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
             for task in always:
                 task.cancel()
             await asyncio.gather(*always, return_exceptions=True)
@@ -182,15 +184,6 @@ class MailboxListener:
             await call
         except Exception as error:  # noqa: BLE001 - told, and done again
             logger.warning("something for the mailbox failed: %s", type(error).__name__)
-
-    async def _drain(self) -> None:
-        """Let what is under way end, for a while; then cancel it, which gives its messages back."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=self._timing.stop_patience_s)
-        late = list(self._tasks)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
 
 
 class RunFailedError(Exception):

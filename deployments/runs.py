@@ -41,10 +41,10 @@ def next_step(state: State | None) -> Next:
     return Next.DONE if state.type is StateType.COMPLETED else Next.LEAVE
 
 
-class InboundRuns:
-    """The runs of `receive-email`, one for each object whatever is asked for how often."""
+class _Runs:
+    """The runs of one deployment."""
 
-    def __init__(self, client: PrefectClient, *, deployment: str = RECEIVE_EMAIL) -> None:
+    def __init__(self, client: PrefectClient, *, deployment: str) -> None:
         self._client = client
         self._deployment = deployment
         self._deployment_id: UUID | None = None
@@ -54,6 +54,13 @@ class InboundRuns:
         if self._deployment_id is None:
             self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
         return self._deployment_id
+
+
+class InboundRuns(_Runs):
+    """The runs of `receive-email`, one for each object whatever is asked for how often."""
+
+    def __init__(self, client: PrefectClient, *, deployment: str = RECEIVE_EMAIL) -> None:
+        super().__init__(client, deployment=deployment)
 
     async def get_or_create(self, entry: Entry) -> FlowRun:
         """Return the e-mail's run. A new one is Pending, so that no poller takes it as well.
@@ -84,19 +91,11 @@ class InboundRuns:
 _SOON = timedelta(seconds=5)
 
 
-class BatchRuns:
+class BatchRuns(_Runs):
     """The runs of `send-batch`: one for each batch and time at which it was to go, however often that is ordered."""
 
     def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
-        self._client = client
-        self._deployment = deployment
-        self._deployment_id: UUID | None = None
-
-    async def deployment_id(self) -> UUID:
-        """Return the deployment's id on the server."""
-        if self._deployment_id is None:
-            self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
-        return self._deployment_id
+        super().__init__(client, deployment=deployment)
 
     async def get_or_create(self, word: Word) -> FlowRun:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""

@@ -1,7 +1,7 @@
 """Processors in a run: each step a task by its name, done once, and a failure that costs the mail nothing."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,6 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.runtime import flow_run
-from prefect.testing.utilities import prefect_test_harness
 
 from flows import processing
 from flows.processing import process_filed
@@ -20,13 +19,6 @@ from mailroom.domain.routing import Route
 from mailroom.inbound.processing import FiledMail, Step
 
 MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 class Noted:

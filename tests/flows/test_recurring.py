@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import Engine
 
 from blocks.sending import WayIn
@@ -20,13 +19,6 @@ from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.outbound.dispatching import Outbound
 from tests.contract.handing import batch, message
 from tests.contract.sending import Office, office_on
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import Engine
 
 from deployments.client import run_client_context
@@ -26,13 +25,6 @@ from mailroom.outbound.mailbox import TakenIn
 from mailroom.testing import Clock, MemoryQueue
 from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import QUICK, holds
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 class Desk:

@@ -12,7 +12,6 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import Engine, text
 
 from deployments.client import run_client_context
@@ -27,13 +26,6 @@ from mailroom.outbound.dispatching import Outbound
 from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import holds_on_server
 from tests.flows.test_send_batch import deployed
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    """A Prefect server of this module's own."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 @pytest.fixture

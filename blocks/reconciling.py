@@ -10,9 +10,9 @@ from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.check import Places, conserve
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
+from mailroom.events import Events
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Inbound
-from mailroom.telling import Events
 from mailroom.watching import Reconciliations
 
 

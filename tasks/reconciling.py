@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
-from mailroom.telling import Events
+from mailroom.events import Events
 from mailroom.watching import Reconciliation, Reconciliations
 from tasks.steps import blocking, step
 

@@ -12,7 +12,7 @@ from mailroom.terms import Terms, terms_of
 log = logging.getLogger(__name__)
 
 
-def telling(
+def publishing_terms(
     provider: MailProvider,
     terms: Terms,
     *,

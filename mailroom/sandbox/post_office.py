@@ -144,6 +144,16 @@ class PostOffice:
         query = "select status, count(*) from message where batch_id = any(%s::uuid[]) group by status"
         return Counter(dict(self.ground.ask(query, list(self.batches))))
 
+    def in_status(self, *statuses: str) -> set[str]:
+        """Return the ids of the messages in one of these statuses."""
+        query = "select id::text from message where status = any(%s) and batch_id = any(%s::uuid[])"
+        return {message_id for (message_id,) in self.ground.ask(query, list(statuses), list(self.batches))}
+
+    def waiting(self) -> int:
+        """Return how many messages are still to be claimed."""
+        statuses = self.statuses()
+        return sum(statuses[status] for status in _UNDER_WAY if status != "sending")
+
     def pass_time(self) -> None:
         """Have hours go by for what a dead service or worker had in hand."""
         self.ground.ask(

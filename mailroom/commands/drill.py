@@ -29,8 +29,8 @@ from mailroom.sandbox.workers import Zygote
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 #: Mails that are always under way, where nothing is said; batches go out at so many a second.
-_ARRIVING, _SENDING = 30, 600
-_PER_SECOND = 100.0
+_ARRIVING, _SENDING = 30, 1500
+_PER_SECOND = 60.0
 
 
 @app.command()

@@ -13,7 +13,7 @@ PAUSE_S = 0.01
 _FEED_EVERY_S = 1.0
 #: One kill in ten may come while the worker still starts.
 _EARLY = 0.1
-_IDLE_S = 5.0
+_IDLE_S = 30.0
 _LOOK_EVERY_S = 0.1
 
 

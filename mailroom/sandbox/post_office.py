@@ -40,12 +40,14 @@ class PostOffice:
     batches: dict[str, int] = field(default_factory=dict)
     service: Worker | None = None
     since: Any = None
+    smtp_port: int = 0
 
     def __post_init__(self) -> None:
         self.since = self.ground.ask("select now()")[0][0]
 
     def use(self, smtp_port: int, *, per_second: float = 5000.0) -> None:
         """Have workers that start from now on hand their mail to this SMTP server."""
+        self.smtp_port = smtp_port
         with httpx.Client(base_url=self.ground.facts["prefect_api_url"], timeout=15) as prefect:
             kind = _made(prefect, "block_types", _SMTP, f"/block_types/slug/{_SMTP['slug']}")
             schema = _made(prefect, "block_schemas", {"block_type_id": kind, "fields": {}, "capabilities": []})

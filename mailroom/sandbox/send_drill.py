@@ -14,6 +14,7 @@ import httpx
 
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.lives import PAUSE_S, kill_at_random
+from mailroom.sandbox.ports import is_connected
 from mailroom.sandbox.post_office import PostOffice
 from mailroom.sandbox.workers import Worker
 
@@ -48,8 +49,8 @@ _QUICK: dict[str, Any] = {"visibility_s": 2, "beat_s": 0.4, "stop_patience_s": 0
 
 _PATIENCE_S = 40.0
 #: Mails of each batch that is fed.
-_A_BATCH = 25
-_FEW = 3
+_A_BATCH = 100
+_FEW = 1
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ class SendDrill:
         kill_at_random(
             # Fewer in hand than there are, so that a new worker finds some.
             partial(self._fork, limit=_FEW),
-            lambda _: bool(self._newly_sending()),
+            lambda worker: is_connected(worker.process.pid, self._office.smtp_port),
             self._end,
             lambda: self._feed(in_hand),
             chance=self._chance,

@@ -28,6 +28,7 @@ from deployments.health import Health
 from deployments.listener import Timing
 from deployments.runs import BatchRuns, Next, next_step
 from mailroom.adapters import aws
+from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sqs import SqsQueue
@@ -60,6 +61,7 @@ class MailboxListener:
         health: Health,
         *,
         keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
+        waits: Callable[[Sequence[str]], Coroutine[Any, Any, object]],
         look_after: Callable[[], Coroutine[Any, Any, object]],
         limit: int,
         timing: Timing | None = None,
@@ -68,10 +70,11 @@ class MailboxListener:
 
         Args:
             keep: Keeps plain mails as a batch.
+            waits: Notes that these batches have their order and wait, so that no sweep orders them anew.
             look_after: Settles unknown outcomes; called each minute.
         """
         self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
-        self._keep_plain, self._look_after = keep, look_after
+        self._keep_plain, self._waits, self._look_after = keep, waits, look_after
         self._limit, self._timing = limit, timing or Timing()
         self._in_hand: dict[str, Received] = {}
         self._bulk: set[str] = set()
@@ -115,10 +118,10 @@ class MailboxListener:
         if behind := self._accept(received):
             await self._survive(self._put_behind(behind))
 
-    def _accept(self, received: Sequence[Received]) -> list[Received]:
+    def _accept(self, received: Sequence[Received]) -> list[tuple[Received, Word]]:
         """Begin what there is a place for, and return the orders of bulk that have none."""
         plain: list[tuple[Received, PlainMail]] = []
-        behind: list[Received] = []
+        behind: list[tuple[Received, Word]] = []
         for message in received:
             try:
                 said = read(message.body, message.attributes)
@@ -133,16 +136,17 @@ class MailboxListener:
                 self._bulk.add(message.receipt)
                 self._begin(self._send(said), [message])
             else:
-                behind.append(message)
+                behind.append((message, said))
         if plain:
             self._begin(self._keep(plain), [message for message, _ in plain])
         return behind
 
-    async def _put_behind(self, orders: Sequence[Received]) -> None:
+    async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
         """Put orders back as new messages. Killed in between, they are there twice, which is no harm."""
-        bodies = [order.body for order in orders]
+        bodies = [message.body for message, _ in orders]
         await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
-        await asyncio.to_thread(self._queue.delete, [order.receipt for order in orders])
+        await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
+        await self._waits([word.batch_id for _, word in orders])
 
     def _begin(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt: message for message in messages}
@@ -221,7 +225,7 @@ def open_mailbox(
 ) -> MailboxListener:
     """Return the listener of this installation's mailbox queue."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
-    outbox = SqlOutbox(engine)
+    outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
 
     def ask_database() -> None:
         with engine.connect() as connection:
@@ -240,6 +244,10 @@ def open_mailbox(
             enclosing=enclosing,
         )
 
+    async def waits(batch_ids: Sequence[str]) -> None:
+        for batch_id in batch_ids:
+            await asyncio.to_thread(dispatch.work_on, batch_id, now=datetime.now(UTC))
+
     async def look_after() -> None:
         await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
 
@@ -249,5 +257,13 @@ def open_mailbox(
     }
     queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
     return MailboxListener(
-        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit, timing=timing
+        queue,
+        BatchRuns(client),
+        executor,
+        Health(probes),
+        keep=keep,
+        waits=waits,
+        look_after=look_after,
+        limit=limit,
+        timing=timing,
     )

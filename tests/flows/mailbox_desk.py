@@ -1,7 +1,7 @@
 """What surrounds a mailbox listener in its tests: a queue in memory, and the deployment on a Prefect server."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,7 @@ class Desk:
         self.queue = CountedQueue(visibility_s=3600, clock=self.clock)
         self.kept: list[str] = []
         self.refuses: set[str] = set()
+        self.waited: list[str] = []
 
     def order(self, batch_id: str, due_at: datetime, lane: Lane = Lane.TRANSACTIONAL) -> None:
         self.queue.post([order_body(Order(id=1, batch_id=batch_id, due_at=due_at, lane=lane))])
@@ -64,13 +65,21 @@ class Desk:
             executor = WarmExecutor(client, limit=LIMIT)
             parts: Any = self.queue, BatchRuns(client), executor, Health({})
             listener = MailboxListener(
-                *parts, keep=self._keep, look_after=lambda: asyncio.sleep(0), limit=LIMIT, timing=QUICK
+                *parts,
+                keep=self._keep,
+                waits=self._wait,
+                look_after=lambda: asyncio.sleep(0),
+                limit=LIMIT,
+                timing=QUICK,
             )
             running = asyncio.create_task(listener.run())
             await holds(lambda: until() or running.done(), within_s=30)
             listener.stop()
             await running
             await executor.stop(patience_s=5)
+
+    async def _wait(self, batch_ids: Sequence[str]) -> None:
+        self.waited += batch_ids
 
     async def _keep(self, plain: Any) -> TakenIn:
         self.kept += [mail.to for _, mail in plain]

@@ -98,6 +98,8 @@ def test_a_transactional_batch_is_sent_while_bulk_batches_fill_every_place_of_th
     assert sent[gate.accepted[0]] != OFFERS.subject
     assert len(while_waiting) == LIMIT
     assert desk.queue.most_receives == 1
+    # No sweep orders them once more.
+    assert set(desk.waited) == set(offers[LIMIT:])
     ended = {run.name: (run.work_queue_name, run.state and run.state.type) for run in runs()}
     assert {ended[batch_id] for batch_id in offers} == {(BULK, "COMPLETED")}
     assert ended[reset] == ("default", "COMPLETED")

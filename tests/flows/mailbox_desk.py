@@ -73,7 +73,7 @@ class Desk:
                 timing=QUICK,
             )
             running = asyncio.create_task(listener.run())
-            await holds(lambda: until() or running.done(), within_s=30)
+            await holds(lambda: until() or running.done(), within_s=120)
             listener.stop()
             await running
             await executor.stop(patience_s=5)

@@ -56,7 +56,9 @@ class Mailing:
 
     def mails(self, batch_id: str) -> dict[str, list[str]]:
         """Return what SES took of a batch: for each message id all that came under it, as it came."""
-        told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30).json()
+        answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30)
+        assert answer.is_success, answer.text
+        told = answer.json()
         ours, found = self.statuses(batch_id), dict[str, list[str]]()
         for mail in told["ses"]["RawMessage"]:
             # What was answered to senders has no id of ours.

@@ -131,7 +131,9 @@ def test_cancelling_in_mid_flight_tells_exactly_what_has_gone(mailing: Mailing) 
     batch_id = mailing.hand_over(600)
     mailing.has_received(batch_id, 20)
 
-    told = mailing.api.post(f"/v1/batches/{batch_id}/cancel").json()
+    answer = mailing.api.post(f"/v1/batches/{batch_id}/cancel")
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
     statuses = mailing.ended(batch_id)
     mailing.run_is(batch_id, "COMPLETED")
 

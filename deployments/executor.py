@@ -36,8 +36,10 @@ class WarmExecutor:
 
     def __init__(self, client: RunClient, *, limit: int) -> None:
         self._client = client
-        # Each deployment its own: batches that take hours must not keep received e-mail waiting.
-        self._slots: dict[UUID | None, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limit))
+        # Each deployment and work queue its own: batches that take hours must not keep received e-mail waiting, and
+        # those of the queue `bulk` none that is not in it.
+        self._slots: dict[tuple[UUID | None, str | None], asyncio.Semaphore]
+        self._slots = defaultdict(lambda: asyncio.Semaphore(limit))
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
@@ -73,7 +75,7 @@ class WarmExecutor:
         await drain(self._running.values(), patience_s=patience_s)
 
     async def _execute(self, run: FlowRun) -> State | None:
-        async with self._slots[run.deployment_id]:
+        async with self._slots[run.deployment_id, run.work_queue_name]:
             crash_point("before", "execute")
             flow = await self._flow_of(run)
             with self._client.holding(run) as held:

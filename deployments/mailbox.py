@@ -6,6 +6,9 @@
 
 An order may come twice, and to two workers: its run is the same, and messages are claimed one by one. What cannot be
 read stays, for the dead-letter queue.
+
+Bulk never keeps anything else waiting: its runs have slots of their own, and once as many of its orders are in hand as may
+be, the next ones go behind all others of the queue, as new messages, so that waiting counts no receives.
 """
 
 import asyncio
@@ -25,10 +28,12 @@ from deployments.health import Health
 from deployments.listener import Timing
 from deployments.runs import BatchRuns, Next, next_step
 from mailroom.adapters import aws
+from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.errors import MailroomError, Unacceptable
+from mailroom.domain.outbound import Lane
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.settling import settle_unknown
@@ -46,7 +51,7 @@ Together = Sequence[tuple[Received, PlainMail]]
 
 
 class MailboxListener:
-    """Receives orders and plain mails, runs and acknowledges; up to `limit` batches are in hand."""
+    """Receives orders and plain mails, runs and acknowledges; up to `limit` of bulk and as many others are in hand."""
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class MailboxListener:
         health: Health,
         *,
         keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
+        waits: Callable[[Sequence[str]], Coroutine[Any, Any, object]],
         look_after: Callable[[], Coroutine[Any, Any, object]],
         limit: int,
         timing: Timing | None = None,
@@ -64,12 +70,14 @@ class MailboxListener:
 
         Args:
             keep: Keeps plain mails as a batch.
+            waits: Notes that these batches have their order and wait, so that no sweep orders them anew.
             look_after: Settles unknown outcomes; called each minute.
         """
         self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
-        self._keep_plain, self._look_after = keep, look_after
+        self._keep_plain, self._waits, self._look_after = keep, waits, look_after
         self._limit, self._timing = limit, timing or Timing()
         self._in_hand: dict[str, Received] = {}
+        self._bulk: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed, self._stopping = asyncio.Event(), asyncio.Event()
 
@@ -92,7 +100,7 @@ class MailboxListener:
         self._freed.set()
 
     async def _listen_once(self) -> None:
-        free = self._limit - len(self._in_hand)
+        free = self._limit - (len(self._in_hand) - len(self._bulk))
         if free <= 0:
             self._freed.clear()
             await self._freed.wait()
@@ -107,10 +115,13 @@ class MailboxListener:
             self._health.suspect()
             await asyncio.sleep(1)
             return
-        self._accept(received)
+        if behind := self._accept(received):
+            await self._survive(self._put_behind(behind))
 
-    def _accept(self, received: Sequence[Received]) -> None:
+    def _accept(self, received: Sequence[Received]) -> list[tuple[Received, Word]]:
+        """Begin what there is a place for, and return the orders of bulk that have none."""
         plain: list[tuple[Received, PlainMail]] = []
+        behind: list[tuple[Received, Word]] = []
         for message in received:
             try:
                 said = read(message.body, message.attributes)
@@ -119,10 +130,23 @@ class MailboxListener:
                 continue
             if isinstance(said, PlainMail):
                 plain.append((message, said))
-            else:
+            elif said.lane is not Lane.BULK:
                 self._begin(self._send(said), [message])
+            elif len(self._bulk) < self._limit:
+                self._bulk.add(message.receipt)
+                self._begin(self._send(said), [message])
+            else:
+                behind.append((message, said))
         if plain:
             self._begin(self._keep(plain), [message for message, _ in plain])
+        return behind
+
+    async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
+        """Put orders back as new messages. Killed in between, they are there twice, which is no harm."""
+        bodies = [message.body for message, _ in orders]
+        await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
+        await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
+        await self._waits([word.batch_id for _, word in orders])
 
     def _begin(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt: message for message in messages}
@@ -145,6 +169,7 @@ class MailboxListener:
         finally:
             for message in messages:
                 self._in_hand.pop(message.receipt, None)
+                self._bulk.discard(message.receipt)
             self._freed.set()
 
     async def _send(self, word: Word) -> None:
@@ -200,7 +225,7 @@ def open_mailbox(
 ) -> MailboxListener:
     """Return the listener of this installation's mailbox queue."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
-    outbox = SqlOutbox(engine)
+    outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
 
     def ask_database() -> None:
         with engine.connect() as connection:
@@ -219,6 +244,10 @@ def open_mailbox(
             enclosing=enclosing,
         )
 
+    async def waits(batch_ids: Sequence[str]) -> None:
+        for batch_id in batch_ids:
+            await asyncio.to_thread(dispatch.work_on, batch_id, now=datetime.now(UTC))
+
     async def look_after() -> None:
         await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
 
@@ -228,5 +257,13 @@ def open_mailbox(
     }
     queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
     return MailboxListener(
-        queue, BatchRuns(client), executor, Health(probes), keep=keep, look_after=look_after, limit=limit, timing=timing
+        queue,
+        BatchRuns(client),
+        executor,
+        Health(probes),
+        keep=keep,
+        waits=waits,
+        look_after=look_after,
+        limit=limit,
+        timing=timing,
     )

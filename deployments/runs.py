@@ -14,9 +14,14 @@ from deployments.client import RunClient
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
 from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
+from mailroom.domain.outbound import Lane
 from mailroom.outbound.mailbox import Word
 
 logger = logging.getLogger("mailroom.listener")
+
+#: The work queue that runs of bulk batches are in, whoever starts them: so they have places of their own everywhere.
+#: The server makes it with the first of them; all other runs are in the queue of their deployment.
+BULK = "bulk"
 
 
 class Next(Enum):
@@ -105,6 +110,7 @@ class BatchRuns(_Runs):
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""
         later = word.due_at - datetime.now(UTC) > _SOON
         due_at = word.due_at.isoformat()
+        queue = BULK if word.lane is Lane.BULK else None
         crash_point("before", "create run")
         run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
@@ -112,6 +118,7 @@ class BatchRuns(_Runs):
             parameters={"batch_id": word.batch_id, "due_at": due_at},
             state=Scheduled(scheduled_time=word.due_at) if later else Pending(),
             idempotency_key=f"{word.batch_id}@{due_at}",
+            work_queue_name=queue,
         )
         crash_point("after", "create run")
         return run

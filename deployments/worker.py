@@ -88,7 +88,7 @@ class WarmWorker:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(4 * self._limit + 8, thread_name_prefix="mailroom"))
+        self._loop.set_default_executor(ThreadPoolExecutor(5 * self._limit + 8, thread_name_prefix="mailroom"))
         # Prefect's heartbeats would cost a thread and an event for each run; the ledger's beats say who is alive.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             await self._work()

@@ -34,8 +34,8 @@ class Queue(Protocol):
     def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
         """Keep these messages invisible for `seconds` from now; 0 gives them back at once."""
 
-    def post(self, bodies: Sequence[str]) -> None:
-        """Put these messages in the queue; with an error some of them may be there."""
+    def post(self, bodies: Sequence[str], *, delay_s: int = 0) -> None:
+        """Put these messages in the queue, to be seen after `delay_s` (0 to 900); with an error some may be there."""
 
     def waiting(self) -> int:
         """Return about how many messages are visible."""

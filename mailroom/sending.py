@@ -140,6 +140,7 @@ class Order:
     id: int
     batch_id: str
     due_at: datetime
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,10 +112,10 @@ class MemoryQueue:
             self._messages[message.id] = message
         return message.id
 
-    def post(self, bodies: Sequence[str]) -> None:
-        """Put these messages in the queue."""
+    def post(self, bodies: Sequence[str], *, delay_s: int = 0) -> None:
+        """Put these messages in the queue, visible after `delay_s`."""
         for body in bodies:
-            self.send(body)
+            self.send(body, delay_s=delay_s)
 
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
         """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""

@@ -1,15 +1,22 @@
 """Debian's `smtp-sink`, of the author of Postfix: a receiving end that shares nothing with ours."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mailroom.sandbox.receiver import Receiver, receiving
 from tests.loopback import free_port
+
+_OURS = re.compile(rb"X-Correlation-ID: (\S+)")
+#: The last words of a mail that is to be counted. Without them it was cut off, and is not accepted.
+END = "-- the end"
 
 _UNPACKED = Path(__file__).parent.parent / ".cache" / "postfix"
 
@@ -37,6 +44,38 @@ def smtp_sink(*options: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@contextmanager
+def counting_sink() -> Iterator[tuple[int, Callable[[], list[str]]]]:
+    """Run one that writes mails to files. Yields its port, and what returns our id of each mail that it has accepted."""
+    # Not below the test's own folder: the sink gives up root, and only root may enter there.
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    try:
+        with smtp_sink("-d", f"{folder}/%s.") as port:
+            yield port, lambda: list(_dumped(folder))
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def counting_server() -> Iterator[tuple[int, Callable[[], list[str]]]]:
+    """The same; where there is no smtp-sink, with a server of ours, so that no kill goes uncounted."""
+    if SMTP_SINK is not None:
+        with counting_sink() as sink:
+            yield sink
+        return
+    receiver, port = Receiver(pipelining=True), free_port()
+    with receiving(receiver, port=port):
+        yield port, lambda: list(receiver.accepted)
+
+
+def _dumped(folder: Path) -> Iterator[str]:
+    for file in folder.iterdir():
+        raw = file.read_bytes()
+        if (ours := _OURS.search(raw)) and END.encode() in raw:
+            yield ours.group(1).decode()
 
 
 def _listens(port: int) -> bool:

@@ -42,10 +42,10 @@ class SqsQueue:
             for message in answer.get("Messages", [])
         ]
 
-    def post(self, bodies: Sequence[str]) -> None:
-        """Put these messages on the queue."""
+    def post(self, bodies: Sequence[str], *, delay_s: int = 0) -> None:
+        """Put these messages on the queue, to be seen after `delay_s`."""
         for batch in _batches(bodies):
-            entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(batch)]
+            entries = [{"Id": str(at), "MessageBody": body, "DelaySeconds": delay_s} for at, body in enumerate(batch)]
             crash_point("before", "post")
             with translated("sqs"):
                 answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from mailroom.domain.errors import Fault, Unacceptable
+from mailroom.domain.outbound import Lane
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Letter, Recipient, Request, Words
@@ -26,6 +27,7 @@ class Word:
 
     batch_id: str
     due_at: datetime
+    lane: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,14 @@ def _key(message: Received) -> Key:
 
 def _word(told: Mapping[str, Any]) -> Word:
     try:
-        return Word(str(told["batch_id"]), datetime.fromisoformat(told["due_at"]))
+        due_at = datetime.fromisoformat(told["due_at"])
     except (KeyError, TypeError, ValueError):
         raise _unreadable(("due_at",), "an order has a time") from None
+    try:
+        # An order of a version that told no lane waits like bulk, so that it keeps nothing else waiting.
+        return Word(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
+    except ValueError:
+        raise _unreadable(("lane",), "there is no such lane") from None
 
 
 def _unreadable(where: tuple[str | int, ...], what: str) -> Unacceptable:

@@ -32,7 +32,7 @@ def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
 
 def order_body(order: Order) -> str:
     """Return an order as it stands on the queue; `mailroom.outbound.mailbox` reads it."""
-    return json.dumps({"batch_id": order.batch_id, "due_at": order.due_at.isoformat()})
+    return json.dumps({"batch_id": order.batch_id, "due_at": order.due_at.isoformat(), "lane": order.lane})
 
 
 def keep_relaying(

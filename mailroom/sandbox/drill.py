@@ -14,6 +14,7 @@ from mailroom.checking.manifest import Sent
 from mailroom.crash import POINTS
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.ground import Ground
+from mailroom.sandbox.lives import PAUSE_S, READY_PATIENCE_S, kill_at_random
 from mailroom.sandbox.workers import Worker, Zygote
 
 Say = Callable[[str], None]
@@ -25,16 +26,10 @@ TWICE = ("duplicate line", "duplicate item", "filed twice", "versions")
 #: A mail killed again and again waits for its message each time; then the backlog is worked off.
 DRAIN_PATIENCE_S = 300.0
 
-_READY_PATIENCE_S = 120.0
 _POINT_PATIENCE_S = 120.0
-_PAUSE_S = 0.01
-_FEED_EVERY_S = 1.0
 
 #: Reached only by a worker that is told to stop while it has mails in hand.
 _WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"})
-
-#: One kill in ten may come while the worker still starts.
-_EARLY = 0.1
 
 
 @dataclass(slots=True)
@@ -60,15 +55,21 @@ class Outcome:
         return self._wrong(TWICE)
 
     @property
+    def proves_nothing(self) -> bool:
+        """Whether it killed nothing, or at random and never while a mail was under way."""
+        return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
+
+    @property
     def is_clean(self) -> bool:
-        """Whether all was drained in time, and the check found nothing of any kind."""
-        return self.drained_s is not None and bool(self.found.get("clean"))
+        """Whether kills met mails, all was drained in time, and the check found nothing of any kind."""
+        return not self.proves_nothing and self.drained_s is not None and bool(self.found.get("clean"))
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures."""
         return {
             "kills": self.kills,
             "kills_at_work": self.kills_at_work,
+            "proves_nothing": self.proves_nothing,
             "crash_points": len(set(self.points)),
             "mails": len(self.sent),
             "lost": self.lost,
@@ -112,20 +113,17 @@ class Drill:
             self._say(f"killed {point}")
 
     def kill_at_random(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
-        """Kill workers after 0.05 to 2 s of work, while mails keep coming so that some are always under way."""
-        deadline, fed_at, wanted = time.monotonic() + seconds, 0.0, self.outcome.kills + kills
-        lives: list[_Life] = []
-        while self.outcome.kills < wanted and time.monotonic() < deadline:
-            if time.monotonic() - fed_at > _FEED_EVERY_S:
-                self._feed(in_hand)
-                fed_at = time.monotonic()
-            lives += [self._begin_life() for _ in range(workers - len(lives))]
-            for over in [life for life in lives if life.is_over()]:
-                self._end(over)
-                lives.remove(over)
-            time.sleep(_PAUSE_S)
-        for life in lives:
-            life.worker.kill()
+        """Kill workers 0.05 to 2 s after their first mail, while mails keep coming so that some are always under way."""
+        kill_at_random(
+            self._zygote.fork,
+            self._at_work,
+            self._end,
+            lambda: self._feed(in_hand),
+            chance=self._chance,
+            kills=kills,
+            seconds=seconds,
+            workers=workers,
+        )
 
     def prove(self, *, workers: int = 1) -> Outcome:
         """Let workers finish what is left, run the check, and return what came of it all."""
@@ -149,20 +147,14 @@ class Drill:
 
     def _stop_at_work(self, worker: Worker) -> None:
         """Tell a worker to stop as soon as it has a mail in hand."""
-        deadline = time.monotonic() + _READY_PATIENCE_S
+        deadline = time.monotonic() + READY_PATIENCE_S
         while not self._at_work(worker) and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
+            time.sleep(PAUSE_S)
         worker.stop()
 
-    def _begin_life(self) -> "_Life":
-        early = self._chance.random() < _EARLY
-        return _Life(self._zygote.fork(), lasts_s=self._chance.uniform(0.05, 2.0), early=early)
-
-    def _end(self, life: "_Life") -> None:
-        if not life.worker.is_alive():
-            raise StackError(f"a worker ended by itself; see {self._zygote.log}")
-        self.outcome.kills_at_work += self._at_work(life.worker)
-        life.worker.kill()
+    def _end(self, worker: Worker) -> None:
+        self.outcome.kills_at_work += self._at_work(worker)
+        worker.kill()
         self.outcome.kills += 1
         if self.outcome.kills % 25 == 0:
             self._say(f"{self.outcome.kills} kills, {len(self.outcome.sent)} mails")
@@ -176,20 +168,3 @@ class Drill:
         """Tell whether a worker has a mail under way."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
         return bool(self._ground.ask(mine, f"%-{worker.process.pid}"))
-
-
-class _Life:
-    """One worker, and when it is to die: so long after it was ready, or, early, after its start."""
-
-    def __init__(self, worker: Worker, *, lasts_s: float, early: bool) -> None:
-        self.worker, self._lasts_s = worker, lasts_s
-        self._began: float | None = time.monotonic() if early else None
-        self._forked = time.monotonic()
-
-    def is_over(self) -> bool:
-        """Tell whether its time has come; also when it ended by itself or does not get ready."""
-        if self._began is None and self.worker.is_ready():
-            self._began = time.monotonic()
-        if self._began is None:
-            return not self.worker.is_alive() or time.monotonic() - self._forked > _READY_PATIENCE_S
-        return time.monotonic() - self._began >= self._lasts_s

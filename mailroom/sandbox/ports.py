@@ -50,6 +50,18 @@ def _asked_port(part: str, asked: str) -> int:
     return int(asked)
 
 
+def is_connected(pid: int, port: int) -> bool:
+    """Tell whether a process has a connection to `port` on this machine; False also where the process is gone."""
+    try:
+        own = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+        lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    # Columns of proc(5): the other side's address and port in hex, the state (01 is established), the socket's inode.
+    told = [line.split() for line in lines]
+    return any(one[2].endswith(f":{port:04X}") and one[3] == "01" and f"socket:[{one[9]}]" in own for one in told)
+
+
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on `port` now; a port whose last connections are still closing counts as free."""
     with socket.socket() as probe:

@@ -40,12 +40,14 @@ class PostOffice:
     batches: dict[str, int] = field(default_factory=dict)
     service: Worker | None = None
     since: Any = None
+    smtp_port: int = 0
 
     def __post_init__(self) -> None:
         self.since = self.ground.ask("select now()")[0][0]
 
     def use(self, smtp_port: int, *, per_second: float = 5000.0) -> None:
         """Have workers that start from now on hand their mail to this SMTP server."""
+        self.smtp_port = smtp_port
         with httpx.Client(base_url=self.ground.facts["prefect_api_url"], timeout=15) as prefect:
             kind = _made(prefect, "block_types", _SMTP, f"/block_types/slug/{_SMTP['slug']}")
             schema = _made(prefect, "block_schemas", {"block_type_id": kind, "fields": {}, "capabilities": []})
@@ -143,6 +145,16 @@ class PostOffice:
         """Return how many messages of the batches handed over are in each status."""
         query = "select status, count(*) from message where batch_id = any(%s::uuid[]) group by status"
         return Counter(dict(self.ground.ask(query, list(self.batches))))
+
+    def in_status(self, *statuses: str) -> set[str]:
+        """Return the ids of the messages in one of these statuses."""
+        query = "select id::text from message where status = any(%s) and batch_id = any(%s::uuid[])"
+        return {message_id for (message_id,) in self.ground.ask(query, list(statuses), list(self.batches))}
+
+    def waiting(self) -> int:
+        """Return how many messages are still to be claimed."""
+        statuses = self.statuses()
+        return sum(statuses[status] for status in _UNDER_WAY if status != "sending")
 
     def pass_time(self) -> None:
         """Have hours go by for what a dead service or worker had in hand."""

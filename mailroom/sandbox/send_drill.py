@@ -13,12 +13,18 @@ from typing import Any
 import httpx
 
 from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.lives import PAUSE_S, kill_at_random
+from mailroom.sandbox.ports import is_connected
 from mailroom.sandbox.post_office import PostOffice
 from mailroom.sandbox.workers import Worker
 
 Say = Callable[[str], None]
 
 _AGAIN = "commit of resend"
+
+#: What `mailroom check` calls a message that is gone, and what it calls one that was sent twice.
+LOST = ("lost", "not received")
+TWICE = ("received twice", "handed over twice")
 
 #: What the service passes: the request's commit, and its relay's.
 OF_THE_SERVICE = ("commit of accept", "commit of take", "post", "commit of published")
@@ -42,22 +48,68 @@ OF_A_WORKER = (
 _QUICK: dict[str, Any] = {"visibility_s": 2, "beat_s": 0.4, "stop_patience_s": 0.0}
 
 _PATIENCE_S = 40.0
-_PAUSE_S = 0.01
+#: Mails of each batch that is fed.
+_A_BATCH = 100
+_FEW = 1
 
 
 @dataclass(slots=True)
 class SendOutcome:
-    """What a drill did, and what the check found after it."""
+    """What a drill did, and what the check found after it. A kill at random was at work if it left a mail `sending`."""
 
+    seed: int
     kills: int = 0
+    kills_at_work: int = 0
     points: list[str] = field(default_factory=list)
+    accepted: int = 0
+    received: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
+    drained_s: float | None = None
     found: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def lost(self) -> int:
+        """How many messages are gone, or said to be sent and were never received."""
+        return self._wrong(LOST)
+
+    @property
+    def twice(self) -> int:
+        """How many were received more than once."""
+        return self._wrong(TWICE)
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether it killed nothing, or at random and never while a mail was under way."""
+        return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
+
+    @property
     def is_clean(self) -> bool:
-        """Whether the check found nothing, and nothing is but dispatched or unknown."""
-        return bool(self.found.get("clean")) and self.statuses.keys() <= {"dispatched", "unknown"}
+        """Whether kills met mails, all was drained in time, each mail is dispatched or unknown, and the check found nothing."""
+        ended = self.drained_s is not None and self.statuses.keys() <= {"dispatched", "unknown"}
+        return not self.proves_nothing and ended and bool(self.found.get("clean"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        return {
+            "kills": self.kills,
+            "kills_at_work": self.kills_at_work,
+            "proves_nothing": self.proves_nothing,
+            "crash_points": len(set(self.points)),
+            "accepted": self.accepted,
+            "received": self.received,
+            "lost": self.lost,
+            "duplicates": self.twice,
+            "unknown": self.statuses.get("unknown", 0),
+            "statuses": self.statuses,
+            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
+            "seed": self.seed,
+            "clean": self.is_clean,
+            "check": self.found,
+        }
+
+    def _wrong(self, kinds: tuple[str, ...]) -> int:
+        wrong: dict[str, int] = self.found.get("wrong", {})
+        return sum(wrong.get(kind, 0) for kind in kinds)
 
 
 class SendDrill:
@@ -65,7 +117,9 @@ class SendDrill:
 
     def __init__(self, office: PostOffice, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None) -> None:
         """Take where it happens; `throttle` has the receiving end say once that the day's quota is used up."""
-        self.outcome = SendOutcome()
+        self.outcome = SendOutcome(seed)
+        #: What was `sending` after each kill at random, and at none before it.
+        self._left: list[set[str]] = []
         self._office, self._say, self._throttle = office, say, throttle
         self._chance = Random(seed)
 
@@ -100,30 +154,51 @@ class SendDrill:
             worker = self._fork()
             self._until(partial(self._has_more_than, had, batch_id))
             time.sleep(self._chance.uniform(0.05, longest_s))
-            self._kill(worker)
-            self.outcome.kills += 1
-            if self.outcome.kills % 25 == 0:
-                self._say(f"{self.outcome.kills} kills, {len(list(self._office.received()))} mails received")
+            self._end(worker)
+
+    def kill_while_sending(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
+        """Kill workers 0.05 to 2 s after their first mail, while batches keep coming so that some are always under way."""
+        kill_at_random(
+            # Fewer in hand than there are, so that a new worker finds some.
+            partial(self._fork, limit=_FEW),
+            lambda worker: is_connected(worker.process.pid, self._office.smtp_port),
+            self._end,
+            lambda: self._feed(in_hand),
+            chance=self._chance,
+            kills=kills,
+            seconds=seconds,
+            workers=workers,
+        )
 
     def prove(self, *, workers: int = 1) -> SendOutcome:
-        """Let workers finish what is left after hours, run the check, and return what came of it all."""
+        """Let workers finish what is left, run the check, and return what came of it all."""
+        self.settle(workers=workers)
         office = self._office
+        self.outcome.accepted, self.outcome.received = sum(office.batches.values()), len(list(office.received()))
+        self.outcome.statuses = dict(office.statuses())
+        self.outcome.found = office.check()
+        return self.outcome
+
+    def settle(self, *, workers: int = 1) -> None:
+        """Let workers finish what is left after hours, and note how long they took."""
+        office = self._office
+        left = office.in_status("sending", "unknown")
+        self.outcome.kills_at_work += sum(not left.isdisjoint(some) for some in self._left)
+        self._left = []
         # The run of this one looks after what was left.
         office.post(1)
         office.pass_time()
         office.adopt()
         office.resume()
         alive = [self._fork() for _ in range(workers)]
+        self.outcome.drained_s = None
         try:
-            office.drain(within_s=_PATIENCE_S + 0.2 * sum(office.batches.values()))
+            self.outcome.drained_s = office.drain(within_s=_PATIENCE_S + 0.2 * sum(office.batches.values()))
         except TimeoutError as error:
             self._say(f"not drained: {error}")
         for worker in alive:
             self._kill(worker)
         office.adopt()
-        self.outcome.statuses = dict(office.statuses())
-        self.outcome.found = office.check()
-        return self.outcome
 
     def _kill_worker(self, point: str, mails: int) -> None:
         if point.endswith("commit of accept"):
@@ -169,8 +244,8 @@ class SendDrill:
         self._until(asked)
         self._dies(service, point)
 
-    def _fork(self, crash: str = "") -> Worker:
-        return self._office.zygote.fork(crash=crash, **_QUICK)
+    def _fork(self, crash: str = "", **how: Any) -> Worker:
+        return self._office.zygote.fork(crash=crash, **_QUICK, **how)
 
     def _dies(self, process: Worker, point: str) -> None:
         deaths = self._office.zygote.deaths
@@ -187,6 +262,21 @@ class SendDrill:
         worker.kill()
         worker.wait(within_s=5)
 
+    def _end(self, worker: Worker) -> None:
+        """Kill a worker. What is `sending` now and stays so was in its hands, or in those of one that dies before long."""
+        self._kill(worker)
+        self._left.append(self._newly_sending())
+        self.outcome.kills += 1
+        if self.outcome.kills % 25 == 0:
+            self._say(f"{self.outcome.kills} kills, {len(list(self._office.received()))} mails received")
+
+    def _feed(self, in_hand: int) -> None:
+        for number in range(max(0, in_hand - self._office.waiting()) // _A_BATCH):
+            self._office.post(_A_BATCH, lane="bulk" if number % 2 else "transactional")
+
+    def _newly_sending(self) -> set[str]:
+        return self._office.in_status("sending").difference(*self._left)
+
     def _has_more_than(self, had: int, batch_id: str) -> bool:
         return len(list(self._office.received())) > had or not self._is_waiting(batch_id)
 
@@ -197,4 +287,4 @@ class SendDrill:
     def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not holds() and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
+            time.sleep(PAUSE_S)

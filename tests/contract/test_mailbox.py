@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.errors import TransientError, Unacceptable
-from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
+from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party, Status
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.relaying import keep_relaying, relay
@@ -42,8 +42,8 @@ def outbox(engine: Engine) -> SqlOutbox:
     return SqlOutbox(engine)
 
 
-def handed_over(outbox: SqlOutbox, send_at: datetime | None = None) -> Accepted:
-    batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=send_at)
+def handed_over(outbox: SqlOutbox, send_at: datetime | None = None, lane: Lane = Lane.TRANSACTIONAL) -> Accepted:
+    batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=send_at, lane=lane)
     draft = Draft(id=str(uuid4()), number=0, to=Party("ada@users.test"), content=0)
     return outbox.accept(batch, [Content(subject="Hello", text="Hello", html=None)], [draft], now=NOW)
 
@@ -82,14 +82,17 @@ def rows(engine: Engine, statement: str) -> list[tuple[object, ...]]:
 
 def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: Engine) -> None:
     """What is told can be read again by the other side, and the messages say that they are queued."""
-    first, later = handed_over(outbox), handed_over(outbox, NOW + timedelta(days=1))
+    first, later = handed_over(outbox), handed_over(outbox, NOW + timedelta(days=1), Lane.BULK)
     queue = MemoryQueue()
 
     published = [relay(outbox, queue, now=NOW), relay(outbox, queue, now=NOW + timedelta(hours=1))]
 
     assert published == [2, 0]
     words = [read(body, {}) for body in queue.bodies]
-    assert words == [Word(first.batch_id, NOW), Word(later.batch_id, NOW + timedelta(days=1))]
+    assert words == [
+        Word(first.batch_id, NOW, Lane.TRANSACTIONAL),
+        Word(later.batch_id, NOW + timedelta(days=1), Lane.BULK),
+    ]
     assert rows(engine, "select status from message order by due_at") == [(Status.QUEUED,), (Status.SCHEDULED,)]
 
 
@@ -104,7 +107,7 @@ def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, 
     published = [relay(outbox, queue, now=NOW + timedelta(seconds=at)) for at in (20, 40)]
 
     assert published == [0, 1]
-    assert [read(body, {}) for body in queue.bodies] == [Word(told.batch_id, NOW)]
+    assert [read(body, {}) for body in queue.bodies] == [Word(told.batch_id, NOW, Lane.TRANSACTIONAL)]
     assert rows(engine, "select status from message") == [(Status.QUEUED,)]
 
 
@@ -151,6 +154,7 @@ def test_a_plain_producers_mail_is_read(engine: Engine) -> None:
         (plain(), {"channel": "email", "type": "pdf"}),
         ('{"batch_id": "7"}', {}),
         ('{"batch_id": "7", "due_at": 7}', {}),
+        ('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z", "lane": "fast"}', {}),
     ],
 )
 def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
@@ -159,6 +163,11 @@ def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[st
         read(body, attributes)
 
     assert error.value.faults
+
+
+def test_an_order_without_a_lane_waits_like_bulk() -> None:
+    """Versions before the lanes wrote none, and it may be a newsletter."""
+    assert read('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z"}', {}) == Word("7", NOW, Lane.BULK)
 
 
 def test_plain_mails_that_arrive_together_are_one_batch(outbox: SqlOutbox, engine: Engine) -> None:

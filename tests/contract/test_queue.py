@@ -77,6 +77,14 @@ def test_a_received_message_is_invisible(case: Case) -> None:
     assert second == []
 
 
+def test_a_message_posted_with_a_delay_is_not_there_at_once(case: Case) -> None:
+    """An order of bulk that finds no place comes again later, as a new message with no receives."""
+    case.queue.post(["later"], delay_s=600)
+    case.queue.post(["now"])
+
+    assert [(message.body, message.receive_count) for message in case.all()] == [("now", 1)]
+
+
 def test_an_empty_queue_gives_nothing(case: Case) -> None:
     """SQS leaves `Messages` out of its answer; the listener asks again for ever."""
     assert case.receive() == []

@@ -56,7 +56,9 @@ class Mailing:
 
     def mails(self, batch_id: str) -> dict[str, list[str]]:
         """Return what SES took of a batch: for each message id all that came under it, as it came."""
-        told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30).json()
+        answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30)
+        assert answer.is_success, answer.text
+        told = answer.json()
         ours, found = self.statuses(batch_id), dict[str, list[str]]()
         for mail in told["ses"]["RawMessage"]:
             # What was answered to senders has no id of ours.
@@ -104,6 +106,11 @@ class Mailing:
         changed = {"limit": per_second, "slot_decay_per_second": per_second}
         self.stack.prefect("PATCH", f"/v2/concurrency_limits/{name}", changed)
 
+    def at_most_by_smtp(self, per_second: int, port: int) -> None:
+        """Make the limit of an SMTP server, before the first mail does."""
+        made = {"limit": per_second, "slot_decay_per_second": per_second, "active": True}
+        self.stack.prefect("POST", "/v2/concurrency_limits/", {"name": f"rate:smtp:127.0.0.1:{port}"} | made)
+
 
 class MailLine(Line):
     """A mailbox queue of a test's own; the stack's worker, whose queue is another, only takes what is in its pool."""
@@ -118,10 +125,10 @@ class MailLine(Line):
         """Return the environment of a worker that listens to this mailbox."""
         return super().environment(**more) | {"MAILROOM_MAILBOX_QUEUE_URL": self.mailbox_url}
 
-    def hand_over(self, mailing: Mailing, mails: int) -> str:
+    def hand_over(self, mailing: Mailing, mails: int, **changes: Any) -> str:
         """Hand over a batch for tomorrow, which the stack keeps for then, and order it here for now."""
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        batch_id = mailing.hand_over(mails, send_at=tomorrow)
+        batch_id = mailing.hand_over(mails, send_at=tomorrow, **changes)
         wait_until(lambda: mailing.runs(batch_id), "the run of tomorrow is there")
         with_time = "update message set due_at = now() where batch_id = %s returning due_at"
         due_at = self.stack.ask(with_time, batch_id)[0][0]

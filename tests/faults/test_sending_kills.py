@@ -1,16 +1,12 @@
 """R1, R8, R15 for batches: whatever dies, each message is received once, or it is unknown, and then at most once."""
 
 import random
-import re
-import shutil
-import tempfile
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +18,7 @@ from mailroom.sandbox.receiver import Receiver, receiving
 from mailroom.sandbox.send_drill import SendDrill
 from tests.faults.range import Range, eventually
 from tests.loopback import free_port
-from tests.smtp_sink import smtp_sink
-
-_OURS = re.compile(rb"X-Correlation-ID: (\S+)")
+from tests.smtp_sink import counting_sink
 
 
 @dataclass
@@ -101,26 +95,12 @@ def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
 
 
 @contextmanager
-def sink(office: PostOffice) -> Iterator[Path]:
-    """Have Debian's smtp-sink be the receiving end; it writes each mail to a file of its own in the folder."""
-    # Not below the test's own folder: the sink gives up root, and only root may enter there.
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o777)
-    try:
-        with smtp_sink("-d", f"{folder}/%s.") as port:
-            office.received = lambda: list(_dumped(folder))
-            office.use(port, per_second=60.0)
-            yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def _dumped(folder: Path) -> Iterator[str]:
-    for file in folder.iterdir():
-        raw = file.read_bytes()
-        # Without its end the mail was cut off, and is not accepted.
-        if (ours := _OURS.search(raw)) and b"-- the end" in raw:
-            yield ours.group(1).decode()
+def sink(office: PostOffice) -> Iterator[None]:
+    """Have Debian's smtp-sink be the receiving end."""
+    with counting_sink() as (port, received):
+        office.received = received
+        office.use(port, per_second=60.0)
+        yield
 
 
 @pytest.mark.timeout(600)
@@ -149,6 +129,19 @@ def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
     # In hand at a death is one turn of the rate, less than a second's mails.
     assert outcome.statuses.get("unknown", 0) <= 60 * outcome.kills
     assert len(received) >= mails + 1 - outcome.statuses.get("unknown", 0)
+
+
+@pytest.mark.timeout(900)
+def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office: PostOffice) -> None:
+    """The short form of `mailroom drill --outbound`: three workers, bulk and transactional batches, kills that meet mails."""
+    with sink(office):
+        drill = SendDrill(office, seed=16, say=print)
+
+        drill.kill_while_sending(kills=12, seconds=180, workers=3, in_hand=600)
+        outcome = drill.prove(workers=3)
+
+    assert outcome.is_clean, outcome.as_json()
+    assert outcome.received >= outcome.accepted - outcome.statuses.get("unknown", 0)
 
 
 @pytest.mark.long

@@ -2,78 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from prefect import get_client
-from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import Artifact, FlowRun
-from prefect.exceptions import ObjectNotFound
 from sqlalchemy import Engine
 
-from deployments.client import run_client_context
-from deployments.executor import WarmExecutor
-from deployments.health import Health
-from deployments.mailbox import MailboxListener
-from deployments.runs import BatchRuns
 from flows import outbound as flows_outbound
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.outbound.dispatching import Outbound
-from mailroom.outbound.mailbox import TakenIn
-from mailroom.testing import Clock, MemoryQueue
-from tests.contract.sending import Office, office_on
-from tests.flows.surroundings import QUICK, holds
-
-
-class Desk:
-    """A mailbox listener's surroundings."""
-
-    def __init__(self, office: Office) -> None:
-        self.office = office
-        self.clock = Clock()
-        self.queue = MemoryQueue(visibility_s=300, clock=self.clock)
-        self.kept: list[str] = []
-        self.refuses: set[str] = set()
-
-    def order(self, batch_id: str, due_at: datetime) -> None:
-        self.queue.post([json.dumps({"batch_id": batch_id, "due_at": due_at.isoformat()})])
-
-    def listen(self, until: Callable[[], bool]) -> None:
-        """Have a listener run until something holds, and stop it."""
-        asyncio.run(self._listen(until))
-
-    async def _listen(self, until: Callable[[], bool]) -> None:
-        async with run_client_context() as context:
-            client: Any = context.client
-            await deployed(client)
-            executor = WarmExecutor(client, limit=4)
-            parts: Any = self.queue, BatchRuns(client), executor, Health({})
-            listener = MailboxListener(
-                *parts, keep=self._keep, look_after=lambda: asyncio.sleep(0), limit=4, timing=QUICK
-            )
-            running = asyncio.create_task(listener.run())
-            await holds(lambda: until() or running.done(), within_s=30)
-            listener.stop()
-            await running
-            await executor.stop(patience_s=5)
-
-    async def _keep(self, plain: Any) -> TakenIn:
-        self.kept += [mail.to for _, mail in plain]
-        refused = {message.message_id: () for message, mail in plain if mail.to in self.refuses}
-        return TakenIn(len(plain) - len(refused), refused)
-
-    def empty(self) -> bool:
-        return len(self.queue) == 0
-
-
-async def deployed(client: PrefectClient) -> None:
-    try:
-        await client.read_deployment_by_name("send-batch/send-batch")
-    except ObjectNotFound:
-        flow_id = await client.create_flow_from_name("send-batch")
-        await client.create_deployment(flow_id, "send-batch", entrypoint="flows.outbound.send_batch")
+from tests.contract.sending import office_on
+from tests.flows.mailbox_desk import Desk
 
 
 @pytest.fixture

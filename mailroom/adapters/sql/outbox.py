@@ -28,7 +28,7 @@ from mailroom.adapters.sql.outbound_models import (
 )
 from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting
 from mailroom.domain.errors import Conflict
-from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Status
+from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
 
 _batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
@@ -130,11 +130,16 @@ class SqlOutbox:
         free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
         waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
         mine = (
-            update(_orders).where(_orders.c.id.in_(waiting.with_for_update(skip_locked=True))).values(taken_until=until)
+            update(_orders)
+            .where(_orders.c.id.in_(waiting.with_for_update(skip_locked=True)), _orders.c.batch_id == _batches.c.id)
+            .values(taken_until=until)
+            .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
         with transaction(self._engine, "commit of take") as connection:
-            rows = connection.execute(mine.returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at)).all()
-        return [Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at) for row in sorted(rows)]
+            rows = connection.execute(mine).all()
+        return [
+            Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at, lane=Lane(row.lane)) for row in sorted(rows)
+        ]
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""

@@ -2,6 +2,8 @@
 
 `slow 7` takes so many seconds, `hold` until the test lets go, `kill` kills its process; the children of `kill` hold first,
 so that a test may look at what happens beside them.
+
+With `MAILROOM_FAULTS_SMTP` batches go to the SMTP server at this port, whatever the block `outbound` says.
 """
 
 import os
@@ -29,3 +31,12 @@ def _file_or_fail(self: SqlInbox, email_id: str, items: Any, **how: Any) -> list
 
 
 SqlInbox.file = _file_or_fail  # type: ignore[method-assign]
+
+if port := os.environ.get("MAILROOM_FAULTS_SMTP"):
+    from blocks import sending
+    from mailroom.adapters.providers.smtp import Smtp, Tls
+
+    async def _to_the_port(_name: str) -> Smtp:
+        return Smtp(host="127.0.0.1", port=int(port), tls=Tls.OFF)
+
+    sending._provider = _to_the_port  # type: ignore[assignment]

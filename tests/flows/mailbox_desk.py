@@ -1,0 +1,101 @@
+"""What surrounds a mailbox listener in its tests: a queue in memory, and the deployment on a Prefect server."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+
+from deployments.client import run_client_context
+from deployments.executor import WarmExecutor
+from deployments.health import Health
+from deployments.mailbox import MailboxListener
+from deployments.pool_worker import MailroomWorker
+from deployments.runs import BatchRuns
+from deployments.worker import POOL
+from mailroom.domain.outbound import Lane
+from mailroom.outbound.mailbox import TakenIn
+from mailroom.outbound.relaying import order_body
+from mailroom.queueing import Received
+from mailroom.sending import Order
+from mailroom.testing import Clock, MemoryQueue
+from tests.contract.sending import Office
+from tests.flows.surroundings import QUICK, holds
+
+#: How many runs of a kind a worker has under way here, and how many batches of a kind it has in hand.
+LIMIT = 4
+
+
+class CountedQueue(MemoryQueue):
+    """Remembers how often the message that was received most was."""
+
+    most_receives = 0
+
+    def receive(self, *, most: int, wait_s: int) -> list[Received]:
+        received = super().receive(most=most, wait_s=wait_s)
+        self.most_receives = max([self.most_receives, *(one.receive_count for one in received)])
+        return received
+
+
+class Desk:
+    """A mailbox listener's surroundings."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.clock = Clock()
+        self.queue = CountedQueue(visibility_s=3600, clock=self.clock)
+        self.kept: list[str] = []
+        self.refuses: set[str] = set()
+        self.waited: list[str] = []
+
+    def order(self, batch_id: str, due_at: datetime, lane: Lane = Lane.TRANSACTIONAL) -> None:
+        self.queue.post([order_body(Order(id=1, batch_id=batch_id, due_at=due_at, lane=lane))])
+
+    def listen(self, until: Callable[[], bool]) -> None:
+        """Have a listener run until something holds, and stop it."""
+        asyncio.run(self._listen(until))
+
+    async def _listen(self, until: Callable[[], bool]) -> None:
+        async with run_client_context() as context:
+            client: Any = context.client
+            await deployed(client)
+            executor = WarmExecutor(client, limit=LIMIT)
+            parts: Any = self.queue, BatchRuns(client), executor, Health({})
+            listener = MailboxListener(
+                *parts,
+                keep=self._keep,
+                waits=self._wait,
+                look_after=lambda: asyncio.sleep(0),
+                limit=LIMIT,
+                timing=QUICK,
+            )
+            running = asyncio.create_task(listener.run())
+            await holds(lambda: until() or running.done(), within_s=120)
+            listener.stop()
+            await running
+            await executor.stop(patience_s=5)
+
+    async def _wait(self, batch_ids: Sequence[str]) -> None:
+        self.waited += batch_ids
+
+    async def _keep(self, plain: Any) -> TakenIn:
+        self.kept += [mail.to for _, mail in plain]
+        refused = {message.message_id: () for message, mail in plain if mail.to in self.refuses}
+        return TakenIn(len(plain) - len(refused), refused)
+
+    def empty(self) -> bool:
+        return len(self.queue) == 0
+
+
+async def deployed(client: PrefectClient) -> None:
+    try:
+        await client.read_deployment_by_name("send-batch/send-batch")
+    except ObjectNotFound:
+        template = MailroomWorker.get_default_base_job_template()
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type=MailroomWorker.type, base_job_template=template))
+        flow_id = await client.create_flow_from_name("send-batch")
+        entrypoint = "flows.outbound.send_batch"
+        await client.create_deployment(flow_id, "send-batch", entrypoint=entrypoint, work_pool_name=POOL)

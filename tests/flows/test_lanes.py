@@ -1,0 +1,152 @@
+"""Bulk batches beside all else in a worker: they fill their own places, and nothing waits for them."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from sqlalchemy import Engine
+
+from deployments.client import run_client_context
+from deployments.pool_worker import MailroomWorker
+from deployments.runs import BULK, BatchRuns
+from deployments.worker import POOL
+from flows import outbound as flows_outbound
+from mailroom.domain.errors import MailroomError
+from mailroom.domain.outbound import Content, Lane, Outgoing
+from mailroom.outbound.dispatching import Outbound
+from mailroom.outbound.mailbox import Word
+from mailroom.sending import Receipt
+from mailroom.testing import MemoryProvider
+from tests.contract.sending import office_on
+from tests.flows.mailbox_desk import LIMIT, Desk, deployed
+from tests.flows.surroundings import holds
+
+OFFERS = Content(subject="Offers", text="Cheap.", html=None)
+
+
+class Gate(MemoryProvider):
+    """A provider whose calls for offers take until the gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[str] = []
+        self.open = threading.Event()
+
+    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+        """Take mails, offers once the gate is open."""
+        if mails[0].subject == OFFERS.subject and not self.open.is_set():
+            self.waiting += [mail.id for mail in mails]
+            assert self.open.wait(120)
+        return super().send(mails)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def desk(server: None, engine: Engine, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with office_on(engine, provider=gate) as office:
+
+        async def opened() -> Outbound:
+            return office.outbound
+
+        monkeypatch.setattr(flows_outbound, "open_outbound", opened)
+        yield Desk(office)
+
+
+def runs() -> list[FlowRun]:
+    async def read() -> list[FlowRun]:
+        async with get_client() as client:
+            return await client.read_flow_runs(limit=200)
+
+    return asyncio.run(read())
+
+
+def test_a_transactional_batch_is_sent_while_bulk_batches_fill_every_place_of_theirs(desk: Desk, gate: Gate) -> None:
+    """Newsletters of hours, more than a worker holds and all there before it; their orders wait and count no receives."""
+    now = datetime.now(UTC)
+    offers = [desk.office.batch(1, now=now, content=OFFERS, lane=Lane.BULK) for _ in range(2 * LIMIT)]
+    for batch_id in offers:
+        desk.order(batch_id, now, Lane.BULK)
+    reset = desk.office.batch(1, now=now)
+    desk.order(reset, now)
+    while_waiting: list[str] = []
+
+    def all_sent() -> bool:
+        if not gate.open.is_set():
+            if len(gate.accepted) == 1 and len(gate.waiting) == LIMIT:
+                while_waiting.extend(gate.waiting)
+                gate.open.set()
+            return False
+        # The orders that were put behind come again.
+        desk.clock.now += 1
+        return desk.empty()
+
+    desk.listen(all_sent)
+
+    sent = dict(zip(gate.accepted, (mail.subject for mail in gate.mails), strict=True))
+    assert len(gate.accepted) == len(sent) == 1 + 2 * LIMIT
+    assert sent[gate.accepted[0]] != OFFERS.subject
+    assert len(while_waiting) == LIMIT
+    assert desk.queue.most_receives == 1
+    # No sweep orders them once more.
+    assert set(desk.waited) == set(offers[LIMIT:])
+    ended = {run.name: (run.work_queue_name, run.state and run.state.type) for run in runs()}
+    assert {ended[batch_id] for batch_id in offers} == {(BULK, "COMPLETED")}
+    assert ended[reset] == ("default", "COMPLETED")
+
+
+class Held:
+    """Stands in for Lanes: runs begin, and end when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.released = asyncio.Event()
+
+    async def execute_any(self, run: FlowRun) -> None:
+        self.begun.append(run.name)
+        await self.released.wait()
+
+
+def test_bulk_batches_of_one_time_have_half_of_the_pools_places(server: None) -> None:
+    """All newsletters go at nine; a mail that somebody retries at one past nine must not wait for them."""
+    due = datetime.now(UTC) + timedelta(seconds=7)
+    offers = [Word(str(uuid4()), due, Lane.BULK) for _ in range(2 * LIMIT)]
+    reset = Word(str(uuid4()), due + timedelta(seconds=1), Lane.TRANSACTIONAL)
+
+    async def poll() -> tuple[list[str], list[str]]:
+        held = Held()
+        lanes: Any = held
+        async with run_client_context() as context:
+            client: Any = context.client
+            await deployed(client)
+            for word in [*offers, reset]:
+                await BatchRuns(client).get_or_create(word)
+        worker = MailroomWorker(work_pool_name=POOL, limit=LIMIT)
+        worker.lanes = lanes
+        async with worker:
+            await worker.sync_with_backend()
+            for _ in range(3):
+                await worker.get_and_submit_flow_runs()
+            await holds(lambda: len(held.begun) >= 1 + LIMIT // 2)
+            first = list(held.begun)
+            held.released.set()
+            while len(held.begun) < len(offers) + 1:
+                await worker.get_and_submit_flow_runs()
+                await asyncio.sleep(0.05)
+        return first, held.begun
+
+    first, begun = asyncio.run(poll())
+
+    assert reset.batch_id in first
+    assert len(first) == 1 + LIMIT // 2
+    assert Counter(begun) == Counter(word.batch_id for word in [*offers, reset])

@@ -22,12 +22,13 @@ from tasks.steps import blocking
 
 @dataclass(slots=True)
 class Progress:
-    """How far one e-mail has come in this run."""
+    """How far one e-mail has come in this run; `failed` is what processors failed at, as `<processor>/<tenant>`."""
 
     entry: Entry
     way: Way | None = None
     kept: Kept = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     outcome: State = State.PROCESSING
     reason: str | None = None
 
@@ -67,6 +68,7 @@ def _tags(mail: Progress) -> list[str]:
     tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
     if mail.reason:
         tags.add(f"reason:{mail.reason}")
+    tags |= {f"failed:{key}" for key in mail.failed}
     if mail.way:
         tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
         tags |= {f"route:{route.why}" for route in mail.way.routes}
@@ -82,6 +84,7 @@ def _markdown(mail: Progress, pages_url: str) -> str:
         f"- items: {len(mail.items)}"
         + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
     ]
+    lines += [f"- failed: `{key}`; `mailroom replay {mail.entry.id}` does it again" for key in mail.failed]
     if mail.kept:
         lines += ["", "| deposit | bytes | version | kept until |", "|---|---|---|---|"]
         lines += [

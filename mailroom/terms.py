@@ -39,6 +39,15 @@ class ProviderTerms:
     told_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many mails a second an account may be handed: the provider's quota, or less where an operator said so; 0 is none."""
+
+    provider: str
+    identity: str
+    per_second: float
+
+
 class Terms(Protocol):
     """What providers allow: who sends tells it, who takes batches asks for it."""
 
@@ -47,6 +56,9 @@ class Terms(Protocol):
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
         """Return what was told last, if that is of today."""
+
+    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+        """Keep the rate that an account is held to now."""
 
 
 def terms_of(provider: MailProvider, quota: ProviderQuota, *, now: datetime) -> ProviderTerms:

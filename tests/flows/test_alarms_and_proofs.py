@@ -1,14 +1,19 @@
 """Alarms and proofs on a real Prefect server: ensured as often as one likes, from their causes to their ends."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect import get_client
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
@@ -24,7 +29,7 @@ from sqlalchemy import Engine
 
 from blocks.reconciling import Reconciling
 from blocks.watching import Watching
-from deployments.automations import ALARMS, RAISE_ALARM, ensure_automations
+from deployments.automations import ALARMS, NOTIFICATION, RAISE_ALARM, ensure_automations
 from deployments.pool_worker import MailroomWorker
 from flows import reconciling, watching
 from flows.alarms import raise_alarm
@@ -236,3 +241,52 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
     assert proof.differences == {"inbound": 1, "outbound": 0}
     assert [arrival.ref.key for arrival in read_notification(announced.body)] == ["in/forgotten"]
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.reconciliation"]
+
+
+@contextmanager
+def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """What an operator is told at: a URL, and what was posted to it."""
+    posts: list[dict[str, str]] = []
+
+    class Told(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as served:
+        Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_port}/ops", posts
+        served.shutdown()
+
+
+def test_silence_of_the_watch_reaches_a_person_by_the_operators_own_block(server: None) -> None:
+    """Nothing tells that nothing happened: Prefect notices, runs the alarm, and posts to the block named for it."""
+    quick = replace(next(one for one in ALARMS if one.absent), within=timedelta(seconds=10))
+
+    async def watch(url: str, posts: list[dict[str, str]]) -> list[FlowRun]:
+        said = {"subject": "{{subject}}", "body": "{{body}}"}
+        block = CustomWebhookNotificationBlock(name="ops", url=url, json_data=said)
+        document = await block.asave(NOTIFICATION)
+        async with get_client() as client:
+            await ensure_automations(client, [*ALARMS[:-1], quick])
+
+            async def told() -> bool:
+                return bool(posts)
+
+            await holds_on_server(told)
+            raised = await _alarms(client, quick.name)
+            await client.delete_block_document(document)
+            await ensure_automations(client)
+        return raised
+
+    with _ops() as (url, posts):
+        raised = asyncio.run(watch(url, posts))
+
+    assert posts[0]["subject"] == "Mailroom: nobody watches"
+    assert posts[0]["body"].startswith(quick.about)
+    assert posts[0]["body"].endswith("What to do: docs/operations.md")
+    assert [run.parameters["resource"] for run in raised[:1]] == [""]

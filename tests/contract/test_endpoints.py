@@ -192,9 +192,9 @@ def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"})
     ]
     before = desk.shown(webhook)
-    enabled = desk.api.post(f"{own}/enable", headers=pressed)
+    enabled = desk.api.post(f"{own}/enable", headers=pressed, follow_redirects=False)
     desk.notify(Receiver())
-    again = desk.api.post(f"{own}/replay?hours=24", headers=pressed)
+    again = desk.api.post(f"{own}/replay?hours=24", headers=pressed, follow_redirects=False)
 
     assert set(foreign) == {403}
     assert before["disabled_at"] is not None

@@ -104,9 +104,11 @@ def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engi
         held = Ceiling(identity.partition("/")[0], identity, per_second)
         terms.hold(held, now=NOW - timedelta(hours=ago))
 
-    told = [line for line in metrics(engine) if line.startswith("mailroom_outbound_limit_per_second")]
+    told = [line for line in metrics(engine) if "_per_second{" in line]
 
     assert told == [
+        'mailroom_outbound_per_second{provider="ses"} 0',
+        'mailroom_outbound_per_second{provider="smtp"} 0',
         'mailroom_outbound_limit_per_second{provider="ses",identity="ses/1/eu-west-1"} 3.5',
         'mailroom_outbound_limit_per_second{provider="smtp",identity="smtp/relay:587/e17a101e"} 0',
     ]

@@ -146,7 +146,6 @@ class ActivityRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_activity_message_id", "message_id", "id"),
         Index("ux_activity_event", "provider", "event_id", unique=True, postgresql_where=text("event_id is not null")),
-        Index("ix_activity_kind", "provider", "kind", postgresql_where=text("event_id is not null")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
@@ -157,6 +156,16 @@ class ActivityRow(SQLModel, table=True):
     provider: str | None = None
     event_id: str | None = None
     facts: dict[str, Any] = _json()
+
+
+class EventTallyRow(SQLModel, table=True):
+    """How many events of a kind a provider told: counted as they are stored, for there are millions in the end."""
+
+    __tablename__ = "event_tally"
+
+    provider: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    events: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class OutboxRow(SQLModel, table=True):

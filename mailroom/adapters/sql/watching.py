@@ -1,4 +1,4 @@
-"""Counting outbound mail, for the metrics and the alarms: one pass over the messages, one along an index of events."""
+"""Counting outbound mail, for the metrics and the alarms: one pass over the messages; events are counted as they come."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,8 +12,8 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
-    ActivityRow,
     BreakerRow,
+    EventTallyRow,
     MessageRow,
     OutboxRow,
     RateRow,
@@ -24,7 +24,7 @@ from mailroom.terms import Ceiling
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
 
 _email = table(InboundEmailRow).c
-_message, _activity, _breaker = table(MessageRow).c, table(ActivityRow).c, table(BreakerRow).c
+_message, _tally, _breaker = table(MessageRow).c, table(EventTallyRow).c, table(BreakerRow).c
 _order, _rate = table(OutboxRow).c, table(RateRow).c
 _proofs = table(ReconciliationRow)
 
@@ -114,13 +114,7 @@ def _groups(now: datetime) -> Any:
 
 
 def _told() -> Any:
-    keys = _activity.provider, _activity.kind
-    return (
-        select(*keys, func.count().label("events"))
-        .where(_activity.event_id.is_not(None))
-        .group_by(*keys)
-        .order_by(*keys)
-    )
+    return select(_tally.provider, _tally.kind, _tally.events).order_by(_tally.provider, _tally.kind)
 
 
 def _handed_over(now: datetime) -> Any:

@@ -34,6 +34,7 @@ from deployments.pool_worker import MailroomWorker
 from flows import reconciling, watching
 from flows.alarms import raise_alarm
 from flows.inbound import receive_email
+from flows.notices import Fact, tell
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.mails import Patience
@@ -263,22 +264,26 @@ def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
         served.shutdown()
 
 
-def test_silence_of_the_watch_reaches_a_person_by_the_operators_own_block(server: None) -> None:
-    """Nothing tells that nothing happened: Prefect notices, runs the alarm, and posts to the block named for it."""
+def test_alarms_reach_a_person_by_the_operators_own_block(server: None) -> None:
+    """Also of what did not happen: no event tells of it, Prefect notices, runs the alarm, and posts to the block."""
     quick = replace(next(one for one in ALARMS if one.absent), within=timedelta(seconds=10))
 
     async def watch(url: str, posts: list[dict[str, str]]) -> list[FlowRun]:
+        async def told(alarm: str) -> None:
+            async def is_told() -> bool:
+                return any(post["subject"] == f"Mailroom: {alarm}" for post in posts)
+
+            await holds_on_server(is_told)
+
         said = {"subject": "{{subject}}", "body": "{{body}}"}
         block = CustomWebhookNotificationBlock(name="ops", url=url, json_data=said)
         document = await block.asave(NOTIFICATION)
         async with get_client() as client:
             await ensure_automations(client, [*ALARMS[:-1], quick])
-
-            async def told() -> bool:
-                return bool(posts)
-
-            await holds_on_server(told)
-            raised = await _alarms(client, quick.name)
+            await told("nobody watches")
+            tell(Fact.DEAD_LETTERS, "queue.inbound", facts={"messages": 3})
+            await told("dead letters")
+            raised = await _alarms(client, "nobody watches")
             await client.delete_block_document(document)
             await ensure_automations(client)
         return raised
@@ -286,7 +291,7 @@ def test_silence_of_the_watch_reaches_a_person_by_the_operators_own_block(server
     with _ops() as (url, posts):
         raised = asyncio.run(watch(url, posts))
 
-    assert posts[0]["subject"] == "Mailroom: nobody watches"
-    assert posts[0]["body"].startswith(quick.about)
-    assert posts[0]["body"].endswith("What to do: docs/operations.md")
-    assert [run.parameters["resource"] for run in raised[:1]] == [""]
+    bodies = {post["subject"]: post["body"] for post in posts}
+    assert raised[0].parameters["resource"] == ""
+    assert bodies["Mailroom: nobody watches"] == f"{quick.about}\n\nWhat to do: docs/operations.md"
+    assert "\n\nmailroom.queue.inbound\n\n" in bodies["Mailroom: dead letters"]

@@ -6,6 +6,7 @@ from typing import Any
 from prefect.client.schemas.objects import State as RunState
 from prefect.states import Completed, Failed
 
+from flows.reporting import done_now
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.inbound import Entry
 from mailroom.inbound.processing import FiledMail
@@ -42,7 +43,8 @@ async def process_again(entry: Entry, inbound: Inbound) -> RunState:
     if not failed:
         return Completed(message="filed already")
     mails = await recall_filed(entry, failed, inbound)
-    again = [mail.key for mail in mails if not await process_filed(mail, inbound)]
-    if again:
+    done = [mail.key for mail in mails if await process_filed(mail, inbound)]
+    await done_now(done)
+    if again := [key for key in failed if key not in done]:
         return Failed(message=f"filed already; failed again: {', '.join(again)}")
-    return Completed(message=f"filed already; done now: {', '.join(mail.key for mail in mails)}")
+    return Completed(message=f"filed already; done now: {', '.join(done)}")

@@ -1,7 +1,7 @@
 """What a run of an inbound e-mail shows in the Prefect UI: tags and one short report. Ids, sizes and counts only."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -64,11 +64,23 @@ async def report(mail: Progress, inbound: Inbound) -> None:
     crash_point("after", "report")
 
 
+async def done_now(keys: Collection[str]) -> None:
+    """Take the tags of what a processor failed at from the run that has done it now."""
+    run_id, over = UUID(str(flow_run.get_id())), {_failed_tag(key) for key in keys}
+    async with get_client() as client:
+        known = (await client.read_flow_run(run_id)).tags
+        await client.update_flow_run(run_id, tags=[tag for tag in known if tag not in over])
+
+
+def _failed_tag(key: str) -> str:
+    return f"failed:{key}"
+
+
 def _tags(mail: Progress) -> list[str]:
     tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
     if mail.reason:
         tags.add(f"reason:{mail.reason}")
-    tags |= {f"failed:{key}" for key in mail.failed}
+    tags |= {_failed_tag(key) for key in mail.failed}
     if mail.way:
         tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
         tags |= {f"route:{route.why}" for route in mail.way.routes}

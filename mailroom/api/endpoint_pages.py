@@ -21,7 +21,7 @@ router = APIRouter(prefix="/webhooks", include_in_schema=False, default_response
 _LINES = 100
 
 #: What the buttons offer, in hours.
-AGAIN = {1: "last hour", 24: "last day", 168: "last week"}
+AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 
 
 @router.get("")

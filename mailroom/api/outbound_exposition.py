@@ -23,7 +23,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     ]
     told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.told]
     # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
-    lately = dict.fromkeys(sorted(one.provider for one in census.ceilings), 0) | census.lately
+    lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
     rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]
     ceilings = [
         ({"provider": one.provider, "identity": _masked(one.identity)}, one.per_second) for one in census.ceilings

@@ -65,6 +65,7 @@ def test_what_a_processor_failed_at_is_named_and_done_again_by_replay(stack: Sta
     assert 'mailroom_processing_failed{processor="webhook"} 1' in metrics
     assert "runs again" in said
     assert after["email"]["run_id"] == run_id
+    assert "failed:webhook/umbrella" not in stack.prefect("GET", f"/flow_runs/{run_id}")["tags"]
     assert after["items"] == before["items"]
     assert [one["facts"]["outcome"] for one in after["activities"] if one["kind"] == "processed"] == ["failed", "done"]
     assert "nothing to do" in stack.mailroom("replay", message_id).stdout

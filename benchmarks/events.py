@@ -25,9 +25,9 @@ from mailroom.adapters.sql.hooks import SqlHooks
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party
+from mailroom.events import Hook
 from mailroom.outbound.tracking import Tracking
 from mailroom.sandbox.postgres import running_postgres
-from mailroom.telling import Hook
 from mailroom.testing import MemoryQueue, an_event
 from mailroom.webhooks import sendgrid
 from mailroom.webhooks.credentials import Credential

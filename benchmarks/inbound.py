@@ -114,7 +114,7 @@ def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
             rate = STOCK / (max(wait_filed(stack, accepted).values()) - start)
             return rate, *latency(stack, singles)
         finally:
-            worker.send_signal(signal.SIGINT)
+            worker.terminate()
 
 
 def start_all(runs: PrefectRuns, arrivals: list[Arrival]) -> None:

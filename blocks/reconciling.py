@@ -1,6 +1,7 @@
 """What proving and watching need: the inbound ports, and the check that shares no code with them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
@@ -10,26 +11,21 @@ from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.check import Places, conserve
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
+from mailroom.events import Events
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Inbound
-from mailroom.telling import Events
 from mailroom.watching import Reconciliations
 
 
+@dataclass(frozen=True, slots=True)
 class Reconciling:
-    """Everything that a reconciliation works with. No dataclass: Prefect walks through the dataclasses among a task's arguments."""
+    """Everything that a reconciliation works with; `prove` is the independent check."""
 
-    def __init__(
-        self,
-        inbound: Inbound,
-        outbound: Outbound,
-        events: Events,
-        reconciliations: Reconciliations,
-        prove: Callable[[Patience], Report],
-    ) -> None:
-        """Take the ports; `prove` is the independent check."""
-        self.outbound = outbound
-        self.inbound, self.events, self.reconciliations, self.prove = inbound, events, reconciliations, prove
+    inbound: Inbound
+    outbound: Outbound
+    events: Events
+    reconciliations: Reconciliations
+    prove: Callable[[Patience], Report]
 
 
 async def open_reconciling(name: str = "inbound") -> Reconciling:

@@ -26,7 +26,7 @@ from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
-from mailroom.outbound.telling import holding, telling
+from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.sending import MailProvider, ProviderQuota
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
@@ -68,8 +68,8 @@ class OutboundMail(Block):
         names = frozenset({provider.name})
         engine = self.database.open()
         # Of the first provider only: by it the HTTP service says when all will be gone.
-        told = telling(provider, SqlTerms(engine), otherwise=self.per_second)
-        rate = self._rate(provider, told, engine)
+        quota = publishing_terms(provider, SqlTerms(engine), otherwise=self.per_second)
+        rate = self._rate(provider, quota, engine)
         if self.second:
             second = await _provider(self.second)
             names |= {second.name}
@@ -98,7 +98,7 @@ class OutboundMail(Block):
 
     def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota], engine: Engine) -> SqlRate:
         http = http_client(str(PREFECT_API_URL.value()))
-        told = holding(provider, SqlTerms(engine))
+        told = publishing_ceiling(provider, SqlTerms(engine))
         limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=self.per_second, tell=told)
         return SqlRate(engine, provider.identity, pace=limit.pace)
 

@@ -1,6 +1,7 @@
 """What the watch looks at: the queues' dead letters, and what waits in the tables."""
 
 from collections.abc import Mapping, Sized
+from dataclasses import dataclass
 from typing import cast
 
 from prefect.blocks.core import Block
@@ -13,12 +14,12 @@ from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.watching import Watch
 
 
+@dataclass(frozen=True, slots=True)
 class Watching:
-    """Everything that the watch looks at; `dead_letters` has the count of each queue's dead letters, by its name."""
+    """Everything that the watch looks at; the length of each of `dead_letters`, by the queue's name, is their count."""
 
-    def __init__(self, watch: Watch, dead_letters: Mapping[str, Sized]) -> None:
-        """Take the ports."""
-        self.watch, self.dead_letters = watch, dead_letters
+    watch: Watch
+    dead_letters: Mapping[str, Sized]
 
 
 class MailroomWatch(Block):

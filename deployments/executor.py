@@ -14,6 +14,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
 
+import flows.results  # noqa: F401 - whatever runs here, its results are read without running what is in them
 from deployments.client import RunClient
 from deployments.draining import drain
 from mailroom.crash import crash_point

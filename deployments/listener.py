@@ -81,8 +81,8 @@ class Job:
 class Listener:
     """Receives, runs and acknowledges.
 
-    It has up to `limit` e-mails in hand before it receives the next ten messages; those that do not run yet wait in
-    the executor, so that a free slot never waits for the queue.
+    It receives while it has fewer than `limit` and ten e-mails in hand: two messages tell of one e-mail, and each needs its
+    run before it can start, so that only with some waiting in the executor a free slot never waits for the queue.
     """
 
     def __init__(
@@ -133,8 +133,7 @@ class Listener:
     async def _listen_once(self) -> None:
         # What waits for the isolated lane must not keep its neighbours from being received.
         waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
-        free = self._limit + _BATCH - waiting
-        if free < _BATCH:
+        if waiting >= self._limit + _BATCH:
             self._freed.clear()
             await self._freed.wait()
             return

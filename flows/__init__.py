@@ -1,1 +1,3 @@
 """Prefect flows: the order of steps, branching, names and tags of runs. One screen each."""
+
+from flows import results as results

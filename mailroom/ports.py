@@ -333,56 +333,33 @@ class Inbox(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """Everything that the way of an inbound e-mail needs, opened.
 
-    No dataclass: Prefect walks through the dataclasses among a task's arguments, at each task, and would walk here.
+    `queue` is the inbound queue, for what is announced anew; `bucket` and `account_id` are those that SES receives for.
+    None of `rules` accepts any receipt rule of the account. `forms` are the objects that may come beside those of SES's own
+    form, and what S3 encrypted under another key than `kms_key_arn` is as good as plain. Without a `scanner` SES's own
+    verdict has to do. The processor `digest` needs `answers`, `webhook` needs `webhooks` and `tenants`, and both note what
+    they did in `processings`. `pages_url` is the base of links in reports.
     """
 
-    def __init__(
-        self,
-        *,
-        mails: MailStore,
-        keys: Keys,
-        archive: Archive,
-        ledger: Ledger,
-        directory: Directory,
-        inbox: Inbox,
-        parser: Parser,
-        queue: Queue,
-        bucket: str,
-        account_id: str,
-        rules: frozenset[str] | None = None,
-        forms: Forms | None = None,
-        scanner: Scanner | None = None,
-        answers: Answers | None = None,
-        webhooks: Webhooks | None = None,
-        tenants: Tenants | None = None,
-        processings: Processings | None = None,
-        kms_key_arn: str = "",
-        pages_url: str = "",
-    ) -> None:
-        """Take the ports.
-
-        Args:
-            queue: The inbound queue, for what is announced anew.
-            bucket: The bucket that SES writes to.
-            account_id: The AWS account that SES receives for.
-            rules: Receipt rules whose objects are accepted; None accepts any rule of the account.
-            forms: Which objects beside those of SES's own form may come.
-            scanner: Looks at each mail before it is filed; None where SES's own verdict has to do.
-            answers: Sends receipts; the processor `digest` needs it.
-            webhooks: Posts to tenants; the processor `webhook` needs it, and `tenants`.
-            tenants: What each tenant has chosen.
-            processings: What processors did.
-            kms_key_arn: The installation's key; objects that S3 encrypted under another are as good as plain.
-            pages_url: Base URL of Mailroom's pages, for links in reports.
-        """
-        self.mails, self.keys, self.archive = mails, keys, archive
-        self.ledger, self.directory, self.inbox = ledger, directory, inbox
-        self.parser = parser
-        self.queue, self.bucket = queue, bucket
-        self.account_id, self.rules, self.pages_url = account_id, rules, pages_url
-        self.scanner, self.answers, self.webhooks = scanner, answers, webhooks
-        self.tenants, self.processings = tenants, processings
-        self.forms, self.kms_key_arn = forms or Forms(), kms_key_arn
+    mails: MailStore
+    keys: Keys
+    archive: Archive
+    ledger: Ledger
+    directory: Directory
+    inbox: Inbox
+    parser: Parser
+    queue: Queue
+    bucket: str
+    account_id: str
+    rules: frozenset[str] | None = None
+    forms: Forms = field(default_factory=Forms)
+    scanner: Scanner | None = None
+    answers: Answers | None = None
+    webhooks: Webhooks | None = None
+    tenants: Tenants | None = None
+    processings: Processings | None = None
+    kms_key_arn: str = ""
+    pages_url: str = ""

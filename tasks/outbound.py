@@ -11,7 +11,7 @@ from tasks.steps import blocking, step
 
 @step("settle")
 async def settle(outbound: Outbound) -> tuple[int, int]:
-    """Find out about messages, of any batch, whose outcome is unknown."""
+    """Find out about messages, of any batch, whose outcome is unknown; return how many became so, and how many were settled."""
     return await blocking(settle_unknown, outbound, now=datetime.now(UTC))
 
 

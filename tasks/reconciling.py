@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
-from mailroom.telling import Events
+from mailroom.events import Events
 from mailroom.watching import Reconciliation, Reconciliations
 from tasks.steps import blocking, step
 
+#: Parked events looked at in one transaction, and how many of those in one run; the rest is for the next hour's.
 _PAGE, _PAGES = 500, 40
 
 

@@ -13,9 +13,9 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from mailroom.api.services import Outside, Services
+from mailroom.domain.loopback import names_this_machine
 from mailroom.reading import Holder
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _bearer = HTTPBearer(auto_error=False, description="An API key")
 
 
@@ -43,7 +43,7 @@ def page_holder(request: Request, services: Outside) -> Holder:
         HTTPException: 421 for another host's name, 401 without a valid key.
     """
     if services.settings.pages_open:
-        if _host(request) not in _LOOPBACK:
+        if not names_this_machine(request.headers.get("host", "")):
             raise HTTPException(421, "These pages are open only under 127.0.0.1 or localhost.")
         return Holder("open pages")
     key = _page_key(request.headers.get("authorization", ""))
@@ -92,12 +92,6 @@ def key_digest(key: str) -> str:
 
 def _holder(services: Services, key: str) -> Holder | None:
     return services.keys.holder(key_digest(key))
-
-
-def _host(request: Request) -> str:
-    host = request.headers.get("host", "").lower()
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
 
 
 def _page_key(authorization: str) -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mailroom.telling import Hooks
+from mailroom.events import Hooks
 from mailroom.webhooks import postmark, sendgrid, sns
 
 

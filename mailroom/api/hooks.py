@@ -16,7 +16,7 @@ from starlette.responses import Response
 from mailroom.api.hearing import Hearing
 from mailroom.api.services import Outside
 from mailroom.domain.delivery import DeliveryEvent
-from mailroom.telling import Hook
+from mailroom.events import Hook
 from mailroom.webhooks import postmark, sendgrid, ses, sns
 from mailroom.webhooks.reading import MOST_BODY_BYTES, Unreadable
 

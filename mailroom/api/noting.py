@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import TransientError
-from mailroom.telling import Events
+from mailroom.events import Events
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mailroom.api.exposition import metric
-from mailroom.telling import Parked
+from mailroom.events import Parked
 from mailroom.watching import OutboundCensus, Reconciliation
 
 _PER_S = 60

@@ -36,10 +36,10 @@ from mailroom.api.hearing import Hearing
 from mailroom.api.noting import Notes
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.domain.errors import ConfigurationError
+from mailroom.events import Hooks
 from mailroom.outbound.notifying import keep_notifying
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.settings import Settings, load_settings, use_stack_environment
-from mailroom.telling import Hooks
 from mailroom.webhooks import postmark, sendgrid, sns
 from mailroom.webhooks.credentials import credentials
 

@@ -11,6 +11,7 @@ from mailroom.api.hearing import Hearing
 from mailroom.api.noting import Notes
 from mailroom.breaker import Breakers
 from mailroom.domain.inbound import Entry
+from mailroom.events import Events
 from mailroom.following import Follower
 from mailroom.notifying import Endpoints
 from mailroom.outbound.enclosing import Shelf
@@ -19,7 +20,6 @@ from mailroom.queueing import RunStarter
 from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
-from mailroom.telling import Events
 from mailroom.terms import Senders, Terms
 from mailroom.watching import Watch
 from mailroom.webhooks.sns import Verifier

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: How many calls to a provider are under way at once, for one batch.
 HANDS = 32
+#: So many calls come to each hand in one turn, at least: else all hands wait for the slowest and for the database between.
+_ROUNDS = 4
 #: While one arm of a batch claims or settles, the other hands over: the rate does not wait for the database.
 _ARMS = 2
 #: Where a provider takes several mails in one call, the first waits so long for others.
@@ -153,8 +155,7 @@ class Sender:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
         tally, end = Tally(), time.monotonic() + _SLICE_S
         self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
-        most = HANDS * self._outbound.provider.capabilities.batch
-        if due <= most:
+        if due <= self._most():
             self._send_until(end, tally, due)
             return tally
         with ThreadPoolExecutor(_ARMS, thread_name_prefix="arm") as arms:
@@ -163,7 +164,7 @@ class Sender:
         return tally
 
     def _send_until(self, end: float, tally: Tally, due: int) -> None:
-        most = HANDS * self._outbound.provider.capabilities.batch
+        most = self._most()
         while not self._is_over(tally) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
@@ -174,6 +175,9 @@ class Sender:
                     self._take(turns, tally)
             finally:
                 self._give_back(turns)
+
+    def _most(self) -> int:
+        return HANDS * max(_ROUNDS, self._outbound.provider.capabilities.batch)
 
     def _is_over(self, tally: Tally) -> bool:
         return tally.over or bool(tally.hold) or tally.resume_at is not None or self._stopping.is_set()

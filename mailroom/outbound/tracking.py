@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import MailroomError, PermanentError
+from mailroom.events import Events, Hook, Hooks
 from mailroom.queueing import Queue, Received
-from mailroom.telling import Events, Hook, Hooks
 from mailroom.webhooks import postmark, sendgrid, ses
 from mailroom.webhooks.reading import Unreadable
 

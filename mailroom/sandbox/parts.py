@@ -83,7 +83,7 @@ def stack_parts(
         ),
         Part(
             name="prefect",
-            argv=[*_PYTHON, "prefect", "server", "start", "--host", LOOPBACK, "--port", str(ports["prefect"])],
+            argv=[*_PYTHON, "deployments.server"],
             after=("postgres",),
             env=server,
             ready=partial(page_answers, ports["prefect"], "/api/health"),

@@ -15,11 +15,11 @@ def client_settings(*, home: Path, url: str) -> dict[str, str]:
         "PREFECT_UI_URL": url,
         # A wrong API URL must fail; by default a client starts a hidden server of its own, and the run is lost in it.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        # The default is pickle, which runs what it reads; ids, counts and digests are JSON.
+        # The default is pickle, which runs what it reads, and which `flows/results.py` does not read.
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # Named, it is loaded once; unnamed, every run asks the server for it through a client of its own (30 ms).
         "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK": "local-file-system/mailroom-results",
-        # The server has no CSRF protection (loopback, no cookies); asking it for a token costs each client a request.
+        # The server asks for no token (`deployments/server.py` keeps foreign pages out); to ask for one costs a request.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
         # A port 4201 that nobody scrapes.
         "PREFECT_CLIENT_METRICS_ENABLED": "false",
@@ -47,7 +47,7 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url,
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
-        # Any page in the user's browser could read the API if any origin were allowed, as it is by default.
+        # The UI may be open under either name and asks at the first; by default any page could read the answers.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         # One transaction for 200 task run states instead of 200: halves the server's cost of a run. The interval is
         # the longest wait for them; it is cut to whole seconds, and below 1 the recorder spins.

@@ -16,7 +16,7 @@ from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.domain.delivery import OURS, PARKED_FOR, Actor, DeliveryEvent, Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
 from mailroom.domain.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
-from mailroom.telling import Folded, Parked
+from mailroom.events import Folded, Parked
 from mailroom.testing import an_event
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

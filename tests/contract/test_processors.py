@@ -355,7 +355,7 @@ def test_example_of_the_documentation_works_as_an_installed_package(
     processors.known_processors.cache_clear()
     archive = MemoryArchive()
     kept = archive.deposit("acme", b"%PDF-1.7 lease")
-    desk.inbound.archive = archive
+    desk.inbound = replace(desk.inbound, archive=archive)
     mail = desk.mail()
 
     [step] = processors.known_processors()["stamp"]

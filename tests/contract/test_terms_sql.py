@@ -10,7 +10,7 @@ from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.testing import NOW
 from mailroom.domain.errors import TransientError
 from mailroom.domain.quotas import Pace
-from mailroom.outbound.telling import telling
+from mailroom.outbound.publishing_terms import publishing_terms
 from mailroom.sending import ProviderQuota
 from mailroom.terms import ProviderTerms
 from mailroom.testing import MemoryProvider
@@ -58,7 +58,7 @@ def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
     terms, provider = SqlTerms(engine), MemoryProvider()
     provider.allowed = ProviderQuota(per_second=14, per_day=200, sent_today=9)
 
-    answer = telling(provider, terms, clock=lambda: NOW)()
+    answer = publishing_terms(provider, terms, clock=lambda: NOW)()
 
     told = terms.known(now=NOW)
     assert answer == provider.quota()
@@ -70,7 +70,7 @@ def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Eng
     """An SMTP server says nothing, and is sent to at a rate all the same."""
     terms = SqlTerms(engine)
 
-    answer = telling(MemoryProvider(), terms, otherwise=10, clock=lambda: NOW)()
+    answer = publishing_terms(MemoryProvider(), terms, otherwise=10, clock=lambda: NOW)()
 
     told = terms.known(now=NOW)
     assert answer.per_second is None
@@ -82,5 +82,5 @@ def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> N
     """Sending goes on without a forecast."""
     provider = MemoryProvider()
 
-    assert telling(provider, BrokenTerms(), clock=lambda: NOW)() == provider.quota()
+    assert publishing_terms(provider, BrokenTerms(), clock=lambda: NOW)() == provider.quota()
     assert "could not be told" in caplog.text

@@ -21,9 +21,9 @@ from mailroom.domain.delivery import DeliveryEvent
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.domain.unsubscribe import sign
+from mailroom.events import Folded, Hook
 from mailroom.outbound.tracking import Tracking
 from mailroom.queueing import Received
-from mailroom.telling import Folded, Hook
 from mailroom.testing import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -1,20 +1,66 @@
 """What a page of somebody else, in the browser of whoever runs the stack, gets from its Prefect server."""
 
+import json
+from contextlib import AbstractContextManager
+
 import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from tests.e2e.driving import Stack
 
 
-def test_foreign_page_can_neither_read_the_prefect_server_nor_post_json_to_it(stack: Stack) -> None:
-    """It has no password on a laptop: that it listens on loopback, and what it answers browsers, is what keeps pages out."""
-    foreign = {"Origin": "https://evil.test"}
-    asked = foreign | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+def post(stack: Stack, headers: dict[str, str]) -> int:
+    """Ask as a page may without asking first: a post of plain text."""
+    url = f"{stack['prefect_api_url']}/flow_runs/filter"
+    return httpx.post(url, content="{}", headers={"Content-Type": "text/plain"} | headers).status_code
 
-    read = httpx.get(f"{stack['prefect_api_url']}/variables/name/system-health", headers=foreign)
-    preflight = httpx.options(f"{stack['prefect_api_url']}/flow_runs/filter", headers=asked)
-    ours = httpx.get(f"{stack['prefect_api_url']}/health", headers={"Origin": stack["prefect_url"]})
 
-    assert "access-control-allow-origin" not in read.headers
-    assert preflight.status_code == 400
-    assert "access-control-allow-origin" not in preflight.headers
-    assert ours.headers["access-control-allow-origin"] == stack["prefect_url"]
+def get(stack: Stack, headers: dict[str, str]) -> int:
+    return httpx.get(f"{stack['prefect_api_url']}/variables/name/system-health", headers=headers).status_code
+
+
+def listen(stack: Stack, origin: str | None) -> AbstractContextManager[ClientConnection]:
+    """Open the WebSocket on which all events come."""
+    url = f"{stack['prefect_api_url'].replace('http', 'ws', 1)}/events/out"
+    return connect(url, origin=Origin(origin) if origin else None, subprotocols=[Subprotocol("prefect")])
+
+
+def test_foreign_pages_are_refused_whatever_they_ask(stack: Stack) -> None:
+    """It has no password on a laptop. Our own inbox pages, which show strangers' mail, are foreign to it too."""
+    for origin in ("https://evil.test", "null", stack["api_url"]):
+        foreign = {"Origin": origin}
+
+        assert get(stack, foreign) == 403
+        assert post(stack, foreign) == 403
+        with pytest.raises(InvalidStatus) as refused, listen(stack, origin):
+            pass
+        assert refused.value.response.status_code == 403
+
+
+def test_foreign_name_for_this_machine_is_refused(stack: Stack) -> None:
+    """A name that is made to point at loopback makes a foreign page one of the same origin, which may read answers."""
+    port = stack["prefect_url"].rpartition(":")[2]
+    rebound = {"Host": f"evil.test:{port}"}
+
+    assert get(stack, rebound) == 403
+    assert post(stack, rebound | {"Origin": f"http://evil.test:{port}"}) == 403
+
+
+def test_programs_and_own_pages_are_served(stack: Stack) -> None:
+    """Under both names of this machine; the page loads from one and may ask at the other."""
+    port = stack["prefect_url"].rpartition(":")[2]
+    for origin in (None, stack["prefect_url"], f"http://localhost:{port}"):
+        own = {"Origin": origin} if origin else {}
+
+        answered = httpx.get(f"{stack['prefect_api_url']}/health", headers=own)
+        with listen(stack, origin) as events:
+            events.send(json.dumps({"type": "auth", "token": None}))
+            greeting = json.loads(events.recv(timeout=60))
+
+        assert answered.status_code == 200
+        assert answered.headers.get("access-control-allow-origin") == origin
+        assert post(stack, own) != 403
+        assert greeting == {"type": "auth_success"}

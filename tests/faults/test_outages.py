@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,9 +109,8 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
     part = next(part for part in stack.parts() if part.name == "prefect")
     port = any_free_port()
     environment = {**stack.environment(), **part.env(), "PREFECT_SERVER_API_PORT": str(port)}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, cwd=CHECKOUT, stdout=quiet, stderr=quiet) as server:
+    with subprocess.Popen(part.command(), env=environment, cwd=CHECKOUT, stdout=quiet, stderr=quiet) as server:
         try:
             eventually(lambda: _answers(port), "the second server answers", within_s=90)
             yield server, port

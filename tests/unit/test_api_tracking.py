@@ -17,7 +17,7 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound import Tracked
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import sign
-from mailroom.telling import Folded
+from mailroom.events import Folded
 from mailroom.testing import an_event
 
 KEY = "a key of some length"

@@ -25,7 +25,7 @@ from mailroom.adapters.sql.suppressing import suppress
 from mailroom.domain.delivery import OURS, PARKED_FOR, DeliveryEvent, Kind, advance, counts_as, next_try
 from mailroom.domain.outbound import Status
 from mailroom.domain.routing import normalise
-from mailroom.telling import Folded, Parked
+from mailroom.events import Folded, Parked
 
 _parked = table(ParkedEventRow).c
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import HookRow
-from mailroom.telling import Hook
+from mailroom.events import Hook
 
 _hooks = table(HookRow)
 _hook = _hooks.c

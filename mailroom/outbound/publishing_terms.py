@@ -19,7 +19,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def telling(
+def publishing_terms(
     provider: MailProvider,
     terms: Terms,
     *,
@@ -43,7 +43,9 @@ def telling(
     return quota
 
 
-def holding(provider: MailProvider, terms: Terms, *, clock: Callable[[], datetime] = _now) -> Callable[[float], None]:
+def publishing_ceiling(
+    provider: MailProvider, terms: Terms, *, clock: Callable[[], datetime] = _now
+) -> Callable[[float], None]:
     """Return what tells `terms` how many mails a second the provider is held to; that it cannot be told stops nobody."""
 
     def hold(per_second: float) -> None:

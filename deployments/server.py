@@ -1,0 +1,53 @@
+"""The embedded stack's Prefect server: Prefect's own, which answers no other site's pages. `python -m deployments.server`.
+
+It asks for no password, so any page in a browser on this machine could post to it without reading the answer, and open
+its WebSockets and read those. What `prefect server start` does in the foreground is this without the door, and a greeting
+(`prefect/cli/_server_utils.py`, 3.8.8).
+"""
+
+import uvicorn
+from prefect.server.api.server import create_app
+from prefect.settings import get_current_settings
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mailroom.domain.loopback import is_own
+
+_REFUSED = "This Prefect server answers programs and its own pages, under 127.0.0.1 or localhost.\n"
+
+
+class OwnPages:
+    """Lets programs and the server's own pages through; requests and WebSockets of any other page get 403."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the server answer, or refuse."""
+        if scope["type"] == "lifespan" or _is_own(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+        else:
+            await PlainTextResponse(_REFUSED, 403)(scope, receive, send)
+
+
+def _is_own(headers: Headers) -> bool:
+    return is_own(headers.getlist("host"), headers.getlist("origin"))
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, where and how Prefect's settings say."""
+    server = get_current_settings().server
+    uvicorn.run(
+        OwnPages(create_app(final=True)),
+        host=server.api.host,
+        port=server.api.port,
+        timeout_keep_alive=server.api.keepalive_timeout,
+        ws_ping_interval=server.api.websocket_ping_interval,
+        ws_ping_timeout=server.api.websocket_ping_timeout,
+        log_level=server.logging_level.lower(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mailroom.domain.pace import Ceiling
 from mailroom.domain.quotas import Pace
 from mailroom.sending import MailProvider, ProviderQuota
 
@@ -37,15 +38,6 @@ class ProviderTerms:
     pace: Pace
     max_bytes: int
     told_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """How many mails a second an account may be handed: the provider's quota, or less where an operator said so; 0 is none."""
-
-    provider: str
-    identity: str
-    per_second: float
 
 
 class Terms(Protocol):

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mailroom.domain.outbound import Status
-from mailroom.terms import Ceiling
+from mailroom.domain.pace import Ceiling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

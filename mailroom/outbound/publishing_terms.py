@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
+from mailroom.domain.pace import Ceiling
 from mailroom.sending import MailProvider, ProviderQuota
-from mailroom.terms import Ceiling, Terms, terms_of
+from mailroom.terms import Terms, terms_of
 
 log = logging.getLogger(__name__)
 

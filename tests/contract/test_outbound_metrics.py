@@ -16,7 +16,7 @@ from mailroom.api.app import create_app
 from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.delivery import Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.terms import Ceiling
+from mailroom.domain.pace import Ceiling
 from mailroom.testing import an_event
 from mailroom.watching import Reconciliation
 

@@ -8,8 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import ProviderRow, RateRow
+from mailroom.domain.pace import Ceiling
 from mailroom.domain.quotas import Pace
-from mailroom.terms import Ceiling, ProviderTerms
+from mailroom.terms import ProviderTerms
 
 _rows, _rates = table(ProviderRow), table(RateRow)
 

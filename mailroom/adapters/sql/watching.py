@@ -20,7 +20,7 @@ from mailroom.adapters.sql.outbound_models import (
 )
 from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
-from mailroom.terms import Ceiling
+from mailroom.domain.pace import Ceiling
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
 
 _email = table(InboundEmailRow).c

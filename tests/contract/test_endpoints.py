@@ -194,6 +194,7 @@ def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
     before = desk.shown(webhook)
     enabled = desk.api.post(f"{own}/enable", headers=pressed, follow_redirects=False)
     desk.notify(Receiver())
+    desk.now += timedelta(minutes=1)
     again = desk.api.post(f"{own}/replay?hours=24", headers=pressed, follow_redirects=False)
 
     assert set(foreign) == {403}

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from typing import Any
 
+import yaml
 from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.exceptions import ObjectNotFound
 from prefect.filesystems import LocalFileSystem
 from prefect.settings import get_current_settings
@@ -25,7 +27,6 @@ from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, O
 from deployments.automations import ensure_automations
 from deployments.pool_worker import MailroomWorker
 from deployments.worker import POOL
-from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
 _REGISTERED = "mailroom_deployments"
@@ -163,9 +164,11 @@ def _values(block: Block) -> Any:
 
 
 async def _ensure_deployments(client: PrefectClient) -> None:
-    digest = hashlib.sha256((CHECKOUT / "prefect.yaml").read_bytes()).hexdigest()
+    listed = (CHECKOUT / "prefect.yaml").read_bytes()
+    digest = hashlib.sha256(listed).hexdigest()
+    names = {one["name"] for one in yaml.safe_load(listed)["deployments"]}
     registered: Any = await Variable.aget(_REGISTERED)
-    if registered == digest and await _is_registered(client):
+    if registered == digest and await _are_registered(client, names):
         return
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     ended = await asyncio.to_thread(
@@ -177,13 +180,9 @@ async def _ensure_deployments(client: PrefectClient) -> None:
     print("registered the deployments of prefect.yaml")
 
 
-async def _is_registered(client: PrefectClient) -> bool:
-    try:
-        for name in (RECEIVE_EMAIL, SEND_BATCH):
-            await client.read_deployment_by_name(name)
-    except ObjectNotFound:
-        return False
-    return True
+async def _are_registered(client: PrefectClient, names: set[str]) -> bool:
+    wanted = DeploymentFilter(name=DeploymentFilterName(any_=sorted(names)))
+    return names == {one.name for one in await client.read_deployments(deployment_filter=wanted)}
 
 
 def main() -> None:

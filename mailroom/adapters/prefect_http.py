@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.loopback import names_this_machine
 from mailroom.queueing import Run
 
 RECEIVE_EMAIL = "receive-email/receive-email"
@@ -26,6 +28,24 @@ def http_client(api_url: str) -> httpx.Client:
     auth = os.environ.get("PREFECT_API_AUTH_STRING")
     user, _, password = (auth or "").partition(":")
     return httpx.Client(base_url=api_url.rstrip("/"), timeout=15, auth=(user, password) if auth else None)
+
+
+def password() -> str | None:
+    """Return what this process shows to Prefect's API, None where it has nothing to show."""
+    return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("PREFECT_API_KEY")
+
+
+def refuse_if_open(api_url: str, *, password: str | None) -> None:
+    """Return if Prefect's API is for this machine only, or asks for a password. Who may use it may have workers run code.
+
+    Raises:
+        ConfigurationError: others reach it, and nothing is shown to it.
+    """
+    if not password and not names_this_machine(urlsplit(api_url).netloc.rpartition("@")[2]):
+        raise ConfigurationError(
+            "Prefect's API is not on this machine and no password for it is set: have the server ask for one "
+            "(PREFECT_SERVER_API_AUTH_STRING) and set PREFECT_API_AUTH_STRING here (docs/operations.md)"
+        )
 
 
 class PrefectRuns:

@@ -12,7 +12,7 @@ import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client, emulator_of
-from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.breakers import SqlBreakers
@@ -88,8 +88,9 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
     """Return if these settings may be served on `host`.
 
     Raises:
-        ConfigurationError: pages without a key would be open to more than this machine.
+        ConfigurationError: pages without a key would be open to more than this machine, or Prefect is open to others.
     """
+    refuse_if_open(settings.prefect_api_url, password=password())
     if settings.pages_open and not _is_loopback(host):
         raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.api.serve import refuse_if_unsafe
 from mailroom.api.testing import settings
 from mailroom.domain.errors import ConfigurationError
@@ -20,3 +21,20 @@ def test_open_pages_are_refused_off_loopback(host: str) -> None:
 def test_open_pages_are_fine_on_this_machine(host: str) -> None:
     """The laptop's way: no key needed to look at the demo."""
     refuse_if_unsafe(settings(pages_open=True), host=host)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://prefect.internal:4200/api", "https://10.0.0.7/api", "http://127.0.0.1.evil.test/api"]
+)
+def test_a_prefect_that_others_reach_needs_a_password(url: str) -> None:
+    """Who may use Prefect's API has workers import and run what he names."""
+    with pytest.raises(ConfigurationError, match="PREFECT_API_AUTH_STRING"):
+        refuse_if_open(url, password=None)
+
+    refuse_if_open(url, password="operator:secret")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:4200/api", "http://localhost:4200/api", "http://[::1]:4200/api"])
+def test_a_prefect_on_this_machine_needs_none(url: str) -> None:
+    """The embedded stack's server has none."""
+    refuse_if_open(url, password=None)

@@ -13,6 +13,7 @@ import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus, StateAcceptDetails
 from prefect.context import AsyncClientContext
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
 
@@ -29,6 +30,11 @@ class RunClient(PrefectClient):
             PREFECT_API_URL.value(), auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value()
         )
         self._held: dict[UUID, FlowRun] = {}
+        self._begun: set[UUID] = set()
+
+    def begun(self, run_id: UUID) -> None:
+        """Note that this process created the run as Running: that it is, the engine need not tell."""
+        self._begun.add(run_id)
 
     @contextmanager
     def holding(self, run: FlowRun) -> Iterator[FlowRun]:
@@ -38,6 +44,7 @@ class RunClient(PrefectClient):
             yield copy
         finally:
             del self._held[run.id]
+            self._begun.discard(run.id)
 
     async def read_flow_run(self, flow_run_id: UUID) -> FlowRun:
         """Return the run; one that is held without asking."""
@@ -47,8 +54,11 @@ class RunClient(PrefectClient):
         self, flow_run_id: UUID | str, state: State[Any], force: bool = False
     ) -> OrchestrationResult[Any]:
         """Propose a state; the run that is held counts its attempts as the server does."""
-        result: OrchestrationResult[Any] = await super().set_flow_run_state(flow_run_id, state, force)
         held = self._held.get(UUID(str(flow_run_id)))
+        if held is not None and state.is_running() and held.id in self._begun:
+            self._begun.remove(held.id)
+            return OrchestrationResult(status=SetStateStatus.ACCEPT, details=StateAcceptDetails(), state=held.state)
+        result: OrchestrationResult[Any] = await super().set_flow_run_state(flow_run_id, state, force)
         if held is not None and result.state is not None and result.state.is_running():
             held.run_count += 1
         return result

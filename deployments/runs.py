@@ -8,8 +8,9 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Pending, Scheduled
+from prefect.states import Pending, Running, Scheduled
 
+from deployments.client import RunClient
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
 from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
@@ -59,11 +60,12 @@ class _Runs:
 class InboundRuns(_Runs):
     """The runs of `receive-email`, one for each object whatever is asked for how often."""
 
-    def __init__(self, client: PrefectClient, *, deployment: str = RECEIVE_EMAIL) -> None:
+    def __init__(self, client: RunClient, *, deployment: str = RECEIVE_EMAIL) -> None:
         super().__init__(client, deployment=deployment)
+        self._engines = client
 
     async def get_or_create(self, entry: Entry) -> FlowRun:
-        """Return the e-mail's run. A new one is Pending, so that no poller takes it as well.
+        """Return the e-mail's run. A new one is Running from its start: it is run here and now, and no poller takes it as well.
 
         A run that the ledger names is the e-mail's own, also where its object's version became known only later.
 
@@ -80,10 +82,12 @@ class InboundRuns(_Runs):
             await self.deployment_id(),
             name=ref.message_id,
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
-            state=Pending(),
+            state=Running(),
             idempotency_key=idempotency_key(ref),
         )
         crash_point("after", "create run")
+        if entry.attempts == 0 and run.state is not None and run.state.is_running():
+            self._engines.begun(run.id)
         return run
 
 

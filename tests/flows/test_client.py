@@ -5,9 +5,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Pending
+from prefect.states import Pending, Running
 
 from deployments.client import RunClient
 
@@ -62,3 +64,23 @@ def test_a_run_that_ended_here_is_read_from_the_server() -> None:
 
     with temporary_settings(_NOBODY), pytest.raises(httpx.ConnectError):
         asyncio.run(read(_run()))
+
+
+def test_a_run_that_was_created_running_is_told_so_no_more() -> None:
+    """Once: a Running that comes after a wait for a retry is a change, and the server hears of it."""
+
+    async def begin(run: FlowRun) -> OrchestrationResult[object]:
+        async with RunClient() as client:
+            client.begun(run.id)
+            with client.holding(run):
+                first = await client.set_flow_run_state(run.id, Running())
+                with pytest.raises(httpx.ConnectError):
+                    await client.set_flow_run_state(run.id, Running())
+                return first
+
+    run = _run().model_copy(update={"state": Running()})
+    with temporary_settings(_NOBODY):
+        result = asyncio.run(begin(run))
+
+    assert result.status is SetStateStatus.ACCEPT
+    assert result.state == run.state

@@ -26,7 +26,7 @@ from mailroom.adapters.sql.turns import SqlRate
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
-from mailroom.outbound.publishing_terms import publishing_terms
+from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.sending import MailProvider, ProviderQuota
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
@@ -98,7 +98,8 @@ class OutboundMail(Block):
 
     def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota], engine: Engine) -> SqlRate:
         http = http_client(str(PREFECT_API_URL.value()))
-        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=self.per_second)
+        told = publishing_ceiling(provider, SqlTerms(engine))
+        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=self.per_second, tell=told)
         return SqlRate(engine, provider.identity, pace=limit.pace)
 
 

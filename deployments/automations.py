@@ -150,11 +150,13 @@ def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> Au
         threshold=alarm.times,
         within=alarm.within,
     )
-    parameters = {"alarm": alarm.name, "about": alarm.about, "resource": "{{ event.resource.id }}"}
+    # Of what did not happen there is no event, and Prefect starts no run with what it cannot fill in.
+    resource = "" if alarm.absent else "{{ event.resource.id }}"
+    parameters = {"alarm": alarm.name, "about": alarm.about, "resource": resource}
     tell: list[ActionTypes] = [
         RunDeployment(source="selected", deployment_id=raising, parameters=parameters, job_variables=None)
     ]
-    body = f"{alarm.about}\n\n{{{{ event.resource.id }}}}\n\nWhat to do: docs/operations.md"
+    body = "\n\n".join(filter(None, [alarm.about, resource, "What to do: docs/operations.md"]))
     tell += [
         SendNotification(block_document_id=block, subject=f"Mailroom: {alarm.name}", body=body)
         for block in notifications

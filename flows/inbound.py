@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.inbound import open_inbound
-from flows.processing import process_filed
+from flows.processing import process_again, process_filed
 from flows.reporting import Progress, report
 from mailroom.domain.errors import MailroomError, Quarantined, TakenOver
 from mailroom.domain.inbound import Entry, ObjectRef, State
@@ -28,7 +28,8 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """Fetch, decrypt, archive, parse and file one received e-mail.
 
     Completed means filed. Failed means quarantined, with the reason as its message, or a fault that the queue will
-    bring back; either way Retry runs it again, and every step may run again.
+    bring back; either way Retry runs it again, and every step may run again. A Completed one says what processors failed
+    at: Retry does that again, and files nothing.
 
     Args:
         bucket: The bucket that SES wrote to.
@@ -39,7 +40,7 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     try:
         entry = await begin(ObjectRef(bucket, key, version), inbound)
         if entry.state is State.FILED:
-            return Completed(message="filed already")
+            return await process_again(entry, inbound)
         async with in_hand(entry, inbound.ledger):
             return await receive(Progress(entry), inbound)
     except TakenOver as error:
@@ -73,7 +74,8 @@ async def receive(mail: Progress, inbound: Inbound) -> RunState:
         raise
     await report(mail, inbound)
     if mail.outcome is State.FILED:
-        return Completed(message="filed")
+        failed = f"; failed: {', '.join(mail.failed)}" if mail.failed else ""
+        return Completed(message=f"filed{failed}")
     return Failed(message=f"{mail.outcome}: {mail.reason}")
 
 
@@ -93,5 +95,6 @@ async def file_email(mail: Progress, inbound: Inbound) -> None:
     items = items_for(parsed, raw, mail.way, mail.kept)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
     for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):
-        await process_filed(filed, inbound)
+        if not await process_filed(filed, inbound):
+            mail.failed.append(filed.key)
     mail.outcome = await acknowledge(mail.entry, inbound)

@@ -1,7 +1,7 @@
 """What a run of an inbound e-mail shows in the Prefect UI: tags and one short report. Ids, sizes and counts only."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,12 +22,13 @@ from tasks.steps import blocking
 
 @dataclass(slots=True)
 class Progress:
-    """How far one e-mail has come in this run."""
+    """How far one e-mail has come in this run; `failed` is what processors failed at, as `<processor>/<tenant>`."""
 
     entry: Entry
     way: Way | None = None
     kept: Kept = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     outcome: State = State.PROCESSING
     reason: str | None = None
 
@@ -63,10 +64,23 @@ async def report(mail: Progress, inbound: Inbound) -> None:
     crash_point("after", "report")
 
 
+async def done_now(keys: Collection[str]) -> None:
+    """Take the tags of what a processor failed at from the run that has done it now."""
+    run_id, over = UUID(str(flow_run.get_id())), {_failed_tag(key) for key in keys}
+    async with get_client() as client:
+        known = (await client.read_flow_run(run_id)).tags
+        await client.update_flow_run(run_id, tags=[tag for tag in known if tag not in over])
+
+
+def _failed_tag(key: str) -> str:
+    return f"failed:{key}"
+
+
 def _tags(mail: Progress) -> list[str]:
     tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
     if mail.reason:
         tags.add(f"reason:{mail.reason}")
+    tags |= {_failed_tag(key) for key in mail.failed}
     if mail.way:
         tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
         tags |= {f"route:{route.why}" for route in mail.way.routes}
@@ -82,6 +96,7 @@ def _markdown(mail: Progress, pages_url: str) -> str:
         f"- items: {len(mail.items)}"
         + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
     ]
+    lines += [f"- failed: `{key}`; `mailroom replay {mail.entry.id}` does it again" for key in mail.failed]
     if mail.kept:
         lines += ["", "| deposit | bytes | version | kept until |", "|---|---|---|---|"]
         lines += [

@@ -310,6 +310,12 @@ class Processings(Protocol):
     ) -> None:
         """Note how the processor ended; the row is made where there was no intent."""
 
+    def failed(self, email_id: str) -> list[str]:
+        """Return what failed for the e-mail and was not done since, as `<processor>/<tenant>`, in this order."""
+
+    def failed_emails(self, processor: str, *, since: datetime | None, limit: int) -> list[str]:
+        """Return the ids of the e-mails at which this processor failed, oldest first."""
+
     def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
         """Return those of these deposits that were in the archive before the e-mail came."""
 

@@ -9,6 +9,7 @@ Every call may raise `TransientError`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from mailroom.domain.inbound import Attachment, Item, State, Verdicts
@@ -143,12 +144,13 @@ class WorkerLine:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What the whole installation holds."""
+    """What the whole installation holds; `unprocessed` is at how many mails each processor failed."""
 
     tallies: tuple[Tally, ...]
     items: int
     times: FilingTimes = FilingTimes()
     workers: tuple[WorkerLine, ...] = ()
+    unprocessed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Reader(Protocol):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mailroom.domain.pace import Ceiling
 from mailroom.domain.quotas import Pace
 from mailroom.sending import MailProvider, ProviderQuota
 
@@ -47,6 +48,9 @@ class Terms(Protocol):
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
         """Return what was told last, if that is of today."""
+
+    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+        """Keep the rate that an account is held to now."""
 
 
 def terms_of(provider: MailProvider, quota: ProviderQuota, *, now: datetime) -> ProviderTerms:

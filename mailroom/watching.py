@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mailroom.domain.outbound import Status
+from mailroom.domain.pace import Ceiling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +56,21 @@ class OutboundCensus:
     """What there is of outbound mail.
 
     `oldest_unknown` was handed over then and nobody knows its outcome; `oldest_due` may go since then and has not gone.
-    `lately` is how many mails each provider was handed in the last minute; `breakers` how many are open, by what they stop.
+    `orders` are not on the mailbox queue yet, the oldest since `oldest_order`; `oldest_told` is since when an order that is
+    there and due waits for a run to begin.
+    `lately` is how many mails each provider was handed in the last minute; `ceilings` what each account is held to, of those
+    that were sent through within a day; `breakers` how many are open, by what they stop.
     """
 
     sent: Sequence[Sent] = ()
     told: Sequence[Told] = ()
     oldest_unknown: datetime | None = None
     oldest_due: datetime | None = None
+    orders: int = 0
+    oldest_order: datetime | None = None
+    oldest_told: datetime | None = None
     lately: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    ceilings: Sequence[Ceiling] = ()
     breakers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     reconciled: Reconciliation | None = None
 

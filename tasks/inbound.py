@@ -9,6 +9,7 @@ from mailroom.domain.inbound import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.archiving import Kept, deposit_all
 from mailroom.inbound.processing import Action, FiledMail
+from mailroom.inbound.recalling import recall
 from mailroom.inbound.routing import Way, find_way
 from mailroom.ports import Inbound, StoredObject
 from tasks.steps import blocking, step
@@ -56,6 +57,17 @@ async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
 async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
     """File one item for each recipient, all or none; items that are there already stay."""
     return await blocking(inbound.inbox.file, entry.id, items, now=_now(), attempt=entry.attempts)
+
+
+@step("recall")
+async def recall_filed(entry: Entry, failed: Sequence[str], inbound: Inbound) -> list[FiledMail]:
+    """Have a filed mail before processors again, as they had it, where they failed."""
+
+    def recalled() -> list[FiledMail]:
+        ledger, archive, parser = inbound.ledger, inbound.archive, inbound.parser
+        return list(recall(entry, failed, ledger=ledger, archive=archive, parser=parser))
+
+    return await blocking(recalled)
 
 
 def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[Any, Any, Mapping[str, Any]]]:

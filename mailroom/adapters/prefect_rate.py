@@ -28,7 +28,8 @@ _LOOK_S, _ASK_S, _HOLDS_S = 2.0, 60.0, 60.0
 class PrefectLimit:
     """The limit of one identity.
 
-    `quota` says what the provider allows now; where it says nothing, `otherwise` mails a second.
+    `quota` says what the provider allows now; where it says nothing, `otherwise` mails a second. `tell` hears what holds,
+    at once when it is another and each minute.
     """
 
     def __init__(
@@ -38,14 +39,16 @@ class PrefectLimit:
         *,
         quota: Callable[[], ProviderQuota],
         otherwise: float,
+        tell: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = f"rate:{re.sub(r'[^A-Za-z0-9._-]+', ':', identity)}"
         self._remembered = re.sub(r"[^a-z0-9]+", "_", self.name.lower())
-        self._http, self._quota, self._otherwise, self._clock = http, quota, otherwise, clock
+        self._http, self._quota, self._otherwise, self._tell, self._clock = http, quota, otherwise, tell, clock
         self._looking = threading.Lock()
         self._allowed: tuple[float, float] | None = None
         self._seen: tuple[float, float] | None = None
+        self._told: tuple[float, float] | None = None
 
     def pace(self) -> Pace | None:
         """Return what may be sent now; None is nothing.
@@ -58,6 +61,7 @@ class PrefectLimit:
             if self._seen is None or now - self._seen[0] >= _LOOK_S:
                 try:
                     self._seen = now, self._look(now)
+                    self._tell_on(now, self._seen[1])
                 except TransientError:
                     if self._seen is None or now - self._seen[0] >= _HOLDS_S:
                         raise
@@ -75,6 +79,11 @@ class PrefectLimit:
             self._ensure(self._allowed[1])
             return self._allowed[1]
         return min(self._allowed[1], found["limit"], found["slot_decay_per_second"]) if found["active"] else 0.0
+
+    def _tell_on(self, now: float, per_second: float) -> None:
+        if self._told is None or self._told[1] != per_second or now - self._told[0] >= _ASK_S:
+            self._tell(per_second)
+            self._told = now, per_second
 
     def _ask(self) -> float:
         try:

@@ -56,6 +56,18 @@ def page_holder(request: Request, services: Outside) -> Holder:
     return holder
 
 
+def from_this_site(request: Request) -> None:
+    """Return if a button of our own pages was pressed: browsers send a key wherever a form comes from, and say where from.
+
+    They say it over https and on loopback only; elsewhere nothing is changed by a page.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if request.headers.get("sec-fetch-site") != "same-origin":
+        raise HTTPException(403, "Only a button of these pages, over https, does this; else the API or `mailroom`.")
+
+
 ApiHolder = Annotated[Holder, Depends(api_holder)]
 PageHolder = Annotated[Holder, Depends(page_holder)]
 

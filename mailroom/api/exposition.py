@@ -23,6 +23,7 @@ def exposition(census: Census, now: datetime) -> str:
         ({"state": tally.state, "reason": tally.reason or "", "route": tally.route or ""}, float(tally.emails))
         for tally in census.tallies
     ]
+    unprocessed = [({"processor": name}, float(mails)) for name, mails in sorted(census.unprocessed.items())]
     total = sum(tally.emails for tally in census.tallies)
     lines = [
         *metric("mailroom_inbound_received_total", "counter", "E-mails ever received.", [({}, total)]),
@@ -34,6 +35,7 @@ def exposition(census: Census, now: datetime) -> str:
             "Age of the oldest e-mail that is not settled yet, 0 if none.",
             [({}, round(max(oldest_s, 0.0), 3))],
         ),
+        *metric("mailroom_processing_failed", "gauge", "Filed e-mails at which a processor failed.", unprocessed),
         *_histogram(census.times),
         *_workers(alive),
     ]

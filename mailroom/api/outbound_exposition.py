@@ -1,5 +1,7 @@
 """Counts of outbound mail in Prometheus's text format: no tenant, no address, no batch."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -20,7 +22,12 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
     ]
     told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.told]
-    rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in census.lately.items()]
+    # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
+    lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
+    rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]
+    ceilings = [
+        ({"provider": one.provider, "identity": _masked(one.identity)}, one.per_second) for one in census.ceilings
+    ]
     breakers = [({"stops": what}, float(census.breakers.get(what, 0))) for what in _STOPPED]
     lines = [
         *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
@@ -31,6 +38,27 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
             "gauge",
             "Mails a second that a provider was handed in the last minute.",
             rates,
+        ),
+        *metric(
+            "mailroom_outbound_limit_per_second",
+            "gauge",
+            "Mails a second that an account is held to, as a worker last read it; 0 is stopped.",
+            ceilings,
+        ),
+        *metric(
+            "mailroom_outbox_orders", "gauge", "Orders that are not on the mailbox queue yet.", [({}, census.orders)]
+        ),
+        *_age(
+            "mailroom_outbox_oldest_seconds",
+            "Age of the oldest order that is not on the mailbox queue yet.",
+            census.oldest_order,
+            now,
+        ),
+        *_age(
+            "mailroom_mailbox_oldest_seconds",
+            "For how long the oldest due order on the mailbox queue has waited for a run to begin.",
+            census.oldest_told,
+            now,
         ),
         *_age(
             "mailroom_outbound_oldest_due_seconds",
@@ -86,6 +114,11 @@ def _reconciled(last: Reconciliation | None) -> Iterator[str]:
     yield from metric(
         "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last proof ended.", [({}, at)]
     )
+
+
+def _masked(identity: str) -> str:
+    """Return what an account is known by; a login that is an address is told by its digest."""
+    return re.sub(r"[^/]*@[^/]*", lambda login: hashlib.sha256(login[0].encode()).hexdigest()[:8], identity)
 
 
 def _age(name: str, about: str, since: datetime | None, now: datetime) -> Iterator[str]:

@@ -10,6 +10,7 @@ from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.processing import SqlProcessings
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.routing import NOBODY
@@ -46,6 +47,11 @@ class Opened:
     def ledger(self) -> SqlLedger:
         """The book of received e-mails."""
         return SqlLedger(self.engine)
+
+    @cached_property
+    def processings(self) -> SqlProcessings:
+        """What processors did with received e-mails."""
+        return SqlProcessings(self.engine)
 
     @cached_property
     def follower(self) -> SqlFollower:

@@ -25,3 +25,12 @@ class Pace:
             return cls(1, 1 / per_second)
         windows = math.ceil(per_second / MOST_PLACES)
         return cls(int(per_second / windows), 1 / windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many mails a second an account may be handed: the provider's quota, or less where an operator said so; 0 is none."""
+
+    provider: str
+    identity: str
+    per_second: float

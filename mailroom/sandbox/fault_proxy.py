@@ -1,6 +1,6 @@
 """Proxies between a worker and what it calls, which make the nth call fail: once, several times, or until told otherwise.
 
-    worker ── FaultProxy ── moto (S3, SQS, KMS), the Prefect server, PostgreSQL
+    worker ── FaultProxy ── moto (S3, SQS, KMS, SES), the Prefect server, PostgreSQL
 
 HTTP calls are known by their operation (`PutObject`, `ReceiveMessage`, `POST set_state`), PostgreSQL's are COMMIT or any
 `statement` before it. Each HTTP request goes upstream on a connection of its own, which keeps this small: there are no connections to keep in step.
@@ -66,7 +66,7 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultProxy:
-    """One proxy. `speaks` is s3, json (SQS, KMS), prefect or postgres; `absent` refuses every call."""
+    """One proxy. `speaks` is s3, json (SQS, KMS), prefect, rest (SES v2) or postgres; `absent` refuses every call."""
 
     speaks: str
     upstream_port: int

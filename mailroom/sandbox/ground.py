@@ -169,9 +169,9 @@ def drill_ground(folder: Path, *, seed: int) -> Iterator[Ground]:
 
 
 def _quicken(ground: Ground) -> None:
-    """Give both queues a visibility of seconds, and more receives than any drill kills one mail or batch."""
+    """Give the queues a visibility of seconds, and more receives than any drill kills one mail, batch or event."""
     sqs = ground.aws("sqs")
-    for url in (ground.facts["inbound_queue_url"], ground.facts["mailbox_queue_url"]):
+    for url in [ground.facts[f"{name}_queue_url"] for name in ("inbound", "mailbox", "tracking")]:
         told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
         redrive = json.dumps(json.loads(told["RedrivePolicy"]) | {"maxReceiveCount": 1000})
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "4", "RedrivePolicy": redrive})

@@ -166,7 +166,7 @@ def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> No
         1,
     )
     page = desk.api.get(f"/webhooks/{webhook['id']}").text
-    assert "disabled: failing for days" in page
+    assert "failing for days" in page
     assert "500" in page
 
     desk.tell(message, Kind.OPENED)
@@ -176,6 +176,34 @@ def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> No
     assert desk.notify(receiver) == 2
 
     assert receiver.told == [["message.delivered", "message.opened"]]
+
+
+def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
+    """A form of another site would bring the browser's key along: only our own page's buttons do anything."""
+    webhook = desk.subscribe()
+    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.notify(Receiver(Refused("no", status=410)))
+    own = f"/webhooks/{webhook['id']}"
+    pressed = {"Sec-Fetch-Site": "same-origin"}
+
+    foreign = [
+        desk.api.post(f"{own}/{what}", headers=headers).status_code
+        for what in ("enable", "replay?hours=24")
+        for headers in ({}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"})
+    ]
+    before = desk.shown(webhook)
+    enabled = desk.api.post(f"{own}/enable", headers=pressed, follow_redirects=False)
+    desk.notify(Receiver())
+    desk.now += timedelta(minutes=1)
+    again = desk.api.post(f"{own}/replay?hours=24", headers=pressed, follow_redirects=False)
+
+    assert set(foreign) == {403}
+    assert before["disabled_at"] is not None
+    assert 'action="' + own in desk.api.get(own).text
+    assert (enabled.status_code, enabled.headers["location"]) == (303, own)
+    assert (again.status_code, again.headers["location"]) == (303, f"{own}?told=1")
+    assert "1 event will be told again" in desk.api.get(f"{own}?told=1").text
+    assert desk.shown(webhook)["waiting"] == 1
 
 
 def test_endpoint_that_is_gone_is_disabled_at_once(desk: Desk) -> None:

@@ -7,13 +7,16 @@ from uuid import uuid4
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.breakers import SqlBreakers
+from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.adapters.sql.watching import SqlReconciliations, SqlWatch
 from mailroom.api.app import create_app
 from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.delivery import Kind
 from mailroom.domain.outbound import Batch, Content, Draft, Party
+from mailroom.domain.pace import Ceiling
 from mailroom.testing import an_event
 from mailroom.watching import Reconciliation
 
@@ -87,6 +90,53 @@ def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
     assert "mailroom_outbound_oldest_due_seconds 0" in quiet
     assert "mailroom_outbound_oldest_due_seconds 90" in told
     assert "mailroom_outbound_oldest_unknown_seconds 7200" in told
+
+
+def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engine: Engine) -> None:
+    """What an operator lowered in Prefect holds, not what the provider allows; a login that is an address is not told."""
+    terms = SqlTerms(engine)
+    for identity, per_second, ago in (
+        ("ses/1/eu-west-1", 14.0, 0),
+        ("ses/1/eu-west-1", 3.5, 0),
+        ("smtp/relay:587/desk@acme.test", 0.0, 23),
+        ("postmark/old", 9.0, 25),
+    ):
+        held = Ceiling(identity.partition("/")[0], identity, per_second)
+        terms.hold(held, now=NOW - timedelta(hours=ago))
+
+    told = [line for line in metrics(engine) if "_per_second{" in line]
+
+    assert told == [
+        'mailroom_outbound_per_second{provider="ses"} 0',
+        'mailroom_outbound_per_second{provider="smtp"} 0',
+        'mailroom_outbound_limit_per_second{provider="ses",identity="ses/1/eu-west-1"} 3.5',
+        'mailroom_outbound_limit_per_second{provider="smtp",identity="smtp/relay:587/e17a101e"} 0',
+    ]
+
+
+def test_orders_have_an_age_until_a_run_begins(engine: Engine) -> None:
+    """First in the outbox, then on the mailbox queue, which says no age itself; what is due later is not late."""
+    outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
+    accepted(engine, ("queued", None, None), due_s=60)
+    accepted(engine, ("scheduled", None, None), due_s=-3600)
+    with engine.begin() as connection:
+        connection.execute(text("update outbox set written_at = :then"), {"then": NOW - timedelta(seconds=40)})
+        batch_id = connection.execute(text("select batch_id::text from outbox order by id limit 1")).scalar_one()
+
+    waiting = metrics(engine)
+    orders = outbox.take(most=10, now=NOW, until=NOW)
+    outbox.published(orders, now=NOW - timedelta(seconds=30))
+    published = metrics(engine)
+    dispatch.plan(batch_id, now=NOW)
+    begun = metrics(engine)
+
+    assert {"mailroom_outbox_orders 2", "mailroom_outbox_oldest_seconds 40", "mailroom_mailbox_oldest_seconds 0"} <= {
+        *waiting
+    }
+    assert {"mailroom_outbox_orders 0", "mailroom_outbox_oldest_seconds 0", "mailroom_mailbox_oldest_seconds 30"} <= {
+        *published
+    }
+    assert "mailroom_mailbox_oldest_seconds 0" in begun
 
 
 def test_breakers_and_the_last_proof_are_told(engine: Engine) -> None:

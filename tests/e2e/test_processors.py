@@ -37,3 +37,35 @@ def test_sender_of_a_scan_gets_one_receipt_with_its_archive_ids(stack: Stack) ->
     assert any(archive_id in text.get_content() for archive_id in kept)
     assert "one.pdf" in text.get_content()
     assert any("digest" in step["name"] or "receipt" in step["name"] for step in trace["run"]["tasks"])
+
+
+def test_what_a_processor_failed_at_is_named_and_done_again_by_replay(stack: Stack) -> None:
+    """The tenant's URL may not be posted to (it is our own machine); the mail stays filed, and is not filed again."""
+    stack.mailroom(
+        "address", "add", "told@mailroom.test", "--user", "anna", "--tenant", "umbrella", "--processor", "webhook"
+    )
+    stack.mailroom("tenant", "webhook", "umbrella", "https://127.0.0.1/hook")
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "clerk@office.test", "told@mailroom.test", "A scan"
+    mail.set_content("Attached.")
+    before = stack.wait_closed(stack.send(mail, "told@mailroom.test", sender="clerk@office.test"))
+    message_id, run_id = before["email"]["message_id"], before["email"]["run_id"]
+    run = stack.prefect("GET", f"/flow_runs/{run_id}")
+    listed = stack.mailroom("replay", "--processor", "webhook", "--dry-run").stdout
+    metrics = httpx.get(f"{stack['api_url']}/metrics", timeout=15).text
+    stack.mailroom("tenant", "webhook", "umbrella", "--remove")
+
+    said = stack.mailroom("replay", message_id).stdout
+    wait_until(lambda: "processing_failed{" not in httpx.get(f"{stack['api_url']}/metrics").text, "it is done")
+
+    after = stack.wait_closed(message_id)
+    assert run["state"]["message"] == "filed; failed: webhook/umbrella"
+    assert "failed:webhook/umbrella" in run["tags"]
+    assert f"{message_id}  filed (webhook/umbrella failed) would run again" in listed
+    assert 'mailroom_processing_failed{processor="webhook"} 1' in metrics
+    assert "runs again" in said
+    assert after["email"]["run_id"] == run_id
+    assert "failed:webhook/umbrella" not in stack.prefect("GET", f"/flow_runs/{run_id}")["tags"]
+    assert after["items"] == before["items"]
+    assert [one["facts"]["outcome"] for one in after["activities"] if one["kind"] == "processed"] == ["failed", "done"]
+    assert "nothing to do" in stack.mailroom("replay", message_id).stdout

@@ -29,7 +29,7 @@ def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
         aws, prefect, database = (
             urlsplit(ground.facts[name]).port or 0 for name in ("aws_endpoint", "prefect_url", "database_url")
         )
-        services = {"s3": ("s3", aws), "sqs": ("json", aws), "kms": ("json", aws)}
+        services = {"s3": ("s3", aws), "sqs": ("json", aws), "kms": ("json", aws), "sesv2": ("rest", aws)}
         with FaultProxies(**services, prefect=("prefect", prefect), sql=("postgres", database)) as proxies:
             parts = urlsplit(ground.facts["database_url"])
             proxied = urlunsplit(parts._replace(netloc=parts.netloc.replace(str(database), str(proxies["sql"].port))))

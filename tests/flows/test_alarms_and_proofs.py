@@ -1,14 +1,19 @@
 """Alarms and proofs on a real Prefect server: ensured as often as one likes, from their causes to their ends."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect import get_client
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
@@ -24,11 +29,12 @@ from sqlalchemy import Engine
 
 from blocks.reconciling import Reconciling
 from blocks.watching import Watching
-from deployments.automations import ALARMS, RAISE_ALARM, ensure_automations
+from deployments.automations import ALARMS, NOTIFICATION, RAISE_ALARM, ensure_automations
 from deployments.pool_worker import MailroomWorker
 from flows import reconciling, watching
 from flows.alarms import raise_alarm
 from flows.inbound import receive_email
+from flows.notices import Fact, tell
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.mails import Patience
@@ -236,3 +242,56 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
     assert proof.differences == {"inbound": 1, "outbound": 0}
     assert [arrival.ref.key for arrival in read_notification(announced.body)] == ["in/forgotten"]
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.reconciliation"]
+
+
+@contextmanager
+def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """What an operator is told at: a URL, and what was posted to it."""
+    posts: list[dict[str, str]] = []
+
+    class Told(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as served:
+        Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_port}/ops", posts
+        served.shutdown()
+
+
+def test_alarms_reach_a_person_by_the_operators_own_block(server: None) -> None:
+    """Also of what did not happen: no event tells of it, Prefect notices, runs the alarm, and posts to the block."""
+    quick = replace(next(one for one in ALARMS if one.absent), within=timedelta(seconds=10))
+
+    async def watch(url: str, posts: list[dict[str, str]]) -> list[FlowRun]:
+        async def told(alarm: str) -> None:
+            async def is_told() -> bool:
+                return any(post["subject"] == f"Mailroom: {alarm}" for post in posts)
+
+            await holds_on_server(is_told)
+
+        said = {"subject": "{{subject}}", "body": "{{body}}"}
+        block = CustomWebhookNotificationBlock(name="ops", url=url, json_data=said)
+        document = await block.asave(NOTIFICATION)
+        async with get_client() as client:
+            await ensure_automations(client, [*ALARMS[:-1], quick])
+            await told("nobody watches")
+            tell(Fact.DEAD_LETTERS, "queue.inbound", facts={"messages": 3})
+            await told("dead letters")
+            raised = await _alarms(client, "nobody watches")
+            await client.delete_block_document(document)
+            await ensure_automations(client)
+        return raised
+
+    with _ops() as (url, posts):
+        raised = asyncio.run(watch(url, posts))
+
+    bodies = {post["subject"]: post["body"] for post in posts}
+    assert raised[0].parameters["resource"] == ""
+    assert bodies["Mailroom: nobody watches"] == f"{quick.about}\n\nWhat to do: docs/operations.md"
+    assert "\n\nmailroom.queue.inbound\n\n" in bodies["Mailroom: dead letters"]

@@ -44,7 +44,11 @@ class Asked:
 
     def __init__(self, http: httpx.Client, per_second: float | None = 14.0) -> None:
         self.http, self.now, self.per_second = http, 0.0, per_second
-        self.limit = PrefectLimit(http, f"ses/{uuid4()}/eu-west-1", quota=self.quota, otherwise=5, clock=self.clock)
+        self.told: list[float] = []
+        identity = f"ses/{uuid4()}/eu-west-1"
+        self.limit = PrefectLimit(
+            http, identity, quota=self.quota, otherwise=5, tell=self.told.append, clock=self.clock
+        )
 
     def quota(self) -> ProviderQuota:
         return ProviderQuota(per_second=self.per_second)
@@ -107,6 +111,20 @@ def test_what_an_operator_sets_is_used_within_seconds_and_stays(
     assert asked.pace_after(2) == pace
     asked.pace_after(61)
     assert asked.numbers == numbers
+
+
+def test_what_holds_is_told_at_once_and_each_minute(http: httpx.Client) -> None:
+    """The metrics show it, and a worker that looks every two seconds need not write every two seconds."""
+    asked = Asked(http)
+    asked.limit.pace()
+    asked.pace_after(2)
+    asked.set_in_the_ui(limit=3)
+    asked.pace_after(2)
+    asked.set_in_the_ui(active=False)
+    asked.pace_after(2)
+    asked.pace_after(61)
+
+    assert asked.told == [14.0, 3, 0.0, 0.0]
 
 
 def test_a_limit_that_somebody_deleted_is_made_again(http: httpx.Client) -> None:

@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from sqlalchemy import Engine
 
 from flows import processing
-from flows.processing import process_filed
+from flows.processing import process_again, process_filed
+from mailroom.adapters.sql.processing import SqlProcessings
 from mailroom.domain.errors import Refused
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Route
 from mailroom.inbound.processing import FiledMail, Step
+from mailroom.testing import MemoryParser
+from tests.contract.filed import Filed
 
 MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})
 
@@ -95,3 +100,41 @@ def test_processor_that_was_uninstalled_is_noted(server: None, monkeypatch: pyte
     run_with(noted, None, monkeypatch)
 
     assert noted.ends == [("stamp/acme", "failed", {"kind": "not_installed"})]
+
+
+def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
+    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Retry and `mailroom replay` come to: the endpoint is mended, is told once, and is not told again after that."""
+    filed, processings = Filed(engine), SqlProcessings(engine)
+    answers: list[Exception | None] = [Refused("not accepted", status=404), None]
+    told: list[tuple[str, tuple[str, ...]]] = []
+
+    def tell(mail: FiledMail, inbound: Any) -> None:
+        told.append((mail.key, mail.items))
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(processing, "known_processors", lambda: {"webhook": (Step("tell", tell),)})
+    processings.end(filed.entry.id, "webhook/other", "failed", now=filed.entry.envelope.received_at)
+    inbound: Any = SimpleNamespace(
+        processings=processings, ledger=filed.ledger, archive=filed.archive, parser=MemoryParser(), inbox=None
+    )
+
+    @flow(name="receive", persist_result=False)
+    async def receive() -> State:
+        return await process_again(filed.entry, inbound)
+
+    async def run() -> list[tuple[str | None, str | None]]:
+        states = [await receive(return_state=True) for _ in range(3)]
+        return [(state.name, state.message) for state in states]
+
+    states = asyncio.run(run())
+
+    assert states == [
+        ("Failed", "filed already; failed again: webhook/other"),
+        ("Completed", "filed already; done now: webhook/other"),
+        ("Completed", "filed already"),
+    ]
+    assert told == [("webhook/other", (filed.items[1],))] * 2
+    assert len(filed.ledger.trace(filed.entry.id)["items"]) == 3

@@ -3,15 +3,15 @@
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select, text
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
-from mailroom.adapters.sql.models import InboundEmailRow, InboxItemRow, WorkerRow, table
+from mailroom.adapters.sql.models import InboundEmailRow, InboxItemRow, ProcessingRow, WorkerRow, table
 from mailroom.domain.inbound import State
 from mailroom.reading import TIMES_S, Census, FilingTimes, Tally, WorkerLine
 
-_email, _worker = table(InboundEmailRow).c, table(WorkerRow).c
+_email, _worker, _done = table(InboundEmailRow).c, table(WorkerRow).c, table(ProcessingRow).c
 
 
 def census(connection: Connection) -> Census:
@@ -20,7 +20,8 @@ def census(connection: Connection) -> Census:
     items = connection.execute(select(func.count()).select_from(InboxItemRow)).scalar_one()
     workers = connection.execute(select(_worker.name, _worker.beat_at, _worker.in_hand, _worker.paused_by))
     lines = tuple(WorkerLine(**row._mapping) for row in workers)
-    return Census(_tallies(rows), items, _times(rows), lines)
+    failed = {row.processor: row.mails for row in connection.execute(_failed())}
+    return Census(_tallies(rows), items, _times(rows), lines, failed)
 
 
 def _groups() -> Any:
@@ -35,6 +36,12 @@ def _groups() -> Any:
         func.sum(took_s).label("sum_s"),
     )
     return select(*keys, *counted).group_by(*keys)
+
+
+def _failed() -> Any:
+    # What it is noted by names the tenant as well.
+    processor = func.split_part(_done.processor, "/", 1).label("processor")
+    return select(processor, func.count().label("mails")).where(text("state = 'failed'")).group_by(processor)
 
 
 def _tallies(rows: list[Row[Any]]) -> tuple[Tally, ...]:

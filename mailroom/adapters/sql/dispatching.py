@@ -6,7 +6,7 @@ a transaction of these: its answer may take a minute, and a lock would be held a
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, SuppressionRow
+from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, OutboxRow, SuppressionRow
 from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, owned, waiting
 from mailroom.adapters.sql.outbox import order
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
@@ -24,8 +24,11 @@ from mailroom.domain.outbound import Batch, Policy, Status
 from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
 
 _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
-_messages, _suppressions = table(MessageRow), table(SuppressionRow)
+_messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
 _message = _messages.c
+
+#: A run that came a moment early waits for the time of its order.
+_EARLY = timedelta(minutes=1)
 
 _SETTLE = text("""
     with given as (
@@ -82,6 +85,7 @@ class SqlDispatch:
             due = func.count().filter(_message.due_at <= now)
             next_at = func.min(_message.due_at).filter(_message.due_at > now)
             row = connection.execute(select(func.count(), due, next_at).where(left)).one()
+            _begin_orders(connection, batch, now)
         return Planned(
             lane=batch.lane,
             policy=batch.policy,
@@ -180,6 +184,12 @@ def _batch(connection: Connection, batch_id: str) -> Batch:
     if row is None:
         raise LookupError("no such batch")
     return batch_of(row)
+
+
+def _begin_orders(connection: Connection, batch: Batch, now: datetime) -> None:
+    """Note that somebody looks after what these orders are about."""
+    mine = (_orders.c.batch_id == UUID(batch.id)) & _orders.c.begun_at.is_(None)
+    connection.execute(update(_orders).where(mine, _orders.c.due_at <= now + _EARLY).values(begun_at=now))
 
 
 def _expire(connection: Connection, batch: Batch, now: datetime) -> int:

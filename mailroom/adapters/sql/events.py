@@ -1,6 +1,6 @@
 """What providers tell, folded into messages in SQL: a few statements for hundreds of events.
 
-    lock the messages, by id ─> store the activities, once each ─> change what the new ones change ─> suppress
+    lock the messages, by id ─> store the activities, once each ─> change what the new ones change ─> suppress ─> count
                             └─> what has no message here is parked, and tried again
 
 Everybody who records events locks in this order, so that two who tell of the same messages wait for each other and do
@@ -8,7 +8,7 @@ not block each other. Rows come as one JSON text.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -51,6 +51,13 @@ _NOTE = text("""
         event_id text, facts jsonb)
     on conflict (provider, event_id) where event_id is not null do nothing
     returning provider, event_id
+""")
+# Last of all: who else counts these kinds waits here for the commit.
+_COUNT = text("""
+    insert into event_tally (provider, kind, events)
+    select provider, kind, events from json_to_recordset(:rows) as given (provider text, kind text, events bigint)
+    order by provider, kind
+    on conflict (provider, kind) do update set events = event_tally.events + excluded.events
 """)
 _CHANGE = text("""
     update message set status = given.status, reason = given.reason, changed_at = :now,
@@ -194,7 +201,15 @@ def _fold(connection: Connection, found: Sequence[tuple[DeliveryEvent, Row[Any]]
     if changes:
         connection.execute(_CHANGE, {"rows": json.dumps(changes), "now": now})
     suppress(connection, new)
+    _count(connection, [event for event, _ in new])
     return len(new)
+
+
+def _count(connection: Connection, events: Sequence[DeliveryEvent]) -> None:
+    tally = Counter((event.provider, event.kind) for event in events)
+    counted = [{"provider": provider, "kind": kind, "events": count} for (provider, kind), count in tally.items()]
+    if counted:
+        connection.execute(_COUNT, {"rows": json.dumps(counted)})
 
 
 def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any] | None:

@@ -204,7 +204,10 @@ class ProcessingRow(SQLModel, table=True):
     """
 
     __tablename__ = "processing"
-    __table_args__ = (Index("ix_processing_sender", "processor", "sender", "begun_at"),)
+    __table_args__ = (
+        Index("ix_processing_sender", "processor", "sender", "begun_at"),
+        Index("ix_processing_failed", "email_id", postgresql_where=text("state = 'failed'")),
+    )
 
     email_id: UUID = Field(sa_column=Column(ForeignKey("inbound_email.id"), primary_key=True))
     processor: str = Field(primary_key=True)

@@ -146,7 +146,6 @@ class ActivityRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_activity_message_id", "message_id", "id"),
         Index("ux_activity_event", "provider", "event_id", unique=True, postgresql_where=text("event_id is not null")),
-        Index("ix_activity_kind", "provider", "kind", postgresql_where=text("event_id is not null")),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
@@ -159,20 +158,38 @@ class ActivityRow(SQLModel, table=True):
     facts: dict[str, Any] = _json()
 
 
+class EventTallyRow(SQLModel, table=True):
+    """How many events of a kind a provider told: counted as they are stored, for there are millions in the end."""
+
+    __tablename__ = "event_tally"
+
+    provider: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    events: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class OutboxRow(SQLModel, table=True):
     """The word that a batch has something to send from `due_at` on, written with what it tells of.
 
-    It is published at once, whenever it is due; `published_at` null is not yet.
+    It is published at once, whenever it is due; `published_at` null is not yet. `begun_at` is when a run first looked at what
+    it is about.
     """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_waiting", "id", postgresql_where=text("published_at is null")),)
+    __table_args__ = (
+        Index("ix_outbox_waiting", "id", postgresql_where=text("published_at is null")),
+        Index("ix_outbox_open", "batch_id", postgresql_where=text("begun_at is null")),
+    )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     batch_id: UUID = _batch()
     due_at: datetime = time_column()
+    written_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
     taken_until: datetime | None = time_column(nullable=True)
     published_at: datetime | None = time_column(nullable=True)
+    begun_at: datetime | None = time_column(nullable=True)
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
@@ -260,6 +277,17 @@ class ProviderRow(SQLModel, table=True):
     sent_today: int | None = Field(default=None, sa_column=Column(BigInteger))
     paused: bool
     max_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    told_at: datetime = time_column()
+
+
+class RateRow(SQLModel, table=True):
+    """How many mails a second an account may be handed, as a worker last read it; 0 is none."""
+
+    __tablename__ = "rate"
+
+    identity: str = Field(primary_key=True)
+    provider: str
+    per_second: float
     told_at: datetime = time_column()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, exists, func, select
+from sqlalchemy import Connection, Engine, delete, exists, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
@@ -13,6 +13,9 @@ from mailroom.adapters.sql.models import DepositRow, InboundActivityRow, Inbound
 
 _rows, _activities = table(ProcessingRow), table(InboundActivityRow)
 _row, _deposit, _email = _rows.c, table(DepositRow).c, table(InboundEmailRow).c
+
+# Written out, so that the index on what failed serves.
+_FAILED = text("processing.state = 'failed'")
 
 
 class SqlProcessings:
@@ -68,6 +71,22 @@ class SqlProcessings:
             connection.execute(row.on_conflict_do_update(index_elements=["email_id", "processor"], set_=values))
             activity = insert(_activities).values(email_id=UUID(email_id), at=now, kind="processed", facts=noted)
             connection.execute(activity)
+
+    def failed(self, email_id: str) -> list[str]:
+        """Return what failed for the e-mail and was not done since."""
+        wanted = select(_row.processor).where(_row.email_id == UUID(email_id), _FAILED).order_by(_row.processor)
+        with transaction(self._engine) as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def failed_emails(self, processor: str, *, since: datetime | None, limit: int) -> list[str]:
+        """Return the ids of the e-mails at which this processor failed, oldest first."""
+        mine = select(_row.email_id).where(_FAILED, func.split_part(_row.processor, "/", 1) == processor)
+        wanted = select(_email.id).where(_email.id.in_(mine))
+        if since is not None:
+            wanted = wanted.where(_email.received_at >= since)
+        with transaction(self._engine) as connection:
+            found = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)).scalars()
+            return [str(email_id) for email_id in found]
 
     def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
         """Return those of these deposits that were in the archive before the e-mail came."""

@@ -7,11 +7,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import ProviderRow
+from mailroom.adapters.sql.outbound_models import ProviderRow, RateRow
+from mailroom.domain.pace import Ceiling
 from mailroom.domain.quotas import Pace
 from mailroom.terms import ProviderTerms
 
-_rows = table(ProviderRow)
+_rows, _rates = table(ProviderRow), table(RateRow)
 
 #: What was told longer ago says nothing of today.
 _FRESH = timedelta(days=1)
@@ -52,3 +53,10 @@ class SqlTerms:
             max_bytes=row.max_bytes,
             told_at=row.told_at,
         )
+
+    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+        """Keep the rate that an account is held to now."""
+        values = {"provider": rate.provider, "per_second": rate.per_second, "told_at": now}
+        row = insert(_rates).values(identity=rate.identity, **values)
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))

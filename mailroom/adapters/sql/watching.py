@@ -1,4 +1,4 @@
-"""Counting outbound mail, for the metrics and the alarms: one pass over the messages, one along an index of events."""
+"""Counting outbound mail, for the metrics and the alarms: one pass over the messages; events are counted as they come."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,19 +10,31 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
-from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, BreakerRow, MessageRow
+from mailroom.adapters.sql.outbound_models import (
+    IS_WAITING,
+    BreakerRow,
+    EventTallyRow,
+    MessageRow,
+    OutboxRow,
+    RateRow,
+)
 from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
+from mailroom.domain.pace import Ceiling
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
 
 _email = table(InboundEmailRow).c
-_message, _activity, _breaker = table(MessageRow).c, table(ActivityRow).c, table(BreakerRow).c
+_message, _tally, _breaker = table(MessageRow).c, table(EventTallyRow).c, table(BreakerRow).c
+_order, _rate = table(OutboxRow).c, table(RateRow).c
 _proofs = table(ReconciliationRow)
 
 #: A failed one may be a person's to look at (its run was cancelled), and its run says so in any case.
 _UNSETTLED = (State.RECEIVED, State.PROCESSING)
 
 _LATELY = timedelta(minutes=1)
+
+#: Who was sent through longer ago is not sent through any more.
+_USED = timedelta(days=1)
 
 
 class SqlWatch:
@@ -35,12 +47,17 @@ class SqlWatch:
         """Return what there is."""
         with transaction(self._engine) as connection:
             groups = connection.execute(_groups(now)).all()
+            orders = connection.execute(_unpublished()).one()
             return OutboundCensus(
                 sent=[Sent(row.provider, Status(row.status), row.messages) for row in groups],
                 told=[Told(**row._mapping) for row in connection.execute(_told())],
                 oldest_unknown=min((row.unknown for row in groups if row.unknown), default=None),
                 oldest_due=min((row.due for row in groups if row.due), default=None),
+                orders=orders.orders,
+                oldest_order=orders.oldest,
+                oldest_told=connection.execute(_not_begun(now)).scalar_one(),
                 lately={row.provider: row.mails for row in connection.execute(_handed_over(now))},
+                ceilings=[Ceiling(*row) for row in connection.execute(_ceilings(now))],
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
                 reconciled=_last(connection),
             )
@@ -97,18 +114,29 @@ def _groups(now: datetime) -> Any:
 
 
 def _told() -> Any:
-    keys = _activity.provider, _activity.kind
-    return (
-        select(*keys, func.count().label("events"))
-        .where(_activity.event_id.is_not(None))
-        .group_by(*keys)
-        .order_by(*keys)
-    )
+    return select(_tally.provider, _tally.kind, _tally.events).order_by(_tally.provider, _tally.kind)
 
 
 def _handed_over(now: datetime) -> Any:
     lately = _message.handed_at > now - _LATELY, _message.handed_at <= now, _message.provider.is_not(None)
     return select(_message.provider, func.count().label("mails")).where(*lately).group_by(_message.provider)
+
+
+def _unpublished() -> Any:
+    counted = func.count().label("orders"), func.min(_order.written_at).label("oldest")
+    return select(*counted).where(_order.published_at.is_(None))
+
+
+def _not_begun(now: datetime) -> Any:
+    """Return since when the oldest order is both on the queue and due, of those that no run has begun."""
+    since = func.greatest(_order.published_at, _order.due_at)
+    waits = _order.begun_at.is_(None), _order.published_at.is_not(None), _order.due_at <= now
+    return select(func.min(since)).where(*waits)
+
+
+def _ceilings(now: datetime) -> Any:
+    held = select(_rate.provider, _rate.identity, _rate.per_second).where(_rate.told_at > now - _USED)
+    return held.order_by(_rate.identity)
 
 
 def _open_breakers() -> Any:

@@ -1,0 +1,60 @@
+"""A filed mail as processors had it, from what was noted and archived then: nothing is fetched, decided or filed anew."""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound import Entry
+from mailroom.domain.routing import INBOX, Route
+from mailroom.inbound.archiving import Kept
+from mailroom.inbound.processing import FiledMail, filed_mails
+from mailroom.inbound.routing import Way
+from mailroom.ports import Archive, Deposit, Ledger, Parser
+
+
+def recall(
+    entry: Entry, keys: Collection[str], *, ledger: Ledger, archive: Archive, parser: Parser
+) -> Iterator[FiledMail]:
+    """Yield what these processings (`<processor>/<tenant>`) worked on.
+
+    Raises:
+        PermanentError: the archive has the raw e-mail no longer.
+    """
+    told = ledger.trace(entry.id)
+    items = {(item["tenant"], item["recipient"]): item for item in told["items"]}
+    way = _way(told["activities"])
+    try:
+        raw = archive.read(told["items"][0]["raw_archive_id"])
+    except LookupError:
+        raise PermanentError("the archive has the raw e-mail no longer", email_id=entry.id) from None
+    ids = [items[to.tenant, to.recipient]["id"] for to in way.routes]
+    mails = filed_mails(entry, way, parser.parse(raw), raw, items=ids, kept=_kept(told["deposits"]))
+    yield from (mail for mail in mails if mail.key in keys)
+
+
+def _way(activities: list[dict[str, Any]]) -> Way:
+    """Return the way that was noted last."""
+    noted = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
+    routes = tuple(_route(to) for to in noted["routes"])
+    return Way(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))
+
+
+def _route(noted: Mapping[str, Any]) -> Route:
+    return Route(
+        noted["recipient"],
+        noted["tenant"],
+        noted["user"],
+        noted["why"],
+        noted["plus"],
+        noted.get("processor", INBOX),
+    )
+
+
+def _kept(deposits: list[dict[str, Any]]) -> Kept:
+    receipts = [Deposit(**{name: one[name] for name in Deposit.__slots__}) for one in map(_with_time, deposits)]
+    return {(receipt.tenant, receipt.sha256): receipt for receipt in receipts}
+
+
+def _with_time(deposit: dict[str, Any]) -> dict[str, Any]:
+    return deposit | {"retain_until": datetime.fromisoformat(deposit["retain_until"])}

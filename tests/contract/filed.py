@@ -1,0 +1,68 @@
+"""A mail that was filed, with all that is noted and archived of it, for what is done with it later."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, insert
+
+from mailroom.adapters.sql.directory import SqlDirectory
+from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.models import DepositRow, table
+from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.parsing import parse_email
+from mailroom.domain.routing import Address, Route
+from mailroom.inbound.archiving import Kept, deposit_all
+from mailroom.inbound.filing import items_for
+from mailroom.inbound.routing import Way
+from mailroom.testing import MemoryArchive
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+ANNA = Route("anna@acme.test", "acme", "anna", "exact", None, "digest")
+BOB = Route("bob@other.test", "other", "bob", "plus", "x1", "webhook")
+CARLA = Route("carla@other.test", "other", "carla", "exact")
+WAY = Way((ANNA, BOB, CARLA), ("acme", "other"))
+RAW = b"""From: Carl <carl@sender.test>\r
+To: anna@acme.test\r
+Subject: the lease\r
+MIME-Version: 1.0\r
+Content-Type: multipart/mixed; boundary=b\r
+\r
+--b\r
+Content-Type: application/pdf; name=lease.pdf\r
+Content-Disposition: attachment; filename=lease.pdf\r
+\r
+%PDF-1.7 lease\r
+--b--\r
+"""
+
+
+class Filed:
+    """A mail for two tenants that was filed, and what knows of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.ledger, self.archive = SqlLedger(engine), MemoryArchive()
+        for to in WAY.routes:
+            SqlDirectory(engine).add(Address(to.recipient, to.tenant, to.user, to.processor))
+        arrival = Arrival(ObjectRef("inbound", "in/abc"), Envelope((ANNA.recipient,), "carl@sender.test", NOW))
+        self.entry = self._registered(arrival)
+        # What an attempt before decided does not count.
+        self.ledger.routed(self.entry.id, [ANNA], now=NOW)
+        self.ledger.routed(self.entry.id, WAY.routes, now=NOW)
+        self.kept = self._deposited(engine)
+        items = items_for(parse_email(RAW), RAW, WAY, self.kept)
+        self.items = SqlInbox(engine).file(self.entry.id, items, now=NOW)
+        self.ledger.close(self.entry.id, State.FILED, now=NOW)
+
+    def _registered(self, arrival: Arrival) -> Entry:
+        entry = self.ledger.register(arrival, now=NOW)
+        assert entry is not None
+        return entry
+
+    def _deposited(self, engine: Engine) -> Kept:
+        contents = [RAW, *(part.content for part in parse_email(RAW).attachments)]
+        kept = deposit_all(self.entry, WAY.tenants, contents, archive=self.archive, ledger=self.ledger, now=NOW)
+        rows = [asdict(receipt) | {"deposited_at": NOW} for receipt in kept.values()]
+        with engine.begin() as connection:
+            connection.execute(insert(table(DepositRow)), rows)
+        return kept

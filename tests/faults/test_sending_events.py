@@ -1,0 +1,140 @@
+"""R13 and R15 to their end: workers die, answers are lost, and what SES tells of its mails settles every one of them."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from time import sleep
+from typing import Any
+
+import httpx
+import pytest
+
+from mailroom.sandbox.fault_proxy import Fault
+from mailroom.sandbox.post_office import PostOffice, post_office
+from tests.faults.range import Range, eventually
+
+_OURS = re.compile(r"X-Correlation-ID: (\S+)")
+
+MAILS, KILLS = 300, 6
+#: Of ten recipients, what SES tells of their mail, and what that makes of the message.
+TOLD = {
+    "softbounce": ("bounced", {"sent", "bounced_soft"}),
+    "open": ("opened", {"sent", "delivered", "opened"}),
+    "success": ("delivered", {"sent", "delivered"}),
+}
+WORDS = ["softbounce", "open", *["success"] * 8]
+
+#: In each worker's life the answers to these calls are lost: so many, from the nth on.
+NTH, LOST = 5, 6
+SEND = "POST outbound-emails"
+
+
+@pytest.fixture
+def office(field: Range) -> Iterator[PostOffice]:
+    """A service that takes batches, whose mail goes to the emulator's SES, slowly enough to be killed over."""
+    with post_office(field.ground, field.zygote, lambda: _taken(field)) as made:
+        made.choose("mailroom-provider-ses/default", per_second=40.0)
+        made.serve()
+        yield made
+
+
+def _taken(field: Range) -> list[str]:
+    """Return our ids of the mails that SES took, each as often as it did."""
+    told = httpx.get(f"{field.ground.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
+    return [found for mail in told["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])]
+
+
+@pytest.mark.timeout(900)
+def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, office: PostOffice) -> None:
+    """SIGKILL at random in a batch, and dozens of answers lost, while events flow: SES tells of each mail that it took.
+
+    What it took is settled by that alone, whatever was noted when the worker died. What it never told of goes again after
+    the window of its policy, and then nothing is open, each mail was taken once, and each history says all of it.
+    """
+    _slow_down(field, office)
+    people = [{"to": f"{WORDS[at % 10]}+{at}@users.test", "data": {"name": f"number {at}"}} for at in range(MAILS)]
+    batch_id = office.post(0, recipients=people, policy="prefer_delivery")
+
+    lost = _kill_while_events_flow(field, batch_id)
+    worker = field.ready()
+    eventually(lambda: _moving(field, batch_id) == 0, "nothing waits any more", within_s=120)
+    eventually(lambda: field.ground.depth("tracking") == 0, "all events are handled", within_s=120)
+    taken = set(_taken(field))
+    left = _statuses(field, batch_id)
+    office.pass_time()
+    eventually(lambda: _open(field, batch_id) == 0, "events have settled all that went again", within_s=240)
+    worker.stop()
+
+    received, ends = Counter(_taken(field)), _statuses(field, batch_id)
+    assert lost == KILLS * LOST
+    assert {left[one] for one in taken & left.keys()} <= {status for status, _ in TOLD.values()}
+    assert {status for one, status in left.items() if one not in taken} <= {"sending", "unknown"}
+    assert {one: count for one, count in received.items() if one in ends} == dict.fromkeys(ends, 1)
+    assert _wrong(field, batch_id) == []
+    assert office.check()["clean"], json.dumps(office.check(), indent=1)
+
+
+def _slow_down(field: Range, office: PostOffice) -> None:
+    """Edit the provider's limit, which its first mail makes, as an operator does in the Prefect UI."""
+    first = office.post(1)
+    worker = field.ready()
+    eventually(lambda: _open(field, first) == 0, "the first mail is delivered")
+    facts = field.ground.facts
+    name = f"rate:ses:{facts['account_id']}:{facts['region']}"
+    changed = {"limit": 40, "slot_decay_per_second": 40}
+    httpx.patch(f"{facts['prefect_api_url']}/v2/concurrency_limits/{name}", json=changed).raise_for_status()
+    worker.kill()
+
+
+def _kill_while_events_flow(field: Range, batch_id: str) -> int:
+    """Kill worker after worker in the middle of the batch, and return how many answers were lost meanwhile."""
+    chance, lost = Random(15), 0
+    for _ in range(KILLS):
+        with field.failing("sesv2", Fault("answer lost", SEND, nth=NTH, times=LOST)) as fault:
+            before = _handed(field, batch_id)
+            worker = field.fork(visibility_s=2, beat_s=0.4, stop_patience_s=0.0)
+            eventually(lambda before=before: _handed(field, batch_id) > before + 20, "some of it is handed over")
+            sleep(chance.uniform(0.05, 0.6))
+            worker.kill()
+            assert worker.wait(within_s=10)
+        lost += fault.fired
+    return lost
+
+
+def _handed(field: Range, batch_id: str) -> int:
+    return _count(field, batch_id, "handed_at is not null")
+
+
+def _moving(field: Range, batch_id: str) -> int:
+    return _count(field, batch_id, "status in ('accepted', 'queued', 'scheduled') or handed_at is null")
+
+
+def _open(field: Range, batch_id: str) -> int:
+    ends = ", ".join(f"'{status}'" for status, _ in TOLD.values())
+    return _count(field, batch_id, f"status not in ({ends})")
+
+
+def _count(field: Range, batch_id: str, condition: str) -> int:
+    query = f"select count(*) from message where batch_id = %s and ({condition})"
+    return int(field.ground.ask(query, batch_id)[0][0])
+
+
+def _statuses(field: Range, batch_id: str) -> dict[str, str]:
+    return dict(field.ground.ask("select id::text, status from message where batch_id = %s", batch_id))
+
+
+def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
+    """Return the messages whose status or history is not what SES told of them, each event once."""
+    query = """
+        select recipient, status, array_agg(kind order by activity.id) filter (where event_id is not null),
+            bool_or(kind = 'accepted') and bool_or(kind = 'sending')
+        from message join activity on activity.message_id = message.id where batch_id = %s group by message.id
+    """
+    wrong = []
+    for recipient, status, told, complete in field.ground.ask(query, batch_id):
+        expected, kinds = TOLD[recipient.partition("+")[0]]
+        if status != expected or sorted(told or []) != sorted(kinds) or not complete:
+            wrong.append((recipient, status, told, complete))
+    return wrong

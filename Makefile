@@ -34,7 +34,7 @@ check: setup ## Format, lint, types, architecture, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: setup ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
+bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
 	@$(BIN)/python -m benchmarks.parsing
 	@$(BIN)/python -m benchmarks.traps
 	@$(BIN)/python -m benchmarks.events

@@ -131,6 +131,7 @@ def _hand_over(
         return answer_error(
             request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
         )
+    sending.handed.set()
     answer = AcceptedAnswer(
         id=kept.batch_id,
         batch_id=kept.batch_id,
@@ -192,6 +193,7 @@ def reschedule_batch(
     moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)
     if not moved:
         raise HTTPException(409, "Nothing of this batch waits any more.")
+    sending.handed.set()
     return RescheduledAnswer(id=batch_id, send_at=new.send_at, messages=moved)
 
 

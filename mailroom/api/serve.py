@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     services, stop = services_from(settings), threading.Event()
     if services.sending is not None:
         mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
-        relay = (services.sending.outbox, mailbox, stop)
-        threading.Thread(target=keep_relaying, args=relay, name="relay", daemon=True).start()
+        relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.handed}
+        threading.Thread(target=keep_relaying, args=relay, kwargs=told, name="relay", daemon=True).start()
     if services.endpoints is not None:
         webhooks = HttpWebhooks(private=settings.private_webhooks)
         for number in range(_NOTIFYING):

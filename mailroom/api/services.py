@@ -1,8 +1,9 @@
 """What the routes work with; one value, made by `serve` or by a test."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event
 from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
@@ -68,7 +69,10 @@ class InboundHook:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What the routes of outbound mail work with. `shelf` None: files are not taken from S3."""
+    """What the routes of outbound mail work with. `shelf` None: files are not taken from S3.
+
+    `handed` is set where the outbox has something new; whoever relays it clears it.
+    """
 
     outbox: Outbox
     follower: Follower
@@ -78,6 +82,7 @@ class Outbound:
     senders: Senders
     terms: Terms
     shelf: Shelf | None = None
+    handed: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Longer than the longest POST.
 _HELD = timedelta(seconds=60)
-_PAUSE_S, _LONG_PAUSE_S = 1.0, 5.0
+#: Looked for more and more seldom while there is nothing; several threads look, each at its own time.
+_PAUSE_S, _IDLE_S, _LONG_PAUSE_S = 1.0, 8.0, 5.0
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=30)
 _GONE = 410
 
@@ -107,7 +108,7 @@ def _event(news: News) -> dict[str, Any]:
 
 def keep_notifying(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Event) -> None:
     """Tell endpoints until `stop` is set; an outage of the database is waited out."""
-    down, forgot_at = False, _now()
+    down, forgot_at, pause_s = False, _now(), _PAUSE_S
     while not stop.is_set():
         try:
             told = notify(endpoints, webhooks)
@@ -121,5 +122,6 @@ def keep_notifying(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Eve
             stop.wait(_LONG_PAUSE_S)
             continue
         down = False
+        pause_s = _PAUSE_S if told else min(_IDLE_S, 2 * pause_s)
         if not told:
-            stop.wait(_PAUSE_S)
+            stop.wait(pause_s * random.uniform(0.5, 1))

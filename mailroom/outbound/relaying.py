@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 _MOST = 100
 #: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
 _HELD = timedelta(seconds=30)
-_PAUSE_S, _LONG_PAUSE_S = 0.5, 5.0
+#: What others wrote is looked for more and more seldom while there is nothing; what this process was handed is told at once.
+_PAUSE_S, _IDLE_S, _LONG_PAUSE_S = 0.5, 2.0, 5.0
 
 
 def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
@@ -40,10 +41,15 @@ def keep_relaying(
     mailbox: Mailbox,
     stop: threading.Event,
     *,
+    handed: threading.Event | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Relay until `stop` is set; an outage of the database or the queue is waited out."""
-    down = False
+    """Relay until `stop` is set; an outage of the database or the queue is waited out.
+
+    Args:
+        handed: Set when this process wrote an order.
+    """
+    handed, pause_s, down = handed or threading.Event(), _PAUSE_S, False
     while not stop.is_set():
         try:
             published = relay(outbox, mailbox, now=clock())
@@ -58,5 +64,7 @@ def keep_relaying(
         down = False
         if published:
             log.info("published %d orders", published)
+        pause_s = _PAUSE_S if published else min(_IDLE_S, 2 * pause_s)
         if published < _MOST:
-            stop.wait(_PAUSE_S)
+            handed.wait(pause_s)
+            handed.clear()

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Events of how many calls or messages are recorded together.
 _BATCH = 200
 _RECEIVE = 10
-_WAIT_S = 1
+_WAIT_S = 3
 _REMATCH_EVERY = timedelta(seconds=2)
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=7)
 _LONG_PAUSE_S = 5.0

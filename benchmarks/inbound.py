@@ -203,7 +203,7 @@ def latency(stack: dict[str, Any], accepted: Mapping[str, float]) -> tuple[float
 def ask(stack: dict[str, Any], query: str, *values: Any) -> list[Any]:
     """Return the rows of a query on Mailroom's database."""
     with psycopg.connect(stack["database_url"]) as connection:
-        return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query, values).fetchall()
 
 
 def mailroom(*arguments: str) -> str:

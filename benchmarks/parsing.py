@@ -133,4 +133,4 @@ def _letter(chance: random.Random, number: int) -> EmailMessage:
 
 
 if __name__ == "__main__":
-    main((sys.argv[1:] or [os.environ.get("MAILROOM_BENCH_MAILS") or None])[0])
+    main(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MAILROOM_BENCH_MAILS") or None)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from mailroom.adapters import aws
 from mailroom.adapters.archive_s3 import S3Archive
@@ -66,10 +67,10 @@ def _file_email(arrival: Arrival, inbound: Inbound) -> None:
     binding = Binding(inbound.account_id, arrival.ref.message_id, inbound.rules)
     raw = unseal(sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
     way = find_way(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
-    keep = {"archive": inbound.archive, "ledger": inbound.ledger}
-    kept = deposit_all(entry, way.tenants, [raw], **keep, now=_now())
+    deposit = partial(deposit_all, archive=inbound.archive, ledger=inbound.ledger)
+    kept = deposit(entry, way.tenants, [raw], now=_now())
     mail = inbound.parser.parse(raw)
-    kept |= deposit_all(entry, way.tenants, [part.content for part in mail.attachments], **keep, now=_now())
+    kept |= deposit(entry, way.tenants, [part.content for part in mail.attachments], now=_now())
     inbound.inbox.file(entry.id, items_for(mail, raw, way, kept), now=_now())
     inbound.ledger.close(entry.id, State.FILED, now=_now())
 

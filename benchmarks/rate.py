@@ -19,6 +19,7 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from mailroom.adapters.providers.smtp import Smtp, Tls
+from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.engine import make_engine, migrate
 from mailroom.adapters.sql.outbox import SqlOutbox
@@ -87,7 +88,12 @@ def work(url: str, port: int, per_second: int, batch_id: str, ready: Barrier) ->
     with ThreadPoolExecutor(HANDS) as hands:
         rate = SqlRate(engine, f"smtp/{per_second}", pace=lambda: Pace.of(per_second))
         outbound = Outbound(
-            dispatch=SqlDispatch(engine), archive=MemoryArchive(), provider=provider, rate=rate, hands=hands
+            dispatch=SqlDispatch(engine),
+            breakers=SqlBreakers(engine),
+            archive=MemoryArchive(),
+            provider=provider,
+            rate=rate,
+            hands=hands,
         )
         sender = Sender(batch_id, Lane.BULK, outbound)
         ready.wait()

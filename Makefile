@@ -58,7 +58,7 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notice that t
 	@.cache/fuzz/bin/python -m tests.fuzz.notices .cache/fuzz/notices $(wildcard tests/data/hooks/*) \
 		-max_len=4096 -timeout=20 -max_total_time=600
 
-drill: setup ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice (an hour)
+drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice (an hour)
 	@$(BIN)/python -m pytest -m long tests/faults tests/contract/test_delivery_machine.py
 	@$(BIN)/mailroom drill --workers 3
 	@$(BIN)/mailroom drill --outbound --workers 3 --minutes 15

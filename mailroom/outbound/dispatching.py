@@ -51,36 +51,28 @@ _STRIKES = 6
 _SETTLE_TRIES = 8
 
 
+@dataclass(slots=True, kw_only=True)
 class Outbound:
-    """Everything that sending needs, opened. `hands` calls the provider for several mails at once.
+    """Everything that sending needs, opened.
 
-    No dataclass: Prefect walks through the dataclasses among a task's arguments.
+    `hands` calls the provider for several mails at once. `names` are the providers that `provider` hands over to, itself if
+    nothing is said. `leave_url` makes our link to unsubscribe from a message's id; `tracker` signs links and pixel of
+    batches that want to know their readers, where the provider tracks none.
     """
 
-    def __init__(
-        self,
-        *,
-        dispatch: Dispatch,
-        breakers: Breakers,
-        archive: Archive,
-        provider: MailProvider,
-        rate: Rate,
-        hands: Executor,
-        names: frozenset[str] = frozenset(),
-        leave_url: Callable[[str], str] | None = None,
-        tracker: Tracker | None = None,
-    ) -> None:
-        """Take the ports.
+    dispatch: Dispatch
+    breakers: Breakers
+    archive: Archive
+    provider: MailProvider
+    rate: Rate
+    hands: Executor
+    names: frozenset[str] = frozenset()
+    leave_url: Callable[[str], str] | None = None
+    tracker: Tracker | None = None
 
-        Args:
-            names: The providers that `provider` hands over to, where that is more than itself.
-            leave_url: Makes our link to unsubscribe from a message's id.
-            tracker: Signs links and pixel of batches that want to know their readers, where the provider tracks none.
-        """
-        self.dispatch, self.breakers, self.archive = dispatch, breakers, archive
-        self.provider, self.rate, self.hands = provider, rate, hands
-        self.names, self.leave_url = names or frozenset({provider.name}), leave_url
-        self.tracker = tracker
+    def __post_init__(self) -> None:
+        """Name the provider itself."""
+        self.names = self.names or frozenset({self.provider.name})
 
 
 @dataclass(frozen=True, slots=True)

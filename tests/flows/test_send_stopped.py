@@ -24,8 +24,8 @@ from mailroom.breaker import Broken
 from mailroom.domain.errors import TransientError
 from mailroom.outbound.dispatching import Outbound
 from tests.contract.sending import Office, office_on
+from tests.flows.mailbox_desk import deployed
 from tests.flows.surroundings import holds_on_server
-from tests.flows.test_send_batch import deployed
 
 
 @pytest.fixture

@@ -55,7 +55,13 @@ class RunClient(PrefectClient):
     ) -> OrchestrationResult[Any]:
         """Propose a state; the run that is held counts its attempts as the server does."""
         held = self._held.get(UUID(str(flow_run_id)))
-        if held is not None and state.is_running() and held.id in self._begun:
+        if (
+            held is not None
+            and held.id in self._begun
+            and state.is_running()
+            and held.state
+            and held.state.is_running()
+        ):
             self._begun.remove(held.id)
             return OrchestrationResult(status=SetStateStatus.ACCEPT, details=StateAcceptDetails(), state=held.state)
         result: OrchestrationResult[Any] = await super().set_flow_run_state(flow_run_id, state, force)

@@ -20,7 +20,7 @@ from prefect.states import Crashed, Failed
 from deployments.executor import WarmExecutor
 from deployments.isolated import OUT_OF_MEMORY, WALL_S
 from mailroom.domain.errors import ConfigurationError, Reason
-from mailroom.domain.inbound import MOST_DEATHS, Arrival, Entry, ObjectRef, State
+from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, ObjectRef, State
 from mailroom.inbound.holding import WORKER_VARIABLE, claim_at
 from mailroom.ports import Ledger
 
@@ -49,7 +49,7 @@ class Lanes:
         """
         if entry.deaths == 0 or not self._isolates:
             return await self._executor.execute(run)
-        if entry.deaths >= MOST_DEATHS and entry.state is not State.QUARANTINED:
+        if entry.deaths >= MOST_DEATHS and entry.state not in FINAL:
             return await self._give_up(run, entry)
         under_way = self._isolated.get(run.id)
         if under_way is not None:

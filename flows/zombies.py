@@ -23,8 +23,11 @@ POOL = "mailroom"
 _MOST = 200
 
 
-async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *, but: str) -> list[str]:
-    """Return the ids of running runs whose steps have been silent for `limit`, or for `longer` where no e-mail is received."""
+async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *, but: str) -> dict[str, str]:
+    """Return the running runs whose steps have been silent for `limit`, or for `longer` where no e-mail is received.
+
+    By id, each with the key of the object that it receives; "" for other runs.
+    """
     async with get_client() as client:
         running = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
@@ -35,11 +38,11 @@ async def find_silent_runs(now: datetime, limit: timedelta, longer: timedelta, *
             sort=FlowRunSort.START_TIME_ASC,
             limit=_MOST,
         )
-        return [
-            str(run.id)
+        return {
+            str(run.id): str(run.parameters["key"]) if _receives(run) else ""
             for run in running
             if str(run.id) != but and await _last_sign(client, run) < now - (limit if _receives(run) else longer)
-        ]
+        }
 
 
 def _receives(run: FlowRun) -> bool:

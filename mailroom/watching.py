@@ -87,8 +87,11 @@ class Watch(Protocol):
         Inbound that is an e-mail which is not settled, outbound a message that may go; what a breaker stops does not count.
         """
 
-    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
-        """Return those of these runs whose e-mail has had a sign of life since then."""
+    def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
+        """Return those of these runs whose e-mail has had a sign of life since then.
+
+        Each run's id has the key of its e-mail's object: before its first step, the ledger does not know the run.
+        """
 
 
 #: While it lasts, a fact is told again after so long.

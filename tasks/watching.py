@@ -1,6 +1,6 @@
 """The looks of the watch."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from datetime import datetime
 
 from mailroom.watching import Watch
@@ -21,6 +21,6 @@ async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
 
 
 @step("ask the ledger")
-async def in_hand(watch: Watch, run_ids: Sequence[str], since: datetime) -> set[str]:
+async def in_hand(watch: Watch, runs: Mapping[str, str], since: datetime) -> set[str]:
     """Return those of these runs whose e-mail has had a sign of life since then."""
-    return await blocking(watch.in_hand, run_ids, since=since)
+    return await blocking(watch.in_hand, runs, since=since)

@@ -25,9 +25,12 @@ def idempotency_key(ref: ObjectRef) -> str:
 
 def http_client(api_url: str) -> httpx.Client:
     """Return a client for Prefect's REST API, with the password that Prefect itself would use."""
-    auth = os.environ.get("PREFECT_API_AUTH_STRING")
+    auth, key = os.environ.get("PREFECT_API_AUTH_STRING"), os.environ.get("PREFECT_API_KEY")
     user, _, password = (auth or "").partition(":")
-    return httpx.Client(base_url=api_url.rstrip("/"), timeout=15, auth=(user, password) if auth else None)
+    shown = {"Authorization": f"Bearer {key}"} if key and not auth else {}
+    return httpx.Client(
+        base_url=api_url.rstrip("/"), timeout=15, headers=shown, auth=(user, password) if auth else None
+    )
 
 
 def password() -> str | None:

@@ -58,6 +58,10 @@ class DailyQuota(Throttled):
     """The quota of a day is used up: stop handing over, go on when there is room."""
 
 
+class TurnOver(TransientError):
+    """The calls before took so long that this one came too late for its turn at the rate; the provider was not called."""
+
+
 class Paused(TransientError):
     """The other side has stopped sending for this account or identity: nothing was handed over, nothing more should be."""
 

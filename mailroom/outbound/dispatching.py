@@ -22,7 +22,15 @@ from datetime import UTC, datetime, timedelta
 
 from mailroom.breaker import Breakers, Broken
 from mailroom.crash import crash_point
-from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Paused, PermanentError, TransientError
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    Paused,
+    PermanentError,
+    TransientError,
+    TurnOver,
+)
 from mailroom.domain.outbound import Lane, Outgoing
 from mailroom.domain.tracked_links import Tracker
 from mailroom.outbound.rendering import outgoing
@@ -48,6 +56,7 @@ _PAUSED = timedelta(minutes=15)
 _OUT_OF_REACH = timedelta(minutes=5)
 #: So many turns in a row that came to nothing are an outage.
 _STRIKES = 6
+_TOO_LATE = timedelta(seconds=1)
 _SETTLE_TRIES = 8
 
 
@@ -218,7 +227,14 @@ class Sender:
 
     def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError], *, first: bool) -> timedelta:
         """Return how long nothing should be handed over after this; trouble of both arms at once counts once."""
-        troubles = [(claim, one) for claim, one in zip(claims, results, strict=True) if isinstance(one, TransientError)]
+        # Whose turn was over before its call began tells nothing of the provider.
+        if all(isinstance(one, TurnOver) for one in results):
+            return _TOO_LATE
+        troubles = [
+            (claim, one)
+            for claim, one in zip(claims, results, strict=True)
+            if isinstance(one, TransientError) and not isinstance(one, TurnOver)
+        ]
         if any(isinstance(one, DailyQuota) for _, one in troubles):
             return _DAY_USED_UP
         if any(isinstance(one, Paused) for _, one in troubles):
@@ -315,7 +331,7 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Tur
     began = time.monotonic()
     if began > min(turn.until for turn in turns):
         # This process was frozen: others have the turns, and may have these messages.
-        return [TransientError("its turn is over")] * len(mails)
+        return [TurnOver("its turn is over")] * len(mails)
     for turn in turns:
         turn.began = began
     try:

@@ -251,6 +251,25 @@ def test_a_process_that_was_frozen_hands_nothing_over_when_it_wakes(office: Offi
     assert office.statuses() == [Status.QUEUED] * 2
 
 
+def test_turns_that_were_over_say_nothing_of_the_provider(office: Office) -> None:
+    """Six of them in a row are no outage: the batch goes on as soon as there are turns in time."""
+    batch_id = office.batch(2, now=NOW)
+    minutes, wait = [0], office.outbound.rate.wait
+    sending = Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: NOW + timedelta(minutes=minutes[0]))
+
+    def send() -> Tally:
+        minutes[0] += 1
+        return sending.send_some(2)
+
+    office.outbound.rate.wait = lambda mails, **_: [Turn(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
+    late = [send() for _ in range(7)]
+    office.outbound.rate.wait = wait  # type: ignore[method-assign]
+    tally = send()
+
+    assert {(one.again, one.pause_s, one.resume_at) for one in late} == {(2, 1.0, None)}
+    assert tally.dispatched == 2
+
+
 def stranded(office: Office, count: int = 2, **changes: Any) -> str:
     """A batch that a killed worker had in hand."""
     batch_id = office.batch(count, now=NOW, **changes)

@@ -114,6 +114,20 @@ def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engi
     ]
 
 
+def test_an_order_of_a_cancelled_batch_has_no_age(engine: Engine) -> None:
+    """Nobody will begin it, and nothing waits for that."""
+    outbox = SqlOutbox(engine)
+    accepted(engine, ("queued", None, None), due_s=60)
+    orders = outbox.take(most=10, now=NOW, until=NOW)
+    outbox.published(orders, now=NOW - timedelta(seconds=30))
+
+    before = metrics(engine)
+    outbox.cancel("acme", orders[0].batch_id, now=NOW)
+
+    assert "mailroom_mailbox_oldest_seconds 30" in before
+    assert "mailroom_mailbox_oldest_seconds 0" in metrics(engine)
+
+
 def test_orders_have_an_age_until_a_run_begins(engine: Engine) -> None:
     """First in the outbox, then on the mailbox queue, which says no age itself; what is due later is not late."""
     outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)

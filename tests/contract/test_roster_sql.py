@@ -1,11 +1,13 @@
 """The roster on PostgreSQL: who works, and on what."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from sqlalchemy import Engine
 
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.roster import SqlRoster
+from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.domain.inbound import Arrival, ObjectRef, State
 from mailroom.ports import Claim
 
@@ -26,3 +28,14 @@ def test_the_roster_knows_who_has_which_email_in_hand(engine: Engine) -> None:
     told = [(one.name, one.started_at, one.paused_by, one.holds) for one in roster.on_duty()]
 
     assert told == [("one", NOW, None, ("a", "b")), ("two", NOW + timedelta(minutes=1), "S3", ())]
+
+
+def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -> None:
+    """It is Running from its creation, and the ledger knows it from its first step only; its e-mail is beaten for all the same."""
+    ledger, watch, runs = SqlLedger(engine), SqlWatch(engine), [str(uuid4()) for _ in range(3)]
+    for key, at in (("in/a", NOW), ("in/b", NOW - timedelta(hours=1))):
+        ledger.register(Arrival(ObjectRef("in", key)), now=at, claim=Claim("one", NOW))
+
+    alive = watch.in_hand(dict(zip(runs, ("in/a", "in/b", ""), strict=True)), since=NOW - timedelta(minutes=10))
+
+    assert alive == {runs[0]}

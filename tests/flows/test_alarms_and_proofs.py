@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -75,8 +75,8 @@ class Watched:
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
         return {}
 
-    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
-        return self.alive & set(run_ids)
+    def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
+        return self.alive & set(runs)
 
 
 async def _alarms(client: PrefectClient, alarm: str) -> list[FlowRun]:

@@ -84,3 +84,16 @@ def test_a_run_that_was_created_running_is_told_so_no_more() -> None:
 
     assert result.status is SetStateStatus.ACCEPT
     assert result.state == run.state
+
+
+def test_a_run_that_was_tried_again_tells_that_it_runs() -> None:
+    """It was created Running here, never worked, and came back by a Retry: now it is Pending on the server."""
+
+    async def begin(run: FlowRun) -> None:
+        async with RunClient() as client:
+            client.begun(run.id)
+            with client.holding(run):
+                await client.set_flow_run_state(run.id, Running())
+
+    with temporary_settings(_NOBODY), pytest.raises(httpx.ConnectError):
+        asyncio.run(begin(_run()))

@@ -73,6 +73,8 @@ class SqlDispatch:
         """Withhold what is expired or suppressed, and count what is left."""
         with transaction(self._engine, "commit of plan") as connection:
             batch = _batch(connection, batch_id)
+            # Before any message is locked: the relay too goes from orders to messages.
+            _begin_orders(connection, batch, now)
             left = waiting(UUID(batch.id))
             expired = _expire(connection, batch, now)
             suppressed = move(
@@ -85,7 +87,6 @@ class SqlDispatch:
             due = func.count().filter(_message.due_at <= now)
             next_at = func.min(_message.due_at).filter(_message.due_at > now)
             row = connection.execute(select(func.count(), due, next_at).where(left)).one()
-            _begin_orders(connection, batch, now)
         return Planned(
             lane=batch.lane,
             policy=batch.policy,

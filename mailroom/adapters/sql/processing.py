@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import DepositRow, InboundActivityRow, InboundEmailRow, ProcessingRow, table
+from mailroom.domain.inbound import State
 
 _rows, _activities = table(ProcessingRow), table(InboundActivityRow)
 _row, _deposit, _email = _rows.c, table(DepositRow).c, table(InboundEmailRow).c
@@ -68,7 +69,11 @@ class SqlProcessings:
         row = insert(_rows).values(email_id=UUID(email_id), processor=processor, begun_at=now, **values)
         noted = {"processor": processor, "outcome": state} | told
         with transaction(self._engine) as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["email_id", "processor"], set_=values))
+            # What was done stays done, whoever else tried it at the same time.
+            changed = row.on_conflict_do_update(
+                index_elements=["email_id", "processor"], set_=values, where=_row.state != "done"
+            )
+            connection.execute(changed)
             activity = insert(_activities).values(email_id=UUID(email_id), at=now, kind="processed", facts=noted)
             connection.execute(activity)
 
@@ -81,7 +86,7 @@ class SqlProcessings:
     def failed_emails(self, processor: str, *, since: datetime | None, limit: int) -> list[str]:
         """Return the ids of the e-mails at which this processor failed, oldest first."""
         mine = select(_row.email_id).where(_FAILED, func.split_part(_row.processor, "/", 1) == processor)
-        wanted = select(_email.id).where(_email.id.in_(mine))
+        wanted = select(_email.id).where(_email.id.in_(mine), _email.state == State.FILED)
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
         with transaction(self._engine) as connection:

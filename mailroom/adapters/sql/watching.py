@@ -1,6 +1,6 @@
 """Counting outbound mail, for the metrics and the alarms: one pass over the messages; events are counted as they come."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -78,12 +78,15 @@ class SqlWatch:
             found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
         return {side: since for side, since in found.items() if since is not None}
 
-    def in_hand(self, run_ids: Sequence[str], *, since: datetime) -> set[str]:
+    def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then."""
-        ids = [UUID(run_id) for run_id in run_ids]
-        wanted = select(_email.run_id).where(_email.run_id.in_(ids), _email.beat_at >= since)
+        ids = [UUID(run_id) for run_id in runs]
+        theirs = or_(_email.run_id.in_(ids), _email.key.in_(set(runs.values())))
+        wanted = select(_email.run_id, _email.key).where(theirs, _email.beat_at >= since)
         with transaction(self._engine) as connection:
-            return {str(run_id) for run_id in connection.execute(wanted).scalars()}
+            alive = {(str(row.run_id), row.key) for row in connection.execute(wanted)}
+        begun, keys = {run_id for run_id, _ in alive}, {key for _, key in alive}
+        return {run_id for run_id, key in runs.items() if run_id in begun or key in keys}
 
 
 class SqlReconciliations:
@@ -128,9 +131,10 @@ def _unpublished() -> Any:
 
 
 def _not_begun(now: datetime) -> Any:
-    """Return since when the oldest order is both on the queue and due, of those that no run has begun."""
+    """Return since when the oldest order is both on the queue and due, of those that no run has begun and that have something to send."""
     since = func.greatest(_order.published_at, _order.due_at)
-    waits = _order.begun_at.is_(None), _order.published_at.is_not(None), _order.due_at <= now
+    left = select(_message.id).where(_message.batch_id == _order.batch_id, text(IS_WAITING), _message.due_at <= now)
+    waits = _order.begun_at.is_(None), _order.published_at.is_not(None), _order.due_at <= now, left.exists()
     return select(func.min(since)).where(*waits)
 
 

@@ -5,11 +5,9 @@ queue itself took for one round trip then, and beside the CPU of the emulator. A
 start it and set AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_SNS before.
 """
 
-import json
 import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inbound import TO, ask, mailroom, paused, send, tell, wait_filed
+from benchmarks.inbound import ask, paused, running_stack, send, tell, wait_filed
 from mailroom.adapters import aws
 from mailroom.adapters.sqs import SqsQueue
-from mailroom.settings import use_stack_environment
 
 IDLE_S = 60
 MAILS = 2_000
@@ -35,19 +32,11 @@ _MB = 1_000_000
 def main() -> None:
     """Measure all three, printing each as soon as it is known."""
     mails = int(sys.argv[1]) if len(sys.argv) > 1 else MAILS
-    with tempfile.TemporaryDirectory(prefix="mailroom-endurance-") as folder:
-        os.environ["MAILROOM_DATA"] = folder
-        mailroom("up", "--detach")
-        try:
-            stack = json.loads(mailroom("status", "--json"))
-            use_stack_environment()
-            mailroom("address", "add", TO)
-            wait_filed(stack, send(stack, 20))
-            idle(stack)
-            large_mail(stack)
-            backlog(stack, mails)
-        finally:
-            mailroom("down", "--wipe")
+    with running_stack() as stack:
+        wait_filed(stack, send(stack, 20))
+        idle(stack)
+        large_mail(stack)
+        backlog(stack, mails)
 
 
 def idle(stack: dict[str, Any]) -> None:

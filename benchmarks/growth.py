@@ -4,20 +4,16 @@ One stack of its own, measured twice: with a few mails in it, and after 100,000 
 and 20,000 finished runs into Prefect's. A page's time is a client's on the same machine, one request after the other.
 """
 
-import json
-import os
 import statistics
 import sys
-import tempfile
 import time
 from typing import Any
 
 import httpx
 
 from benchmarks import inbound
-from benchmarks.inbound import TO, ask, mailroom, send, tell, wait_filed
+from benchmarks.inbound import TO, ask, running_stack, send, tell, wait_filed
 from benchmarks.seeding import TENANT_KEY, seed_mail, seed_runs
-from mailroom.settings import use_stack_environment
 
 EMAILS, RUNS = 100_000, 20_000
 _TIMES = 40
@@ -28,19 +24,12 @@ Pages = dict[str, tuple[float, float]]
 
 def main() -> None:
     """Measure, seed, measure again, and print one table."""
-    with tempfile.TemporaryDirectory(prefix="mailroom-growth-") as folder:
-        os.environ["MAILROOM_DATA"] = folder
-        mailroom("up", "--detach")
-        try:
-            measure(json.loads(mailroom("status", "--json")))
-        finally:
-            mailroom("down", "--wipe")
+    with running_stack() as stack:
+        measure(stack)
 
 
 def measure(stack: dict[str, Any]) -> None:
     """Print pages and pace, before and after."""
-    use_stack_environment()
-    mailroom("address", "add", TO)
     wait_filed(stack, send(stack, 5))
     time.sleep(5)  # Prefect's recorders write a few seconds late; what they have not written is not copied.
     before, pace_before = pages(stack), pace(stack)

@@ -40,20 +40,28 @@ Figure = TypeVar("Figure")
 
 def main() -> None:
     """Measure every row and print the table."""
+    with running_stack() as stack:
+        rows = measure(stack)
+    show(rows)
+
+
+@contextmanager
+def running_stack() -> Iterator[dict[str, Any]]:
+    """Have an embedded stack with a mailbox for `TO` in a folder of its own, and yield what `mailroom status` says of it."""
     with tempfile.TemporaryDirectory(prefix="mailroom-bench-") as folder:
         os.environ["MAILROOM_DATA"] = folder
         mailroom("up", "--detach")
         try:
-            rows = measure(json.loads(mailroom("status", "--json")))
+            stack = json.loads(mailroom("status", "--json"))
+            use_stack_environment()
+            mailroom("address", "add", TO)
+            yield stack
         finally:
             mailroom("down", "--wipe")
-    show(rows)
 
 
 def measure(stack: dict[str, Any]) -> dict[str, float]:
     """Return every figure of the table by name."""
-    use_stack_environment()
-    mailroom("address", "add", TO)
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
     wait_filed(stack, send(stack, 3))
     rows: dict[str, float] = {}

@@ -5,35 +5,23 @@ that the worker runs it in a child of its own, one after the other; the good one
 alternate, for the machine's own pace wanders.
 """
 
-import json
-import os
-import tempfile
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.inbound import TO, mailroom, paused, send, tell, wait_filed
+from benchmarks.inbound import paused, running_stack, send, tell, wait_filed
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.domain.inbound import Arrival, ObjectRef
-from mailroom.settings import use_stack_environment
 
 GOOD, POISON, ROUNDS = 100, 10, 2
 
 
 def main() -> None:
     """Measure in turn, and print both paces and their ratio."""
-    with tempfile.TemporaryDirectory(prefix="mailroom-poison-") as folder:
-        os.environ["MAILROOM_DATA"] = folder
-        mailroom("up", "--detach")
-        try:
-            stack = json.loads(mailroom("status", "--json"))
-            use_stack_environment()
-            mailroom("address", "add", TO)
-            wait_filed(stack, send(stack, 20))
-            rounds = [(pace(stack, poison=0), pace(stack, poison=POISON)) for _ in range(ROUNDS)]
-        finally:
-            mailroom("down", "--wipe")
+    with running_stack() as stack:
+        wait_filed(stack, send(stack, 20))
+        rounds = [(pace(stack, poison=0), pace(stack, poison=POISON)) for _ in range(ROUNDS)]
     alone, beside = (sum(one) / ROUNDS for one in zip(*rounds, strict=True))
     print(f"\n{f'{GOOD} good mails waiting':<42}{'mails/s':>10}\n{'alone':<42}{alone:>10.2f}")
     print(f"{f'beside {POISON} in the isolated lane':<42}{beside:>10.2f}\nratio {beside / alone:.2f}")

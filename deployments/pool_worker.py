@@ -47,16 +47,16 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
     """Asked before each poll: a worker that stops takes no more runs, and those under way go on."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._bulk: set[UUID] = set()
+
     async def setup(self) -> None:
         """Make an executor of its own for a worker that got no lanes."""
         if self.lanes is None:
             context = await self._exit_stack.enter_async_context(run_client_context())
             self._own = WarmExecutor(cast(RunClient, context.client), limit=self._limit or _OWN_LIMIT)
         await super().setup()
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._bulk: set[UUID] = set()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Take what is due, unless the worker is stopping."""

@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import cast
 
 import httpx
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
-from pydantic import SecretStr
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from sqlalchemy import Engine, text
 
 from blocks.inbound import open_inbound
@@ -171,10 +176,6 @@ def _tell_ready() -> None:
     logger.info("worker ready")
 
 
-def _told(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
-
-
 def main(timing: Timing | None = None) -> None:
     """Run until SIGTERM or SIGINT, then give unfinished mails back to the queue and end within 10 s."""
     log_to_stderr()
@@ -182,8 +183,8 @@ def main(timing: Timing | None = None) -> None:
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:
         settings = load_settings()
-        api = get_current_settings().api
-        refuse_if_open(api.url or settings.prefect_api_url, password=_told(api.auth_string) or _told(api.key))
+        password = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
+        refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
     worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)

@@ -14,14 +14,10 @@ from mailroom.checking.manifest import Sent
 from mailroom.crash import POINTS
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.ground import Ground
-from mailroom.sandbox.lives import PAUSE_S, READY_PATIENCE_S, kill_at_random
+from mailroom.sandbox.lives import PAUSE_S, READY_PATIENCE_S, Toll, kill_at_random
 from mailroom.sandbox.workers import Worker, Zygote
 
 Say = Callable[[str], None]
-
-#: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
-LOST = ("lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived")
-TWICE = ("duplicate line", "duplicate item", "filed twice", "versions")
 
 #: A mail killed again and again waits for its message each time; then the backlog is worked off.
 DRAIN_PATIENCE_S = 300.0
@@ -33,56 +29,18 @@ _WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"
 
 
 @dataclass(slots=True)
-class Outcome:
+class Outcome(Toll):
     """What a drill did, and what the check found after it."""
 
-    seed: int
-    kills: int = 0
-    kills_at_work: int = 0
-    points: list[str] = field(default_factory=list)
+    gone = "lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"
+    twofold = "duplicate line", "duplicate item", "filed twice", "versions"
+
     sent: list[Sent] = field(default_factory=list)
-    drained_s: float | None = None
-    found: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def lost(self) -> int:
-        """How many mails or parts of mails are gone."""
-        return self._wrong(LOST)
-
-    @property
-    def twice(self) -> int:
-        """How many are there more than once."""
-        return self._wrong(TWICE)
-
-    @property
-    def proves_nothing(self) -> bool:
-        """Whether it killed nothing, or at random and never while a mail was under way."""
-        return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether kills met mails, all was drained in time, and the check found nothing of any kind."""
-        return not self.proves_nothing and self.drained_s is not None and bool(self.found.get("clean"))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures."""
-        return {
-            "kills": self.kills,
-            "kills_at_work": self.kills_at_work,
-            "proves_nothing": self.proves_nothing,
-            "crash_points": len(set(self.points)),
-            "mails": len(self.sent),
-            "lost": self.lost,
-            "duplicates": self.twice,
-            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
-            "seed": self.seed,
-            "clean": self.is_clean,
-            "check": self.found,
-        }
-
-    def _wrong(self, kinds: tuple[str, ...]) -> int:
-        wrong: dict[str, int] = self.found.get("wrong", {})
-        return sum(wrong.get(kind, 0) for kind in kinds)
+    def counted(self) -> dict[str, Any]:
+        """How many mails were sent."""
+        return {"mails": len(self.sent)}
 
 
 class Drill:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import Random
+from typing import Any, ClassVar
 
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.workers import Worker
@@ -15,6 +17,72 @@ _FEED_EVERY_S = 1.0
 _EARLY = 0.1
 _IDLE_S = 30.0
 _LOOK_EVERY_S = 0.1
+
+
+@dataclass(slots=True)
+class Toll:
+    """Who died in a drill, and what the check found after it; each drill adds what it counted."""
+
+    #: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
+    gone: ClassVar[tuple[str, ...]]
+    twofold: ClassVar[tuple[str, ...]]
+
+    seed: int
+    kills: int = 0
+    kills_at_work: int = 0
+    points: list[str] = field(default_factory=list)
+    drained_s: float | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """How many mails or parts of mails are gone."""
+        return self._wrong(self.gone)
+
+    @property
+    def twice(self) -> int:
+        """How many are there more than once."""
+        return self._wrong(self.twofold)
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether it killed nothing, or at random and never while a mail was under way."""
+        return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all was drained in time."""
+        return self.drained_s is not None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether kills met mails, each mail has come to its end, and the check found nothing of any kind."""
+        return not self.proves_nothing and self.has_ended and bool(self.found.get("clean"))
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """What this drill counted of its mails, by name."""
+        return {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures."""
+        return {
+            "kills": self.kills,
+            "kills_at_work": self.kills_at_work,
+            "proves_nothing": self.proves_nothing,
+            "crash_points": len(set(self.points)),
+            **self.counted,
+            "lost": self.lost,
+            "duplicates": self.twice,
+            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
+            "seed": self.seed,
+            "clean": self.is_clean,
+            "check": self.found,
+        }
+
+    def _wrong(self, kinds: tuple[str, ...]) -> int:
+        wrong: dict[str, int] = self.found.get("wrong", {})
+        return sum(wrong.get(kind, 0) for kind in kinds)
 
 
 def kill_at_random(

@@ -58,7 +58,7 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
-        # What looks every five seconds for what hardly ever is there costs an idle server a third of its CPU: late runs,
+        # What looks every five seconds for what hardly ever is there costs an idle server a fifth of its CPU: late runs,
         # pauses that ended, schedules that were just edited, leases of limits and of clean-ups, runs being cancelled.
         "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "15",
         "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "30",

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from mailroom.sandbox.errors import StackError
-from mailroom.sandbox.lives import PAUSE_S, kill_at_random
+from mailroom.sandbox.lives import PAUSE_S, Toll, kill_at_random
 from mailroom.sandbox.ports import is_connected
 from mailroom.sandbox.post_office import PostOffice
 from mailroom.sandbox.workers import Worker
@@ -21,10 +21,6 @@ from mailroom.sandbox.workers import Worker
 Say = Callable[[str], None]
 
 _AGAIN = "commit of resend"
-
-#: What `mailroom check` calls a message that is gone, and what it calls one that was sent twice.
-LOST = ("lost", "not received")
-TWICE = ("received twice", "handed over twice")
 
 #: What the service passes: the request's commit, and its relay's.
 OF_THE_SERVICE = ("commit of accept", "commit of take", "post", "commit of published")
@@ -54,62 +50,27 @@ _FEW = 1
 
 
 @dataclass(slots=True)
-class SendOutcome:
+class SendOutcome(Toll):
     """What a drill did, and what the check found after it. A kill at random was at work if it left a mail `sending`."""
 
-    seed: int
-    kills: int = 0
-    kills_at_work: int = 0
-    points: list[str] = field(default_factory=list)
+    #: A message that is said to be sent and was never received is gone too.
+    gone = "lost", "not received"
+    twofold = "received twice", "handed over twice"
+
     accepted: int = 0
     received: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
-    drained_s: float | None = None
-    found: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def lost(self) -> int:
-        """How many messages are gone, or said to be sent and were never received."""
-        return self._wrong(LOST)
+    def has_ended(self) -> bool:
+        """Whether all was drained in time, and each mail is dispatched or unknown."""
+        return self.drained_s is not None and self.statuses.keys() <= {"dispatched", "unknown"}
 
     @property
-    def twice(self) -> int:
-        """How many were received more than once."""
-        return self._wrong(TWICE)
-
-    @property
-    def proves_nothing(self) -> bool:
-        """Whether it killed nothing, or at random and never while a mail was under way."""
-        return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether kills met mails, all was drained in time, each mail is dispatched or unknown, and the check found nothing."""
-        ended = self.drained_s is not None and self.statuses.keys() <= {"dispatched", "unknown"}
-        return not self.proves_nothing and ended and bool(self.found.get("clean"))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures."""
-        return {
-            "kills": self.kills,
-            "kills_at_work": self.kills_at_work,
-            "proves_nothing": self.proves_nothing,
-            "crash_points": len(set(self.points)),
-            "accepted": self.accepted,
-            "received": self.received,
-            "lost": self.lost,
-            "duplicates": self.twice,
-            "unknown": self.statuses.get("unknown", 0),
-            "statuses": self.statuses,
-            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
-            "seed": self.seed,
-            "clean": self.is_clean,
-            "check": self.found,
-        }
-
-    def _wrong(self, kinds: tuple[str, ...]) -> int:
-        wrong: dict[str, int] = self.found.get("wrong", {})
-        return sum(wrong.get(kind, 0) for kind in kinds)
+    def counted(self) -> dict[str, Any]:
+        """How many messages were accepted and received, and how the others ended."""
+        unknown = self.statuses.get("unknown", 0)
+        return {"accepted": self.accepted, "received": self.received, "unknown": unknown, "statuses": self.statuses}
 
 
 class SendDrill:

@@ -2,7 +2,7 @@
 
 It asks for no password, so any page in a browser on this machine could post to it without reading the answer, and open
 its WebSockets and read those. What `prefect server start` does in the foreground is this without the door, and a greeting
-(`prefect/cli/_server_utils.py`, 3.8.8).
+(`prefect/cli/_server_utils.py`, 3.9.1).
 """
 
 import gc

@@ -1,6 +1,6 @@
 """Prefect's settings in the embedded stack: all of them, here and nowhere else, each with its reason.
 
-Names and defaults are those of Prefect 3.8.8 (`prefect config view --show-defaults`).
+Names and defaults are those of Prefect 3.9.1 (`prefect config view --show-defaults`).
 """
 
 from pathlib import Path

@@ -107,6 +107,11 @@ ALARMS = (
         within=timedelta(minutes=10),
     ),
     Alarm(
+        name="schedules silent",
+        about="Prefect's scheduler has stopped: watch, sweeps, reconciliation and recurring sends do not start by themselves.",
+        events=frozenset({Fact.SCHEDULES_SILENT}),
+    ),
+    Alarm(
         name="nobody watches",
         about="The watch has not run for twenty minutes, so none of the other alarms would come.",
         events=frozenset({Fact.WATCHED}),

@@ -35,10 +35,12 @@ from deployments.logs import log_to_stderr
 from deployments.mailbox import open_mailbox
 from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
+from deployments.scheduler_watch import SchedulerWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.prefect_http import refuse_if_open
+from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.roster import SqlRoster
@@ -113,6 +115,7 @@ class WarmWorker:
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
             polling = asyncio.create_task(self._poll(lanes, name))
+            watching = asyncio.create_task(SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url)).run())
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
@@ -128,8 +131,9 @@ class WarmWorker:
                 lanes.stop(patience_s=_STOP_PATIENCE_S),
                 tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
-            polling.cancel()
-            await asyncio.gather(polling, return_exceptions=True)
+            for task in (polling, watching):
+                task.cancel()
+            await asyncio.gather(polling, watching, return_exceptions=True)
 
     async def _poll(self, lanes: Lanes, name: str) -> None:
         """Poll the work pool. Prefect's loop gives up after a long outage of the server; this one begins again."""

@@ -20,6 +20,7 @@ class Fact(StrEnum):
     BREAKER_OPENED = "mailroom.breaker.opened"
     DIFFERENCE = "mailroom.reconcile.difference"
     QUARANTINED = "mailroom.email.quarantined"
+    SCHEDULES_SILENT = "mailroom.schedules.silent"
 
 
 def tell(

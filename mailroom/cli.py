@@ -106,6 +106,7 @@ def status(as_json: AsJson = False) -> None:
 
     found = stack.status()
     found["workers"] = _on_duty(found)
+    found["scheduler"] = _scheduler(found)
     if as_json:
         say(json.dumps(found, indent=1))
     else:
@@ -119,6 +120,8 @@ def status(as_json: AsJson = False) -> None:
             )
             for message_id in worker["holds"]:
                 say(f"{'':<12} {message_id}")
+        if found["scheduler"]:
+            say(f"{'schedules':<12} {found['scheduler']['says']}")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
@@ -149,6 +152,25 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for worker in workers
     ]
+
+
+def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return when Prefect's scheduler last worked; None where Prefect does not serve."""
+    from mailroom.adapters.prefect_schedules import PrefectScheduler
+
+    if not any(part["name"] == "prefect" and part["state"] == "ready" for part in found["parts"]):
+        return None
+    now = datetime.now(UTC)
+    try:
+        seen = PrefectScheduler(found["prefect_api_url"]).look()
+    except MailroomError:
+        return None
+    worked = seen.last_worked_at
+    said = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing was ever scheduled"
+    if seen.is_silent(now):
+        without = f": nothing ahead for {', '.join(seen.idle)}" if seen.idle else ""
+        said += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
+    return {**seen.as_json(now), "says": said}
 
 
 @app.command()

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 as_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
 
-chromium() {
+browser() {
     for name in chromium chromium-browser google-chrome; do
         if command -v "$name" >/dev/null 2>&1; then return; fi
     done
@@ -41,5 +41,5 @@ unpack() {
     ! LD_LIBRARY_PATH="$PWD/usr/lib/postfix" ldd usr/sbin/smtp-sink | grep -q 'not found'
 }
 
-chromium
+browser
 smtp_sink

@@ -14,10 +14,12 @@ from mailroom.api.outbound_exposition import (
     hooks_exposition,
     outbound_exposition,
     parked_exposition,
+    scheduler_exposition,
 )
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError
+from mailroom.watching import Scheduling
 
 router = APIRouter(tags=["operations"])
 
@@ -32,10 +34,15 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_class=JSONResponse)
 def readyz(services: Outside) -> JSONResponse:
-    """Whether what this process needs answers it, each by its name; 503 when one does not."""
+    """Whether what is around this process answers it, each by its name; 503 only without what it needs: the database.
+
+    Prefect is looked at for people: batches are accepted and inboxes are read without it, so no load balancer is to take
+    this process away for it. `scheduler` is null where Prefect does not answer.
+    """
     checks = {"database": _database(services), "prefect": _prefect(services)}
-    ready = all(state == "ok" for state in checks.values())
-    return JSONResponse({"status": "ok" if ready else "not ready", "checks": checks}, 200 if ready else 503)
+    ready = checks["database"] == "ok"
+    body = {"status": "ok" if ready else "not ready", "checks": checks, "scheduler": _scheduler(services)}
+    return JSONResponse(body, 200 if ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -80,9 +87,24 @@ def _prefect(services: Services) -> str:
     return "ok"
 
 
+def _looked(services: Services) -> Scheduling | None:
+    try:
+        return services.scheduler.look() if services.scheduler else None
+    except MailroomError:
+        return None
+
+
+def _scheduler(services: Services) -> dict[str, Any] | None:
+    """Return when Prefect's scheduler last scheduled a run, and the schedules that have nothing ahead."""
+    found = _looked(services)
+    return found.as_json(services.now()) if found else None
+
+
 def _outbound(services: Services) -> str:
     """Return the metrics of what is sent, of what waits of what providers told, and of what tenants are told."""
     text, now = "", services.now()
+    if (scheduling := _looked(services)) is not None:
+        text += scheduler_exposition(scheduling, now)
     if services.watch is not None:
         text += outbound_exposition(services.watch.census(now=now), now)
     if services.events is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mailroom.api.exposition import metric
 from mailroom.events import Parked
-from mailroom.watching import OutboundCensus, Reconciliation
+from mailroom.watching import OutboundCensus, Reconciliation, Scheduling
 
 _PER_S = 60
 
@@ -127,4 +127,24 @@ def _age(name: str, about: str, since: datetime | None, now: datetime) -> Iterat
 
 
 def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def scheduler_exposition(scheduling: Scheduling, now: datetime) -> str:
+    """Return when the orchestrator's scheduler last worked; no time before its first."""
+    worked = scheduling.last_worked_at
+    lines = [
+        *metric(
+            "mailroom_scheduler_last_worked_timestamp_seconds",
+            "gauge",
+            "When Prefect's scheduler last scheduled a run by itself.",
+            [({}, round(worked.timestamp(), 3))] if worked else [],
+        ),
+        *metric(
+            "mailroom_scheduler_silent",
+            "gauge",
+            "1 while an active schedule has no run ahead or the scheduler has stopped; then nothing starts by itself.",
+            [({}, float(scheduling.is_silent(now)))],
+        ),
+    ]
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import uvicorn
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
+from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.sql.breakers import SqlBreakers
@@ -128,6 +129,7 @@ def services_from(settings: Settings) -> Services:
         watch=SqlWatch(engine),
         endpoints=SqlEndpoints(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
+        scheduler=PrefectScheduler(settings.prefect_api_url),
     )
 
 

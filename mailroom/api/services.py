@@ -22,7 +22,7 @@ from mailroom.reading import ApiKeys, Reader
 from mailroom.sending import Outbox, Quotas, Suppressions
 from mailroom.settings import Settings
 from mailroom.terms import Senders, Terms
-from mailroom.watching import Watch
+from mailroom.watching import Scheduler, Watch
 from mailroom.webhooks.sns import Verifier
 
 
@@ -107,6 +107,7 @@ class Services:
     endpoints: Endpoints | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
+    scheduler: Scheduler | None = None
 
 
 def services_of(request: Request) -> Services:

@@ -1,10 +1,12 @@
 """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them.
 
-Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
+What runs by itself is looked at too: every active schedule has runs ahead, and no part has logged an ERROR or a traceback
+that is not known. Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
 anything is wrong.
 """
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +18,15 @@ import typer
 from mailroom.checking.batches import read_handed_over
 from mailroom.checking.check import Places
 from mailroom.checking.check import check as look
+from mailroom.checking.logs import KNOWN, check_logs, read_known
 from mailroom.checking.mails import Patience
 from mailroom.checking.manifest import read_manifest
 from mailroom.checking.report import Report
+from mailroom.checking.schedules import check_schedules
 from mailroom.cli import AsJson, say
 from mailroom.commands._times import duration, since
 from mailroom.domain.errors import ConfigurationError
-from mailroom.settings import load_settings, use_stack_environment
+from mailroom.settings import data_folder, load_settings, running_stack, use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -34,6 +38,12 @@ def check(
     deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not a sample.")] = False,
     manifest: Annotated[Path | None, typer.Option(help="What was sent, as a drill writes it.", exists=True)] = None,
     batches: Annotated[Path | None, typer.Option(help="Batches and what of them was received.", exists=True)] = None,
+    logs: Annotated[
+        Path | None, typer.Option(help="Folder of logs to read; the embedded stack's if it runs here.", exists=True)
+    ] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="What may be logged besides, as a drill declares it (TOML).", exists=True)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them."""
@@ -59,9 +69,18 @@ def check(
         sent=read_manifest(manifest) if manifest else (),
         handed_over=read_handed_over(batches) if batches else None,
     )
+    check_schedules(settings.prefect_api_url, report)
+    if folder := logs or _stack_logs():
+        check_logs(folder, [*read_known(KNOWN), *(read_known(known) if known else [])], report)
     say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
     if not report.is_clean:
         raise typer.Exit(1)
+
+
+def _stack_logs() -> Path | None:
+    """Return where the logs of the embedded stack are, None where another installation is checked."""
+    folder = data_folder() / "logs"
+    return folder if running_stack() and "MAILROOM_DATABASE_URL" not in os.environ and folder.is_dir() else None
 
 
 def _show(report: Report) -> None:

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from mailroom.sandbox.ports import choose_apart
 from tests.e2e.driving import Stack
+from tests.e2e.logs import EXPECTED, unexpected
 
 #: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
 expect.set_options(timeout=60_000)
@@ -23,7 +24,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.facts = running.json("status")
         yield running
     finally:
+        running.mailroom("down")
+        found = unexpected(running.folder / "logs", EXPECTED, running.declared)
         running.mailroom("down", "--wipe")
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture(scope="module")

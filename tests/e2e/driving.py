@@ -18,6 +18,7 @@ import boto3
 import httpx
 import psycopg
 
+from mailroom.checking.logs import Known
 from mailroom.domain.envelope import seal, ses_context
 
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
@@ -29,6 +30,12 @@ class Stack:
 
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
+    declared: list[Known] = field(default_factory=list)
+    """What tests that break something have the parts log; anything else fails the tier at its end."""
+
+    def declare(self, part: str, match: str, reason: str, *, most: int) -> None:
+        """Expect a part's log to have entries with `match`, at most so many, for the test breaks something on purpose."""
+        self.declared.append(Known(part, match, reason, most))
 
     def __getitem__(self, name: str) -> Any:
         return self.facts[name]

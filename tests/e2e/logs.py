@@ -1,0 +1,22 @@
+"""Reads the logs of a stack's parts: what is neither known nor declared by a test fails it."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailroom.checking.logs import KNOWN, Known, check_logs, read_known
+from mailroom.checking.report import Report
+
+#: What the tier's tests have parts log that no test can declare for itself, with reasons and largest counts.
+EXPECTED = read_known(Path(__file__).with_name("expected_logs.toml"))
+
+
+def unexpected(folder: Path, *lists: Sequence[Known]) -> list[str]:
+    """Return what the logs in `folder` say that is on none of these lists, a line for each kind."""
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    known = [*read_known(KNOWN), *(one for expected in lists for one in expected)]
+    check_logs(folder, known, report)
+    if kept := os.environ.get("MAILROOM_KEEP_LOGS"):
+        shutil.copytree(folder, Path(kept) / folder.parent.name, dirs_exist_ok=True)
+    return [str(one) for one in report.violations]

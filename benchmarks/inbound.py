@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_LINES
@@ -34,6 +34,7 @@ from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 TO = "ada@mailroom.test"
 BACKLOG, STOCK, PACED, EMPTY = 120, 6, 30, 120
 _TIMEOUT_S = 240
+_END_WITHIN_S = 10
 
 Figure = TypeVar("Figure")
 
@@ -106,23 +107,36 @@ def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
     """Return mails per second of a stock worker with all cores, and p50 and p95 of three single mails."""
     runs = PrefectRuns(api_url=stack["prefect_api_url"], ui_url=stack["prefect_url"], deployment="receive-email/stock")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "stock", "--type", "process"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=prefect_environment(stack), **quiet) as worker:  # type: ignore[call-overload]
-        try:
-            singles: dict[str, float] = {}
-            for _ in range(3):
-                accepted = send(stack, 1)
-                start_all(runs, take_arrivals(stack, accepted))
-                wait_filed(stack, accepted)
-                singles |= accepted
-            accepted = send(stack, STOCK)
-            arrivals = take_arrivals(stack, accepted)
-            start = time.time()
-            start_all(runs, arrivals)
-            rate = STOCK / (max(wait_filed(stack, accepted).values()) - start)
-            return rate, *latency(stack, singles)
-        finally:
-            worker.terminate()
+    with ending(command, env=prefect_environment(stack)):
+        singles: dict[str, float] = {}
+        for _ in range(3):
+            accepted = send(stack, 1)
+            start_all(runs, take_arrivals(stack, accepted))
+            wait_filed(stack, accepted)
+            singles |= accepted
+        accepted = send(stack, STOCK)
+        arrivals = take_arrivals(stack, accepted)
+        start = time.time()
+        start_all(runs, arrivals)
+        rate = STOCK / (max(wait_filed(stack, accepted).values()) - start)
+        return rate, *latency(stack, singles)
+
+
+@contextmanager
+def ending(command: list[str], *, env: dict[str, str]) -> Iterator[None]:
+    """Have a process meanwhile, and end it with all that it started: a stock Prefect worker may not heed SIGTERM."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    process = subprocess.Popen(command, env=env, **quiet)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_WITHIN_S)
+        # Also what it leaves behind when it ends by itself: the session is its own.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def start_all(runs: PrefectRuns, arrivals: list[Arrival]) -> None:

@@ -1,0 +1,60 @@
+"""A scheduler that does nothing is noticed by a worker: on a Prefect server whose scheduler is switched off."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.settings import PREFECT_API_URL
+
+from deployments.pool_worker import MailroomWorker
+from deployments.scheduler_watch import SchedulerWatch
+from flows.notices import Fact
+from flows.watching import watch
+from mailroom.adapters.prefect_schedules import PrefectScheduler
+from mailroom.watching import Scheduling
+from tests.flows.surroundings import holds_on_server
+
+
+async def _deploy() -> None:
+    async with get_client() as client:
+        template = MailroomWorker.get_default_base_job_template()
+        await client.create_work_pool(WorkPoolCreate(name="mailroom", type="mailroom", base_job_template=template))
+        flow_id = await client.create_flow(watch)
+        plan = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(minutes=5)), active=True)
+        for name, schedules in (("watch", [plan]), ("by-hand", [])):
+            await client.create_deployment(flow_id, name, work_pool_name="mailroom", schedules=schedules)
+
+
+def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
+    server: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For weeks no schedule fired, and the only flow that could have said so waited for its schedule."""
+
+    async def look() -> tuple[Scheduling, int]:
+        await _deploy()
+        scheduler = PrefectScheduler(str(PREFECT_API_URL.value()), fresh_s=0)
+        watching = SchedulerWatch(scheduler)
+        for _ in range(5):
+            await watching.look()
+        # The event is on its way in another thread: what the server has of it is asked for.
+        async with get_client() as client:
+
+            async def emitted() -> bool:
+                wanted = EventFilter(event=EventNameFilter(name=[Fact.SCHEDULES_SILENT.value]))
+                body = {"filter": wanted.model_dump(mode="json"), "limit": 10}
+                answer = await client._client.post("/events/filter", json=body)
+                return bool(answer.json()["events"])
+
+            await holds_on_server(emitted)
+        return scheduler.look(), sum("scheduler is silent" in record.message for record in caplog.records)
+
+    with caplog.at_level(logging.ERROR, logger="mailroom.worker"):
+        found, times = asyncio.run(look())
+
+    assert (found.active, found.idle, found.last_worked_at) == (("watch",), ("watch",), None)
+    assert times == 1

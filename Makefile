@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
+.PHONY: help setup demo test test-long check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,10 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notice that t
 	@.cache/fuzz/bin/python -m tests.fuzz.notices .cache/fuzz/notices $(wildcard tests/data/hooks/*) \
 		-max_len=4096 -timeout=20 -max_total_time=600
 
-drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice (an hour)
-	@$(BIN)/python -m pytest -m long tests/faults tests/contract/test_delivery_machine.py
+test-long: setup debian ## The long forms of tests: every crash point, outages of minutes, kills by the dozen
+	@$(BIN)/python -m pytest -m long
+
+drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice
 	@$(BIN)/mailroom drill --workers 3
 	@$(BIN)/mailroom drill --outbound --workers 3 --minutes 15
 

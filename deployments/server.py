@@ -34,6 +34,9 @@ class OwnPages:
         """Have the server answer, or refuse."""
         if scope["type"] == "lifespan" or _is_own(Headers(scope=scope)):
             await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # Closed before it is accepted, uvicorn answers 403. A response in its place would be an ERROR in the log each time.
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
         else:
             await PlainTextResponse(_REFUSED, 403)(scope, receive, send)
 

@@ -11,6 +11,7 @@ version that has these bytes under a lock is looked for, and where there is none
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
-from mailroom.adapters.locked_objects import MISSING, Lock, LockedObjects, Version, permitted
+from mailroom.adapters.locked_objects import MISSING, Lock, LockedObjects, Version, denied
 from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.models import DepositRow, table
@@ -59,8 +60,8 @@ _record = insert(_deposits).on_conflict_do_update(
 class S3Archive:
     """The port `Archive` on S3 and PostgreSQL."""
 
-    #: Of each bucket, a version whose lock could not be read: by this, `check` knows when it can be again.
-    _unreadable: ClassVar[dict[str, tuple[str, str]]] = {}
+    #: Of each bucket, what this process may not read, and as whom: by trying it, `check` knows when it may.
+    _unreadable: ClassVar[dict[str, tuple[LockedObjects, str, str | None]]] = {}
 
     def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
         self._s3 = s3
@@ -78,8 +79,7 @@ class S3Archive:
         try:
             version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + self._retention))
         except NotPermitted as error:
-            if "version" in error.facts:
-                self._unreadable[self._bucket] = key, error.facts["version"]
+            self._unreadable[self._bucket] = self._objects, key, error.facts["version"]
             raise
         return self._record(
             Deposit(
@@ -120,17 +120,17 @@ class S3Archive:
         return content
 
     def check(self) -> None:
-        """Return if the archive serves, and the locks that could not be read can be read again.
+        """Return if the archive serves, and what could not be read in this process can be read again.
 
         Raises:
             NotPermitted: a permission is still missing.
             TransientError, PermanentError: the bucket cannot be reached.
         """
-        with translated("s3"), permitted("s3:ListBucket", ""):
+        with translated("s3"):
             self._s3.head_bucket(Bucket=self._bucket)
-        unreadable = self._unreadable.get(self._bucket)
-        if unreadable is not None:
-            self._objects.lock_of(*unreadable)
+        if self._bucket in self._unreadable:
+            objects, key, version = self._unreadable[self._bucket]
+            objects.lock_of(key, version)
             self._unreadable.pop(self._bucket, None)
 
     def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
@@ -141,36 +141,41 @@ class S3Archive:
             if version is not None:
                 return version, wanted
             crash_point("before", "adopt")
-            newest = self._objects.read(key, content)
-            kept = self._adopt(key, content, newest, wanted)
+            newest = self._objects.read(key, content, digest)
+            kept = self._adopt(key, content, digest, newest, wanted)
             crash_point("after", "adopt")
             if kept is not None:
                 return kept
             over = newest.etag if newest is not None else None
         raise TransientError("another writer deposits the same content", key=key)
 
-    def _adopt(self, key: str, content: bytes, newest: Version | None, wanted: Lock) -> tuple[str, Lock] | None:
+    def _adopt(
+        self, key: str, content: bytes, digest: str, newest: Version | None, wanted: Lock
+    ) -> tuple[str, Lock] | None:
         """Return the version that keeps this content already, its lock extended; None where no version does.
 
         Its bytes are compared, for a receipt given for other bytes would be false evidence.
         """
         if newest is not None and (lock := self._extended(key, newest, wanted)):
             return newest.id, lock
+        known = self._known(key)
+        found = self._objects.versions(key, size=len(content))[:_MOST_READ]
+        for version in dict.fromkeys([*known, *found]):
+            is_newest = newest is not None and version == newest.id
+            one = newest if is_newest else self._objects.read(key, content, digest, version=version)
+            if one is not None and not one.is_readable and version in known:
+                raise denied("the archive's own objects may not be decrypted", "kms:Decrypt", key)
+            if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
+                self._report_stranger(key, newest)
+                return one.id, lock
         self._report_stranger(key, newest)
-        for version in self._candidates(key, len(content)):
-            if newest is not None and version == newest.id:
-                continue
-            older = self._objects.read(key, content, version=version)
-            if older is not None and (lock := self._extended(key, older, wanted)):
-                return older.id, lock
         return None
 
-    def _candidates(self, key: str, size: int) -> list[str]:
-        """Return versions that may have this content: first the one that the receipt names, then a few of this size."""
+    def _known(self, key: str) -> Sequence[str]:
+        """Return the version that the receipt names, if one was given."""
+        named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
         with transaction(self._engine) as connection:
-            named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
-            known = connection.execute(named).scalars().all()
-        return list(dict.fromkeys([*known, *self._objects.versions(key, size=size)[:_MOST_READ]]))
+            return connection.execute(named).scalars().all()
 
     def _extended(self, key: str, version: Version, wanted: Lock) -> Lock | None:
         """Return the version's lock, extended where it is too short; None where it does not keep this content as wanted.
@@ -193,11 +198,7 @@ class S3Archive:
             return lock
         if lock is not None and not lock.is_as_strict_as(wanted):
             return None
-        raise NotPermitted(
-            "locks of the archive may not be extended; grant the permission to the depositor",
-            permission="s3:PutObjectRetention",
-            key=key,
-        )
+        raise denied("the archive's locks may not be extended", "s3:PutObjectRetention", key)
 
     def _report_stranger(self, key: str, newest: Version | None) -> None:
         """Say that something which is not this deposit lies on its key, or a delete marker does."""

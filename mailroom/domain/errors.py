@@ -68,11 +68,12 @@ class Paused(TransientError):
 
 
 class NotPermitted(TransientError):
-    """A permission of ours is missing, whatever the mail: work pauses until a person grants it. `permission` names it."""
+    """A permission of ours is missing, whatever the mail: work pauses until a person grants it."""
 
-    def __init__(self, message: str, *, permission: str, **facts: Any) -> None:
-        super().__init__(message, permission=permission, **facts)
-        self.permission = permission
+    @property
+    def permission(self) -> str:
+        """The permission to grant, such as `s3:GetObjectRetention`."""
+        return str(self.facts.get("permission", ""))
 
 
 class OutcomeUnknown(MailroomError):

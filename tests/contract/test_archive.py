@@ -3,28 +3,21 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
-from mailroom.domain.errors import NotPermitted, PermanentError, TransientError
-from mailroom.ports import Archive, Deposit
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.ports import Archive
 from mailroom.testing import MemoryArchive
-from tests.contract.lock_blind import LockBlind
+from tests.contract.archive_store import RETENTION, Store, key_of, store_on
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-KEY = f"acme/{DIGEST[:2]}/{DIGEST}"
-RETENTION = timedelta(days=10)
-_numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,84 +31,9 @@ class Case:
     keeping: Callable[[timedelta], Archive]
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """A bucket with Object Lock and a database, as an administrator sees them."""
-
-    s3: Any
-    engine: Engine
-    bucket: str
-
-    def archive(self, lock_mode: str = "GOVERNANCE", *, retention: timedelta = RETENTION, s3: Any = None) -> S3Archive:
-        return S3Archive(s3 or self.s3, self.engine, bucket=self.bucket, lock_mode=lock_mode, retention=retention)
-
-    def lock(self, receipt: Deposit) -> tuple[str, datetime]:
-        where = {"Bucket": receipt.bucket, "Key": receipt.key, "VersionId": receipt.version}
-        kept = self.s3.get_object_retention(**where)["Retention"]
-        return kept["Mode"], kept["RetainUntilDate"]
-
-    def findings(self) -> list[tuple[str, str]]:
-        found = SqlArchiveFindings(self.engine, self.bucket).all(acknowledged=False, limit=10)
-        return [(one.key, one.version) for one in found]
-
-    def versions(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.s3.list_object_versions(Bucket=self.bucket).get("Versions", [])
-        return found
-
-    def put(self, key: str, body: bytes, **how: Any) -> str:
-        return str(self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, **how)["VersionId"])
-
-    def put_locked(self, key: str, body: bytes) -> str:
-        until = datetime.now(UTC) + RETENTION
-        return self.put(key, body, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
-
-    def lose(self, archive_id: str) -> None:
-        """Remove the object for good, as only an administrator with bypass can."""
-        for version in self.versions():
-            if version["Key"] == key_of(archive_id):
-                self.s3.delete_object(
-                    Bucket=self.bucket,
-                    Key=version["Key"],
-                    VersionId=version["VersionId"],
-                    BypassGovernanceRetention=True,
-                )
-
-    def alter(self, archive_id: str, body: bytes) -> None:
-        """Put other bytes in the object's place, and have the receipt point at them."""
-        self.lose(archive_id)
-        version = self.put_locked(key_of(archive_id), body)
-        self.execute("update deposit set version = :version where archive_id = :id", version=version, id=archive_id)
-
-    def execute(self, statement: str, **values: Any) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(text(statement), values)
-
-
-def key_of(archive_id: str) -> str:
-    tenant, _, digest = archive_id.partition("/")
-    return f"{tenant}/{digest[:2]}/{digest}"
-
-
-@pytest.fixture(scope="module")
-def s3(emulator: str) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=emulator,
-        region_name="eu-west-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-
-
 @pytest.fixture
-def store(s3: Any, engine: Engine) -> Store:
-    bucket = f"archivetest-{next(_numbers)}"
-    s3.create_bucket(
-        Bucket=bucket,
-        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
-        ObjectLockEnabledForBucket=True,
-    )
-    return Store(s3, engine, bucket)
+def store(emulator: str, engine: Engine) -> Store:
+    return store_on(emulator, engine)
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -275,59 +193,6 @@ def test_the_object_is_locked_until_the_date_on_the_receipt(store: Store) -> Non
     assert store.archive().read(receipt.archive_id) == CONTENT
 
 
-def test_the_same_bytes_without_a_lock_are_not_taken_for_the_deposit(store: Store) -> None:
-    """Somebody with write access put them there; without a lock they can vanish tomorrow. Ours goes on top."""
-    stranger = store.put(KEY, CONTENT)
-
-    receipt = store.archive().deposit("acme", CONTENT)
-
-    assert receipt.version != stranger
-    assert store.lock(receipt) == ("GOVERNANCE", receipt.retain_until)
-    assert store.findings() == [(KEY, stranger)]
-
-
-@pytest.mark.parametrize("other", [b"something else", CONTENT.swapcase()], ids=["other size", "same size"])
-def test_something_else_under_the_key_is_reported_and_not_in_the_way(
-    store: Store, other: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A stranger may lock it for ten years: to refuse, as it was before, is to lose every mail with this content till then."""
-    stranger = store.put_locked(KEY, other)
-
-    first, second = store.archive().deposit("acme", CONTENT), store.archive().deposit("acme", CONTENT)
-
-    assert second == first
-    assert first.version != stranger
-    assert store.archive().read(first.archive_id) == CONTENT
-    assert store.findings() == [(KEY, stranger)]
-    assert [record.levelname for record in caplog.records if stranger in record.message] == ["WARNING"]
-
-
-def test_the_locked_version_is_found_under_what_a_stranger_put_on_top(store: Store) -> None:
-    """The bytes are there and locked: a second copy for each mail would let a stranger fill the archive."""
-    first = store.archive().deposit("acme", CONTENT)
-    store.put(KEY, CONTENT)
-    store.put(KEY, b"something else")
-    store.put(KEY + "0", CONTENT)
-    store.execute("delete from deposit")
-
-    second = store.archive().deposit("acme", CONTENT)
-
-    assert second == first
-    assert len(store.versions()) == 4
-
-
-def test_many_deposits_at_once_over_a_stranger_put_one_version(store: Store) -> None:
-    """Each puts its own only where the newest is still what it saw; the others find that one."""
-    store.put(KEY, b"something else")
-    archive = store.archive()
-
-    with ThreadPoolExecutor(8) as pool:
-        receipts = set(pool.map(lambda _: archive.deposit("acme", CONTENT), range(8)))
-
-    assert len({receipt.version for receipt in receipts}) == 1
-    assert len(store.versions()) == 2
-
-
 def test_an_object_whose_receipt_was_lost_is_adopted(store: Store) -> None:
     """The process may die between S3 and the database; the object is locked, so it can only be taken over."""
     first = store.archive().deposit("acme", CONTENT)
@@ -338,100 +203,6 @@ def test_an_object_whose_receipt_was_lost_is_adopted(store: Store) -> None:
     assert second == first
     assert store.archive().find(first.archive_id) == first
     assert len(store.versions()) == 1
-
-
-def test_a_stricter_mode_in_the_settings_makes_the_lock_stricter(store: Store) -> None:
-    """Before, the receipt of a known content said GOVERNANCE for ever: an administrator could still delete what came again."""
-    first = store.archive("GOVERNANCE").deposit("acme", CONTENT)
-
-    second = store.archive("COMPLIANCE").deposit("acme", CONTENT)
-
-    assert (second.version, second.lock_mode) == (first.version, "COMPLIANCE")
-    assert store.lock(second) == ("COMPLIANCE", second.retain_until)
-    assert store.archive("GOVERNANCE").deposit("acme", CONTENT) == second
-
-
-def test_where_a_lock_cannot_be_made_stricter_a_stricter_version_is_put(store: Store) -> None:
-    """S3 may ask for the right to bypass before it changes a mode, and no depositor has it; the promise holds all the same."""
-    first = store.archive("GOVERNANCE").deposit("acme", CONTENT)
-    unbending: Any = Unbending(store.s3)
-
-    second = store.archive("COMPLIANCE", s3=unbending).deposit("acme", CONTENT)
-
-    assert second.version != first.version
-    assert store.lock(second) == ("COMPLIANCE", second.retain_until)
-    assert store.findings() == []
-
-
-def test_a_lock_is_extended_in_the_store_before_the_receipt_says_so(store: Store) -> None:
-    """A receipt is evidence; a process that dies between the two must have promised too little, never too much."""
-    first = store.archive().deposit("acme", CONTENT)
-
-    second = store.archive(retention=3 * RETENTION).deposit("acme", CONTENT)
-    store.execute("update deposit set retain_until = :until", until=first.retain_until)
-    third = store.archive(retention=3 * RETENTION).deposit("acme", CONTENT)
-
-    assert store.lock(second) == ("GOVERNANCE", second.retain_until)
-    assert third == second
-    assert store.archive().find(first.archive_id) == second
-
-
-def test_a_lock_that_is_long_enough_costs_no_call(store: Store) -> None:
-    """One logo in a thousand mails of a day: each second mail would pay for a date that differs by seconds."""
-    counting: Any = Counting(store.s3)
-    store.archive(s3=counting).deposit("acme", CONTENT)
-    store.archive(s3=counting).deposit("acme", CONTENT)
-
-    assert counting.calls == ["put_object", "put_object", "get_object"]
-
-
-def test_an_extension_that_another_mail_made_first_is_taken(store: Store) -> None:
-    """S3 refuses to shorten by a second; that another mail was a second later is no missing permission."""
-    first = store.archive().deposit("acme", CONTENT)
-    overtaken: Any = Overtaken(store)
-
-    second = store.archive(retention=3 * RETENTION, s3=overtaken).deposit("acme", CONTENT)
-
-    assert second.version == first.version
-    assert store.lock(second) == ("GOVERNANCE", second.retain_until)
-
-
-def test_receipts_of_one_content_only_grow(store: Store) -> None:
-    """Two mails record what they extended in either order; the date that the later one promised must stand."""
-    long = store.archive(retention=3 * RETENTION).deposit("acme", CONTENT)
-
-    store.archive()._record(replace(long, retain_until=long.retain_until - RETENTION))
-
-    assert store.archive().find(long.archive_id) == long
-
-
-def test_a_lock_that_may_not_be_read_is_a_missing_permission(store: Store, emulator: str) -> None:
-    """S3 leaves out the lock for who may not read it; taken for no lock, each mail would put another copy, or be given up."""
-    first = store.archive().deposit("acme", CONTENT)
-    caller = LockBlind(emulator)
-    archive = store.archive(s3=caller.client)
-
-    with pytest.raises(NotPermitted) as refused:
-        archive.deposit("acme", CONTENT)
-    with pytest.raises(NotPermitted):
-        archive.check()
-    caller.blind = False
-    archive.check()
-
-    assert refused.value.permission == "s3:GetObjectRetention"
-    assert isinstance(refused.value, TransientError)
-    assert archive.deposit("acme", CONTENT) == first
-    assert len(store.versions()) == 1
-
-
-def test_new_content_needs_no_permission_to_read_locks(store: Store, emulator: str) -> None:
-    """S3 confirmed its lock when it was put; nothing is asked a second time."""
-    caller = LockBlind(emulator)
-
-    receipt = store.archive(s3=caller.client).deposit("acme", CONTENT)
-
-    assert store.lock(receipt) == ("GOVERNANCE", receipt.retain_until)
-    assert caller.asked == 0
 
 
 def test_depositing_at_once_from_many_threads_gives_one_receipt(store: Store) -> None:
@@ -456,60 +227,6 @@ def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> Non
 
     assert store.archive().read(again.archive_id) == CONTENT
     assert store.archive().find(again.archive_id) == again
-
-
-def test_a_delete_marker_does_not_block_later_mail(store: Store) -> None:
-    """Whoever may delete without a version hides content; S3 then takes a new version as if the key were free."""
-    first = store.archive().deposit("acme", CONTENT)
-    store.s3.delete_object(Bucket=first.bucket, Key=first.key)
-
-    receipts = [store.archive().deposit("acme", CONTENT) for _ in range(3)]
-
-    assert {receipt.version for receipt in receipts} == {receipts[0].version}
-    assert store.archive().read(first.archive_id) == CONTENT
-    assert store.lock(receipts[0]) == ("GOVERNANCE", receipts[0].retain_until)
-
-
-class Passing:
-    """A client that passes all calls on."""
-
-    def __init__(self, s3: Any) -> None:
-        self.s3 = s3
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.s3, name)
-
-
-class Unbending(Passing):
-    """S3 that changes no mode without the right to bypass."""
-
-    def put_object_retention(self, **_: Any) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObjectRetention")
-
-
-class Overtaken(Passing):
-    """S3 where another mail extends the lock further in the same moment."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store.s3)
-        self.store = store
-
-    def put_object_retention(self, **asked: Any) -> Any:
-        until = asked["Retention"]["RetainUntilDate"] + timedelta(seconds=5)
-        self.s3.put_object_retention(**asked | {"Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": until}})
-        return self.s3.put_object_retention(**asked)
-
-
-class Counting(Passing):
-    """S3 that notes which calls are made."""
-
-    def __init__(self, s3: Any) -> None:
-        super().__init__(s3)
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        self.calls.append(name)
-        return super().__getattr__(name)
 
 
 class Contended:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, delete, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, case, delete, func, not_, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
@@ -39,11 +39,14 @@ class SqlArchiveFindings:
 
     def note(self, found: Sequence[ArchiveFinding], looked: Looked, *, now: datetime) -> None:
         """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
-        again = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
+        again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
+        # A stranger that was acknowledged meanwhile stays so; damage never is.
+        again["acknowledged_at"] = case((_insert.excluded.kind.in_(DAMAGES), null()), else_=_row.acknowledged_at)
         keys = ["bucket", "key", "version"]
         with transaction(self._engine) as connection:
-            if found:
-                rows = {(one.key, one.version): self._values(one, now) for one in found}
+            # PostgreSQL takes no NUL; such a stranger is found again by each look that comes by it.
+            rows = {(one.key, one.version): self._values(one, now) for one in found if "\0" not in one.key}
+            if rows:
                 connection.execute(_insert.on_conflict_do_update(index_elements=keys, set_=again), [*rows.values()])
             settled = and_(self._mine, _seen_by(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
             connection.execute(delete(_findings).where(settled))
@@ -54,9 +57,11 @@ class SqlArchiveFindings:
         with transaction(self._engine) as connection:
             return list(connection.execute(wanted.order_by(func.min(_row.seen_at)).limit(_MOST_OPEN)).scalars())
 
-    def all(self, *, acknowledged: bool, limit: int) -> list[ArchiveFinding]:
-        """Return findings by key, those too that were acknowledged if wanted."""
+    def all(self, *, acknowledged: bool, limit: int, key: str | None = None) -> list[ArchiveFinding]:
+        """Return findings by key, those too that were acknowledged if wanted, or those of one key alone."""
         wanted = select(_findings).where(self._mine).order_by(_row.key, _row.version).limit(limit)
+        if key is not None:
+            wanted = wanted.where(_row.key == key)
         if not acknowledged:
             wanted = wanted.where(_row.acknowledged_at.is_(None))
         with transaction(self._engine) as connection:

@@ -103,7 +103,7 @@ def compare_archive(
         there = (one for key in again for one in archived_versions(s3, bucket, key=key))
         look(there, receipts_of(connection, bucket, again))
         others = (one for one in archived_versions(s3, bucket, after=after) if one.key not in again)
-        for part, until in parts(others, _PART):
+        for part, until in parts(others, min(_PART, most) or _PART):
             kept = receipts_between(connection, bucket, after, until)
             look(part, (one for one in kept if one.key not in again))
             after, seen = until, seen + len(part)

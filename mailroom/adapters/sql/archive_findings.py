@@ -40,8 +40,9 @@ class SqlArchiveFindings:
     def note(self, found: Sequence[ArchiveFinding], looked: Looked, *, now: datetime) -> None:
         """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
         again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
+        is_damage = or_(*(_insert.excluded.kind == kind for kind in DAMAGES))
         # A stranger that was acknowledged meanwhile stays so; damage never is.
-        again["acknowledged_at"] = case((_insert.excluded.kind.in_(DAMAGES), null()), else_=_row.acknowledged_at)
+        again["acknowledged_at"] = case((is_damage, null()), else_=_row.acknowledged_at)
         keys = ["bucket", "key", "version"]
         with transaction(self._engine) as connection:
             # PostgreSQL takes no NUL; such a stranger is found again by each look that comes by it.

@@ -2,30 +2,37 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
 from blocks.sending import open_outbound
+from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.watching import SqlReconciliations
-from mailroom.checking.check import Places, conserve
+from mailroom.checking.check import Places, compare_archive, conserve
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report
 from mailroom.events import Events
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Inbound
-from mailroom.watching import Reconciliations
+from mailroom.watching import ArchiveFinding, ArchiveFindings, Looked, Reconciliations
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciling:
-    """Everything that a reconciliation works with; `prove` is the independent check."""
+    """Everything that a reconciliation works with; `prove` is the independent check, `compare` the archive's part of it.
+
+    `compare` takes the key of the archive after which to begin and how many versions to look at, and says where to go on.
+    """
 
     inbound: Inbound
     outbound: Outbound
     events: Events
     reconciliations: Reconciliations
     prove: Callable[[Patience], Report]
+    compare: Callable[[Patience, str, int], tuple[Report, str]] | None = None
 
 
 async def open_reconciling(name: str = "inbound") -> Reconciling:
@@ -40,6 +47,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
         SqlEvents(engine),
         SqlReconciliations(engine),
         lambda patience: prove(places, s3, patience),
+        partial(compare, places, s3, SqlArchiveFindings(engine, places.archive_bucket)),
     )
 
 
@@ -48,3 +56,19 @@ def prove(places: Places, s3: Any, patience: Patience) -> Report:
     report = Report(tell=lambda _: None, progress=lambda _: None)
     conserve(places, s3=s3, report=report, patience=patience)
     return report
+
+
+def compare(
+    places: Places, s3: Any, findings: ArchiveFindings, patience: Patience, after: str, most: int
+) -> tuple[Report, str]:
+    """Return what the archive's listing and its receipts differ in, and where to go on; what was found is kept.
+
+    What was found before is looked at again each time, so that a difference lasts until it is settled or acknowledged.
+    """
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    again, now = findings.open_keys(), datetime.now(UTC)
+    until = compare_archive(places, s3=s3, report=report, patience=patience, after=after, most=most, keys=again)
+    found = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]
+    if not report.wrong["permission"]:
+        findings.note(found, Looked(after, until, tuple(again)), now=now)
+    return report, until

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from mailroom.domain.errors import NotPermitted
+
 logger = logging.getLogger("mailroom.listener")
 
 #: How often an outage is looked at again.
@@ -51,6 +53,9 @@ class Health:
         for name, probe in self._probes.items():
             try:
                 await asyncio.to_thread(probe)
+            except NotPermitted as error:
+                # An operator mends it, and must read which; the label of a metric has no place for more.
+                return f"{name} ({error.permission} is not granted)"
             except Exception:  # noqa: BLE001 - a probe may fail in any way, and each is an answer
                 return name
         return None

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -38,6 +39,7 @@ from deployments.runs import InboundRuns
 from deployments.scheduler_watch import SchedulerWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
+from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
@@ -155,6 +157,13 @@ class WarmWorker:
                 connection.execute(text("select 1"))
 
         keys = KmsKeys(kms, key_arn=settings.kms_key_arn)
+        archive = S3Archive(
+            s3,
+            engine,
+            bucket=settings.archive_bucket,
+            lock_mode=settings.archive_lock_mode,
+            retention=timedelta(days=settings.archive_retention_days),
+        )
         # Key policies may ask for a context like SES's.
         like_ses = ses_context(
             message_id="probe", rule="probe", account_id=settings.account_id, key_id=settings.kms_key_arn
@@ -164,7 +173,7 @@ class WarmWorker:
                 "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
                 "PostgreSQL": ask_database,
                 "S3": lambda: s3.head_bucket(Bucket=settings.inbound_bucket),
-                "the archive": lambda: s3.head_bucket(Bucket=settings.archive_bucket),
+                "the archive": archive.check,
                 "KMS": lambda: keys.check(like_ses),
             }
         )

@@ -7,6 +7,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas.objects import State as RunState
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from prefect.variables import Variable
 
 from blocks.reconciling import Reconciling, open_reconciling
 from flows.notices import Fact, tell
@@ -17,12 +18,15 @@ from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG
 from mailroom.watching import Reconciliation
 from tasks.outbound import settle
-from tasks.reconciling import match_parked, note, prove
+from tasks.reconciling import compare, match_parked, note, prove
 from tasks.sweeping import announce_all, waiting
+
+#: The key of the archive's bucket after which the next reconciliation goes on comparing.
+_COMPARED_TO = "mailroom_archive_compared_to"
 
 
 @flow(name="reconcile", persist_result=False)
-async def reconcile(hours: int = 26, stuck_after_minutes: int = 60) -> RunState:
+async def reconcile(hours: int = 26, stuck_after_minutes: int = 60, archive_versions: int = 100_000) -> RunState:
     """Settle unknown outcomes, match parked events, announce objects that nobody knows of, and prove that nothing is lost.
 
     The proof is `mailroom check`'s: by other code than files mail. Completed says what was found; a difference is an event
@@ -31,13 +35,17 @@ async def reconcile(hours: int = 26, stuck_after_minutes: int = 60) -> RunState:
     Args:
         hours: What came within so many hours is looked at; 0 is all there ever was.
         stuck_after_minutes: What nothing happened to for so long is wrong.
+        archive_versions: About so many versions of the archive are compared with their receipts; the next run goes on from
+            there. 0 is all from there to the end.
     """
     begun = datetime.now(UTC)
     since = begun - timedelta(hours=hours) if hours else None
     work = await open_reconciling()
     _, settled = await settle(work.outbound)
     matched = await match_parked(work.events)
-    report = await prove(work.prove, Patience(begun, timedelta(minutes=stuck_after_minutes), since))
+    patience = Patience(begun, timedelta(minutes=stuck_after_minutes), since)
+    report = await prove(work.prove, patience)
+    await compare_archive(report, patience, archive_versions, work)
     announced = await announce_unknown(report, work)
     proof = await conclude(report, begun, work)
     await acreate_markdown_artifact(
@@ -46,6 +54,15 @@ async def reconcile(hours: int = 26, stuck_after_minutes: int = 60) -> RunState:
         description=f"{sum(proof.differences.values())} differences",
     )
     return Completed(message=sentence(proof))
+
+
+async def compare_archive(report: Report, patience: Patience, most: int, work: Reconciling) -> None:
+    """Add what is wrong in the archive from where the last run stopped, and remember where this one did."""
+    if work.compare is None:
+        return
+    found, until = await compare(work.compare, patience, str(await Variable.aget(_COMPARED_TO, default="")), most)
+    report.add(found)
+    await Variable.aset(_COMPARED_TO, until, overwrite=True)
 
 
 async def announce_unknown(report: Report, work: Reconciling) -> int:

@@ -29,13 +29,14 @@ def as_markdown(report: Report, proof: Reconciliation, *, settled: int, matched:
         f"- unknown outcomes settled or sent again: {settled}",
         f"- parked events that found their message: {matched}",
         f"- objects announced anew: {announced}",
+        f"- versions of the archive compared with their receipts: {report.counts['archive versions']}",
     ]
     for side, columns in _COLUMNS.items():
         accounts = sorted((account, counts) for account, counts in report.balances.items() if account.side == side)
         lines += ["", f"### {side.capitalize()}", "", *_table(columns, accounts)]
     if report.violations:
         lines += ["", "### Differences", "", "| what | id | what to do |", "|---|---|---|"]
-        lines += [f"| {one.kind} | `{one.subject}` | {one.do} |" for one in report.violations[:_SHOWN]]
+        lines += [f"| {one.kind} | `{_flat(one.subject)}` | {_flat(one.do)} |" for one in report.violations[:_SHOWN]]
     more = report.wrong.total() - min(len(report.violations), _SHOWN)
     return "\n".join([*lines, f"\nand {more} more" if more else ""])
 
@@ -52,6 +53,11 @@ def _cell(name: str, account: Account, counts: Counter[str]) -> str:
     if name == "tenant":
         return "all" if account.tenant == "*" else f"`{account.tenant}`"
     return f"`{account.prefix}`" if name == "prefix" else str(counts[name])
+
+
+def _flat(text: str) -> str:
+    """Return a text that stays in its cell: a stranger chose the key of what lies in a bucket."""
+    return "".join(char if char.isprintable() else "?" for char in text).replace("|", "&#124;").replace("`", "'")
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -84,7 +84,8 @@ class Parser(Protocol):
 class Deposit:
     """The archive's receipt: what is kept, where, and until when nobody can delete it.
 
-    `archive_id` is `<tenant>/<sha256>`: the same bytes for the same tenant are the same deposit.
+    `archive_id` is `<tenant>/<sha256>`: the same bytes for the same tenant are the same deposit. `verified_at` is when the
+    store last confirmed the bytes and the lock, as it does at each deposit.
     """
 
     archive_id: str
@@ -96,16 +97,20 @@ class Deposit:
     version: str
     lock_mode: str
     retain_until: datetime
+    verified_at: datetime | None = field(default=None, compare=False)
 
 
 class Archive(Protocol):
     """The SAE, the legal electronic archive: write-once deposits keyed by content."""
 
     def deposit(self, tenant: str, content: bytes) -> Deposit:
-        """Keep `content` and return its receipt; the same content again returns the same receipt.
+        """Keep `content` and return its receipt; the same content again is the same deposit, kept for longer.
+
+        Its lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is given;
+        it is never shortened or weakened. Anything else that lies under its key is reported, and is not in the way.
 
         Raises:
-            PermanentError: what lies in the archive under this digest is not this content.
+            NotPermitted: a permission to read or extend locks is missing; the message names it.
         """
 
     def find(self, archive_id: str) -> Deposit | None:

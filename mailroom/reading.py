@@ -73,6 +73,7 @@ class ItemLine:
 class FiledItem:
     """An item with everything that is shown of it; `deposits` has the receipts by archive id, the raw e-mail's too.
 
+    `damages` has what a later check found wrong with deposits, by archive id.
     `withdrawn` is why it is shown no longer, None for one that is; `scan` is None where no scanner was asked.
     """
 
@@ -86,6 +87,7 @@ class FiledItem:
     deposits: Mapping[str, Deposit]
     scan: Scan | None = None
     withdrawn: str | None = None
+    damages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,26 +198,30 @@ class MemoryScanner:
 class MemoryArchive:
     """The port `Archive` in memory, safe between threads.
 
-    `contents` has the stored bytes by archive id. It is open, so that a test can lose or alter what is kept.
+    `contents` has the stored bytes by archive id. It is open, so that a test can lose or alter what is kept; `retention`
+    is what deposits get from now on.
     """
 
     def __init__(self, *, retention: timedelta = timedelta(days=1)) -> None:
         self.contents: dict[str, bytes] = {}
-        self._retention = retention
+        self.retention = retention
         self._receipts: dict[str, Deposit] = {}
         self._versions = count(1)
         self._lock = threading.Lock()
 
     def deposit(self, tenant: str, content: bytes) -> Deposit:
-        """Keep `content` and return its receipt; the same content again returns the same receipt."""
+        """Keep `content` and return its receipt; the same content again is the same deposit, kept for longer."""
         digest = hashlib.sha256(content).hexdigest()
         archive_id = f"{tenant}/{digest}"
+        now = datetime.now(UTC).replace(microsecond=0)
         with self._lock:
-            if archive_id not in self.contents:
+            if self.contents.get(archive_id) != content:
                 self.contents[archive_id] = content
-                self._receipts[archive_id] = self._receipt(tenant, digest, len(content))
-            if self.contents[archive_id] != content:
-                raise PermanentError("what lies in the archive is not this content", archive_id=archive_id)
+                self._receipts[archive_id] = self._receipt(tenant, digest, len(content), now)
+            known = self._receipts[archive_id]
+            is_short = known.retain_until < now + self.retention - min(self.retention / 100, timedelta(days=1))
+            until = now + self.retention if is_short else known.retain_until
+            self._receipts[archive_id] = replace(known, retain_until=until, verified_at=now)
             return self._receipts[archive_id]
 
     def find(self, archive_id: str) -> Deposit | None:
@@ -234,7 +238,7 @@ class MemoryArchive:
             raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
         return content
 
-    def _receipt(self, tenant: str, digest: str, size: int) -> Deposit:
+    def _receipt(self, tenant: str, digest: str, size: int, now: datetime) -> Deposit:
         return Deposit(
             archive_id=f"{tenant}/{digest}",
             tenant=tenant,
@@ -244,7 +248,7 @@ class MemoryArchive:
             key=f"{tenant}/{digest[:2]}/{digest}",
             version=str(next(self._versions)),
             lock_mode="GOVERNANCE",
-            retain_until=datetime.now(UTC).replace(microsecond=0) + self._retention,
+            retain_until=now + self.retention,
         )
 
 

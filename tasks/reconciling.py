@@ -25,6 +25,14 @@ async def prove(check: Callable[[Patience], Report], patience: Patience) -> Repo
     return await blocking(check, patience)
 
 
+@step("compare archive")
+async def compare(
+    look: Callable[[Patience, str, int], tuple[Report, str]], patience: Patience, after: str, most: int
+) -> tuple[Report, str]:
+    """Return what is wrong in a part of the archive, and where the next run goes on."""
+    return await blocking(look, patience, after, most)
+
+
 @step("note")
 async def note(proof: Reconciliation, reconciliations: Reconciliations) -> None:
     """Keep the result for the metrics."""

@@ -3,43 +3,69 @@
 A deposit's key is `<tenant>/<first two hex digits>/<sha256>`. It is created with `If-None-Match: *`, a SHA-256 that S3
 checks, and a retention date before which nobody can delete that version. Designed after NF Z42-013 and ISO 14641; no
 conformity is claimed.
+
+Content that is there already keeps its version, whose lock is extended before the receipt is given. Other versions of its
+key, and delete markers, are not ours: somebody else may write to the bucket. They are reported and never in the way: the
+version that has these bytes under a lock is looked for, and where there is none, one is put on top.
 """
 
 import hashlib
-from base64 import b64encode
+import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
+from mailroom.adapters.locked_objects import MISSING, Lock, LockedObjects, Version, denied
+from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.models import DepositRow, table
+from mailroom.adapters.sql.shown import deposit_of
 from mailroom.crash import crash_point
-from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.errors import NotPermitted, PermanentError, TransientError
 from mailroom.ports import Deposit
 
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket"})
-#: S3's words for "there is one already", and for "another writer is at it; try again".
-_TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
+log = logging.getLogger(__name__)
 
-_PIECE_BYTES = 1024 * 1024
+#: A lock that ends so much earlier than it would if it were put now is long enough: no call, and the receipt says its date.
+_SHORT_OF, _AT_MOST = 100, timedelta(days=1)
+
+#: Versions of one key that are read to find the content; the newest first.
+_MOST_READ = 20
+
+#: How often another writer may come in between.
+_TRIES = 4
 
 _deposits = table(DepositRow)
-_record = insert(_deposits)
-_record = _record.on_conflict_do_update(
+_there, _new = _deposits.c, insert(_deposits).excluded
+_is_same = _there.version == _new.version
+_record = insert(_deposits).on_conflict_do_update(
     index_elements=["archive_id"],
-    set_={name: _record.excluded[name] for name in ("version", "lock_mode", "retain_until")},
+    # Two mails with the same content extend one lock at once; what was promised first must not be taken back.
+    set_={
+        "version": _new.version,
+        "lock_mode": case((_is_same & (_there.lock_mode == "COMPLIANCE"), _there.lock_mode), else_=_new.lock_mode),
+        "retain_until": case(
+            (_is_same, func.greatest(_there.retain_until, _new.retain_until)), else_=_new.retain_until
+        ),
+        "verified_at": func.greatest(_there.verified_at, _new.verified_at),
+    },
 )
 
 
 class S3Archive:
     """The port `Archive` on S3 and PostgreSQL."""
 
+    #: Of each bucket, what this process may not read, and as whom: by trying it, `check` knows when it may.
+    _unreadable: ClassVar[dict[str, tuple[LockedObjects, str, str | None]]] = {}
+
     def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
         self._s3 = s3
+        self._objects = LockedObjects(s3, bucket)
         self._engine = engine
         self._bucket = bucket
         self._lock_mode = lock_mode
@@ -49,7 +75,12 @@ class S3Archive:
         """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
         digest = hashlib.sha256(content).hexdigest()
         key = f"{tenant}/{digest[:2]}/{digest}"
-        version, lock_mode, until = self._put(key, content, digest)
+        now = datetime.now(UTC).replace(microsecond=0)
+        try:
+            version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + self._retention))
+        except NotPermitted as error:
+            self._unreadable[self._bucket] = self._objects, key, error.facts["version"]
+            raise
         return self._record(
             Deposit(
                 archive_id=f"{tenant}/{digest}",
@@ -59,8 +90,9 @@ class S3Archive:
                 bucket=self._bucket,
                 key=key,
                 version=version,
-                lock_mode=lock_mode,
-                retain_until=until,
+                lock_mode=lock.mode,
+                retain_until=lock.until,
+                verified_at=now,
             )
         )
 
@@ -68,7 +100,7 @@ class S3Archive:
         """Return the receipt given for `archive_id`, or None."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_deposits).where(_deposits.c.archive_id == archive_id)).first()
-        return _receipt(row) if row else None
+        return deposit_of(row) if row else None
 
     def read(self, archive_id: str) -> bytes:
         """Return the content, checked against its digest."""
@@ -80,68 +112,105 @@ class S3Archive:
                 answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
                 content: bytes = answer["Body"].read()
             except ClientError as error:
-                if error_code(error) in _MISSING:
+                if error_code(error) in MISSING | {"NoSuchBucket"}:
                     raise LookupError("the deposit's object is not in the store") from None
                 raise
         if hashlib.sha256(content).hexdigest() != receipt.sha256:
             raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
         return content
 
-    def _put(self, key: str, content: bytes, digest: str) -> tuple[str, str, datetime]:
-        until = datetime.now(UTC).replace(microsecond=0) + self._retention
-        with translated("s3"):
-            try:
-                crash_point("before", "put")
-                answer = self._s3.put_object(
-                    Bucket=self._bucket,
-                    Key=key,
-                    Body=content,
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=b64encode(bytes.fromhex(digest)).decode(),
-                    ObjectLockMode=self._lock_mode,
-                    ObjectLockRetainUntilDate=until,
-                    ContentType="application/octet-stream",
-                )
-                crash_point("after", "put")
-                return answer["VersionId"], self._lock_mode, until
-            except ClientError as error:
-                if error_code(error) in _CONTENDED:
-                    raise TransientError("another writer deposits the same content", key=key) from None
-                if error_code(error) not in _TAKEN:
-                    raise
-        return self._adopt(key, content)
+    def check(self) -> None:
+        """Return if the archive serves, and what could not be read in this process can be read again.
 
-    def _adopt(self, key: str, content: bytes) -> tuple[str, str, datetime]:
-        """Take over the deposit that is there already: the same content again, or one whose receipt was lost.
+        Raises:
+            NotPermitted: a permission is still missing.
+            TransientError, PermanentError: the bucket cannot be reached.
+        """
+        with translated("s3"):
+            self._s3.head_bucket(Bucket=self._bucket)
+        if self._bucket in self._unreadable:
+            objects, key, version = self._unreadable[self._bucket]
+            objects.lock_of(key, version)
+            self._unreadable.pop(self._bucket, None)
+
+    def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
+        """Return a version that has these bytes and its lock, which is as wanted or differs too little to matter."""
+        over = None
+        for _ in range(_TRIES):
+            version = self._objects.put(key, content, digest, wanted, over=over)
+            if version is not None:
+                return version, wanted
+            crash_point("before", "adopt")
+            newest = self._objects.read(key, content, digest)
+            kept = self._adopt(key, content, digest, newest, wanted)
+            crash_point("after", "adopt")
+            if kept is not None:
+                return kept
+            over = newest.etag if newest is not None else None
+        raise TransientError("another writer deposits the same content", key=key)
+
+    def _adopt(
+        self, key: str, content: bytes, digest: str, newest: Version | None, wanted: Lock
+    ) -> tuple[str, Lock] | None:
+        """Return the version that keeps this content already, its lock extended; None where no version does.
 
         Its bytes are compared, for a receipt given for other bytes would be false evidence.
         """
-        crash_point("before", "adopt")
-        with translated("s3"):
-            there = self._s3.get_object(Bucket=self._bucket, Key=key)
-            same = there["ContentLength"] == len(content) and _has(there["Body"], content)
-        crash_point("after", "adopt")
-        if not same or "ObjectLockRetainUntilDate" not in there:
-            raise PermanentError("what lies in the archive is not this content", key=key)
-        return there["VersionId"], there["ObjectLockMode"], there["ObjectLockRetainUntilDate"].astimezone(UTC)
+        if newest is not None and (lock := self._extended(key, newest, wanted)):
+            return newest.id, lock
+        known = self._known(key)
+        found = self._objects.versions(key, size=len(content))[:_MOST_READ]
+        for version in dict.fromkeys([*known, *found]):
+            is_newest = newest is not None and version == newest.id
+            one = newest if is_newest else self._objects.read(key, content, digest, version=version)
+            if one is not None and not one.is_readable and version in known:
+                raise denied("the archive's own objects may not be decrypted", "kms:Decrypt", key)
+            if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
+                self._report_stranger(key, newest)
+                return one.id, lock
+        self._report_stranger(key, newest)
+        return None
+
+    def _known(self, key: str) -> Sequence[str]:
+        """Return the version that the receipt names, if one was given."""
+        named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
+        with transaction(self._engine) as connection:
+            return connection.execute(named).scalars().all()
+
+    def _extended(self, key: str, version: Version, wanted: Lock) -> Lock | None:
+        """Return the version's lock, extended where it is too short; None where it does not keep this content as wanted.
+
+        A version under GOVERNANCE becomes one under COMPLIANCE where that is wanted and S3 lets us; where not, another is put.
+        """
+        lock = version.lock
+        if not version.is_same or lock is None:
+            return None
+        enough = Lock(wanted.mode, wanted.until - min(self._retention / _SHORT_OF, _AT_MOST))
+        if lock.is_at_least(enough):
+            return lock
+        mode = lock.mode if lock.is_as_strict_as(wanted) else wanted.mode
+        longer = Lock(mode, max(wanted.until, lock.until))
+        if self._objects.extend(key, version.id, longer):
+            return longer
+        # Another mail with this content may have extended it further; S3 refuses to shorten.
+        lock = self._objects.lock_of(key, version.id)
+        if lock is not None and lock.is_at_least(enough):
+            return lock
+        if lock is not None and not lock.is_as_strict_as(wanted):
+            return None
+        raise denied("the archive's locks may not be extended", "s3:PutObjectRetention", key)
+
+    def _report_stranger(self, key: str, newest: Version | None) -> None:
+        """Say that something which is not this deposit lies on its key, or a delete marker does."""
+        if newest is not None and newest.is_same and newest.lock is not None:
+            return
+        what = f"version {newest.id}" if newest is not None else "a delete marker"
+        log.warning("%s of archive key %s was not deposited by Mailroom; see mailroom archive findings", what, key)
+        if newest is not None:
+            SqlArchiveFindings(self._engine, self._bucket).meet(key, newest.id, now=datetime.now(UTC))
 
     def _record(self, receipt: Deposit) -> Deposit:
         values = {name: getattr(receipt, name) for name in receipt.__slots__}
         with statement(self._engine, "commit of record") as connection:
             connection.execute(_record, values | {"deposited_at": datetime.now(UTC)})
         return receipt
-
-
-def _has(body: Any, content: bytes) -> bool:
-    """Return whether a body of this length has this content, read piece by piece: the mail is in memory already."""
-    expected, at = memoryview(content), 0
-    for piece in body.iter_chunks(_PIECE_BYTES):
-        if expected[at : at + len(piece)] != piece:
-            return False
-        at += len(piece)
-    return at == len(content)
-
-
-def _receipt(row: Any) -> Deposit:
-    return Deposit(**{name: getattr(row, name) for name in Deposit.__slots__})

@@ -39,7 +39,10 @@ class ScanAnswer(Answer):
 
 
 class ReceiptAnswer(Answer):
-    """What the archive keeps, where, and until when nobody can delete it."""
+    """What the archive keeps, where, and until when nobody can delete it.
+
+    The store confirmed bytes and lock at `verified_at`; `damage` is what a check has found wrong since, null being nothing.
+    """
 
     archive_id: str
     sha256: str
@@ -49,6 +52,8 @@ class ReceiptAnswer(Answer):
     version: str
     lock_mode: str
     retain_until: datetime
+    verified_at: datetime | None = Field(description="When the store last confirmed the bytes and their lock")
+    damage: str | None = Field(description="What a later check found: `missing deposit`, `altered`, `wrong receipt`")
 
 
 class AttachmentAnswer(Answer):
@@ -161,7 +166,7 @@ def item_answer(filed: FiledItem) -> ItemAnswer:
     told |= {name: getattr(filed, name) for name in ItemAnswer.model_fields if hasattr(filed, name)}
     told |= {
         "html": safe.html if safe else None,
-        "archive": filed.deposits.get(item.raw_archive_id),
+        "archive": _receipt(filed, item.raw_archive_id),
         "attachments": [_attachment(filed, part) for part in item.attachments],
     }
     return ItemAnswer.model_validate(told)
@@ -175,4 +180,10 @@ def replay_answer(email_id: str, run: Run) -> ReplayAnswer:
 def _attachment(filed: FiledItem, part: Attachment) -> dict[str, Any]:
     listed = {name: getattr(part, name) for name in part.__slots__}
     url = f"/v1/items/{filed.id}/attachments/{part.number}"
-    return listed | {"url": url, "archive": filed.deposits.get(part.archive_id)}
+    return listed | {"url": url, "archive": _receipt(filed, part.archive_id)}
+
+
+def _receipt(filed: FiledItem, archive_id: str) -> dict[str, Any] | None:
+    kept = filed.deposits.get(archive_id)
+    damage = filed.damages.get(archive_id)
+    return {name: getattr(kept, name) for name in kept.__slots__} | {"damage": damage} if kept else None

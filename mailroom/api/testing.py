@@ -288,7 +288,7 @@ def receipt(archive_id: str, size: int) -> Deposit:
     """Return a receipt for `<tenant>/<sha256>`."""
     tenant, _, digest = archive_id.partition("/")
     until = NOW + timedelta(days=3650)
-    return Deposit(archive_id, tenant, digest, size, "archive", archive_id, "v1", "GOVERNANCE", until)
+    return Deposit(archive_id, tenant, digest, size, "archive", archive_id, "v1", "GOVERNANCE", until, NOW)
 
 
 def settings(*, pages_open: bool) -> Settings:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,15 +12,28 @@ from psycopg import IsolationLevel
 
 from mailroom.checking.batches import HandedOver, check_handed_over, check_stories
 from mailroom.checking.deposits import check_archive, read_all, read_deposit
+from mailroom.checking.locks import Locks, NotPermittedError
 from mailroom.checking.mails import Patience, check_mails
 from mailroom.checking.manifest import Sent, check_manifest
 from mailroom.checking.messages import check_messages
 from mailroom.checking.queues import check_queue
-from mailroom.checking.reading import receipts, received_emails, stored_versions
+from mailroom.checking.reading import (
+    acknowledged,
+    archived_versions,
+    parts,
+    receipts,
+    receipts_between,
+    receipts_of,
+    received_emails,
+    stored_versions,
+)
 from mailroom.checking.report import OUTBOUND, Report, difference
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
 _SLACK = timedelta(days=1)
+
+#: Versions of the archive that are compared with one query for their receipts.
+_PART = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,11 @@ def check(
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience)
         kept = receipts(connection, places.archive_bucket)
-        sample = check_archive(stored_versions(s3, places.archive_bucket), kept, report, patience)
+        locks, sample = Locks(s3, places.archive_bucket, report), list[Any]()
+        known = acknowledged(connection, places.archive_bucket)
+        with _permitted(s3, locks):
+            there = archived_versions(s3, places.archive_bucket)
+            sample = check_archive(there, kept, report, patience, locks=locks, acknowledged=known)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
@@ -61,6 +79,49 @@ def conserve(places: Places, *, s3: Any, report: Report, patience: Patience) -> 
     """Prove that all that came is somewhere: the part of `check` that is made again and again."""
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience)
+
+
+def compare_archive(
+    places: Places, *, s3: Any, report: Report, patience: Patience, after: str, most: int, keys: Iterable[str] = ()
+) -> str:
+    """Compare a part of the archive bucket's listing with the receipts, and return where to go on; "" is from the start.
+
+    Versions and sizes are compared, what a listing says; bytes and locks are `check`'s. It costs a call of S3 for each
+    thousand versions, so it goes on where the last one stopped.
+
+    Args:
+        after: The key after which to begin.
+        most: About so many versions are looked at; 0 is all to the end.
+        keys: Keys that are looked at besides, wherever they are.
+    """
+    bucket, again, seen = places.archive_bucket, sorted(set(keys), key=str.encode), 0
+    locks = Locks(s3, bucket, report)
+    with _snapshot(places) as connection, _permitted(s3, locks):
+        look = partial(
+            check_archive, report=report, patience=patience, locks=locks, acknowledged=acknowledged(connection, bucket)
+        )
+        there = (one for key in again for one in archived_versions(s3, bucket, key=key))
+        look(there, receipts_of(connection, bucket, again))
+        others = (one for one in archived_versions(s3, bucket, after=after) if one.key not in again)
+        for part, until in parts(others, min(_PART, most) or _PART):
+            kept = receipts_between(connection, bucket, after, until)
+            look(part, (one for one in kept if one.key not in again))
+            after, seen = until, seen + len(part)
+            report.counts["archive versions"] += len(part)
+            if not until or (most and seen >= most):
+                break
+    return after
+
+
+@contextmanager
+def _permitted(s3: Any, locks: Locks) -> Iterator[None]:
+    """Go on where the bucket may not be listed: that is one finding."""
+    try:
+        yield
+    except s3.exceptions.ClientError as error:
+        denied = locks.denied(error, "s3:ListBucketVersions")
+        if not isinstance(denied, NotPermittedError):
+            raise
 
 
 @contextmanager

@@ -4,10 +4,11 @@ S3 lists keys in the order of their UTF-8 bytes; `collate "C"` is the same order
 encoded keys.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, TypeVar
 
 import psycopg
@@ -18,18 +19,22 @@ _PAGE = 500
 #: SES writes it once, to prove that it may; it is no mail.
 _SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
 
+#: A query that was given up half way still has its cursor.
+_cursors = count()
+
 One = TypeVar("One")
 Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of an object. `version` is "null" where the bucket has no versions."""
+    """One version of an object. `version` is "null" where the bucket has no versions; a delete marker has no bytes."""
 
     key: str
     version: str
     size: int
     modified: datetime
+    is_marker: bool = False
 
 
 def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
@@ -40,6 +45,37 @@ def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
                 yield Stored(one["Key"], one["VersionId"], one["Size"], one["LastModified"])
 
 
+def archived_versions(s3: Any, bucket: str, *, after: str = "", key: str | None = None) -> Iterator[Stored]:
+    """Yield every version and every delete marker of a bucket by key: those after `after`, or those of one `key` alone."""
+    which: dict[str, str] = {"Prefix": key} if key is not None else {"KeyMarker": after} if after else {}
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **which):
+        versions = [_stored(one) for one in page.get("Versions", [])]
+        markers = [_stored(one, is_marker=True) for one in page.get("DeleteMarkers", [])]
+        for one in heapq.merge(versions, markers, key=lambda stored: stored.key.encode()):
+            if key is not None and one.key != key:
+                return
+            if one.key.encode() > after.encode():
+                yield one
+
+
+def parts(objects: Iterable[Stored], size: int) -> Iterator[tuple[list[Stored], str]]:
+    """Yield about so many versions at a time, and the last of their keys, which is whole; "" is the end.
+
+    No part ends at a key with a NUL, which S3 takes and PostgreSQL does not.
+    """
+    part: list[Stored] = []
+    for key, versions in groupby(objects, lambda one: one.key):
+        part += versions
+        if len(part) >= size and "\0" not in key:
+            yield part, key
+            part = []
+    yield part, ""
+
+
+def _stored(one: Any, *, is_marker: bool = False) -> Stored:
+    return Stored(one["Key"], one["VersionId"], one.get("Size", 0), one["LastModified"], is_marker)
+
+
 def received_emails(connection: psycopg.Connection[Any], bucket: str, since: datetime | None) -> Iterator[Any]:
     """Yield the ledger's lines of a bucket by key, each with its story, its items and the receipts that it has."""
     return _stream(connection, _EMAILS, {"bucket": bucket, "since": since})
@@ -48,6 +84,22 @@ def received_emails(connection: psycopg.Connection[Any], bucket: str, since: dat
 def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
     """Yield the archive's receipts by key; `named` says whether any e-mail names it."""
     return _stream(connection, _RECEIPTS, {"bucket": bucket})
+
+
+def receipts_between(connection: psycopg.Connection[Any], bucket: str, after: str, until: str) -> Iterator[Any]:
+    """Yield the receipts of the keys after `after` up to `until`, "" being the end; whether a mail names them is not looked at."""
+    return _stream(connection, _RECEIPTS_BETWEEN, {"bucket": bucket, "after": after, "until": until or None})
+
+
+def receipts_of(connection: psycopg.Connection[Any], bucket: str, keys: list[str]) -> Iterator[Any]:
+    """Yield the receipts of these keys."""
+    return _stream(connection, _RECEIPTS_OF, {"bucket": bucket, "keys": keys})
+
+
+def acknowledged(connection: psycopg.Connection[Any], bucket: str) -> set[tuple[str, str]]:
+    """Return the versions, by key and id, for which an operator has taken responsibility."""
+    wanted = "select key, version from archive_finding where bucket = %s and acknowledged_at is not null"
+    return set(connection.execute(wanted, [bucket]).fetchall())
 
 
 def side_by_side(
@@ -74,7 +126,7 @@ def side_by_side(
 
 
 def _stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
-    with connection.cursor(name="checking", row_factory=namedtuple_row) as cursor:
+    with connection.cursor(name=f"checking_{next(_cursors)}", row_factory=namedtuple_row) as cursor:
         cursor.itersize = _PAGE
         cursor.execute(query, values)
         yield from cursor
@@ -106,5 +158,20 @@ select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.depos
        named.archive_id is not null as named
   from deposit d left join named using (archive_id)
  where d.bucket = %(bucket)s
+ order by d.key collate "C"
+"""
+
+_RECEIPTS_BETWEEN = """
+select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at, true as named
+  from deposit d
+ where d.bucket = %(bucket)s and d.key collate "C" > %(after)s
+       and (%(until)s::text is null or d.key collate "C" <= %(until)s)
+ order by d.key collate "C"
+"""
+
+_RECEIPTS_OF = """
+select d.archive_id, d.key, d.version, d.sha256, d.size, d.retain_until, d.deposited_at, true as named
+  from deposit d
+ where d.bucket = %(bucket)s and d.key = any(%(keys)s)
  order by d.key collate "C"
 """

@@ -43,6 +43,16 @@ class Violation:
         return f"{self.kind}  {self.subject}  {self.do}"
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong in the archive's bucket: `version` is the one that should not be there, or should be and is not."""
+
+    kind: str
+    key: str
+    version: str
+    do: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Account:
     """What is balanced by itself: a tenant on one side, inbound under one prefix of the bucket. `*` is all tenants."""
@@ -68,6 +78,8 @@ class Report:
     violations: list[Violation] = field(default_factory=list)
     oldest_in_flight: datetime | None = None
     balances: dict[Account, Counter[str]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    _said: set[tuple[str, str]] = field(default_factory=set)
 
     def balance(self, side: str, tenant: str, prefix: str = "") -> Counter[str]:
         """Return the counts of one account, which is opened by asking for it."""
@@ -80,6 +92,23 @@ class Report:
         if len(self.violations) < _KEPT:
             self.violations.append(found)
         self.tell(found)
+
+    def violate_once(self, kind: str, subject: str, do: str) -> None:
+        """Note a violation that everything which is looked at would meet, a missing permission, only once."""
+        if (kind, subject) not in self._said:
+            self._said.add((kind, subject))
+            self.violate(kind, subject, do)
+
+    def find(self, found: Finding) -> None:
+        """Note something that is wrong in the archive's bucket, as a violation too."""
+        self.findings.append(found)
+        self.violate(found.kind, found.key, found.do)
+
+    def add(self, other: "Report") -> None:
+        """Add what another look has found."""
+        self.counts.update(other.counts)
+        self.wrong.update(other.wrong)
+        self.violations += other.violations[: _KEPT - len(self.violations)]
 
     def in_flight(self, since: datetime) -> None:
         """Note an e-mail that is under way, and since when nothing happened to it."""

@@ -4,7 +4,8 @@
     ├── TransientError          nothing left our side; try again later
     │   ├── Throttled           the other side asked us to slow down
     │   │   └── DailyQuota      its quota of a day is used up; room comes within hours
-    │   └── Paused              the other side has stopped this account or identity; a person must look
+    │   ├── Paused              the other side has stopped this account or identity; a person must look
+    │   └── NotPermitted        a permission of ours is missing; work pauses until a person grants it
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
@@ -64,6 +65,15 @@ class TurnOver(TransientError):
 
 class Paused(TransientError):
     """The other side has stopped sending for this account or identity: nothing was handed over, nothing more should be."""
+
+
+class NotPermitted(TransientError):
+    """A permission of ours is missing, whatever the mail: work pauses until a person grants it."""
+
+    @property
+    def permission(self) -> str:
+        """The permission to grant, such as `s3:GetObjectRetention`."""
+        return str(self.facts.get("permission", ""))
 
 
 class OutcomeUnknown(MailroomError):

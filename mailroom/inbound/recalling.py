@@ -57,4 +57,5 @@ def _kept(deposits: list[dict[str, Any]]) -> Kept:
 
 
 def _with_time(deposit: dict[str, Any]) -> dict[str, Any]:
-    return deposit | {"retain_until": datetime.fromisoformat(deposit["retain_until"])}
+    times = {name: deposit.get(name) for name in ("retain_until", "verified_at")}
+    return deposit | {name: datetime.fromisoformat(told) if told else None for name, told in times.items()}

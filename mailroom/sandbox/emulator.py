@@ -6,7 +6,7 @@ Events go to the topics of the configuration sets' event destinations, as in AWS
 does not keep which configuration set a mail was sent with, so all of them are told. SNS signs what it delivers.
 
 moto's SQS counts all messages of the queue, several times, for each message that it hands out: a backlog of 240 cost more
-than all its other work for these mails. Here it asks for the one attribute that it needs.
+than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see `object_lock`.
 
 Run as `python -m mailroom.sandbox.emulator -H 127.0.0.1 -p 5000`.
 """
@@ -25,6 +25,7 @@ from moto import server
 from moto.ses.models import RawMessage, ses_backends
 from moto.sqs.models import Message, SQSBackend
 
+from mailroom.sandbox import object_lock
 from mailroom.sandbox.environment import ACCOUNT, REGION
 from mailroom.sandbox.ses_events import Taken, events_of
 
@@ -88,6 +89,7 @@ def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
 def main() -> None:
     """Serve until SIGTERM or SIGINT, with moto's own options."""
     SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[method-assign, assignment]
+    object_lock.like_s3()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sns = boto3.client("sns", region_name=REGION, config=Config(connect_timeout=5, read_timeout=30))
     publisher = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))

@@ -17,6 +17,7 @@ from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.api.testing import Memory, MemoryRuns, TestClient
+from mailroom.sandbox.object_lock import like_s3
 from mailroom.testing import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 
@@ -24,6 +25,7 @@ from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[str]:
     """The URL of moto's server. What it holds belongs to the whole process, so tests name what is theirs."""
+    like_s3()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())

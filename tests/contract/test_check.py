@@ -23,6 +23,7 @@ from mailroom.checking.manifest import Sent
 from mailroom.checking.report import Report
 from mailroom.domain.inbound import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.routing import Address, Route
+from mailroom.sandbox.object_lock import like_s3
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
 NOW = datetime.now(UTC)
@@ -57,6 +58,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
+    like_s3()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()

@@ -244,6 +244,37 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.reconciliation"]
 
 
+def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_one_stopped(
+    server: None, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of versions are compared over days; what is found is in the artifact and counts like any other difference."""
+    asked: list[tuple[str, int]] = []
+
+    def compare(_: Patience, after: str, most: int) -> tuple[Report, str]:
+        asked.append((after, most))
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        report.counts["archive versions"] = 2
+        report.violate("versions", "acme/aa/|1", "remove it")
+        return report, "" if after else "acme/aa/1"
+
+    async def opened() -> Reconciling:
+        return replace(await _proving(office, MemoryQueue())(), compare=compare)
+
+    monkeypatch.setattr(reconciling, "open_reconciling", opened)
+
+    async def prove() -> tuple[list[State], str]:
+        states = [await reconciling.reconcile(archive_versions=2, return_state=True) for _ in range(3)]
+        async with get_client() as client:
+            return states, await _artifact(client)
+
+    states, shown = asyncio.run(prove())
+
+    assert asked == [("", 2), ("acme/aa/1", 2), ("", 2)]
+    assert {state.message for state in states} == {"1 inbound, 0 outbound differences"}
+    assert "| versions | `acme/aa/&#124;1` | remove it |" in shown
+    assert "versions of the archive compared with their receipts: 2" in shown
+
+
 @contextmanager
 def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """What an operator is told at: a URL, and what was posted to it."""

@@ -126,6 +126,8 @@ def test_an_item_is_told_with_text_safe_html_and_receipts(client: TestClient, me
     assert answer["from"] == "Carl <carl@x.test>"
     assert answer["html"] == "<p>Hi</p>"
     assert answer["archive"]["lock_mode"] == "GOVERNANCE"
+    assert answer["archive"]["verified_at"] is not None
+    assert answer["archive"]["damage"] is None
     [part] = answer["attachments"]
     assert (part["filename"], part["sha256"], part["archive"]["archive_id"]) == (
         "invoice.pdf",

@@ -296,6 +296,24 @@ def test_an_item_links_its_run_and_says_how_long_it_is_kept(pages: TestClient, m
     assert "1.2 MB" in page
 
 
+def test_an_item_says_archived_only_with_when_the_store_confirmed_it(pages: TestClient, memory: Memory) -> None:
+    """A row in SQL proves nothing: the page says when bytes and lock were last compared, and what a check found since."""
+    item = an_item(attachments=(a_part(),))
+    whole = memory.file(item)
+    lost = memory.file(item, damages={item.raw_archive_id: "missing deposit"})
+    kept = {name: replace(one, verified_at=None) for name, one in whole.deposits.items()}
+    untold = memory.file(item, deposits=kept)
+
+    said, warned, unsure = (pages.get(f"/items/{one.id}").text for one in (whole, lost, untold))
+
+    assert "Archived</span>: bytes and lock confirmed" in said
+    assert said.count("Archived</span>") == 2
+    assert warned.count("Archived</span>") == 1
+    assert "archive: missing deposit</span> found by a later check" in warned
+    assert "Archived</span>" not in unsure
+    assert "archive: not verified" in unsure
+
+
 def test_quarantine_lists_what_was_not_filed(pages: TestClient, memory: Memory) -> None:
     """Reason, attempts and run are what a person needs to decide; filed e-mails are not there."""
     run = str(uuid4())

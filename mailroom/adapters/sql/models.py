@@ -124,9 +124,13 @@ class ReconciliationRow(SQLModel, table=True):
 
 
 class DepositRow(SQLModel, table=True):
-    """The archive's receipt for one content of one tenant."""
+    """The archive's receipt for one content of one tenant.
+
+    `verified_at` is when bytes and lock were last confirmed; None in rows from before that was noted.
+    """
 
     __tablename__ = "deposit"
+    __table_args__ = (Index("ix_deposit_key", "bucket", text('key collate "C"')),)
 
     archive_id: str = Field(primary_key=True)
     tenant: str = Field(index=True)
@@ -138,6 +142,28 @@ class DepositRow(SQLModel, table=True):
     lock_mode: str
     retain_until: datetime = time_column()
     deposited_at: datetime = time_column()
+    verified_at: datetime | None = time_column(nullable=True)
+
+
+class ArchiveFindingRow(SQLModel, table=True):
+    """Something in the archive's bucket that should not be there, or a deposit that is not as its receipt says.
+
+    `version` is that which is wrong. `kind` and `do` are a check's own words; `seen_at` is when one found it last. What an
+    operator acknowledged is no difference any more.
+    """
+
+    __tablename__ = "archive_finding"
+
+    bucket: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    kind: str
+    do: str
+    found_at: datetime = time_column()
+    seen_at: datetime = time_column()
+    acknowledged_at: datetime | None = time_column(nullable=True)
+    acknowledged_by: str | None = None
+    note: str | None = None
 
 
 class InboxItemRow(SQLModel, table=True):

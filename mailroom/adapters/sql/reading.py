@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.sql import counting, shown
+from mailroom.adapters.sql.archive_findings import damage
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import (
     AddressRow,
@@ -128,7 +129,7 @@ class SqlReader:
                 return None
             attachments = [shown.attachment(part) for part in connection.execute(parts.order_by(_attachment.number))]
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
-            receipts = select(DepositRow.__table__).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
+            receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             return shown.filed_item(row, attachments, list(connection.execute(receipts)))
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:

@@ -27,7 +27,7 @@ def item_line(row: Any) -> ItemLine:
 
 def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any]) -> FiledItem:
     """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it."""
-    deposits = [Deposit(**{name: getattr(receipt, name) for name in Deposit.__slots__}) for receipt in receipts]
+    deposits = [deposit_of(receipt) for receipt in receipts]
     return FiledItem(
         id=str(row.id),
         email_id=str(row.email_id),
@@ -39,7 +39,14 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         scan=scan_of(row.scan) if row.scan else None,
         withdrawn=row.withdrawn_reason if row.withdrawn_at else None,
         deposits={deposit.archive_id: deposit for deposit in deposits},
+        damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
     )
+
+
+def deposit_of(row: Any) -> Deposit:
+    """Return a receipt from its row; one from before verifications were noted was verified when it was deposited."""
+    values = {name: getattr(row, name) for name in Deposit.__slots__}
+    return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
 
 
 def attachment(row: Any) -> Attachment:

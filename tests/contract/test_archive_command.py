@@ -1,0 +1,67 @@
+"""`mailroom archive`: an operator sees what is wrong in the archive's bucket, and settles what stays there."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
+from mailroom.commands import archive as command
+from mailroom.domain.errors import ConfigurationError
+from mailroom.watching import ArchiveFinding, Looked
+
+FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
+
+
+@pytest.fixture
+def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    settings = SimpleNamespace(archive_bucket="archive")
+    monkeypatch.setattr(command, "Opened", lambda: SimpleNamespace(engine=engine, settings=settings))
+    now = datetime.now(UTC)
+    found = [ArchiveFinding(kind, key, version, "remove it", now) for kind, key, version in FOUND]
+    SqlArchiveFindings(engine, "archive").note(found, Looked("", ""), now=now)
+
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(command.app, arguments)
+
+    return run
+
+
+def test_findings_are_listed_with_what_to_do(run: Callable[..., Any]) -> None:
+    """A line says what, where, since when, and the way out; programs get all of it."""
+    said, told = run("findings").output.splitlines(), json.loads(run("findings", "--json").output)
+
+    assert len(said) == len(told) == 3
+    assert said[0].startswith("versions  acme/aa/1  since ")
+    assert said[0].endswith("remove it")
+    assert told[2]["kind"] == "missing deposit"
+
+
+def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(run: Callable[..., Any]) -> None:
+    """Who looks in a year must find who decided it, and why; a dry run decides nothing."""
+    tried = run("acknowledge", "acme/aa/1", "--note", "a drill", "--dry-run")
+    before = len(json.loads(run("findings", "--json").output))
+    one = run("acknowledge", "acme/aa/1", "--version", "v1", "--note", "a drill")
+    rest = json.loads(run("acknowledge", "acme/aa/1", "--note", "a drill", "--json").output)
+    after = [one["version"] for one in json.loads(run("findings", "--json").output)]
+
+    assert tried.output == "would be acknowledged: versions v1\nwould be acknowledged: versions v2\n"
+    assert before == 3
+    assert one.output == "acknowledged: versions v1\n"
+    assert [(one["version"], one["note"], bool(one["acknowledged_by"])) for one in rest] == [("v2", "a drill", True)]
+    assert after == ["v3"]
+    assert "a drill" in run("findings", "--all").output
+
+
+@pytest.mark.parametrize(("key", "why"), [("acme/bb/2", "is damage"), ("acme/none", "is not known")])
+def test_what_is_no_stranger_is_refused(run: Callable[..., Any], key: str, why: str) -> None:
+    """One clear line, and an exit code that a script sees."""
+    refused = run("acknowledge", key, "--note", "never mind")
+
+    assert isinstance(refused.exception, ConfigurationError)
+    assert why in str(refused.exception)

@@ -1,0 +1,257 @@
+"""The archive's listing against its receipts: strangers are named until they are gone or acknowledged, damage until repaired."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select
+
+from blocks.reconciling import compare
+from mailroom.adapters.sql.archive_findings import SqlArchiveFindings, damage
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import DepositRow, table
+from mailroom.checking.check import Places, compare_archive
+from mailroom.checking.deposits import read_deposit
+from mailroom.checking.mails import Patience
+from mailroom.checking.reading import Stored, parts
+from mailroom.checking.report import Report
+from mailroom.ports import Deposit
+from mailroom.watching import ArchiveFinding, Looked
+from tests.contract.archive_store import Store, store_on
+from tests.contract.lock_blind import LockBlind
+
+
+@pytest.fixture
+def store(emulator: str, engine: Engine) -> Store:
+    return store_on(emulator, engine)
+
+
+class Auditor:
+    """Who compares the archive, as the check does it and as `reconcile` does it."""
+
+    def __init__(self, store: Store, database_url: str, s3: Any = None) -> None:
+        self.places = Places(database_url, "inbound", store.bucket, "")
+        self.s3 = s3 or store.s3
+        self.findings = SqlArchiveFindings(store.engine, store.bucket)
+
+    def patience(self, limit_s: float = 0) -> Patience:
+        return Patience(datetime.now(UTC) + timedelta(seconds=2), timedelta(seconds=limit_s))
+
+    def look(self, *, after: str = "", most: int = 0, limit_s: float = 0) -> tuple[Report, str]:
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        until = compare_archive(
+            self.places, s3=self.s3, report=report, patience=self.patience(limit_s), after=after, most=most
+        )
+        return report, until
+
+    def reconcile(self, after: str = "", most: int = 0) -> tuple[dict[str, int], str]:
+        report, until = compare(self.places, self.s3, self.findings, self.patience(), after, most)
+        return dict(report.wrong), until
+
+    def read(self, receipt: Deposit) -> dict[str, int]:
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        for _ in range(2):
+            read_deposit(self.s3, self.places.archive_bucket, receipt, report)
+        return dict(report.wrong)
+
+
+@pytest.fixture
+def auditor(store: Store, database_url: str) -> Auditor:
+    return Auditor(store, database_url)
+
+
+def deposit(store: Store, *names: str) -> list[Deposit]:
+    return [store.archive().deposit("acme", name.encode()) for name in names]
+
+
+def test_stranger_is_a_difference_until_an_operator_acknowledges_it(store: Store, auditor: Auditor) -> None:
+    """It may be locked for ten years: what stays red for ever hides the next one."""
+    [kept] = deposit(store, "a")
+    stranger = store.put_locked(kept.key, b"b")
+
+    first, second = auditor.reconcile()[0], auditor.reconcile()[0]
+    [finding] = auditor.findings.all(acknowledged=False, limit=10)
+    auditor.findings.acknowledge(kept.key, stranger, by="root", note="a drill", now=datetime.now(UTC))
+    report, _ = auditor.look()
+
+    assert first == second == {"versions": 1}
+    assert f"--key {kept.key} --version-id {stranger}" in finding.do
+    assert report.is_clean
+    assert report.counts["acknowledged strangers"] == 1
+    assert auditor.reconcile()[0] == {}
+    assert [one.note for one in auditor.findings.all(acknowledged=True, limit=10)] == ["a drill"]
+
+
+def test_delete_marker_is_named_with_its_remedy_and_over_once_it_is_removed(store: Store, auditor: Auditor) -> None:
+    """Removing the marker brings the deposit back into plain sight; it was never away for its receipt."""
+    [kept] = deposit(store, "a")
+    marker = store.s3.delete_object(Bucket=store.bucket, Key=kept.key)["VersionId"]
+
+    report, _ = auditor.look()
+    found = auditor.reconcile()[0]
+    store.s3.delete_object(Bucket=store.bucket, Key=kept.key, VersionId=marker)
+
+    assert dict(report.wrong) == found == {"delete marker": 1}
+    assert (
+        f"aws s3api delete-object --bucket {store.bucket} --key {kept.key} --version-id {marker}"
+        in report.violations[0].do
+    )
+    assert auditor.reconcile()[0] == {}
+    assert auditor.findings.all(acknowledged=True, limit=10) == []
+
+
+def test_second_locked_copy_of_a_deposit_is_no_difference(store: Store, auditor: Auditor) -> None:
+    """One is put over a delete marker, and for a stricter lock; before, that was red for as long as its lock."""
+    [kept] = deposit(store, "a")
+    marker = store.s3.delete_object(Bucket=store.bucket, Key=kept.key)["VersionId"]
+    deposit(store, "a")
+    store.s3.delete_object(Bucket=store.bucket, Key=kept.key, VersionId=marker)
+
+    report, _ = auditor.look()
+
+    assert len(store.versions()) == 2
+    assert report.is_clean
+    assert report.counts["second copies"] == 1
+
+
+def test_deposit_whose_receipt_was_lost_is_under_way_and_then_a_difference(store: Store, auditor: Auditor) -> None:
+    """Its mail's next try adopts it within minutes; an hour later nobody will."""
+    deposit(store, "a")
+    store.execute("delete from deposit")
+
+    assert dict(auditor.look(limit_s=3600)[0].wrong) == {}
+    assert dict(auditor.look()[0].wrong) == {"no receipt": 1}
+
+
+def test_parts_of_the_archive_come_to_the_whole(store: Store, auditor: Auditor) -> None:
+    """Ten million objects are not listed in an hour: each run goes on where the last one stopped, and misses none."""
+    kept = sorted(deposit(store, *"abcdefgh"), key=lambda one: one.key)
+    for lost in (kept[0], kept[3], kept[7]):
+        store.lose(lost.archive_id)
+
+    seen, after, runs = 0, "", 0
+    while runs == 0 or after:
+        report, after = auditor.look(after=after, most=2)
+        seen, runs = seen + report.wrong["missing deposit"], runs + 1
+
+    assert seen == 3
+    assert runs > 2
+
+
+def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store, auditor: Auditor) -> None:
+    """The run that finds it is one of many: the next ones look elsewhere, and would say that all is well."""
+    kept = sorted(deposit(store, *"abcd"), key=lambda one: one.key)
+    store.lose(kept[0].archive_id)
+    store.execute("update deposit set verified_at = now() - interval '1 minute'")
+
+    found, after = auditor.reconcile(most=1)
+    later, _ = auditor.reconcile(after, most=1)
+    shown = _damages(store)
+    for name in "abcd":
+        deposit(store, name)
+    repaired, _ = auditor.reconcile(after, most=1)
+
+    assert found == later == {"missing deposit": 1}
+    assert shown == {kept[0].archive_id: "missing deposit"}
+    assert _damages(store) == {}
+    assert repaired == {}
+
+
+def _damages(store: Store) -> dict[str, str]:
+    with transaction(store.engine) as connection:
+        rows = connection.execute(select(table(DepositRow), damage().label("damage")))
+        return {row.archive_id: row.damage for row in rows if row.damage}
+
+
+def test_damage_cannot_be_acknowledged(store: Store, auditor: Auditor) -> None:
+    """A document that is not there is not settled by a word."""
+    [kept] = deposit(store, "a")
+    store.lose(kept.archive_id)
+    auditor.reconcile()
+
+    said = auditor.findings.acknowledge(kept.key, None, by="root", note="never mind", now=datetime.now(UTC))
+
+    assert said == []
+    assert auditor.reconcile()[0] == {"missing deposit": 1}
+
+
+def test_strange_keys_are_named_once_and_stop_nothing(store: Store, auditor: Auditor) -> None:
+    """A stranger chooses his keys: quotes for the shell, bars for tables, what PostgreSQL refuses; ours are not strange."""
+    for key in ("x; rm -rf $HOME", "a|b`c", "acme/aa/short", "日本/é", "_mailroom/counter.json"):
+        store.put(key, b"1")
+        store.put(key, b"2")
+    deposit(store, "a")
+
+    wrong, until = auditor.reconcile(most=1)
+    while until:
+        more, until = auditor.reconcile(until, most=1)
+        wrong = {name: max(wrong.get(name, 0), more.get(name, 0)) for name in wrong | more}
+    report, _ = auditor.look()
+
+    assert dict(report.wrong) == {"no receipt": 4}
+    assert wrong["no receipt"] >= 4
+    assert report.counts["objects of our own"] == 2
+    assert any("'x; rm -rf $HOME'" in one.do for one in report.violations)
+
+
+def test_key_that_postgresql_cannot_hold_stops_nothing(store: Store, auditor: Auditor) -> None:
+    """S3 takes a NUL in a key: no cursor stands there, and the finding is not kept but made again by each look."""
+    now = datetime.now(UTC)
+    found = [ArchiveFinding("no receipt", f"acme/{name}", "v", "look", now) for name in ("nul\0", "plain")]
+
+    auditor.findings.note(found, Looked("", ""), now=now)
+    cut = [until for _, until in parts([Stored(one.key, "v", 1, now) for one in found], 1)]
+
+    assert [key for key, _ in store.findings()] == ["acme/plain"]
+    assert cut == ["acme/plain", ""]
+
+
+def test_missing_permission_to_read_locks_is_said_once(store: Store, database_url: str, emulator: str) -> None:
+    """It says nothing of any deposit: a violation for each would bury those that are damaged."""
+    kept = deposit(store, "a", "b")
+    deposit_beside = store.s3.delete_object(Bucket=store.bucket, Key=kept[0].key)["VersionId"]
+    deposit(store, "a")
+    store.s3.delete_object(Bucket=store.bucket, Key=kept[0].key, VersionId=deposit_beside)
+    blind = Auditor(store, database_url, LockBlind(emulator).client)
+
+    report, _ = blind.look()
+
+    assert dict(report.wrong) == {"permission": 1}
+    assert "s3:GetObjectRetention is missing" in report.violations[0].do
+    assert blind.read(kept[1]) == {"permission": 1}
+
+
+def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: Auditor, emulator: str) -> None:
+    """S3's own word that there is none is the proof that somebody took it away, or put other bytes there."""
+    [kept] = deposit(store, "a")
+    store.lose(kept.archive_id)
+    version = store.put(kept.key, b"a")
+    store.execute("update deposit set version = :version", version=version)
+    receipt = store.archive().find(kept.archive_id)
+    assert receipt is not None
+
+    assert auditor.read(receipt) == {"not locked": 2}
+
+
+class Closed:
+    """S3 where this caller may not list."""
+
+    def __init__(self, s3: Any) -> None:
+        self.exceptions = s3.exceptions
+
+    def get_paginator(self, _: str) -> Any:
+        raise self.exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
+
+
+def test_bucket_that_may_not_be_listed_is_one_difference_and_settles_nothing(
+    store: Store, auditor: Auditor, database_url: str
+) -> None:
+    """Who sees nothing must not say that all is well, nor forget what was found before."""
+    [kept] = deposit(store, "a")
+    store.put(kept.key, b"b")
+    auditor.reconcile()
+
+    wrong, until = Auditor(store, database_url, Closed(store.s3)).reconcile()
+
+    assert (wrong, until) == ({"permission": 1}, "")
+    assert store.findings() == [(kept.key, store.versions()[0]["VersionId"])]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from blocks.credentials import client_in
 from blocks.inbound import InboundMail, open_inbound
 from blocks.sending import open_outbound
 from mailroom.adapters.sql.events import SqlEvents
@@ -31,7 +32,7 @@ class Reconciling:
 async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return what the block `name` of inbound mail leads to."""
     block = cast(InboundMail, await InboundMail.aload(name))
-    engine, s3 = block.database.open(), block.credentials.get_client("s3")
+    engine, s3 = block.database.open(), client_in(block.storage_region, block.credentials, "s3")
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(

@@ -40,16 +40,18 @@ def check(
     report: Report,
     patience: Patience,
     deep: bool,
+    archive_s3: Any = None,
     sent: Iterable[Sent] = (),
     handed_over: HandedOver | None = None,
 ) -> None:
-    """Look at everything and note in `report` what is wrong."""
+    """Look at everything and note in `report` what is wrong; `archive_s3` is for an archive in another region."""
+    archive = archive_s3 or s3
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience)
         kept = receipts(connection, places.archive_bucket)
-        sample = check_archive(stored_versions(s3, places.archive_bucket), kept, report, patience)
+        sample = check_archive(stored_versions(archive, places.archive_bucket), kept, report, patience)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
-        read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
+        read_all(wanted, lambda receipt: read_deposit(archive, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
         check_stories(connection, report)
         if handed_over is not None:

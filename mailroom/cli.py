@@ -6,9 +6,7 @@ its docstring's first line is what `mailroom --help` says of it. A module is imp
 
 import ast
 import json
-import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,10 +102,11 @@ def up(
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be."""
+    from mailroom.commands._regions import region_lines, regions_of
     from mailroom.sandbox import stack
 
     found = stack.status()
-    found["workers"], found["regions"] = _on_duty(found), _regions(found)
+    found["workers"], found["regions"] = _on_duty(found), regions_of(found)
     if as_json:
         say(json.dumps(found, indent=1))
     else:
@@ -121,7 +120,7 @@ def status(as_json: AsJson = False) -> None:
             )
             for message_id in worker["holds"]:
                 say(f"{'':<12} {message_id}")
-        for line in _region_lines(found["regions"]):
+        for line in region_lines(found["regions"]):
             say(line)
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
@@ -157,43 +156,6 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for worker in workers
     ]
-
-
-def _regions(found: dict[str, Any]) -> dict[str, Any]:
-    """Return where data may be and where it is; of AWS nothing is asked where the stack's does not serve."""
-    from dataclasses import asdict
-
-    from mailroom.settings import allowed_regions, load_settings, use_stack_environment
-
-    regions: dict[str, Any] = {"allowed": str(allowed_regions()), "resources": [], "queues": []}
-    if not any(part["name"] == "aws" and part["state"] == "ready" for part in found["parts"]):
-        if "MAILROOM_DATABASE_URL" not in os.environ:
-            return regions
-    use_stack_environment()
-    from mailroom.adapters import aws_regions
-
-    try:
-        settings = load_settings()
-        allowed = allowed_regions(settings.regions_allowed)
-        resources = aws_regions.by_name(settings, allowed)
-        regions |= {"allowed": str(allowed), "resources": [asdict(one) for one in resources]}
-        resources += aws_regions.by_asking(settings, allowed)
-        regions |= {"resources": [asdict(one) for one in resources]}
-        regions |= {"queues": aws_regions.short_lived_queues(settings)}
-    except (ConfigurationError, MailroomError) as error:
-        regions["unknown"] = str(error)
-    return regions
-
-
-def _region_lines(regions: dict[str, Any]) -> Iterator[str]:
-    """Yield what a person reads of them: the regions in use, what is outside, and queues that forget early."""
-    used = sorted({one["region"] for one in regions["resources"] if one["region"] not in ("", "not said")})
-    yield f"{'regions':<12} {', '.join(used) or 'none known'}; allowed: {regions['allowed']}"
-    for one in regions["resources"]:
-        if one["fault"]:
-            yield f"{'outside':<12} the {one['what']} {one['name']} {one['fault']}"
-    for line in (*regions["queues"], *([regions["unknown"]] if "unknown" in regions else [])):
-        yield f"{'':<12} {line}"
 
 
 @app.command()

@@ -1,12 +1,13 @@
 """Where deposits are kept."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field
 
+from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.ports import Archive
@@ -30,15 +31,20 @@ class LegalArchive(Block):
     credentials: AwsCredentials = Field(description="Credentials that may put and read, never delete.")
     database: MailroomDatabase = Field(description="Database of the receipts.")
     bucket: str = Field(description="Bucket that was made with Object Lock.")
+    region: str = Field(default="", description="AWS region of the bucket; empty is that of the credentials.")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
         default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
     )
     retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
 
+    def client(self) -> Any:
+        """Return a client for the bucket, in its region."""
+        return client_in(self.region, self.credentials, "s3")
+
     def open(self) -> Archive:
         """Return the archive."""
         return S3Archive(
-            self.credentials.get_client("s3"),
+            self.client(),
             self.database.open(),
             bucket=self.bucket,
             lock_mode=self.lock_mode,

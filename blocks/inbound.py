@@ -3,15 +3,16 @@
 import base64
 import time
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
-from blocks.credentials import for_one_try
+from blocks.credentials import client_in, for_one_try
 from blocks.database import MailroomDatabase
+from blocks.regions import refuse_block_outside
 from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.adapters.clamd import ClamdScanner
 from mailroom.adapters.kms import KmsKeys
@@ -24,6 +25,7 @@ from mailroom.adapters.sql.processing import SqlProcessings
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.domain.envelope import Forms
+from mailroom.domain.regions import region_of
 from mailroom.ports import Inbound
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
@@ -79,20 +81,24 @@ class InboundMail(Block):
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
     bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
     queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
+    storage_region: str = Field(
+        default="",
+        description="AWS region of the bucket, and of a queue whose URL says none; empty is that of the credentials.",
+    )
     api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
 
     def open(self) -> Inbound:
         """Return the ports of the inbound way."""
         engine = self.database.open()
         return Inbound(
-            mails=S3MailStore(self.credentials.get_client("s3")),
-            keys=KmsKeys(self.credentials.get_client("kms"), key_arn=self.kms_key_arn),
+            mails=S3MailStore(self._client("s3", self.storage_region)),
+            keys=KmsKeys(self._client("kms", region_of(self.kms_key_arn)), key_arn=self.kms_key_arn),
             archive=self.archive.open(),
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
             parser=_parser(),
-            queue=SqsQueue(self.credentials.get_client("sqs"), url=self.queue_url),
+            queue=SqsQueue(self._client("sqs", self._queue_region), url=self.queue_url),
             bucket=self.bucket,
             account_id=self.account_id,
             rules=frozenset(self.rules) or None,
@@ -105,6 +111,32 @@ class InboundMail(Block):
             kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
         )
+
+    def refuse_outside(self) -> None:
+        """Return if what this block holds may hold data.
+
+        Raises:
+            ConfigurationError: something may not; the message names it.
+        """
+        regions = {
+            "s3": self.storage_region,
+            "sqs": self._queue_region,
+            "kms": region_of(self.kms_key_arn),
+            "sesv2": "",
+        }
+        refuse_block_outside(
+            "inbound",
+            clients=[self.archive.client(), *(self._client(service, at) for service, at in regions.items())],
+            named=[self.kms_key_arn, self.queue_url],
+            database_url=self.database.url.get_secret_value(),
+        )
+
+    @property
+    def _queue_region(self) -> str:
+        return region_of(self.queue_url) or self.storage_region
+
+    def _client(self, service: str, region: str | None) -> Any:
+        return client_in(region, self.credentials, service)
 
     def _forms(self) -> Forms:
         return Forms(
@@ -129,6 +161,7 @@ async def open_inbound(name: str = "inbound") -> Inbound:
     if known is not None and time.monotonic() - known[0] < _FRESH_S:
         return known[1]
     block = cast(InboundMail, await InboundMail.aload(name))
+    block.refuse_outside()
     opened = block.open()
     _opened[name] = (time.monotonic(), opened)
     return opened

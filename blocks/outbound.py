@@ -26,6 +26,10 @@ class Provider(Block):
     def open(self) -> MailProvider:
         """Return the provider; the caller closes it."""
 
+    @abstractmethod
+    def endpoint(self) -> str:
+        """Return where mail goes, as a URL or host name; "" where it stays on this machine."""
+
 
 class SesProvider(Provider):
     """Amazon SES v2.
@@ -55,6 +59,10 @@ class SesProvider(Provider):
             configuration_set=self.configuration_set,
             tenant=self.tenant,
         )
+
+    def endpoint(self) -> str:
+        """Return SES's endpoint, as the credentials' region and settings lead to it."""
+        return str(self.credentials.get_client("sesv2").meta.endpoint_url)
 
 
 class SmtpProvider(Provider):
@@ -100,6 +108,10 @@ class SmtpProvider(Provider):
             dkim=dkim,
         )
 
+    def endpoint(self) -> str:
+        """Return the server's name."""
+        return self.host
+
 
 class SendGridProvider(Provider):
     """Twilio SendGrid.
@@ -123,6 +135,10 @@ class SendGridProvider(Provider):
     def open(self) -> MailProvider:
         """Return SendGrid."""
         return sendgrid.SendGrid(key=self.key.get_secret_value(), account=self.account, url=self.url)
+
+    def endpoint(self) -> str:
+        """Return the URL of its API, which says whose region it is."""
+        return self.url
 
 
 class PostmarkProvider(Provider):
@@ -150,6 +166,10 @@ class PostmarkProvider(Provider):
         token = self.token.get_secret_value()
         return postmark.Postmark(token=token, server=self.server, stream=self.stream, url=self.url)
 
+    def endpoint(self) -> str:
+        """Return the URL of its API, which is in the US only."""
+        return self.url
+
 
 class FolderProvider(Provider):
     """A folder that mails are written to, for development.
@@ -171,3 +191,7 @@ class FolderProvider(Provider):
     def open(self) -> MailProvider:
         """Return the folder, made if it is not there."""
         return Folder(self.folder)
+
+    def endpoint(self) -> str:
+        """Return nothing: a folder is of this machine."""
+        return ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
+from blocks.credentials import client_in
 from blocks.inbound import InboundMail, open_inbound
 from blocks.sending import open_outbound
 from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
@@ -38,7 +39,7 @@ class Reconciling:
 async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return what the block `name` of inbound mail leads to."""
     block = cast(InboundMail, await InboundMail.aload(name))
-    engine, s3 = block.database.open(), block.credentials.get_client("s3")
+    engine, s3 = block.database.open(), client_in(block.storage_region, block.credentials, "s3")
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(
@@ -47,7 +48,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
         SqlEvents(engine),
         SqlReconciliations(engine),
         lambda patience: prove(places, s3, patience),
-        partial(compare, places, s3, SqlArchiveFindings(engine, places.archive_bucket)),
+        partial(compare, places, block.archive.client(), SqlArchiveFindings(engine, places.archive_bucket)),
     )
 
 

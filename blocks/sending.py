@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.outbound import Provider
+from blocks.regions import refuse_block_outside
 from mailroom.adapters.prefect_http import http_client
 from mailroom.adapters.prefect_rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
@@ -86,6 +87,17 @@ class OutboundMail(Block):
             tracker=self._tracker(),
         )
 
+    async def refuse_outside(self) -> None:
+        """Return if what this block and its providers hold may hold data.
+
+        Raises:
+            ConfigurationError: something may not, such as a provider in the US; the message names it.
+        """
+        url = self.database.url.get_secret_value()
+        refuse_block_outside("outbound", clients=[self.archive.client()], database_url=url)
+        for name in filter(None, (self.provider, self.second)):
+            refuse_block_outside(name, providers=[cast(Provider, await Block.aload(name)).endpoint()])
+
     def _tracker(self) -> Tracker | None:
         if not self.tracking_url or self.unsubscribe_key is None:
             return None
@@ -125,12 +137,26 @@ async def _provider(name: str) -> MailProvider:
     return cast(Provider, await Block.aload(name)).open()
 
 
+async def refuse_providers_outside(name: str = "outbound") -> None:
+    """Return if the block `name` and its providers may hold data, or where one of them is not there yet.
+
+    Raises:
+        ConfigurationError: something may not; the message names it.
+    """
+    try:
+        await cast(OutboundMail, await OutboundMail.aload(name)).refuse_outside()
+    except ValueError:
+        return
+
+
 async def open_outbound(name: str = "outbound") -> Outbound:
     """Return the opened block `name`; looked at every five minutes, and opened anew when it was changed."""
     known = _opened.get(name)
     if known is not None and time.monotonic() - known[0] < _FRESH_S:
         return known[2]
     block = cast(OutboundMail, await OutboundMail.aload(name))
+    if known is None or known[1] != block:
+        await block.refuse_outside()
     opened = known[2] if known is not None and known[1] == block else await block.open()
     _opened[name] = time.monotonic(), block, opened
     return opened

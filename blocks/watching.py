@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field
 
+from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
 from mailroom.adapters.dead_letters import DeadLetters
 from mailroom.adapters.sql.watching import SqlWatch
+from mailroom.domain.regions import region_of
 from mailroom.watching import Watch
 
 
@@ -40,12 +42,17 @@ class MailroomWatch(Block):
     credentials: AwsCredentials = Field(description="Credentials that may read the queues' attributes.")
     database: MailroomDatabase = Field(description="Mailroom's database.")
     queues: dict[str, str] = Field(description="URLs of the queues whose dead letters are counted, by name.")
+    storage_region: str = Field(
+        default="", description="AWS region of queues whose URL says none; empty is that of the credentials."
+    )
 
     def open(self) -> Watching:
         """Return what is looked at."""
-        sqs = self.credentials.get_client("sqs")
-        letters = {name: DeadLetters(sqs, url=url) for name, url in self.queues.items()}
+        letters = {name: DeadLetters(self._client(url), url=url) for name, url in self.queues.items()}
         return Watching(SqlWatch(self.database.open()), letters)
+
+    def _client(self, url: str) -> Any:
+        return client_in(region_of(url) or self.storage_region, self.credentials, "sqs")
 
 
 async def open_watching(name: str = "mailroom") -> Watching:

@@ -96,6 +96,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         credentials=credentials,
         database=database,
         bucket=settings.archive_bucket,
+        region=settings.archive_region or settings.storage_region,
         lock_mode=settings.archive_lock_mode,
         retention_days=settings.archive_retention_days,
     )
@@ -109,10 +110,16 @@ async def _ensure_blocks(settings: Settings) -> None:
         database=database,
         bucket=settings.inbound_bucket,
         queue_url=settings.inbound_queue_url,
+        storage_region=settings.storage_region,
         api_url=settings.api_url,
     )
     await _ensure_block(inbound, "inbound")
-    watched = MailroomWatch(credentials=credentials, database=database, queues=_queues(settings))
+    watched = MailroomWatch(
+        credentials=credentials,
+        database=database,
+        queues=_queues(settings),
+        storage_region=settings.storage_region,
+    )
     await _ensure_block(watched, "mailroom")
     ses = SesProvider(
         credentials=credentials, account_id=settings.account_id, configuration_set=settings.configuration_set or None

@@ -255,7 +255,8 @@ def open_mailbox(
         "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
         "PostgreSQL": ask_database,
     }
-    queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+    url = settings.mailbox_queue_url
+    queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
     return MailboxListener(
         queue,
         BatchRuns(client),

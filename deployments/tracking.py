@@ -19,7 +19,8 @@ class TrackingThread:
 
     def __init__(self, settings: Settings) -> None:
         engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
-        queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.tracking_queue_url)
+        url = settings.tracking_queue_url
+        queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         self._tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue, forget=partial(forget_outbound, engine))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)

@@ -27,6 +27,7 @@ from prefect.settings import (
 from sqlalchemy import Engine, text
 
 from blocks.inbound import open_inbound
+from blocks.sending import refuse_providers_outside
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
@@ -40,6 +41,7 @@ from deployments.scheduler_watch import SchedulerWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.aws_regions import refuse_outside, warn_of_short_lived_queues
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
@@ -79,6 +81,9 @@ class WarmWorker:
         """Work until `stop`; blocks. `failed` says whether it ended otherwise."""
         try:
             asyncio.run(self._run())
+        except ConfigurationError as error:
+            self.failed = True
+            print(f"mailroom worker: {error}", file=sys.stderr, flush=True)
         except Exception:
             self.failed = True
             logger.exception("the worker cannot go on")
@@ -113,7 +118,9 @@ class WarmWorker:
             timing = self._timing or Timing.of(beat_s())
             listener = self._listener(lanes, runs, engine, name, timing)
             mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
-            await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
+            await asyncio.gather(
+                executor.preload(await runs.deployment_id()), open_inbound(), refuse_providers_outside()
+            )
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
             polling = asyncio.create_task(self._poll(lanes, name))
@@ -150,7 +157,10 @@ class WarmWorker:
 
     def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
         settings = self._settings
-        s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
+        s3, archive_s3 = (
+            aws.client("s3", region=at) for at in (settings.region_of_buckets, settings.region_of_archive)
+        )
+        kms = aws.client("kms", region=settings.region_named(settings.kms_key_arn))
 
         def ask_database() -> None:
             with engine.connect() as connection:
@@ -158,7 +168,7 @@ class WarmWorker:
 
         keys = KmsKeys(kms, key_arn=settings.kms_key_arn)
         archive = S3Archive(
-            s3,
+            archive_s3,
             engine,
             bucket=settings.archive_bucket,
             lock_mode=settings.archive_lock_mode,
@@ -177,7 +187,8 @@ class WarmWorker:
                 "KMS": lambda: keys.check(like_ses),
             }
         )
-        queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
+        url = settings.inbound_queue_url
+        queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
 
@@ -198,8 +209,10 @@ def main(timing: Timing | None = None) -> None:
         settings = load_settings()
         password = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
         refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
+        refuse_outside(settings)
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
+    warn_of_short_lived_queues(settings)
     worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())

@@ -101,11 +101,12 @@ def up(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say what runs where, looked at now; fails unless all of it runs."""
+    """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be."""
+    from mailroom.commands._regions import region_lines, regions_of
     from mailroom.sandbox import stack
 
     found = stack.status()
-    found["workers"] = _on_duty(found)
+    found["workers"], found["regions"] = _on_duty(found), regions_of(found)
     found["scheduler"] = _scheduler(found)
     if as_json:
         say(json.dumps(found, indent=1))
@@ -122,12 +123,18 @@ def status(as_json: AsJson = False) -> None:
                 say(f"{'':<12} {message_id}")
         if found["scheduler"]:
             say(f"{'schedules':<12} {found['scheduler']['says']}")
+        for line in region_lines(found["regions"]):
+            say(line)
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
     if found["state"] != "ready":
         raise ConfigurationError(
             f"the stack is {found['state']}" + (f": {found['reason']}" if "reason" in found else "")
+        )
+    if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
+        raise ConfigurationError(
+            f"{len(faults)} resources are not where MAILROOM_REGIONS_ALLOWED lets data be; see above"
         )
 
 

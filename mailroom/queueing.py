@@ -5,10 +5,13 @@ As for all ports, every call is blocking and may raise `TransientError`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from mailroom.domain.inbound import ObjectRef
+
+MOST_KEPT = timedelta(days=14)
+"""How long SQS can keep a message, which our queues use: a message that ends unread may be the last word of a mail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.regions import EU_REGIONS, SETTING, Allowed, region_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -32,7 +33,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
 
-    region: str = Field(description="AWS region of SES and everything it writes to.")
+    region: str = Field(description="AWS region of SES, and of all that no other setting or name places elsewhere.")
+    storage_region: str = Field(
+        default="",
+        description="AWS region of the inbound and files buckets, and of queues whose URL says none; empty is region.",
+    )
+    archive_region: str = Field(default="", description="AWS region of the archive bucket; empty is storage_region.")
+    regions_allowed: str = Field(
+        default=" ".join(EU_REGIONS),
+        description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks between.",
+    )
     account_id: str = Field(description="AWS account that SES receives for.")
     inbound_bucket: str = Field(description="Bucket that SES writes received e-mails to.")
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
@@ -85,6 +95,24 @@ class Settings(BaseSettings):
     pages_open: bool = Field(default=False, description="Show the inbox pages without a key; only on loopback.")
 
     @property
+    def region_of_buckets(self) -> str:
+        """The AWS region of the inbound and the files bucket."""
+        return self.storage_region or self.region
+
+    @property
+    def region_of_archive(self) -> str:
+        """The AWS region of the archive bucket."""
+        return self.archive_region or self.region_of_buckets
+
+    def region_of_queue(self, url: str) -> str:
+        """Return the AWS region of a queue: its URL's, and that of the buckets where the URL says none."""
+        return region_of(url) or self.region_of_buckets
+
+    def region_named(self, arn: str) -> str:
+        """Return the AWS region of a key or topic: its ARN's."""
+        return region_of(arn) or self.region
+
+    @property
     def link_url(self) -> str:
         """The https URL that links in mails begin with; empty where there is none, or no key that signs them."""
         url = self.public_url or self.api_url
@@ -102,6 +130,20 @@ class Settings(BaseSettings):
             name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
         }
         return {f"MAILROOM_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
+
+
+def allowed_regions(setting: str | None = None) -> Allowed:
+    """Return where data may be: as `setting` says, or the environment, or the default.
+
+    Raises:
+        ConfigurationError: the setting has words that are neither regions nor host names.
+    """
+    default = str(Settings.model_fields["regions_allowed"].default)
+    words = os.environ.get(SETTING, default) if setting is None else setting
+    try:
+        return Allowed.read(words)
+    except ValueError as fault:
+        raise ConfigurationError(f"{SETTING}: {fault}") from None
 
 
 def load_settings() -> Settings:

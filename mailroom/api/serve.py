@@ -3,6 +3,8 @@
 import argparse
 import ipaddress
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client, emulator_of
+from mailroom.adapters.aws_regions import refuse_named_outside, refuse_outside
 from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.shelf_s3 import S3Shelf
@@ -57,12 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         use_stack_environment()
         settings = load_settings()
         refuse_if_unsafe(settings, host=asked.host)
+        refuse_named_outside(settings)
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
     services, stop = services_from(settings), threading.Event()
+    outside = threading.Event()
+    threading.Thread(target=_end_if_outside, args=[settings, outside], name="regions", daemon=True).start()
     if services.sending is not None:
-        mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
+        mailbox = _queue(settings, settings.mailbox_queue_url)
         relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.handed}
         threading.Thread(target=keep_relaying, args=relay, kwargs=told, name="relay", daemon=True).start()
     if services.endpoints is not None:
@@ -82,7 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         timeout_graceful_shutdown=10,
     )
     stop.set()
-    return 0
+    return 2 if outside.is_set() else 0
+
+
+def _end_if_outside(settings: Settings, outside: threading.Event) -> None:
+    """End this process if AWS says that a bucket is outside; beside the service, which an outage of S3 must not stop."""
+    try:
+        refuse_outside(settings, whole=False)
+    except ConfigurationError as error:
+        print(f"mailroom api: {error}", file=sys.stderr, flush=True)
+        outside.set()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
@@ -99,12 +115,12 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
 def services_from(settings: Settings) -> Services:
     """Return the services of this installation."""
     engine = make_engine(settings.database_url.get_secret_value())
-    s3 = client("s3", region=settings.region)
+    s3, archive_s3 = (client("s3", region=at) for at in (settings.region_of_buckets, settings.region_of_archive))
     return Services(
         settings=settings,
         reader=SqlReader(engine),
         archive=S3Archive(
-            s3,
+            archive_s3,
             engine,
             bucket=settings.archive_bucket,
             lock_mode=settings.archive_lock_mode,
@@ -133,14 +149,18 @@ def services_from(settings: Settings) -> Services:
     )
 
 
+def _queue(settings: Settings, url: str) -> SqsQueue:
+    return SqsQueue(client("sqs", region=settings.region_of_queue(url)), url=url)
+
+
 def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:
-    aws_sns = client("sns", region=settings.region)
+    aws_sns = client("sns", region=settings.region_named(settings.inbound_topic_arn))
     certificates = SnsCertificates(emulator=emulator_of(aws_sns))
     return InboundHook(
         verifier=sns.Verifier(certificates, topics=frozenset({settings.inbound_topic_arn})),
         subscriptions=SnsTopics(aws_sns),
         once=once,
-        queue=SqsQueue(client("sqs", region=settings.region), url=settings.inbound_queue_url),
+        queue=_queue(settings, settings.inbound_queue_url),
     )
 
 

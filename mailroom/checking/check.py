@@ -54,20 +54,22 @@ def check(
     report: Report,
     patience: Patience,
     deep: bool,
+    archive_s3: Any = None,
     sent: Iterable[Sent] = (),
     handed_over: HandedOver | None = None,
 ) -> None:
-    """Look at everything and note in `report` what is wrong."""
+    """Look at everything and note in `report` what is wrong; `archive_s3` is for an archive in another region."""
+    archive = archive_s3 or s3
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience)
         kept = receipts(connection, places.archive_bucket)
-        locks, sample = Locks(s3, places.archive_bucket, report), list[Any]()
+        locks, sample = Locks(archive, places.archive_bucket, report), list[Any]()
         known = acknowledged(connection, places.archive_bucket)
-        with _permitted(s3, locks):
-            there = archived_versions(s3, places.archive_bucket)
+        with _permitted(archive, locks):
+            there = archived_versions(archive, places.archive_bucket)
             sample = check_archive(there, kept, report, patience, locks=locks, acknowledged=known)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
-        read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
+        read_all(wanted, lambda receipt: read_deposit(archive, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
         check_stories(connection, report)
         if handed_over is not None:

@@ -61,8 +61,9 @@ def check(
     report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
     look(
         places,
-        s3=boto3.client("s3", region_name=settings.region),
-        sqs=boto3.client("sqs", region_name=settings.region),
+        s3=boto3.client("s3", region_name=settings.region_of_buckets),
+        sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
+        archive_s3=boto3.client("s3", region_name=settings.region_of_archive),
         report=report,
         patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
         deep=deep,

@@ -108,7 +108,9 @@ def _selected(opened: Opened, state: str | None, reason: str | None, since: date
 def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
     """Send the dead letters back, and say how many; the worker takes them up as it takes up any message."""
     use_stack_environment()
-    letters = DeadLetters(aws.client("sqs", region=opened.settings.region), url=opened.settings.inbound_queue_url)
+    settings = opened.settings
+    sqs = aws.client("sqs", region=settings.region_of_queue(settings.inbound_queue_url))
+    letters = DeadLetters(sqs, url=settings.inbound_queue_url)
     there = len(letters)
     moved = 0 if dry_run or not there else letters.redrive(_show_progress)
     if as_json:

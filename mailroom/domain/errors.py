@@ -116,6 +116,7 @@ class Reason(StrEnum):
     """Why an inbound e-mail is in quarantine. Stable words: filters, metrics and replays use them."""
 
     NO_ROUTE = "no_route"
+    RECIPIENTS_UNKNOWN = "recipients_unknown"
     NOT_DECRYPTABLE = "not_decryptable"
     NOT_BOUND = "not_bound"
     NOT_ENCRYPTED = "not_encrypted"

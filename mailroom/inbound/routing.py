@@ -34,7 +34,8 @@ def find_way(
     """Return the mail's way, recorded in the ledger with its reasons.
 
     Recipients and verdicts come from SES's notification. Where only the bucket told of the mail, both come from the
-    header block that SES itself prepended, and what that does not say did not pass.
+    header block that SES itself prepended, and what that does not say did not pass. That block names one recipient at
+    most, so a mail that it routes nowhere is `recipients_unknown`: it may still be for us, and its notification may come.
     """
     if entry.envelope is not None:
         recipients, verdicts = entry.envelope.recipients, entry.envelope.verdicts
@@ -44,7 +45,7 @@ def find_way(
     try:
         routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
     except Quarantined as nobody:
-        return Way((), (NOBODY,), nobody.reason)
+        return Way((), (NOBODY,), nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN)
     # A mail that SES found infected is stopped anyway; a scanner that misses it must not be quoted beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import boto3
 from botocore.exceptions import ClientError
 
+from mailroom.queueing import MOST_KEPT
+
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
@@ -41,6 +43,7 @@ _EVENTS: "tuple[EventTypeType, ...]" = (
     "renderingFailure",
 )
 INBOUND_VISIBILITY_S = 60
+KEPT_S = int(MOST_KEPT.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the resources are called: everything starts with `stem`."""
+    """What the resources are called, and where they are: everything starts with `stem`.
+
+    Topics and key are in SES's `region`, as AWS demands; buckets and queues are in `storage_region` and the archive in
+    `archive_region`, where these are given. S3 notifies queues of its own region only; SNS those of any.
+    """
 
     stem: str = "mailroom"
     region: str = "eu-west-1"
+    storage_region: str = ""
+    archive_region: str = ""
     domain: str = "mailroom.test"
     rules: tuple[Rule, ...] = (Rule("scans", ("scans.mailroom.test",), "scans/"), Rule("inbound", (), "in/"))
 
@@ -79,11 +88,11 @@ class _Clients:
     ses: "SESClient"
 
     @classmethod
-    def of(cls, region: str) -> Self:
+    def of(cls, region: str, storage: str) -> Self:
         """Return clients that go where the environment says (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
         return cls(
-            s3=boto3.client("s3", region_name=region),
-            sqs=boto3.client("sqs", region_name=region),
+            s3=boto3.client("s3", region_name=storage),
+            sqs=boto3.client("sqs", region_name=storage),
             sns=boto3.client("sns", region_name=region),
             kms=boto3.client("kms", region_name=region),
             ses=boto3.client("ses", region_name=region),
@@ -95,14 +104,16 @@ def provision(names: Names) -> dict[str, str]:
 
     What is there already is kept with its content; policies and receipt rules are written anew.
     """
-    aws = _Clients.of(names.region)
+    storage = names.storage_region or names.region
+    aws = _Clients.of(names.region, storage)
     inbound_topic, tracking_topic = _topic(aws, names, "inbound"), _topic(aws, names, "tracking")
     account_id = inbound_topic.split(":")[4]
     key_arn = _key(aws, names, account_id)
     bucket, archive = names.of("inbound"), names.of("archive")
-    _bucket(aws, names, bucket, locked=False)
-    _bucket(aws, names, archive, locked=True)
-    _bucket(aws, names, names.of("files"), locked=False)
+    _bucket(aws.s3, bucket, storage)
+    _bucket(aws.s3, names.of("files"), storage)
+    there = names.archive_region or storage
+    _bucket(boto3.client("s3", region_name=there), archive, there, locked=True)
     from_ses = {"StringEquals": {"aws:SourceAccount": account_id}}
     policy = _policy(_grant("ses.amazonaws.com", "s3:PutObject", f"arn:aws:s3:::{bucket}/*", from_ses))
     aws.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
@@ -114,6 +125,8 @@ def provision(names: Names) -> dict[str, str]:
     _send(aws, names, tracking_topic)
     return {
         "region": names.region,
+        "storage_region": names.storage_region,
+        "archive_region": names.archive_region,
         "account_id": account_id,
         "inbound_bucket": bucket,
         "inbound_prefix": names.rules[-1].prefix,
@@ -130,12 +143,12 @@ def provision(names: Names) -> dict[str, str]:
     }
 
 
-def _bucket(aws: _Clients, names: Names, name: str, *, locked: bool) -> None:
+def _bucket(s3: "S3Client", name: str, region: str, *, locked: bool = False) -> None:
     """Make a bucket, never with a default retention: SES refuses those, and the archive sets retention for each object."""
     try:
-        aws.s3.create_bucket(
+        s3.create_bucket(
             Bucket=name,
-            CreateBucketConfiguration={"LocationConstraint": cast("BucketLocationConstraintType", names.region)},
+            CreateBucketConfiguration={"LocationConstraint": cast("BucketLocationConstraintType", region)},
             ObjectLockEnabledForBucket=locked,
         )
     except ClientError as error:
@@ -174,13 +187,17 @@ def _topic(aws: _Clients, names: Names, what: str) -> str:
 def _queue(
     aws: _Clients, names: Names, what: str, visibility_s: int, *, topic: str | None = None, bucket: str | None = None
 ) -> str:
-    """Make a queue and its dead-letter queue, let the topic and the bucket write to it, and subscribe it to the topic."""
+    """Make a queue and its dead-letter queue, let the topic and the bucket write to it, and subscribe it to the topic.
+
+    Both keep messages as long as SQS can: an outage of ours may last over holidays, and SQS counts from the first arrival.
+    """
     dead = aws.sqs.create_queue(QueueName=f"{names.of(what)}-dlq")["QueueUrl"]
-    aws.sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": str(14 * 24 * 3600)})
+    aws.sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": str(KEPT_S)})
     url = str(aws.sqs.create_queue(QueueName=names.of(what))["QueueUrl"])
     arn = _arn(aws, url)
     redrive = json.dumps({"deadLetterTargetArn": _arn(aws, dead), "maxReceiveCount": REDRIVE_AFTER})
     attributes: dict[QueueAttributeNameType, str] = {
+        "MessageRetentionPeriod": str(KEPT_S),
         "VisibilityTimeout": str(visibility_s),
         "RedrivePolicy": redrive,
     }

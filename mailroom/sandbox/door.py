@@ -69,11 +69,11 @@ class Clients:
     ses: "SESClient"
 
     @classmethod
-    def of(cls, region: str) -> Self:
+    def of(cls, region: str, storage_region: str = "") -> Self:
         """Return clients that go where the environment says (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
         config = Config(max_pool_connections=_THREADS, connect_timeout=5, read_timeout=30)
         return cls(
-            s3=boto3.client("s3", region_name=region, config=config),
+            s3=boto3.client("s3", region_name=storage_region or region, config=config),
             kms=boto3.client("kms", region_name=region, config=config),
             sns=boto3.client("sns", region_name=region, config=config),
             ses=boto3.client("ses", region_name=region, config=config),
@@ -215,8 +215,8 @@ class _Protocol(SMTP):
 class Door(Controller):
     """The listening server; `start()` returns when it listens, `stop()` when it no longer does. Loopback only."""
 
-    def __init__(self, *, account_id: str, region: str, port: int) -> None:
-        self._receiver = Receiver(Clients.of(region), account_id=account_id, region=region)
+    def __init__(self, *, account_id: str, region: str, port: int, storage_region: str = "") -> None:
+        self._receiver = Receiver(Clients.of(region, storage_region), account_id=account_id, region=region)
         super().__init__(
             Handler(self._receiver),
             hostname="127.0.0.1",
@@ -257,7 +257,8 @@ def main() -> None:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    door = Door(account_id=settings.account_id, region=settings.region, port=port)
+    storage = settings.region_of_buckets
+    door = Door(account_id=settings.account_id, region=settings.region, port=port, storage_region=storage)
     door.start()
     print(f"SMTP door listens on 127.0.0.1:{port}", flush=True)
     stopped.wait()

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.s3 import check_readable
 from mailroom.ports import Archive
 
 
@@ -34,6 +35,10 @@ class LegalArchive(Block):
         default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
     )
     retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
+
+    def check(self) -> None:
+        """Return if deposits may be read now, by the client that makes and reads them."""
+        check_readable(self.credentials.get_client("s3"), self.bucket, "mailroom-probe")
 
     def open(self) -> Archive:
         """Return the archive."""

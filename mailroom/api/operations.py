@@ -17,7 +17,7 @@ from mailroom.api.outbound_exposition import (
 )
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
-from mailroom.domain.errors import MailroomError
+from mailroom.domain.errors import MailroomError, UnfitSchema
 
 router = APIRouter(tags=["operations"])
 
@@ -32,7 +32,7 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_class=JSONResponse)
 def readyz(services: Outside) -> JSONResponse:
-    """Whether what this process needs answers it, each by its name; 503 when one does not."""
+    """Whether what this process needs answers it, each by its name; 503 when one does not, or the schema does not fit."""
     checks = {"database": _database(services), "prefect": _prefect(services)}
     ready = all(state == "ok" for state in checks.values())
     return JSONResponse({"status": "ok" if ready else "not ready", "checks": checks}, 200 if ready else 503)
@@ -67,6 +67,8 @@ def _by_tag(operations: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
 def _database(services: Services) -> str:
     try:
         services.reader.ping()
+    except UnfitSchema as error:
+        return str(error)
     except MailroomError:
         return "unreachable"
     return "ok"

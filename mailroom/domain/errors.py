@@ -4,7 +4,8 @@
     ├── TransientError          nothing left our side; try again later
     │   ├── Throttled           the other side asked us to slow down
     │   │   └── DailyQuota      its quota of a day is used up; room comes within hours
-    │   └── Paused              the other side has stopped this account or identity; a person must look
+    │   ├── Paused              the other side has stopped this account or identity; a person must look
+    │   └── UnfitSchema         the database's schema and this code do not fit; all work waits until they do
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
@@ -64,6 +65,10 @@ class TurnOver(TransientError):
 
 class Paused(TransientError):
     """The other side has stopped sending for this account or identity: nothing was handed over, nothing more should be."""
+
+
+class UnfitSchema(TransientError):
+    """The database's schema is missing, older than this code needs, or no longer serves it; the message says what to do."""
 
 
 class OutcomeUnknown(MailroomError):

@@ -12,7 +12,7 @@ logger = logging.getLogger("mailroom.listener")
 #: How often an outage is looked at again.
 _LOOK_AGAIN_S = 2.0
 #: How long an async probe may take; the others limit themselves.
-_PROBE_WITHIN_S = 10.0
+_PROBE_WITHIN_S = 15.0
 
 
 class Health:

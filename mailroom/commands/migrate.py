@@ -61,6 +61,8 @@ def _check(found: Standing, *, as_json: bool) -> None:
         _list(found)
     elif found.fault is not None:
         say(str(found.fault))
+        for column in found.lacks:
+            say(f"  {column} is missing")
     elif found.is_newer:
         say(f"the schema is at {found.revision}, newer than this version's {found.newest}, and still serves it")
     else:
@@ -92,6 +94,7 @@ def _facts(found: Standing) -> dict[str, Any]:
         "revision": found.revision,
         "newest": found.newest,
         "pending": [{"revision": one.revision, "what": one.what} for one in found.pending],
+        "lacks": list(found.lacks) if found.revision else [],
         "fits": found.fault is None,
         "fault": str(found.fault) if found.fault is not None else None,
     }

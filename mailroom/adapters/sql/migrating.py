@@ -26,12 +26,16 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a database's schema stands: `revision` None has no schema; `fault` is why this code may not work on it."""
+    """Where a database's schema stands: `revision` None has no schema; `fault` is why this code may not work on it.
+
+    `lacks` are columns that this code uses and that are not there, as `table.column`.
+    """
 
     revision: str | None
     newest: str
     pending: tuple[Pending, ...]
     fault: UnfitSchema | None
+    lacks: tuple[str, ...] = ()
 
     @property
     def is_newer(self) -> bool:
@@ -67,6 +71,7 @@ def bring_up(url: str) -> Migrated:
 
     Raises:
         PermanentError: the schema is newer than this code knows, or a migration failed; nothing is changed.
+        UnfitSchema: it is at the newest revision, and lacks what that has: no migration brings that back.
         TransientError: the database cannot be reached or cannot serve now; nothing is changed.
     """
     before = standing(url)
@@ -83,6 +88,9 @@ def bring_up(url: str) -> Migrated:
         # Another version migrated further between the look and the lock.
         refuse_newer(standing(url))
         raise
+    after = standing(url)
+    if after.fault is not None:
+        raise after.fault
     return Migrated(before.revision, this_code().newest, tuple(applied))
 
 
@@ -93,7 +101,7 @@ def refuse_newer(found: Standing) -> None:
         PermanentError: it is.
     """
     if found.is_newer:
-        serves = "no longer serves this version" if found.fault else "still serves this version, which may run as it is"
+        serves = "no longer serves it" if found.fault else "still serves it: start it without migrating"
         raise PermanentError(
             f"the schema is newer than this version and {serves}; nothing was changed, for Mailroom never downgrades",
             schema=found.revision,
@@ -140,4 +148,4 @@ def _standing(schema: Schema) -> Standing:
             Pending(script.revision, (script.doc or "").splitlines()[0] if script.doc else "")
             for script in migrations()[known:]
         )
-    return Standing(schema.revision, code.newest, pending, fault(schema, code))
+    return Standing(schema.revision, code.newest, pending, fault(schema, code), schema.lacks)

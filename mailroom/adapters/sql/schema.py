@@ -107,7 +107,7 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
         what = "the schema is newer and no longer serves this version; start the version that ran `mailroom migrate`"
         return UnfitSchema(what, **facts, oldest_code=schema.oldest_code, this_code=code.generation)
     if schema.lacks:
-        what = "the schema lacks what its revision has; see `mailroom migrate --check`"
+        what = "the schema lacks what its revision has; `mailroom migrate --check` lists what to bring back"
         return UnfitSchema(what, **facts, lacks=schema.lacks[0], more=len(schema.lacks) - 1)
     return None
 

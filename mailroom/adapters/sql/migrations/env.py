@@ -32,8 +32,15 @@ def _note(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], ru
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", on_version_apply=_note, output_buffer=_attributes["output"])
-    context.run_migrations()
+    context.configure(
+        dialect_name="postgresql",
+        # With the driver's own style each % would be doubled.
+        dialect_opts={"paramstyle": "named"},
+        on_version_apply=_note,
+        output_buffer=_attributes["output"],
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 else:
     with _attributes["engine"].connect() as connection:
         context.configure(connection=connection, target_metadata=SQLModel.metadata, on_version_apply=_note)

@@ -10,7 +10,6 @@ from pydantic import Field
 from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.ports import Archive
 
 
 class LegalArchive(Block):
@@ -41,7 +40,7 @@ class LegalArchive(Block):
         """Return a client for the bucket, in its region."""
         return client_in(self.region, self.credentials, "s3")
 
-    def open(self) -> Archive:
+    def open(self) -> S3Archive:
         """Return the archive."""
         return S3Archive(
             self.client(),

@@ -6,7 +6,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.engine import make_engine, refuse_unfit
 
 
 class MailroomDatabase(Block):
@@ -25,6 +25,10 @@ class MailroomDatabase(Block):
     _description = "Mailroom's PostgreSQL: ledger, inbox, archive receipts."
 
     url: SecretStr = Field(description="postgresql://user:password@host:port/database.")
+
+    def check(self) -> None:
+        """Return if the database answers this user and password, and its schema fits this code."""
+        refuse_unfit(self.open())
 
     def open(self) -> Engine:
         """Return this process's engine for the database; opening twice gives the same."""

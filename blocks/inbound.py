@@ -1,8 +1,9 @@
 """Everything an inbound e-mail needs on its way."""
 
+import asyncio
 import base64
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 from prefect.blocks.core import Block
@@ -17,14 +18,14 @@ from mailroom.adapters.answers_ses import SesAnswers
 from mailroom.adapters.clamd import ClamdScanner
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.parser_process import ParserProcess
-from mailroom.adapters.s3 import S3MailStore
+from mailroom.adapters.s3 import S3MailStore, check_readable
 from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.processing import SqlProcessings
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.adapters.webhooks_http import HttpWebhooks
-from mailroom.domain.envelope import Forms
+from mailroom.domain.envelope import Forms, ses_context
 from mailroom.domain.regions import region_of
 from mailroom.ports import Inbound
 
@@ -80,6 +81,7 @@ class InboundMail(Block):
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
     bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
+    prefix: str = Field(default="in/", description="Key prefix of received e-mails in it, at which reading is probed.")
     queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
     storage_region: str = Field(
         default="",
@@ -90,10 +92,14 @@ class InboundMail(Block):
     def open(self) -> Inbound:
         """Return the ports of the inbound way."""
         engine = self.database.open()
+        s3, archive = self._client("s3", self.storage_region), self.archive.open()
+        keys = KmsKeys(self._client("kms", region_of(self.kms_key_arn)), key_arn=self.kms_key_arn)
+        # Key policies may ask for a context like SES's.
+        like_ses = ses_context(message_id="probe", rule="probe", account_id=self.account_id, key_id=self.kms_key_arn)
         return Inbound(
-            mails=S3MailStore(self._client("s3", self.storage_region)),
-            keys=KmsKeys(self._client("kms", region_of(self.kms_key_arn)), key_arn=self.kms_key_arn),
-            archive=self.archive.open(),
+            mails=S3MailStore(s3),
+            keys=keys,
+            archive=archive,
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),
@@ -110,6 +116,12 @@ class InboundMail(Block):
             processings=SqlProcessings(engine),
             kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
+            checks={
+                "database": self.database.check,
+                "mails": partial(check_readable, s3, self.bucket, f"{self.prefix}mailroom-probe"),
+                "keys": partial(keys.check, like_ses),
+                "archive": archive.check,
+            },
         )
 
     def refuse_outside(self) -> None:
@@ -153,6 +165,18 @@ class InboundMail(Block):
 def _parser() -> ParserProcess:
     """Return the one parser of this process: its children stay warm when the block is opened anew."""
     return ParserProcess()
+
+
+async def check_inbound(what: str, name: str = "inbound") -> None:
+    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is loaded anew.
+
+    So what an operator mends in the block is found at the next look, and not after minutes.
+    """
+    try:
+        await asyncio.to_thread((await open_inbound(name)).checks[what])
+    except Exception:
+        _opened.pop(name, None)
+        raise
 
 
 async def open_inbound(name: str = "inbound") -> Inbound:

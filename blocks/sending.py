@@ -1,9 +1,11 @@
 """Everything that outbound mail needs on its way."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import inf
 from typing import NamedTuple, cast
 
 from prefect.blocks.core import Block
@@ -85,6 +87,7 @@ class OutboundMail(Block):
             names=names,
             leave_url=self._leave_url(),
             tracker=self._tracker(),
+            checks={"database": self.database.check},
         )
 
     async def refuse_outside(self) -> None:
@@ -147,6 +150,16 @@ async def refuse_providers_outside(name: str = "outbound") -> None:
         await cast(OutboundMail, await OutboundMail.aload(name)).refuse_outside()
     except ValueError:
         return
+
+
+async def check_outbound(what: str, name: str = "outbound") -> None:
+    """Return if `what` (one of `Outbound.checks`) would serve the flows now; after a failure the block is loaded anew."""
+    try:
+        await asyncio.to_thread((await open_outbound(name)).checks[what])
+    except Exception:
+        if known := _opened.get(name):
+            _opened[name] = -inf, known[1], known[2]
+        raise
 
 
 async def open_outbound(name: str = "outbound") -> Outbound:

@@ -109,6 +109,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         archive=archive,
         database=database,
         bucket=settings.inbound_bucket,
+        prefix=settings.inbound_prefix,
         queue_url=settings.inbound_queue_url,
         storage_region=settings.storage_region,
         api_url=settings.api_url,

@@ -15,10 +15,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import httpx
 from prefect.client.orchestration import PrefectClient
 
 from blocks.sending import open_outbound
@@ -26,6 +26,7 @@ from deployments.draining import drain
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.listener import Timing
+from deployments.probing import outbound_probes
 from deployments.runs import BatchRuns, Next, next_step
 from mailroom.adapters import aws
 from mailroom.adapters.sql.dispatching import SqlDispatch
@@ -48,6 +49,8 @@ _BATCH = 10
 _LOOK_AFTER_S = 60.0
 
 Together = Sequence[tuple[Received, PlainMail]]
+#: Does what some messages ask for, and returns those that are done; None is all of them. It may be called again.
+Work = Callable[[], Coroutine[Any, Any, Sequence[Received] | None]]
 
 
 class MailboxListener:
@@ -80,6 +83,11 @@ class MailboxListener:
         self._bulk: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed, self._stopping = asyncio.Event(), asyncio.Event()
+
+    @property
+    def health(self) -> Health:
+        """Whether what it needs is there."""
+        return self._health
 
     async def run(self) -> None:
         """Listen until `stop` is called."""
@@ -131,14 +139,14 @@ class MailboxListener:
             if isinstance(said, PlainMail):
                 plain.append((message, said))
             elif said.lane is not Lane.BULK:
-                self._begin(self._send(said), [message])
+                self._begin(partial(self._send, said), [message])
             elif len(self._bulk) < self._limit:
                 self._bulk.add(message.receipt)
-                self._begin(self._send(said), [message])
+                self._begin(partial(self._send, said), [message])
             else:
                 behind.append((message, said))
         if plain:
-            self._begin(self._keep(plain), [message for message, _ in plain])
+            self._begin(partial(self._keep, plain), [message for message, _ in plain])
         return behind
 
     async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
@@ -148,29 +156,39 @@ class MailboxListener:
         await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
         await self._waits([word.batch_id for _, word in orders])
 
-    def _begin(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
+    def _begin(self, work: Work, messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt: message for message in messages}
         task = asyncio.create_task(self._work(work, messages))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, work: Coroutine[Any, Any, Sequence[Received] | None], messages: Sequence[Received]) -> None:
+    async def _work(self, work: Work, messages: Sequence[Received]) -> None:
         """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
         try:
-            done = await work
+            done = await self._outlast(work)
             await asyncio.to_thread(self._queue.delete, [one.receipt for one in (messages if done is None else done)])
         except asyncio.CancelledError:
             await asyncio.shield(self._hide(messages, 0))
             raise
         except Exception as error:  # noqa: BLE001 - the loop must survive whatever one batch does
             logger.warning("%d messages go back to the mailbox queue: %s", len(messages), type(error).__name__)
-            self._health.suspect()
             await self._hide(messages, self._timing.retry_after_s)
         finally:
             for message in messages:
                 self._in_hand.pop(message.receipt, None)
                 self._bulk.discard(message.receipt)
             self._freed.set()
+
+    async def _outlast(self, work: Work) -> Sequence[Received] | None:
+        """Work, and again after an outage: what an outage stopped keeps its receive count."""
+        while True:
+            outlasted = self._health.outlasted
+            try:
+                return await work()
+            except Exception:
+                self._health.suspect()
+                if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
+                    raise
 
     async def _send(self, word: Word) -> None:
         run = await self._runs.get_or_create(word)
@@ -227,10 +245,6 @@ def open_mailbox(
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
     outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
 
-    def ask_database() -> None:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("select 1")
-
     async def keep(plain: Together) -> TakenIn:
         enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
         return await asyncio.to_thread(
@@ -251,17 +265,13 @@ def open_mailbox(
     async def look_after() -> None:
         await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
 
-    probes = {
-        "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
-        "PostgreSQL": ask_database,
-    }
     url = settings.mailbox_queue_url
     queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
     return MailboxListener(
         queue,
         BatchRuns(client),
         executor,
-        Health(probes),
+        Health(outbound_probes(client, engine)),
         keep=keep,
         waits=waits,
         look_after=look_after,

@@ -12,11 +12,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-import httpx
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
@@ -24,7 +22,7 @@ from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from blocks.inbound import open_inbound
 from blocks.sending import refuse_providers_outside
@@ -36,23 +34,23 @@ from deployments.listener import Listener, Timing
 from deployments.logs import log_to_stderr
 from deployments.mailbox import open_mailbox
 from deployments.pool_worker import MailroomWorker
+from deployments.probing import inbound_probes
 from deployments.runs import InboundRuns
 from deployments.scheduler_watch import SchedulerWatch
+from deployments.schema_watch import SchemaWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.aws_regions import refuse_outside, warn_of_short_lived_queues
-from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.aws_regions import warn_of_short_lived_queues
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.migrating import refuse_start
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
-from mailroom.domain.envelope import ses_context
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.holding import beat_s, worker_name
-from mailroom.settings import Settings, load_settings
+from mailroom.settings import Settings, load_settings, use_stack_environment
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -116,15 +114,18 @@ class WarmWorker:
             engine = make_engine(self._settings.database_url.get_secret_value())
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
             timing = self._timing or Timing.of(beat_s())
-            listener = self._listener(lanes, runs, engine, name, timing)
+            health = Health(inbound_probes(client, engine))
+            listener = self._listener(lanes, runs, engine, health, name, timing)
             mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
             await asyncio.gather(
                 executor.preload(await runs.deployment_id()), open_inbound(), refuse_providers_outside()
             )
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
-            polling = asyncio.create_task(self._poll(lanes, name))
-            watching = asyncio.create_task(SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url)).run())
+            schema = SchemaWatch(engine, [health, mailbox.health], every_s=timing.beat_s)
+            scheduler = SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url))
+            loops = schema.run(), scheduler.run(), self._poll(lanes, schema, name)
+            always = [asyncio.create_task(loop) for loop in loops]
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
@@ -140,53 +141,28 @@ class WarmWorker:
                 lanes.stop(patience_s=_STOP_PATIENCE_S),
                 tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
-            for task in (polling, watching):
+            for task in always:
                 task.cancel()
-            await asyncio.gather(polling, watching, return_exceptions=True)
+            await asyncio.gather(*always, return_exceptions=True)
 
-    async def _poll(self, lanes: Lanes, name: str) -> None:
-        """Poll the work pool. Prefect's loop gives up after a long outage of the server; this one begins again."""
+    async def _poll(self, lanes: Lanes, schema: SchemaWatch, name: str) -> None:
+        """Poll the work pool, but not while no run could work: what is due waits there.
+
+        Prefect's loop gives up after a long outage of the server; this one begins again.
+        """
         while True:
             worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
-            worker.lanes, worker.is_stopping = lanes, self._stop.is_set
+            worker.lanes, worker.is_stopping = lanes, lambda: self._stop.is_set() or not schema.fits
             try:
                 await worker.start(printer=logger.info)
             except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
+    def _listener(
+        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, name: str, timing: Timing
+    ) -> Listener:
         settings = self._settings
-        s3, archive_s3 = (
-            aws.client("s3", region=at) for at in (settings.region_of_buckets, settings.region_of_archive)
-        )
-        kms = aws.client("kms", region=settings.region_named(settings.kms_key_arn))
-
-        def ask_database() -> None:
-            with engine.connect() as connection:
-                connection.execute(text("select 1"))
-
-        keys = KmsKeys(kms, key_arn=settings.kms_key_arn)
-        archive = S3Archive(
-            archive_s3,
-            engine,
-            bucket=settings.archive_bucket,
-            lock_mode=settings.archive_lock_mode,
-            retention=timedelta(days=settings.archive_retention_days),
-        )
-        # Key policies may ask for a context like SES's.
-        like_ses = ses_context(
-            message_id="probe", rule="probe", account_id=settings.account_id, key_id=settings.kms_key_arn
-        )
-        health = Health(
-            {
-                "Prefect": lambda: httpx.get(f"{settings.prefect_api_url}/health", timeout=5).raise_for_status(),
-                "PostgreSQL": ask_database,
-                "S3": lambda: s3.head_bucket(Bucket=settings.inbound_bucket),
-                "the archive": archive.check,
-                "KMS": lambda: keys.check(like_ses),
-            }
-        )
         url = settings.inbound_queue_url
         queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
@@ -206,10 +182,11 @@ def main(timing: Timing | None = None) -> None:
     # That a task has ended is in its state; said again in the log it is eight rows for each mail.
     logging.getLogger("prefect.task_runs").setLevel(logging.WARNING)
     try:
+        use_stack_environment()
         settings = load_settings()
         password = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
         refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
-        refuse_outside(settings)
+        refuse_start(settings.database_url.get_secret_value())
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
     warn_of_short_lived_queues(settings)

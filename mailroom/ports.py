@@ -5,7 +5,7 @@ port proves both (`tests/contract/`). All calls are blocking; callers that live 
 may raise `TransientError` (and `Throttled`); other errors are named at the call.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -346,7 +346,8 @@ class Inbound:
     None of `rules` accepts any receipt rule of the account. `forms` are the objects that may come beside those of SES's own
     form, and what S3 encrypted under another key than `kms_key_arn` is as good as plain. Without a `scanner` SES's own
     verdict has to do. The processor `digest` needs `answers`, `webhook` needs `webhooks` and `tenants`, and both note what
-    they did in `processings`. `pages_url` is the base of links in reports.
+    they did in `processings`. `pages_url` is the base of links in reports. `checks` ask whether these ports would serve now, by
+    their own clients: `database`, `mails`, `keys`, `archive`.
     """
 
     mails: MailStore
@@ -368,3 +369,4 @@ class Inbound:
     processings: Processings | None = None
     kms_key_arn: str = ""
     pages_url: str = ""
+    checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)

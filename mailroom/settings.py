@@ -1,4 +1,4 @@
-"""Where everything is. Read from the environment (`MAILROOM_...`), or, on a laptop, from the running embedded stack.
+"""Where everything is: each setting from the environment (`MAILROOM_...`), else of the running embedded stack, else its default.
 
 AWS itself is configured the way boto3 documents it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, credentials, ...);
 nothing here repeats that.
@@ -6,11 +6,12 @@ nothing here repeats that.
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.regions import EU_REGIONS, SETTING, Allowed, region_of
@@ -146,24 +147,62 @@ def allowed_regions(setting: str | None = None) -> Allowed:
         raise ConfigurationError(f"{SETTING}: {fault}") from None
 
 
+class _FromEnvironmentFirst(Settings):
+    """Settings of which the environment has the last word, over what the constructor is given."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the strongest first."""
+        return env_settings, init_settings
+
+
 def load_settings() -> Settings:
-    """Return the settings from the environment or, where that has none, of the running embedded stack.
+    """Return the settings: each from the environment, else of the embedded stack that runs here, else its default.
+
+    An environment that has every setting without a default names an installation of its own; then a stack that happens to
+    run in this checkout gives it nothing (its pages are open without a key).
 
     Raises:
         ConfigurationError: neither says enough; the message names what is missing.
     """
-    values: dict[str, Any] = {}
-    if "MAILROOM_DATABASE_URL" not in os.environ:
-        if not stack_file().exists():
-            raise ConfigurationError(
-                "no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`"
-            )
-        values = json.loads(stack_file().read_text())
+    values = {} if _is_complete(os.environ) else running_stack() or {}
+    if not values and "MAILROOM_DATABASE_URL" not in os.environ:
+        raise ConfigurationError(
+            "no stack is running here and MAILROOM_DATABASE_URL is not set; start one with `mailroom up`"
+        )
     try:
-        return Settings(**{name: values[name] for name in Settings.model_fields if name in values})
+        found = _FromEnvironmentFirst(**{name: values[name] for name in Settings.model_fields if name in values})
     except ValidationError as error:
         missing = ", ".join(f"MAILROOM_{str(fault['loc'][0]).upper()}" for fault in error.errors())
         raise ConfigurationError(f"missing or unusable settings: {missing}") from None
+    return Settings(**{name: getattr(found, name) for name in Settings.model_fields})
+
+
+def load_database_url() -> str:
+    """Return Mailroom's database alone, for what needs nothing else: from the environment, else of the running stack.
+
+    Raises:
+        ConfigurationError: neither names one.
+    """
+    url = os.environ.get("MAILROOM_DATABASE_URL") or (running_stack() or {}).get("database_url")
+    if not url:
+        raise ConfigurationError(
+            "no stack is running here and MAILROOM_DATABASE_URL is not set; set it, or start one with `mailroom up`"
+        )
+    return str(url)
+
+
+def _is_complete(environment: Mapping[str, str]) -> bool:
+    given = {name.upper() for name in environment}
+    required = (name for name, field in Settings.model_fields.items() if field.is_required())
+    return all(f"MAILROOM_{name.upper()}" in given for name in required)
 
 
 def running_stack() -> dict[str, Any] | None:
@@ -176,13 +215,26 @@ def running_stack() -> dict[str, Any] | None:
 
 
 def use_stack_environment() -> None:
-    """Point boto3 of this process at the embedded stack's emulator, where no AWS setting is in the environment.
+    """Point boto3 of this process at the embedded stack's emulator, unless the environment names an endpoint.
 
-    Nothing that runs on a laptop may reach real AWS by accident: the stack's own endpoint and credentials are used
-    unless the environment already names an endpoint.
+    Nothing that runs on a laptop may reach real AWS by accident: where any setting comes from the stack, or the database
+    is the stack's, the stack's endpoint and credentials are used together. An endpoint in the environment
+    (`AWS_ENDPOINT_URL`) wins, and with it whatever credentials and region are there.
     """
     stack = running_stack()
-    if stack and "MAILROOM_DATABASE_URL" not in os.environ:
-        os.environ.setdefault("AWS_ENDPOINT_URL", stack["aws_endpoint"])
-        os.environ.setdefault("AWS_DEFAULT_REGION", stack["region"])
-        os.environ.update(AWS_ACCESS_KEY_ID="sandbox", AWS_SECRET_ACCESS_KEY="sandbox")  # noqa: S106 - not a secret
+    if not stack or "aws_endpoint" not in stack or not _is_of(stack, os.environ):
+        return
+    os.environ.setdefault("AWS_DEFAULT_REGION", stack["region"])
+    given = {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
+    if "AWS_ENDPOINT_URL" in os.environ:
+        if "AWS_ACCESS_KEY_ID" not in os.environ and "AWS_PROFILE" not in os.environ:
+            os.environ.update(given)
+        return
+    os.environ.update(given, AWS_ENDPOINT_URL=stack["aws_endpoint"])
+    for name in ("AWS_SESSION_TOKEN", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
+        os.environ.pop(name, None)
+
+
+def _is_of(stack: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Return whether this process works on `stack`: it gives a setting, or is the database that the environment names."""
+    return not _is_complete(environment) or environment.get("MAILROOM_DATABASE_URL") == stack.get("database_url")

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
 from mailroom.adapters.locked_objects import MISSING, Lock, LockedObjects, Version, denied
+from mailroom.adapters.s3 import check_readable
 from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.models import DepositRow, table
@@ -126,8 +127,7 @@ class S3Archive:
             NotPermitted: a permission is still missing.
             TransientError, PermanentError: the bucket cannot be reached.
         """
-        with translated("s3"):
-            self._s3.head_bucket(Bucket=self._bucket)
+        check_readable(self._s3, self._bucket, "mailroom-probe")
         if self._bucket in self._unreadable:
             objects, key, version = self._unreadable[self._bucket]
             objects.lock_of(key, version)

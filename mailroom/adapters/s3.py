@@ -17,6 +17,22 @@ MAX_OBJECT_BYTES = 41 * 1024 * 1024
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NoSuchBucket"})
 
 
+def check_readable(s3: Any, bucket: str, key: str) -> None:
+    """Return if objects of `bucket` may be read now: S3 must get as far as saying that there is none at `key`.
+
+    It says so only to who may list the bucket, as the sweep does; to others a missing object is forbidden too.
+
+    Raises:
+        TransientError, PermanentError: S3 does not serve, or not with this credential.
+    """
+    with translated("s3"):
+        try:
+            s3.get_object(Bucket=bucket, Key=key)["Body"].close()
+        except ClientError as error:
+            if error_code(error) != "NoSuchKey":
+                raise
+
+
 class S3MailStore:
     """The port `MailStore` on S3."""
 

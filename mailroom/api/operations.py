@@ -18,7 +18,7 @@ from mailroom.api.outbound_exposition import (
 )
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
-from mailroom.domain.errors import MailroomError
+from mailroom.domain.errors import MailroomError, UnfitSchema
 from mailroom.watching import Scheduling
 
 router = APIRouter(tags=["operations"])
@@ -34,7 +34,8 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_class=JSONResponse)
 def readyz(services: Outside) -> JSONResponse:
-    """Whether what is around this process answers it, each by its name; 503 only without what it needs: the database.
+    """Whether what is around this process answers it, each by its name; 503 only without what it needs: the database
+    with a schema that fits.
 
     Prefect is looked at for people: batches are accepted and inboxes are read without it, so no load balancer is to take
     this process away for it. `scheduler` is null where Prefect does not answer.
@@ -74,6 +75,8 @@ def _by_tag(operations: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
 def _database(services: Services) -> str:
     try:
         services.reader.ping()
+    except UnfitSchema as error:
+        return str(error)
     except MailroomError:
         return "unreachable"
     return "ok"

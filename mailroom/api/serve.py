@@ -26,6 +26,7 @@ from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.hooks import SqlHooks, SqlOnce
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.migrating import refuse_start
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         refuse_if_unsafe(settings, host=asked.host)
         refuse_named_outside(settings)
+        refuse_start(settings.database_url.get_secret_value())
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2

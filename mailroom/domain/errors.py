@@ -5,7 +5,8 @@
     │   ├── Throttled           the other side asked us to slow down
     │   │   └── DailyQuota      its quota of a day is used up; room comes within hours
     │   ├── Paused              the other side has stopped this account or identity; a person must look
-    │   └── NotPermitted        a permission of ours is missing; work pauses until a person grants it
+    │   ├── NotPermitted        a permission of ours is missing; work pauses until a person grants it
+    │   └── UnfitSchema         the database's schema and this code do not fit; all work waits until they do
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
@@ -74,6 +75,10 @@ class NotPermitted(TransientError):
     def permission(self) -> str:
         """The permission to grant, such as `s3:GetObjectRetention`."""
         return str(self.facts.get("permission", ""))
+
+
+class UnfitSchema(TransientError):
+    """The database's schema is missing, older than this code needs, or no longer serves it; the message says what to do."""
 
 
 class OutcomeUnknown(MailroomError):

@@ -15,7 +15,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,8 @@ class Outbound:
 
     `hands` calls the provider for several mails at once. `names` are the providers that `provider` hands over to, itself if
     nothing is said. `leave_url` makes our link to unsubscribe from a message's id; `tracker` signs links and pixel of
-    batches that want to know their readers, where the provider tracks none.
+    batches that want to know their readers, where the provider tracks none. `checks` ask whether these ports would serve now,
+    by their own clients: `database`.
     """
 
     dispatch: Dispatch
@@ -78,6 +79,7 @@ class Outbound:
     names: frozenset[str] = frozenset()
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
+    checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the provider itself."""

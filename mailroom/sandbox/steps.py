@@ -8,17 +8,19 @@ from pathlib import Path
 
 import psycopg
 
+from mailroom.domain.errors import MailroomError
 from mailroom.sandbox.folder import DataFolder, write_json
 
 ADMIN_KEY = "api-key"
 
 
 def database(environment: Mapping[str, str]) -> None:
-    """Bring Mailroom's tables to the newest version and let the sandbox's admin key in."""
-    from mailroom.adapters.sql.engine import migrate
+    """Do what `mailroom migrate` does, and let the sandbox's admin key in."""
+    from mailroom.adapters.sql.migrating import bring_up
 
     url = environment["MAILROOM_DATABASE_URL"]
-    migrate(url)
+    done = bring_up(url)
+    print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations were run")
     admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
 
 
@@ -44,4 +46,7 @@ def provision(environment: Mapping[str, str]) -> None:
 _STEPS: dict[str, Callable[[Mapping[str, str]], None]] = {"database": database, "provision": provision}
 
 if __name__ == "__main__":
-    _STEPS[sys.argv[1]](os.environ)
+    try:
+        _STEPS[sys.argv[1]](os.environ)
+    except MailroomError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")

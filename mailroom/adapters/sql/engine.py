@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,12 +13,16 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, Oper
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from mailroom.adapters.sql.gate import gate_of
+from mailroom.adapters.sql.schema import MIGRATIONS
 from mailroom.crash import crash_point
-from mailroom.domain.errors import MailroomError, PermanentError, TransientError
+from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
 
 #: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system.
 _TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
 
+#: A table, a column, a schema is not there: somebody took it away from under this code.
+_UNFIT = frozenset({"42P01", "42703", "3F000"})
 
 #: A transaction here takes milliseconds; one that does nothing for so long belongs to a process that froze.
 _LONGEST_PAUSE_MS = 15_000
@@ -67,14 +70,19 @@ def _check_after_pause(connection: psycopg.Connection[Any], entry: ConnectionPoo
 
 
 @contextmanager
-def transaction(engine: Engine, what: str = "") -> Iterator[Connection]:
+def transaction(engine: Engine, what: str = "", *, gated: bool = True) -> Iterator[Connection]:
     """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash`).
+
+    `gated=False` is for what must be written even where the schema does not fit this code, as far as it can be.
 
     Raises:
         TransientError: the database or the connection failed; nothing is known to be written.
+        UnfitSchema: the schema does not fit this code; nothing is written.
         PermanentError: the statement itself is wrong.
     """
-    with _translating():
+    with _translating(engine):
+        if gated:
+            gate_of(engine).passed(engine)
         with engine.begin() as connection:
             yield connection
             crash_point("before", what)
@@ -86,23 +94,25 @@ def statement(engine: Engine, what: str = "") -> Iterator[Connection]:
     """Run a block of one statement, which is a transaction by itself: two exchanges with the server fewer.
 
     Raises:
-        TransientError, PermanentError: as `transaction`.
+        TransientError, UnfitSchema, PermanentError: as `transaction`.
     """
-    with _translating(), engine.connect() as connection:
-        crash_point("before", what)
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
-        crash_point("after", what)
+    with _translating(engine):
+        gate_of(engine).passed(engine)
+        with engine.connect() as connection:
+            crash_point("before", what)
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            crash_point("after", what)
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
+def _translating(engine: Engine) -> Iterator[None]:
     try:
         yield
     except MailroomError:
         raise
     except DBAPIError as error:
         # The driver's text names values of the row, so neither it nor its cause may travel on.
-        raise _translated(error) from None
+        raise _explained(engine, _translated(error)) from None
     except PoolTimeout:
         raise TransientError("no database connection is free") from None
 
@@ -113,14 +123,54 @@ def _translated(error: DBAPIError) -> MailroomError:
         return TransientError("the database cannot be reached or cannot serve now", sqlstate=sqlstate)
     if sqlstate is not None and sqlstate.startswith(_TRANSIENT):
         return TransientError("the database cannot serve now", sqlstate=sqlstate)
+    if sqlstate in _UNFIT:
+        return UnfitSchema("the schema lacks what this version uses; see `mailroom migrate --check`", sqlstate=sqlstate)
     return PermanentError("the database refused a statement", sqlstate=sqlstate)
 
 
-def migrate(url: str) -> None:
-    """Bring the schema to the newest version; nothing happens when it is there already."""
+def _explained(engine: Engine, error: MailroomError) -> MailroomError:
+    """Return why the schema does not fit, where that explains `error`; a migration may have come since the last look."""
+    if not isinstance(error, (UnfitSchema, PermanentError)):
+        return error
+    try:
+        return gate_of(engine).look_now(engine) or error
+    except (DBAPIError, PoolTimeout):
+        return error
+
+
+def reach(engine: Engine) -> None:
+    """Return if the database answers, whatever its schema.
+
+    Raises:
+        TransientError: it does not.
+    """
+    with _translating(engine), engine.connect() as connection:
+        connection.exec_driver_sql("select 1")
+
+
+def refuse_unfit(engine: Engine) -> None:
+    """Return if the schema fits this code, by a look of this moment.
+
+    Raises:
+        UnfitSchema: it does not; the message names what to do.
+        TransientError: the database cannot be reached.
+        PermanentError: its catalogue may not be read.
+    """
+    with _translating(engine):
+        found = gate_of(engine).look_now(engine)
+    if found is not None:
+        raise found
+
+
+def migrate(url: str, applied: list[str] | None = None) -> None:
+    """Bring the schema to the newest version; nothing happens when it is there already.
+
+    The revisions of the migrations that this call ran are added to `applied`. Two calls at once run each of them once.
+    """
+    engine = make_engine(url)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    engine = config.attributes["engine"] = make_engine(url)
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes |= {"engine": engine, "applied": [] if applied is None else applied}
     try:
         command.upgrade(config, "head")
     finally:

@@ -1,0 +1,31 @@
+"""Looks at the schema with every beat, also while nothing is received, so that an idle worker pauses as well."""
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+
+from deployments.health import Health
+from mailroom.adapters.sql.engine import refuse_unfit
+from mailroom.domain.errors import MailroomError
+
+
+class SchemaWatch:
+    """Has the listeners ask their probes when the database stops fitting; `fits` holds what the pool would start."""
+
+    def __init__(self, engine: Engine, healths: Sequence[Health], *, every_s: float) -> None:
+        self._engine, self._healths, self._every_s = engine, healths, every_s
+        self.fits = True
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await asyncio.to_thread(refuse_unfit, self._engine)
+            except MailroomError:
+                self.fits = False
+                for health in self._healths:
+                    health.suspect()
+            else:
+                self.fits = True

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from mailroom.adapters.sql import endpoint_models, models, outbound_models  # noqa: F401 - fills the metadata that autogenerate compares with
+from mailroom.adapters.sql import endpoint_models, models, outbound_models, skipping  # noqa: F401 - fills the metadata that autogenerate compares with
 
 #: Two processes that start at once must not migrate at once.
 _LOCK = 5_318_008

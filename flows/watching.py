@@ -45,7 +45,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
     findings = [
         *await dead_letters(watching),
         *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
-        *await skipped(watching, now),
+        *await skipped(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
     told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
@@ -68,7 +68,7 @@ async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Find
     ]
 
 
-async def skipped(watching: Watching, now: datetime) -> list[Finding]:
+async def skipped(watching: Watching) -> list[Finding]:
     """Return the loops that step over rows which they cannot use; the first rows are named, by what they are and their ids."""
     return [
         Finding(
@@ -76,7 +76,7 @@ async def skipped(watching: Watching, now: datetime) -> list[Finding]:
             f"loop.{one.loop}",
             {"rows": one.rows, "named": "; ".join(f"{subject}: {why}" for subject, why in one.named)},
         )
-        for one in await stepped_over(watching.watch, now)
+        for one in await stepped_over(watching.watch)
     ]
 
 

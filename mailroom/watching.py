@@ -118,7 +118,7 @@ class Watch(Protocol):
         Inbound that is an e-mail which is not settled, outbound a message that may go; what a breaker stops does not count.
         """
 
-    def skipped(self, *, now: datetime) -> Sequence[Skipped]:
+    def skipped(self) -> Sequence[Skipped]:
         """Return what is stepped over at present, by loop; nothing where every row can be used."""
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:

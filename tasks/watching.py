@@ -27,6 +27,6 @@ async def in_hand(watch: Watch, runs: Mapping[str, str], since: datetime) -> set
 
 
 @step("find rows stepped over")
-async def stepped_over(watch: Watch, now: datetime) -> Sequence[Skipped]:
+async def stepped_over(watch: Watch) -> Sequence[Skipped]:
     """Return what loops step over at present."""
-    return await blocking(watch.skipped, now=now)
+    return await blocking(watch.skipped)

@@ -91,7 +91,7 @@ def _prefect(services: Services) -> str:
 def _skipped(services: Services) -> dict[str, int]:
     """Return how many rows each loop steps over; they keep this process from nothing, so it is ready all the same."""
     try:
-        found = services.watch.skipped(now=services.now()) if services.watch is not None else ()
+        found = services.watch.skipped() if services.watch is not None else ()
     except MailroomError:
         return {}
     return {one.loop: one.rows for one in found}
@@ -117,7 +117,7 @@ def _parts(services: Services) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "inbound", lambda: exposition(services.reader.census(), now)
     if (watch := services.watch) is not None:
         yield "outbound", lambda: outbound_exposition(watch.census(now=now), now)
-        yield "rows", lambda: skipped_exposition(watch.skipped(now=now))
+        yield "rows", lambda: skipped_exposition(watch.skipped())
     if (events := services.events) is not None:
         yield "parked", lambda: parked_exposition(events.parked(now=now), now)
     if (hearing := services.hearing) is not None:

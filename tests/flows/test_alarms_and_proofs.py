@@ -70,7 +70,7 @@ class Watched:
         self.alive: set[str] = set()
         self.stepped_over: list[Skipped] = []
 
-    def skipped(self, *, now: datetime) -> list[Skipped]:
+    def skipped(self) -> list[Skipped]:
         return self.stepped_over
 
     def census(self, *, now: datetime) -> OutboundCensus:

@@ -79,13 +79,23 @@ def taken_over(standing: Any, **facts: object) -> TakenOver:
     return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
 
 
-def entry_of(row: Row[Any]) -> Entry:
-    """Return a ledger row as the steps need it."""
+def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
+    """Return a ledger row as the steps need it; `looked_up` for a person, who may look at one whose envelope cannot be read.
+
+    Raises:
+        PermanentError: what is to be worked on cannot be read; without its envelope it would go elsewhere.
+    """
+    try:
+        envelope = envelope_of(row.envelope) if row.envelope else None
+    except PermanentError:
+        if not looked_up:
+            raise
+        envelope = None
     return Entry(
         id=str(row.id),
         ref=ObjectRef(row.bucket, row.key, row.version),
         state=State(row.state),
-        envelope=envelope_of(row.envelope) if row.envelope else None,
+        envelope=envelope,
         attempts=row.attempts,
         run_id=str(row.run_id) if row.run_id else None,
         reason=row.reason,

@@ -163,7 +163,7 @@ class SqlLedger:
             match = or_(_email.id == uuid, _email.run_id == uuid, _email.id == by_item)
         with transaction(self._engine) as connection:
             row = connection.execute(select(_emails).where(match).limit(1)).first()
-            return entry_of(row) if row else None
+            return entry_of(row, looked_up=True) if row else None
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""

@@ -144,9 +144,9 @@ def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) ->
         log.warning("%d rows that were stepped over are not noted: %s", len(fresh), error)
 
 
-def standing(engine: Engine, *, now: datetime) -> list[Skipped]:
+def standing(engine: Engine) -> list[Skipped]:
     """Return what is stepped over at present, by loop."""
-    since = min(now, datetime.now(UTC)) - STANDS
+    since = datetime.now(UTC) - STANDS
     kept = select(_skipped.loop, _skipped.subject, _skipped.why).where(_skipped.seen_at > since)
     found: dict[str, list[Any]] = {}
     with transaction(engine) as connection:

@@ -81,9 +81,9 @@ class SqlWatch:
             found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
         return {side: since for side, since in found.items() if since is not None}
 
-    def skipped(self, *, now: datetime) -> Sequence[Skipped]:
+    def skipped(self) -> Sequence[Skipped]:
         """Return what is stepped over at present."""
-        return standing(self._engine, now=now)
+        return standing(self._engine)
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then."""

@@ -100,6 +100,11 @@ ALARMS = (
         events=frozenset({Fact.DIFFERENCE}),
     ),
     Alarm(
+        name="row skipped",
+        about="A loop met rows that it cannot use. It steps over them, and what they stand for does not happen.",
+        events=frozenset({Fact.ROW_SKIPPED}),
+    ),
+    Alarm(
         name="quarantine wave",
         about="Fifty e-mails were quarantined within ten minutes: a campaign of spam, or a setting that broke.",
         events=frozenset({Fact.QUARANTINED}),

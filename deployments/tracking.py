@@ -9,9 +9,11 @@ from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.forgetting import forget_outbound
 from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.sql.skipping import note_skipped, why
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.outbound.tracking import Tracking
 from mailroom.settings import Settings
+from mailroom.watching import Loop
 
 
 class TrackingThread:
@@ -21,7 +23,13 @@ class TrackingThread:
         engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
         url = settings.tracking_queue_url
         queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
-        self._tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue, forget=partial(forget_outbound, engine))
+        self._tracking = Tracking(
+            SqlEvents(engine),
+            SqlHooks(engine),
+            queue,
+            forget=partial(forget_outbound, engine),
+            step_over=lambda subject, error: note_skipped(engine, Loop.TRACKING, [(subject, why(error))]),
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)
 

@@ -19,6 +19,7 @@ class Fact(StrEnum):
     WATCHED = "mailroom.watched"
     BREAKER_OPENED = "mailroom.breaker.opened"
     DIFFERENCE = "mailroom.reconcile.difference"
+    ROW_SKIPPED = "mailroom.row.skipped"
     QUARANTINED = "mailroom.email.quarantined"
     SCHEDULES_SILENT = "mailroom.schedules.silent"
 

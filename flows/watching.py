@@ -14,8 +14,9 @@ from prefect.variables import Variable
 from blocks.watching import Watching, open_watching
 from flows.notices import Fact, tell
 from flows.zombies import find_silent_runs
+from mailroom.domain.times import bounded
 from mailroom.watching import news
-from tasks.watching import count_dead, in_hand, oldest
+from tasks.watching import count_dead, in_hand, oldest, stepped_over
 
 #: What was told and when; while it lasts, it is told again each hour.
 _TOLD = "mailroom_told"
@@ -33,7 +34,7 @@ class Finding:
 
 @flow(name="watch", persist_result=False)
 async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
-    """Look for dead letters, old queues and runs that nobody works on.
+    """Look for dead letters, old queues, rows that loops step over and runs that nobody works on.
 
     Args:
         queue_age_minutes: What has waited for longer is told.
@@ -44,6 +45,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
     findings = [
         *await dead_letters(watching),
         *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
+        *await skipped(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
     told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
@@ -66,6 +68,18 @@ async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Find
     ]
 
 
+async def skipped(watching: Watching) -> list[Finding]:
+    """Return the loops that step over rows which they cannot use; the first rows are named, by what they are and their ids."""
+    return [
+        Finding(
+            Fact.ROW_SKIPPED,
+            f"loop.{one.loop}",
+            {"rows": one.rows, "named": "; ".join(f"{subject}: {why}" for subject, why in one.named)},
+        )
+        for one in await stepped_over(watching.watch)
+    ]
+
+
 async def zombies(watching: Watching, now: datetime, limit: timedelta, longer: timedelta) -> list[Finding]:
     """Return runs that are Running and that nobody works on: neither their e-mail nor their steps give a sign of life."""
     silent = await find_silent_runs(now, limit, longer, but=str(flow_run.get_id()))
@@ -75,8 +89,7 @@ async def zombies(watching: Watching, now: datetime, limit: timedelta, longer: t
 
 async def tell_news(findings: Mapping[str, Finding], now: datetime) -> int:
     """Tell what is new or was told an hour ago, and return how many that is."""
-    known = json.loads(str(await Variable.aget(_TOLD, default="{}")))
-    before = {name: datetime.fromisoformat(at) for name, at in known.items()}
+    before = _told_before(str(await Variable.aget(_TOLD, default="{}")))
     due, after = news(findings.keys(), before, now=now)
     for name in sorted(due):
         one = findings[name]
@@ -85,3 +98,11 @@ async def tell_news(findings: Mapping[str, Finding], now: datetime) -> int:
         values = {name: at.isoformat() for name, at in after.items()}
         await Variable.aset(_TOLD, json.dumps(values), overwrite=True)
     return len(due)
+
+
+def _told_before(noted: str) -> dict[str, datetime]:
+    """Return what was told and when; a variable that somebody wrote into is as good as none, and all is told again."""
+    try:
+        return {name: bounded(datetime.fromisoformat(at)) for name, at in json.loads(noted).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

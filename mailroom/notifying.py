@@ -96,7 +96,13 @@ class Endpoints(Protocol):
         """Return the latest attempts, newest first; None as for `find`."""
 
     def take(self, *, now: datetime, until: datetime) -> Parcel | None:
-        """Return what is to be told to the endpoint that has waited longest, or None where nothing is."""
+        """Return what is to be told to the endpoint that has waited longest, or None where nothing is.
+
+        What nobody can be told is stepped over and named.
+        """
+
+    def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
+        """Leave an endpoint alone until then, named with what went wrong: nothing can be posted to it as it is."""
 
     def told(self, parcel: Parcel, attempt: Attempt) -> None:
         """Note that it knows."""

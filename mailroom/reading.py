@@ -113,9 +113,12 @@ class EmailLine:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many e-mails are in one state for one reason by one kind of route, and since when the oldest."""
+    """How many e-mails are in one state for one reason by one kind of route, and since when the oldest.
 
-    state: State
+    A state may be a word that there is not: a row that older or newer code left, counted as it stands.
+    """
+
+    state: State | str
     reason: str | None
     emails: int
     oldest: datetime

@@ -257,7 +257,10 @@ class Outbox(Protocol):
         """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
-        """Return orders that are not published; nobody else gets them before `until`."""
+        """Return orders that are not published; nobody else gets them before `until`.
+
+        An order that cannot be used is stepped over, named, and looked at again minutes later.
+        """
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
@@ -324,8 +327,11 @@ class Dispatch(Protocol):
     def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
         """Return messages that were handed over before `before` and whose outcome is unknown, oldest first.
 
-        With `policy` only those of its batches.
+        With `policy` only those of its batches. What was stepped over a short while ago is left out.
         """
+
+    def step_over(self, message_id: str, error: Exception) -> None:
+        """Note that nothing could be done about this unknown outcome, and leave it alone for a while."""
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
         """Let these go again, if they are still `unknown`, and return how many; they may arrive twice."""

@@ -6,6 +6,7 @@ As for all ports, every call is blocking and may raise `TransientError`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -71,10 +72,13 @@ class ArchiveFindings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How many messages have come to one status at one provider; None where none has had them yet."""
+    """How many messages have come to one status at one provider; None where none has had them yet.
+
+    A status may be a word that there is not: a row that older or newer code left, counted as it stands.
+    """
 
     provider: str | None
-    status: Status
+    status: Status | str
     messages: int
 
 
@@ -111,6 +115,33 @@ class OutboundCensus:
     reconciled: Reconciliation | None = None
 
 
+class Loop(StrEnum):
+    """What goes through the rows of all tenants. Stable words: metrics and events use them."""
+
+    RELAY = "relay"
+    DISPATCH = "dispatch"
+    SETTLE = "settle"
+    SWEEP_INBOUND = "sweep-inbound"
+    TRACKING = "tracking"
+    PARKED = "parked"
+    WEBHOOKS = "webhooks"
+    METRICS = "metrics"
+    LISTS = "lists"
+
+
+#: A row that was stepped over stands for so long after it was last met: longer than the slowest loop takes to come again.
+STANDS = timedelta(hours=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Rows that one loop could not use and stepped over: how many, and the first of them, each by what it is and why."""
+
+    loop: str
+    rows: int
+    named: Sequence[tuple[str, str]] = ()
+
+
 class Watch(Protocol):
     """Counts everything of outbound mail."""
 
@@ -122,6 +153,9 @@ class Watch(Protocol):
 
         Inbound that is an e-mail which is not settled, outbound a message that may go; what a breaker stops does not count.
         """
+
+    def skipped(self) -> Sequence[Skipped]:
+        """Return what is stepped over at present, by loop; nothing where every row can be used."""
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then.

@@ -1,9 +1,9 @@
 """The looks of the watch."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
 
-from mailroom.watching import Watch
+from mailroom.watching import Skipped, Watch
 from tasks.steps import blocking, step
 
 
@@ -24,3 +24,9 @@ async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
 async def in_hand(watch: Watch, runs: Mapping[str, str], since: datetime) -> set[str]:
     """Return those of these runs whose e-mail has had a sign of life since then."""
     return await blocking(watch.in_hand, runs, since=since)
+
+
+@step("find rows stepped over")
+async def stepped_over(watch: Watch) -> Sequence[Skipped]:
+    """Return what loops step over at present."""
+    return await blocking(watch.skipped)

@@ -3,18 +3,14 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mailroom.api.times import Time
 from mailroom.domain.outbound import Lane, Policy, Tracked
 from mailroom.domain.unsubscribe import OURS
 from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _base64(text: str) -> str:
@@ -23,16 +19,6 @@ def _base64(text: str) -> str:
     except (binascii.Error, ValueError):
         raise ValueError("not base64") from None
     return text
-
-
-def _written(time: Any) -> Any:
-    # A bare number would be seconds since 1970, or thousandths of them: who means it?
-    if not isinstance(time, (str, datetime)):
-        raise ValueError("write a time as 2026-11-23T08:00:00Z")
-    return time
-
-
-Time = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
 
 
 class _Asked(BaseModel):

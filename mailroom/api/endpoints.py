@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field, model_validator
 
 from mailroom.api.access import ApiHolder, tenant_for
 from mailroom.api.answers import Answer
-from mailroom.api.asked import Time
 from mailroom.api.inbound import Tenant
 from mailroom.api.outbound import sender_tenant
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
+from mailroom.api.times import Time
 from mailroom.domain.news import KINDS, USUAL, url_fault
 from mailroom.notifying import Endpoint, Endpoints
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from math import isfinite
 
 from mailroom.domain.inbound import State
 from mailroom.reading import TIMES_S, Census, FilingTimes, WorkerLine
@@ -74,7 +75,7 @@ def _head(name: str, kind: str, about: str) -> Iterator[str]:
 
 def _sample(name: str, labels: dict[str, str], value: float) -> str:
     told = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-    number = int(value) if value == int(value) else value
+    number = int(value) if isfinite(value) and value == int(value) else value
     return f"{name}{{{told}}} {number}" if told else f"{name} {number}"
 
 

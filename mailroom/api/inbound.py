@@ -1,6 +1,5 @@
 """The JSON routes of received mail."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
@@ -20,6 +19,7 @@ from mailroom.api.downloads import download
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
+from mailroom.api.times import Time
 from mailroom.domain.inbound import State
 from mailroom.domain.routing import normalise
 
@@ -87,7 +87,7 @@ def list_emails(
     holder: ApiHolder,
     state: Annotated[list[State] | None, Query(description="May be repeated")] = None,
     reason: Annotated[str | None, Query(pattern=_WORD)] = None,
-    since: Annotated[datetime | None, Query(description="Received then or later; UTC where no offset is told")] = None,
+    since: Annotated[Time | None, Query(description="Received then or later; UTC where no offset is told")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> EmailsAnswer:
@@ -96,7 +96,7 @@ def list_emails(
         holder.tenant,
         states=state or [],
         reason=reason,
-        since=since.replace(tzinfo=UTC) if since and since.tzinfo is None else since,
+        since=since,
         after=decode(cursor),
         limit=limit,
     )

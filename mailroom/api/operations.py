@@ -3,6 +3,8 @@
 These need no key: they tell counts and states, never a mail, an address or a tenant.
 """
 
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,16 +12,20 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from mailroom.api.exposition import exposition
 from mailroom.api.outbound_exposition import (
+    broken_exposition,
     endpoints_exposition,
     hooks_exposition,
     outbound_exposition,
     parked_exposition,
     scheduler_exposition,
+    skipped_exposition,
 )
 from mailroom.api.rendering import render
 from mailroom.api.services import Outside, Services
-from mailroom.domain.errors import MailroomError, UnfitSchema
+from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
 from mailroom.watching import Scheduling
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["operations"])
 
@@ -42,15 +48,17 @@ def readyz(services: Outside) -> JSONResponse:
     """
     checks = {"database": _database(services), "prefect": _prefect(services)}
     ready = checks["database"] == "ok"
-    body = {"status": "ok" if ready else "not ready", "checks": checks, "scheduler": _scheduler(services)}
+    body: dict[str, Any] = {"status": "ok" if ready else "not ready", "checks": checks}
+    body |= {"scheduler": _scheduler(services), "rows_skipped": _skipped(services)}
     return JSONResponse(body, 200 if ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(services: Outside) -> PlainTextResponse:
     """Counts in Prometheus's text format."""
-    text = exposition(services.reader.census(), services.now()) + _outbound(services)
-    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+    missing: list[str] = []
+    text = "".join(_counted(name, part, missing) for name, part in _parts(services))
+    return PlainTextResponse(text + broken_exposition(missing), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
@@ -103,17 +111,41 @@ def _scheduler(services: Services) -> dict[str, Any] | None:
     return found.as_json(services.now()) if found else None
 
 
-def _outbound(services: Services) -> str:
-    """Return the metrics of what is sent, of what waits of what providers told, and of what tenants are told."""
-    text, now = "", services.now()
+def _skipped(services: Services) -> dict[str, int]:
+    """Return how many rows each loop steps over; they keep this process from nothing, so it is ready all the same."""
+    try:
+        found = services.watch.skipped() if services.watch is not None else ()
+    except MailroomError:
+        return {}
+    return {one.loop: one.rows for one in found}
+
+
+def _counted(name: str, part: Callable[[], str], missing: list[str]) -> str:
+    """Return one group of metrics; one that cannot be counted is missing, and the others are there."""
+    try:
+        return part()
+    except TransientError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whoever is to be woken by the other metrics must be
+        log.error(
+            "metrics of %s cannot be counted: %s", name, error if isinstance(error, MailroomError) else type(error)
+        )
+        missing.append(name)
+        return ""
+
+
+def _parts(services: Services) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the metrics of what is received and sent, of what providers told and tenants are told, and of rows in the way."""
+    now = services.now()
+    yield "inbound", lambda: exposition(services.reader.census(), now)
     if (scheduling := _looked(services)) is not None:
-        text += scheduler_exposition(scheduling, now)
-    if services.watch is not None:
-        text += outbound_exposition(services.watch.census(now=now), now)
-    if services.events is not None:
-        text += parked_exposition(services.events.parked(now=now), now)
-    if services.hearing is not None:
-        text += hooks_exposition(services.hearing.hooks.waiting())
-    if services.endpoints is not None:
-        text += endpoints_exposition(*services.endpoints.waiting())
-    return text
+        yield "scheduler", lambda: scheduler_exposition(scheduling, now)
+    if (watch := services.watch) is not None:
+        yield "outbound", lambda: outbound_exposition(watch.census(now=now), now)
+        yield "rows", lambda: skipped_exposition(watch.skipped())
+    if (events := services.events) is not None:
+        yield "parked", lambda: parked_exposition(events.parked(now=now), now)
+    if (hearing := services.hearing) is not None:
+        yield "hooks", lambda: hooks_exposition(hearing.hooks.waiting())
+    if (endpoints := services.endpoints) is not None:
+        yield "webhooks", lambda: endpoints_exposition(*endpoints.waiting())

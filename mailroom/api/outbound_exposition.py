@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mailroom.api.exposition import metric
 from mailroom.events import Parked
-from mailroom.watching import OutboundCensus, Reconciliation, Scheduling
+from mailroom.watching import Loop, OutboundCensus, Reconciliation, Scheduling, Skipped
 
 _PER_S = 60
 
@@ -86,6 +86,20 @@ def parked_exposition(parked: Parked, now: datetime) -> str:
         ),
     ]
     return _text(lines)
+
+
+def skipped_exposition(skipped: Sequence[Skipped]) -> str:
+    """Return the metric of rows that loops cannot use; a loop that uses all of them is told as 0."""
+    rows = {loop.value: 0 for loop in Loop} | {one.loop: one.rows for one in skipped}
+    about = "Rows that a loop cannot use and steps over; the watch and /readyz name them."
+    samples = [({"loop": loop}, float(count)) for loop, count in rows.items()]
+    return _text([*metric("mailroom_rows_skipped", "gauge", about, samples)])
+
+
+def broken_exposition(parts: Sequence[str]) -> str:
+    """Return the metric of metrics that could not be counted."""
+    about = "Groups of metrics that could not be counted and are missing here."
+    return _text([*metric("mailroom_metrics_missing", "gauge", about, [({"part": part}, 1.0) for part in parts])])
 
 
 def hooks_exposition(waiting: int) -> str:

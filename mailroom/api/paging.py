@@ -1,7 +1,7 @@
 """Cursors: a position in a list as an opaque word of a URL."""
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -29,11 +29,11 @@ def decode(cursor: str | None) -> Position | None:
     time, _, name = _text(cursor).partition(" ")
     try:
         received_at, name = datetime.fromisoformat(time), str(UUID(name))
-    except ValueError:
+        if received_at.tzinfo is None:
+            raise _not_ours()
+        return Position(received_at.astimezone(UTC), name)
+    except (ValueError, OverflowError):
         raise _not_ours() from None
-    if received_at.tzinfo is None:
-        raise _not_ours()
-    return Position(received_at, name)
 
 
 def encode_place(address: str, tenant: str | None) -> str:

@@ -28,6 +28,7 @@ from mailroom.checking.reading import (
     stored_versions,
 )
 from mailroom.checking.report import OUTBOUND, Report, difference
+from mailroom.checking.rows import check_rows, saturate_times
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
 _SLACK = timedelta(days=1)
@@ -72,6 +73,7 @@ def check(
         read_all(wanted, lambda receipt: read_deposit(archive, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
         check_stories(connection, report)
+        check_rows(connection, report)
         if handed_over is not None:
             check_handed_over(connection, handed_over, report)
     check_queue(sqs, places.inbound_queue_url, report)
@@ -132,6 +134,7 @@ def _snapshot(places: Places) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(places.database_url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        saturate_times(connection)
         yield connection
 
 

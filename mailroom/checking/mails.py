@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from mailroom.checking.reading import Stored, side_by_side
 from mailroom.checking.report import ALL, INBOUND, UNKNOWN_OBJECT, Report
+from mailroom.checking.rows import each
 
 _UNDER_WAY = ("received", "processing", "failed")
 
@@ -43,9 +45,8 @@ def check_mails(objects: Iterable[Stored], emails: Iterable[Any], report: Report
                 _check_object(version, lines, report, patience)
         _check_lines(key, lines, report)
         _balance(key, versions, lines, report, patience)
-        for line in lines:
-            if patience.covers(line.received_at):
-                _check_line(line, bool(versions), report, patience)
+        looked_at = [line for line in lines if patience.covers(line.received_at)]
+        each(looked_at, partial(_check_line, is_stored=bool(versions), report=report, patience=patience), report)
         if report.counts["e-mails"] % 1000 == 0 and lines:
             report.progress(f"{report.counts['e-mails']} e-mails")
 

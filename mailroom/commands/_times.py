@@ -3,26 +3,38 @@
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.times import OUT_OF_BOUNDS, bounded, read_time
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(word: str) -> timedelta | None:
-    """Return what `90s`, `15m`, `2h` or `3d` means; None when it is nothing of the kind."""
-    if word[:-1].isdigit() and word[-1] in _UNITS:
-        return timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
+    """Return what `90s`, `15m`, `2h` or `3d` means; None when it is nothing of the kind, or too long to be meant."""
+    if word[:-1].isascii() and word[:-1].isdigit() and word[-1] in _UNITS:
+        try:
+            return timedelta(**{_UNITS[word[-1]]: int(word[:-1])})
+        except (OverflowError, ValueError):
+            return None
     return None
 
 
 def since(word: str | None) -> datetime | None:
     """Return the time that `2h`, `3d` or an ISO date and time means."""
-    if word is None:
-        return None
-    ago = duration(word)
-    if ago is not None:
-        return datetime.now(UTC) - ago
+    return None if word is None else _moment(word, "--since", ahead=False)
+
+
+def at(word: str | None) -> datetime | None:
+    """Return the time that `90m`, `2h`, `3d` from now, or an ISO date and time, means."""
+    return None if word is None else _moment(word, "--at", ahead=True)
+
+
+def _moment(word: str, option: str, *, ahead: bool) -> datetime:
+    span = duration(word)
     try:
-        told = datetime.fromisoformat(word)
-    except ValueError:
-        raise ConfigurationError(f"--since {word}: write 90m, 2h, 3d or 2026-11-21T08:00") from None
-    return told if told.tzinfo else told.replace(tzinfo=UTC)
+        if span is None:
+            return read_time(word)
+        return bounded(datetime.now(UTC) + (span if ahead else -span))
+    except (ValueError, OverflowError) as error:
+        what = f"{OUT_OF_BOUNDS}; " if str(error) == OUT_OF_BOUNDS or isinstance(error, OverflowError) else ""
+        shown = word if len(word) <= 50 else f"{word[:50]}..."
+        raise ConfigurationError(f"{option} {shown}: {what}write 90m, 2h, 3d or 2026-11-21T08:00") from None

@@ -8,7 +8,7 @@ anything is wrong.
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +48,7 @@ def check(
 ) -> None:
     """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them."""
     limit = duration(stuck_after)
-    if limit is None:
+    if limit is None or limit > timedelta(days=36_500):
         raise ConfigurationError(f"--stuck-after {stuck_after}: write 0s, 15m or 2h")
     use_stack_environment()
     settings = load_settings()

@@ -26,7 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -39,6 +39,7 @@ from mailroom.api.rendering import size, when
 from mailroom.cli import AsJson, say
 from mailroom.commands._calling import Calling, calling, faults_of
 from mailroom.commands._letters import Row, recipients, template
+from mailroom.commands._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
@@ -69,7 +70,13 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
-    asked = {"template": words, "recipients": [row.recipient for row in rows], "from": sender, "send_at": _time(at)}
+    send_at = moment(at)
+    asked = {
+        "template": words,
+        "recipients": [row.recipient for row in rows],
+        "from": sender,
+        "send_at": send_at.isoformat() if send_at else None,
+    }
     body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
     api = calling()
     with _bar("handing over", len(body)) as (bar, task):
@@ -208,17 +215,3 @@ def _bar(what: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar, bar.add_task(what, total=total)
-
-
-def _time(word: str | None) -> str | None:
-    """Return the time that `90m`, `2h`, `3d` or an ISO date and time means."""
-    if word is None:
-        return None
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    if word[:-1].isdecimal() and word[-1] in units:
-        return (datetime.now(UTC) + timedelta(**{units[word[-1]]: int(word[:-1])})).isoformat()
-    try:
-        told = datetime.fromisoformat(word)
-    except ValueError:
-        raise ConfigurationError(f"--at {word}: write 90m, 2h, 3d or 2026-11-23T08:00") from None
-    return (told if told.tzinfo else told.replace(tzinfo=UTC)).isoformat()

@@ -21,6 +21,7 @@ from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.routing import normalise
 from mailroom.domain.suppression import Cause
+from mailroom.domain.times import OUT_OF_BOUNDS, read_time
 from mailroom.sending import Suppression
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -104,17 +105,15 @@ def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: date
             since=_time(told.get("since")) or now,
             expires_at=_time(told.get("expires_at")),
         )
-    except ValueError:
+    except ValueError as error:
+        what = f" ({OUT_OF_BOUNDS})" if str(error) == OUT_OF_BOUNDS else ""
         raise ConfigurationError(
-            f"entry {at} is no suppression: check its address and times; nothing was kept"
+            f"entry {at} is no suppression: check its address and times{what}; nothing was kept"
         ) from None
 
 
 def _time(value: object) -> datetime | None:
-    if not value:
-        return None
-    time = datetime.fromisoformat(str(value))
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return read_time(str(value)) if value else None
 
 
 def _values(one: Suppression) -> dict[str, str | None]:

@@ -83,9 +83,7 @@ def _show(found: dict[str, Any], api_url: str) -> None:
     say(f"e-mail    {email['id']}  {email['state']}" + (f" ({email['reason']})" if email["reason"] else ""))
     say(f"object    s3://{email['bucket']}/{email['key']}")
     if email["envelope"]:
-        say(f"envelope  {email['envelope']['sender']} -> {', '.join(email['envelope']['recipients'])}")
-        verdicts = email["envelope"]["verdicts"]
-        say("verdicts  " + " ".join(f"{check}={word}" for check, word in verdicts.items() if word))
+        _show_envelope(email["envelope"])
     if run:
         say(f"run       {run['state']}  {run.get('url', run['id'])}")
         for task in run.get("tasks", []):
@@ -99,9 +97,20 @@ def _show(found: dict[str, Any], api_url: str) -> None:
         for part in item["attachments"]:
             say(f"          {part['number']}. {part['filename']}  {part['size']} bytes  {part['sha256'][:12]}")
     for activity in found["activities"]:
-        facts = {name: value for name, value in activity["facts"].items() if name != "routes"}
+        known = activity["facts"] if isinstance(activity["facts"], dict) else {"unreadable": activity["facts"]}
+        facts = {name: value for name, value in known.items() if name != "routes"}
         told = " ".join(f"{name}={value}" for name, value in facts.items())
         say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}")
+
+
+def _show_envelope(envelope: Any) -> None:
+    try:
+        lines = [f"envelope  {envelope['sender']} -> {', '.join(envelope['recipients'])}"]
+        lines.append("verdicts  " + " ".join(f"{check}={word}" for check, word in envelope["verdicts"].items() if word))
+    except (TypeError, KeyError, AttributeError):
+        lines = ["envelope  cannot be read; see --json, and docs/operations.md"]
+    for line in lines:
+        say(line)
 
 
 def _show_batch(found: dict[str, Any], api_url: str) -> None:

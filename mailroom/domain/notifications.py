@@ -17,6 +17,7 @@ from urllib.parse import quote_plus, unquote_plus
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
 from mailroom.domain.routing import normalise
+from mailroom.domain.times import happened
 
 MOST_BODY_BYTES = 1024 * 1024
 MOST_RECIPIENTS = 1000
@@ -46,6 +47,8 @@ class UnreadableNotification(PermanentError):
 
 def read_notification(body: str) -> list[Arrival]:
     """Return the e-mails that a queue message tells of; test events and deleted objects give none.
+
+    A time of receipt that cannot be true (out of bounds, or of a later day than this) counts as now: the mail is there.
 
     Raises:
         UnreadableNotification: it is none of the shapes named above, or over 1 MiB or 1000 recipients; the step that
@@ -208,9 +211,10 @@ def _policy(word: object) -> str | None:
 def _time(text: object) -> datetime:
     try:
         moment = datetime.fromisoformat(_text(text))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         _refuse("timestamp")
+    return happened(utc, received_at=datetime.now(UTC))
 
 
 def _parse(text: str) -> dict[str, Any]:

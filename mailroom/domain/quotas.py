@@ -96,9 +96,13 @@ def earliest_end(
     """
     if pace.paused:
         return None
-    quota = done_at(allowance, used, mails, now)
-    day = done_at(Allowance(day=pace.per_day), {Period.DAY: pace.sent_today}, mails, now)
-    if quota is None or day is None or pace.per_second == 0:
+    try:
+        quota = done_at(allowance, used, mails, now)
+        day = done_at(Allowance(day=pace.per_day), {Period.DAY: pace.sent_today}, mails, now)
+        if quota is None or day is None or pace.per_second == 0:
+            return None
+        rate = now + timedelta(seconds=mails / pace.per_second) if pace.per_second else now
+    except (OverflowError, ValueError):
+        # A hundred thousand mails at one a month: later than any calendar goes.
         return None
-    rate = now + timedelta(seconds=mails / pace.per_second) if pace.per_second else now
     return max(quota, day, rate)

@@ -14,6 +14,7 @@ from typing import Any
 
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.outbound import Lane
+from mailroom.domain.times import EARLIEST, bounded
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Letter, Recipient, Request, Words
@@ -111,7 +112,7 @@ def _key(message: Received) -> Key:
 
 def _word(told: Mapping[str, Any]) -> Word:
     try:
-        due_at = datetime.fromisoformat(told["due_at"])
+        due_at = _due_at(datetime.fromisoformat(told["due_at"]))
     except (KeyError, TypeError, ValueError):
         raise _unreadable(("due_at",), "an order has a time") from None
     try:
@@ -119,6 +120,16 @@ def _word(told: Mapping[str, Any]) -> Word:
         return Word(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
     except ValueError:
         raise _unreadable(("lane",), "there is no such lane") from None
+
+
+def _due_at(time: datetime) -> datetime:
+    """Return when an order is due, in UTC; one from when any time was taken is due now if its time is long past."""
+    try:
+        return bounded(time)
+    except ValueError:
+        if time.year < EARLIEST.year:
+            return EARLIEST
+        raise
 
 
 def _unreadable(where: tuple[str | int, ...], what: str) -> Unacceptable:

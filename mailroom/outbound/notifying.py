@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Longer than the longest POST.
 _HELD = timedelta(seconds=60)
+#: One to which nothing can be posted is tried again after so long.
+_ASIDE = timedelta(minutes=10)
 #: Looked for more and more seldom while there is nothing; several threads look, each at its own time.
 _PAUSE_S, _IDLE_S, _LONG_PAUSE_S = 1.0, 8.0, 5.0
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=30)
@@ -49,16 +51,18 @@ def notify(
     if parcel is None:
         return 0
     endpoint = parcel.endpoint
-    body = body_of(parcel)
     first, last = parcel.news[0].sequence, parcel.news[-1].sequence
-    headers = signed_headers(body, f"{endpoint.id}.{first}.{last}", endpoint.secret, now=now)
     told: dict[str, Any] = {"at": now, "news": len(parcel.news), "first": first, "last": last}
     try:
+        body = body_of(parcel)
+        headers = signed_headers(body, f"{endpoint.id}.{first}.{last}", endpoint.secret, now=now)
         status = webhooks.post(endpoint.url, body, headers)
     except (TransientError, Refused) as error:
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
         attempt = Attempt(**told, status=error.facts.get("status"), fault=fault)
         _give_back(endpoints, parcel, attempt, clock(), jitter())
+    except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
+        endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)
     else:
         endpoints.told(parcel, Attempt(**told, status=status))
     return len(parcel.news)

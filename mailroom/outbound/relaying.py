@@ -53,9 +53,10 @@ def keep_relaying(
     while not stop.is_set():
         try:
             published = relay(outbox, mailbox, now=clock())
-        except MailroomError as error:
+        except Exception as error:  # noqa: BLE001 - the loop must survive; every tenant's batches go through it
             if not down:
-                log.warning("orders wait in the outbox: %s", error)
+                known = isinstance(error, MailroomError)
+                log.warning("orders wait in the outbox: %s", error if known else type(error).__name__)
             down = True
             stop.wait(_LONG_PAUSE_S)
             continue

@@ -49,6 +49,8 @@ def _ask(outbound: Outbound, now: datetime) -> int:
         except TransientError as error:
             log.warning("the provider cannot be asked now: %s", error)
             break
+        except Exception as error:  # noqa: BLE001 - one message must not keep all others unknown
+            outbound.dispatch.step_over(one.message_id, error)
     return settled + (outbound.dispatch.resend(never_got, now=now) if never_got else 0)
 
 

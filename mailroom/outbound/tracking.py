@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.delivery import DeliveryEvent
-from mailroom.domain.errors import MailroomError, PermanentError
+from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.events import Events, Hook, Hooks
 from mailroom.queueing import Queue, Received
 from mailroom.webhooks import postmark, sendgrid, ses
@@ -48,10 +48,17 @@ class Tracking:
         queue: Queue,
         *,
         forget: Callable[[datetime], object] = lambda _: None,
+        step_over: Callable[[str, Exception], object] = lambda _subject, _error: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Take the ports; `forget` drops what nobody needs any more, once an hour."""
+        """Take the ports.
+
+        Args:
+            forget: Drops what nobody needs any more, once an hour.
+            step_over: Notes a call or message that cannot be used, by what it is and what went wrong.
+        """
         self._events, self._hooks, self._queue, self._forget, self._clock = events, hooks, queue, forget, clock
+        self._step_over = step_over
         self._rematched_at = self._forgot_at = clock()
 
     def run(self, stop: threading.Event) -> None:
@@ -74,17 +81,31 @@ class Tracking:
 
     def once(self, *, wait_s: int = 0) -> int:
         """Handle what is there, for at most one batch of each source, and return how many calls and messages it was."""
-        handled = self._handle_hooks()
-        handled += self._handle_queue(0 if handled else wait_s)
+        trouble: list[Exception] = []
+        handled = self._try(self._handle_hooks, trouble)
+        handled += self._try(lambda: self._handle_queue(0 if handled else wait_s), trouble)
         now = self._clock()
         if now - self._rematched_at >= _REMATCH_EVERY:
             self._rematched_at = now
-            self._events.rematch(now=now, limit=_BATCH)
+            self._try(lambda: self._events.rematch(now=now, limit=_BATCH), trouble)
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
-            self._hooks.forget(before=now - _KEPT_FOR)
-            self._forget(now)
+            self._try(lambda: self._hooks.forget(before=now - _KEPT_FOR), trouble)
+            self._try(lambda: self._forget(now), trouble)
+        if trouble:
+            raise trouble[0]
         return handled
+
+    def _try(self, part: Callable[[], object], trouble: list[Exception]) -> int:
+        """Do one part, so that what is wrong with it keeps no other part from being done; an outage ends them all."""
+        try:
+            done = part()
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again when the other parts are done
+            trouble.append(error)
+            return 0
+        return done if isinstance(done, int) else 0
 
     def _handle_hooks(self) -> int:
         now = self._clock()
@@ -113,17 +134,21 @@ class Tracking:
     def _events_of(self, hook: Hook) -> list[DeliveryEvent]:
         try:
             events = _READERS[hook.source](hook.body, received_at=self._clock())
-        except Unreadable as error:
-            log.error("webhook call %s of %s cannot be used: %s", hook.id, hook.source, error)
+            tenant = hook.facts.get("tenant")
+            return [replace(event, tenant=tenant) for event in events]
+        except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever
+            shown = error if isinstance(error, Unreadable) else type(error).__name__
+            log.error("webhook call %s of %s cannot be used: %s", hook.id, hook.source, shown)
+            self._step_over(f"webhook call {hook.source}/{hook.id}", error)
             return []
-        tenant = hook.facts.get("tenant")
-        return [replace(event, tenant=tenant) for event in events]
 
     def _events_in(self, message: Received) -> list[DeliveryEvent] | None:
         try:
             return ses.read(ses.unwrapped(message.body), received_at=self._clock())
-        except Unreadable as error:
-            log.error("message %s of the tracking queue cannot be used: %s", message.message_id, error)
+        except Exception as error:  # noqa: BLE001 - it goes to the dead letters; the others are read
+            shown = error if isinstance(error, Unreadable) else type(error).__name__
+            log.error("message %s of the tracking queue cannot be used: %s", message.message_id, shown)
+            self._step_over(f"message {message.message_id} of the tracking queue", error)
             return None
 
     def _record(self, told: Sequence[tuple[str, list[DeliveryEvent]]]) -> set[str]:
@@ -132,9 +157,13 @@ class Tracking:
             return set()
         try:
             self._events.record([event for _, events in told for event in events], now=self._clock())
-        except PermanentError as error:
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be recorded never will be, and the others wait for it
             if len(told) == 1:
-                log.error("events of %s cannot be recorded: %s", told[0][0], error)
+                shown = error if isinstance(error, MailroomError) else type(error).__name__
+                log.error("events of %s cannot be recorded: %s", told[0][0], shown)
+                self._step_over(f"events of {told[0][0]}", error)
                 return {told[0][0]}
             return set().union(*(self._record([one]) for one in told))
         return set()

@@ -13,6 +13,7 @@ from typing import Any
 
 from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
 from mailroom.domain.looking import who_looked
+from mailroom.domain.times import happened
 from mailroom.webhooks.credentials import Credential
 from mailroom.webhooks.reading import OUR_ID, Unreadable, digest, identifier, load, mailbox, moment, table, words
 from mailroom.webhooks.sns import Unverified
@@ -99,7 +100,7 @@ def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
         provider=PROVIDER,
         event_id=f"{''.join(filter(str.isalnum, word))[:40]}-{mark}",
         kind=kind,
-        at=at or received_at,
+        at=happened(at, received_at=received_at),
         provider_message_id=message_id,
         message_id=identifier(table(told.get("Metadata")).get(OUR_ID)),
         recipient=recipient,

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.looking import who_looked
+from mailroom.domain.times import happened
 from mailroom.webhooks.credentials import Credential
 from mailroom.webhooks.reading import (
     MOST_EVENTS,
@@ -106,7 +107,7 @@ def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
         provider=PROVIDER,
         event_id=identifier(told.get("sg_event_id")) or digest(*sorted(table(told).items())),
         kind=kind,
-        at=moment(told.get("timestamp")) or received_at,
+        at=happened(moment(told.get("timestamp")), received_at=received_at),
         provider_message_id=_WAY.split(sent)[0] if sent else None,
         message_id=identifier(told.get(OUR_ID)),
         recipient=mailbox(told.get("email")),

@@ -12,6 +12,7 @@ from typing import Any
 
 from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
 from mailroom.domain.looking import who_looked
+from mailroom.domain.times import happened
 from mailroom.webhooks.reading import (
     CORRELATION_HEADER,
     MOST_EVENTS,
@@ -99,7 +100,7 @@ def _event(
         provider=PROVIDER,
         event_id=digest(word, message_id, mark, (recipient or "").lower(), part.get("link", "")),
         kind=kind,
-        at=told_at or sent_at or received_at,
+        at=happened(told_at or sent_at, received_at=received_at),
         provider_message_id=message_id,
         message_id=_our_id(mail),
         recipient=recipient,

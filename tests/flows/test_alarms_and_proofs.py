@@ -41,7 +41,7 @@ from mailroom.checking.mails import Patience
 from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.notifications import read_notification
 from mailroom.testing import MemoryQueue
-from mailroom.watching import OutboundCensus
+from mailroom.watching import OutboundCensus, Skipped
 from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import holds_on_server
 
@@ -68,6 +68,10 @@ class Watched:
 
     def __init__(self) -> None:
         self.alive: set[str] = set()
+        self.stepped_over: list[Skipped] = []
+
+    def skipped(self) -> list[Skipped]:
+        return self.stepped_over
 
     def census(self, *, now: datetime) -> OutboundCensus:
         return OutboundCensus()

@@ -15,11 +15,13 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import BatchRow, BreakerRow, MessageRow
-from mailroom.adapters.sql.outbound_rows import owned
+from mailroom.adapters.sql.outbound_rows import owned, word
+from mailroom.adapters.sql.skipping import stepping_over
 from mailroom.breaker import Broken
 from mailroom.domain.delivery import Kind
 from mailroom.domain.outbound import Status
 from mailroom.domain.reputation import OF_BATCH, OF_TENANT, TENANT_WITHIN, Tally, Thresholds, Trip, judge, may_open
+from mailroom.watching import Loop
 
 _breakers, _batches = table(BreakerRow), table(BatchRow)
 _breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
@@ -80,8 +82,8 @@ class SqlBreakers:
         mine = true() if tenant is None else _breaker.tenant == tenant
         wanted = select(_breakers).where(mine, _breaker.closed_at.is_(None) if only_open else true())
         newest_first = _breaker.opened_at.desc(), _breaker.id
-        with transaction(self._engine) as connection:
-            return [_broken(row) for row in connection.execute(wanted.order_by(*newest_first).limit(limit))]
+        with stepping_over(self._engine, Loop.LISTS, "breaker") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(*newest_first).limit(limit)), _broken)
 
     def of_batch(self, batch_id: str) -> Broken | None:
         """Return the open breaker that stops this batch, or None."""
@@ -135,7 +137,7 @@ def _broken(row: Row[Any]) -> Broken:
         id=str(row.id),
         tenant=row.tenant,
         batch_id=str(row.batch_id) if row.batch_id else None,
-        trip=Trip(row.trip),
+        trip=word(Trip, row.trip),
         tally=Tally(sent=row.sent, bounced=row.bounced, complained=row.complained),
         opened_at=row.opened_at,
         closed_at=row.closed_at,

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.models import InboundEmailRow, InboxItemRow, ProcessingRow, WorkerRow, table
+from mailroom.adapters.sql.skipping import sound
 from mailroom.domain.inbound import State
 from mailroom.reading import TIMES_S, Census, FilingTimes, Tally, WorkerLine
 
@@ -26,13 +27,15 @@ def census(connection: Connection) -> Census:
 
 def _groups() -> Any:
     # date_part gives a double; extract gives a numeric, at twice the time for all of it.
-    took_s: ColumnElement[Any] = func.date_part("epoch", _email.closed_at - _email.received_at)
+    took: ColumnElement[Any] = func.date_part("epoch", _email.closed_at - _email.received_at)
+    # Times of another age cannot even be subtracted, and one would make the sum of all of them infinite.
+    took_s: ColumnElement[Any] = case((sound(_email.closed_at) & sound(_email.received_at), took))
     # width_bucket counts what is below the first bound as 0; a bound itself belongs to the next slot.
     slot = case((_email.state == State.FILED, func.width_bucket(took_s, array([literal(bound) for bound in TIMES_S]))))
     keys = _email.state, _email.reason, _email.route, slot.label("slot")
     counted = (
         func.count().label("emails"),
-        func.min(_email.received_at).label("oldest"),
+        func.coalesce(func.min(_email.received_at).filter(sound(_email.received_at)), func.now()).label("oldest"),
         func.sum(took_s).label("sum_s"),
     )
     return select(*keys, *counted).group_by(*keys)
@@ -45,11 +48,17 @@ def _failed() -> Any:
 
 
 def _tallies(rows: list[Row[Any]]) -> tuple[Tally, ...]:
-    grouped: dict[tuple[str, str, str], list[Row[Any]]] = defaultdict(list)
+    grouped: dict[tuple[Any, str, str], list[Row[Any]]] = defaultdict(list)
     for row in rows:
         grouped[row.state, row.reason or "", row.route or ""].append(row)
     return tuple(
-        Tally(State(state), reason or None, sum(row.emails for row in of), min(row.oldest for row in of), route or None)
+        Tally(
+            State(state) if state in set(State) else state,
+            reason or None,
+            sum(row.emails for row in of),
+            min(row.oldest for row in of),
+            route or None,
+        )
         for (state, reason, route), of in sorted(grouped.items())
     )
 

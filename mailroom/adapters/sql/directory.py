@@ -111,8 +111,17 @@ def _address_of(row: Any) -> Address:
     return Address(row.pattern, row.tenant, row.user_name, row.processor, _policy_of(row.policy))
 
 
-def _policy_of(stored: dict[str, str]) -> Policy:
-    return Policy(**{name: Action(word) for name, word in stored.items()}) if stored else DEFAULT_POLICY
+def _policy_of(stored: Any) -> Policy:
+    """Return the policy that was stored; what of it cannot be read holds mail back: it is seen there, and nothing is lost."""
+    if not stored:
+        return DEFAULT_POLICY
+    known = asdict(DEFAULT_POLICY)
+    words = stored if isinstance(stored, dict) else dict.fromkeys(known, "")
+    return Policy(**{name: _action(word) for name, word in words.items() if name in known})
+
+
+def _action(word: Any) -> Action:
+    return next((action for action in Action if action == word), Action.QUARANTINE)
 
 
 def _new_tenant(tenant: str) -> Any:

@@ -19,9 +19,11 @@ from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow,
 from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, owned, waiting
 from mailroom.adapters.sql.outbox import order
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
+from mailroom.adapters.sql.skipping import Usable, met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
-from mailroom.domain.outbound import Batch, Policy, Status
+from mailroom.domain.outbound import Batch, Content, Policy, Status
 from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
+from mailroom.watching import Loop
 
 _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
 _messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
@@ -106,6 +108,17 @@ class SqlDispatch:
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
     ) -> list[Claimed]:
         """Take due messages in hand, committed before this returns; see the port."""
+        while True:
+            try:
+                return self._claim(batch_id, most=most, provider=provider, now=now, run_id=run_id)
+            except TransientError:
+                raise
+            except Exception:
+                # Nothing was written. One message that cannot be read must not keep its whole batch.
+                if not self._withhold_unreadable(batch_id, most=most, now=now):
+                    raise
+
+    def _claim(self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None) -> list[Claimed]:
         with transaction(self._engine, "commit of claim") as connection:
             batch = _batch(connection, batch_id)
             _expire(connection, batch, now)
@@ -123,6 +136,19 @@ class SqlDispatch:
                 facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
                 return _send(connection, batch, going, provider, now, facts)
         return []
+
+    def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime) -> int:
+        """Fail those of the messages that a claim would take of which no mail can be made, and return how many."""
+        with (
+            stepping_over(self._engine, Loop.DISPATCH, "message", name=_name) as usable,
+            transaction(self._engine, "commit of withhold") as connection,
+        ):
+            batch = _batch(connection, batch_id)
+            chosen = _choose(connection, batch, most, now)
+            said = _said(connection, batch, chosen, usable)
+            sound = usable(chosen, lambda row: (draft_of(row), said[row.content]) and row.id)
+            bad = [row.id for row in chosen if row.id not in sound]
+            return move(connection, _message.id.in_(bad), now=now, status=Status.FAILED, reason="unreadable")
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
@@ -151,12 +177,16 @@ class SqlDispatch:
             .add_columns(_batches.c.policy)
             .join_from(_messages, _batches, _batches.c.id == _message.batch_id)
             .where(_message.status == Status.UNKNOWN, _message.handed_at < before)
-            .where(_batches.c.policy.in_(wanted_policies))
+            .where(_batches.c.policy.in_(wanted_policies), ~met_lately(Loop.SETTLE, "message", _message.id))
             .order_by(_message.handed_at, _message.id)
             .limit(limit)
         )
-        with transaction(self._engine) as connection:
-            return [_unsettled(row) for row in connection.execute(wanted)]
+        with stepping_over(self._engine, Loop.SETTLE, "message") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted), _unsettled)
+
+    def step_over(self, message_id: str, error: Exception) -> None:
+        """Leave an unknown outcome alone for a while."""
+        note_skipped(self._engine, Loop.SETTLE, [(f"message {message_id}", why(error))])
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
         """Let these go again, if they are still `unknown`."""
@@ -235,13 +265,29 @@ def _send(
     ids = [row.id for row in going]
     values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
     move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
-    numbers = {row.content for row in going}
-    contents = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
-    said = {row.number: content_of(row) for row in connection.execute(contents)}
+    said = _said(connection, batch, going)
     return [
         Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1, handed_at=now)
         for row in going
     ]
+
+
+def _name(row: Row[Any]) -> str:
+    """Return what names a message, or what several of them say."""
+    stored = row._mapping
+    return str(stored["id"]) if "id" in stored else f"content {row.batch_id}/{row.number}"
+
+
+def _said(
+    connection: Connection, batch: Batch, messages: Sequence[Row[Any]], usable: Usable | None = None
+) -> dict[int, Content]:
+    """Return what these messages say, by its number; with `usable` what cannot be read is left out."""
+    numbers = {row.content for row in messages}
+    wanted = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
+    rows = connection.execute(wanted).all()
+    if usable is None:
+        return {row.number: content_of(row) for row in rows}
+    return dict(usable(rows, lambda row: (row.number, content_of(row))))
 
 
 def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

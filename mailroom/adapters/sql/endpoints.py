@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,11 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.endpoint_models import AttemptRow, EndpointRow, NewsRow
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import TenantRow, table
-from mailroom.adapters.sql.outbound_rows import owned
+from mailroom.adapters.sql.outbound_rows import owned, table_of, texts_of
+from mailroom.adapters.sql.skipping import note_skipped, stepping_over, why
 from mailroom.domain.news import most_after
 from mailroom.notifying import Attempt, Endpoint, News, Parcel
+from mailroom.watching import Loop
 
 _endpoints, _news, _attempts, _tenants = table(EndpointRow), table(NewsRow), table(AttemptRow), table(TenantRow)
 _endpoint, _new, _attempt = _endpoints.c, _news.c, _attempts.c
@@ -62,9 +65,8 @@ class SqlEndpoints:
     def all(self, tenant: str | None) -> list[Endpoint]:
         """Return the endpoints, oldest first."""
         wanted = select(_endpoints, _waiting()).where(true() if tenant is None else _endpoint.tenant == tenant)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(_endpoint.created_at, _endpoint.id))
-            return [_endpoint_of(row) for row in rows]
+        with stepping_over(self._engine, Loop.LISTS, "webhook") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(_endpoint.created_at, _endpoint.id)), _endpoint_of)
 
     def find(self, tenant: str | None, endpoint_id: str) -> Endpoint | None:
         """Return one."""
@@ -110,14 +112,29 @@ class SqlEndpoints:
             return [_attempt_of(row) for row in connection.execute(wanted)]
 
     def take(self, *, now: datetime, until: datetime) -> Parcel | None:
-        """Return what is to be told to the endpoint that has waited longest."""
-        with transaction(self._engine) as connection:
+        """Return what is to be told to the endpoint that has waited longest; see the port."""
+        sequence = attrgetter("sequence")
+        with (
+            stepping_over(self._engine, Loop.WEBHOOKS, "activity", name=sequence) as usable,
+            transaction(self._engine) as connection,
+        ):
             row = connection.execute(_CLAIM, {"now": now, "until": until}).first()
             if row is None:
                 return None
             asked = {"endpoint": row.id, "most": most_after(row.tries)}
-            news = [_news_of(one) for one in connection.execute(_WAITING_NEWS, asked)]
+            rows = connection.execute(_WAITING_NEWS, asked).all()
+            news = usable(rows, _news_of)
+            if aside := {one.sequence for one in rows} - {one.sequence for one in news}:
+                # Nobody can be told of these, and what comes behind them must not wait for a person.
+                mine = (_new.endpoint_id == row.id) & _new.activity_id.in_(aside)
+                connection.execute(update(_news).where(mine).values(told_at=now))
         return Parcel(endpoint=_endpoint_of(row), news=news, taken_until=until) if news else None
+
+    def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
+        """Leave it alone until then; see the port."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(_endpoints).where(_endpoint.id == UUID(endpoint_id)).values(taken_until=until))
+        note_skipped(self._engine, Loop.WEBHOOKS, [(f"webhook {endpoint_id}", why(error))])
 
     def told(self, parcel: Parcel, attempt: Attempt) -> None:
         """Note that it knows."""
@@ -190,7 +207,8 @@ def _endpoint_of(row: Row[Any]) -> Endpoint:
 def _news_of(row: Row[Any]) -> News:
     stored = dict(row._mapping)
     ids = {name: str(stored[name]) for name in ("message_id", "batch_id")}
-    return News(**stored | ids | {"metadata": stored["metadata"] or {}})
+    shaped = {"metadata": texts_of(stored["metadata"]), "facts": table_of(stored["facts"])}
+    return News(**stored | ids | shaped)
 
 
 def _attempt_of(row: Row[Any]) -> Attempt:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailroom.adapters.sql.gate import gate_of
+from mailroom.adapters.sql.saturating import saturate_times
 from mailroom.adapters.sql.schema import MIGRATIONS
 from mailroom.crash import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
@@ -46,11 +47,17 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_size=pool_size,
         max_overflow=10,
         hide_parameters=True,
-        connect_args=_GIVE_UP | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS}"},
+        connect_args=_GIVE_UP
+        | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS} -c timezone=UTC"},
     )
+    event.listen(engine, "connect", _saturate)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_after_pause)
     return engine
+
+
+def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
+    saturate_times(connection)
 
 
 def _note_use(_connection: psycopg.Connection[Any] | None, entry: ConnectionPoolEntry) -> None:

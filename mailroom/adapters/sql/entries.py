@@ -1,14 +1,15 @@
 """Between the ledger's rows and the domain's values."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.engine import Row
 
-from mailroom.domain.errors import TakenOver
+from mailroom.domain.errors import PermanentError, TakenOver
 from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.routing import INBOX, Route
+from mailroom.domain.times import happened
 from mailroom.domain.trust import Finding, Scan
 
 _CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
@@ -26,14 +27,23 @@ def envelope_json(envelope: Envelope) -> dict[str, Any]:
 
 
 def envelope_of(stored: dict[str, Any]) -> Envelope:
-    """Return the envelope that was stored."""
-    told = stored["verdicts"]
-    return Envelope(
-        recipients=tuple(stored["recipients"]),
-        sender=stored["sender"],
-        received_at=datetime.fromisoformat(stored["received_at"]),
-        verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
-    )
+    """Return the envelope that was stored.
+
+    Raises:
+        PermanentError: it is of another shape.
+    """
+    try:
+        told, recipients = stored["verdicts"], stored["recipients"]
+        if not isinstance(recipients, list) or not all(isinstance(one, str) for one in (*recipients, stored["sender"])):
+            raise TypeError
+        return Envelope(
+            recipients=tuple(recipients),
+            sender=stored["sender"],
+            received_at=happened(datetime.fromisoformat(stored["received_at"]), received_at=datetime.now(UTC)),
+            verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise PermanentError("the envelope in the ledger cannot be read") from None
 
 
 def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
@@ -69,13 +79,23 @@ def taken_over(standing: Any, **facts: object) -> TakenOver:
     return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
 
 
-def entry_of(row: Row[Any]) -> Entry:
-    """Return a ledger row as the steps need it."""
+def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
+    """Return a ledger row as the steps need it; `looked_up` for a person, who may look at one whose envelope cannot be read.
+
+    Raises:
+        PermanentError: what is to be worked on cannot be read; without its envelope it would go elsewhere.
+    """
+    try:
+        envelope = envelope_of(row.envelope) if row.envelope else None
+    except PermanentError:
+        if not looked_up:
+            raise
+        envelope = None
     return Entry(
         id=str(row.id),
         ref=ObjectRef(row.bucket, row.key, row.version),
         state=State(row.state),
-        envelope=envelope_of(row.envelope) if row.envelope else None,
+        envelope=envelope,
         attempts=row.attempts,
         run_id=str(row.run_id) if row.run_id else None,
         reason=row.reason,

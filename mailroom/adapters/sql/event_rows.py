@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
+from mailroom.domain.times import happened
 
 _LOOKED = frozenset({Kind.OPENED, Kind.CLICKED})
 
@@ -25,11 +26,11 @@ def event_values(event: DeliveryEvent) -> dict[str, Any]:
     }
 
 
-def event_of(stored: Mapping[str, Any]) -> DeliveryEvent:
-    """Return the event that was stored."""
+def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEvent:
+    """Return the event that was stored; a time that cannot be true counts as the time of its receipt."""
     told = {
         "kind": Kind(stored["kind"]),
-        "at": datetime.fromisoformat(stored["at"]),
+        "at": happened(datetime.fromisoformat(stored["at"]), received_at=received_at),
         "actor": Actor(stored["actor"] or Actor.UNKNOWN),
     }
     return DeliveryEvent(**{**stored, **told})

@@ -21,11 +21,14 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.event_rows import event_of, event_values
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import ParkedEventRow
+from mailroom.adapters.sql.skipping import AGAIN_AFTER, note_skipped, stepping_over, why
 from mailroom.adapters.sql.suppressing import suppress
 from mailroom.domain.delivery import OURS, PARKED_FOR, DeliveryEvent, Kind, advance, counts_as, next_try
+from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound import Status
 from mailroom.domain.routing import normalise
 from mailroom.events import Folded, Parked
+from mailroom.watching import Loop
 
 _parked = table(ParkedEventRow).c
 
@@ -75,8 +78,8 @@ _PARK = text("""
     returning event_id
 """)
 _DUE = text("""
-    select id, event, tries from parked_event
-    where matched_at is null and next_at <= :now and parked_at > :young
+    select id, event, tries, parked_at from parked_event
+    where matched_at is null and next_at <= :now and parked_at > :young and (cast(:only as bigint) is null or id = :only)
     order by id limit :most for update skip locked
 """)
 _TRIED = text("""
@@ -84,6 +87,9 @@ _TRIED = text("""
     from json_to_recordset(:rows) as given (id bigint, matched_at timestamptz, next_at timestamptz, tries int)
     where parked_event.id = given.id
 """)
+
+
+_PUT_OFF = text("update parked_event set next_at = :next_at, tries = tries + 1 where id = :id")
 
 
 class SqlEvents:
@@ -105,12 +111,45 @@ class SqlEvents:
 
     def rematch(self, *, now: datetime, limit: int) -> Folded:
         """Try parked events again, each when its time has come."""
+        try:
+            return self._rematch(now, limit)
+        except TransientError:
+            raise
+        except Exception:  # noqa: BLE001 - one event must not keep all others; which one it is, is seen below
+            return self._rematch_each(now, limit)
+
+    def _rematch_each(self, now: datetime, limit: int) -> Folded:
+        """Try parked events again, each in a transaction of its own; what fails is named and waits."""
         with transaction(self._engine) as connection:
-            due = {"now": now, "young": now - PARKED_FOR, "most": limit}
+            due = {"now": now, "young": now - PARKED_FOR, "most": limit, "only": None}
+            ids = [row.id for row in connection.execute(_DUE, due)]
+        folded, stepped = list[Folded](), list[tuple[str, str]]()
+        for id_ in ids:
+            try:
+                folded.append(self._rematch(now, 1, only=id_))
+            except TransientError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                stepped.append((f"parked event {id_}", why(error)))
+                with transaction(self._engine) as connection:
+                    connection.execute(_PUT_OFF, {"id": id_, "next_at": now + AGAIN_AFTER})
+        note_skipped(self._engine, Loop.PARKED, stepped)
+        return Folded(
+            matched=sum(one.matched for one in folded),
+            parked=sum(one.parked for one in folded),
+            repeated=sum(one.repeated for one in folded),
+        )
+
+    def _rematch(self, now: datetime, limit: int, *, only: int | None = None) -> Folded:
+        with (
+            stepping_over(self._engine, Loop.PARKED, "parked event") as usable,
+            transaction(self._engine) as connection,
+        ):
+            due = {"now": now, "young": now - PARKED_FOR, "most": limit, "only": only}
             rows = connection.execute(_DUE, due).all()
             if not rows:
                 return Folded()
-            events = {row.id: event_of(row.event) for row in rows}
+            events = dict(usable(rows, lambda row: (row.id, event_of(row.event, received_at=row.parked_at))))
             owners = _owners(connection, list(events.values()))
             found = [(event, owners[_key(event)]) for event in events.values() if _key(event) in owners]
             matched = _fold(connection, found, now)
@@ -119,7 +158,7 @@ class SqlEvents:
                     "id": row.id,
                     "tries": row.tries + 1,
                     "next_at": next_try(row.tries + 1, now).isoformat(),
-                    "matched_at": now.isoformat() if _key(events[row.id]) in owners else None,
+                    "matched_at": now.isoformat() if row.id in events and _key(events[row.id]) in owners else None,
                 }
                 for row in rows
             ]
@@ -217,7 +256,8 @@ def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any]
     # Deferred by us, it was not handed over for all we know; the provider knows better.
     ours = row.status == Status.DEFERRED and row.handed_at is None
     status, reason, provider, provider_message_id = (
-        Status.QUEUED if ours else Status(row.status),
+        # A word that is none of ours is outweighed by what the provider says, as every word of ours is.
+        Status.QUEUED if ours or row.status not in set(Status) else Status(row.status),
         row.reason,
         None,
         None,

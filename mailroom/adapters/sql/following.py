@@ -1,7 +1,7 @@
 """The reading side of outbound mail in SQL: each question is one or two statements under one tenant."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,10 +19,12 @@ from mailroom.adapters.sql.outbound_models import (
     MessageRow,
     ParkedEventRow,
 )
-from mailroom.adapters.sql.outbound_rows import content_of, owned
-from mailroom.domain.outbound import Content, Party, Status, Tracked
+from mailroom.adapters.sql.outbound_rows import content_of, owned, party_of, table_of, texts_of, word
+from mailroom.adapters.sql.skipping import readable, stepping_over
+from mailroom.domain.outbound import Content, Lane, Policy, Status, Tracked
 from mailroom.following import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.reading import Page, Position
+from mailroom.watching import Loop
 
 _batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
 _activities, _parked = table(ActivityRow), table(ParkedEventRow)
@@ -43,17 +45,16 @@ class SqlFollower:
         if after is not None:
             wanted = wanted.where(tuple_(_batch.created_at, _batch.id) < (after.received_at, UUID(after.id)))
         newest_first = _batch.created_at.desc(), _batch.id.desc()
-        with transaction(self._engine) as connection:
+        with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
-            lines = _batch_lines(connection, rows[:limit])
-        more = len(rows) > limit
-        return Page(tuple(lines), Position(lines[-1].created_at, lines[-1].id) if more else None)
+            lines = usable(rows[:limit], _batch_lines(connection, rows[:limit]))
+        return Page(tuple(lines), _next(rows, limit))
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch with the count of its messages in each status."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(_batches).where(owned(_batches, tenant, batch_id))).all()
-            return next(iter(_batch_lines(connection, rows)), None)
+            row = connection.execute(select(_batches).where(owned(_batches, tenant, batch_id))).first()
+            return readable(_batch_lines(connection, [row]), row, kind="batch") if row else None
 
     def messages(
         self,
@@ -74,11 +75,9 @@ class SqlFollower:
         if statuses:
             wanted = wanted.where(_message.status.in_(statuses))
         newest_first = _message.created_at.desc(), _message.id.desc()
-        with transaction(self._engine) as connection:
-            found = connection.execute(wanted.order_by(*newest_first).limit(limit + 1))
-            lines = [_message_line(row) for row in found]
-        last = lines[limit - 1] if len(lines) > limit else None
-        return Page(tuple(lines[:limit]), Position(last.created_at, last.id) if last else None)
+        with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
+            return Page(tuple(usable(rows[:limit], _message_line)), _next(rows, limit))
 
     def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
         """Return one message."""
@@ -87,37 +86,33 @@ class SqlFollower:
 
     def activities(self, tenant: str | None, message_id: str) -> list[ActivityLine] | None:
         """Return what happened to one message, in order."""
-        with transaction(self._engine) as connection:
+        with stepping_over(self._engine, Loop.LISTS, "activity") as usable, transaction(self._engine) as connection:
             line = _found(connection, tenant, message_id)
             if line is None:
                 return None
             wanted = select(_activities).where(_activities.c.message_id == UUID(line.id)).order_by(_activities.c.id)
-            return [
-                ActivityLine(at=row.at, kind=row.kind, actor=row.actor, provider=row.provider, facts=row.facts)
-                for row in connection.execute(wanted)
-            ]
+            return usable(connection.execute(wanted), _activity_line)
 
     def content(self, tenant: str | None, message_id: str) -> Content | None:
         """Return what one message says."""
         wanted = select(_contents).join(_messages, _SAID).where(owned(_messages, tenant, message_id))
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-            return content_of(row) if row else None
+            return readable(content_of, row, kind="content of message", name=message_id) if row else None
 
     def told_by(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
         """Return the messages that their provider calls so."""
         owner = true() if tenant is None else _message.tenant == tenant
         wanted = _lines().where(owner, _message.provider_message_id == provider_message_id)
-        with transaction(self._engine) as connection:
-            return [_message_line(row) for row in connection.execute(wanted.order_by(_message.number).limit(limit))]
+        with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(_message.number).limit(limit)), _message_line)
 
     def parked(self, *, before: int | None, limit: int) -> list[ParkedLine]:
         """Return parked events that were not matched, newest first."""
         column = _parked.c
         wanted = select(_parked).where(column.matched_at.is_(None), true() if before is None else column.id < before)
-        with transaction(self._engine) as connection:
-            found = connection.execute(wanted.order_by(column.id.desc()).limit(limit))
-            return [_parked_line(row) for row in found]
+        with stepping_over(self._engine, Loop.LISTS, "parked event") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(column.id.desc()).limit(limit)), _parked_line)
 
 
 def _lines() -> Select[Any]:
@@ -126,7 +121,12 @@ def _lines() -> Select[Any]:
 
 def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
     row = connection.execute(_lines().where(owned(_messages, tenant, message_id))).first()
-    return _message_line(row) if row else None
+    return readable(_message_line, row, kind="message") if row else None
+
+
+def _next(rows: Sequence[Row[Any]], limit: int) -> Position | None:
+    """Return where the next page goes on; by the rows, for of some there may be no line."""
+    return Position(rows[limit - 1].created_at, str(rows[limit - 1].id)) if len(rows) > limit else None
 
 
 def _of_batch(batch_id: str) -> ColumnElement[bool]:
@@ -142,16 +142,17 @@ def _after(position: Position | None) -> ColumnElement[bool]:
     return tuple_(_message.created_at, _message.id) < (position.received_at, UUID(position.id))
 
 
-def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> list[BatchLine]:
-    """Return batches with what their messages have come to: two statements, however many they are."""
+def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
+    """Return what makes batches of these rows, with what their messages have come to: two statements, however many they are."""
     ours = _message.batch_id.in_([row.id for row in rows])
     counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
     statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
     for count in connection.execute(counts.group_by(_message.batch_id, _message.status)):
-        statuses[count.batch_id][Status(count.status)] = count.messages
+        if count.status in set(Status):
+            statuses[count.batch_id][Status(count.status)] = count.messages
     waiting = select(_message.batch_id, func.min(_message.due_at).label("next_at")).where(ours, text(IS_WAITING))
     next_at = {row.batch_id: row.next_at for row in connection.execute(waiting.group_by(_message.batch_id))}
-    return [_batch_line(row, statuses[row.id], next_at.get(row.id)) for row in rows]
+    return lambda row: _batch_line(row, statuses[row.id], next_at.get(row.id))
 
 
 def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | None) -> BatchLine:
@@ -159,10 +160,10 @@ def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | 
     return BatchLine(
         id=str(row.id),
         tenant=row.tenant,
-        from_=Party(**stored["from"]),
-        lane=row.lane,
-        policy=row.policy,
-        metadata=stored["metadata"],
+        from_=party_of(stored["from"]),
+        lane=word(Lane, row.lane),
+        policy=word(Policy, row.policy),
+        metadata=texts_of(stored["metadata"]),
         messages=row.messages,
         statuses=statuses,
         created_at=row.created_at,
@@ -181,12 +182,12 @@ def _message_line(row: Row[Any]) -> MessageLine:
         batch_id=str(row.batch_id),
         number=row.number,
         tenant=row.tenant,
-        to=Party(**stored["to"]),
+        to=party_of(stored["to"]),
         recipient=row.recipient,
         reference=row.reference,
         subject=row.subject,
-        metadata=stored["metadata"] or {},
-        status=Status(row.status),
+        metadata=texts_of(stored["metadata"]),
+        status=word(Status, row.status),
         reason=row.reason,
         attempts=row.attempts,
         provider=row.provider,
@@ -198,12 +199,16 @@ def _message_line(row: Row[Any]) -> MessageLine:
     )
 
 
+def _activity_line(row: Row[Any]) -> ActivityLine:
+    return ActivityLine(at=row.at, kind=row.kind, actor=row.actor, provider=row.provider, facts=table_of(row.facts))
+
+
 def _parked_line(row: Row[Any]) -> ParkedLine:
     return ParkedLine(
         id=row.id,
         provider=row.provider,
         event_id=row.event_id,
-        kind=str(row.event.get("kind", "unknown")),
+        kind=str(table_of(row.event).get("kind", "unknown")),
         provider_message_id=row.provider_message_id,
         message_id=str(row.message_id) if row.message_id else None,
         parked_at=row.parked_at,

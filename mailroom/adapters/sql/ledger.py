@@ -16,11 +16,13 @@ from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.entries import check_attempt, entry_of, envelope_json, routes_json, scan_json, taken_over
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
+from mailroom.adapters.sql.skipping import met_lately, stepping_over
 from mailroom.domain.errors import Reason, TransientError
 from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
 from mailroom.domain.trust import Scan
 from mailroom.ports import Claim
+from mailroom.watching import Loop
 
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
 _email, _item = _emails.c, _items.c
@@ -161,7 +163,7 @@ class SqlLedger:
             match = or_(_email.id == uuid, _email.run_id == uuid, _email.id == by_item)
         with transaction(self._engine) as connection:
             row = connection.execute(select(_emails).where(match).limit(1)).first()
-            return entry_of(row) if row else None
+            return entry_of(row, looked_up=True) if row else None
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""
@@ -170,17 +172,20 @@ class SqlLedger:
             wanted = wanted.where(_email.reason == reason)
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit))
-            return [entry_of(row) for row in rows]
+        with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)), entry_of)
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
         """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
         wanted = select(_emails).where(_email.state.in_([State.RECEIVED, State.PROCESSING]))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
-        with transaction(self._engine) as connection:
-            rows = connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit))
-            return [entry_of(row) for row in rows]
+        wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
+        ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)
+        with (
+            stepping_over(self._engine, Loop.SWEEP_INBOUND, "e-mail") as usable,
+            transaction(self._engine) as connection,
+        ):
+            return usable(connection.execute(ordered), entry_of)
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return which of these objects have a line."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, insert, literal, select, text, true, update
@@ -11,8 +12,11 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, MessageRow
+from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Party, Policy, Tracked
 from mailroom.domain.routing import normalise
+
+W = TypeVar("W", bound=StrEnum)
 
 _messages, _activities = table(MessageRow), table(ActivityRow)
 
@@ -66,6 +70,51 @@ def owned(rows: Table, tenant: str | None, any_id: str) -> ColumnElement[bool]:
     return and_(rows.c.id == uuid, true() if tenant is None else rows.c.tenant == tenant)
 
 
+def word(words: type[W], stored: Any) -> W:
+    """Return a stored word.
+
+    Raises:
+        PermanentError: there is no such word.
+    """
+    try:
+        return words(stored)
+    except ValueError:
+        raise PermanentError(f"unknown {words.__name__.lower()}") from None
+
+
+def party_of(stored: Any) -> Party:
+    """Return a party that was stored.
+
+    Raises:
+        PermanentError: it is no address with a name.
+    """
+    if not isinstance(stored, dict) or not all(isinstance(stored.get(part, ""), str) for part in ("address", "name")):
+        raise PermanentError("no party")
+    return Party(**stored)
+
+
+def texts_of(stored: Any) -> dict[str, str]:
+    """Return texts by their names, as metadata are stored.
+
+    Raises:
+        PermanentError: they are of another shape.
+    """
+    if not isinstance(stored or {}, dict) or not all(isinstance(text, str) for text in (stored or {}).values()):
+        raise PermanentError("metadata of another shape")
+    return stored or {}
+
+
+def table_of(stored: Any) -> dict[str, Any]:
+    """Return values by their names.
+
+    Raises:
+        PermanentError: they are of another shape.
+    """
+    if not isinstance(stored or {}, dict):
+        raise PermanentError("facts of another shape")
+    return stored or {}
+
+
 def batch_values(batch: Batch) -> dict[str, Any]:
     """Return a batch as it is stored."""
     return {
@@ -88,12 +137,12 @@ def batch_of(row: Row[Any]) -> Batch:
     return Batch(
         id=str(row.id),
         tenant=row.tenant,
-        from_=Party(**stored["from"]),
-        lane=Lane(row.lane),
-        policy=Policy(row.policy),
+        from_=party_of(stored["from"]),
+        lane=word(Lane, row.lane),
+        policy=word(Policy, row.policy),
         send_at=row.send_at,
         expires_at=row.expires_at,
-        metadata=stored["metadata"],
+        metadata=texts_of(stored["metadata"]),
         tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
     )
 
@@ -119,7 +168,7 @@ def content_of(row: Row[Any]) -> Content:
         subject=row.subject,
         text=row.text,
         html=row.html,
-        reply_to=Party(**row.reply_to) if row.reply_to else None,
+        reply_to=party_of(row.reply_to) if row.reply_to else None,
         headers=tuple((name, value) for name, value in row.headers),
         enclosures=tuple(Enclosure(**enclosure) for enclosure in row.enclosures),
         unsubscribe=row.unsubscribe,
@@ -148,11 +197,11 @@ def draft_of(row: Row[Any]) -> Draft:
     return Draft(
         id=str(row.id),
         number=row.number,
-        to=Party(**stored["to"]),
+        to=party_of(stored["to"]),
         content=row.content,
         reference=row.reference,
-        data=row.data or {},
-        metadata=stored["metadata"] or {},
+        data=table_of(row.data),
+        metadata=texts_of(stored["metadata"]),
         size=row.size,
     )
 

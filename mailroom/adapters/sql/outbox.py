@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, case, exists, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import TenantRow, table
@@ -26,10 +28,13 @@ from mailroom.adapters.sql.outbound_models import (
     MessageRow,
     OutboxRow,
 )
-from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting
-from mailroom.domain.errors import Conflict
+from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting, word
+from mailroom.adapters.sql.skipping import AGAIN_AFTER, met_lately, stepping_over
+from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
+from mailroom.domain.times import EARLIEST, LATEST
 from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
+from mailroom.watching import Loop
 
 _batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
 _keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(TenantRow)
@@ -126,7 +131,7 @@ class SqlOutbox:
         return len(kept)
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
-        """Return orders that are not published, for this relay alone until `until`."""
+        """Return orders that are not published, for this relay alone until `until`; see the port."""
         free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
         waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
         mine = (
@@ -135,11 +140,18 @@ class SqlOutbox:
             .values(taken_until=until)
             .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
-        with transaction(self._engine, "commit of take") as connection:
+        of_batch = attrgetter("batch_id")
+        with (
+            stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable,
+            transaction(self._engine, "commit of take") as connection,
+        ):
             rows = connection.execute(mine).all()
-        return [
-            Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at, lane=Lane(row.lane)) for row in sorted(rows)
-        ]
+            orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
+            if aside := {row.id for row in rows} - {one.id for one in orders}:
+                # Not the first again the next time, or a hundred of these would leave no room for any other.
+                later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
+                connection.execute(later)
+        return orders
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""
@@ -158,7 +170,11 @@ class SqlOutbox:
         silent = or_(column.worked_at.is_(None), column.worked_at < before)
         of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == column.id)
         stopped = exists().where(_breaker.tenant == column.tenant, of_it, _breaker.closed_at.is_(None))
-        overdue = select(column.id).where(due, silent, ~ordered, ~stopped).order_by(column.created_at).limit(limit)
+        # One that the relay cannot use is not ordered again and again behind the order that waits for a person.
+        aside = met_lately(Loop.RELAY, "batch", column.id)
+        overdue = (
+            select(column.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(column.created_at).limit(limit)
+        )
         with transaction(self._engine, "commit of remind") as connection:
             ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
             for batch_id in ids:
@@ -179,7 +195,8 @@ class SqlOutbox:
                 _message.batch_id == found.id, _message.status.not_in(WITHHELD)
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
-        return Cancelled(cancelled, tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in rows))
+        known = [row for row in rows if row.status in set(Status)]
+        return Cancelled(cancelled, tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in known))
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
         """Have what waits go at `send_at` instead, by an order of its own."""
@@ -197,6 +214,13 @@ class SqlOutbox:
             if moved:
                 order(connection, found.id, send_at)
         return moved
+
+
+def _order_of(row: Row[Any]) -> Order:
+    lane = word(Lane, row.lane)
+    if row.due_at >= LATEST:
+        raise PermanentError("due_at is out of bounds")
+    return Order(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)
 
 
 class _Repeated(Exception):

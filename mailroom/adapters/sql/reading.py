@@ -7,6 +7,7 @@ tenants, so that it takes the same index. Words are looked up in `ix_inbox_item_
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,10 +26,12 @@ from mailroom.adapters.sql.models import (
     InboxItemRow,
     TenantRow,
 )
+from mailroom.adapters.sql.skipping import readable, stepping_over
 from mailroom.domain.inbound import Attachment, State
 from mailroom.domain.routing import is_starred, takes
 from mailroom.domain.searching import words_asked
 from mailroom.reading import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position
+from mailroom.watching import Loop
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]
 _attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
@@ -106,11 +109,12 @@ class SqlReader:
             .join(InboundEmailRow, _email.id == _item.email_id)
             .order_by(*newest_first)
         )
-        with transaction(self._engine) as connection:
+        with stepping_over(self._engine, Loop.LISTS, "item") as usable, transaction(self._engine) as connection:
             if question:
                 # How a rare and a common word are best looked for differs: a plan for any word would be good for neither.
                 connection.execute(text("set local plan_cache_mode = force_custom_plan"))
-            return _page([shown.item_line(row) for row in connection.execute(wanted)], limit)
+            rows = connection.execute(wanted).all()
+            return _page(rows, limit, usable(rows[:limit], shown.item_line))
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item with its attachments and their receipts."""
@@ -130,7 +134,8 @@ class SqlReader:
             attachments = [shown.attachment(part) for part in connection.execute(parts.order_by(_attachment.number))]
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
-            return shown.filed_item(row, attachments, list(connection.execute(receipts)))
+            kept_of = list(connection.execute(receipts))
+            return readable(lambda one: shown.filed_item(one, attachments, kept_of), row, kind="item")
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return what is listed of one attachment."""
@@ -167,9 +172,9 @@ class SqlReader:
             conditions.append(_email.received_at >= since)
         newest_first = _email.received_at.desc(), _email.id.desc()
         wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
-        with transaction(self._engine) as connection:
-            lines = [shown.email_line(row, envelope=tenant is None) for row in connection.execute(wanted)]
-            return _page(lines, limit)
+        with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+            return _page(rows, limit, usable(rows[:limit], lambda row: shown.email_line(row, envelope=tenant is None)))
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger."""
@@ -179,7 +184,8 @@ class SqlReader:
         wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-            return shown.email_line(row, envelope=tenant is None) if row else None
+            make = partial(shown.email_line, envelope=tenant is None)
+            return readable(make, row, kind="e-mail") if row else None
 
     def census(self) -> Census:
         """Count everything."""
@@ -261,10 +267,10 @@ def _holds(question: str) -> ColumnElement[bool]:
     return held
 
 
-def _page(lines: list[_Line], limit: int) -> Page[_Line]:
-    kept = lines[:limit]
-    more = len(lines) > limit
-    return Page(tuple(kept), Position(kept[-1].received_at, kept[-1].id) if more else None)
+def _page(rows: Sequence[Any], limit: int, lines: Sequence[_Line]) -> Page[_Line]:
+    """Return the lines that were made of the first rows; the next page goes on by the rows, for of some there may be no line."""
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(tuple(lines), Position(last.received_at, str(last.id)) if last else None)
 
 
 def _uuid(written: str) -> UUID | None:

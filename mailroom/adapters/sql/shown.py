@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailroom.adapters.sql.entries import envelope_of, scan_of
-from mailroom.domain.inbound import Attachment, Item, State, Verdicts
+from mailroom.adapters.sql.outbound_rows import table_of, word
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound import Attachment, Envelope, Item, State, Verdicts
 from mailroom.ports import Deposit
 from mailroom.reading import EmailLine, FiledItem, ItemLine
 
@@ -56,17 +58,17 @@ def attachment(row: Any) -> Attachment:
 
 def email_line(row: Any, *, envelope: bool) -> EmailLine:
     """Return a ledger's row as it is shown, with or without who wrote to whom."""
-    told = envelope_of(row.envelope) if envelope and row.envelope else None
+    told = _envelope(row) if envelope else None
     return EmailLine(
         id=str(row.id),
         message_id=row.message_id,
-        state=State(row.state),
+        state=word(State, row.state),
         reason=row.reason,
         attempts=row.attempts,
         run_id=str(row.run_id) if row.run_id else None,
         received_at=row.received_at,
         closed_at=row.closed_at,
-        facts=row.facts,
+        facts=table_of(row.facts),
         sender=told.sender if told else None,
         recipients=told.recipients if told else (),
     )
@@ -93,4 +95,13 @@ def _item(row: Any, attachments: Sequence[Attachment]) -> Item:
 
 
 def _verdicts(row: Any) -> Verdicts | None:
-    return envelope_of(row.envelope).verdicts if row.envelope else None
+    told = _envelope(row)
+    return told.verdicts if told else None
+
+
+def _envelope(row: Any) -> Envelope | None:
+    """Return the envelope; one that cannot be read is not known, and `mailroom check` names it."""
+    try:
+        return envelope_of(row.envelope) if row.envelope else None
+    except PermanentError:
+        return None

@@ -1,11 +1,11 @@
 """Counting outbound mail, for the metrics and the alarms: one pass over the messages; events are counted as they come."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, func, insert, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, literal, or_, select, text
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
@@ -18,10 +18,11 @@ from mailroom.adapters.sql.outbound_models import (
     OutboxRow,
     RateRow,
 )
+from mailroom.adapters.sql.skipping import sound, standing
 from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
 from mailroom.domain.pace import Ceiling
-from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
+from mailroom.watching import OutboundCensus, Reconciliation, Sent, Skipped, Told
 
 _email = table(InboundEmailRow).c
 _message, _tally, _breaker = table(MessageRow).c, table(EventTallyRow).c, table(BreakerRow).c
@@ -49,7 +50,7 @@ class SqlWatch:
             groups = connection.execute(_groups(now)).all()
             orders = connection.execute(_unpublished()).one()
             return OutboundCensus(
-                sent=[Sent(row.provider, Status(row.status), row.messages) for row in groups],
+                sent=[Sent(row.provider, row.status, row.messages) for row in groups],
                 told=[Told(**row._mapping) for row in connection.execute(_told())],
                 oldest_unknown=min((row.unknown for row in groups if row.unknown), default=None),
                 oldest_due=min((row.due for row in groups if row.due), default=None),
@@ -71,12 +72,18 @@ class SqlWatch:
         )
         due = text(IS_WAITING), _message.due_at <= now, ~stopped.exists()
         oldest = {
-            "inbound": select(func.min(_email.received_at)).where(_email.state.in_(_UNSETTLED)),
-            "outbound": select(func.min(_message.due_at)).where(*due),
+            "inbound": select(func.min(_email.received_at)).where(
+                _email.state.in_(_UNSETTLED), sound(_email.received_at)
+            ),
+            "outbound": select(func.min(_waits_since())).where(*due),
         }
         with transaction(self._engine) as connection:
             found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
         return {side: since for side, since in found.items() if since is not None}
+
+    def skipped(self) -> Sequence[Skipped]:
+        """Return what is stepped over at present."""
+        return standing(self._engine)
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then."""
@@ -109,11 +116,16 @@ class SqlReconciliations:
 
 
 def _groups(now: datetime) -> Any:
-    unknown = func.min(_message.handed_at).filter(_message.status == Status.UNKNOWN)
-    due = func.min(_message.due_at).filter(text(IS_WAITING), _message.due_at <= now)
+    unknown = func.min(_message.handed_at).filter(_message.status == Status.UNKNOWN, sound(_message.handed_at))
+    due = func.min(_waits_since()).filter(text(IS_WAITING), _message.due_at <= now)
     keys = _message.provider, _message.status
     counted = func.count().label("messages"), unknown.label("unknown"), due.label("due")
     return select(*keys, *counted).group_by(*keys).order_by(*keys)
+
+
+def _waits_since() -> ColumnElement[datetime]:
+    """Return since when a message that is due waits; by a time of year 0 it would hide the ages of all others."""
+    return case((sound(_message.due_at), _message.due_at), (sound(_message.created_at), _message.created_at))
 
 
 def _told() -> Any:
@@ -126,7 +138,7 @@ def _handed_over(now: datetime) -> Any:
 
 
 def _unpublished() -> Any:
-    counted = func.count().label("orders"), func.min(_order.written_at).label("oldest")
+    counted = func.count().label("orders"), func.min(_order.written_at).filter(sound(_order.written_at)).label("oldest")
     return select(*counted).where(_order.published_at.is_(None))
 
 
@@ -150,6 +162,6 @@ def _open_breakers() -> Any:
 
 def _last(connection: Connection) -> Reconciliation | None:
     row: Row[Any] | None = connection.execute(select(_proofs).order_by(_proofs.c.id.desc()).limit(1)).first()
-    if row is None:
+    if row is None or not isinstance(row.differences, dict) or not isinstance(row.counts, dict):
         return None
     return Reconciliation(begun_at=row.begun_at, ended_at=row.ended_at, differences=row.differences, counts=row.counts)

@@ -13,6 +13,7 @@ from mailroom.adapters.sql import (  # noqa: F401 - they fill the metadata that 
     models,
     outbound_models,
     schema,
+    skipping,
 )
 
 #: Two processes that start at once must not migrate at once.

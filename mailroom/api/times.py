@@ -1,0 +1,21 @@
+"""The one type of times in bodies and queries of the HTTP API."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from mailroom.domain.times import HOW, bounded
+
+
+def _written(time: Any) -> Any:
+    # A bare number would be seconds since 1970, or thousandths of them: who means it?
+    if isinstance(time, datetime) or (
+        isinstance(time, str) and not time.strip().lstrip("+-").replace(".", "").isdigit()
+    ):
+        return time
+    raise ValueError(HOW)
+
+
+#: ISO 8601; UTC where no offset is written; within the bounds of `mailroom.domain.times`.
+Time = Annotated[datetime, BeforeValidator(_written), AfterValidator(bounded)]

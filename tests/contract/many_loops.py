@@ -1,0 +1,227 @@
+"""An installation with something of every kind in every table, every list and page of it, and every loop over all tenants."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from fastapi.routing import APIRoute
+from pydantic import SecretStr
+from sqlalchemy import DateTime, Engine, insert, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import SQLModel
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.endpoints import SqlEndpoints
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.forgetting import forget_outbound
+from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.models import ReconciliationRow, WorkerRow, table
+from mailroom.adapters.sql.outbound_models import BreakerRow
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.reading import SqlReader
+from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.sql.watching import SqlReconciliations, SqlWatch
+from mailroom.api.app import create_app
+from mailroom.api.services import Outbound
+from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.checking.mails import Patience
+from mailroom.checking.messages import check_messages
+from mailroom.checking.report import Report
+from mailroom.checking.rows import check_rows, saturate_times
+from mailroom.domain.delivery import Kind
+from mailroom.domain.inbound import Arrival, Envelope, ObjectRef
+from mailroom.events import Hook
+from mailroom.inbound.sweeping import silent
+from mailroom.outbound.notifying import notify
+from mailroom.outbound.relaying import relay
+from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.tracking import Tracking
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import MemoryQueue, an_event
+from tests.contract.filed import Filed
+from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.contract.sending import office_on
+
+LATER = NOW + timedelta(hours=1)
+_IDS = re.compile(r"\{(\w+)(:\w+)?\}")
+
+
+class Receiver:
+    """The port `Webhooks` that takes everything."""
+
+    def post(self, url: str, body: bytes, headers: Any) -> int:
+        return 204
+
+
+@dataclass
+class Installation:
+    """The service on a database, with rows of acme's in every table."""
+
+    engine: Engine
+    database_url: str
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        memory = Memory()
+        memory.keys.holders.update(HOLDERS)
+        services = memory.services()
+        self.services = replace(
+            services,
+            reader=SqlReader(self.engine),
+            ledger=SqlLedger(self.engine),
+            sending=Outbound(*(port(self.engine) for port in PORTS)),
+            events=SqlEvents(self.engine),
+            watch=SqlWatch(self.engine),
+            endpoints=SqlEndpoints(self.engine),
+            settings=services.settings.model_copy(update={"unsubscribe_key": SecretStr("a key of some length")}),
+        )
+        self.app = create_app(self.services)
+        self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
+
+    def fill(self) -> None:
+        """Put something of acme's into every table that is listed, swept, relayed or told."""
+        api = TestClient(self.app, base_url="http://mail.example", headers=ACME)
+        webhook = api.post("/v1/webhooks", json={"url": "https://acme.test/", "events": ["accepted"]}).json()["id"]
+        waiting = handed_over(api, batch(metadata={"campaign": "spring"}))["id"]
+        gone = handed_over(api, batch(expires_at="2026-12-01T00:00:00Z"), **{"Idempotency-Key": "one"})["id"]
+        dispatch = SqlDispatch(self.engine)
+        [claimed] = dispatch.claim(gone, most=1, provider="ses", now=NOW)
+        dispatch.settle([Outcome(claimed.draft.id, claimed.attempt, Receipt("ses", "known"))], now=NOW)
+        api.post("/v1/suppressions", json={"addresses": ["bob@users.test"], "expires_at": "2026-12-01T00:00:00Z"})
+        events = SqlEvents(self.engine)
+        delivered = an_event(Kind.DELIVERED, message_id=claimed.draft.id, provider_message_id="known")
+        events.record([delivered, an_event(Kind.OPENED, "parked", provider_message_id="unknown")], now=NOW)
+        SqlHooks(self.engine).store([Hook("postmark", "1", b"garbage")], now=NOW)
+        filed = Filed(self.engine)
+        silent_one = Arrival(ObjectRef("inbound", "in/open"), Envelope(("anna@acme.test",), "carl@sender.test", NOW))
+        SqlLedger(self.engine).register(silent_one, now=NOW)
+        self._insert_what_no_door_makes(waiting)
+        message = api.get(f"/v1/messages?batch={gone}").json()["items"][0]["id"]
+        self.ids = {
+            "batch_id": waiting, "message_id": message, "webhook_id": webhook, "address": "anna@acme.test",
+            "email_id": filed.entry.id, "item_id": self._one("select id from inbox_item where tenant = 'acme'"),
+        }  # fmt: skip
+
+    def fill_umbrella(self) -> str:
+        """Hand over a batch of another tenant, and return its id."""
+        api = TestClient(self.app, base_url="http://mail.example", headers=UMBRELLA)
+        return str(handed_over(api, batch())["id"])
+
+    def _insert_what_no_door_makes(self, batch_id: str) -> None:
+        counts = {"sent": 100, "bounced": 10, "complained": 0, "runs": []}
+        proof = {"begun_at": NOW, "ended_at": NOW, "differences": {"inbound": 0}, "counts": {}}
+        with self.engine.begin() as connection:
+            connection.execute(insert(table(BreakerRow)).values(tenant="acme", trip="bounces", opened_at=NOW, **counts))
+            connection.execute(text("update breaker set closed_at = :now"), {"now": NOW})
+            connection.execute(insert(table(ReconciliationRow)).values(**proof))
+            connection.execute(insert(table(WorkerRow)).values(name="w", started_at=NOW, beat_at=NOW, in_hand=0))
+
+    def _one(self, statement: str) -> str:
+        with self.engine.connect() as connection:
+            return str(connection.execute(text(statement)).scalar_one())
+
+    def values(self, statement: str) -> list[Any]:
+        """Return the only column of a query."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement)).scalars())
+
+    @contextmanager
+    def without_triggers(self) -> Iterator[Any]:
+        """Write as a person with a client does who means it: activities refuse to be changed otherwise."""
+        with self.engine.begin() as connection:
+            connection.execute(text("set local session_replication_role = replica"))
+            yield connection
+
+    def spoil_times(self, value: str) -> None:
+        """Set every time of every row of acme's and of the mail that was received to what only SQL can write."""
+        with self.without_triggers() as connection:
+            for one in SQLModel.metadata.tables.values():
+                names = [column.name for column in one.columns if isinstance(column.type, DateTime)]
+                if names and one.name not in ("skipped_row", "quota_use"):
+                    values = ", ".join(f'"{name}" = cast(:value as timestamptz)' for name in names)
+                    connection.execute(text(f'update "{one.name}" set {values}'), {"value": value})
+
+    def spoil_shapes(self, value: str) -> None:
+        """Set every JSON value to one of another shape."""
+        with self.without_triggers() as connection:
+            for one in SQLModel.metadata.tables.values():
+                for column in one.columns:
+                    if isinstance(column.type, JSONB):
+                        spoilt = f'update "{one.name}" set "{column.name}" = cast(:value as jsonb)'
+                        connection.execute(text(spoilt), {"value": value})
+
+    def spoil_words(self) -> None:
+        """Set every word that code compares to one that there is not."""
+        words = {"status", "lane", "policy", "state", "kind", "trip", "actor", "period", "source", "processor", "loop"}
+        with self.without_triggers() as connection:
+            for one in SQLModel.metadata.tables.values():
+                for column in one.columns:
+                    if column.name in words and str(column.type) == "VARCHAR" and not column.primary_key:
+                        connection.execute(text(f'update "{one.name}" set "{column.name}" = \'no such word\''))
+
+    def reads(self) -> Iterator[tuple[str, str, int]]:
+        """Ask every list, page and metric as an administrator and as another tenant; yield who, what and the status."""
+        inside = (getattr(one, "original_router", None) for one in self.app.routes)
+        paths = {
+            route.path
+            for router in inside
+            if router is not None
+            for route in router.routes
+            if isinstance(route, APIRoute)
+            and "GET" in route.methods
+            and not route.path.startswith(("/u/", "/c/", "/o/"))
+        }
+        for path in sorted(paths):
+            named = _IDS.sub(lambda one: self.ids.get(one[1], "1"), path)
+            for who, headers in (("admin", ADMIN), ("umbrella", UMBRELLA)):
+                # What has an id of a spoilt row in it is of that row alone.
+                asked = named.replace("/recipients", "/recipients?address=ada@users.test")
+                yield who, path, self.client.get(asked, headers=headers).status_code
+
+    def loops(self) -> dict[str, Callable[[], object]]:
+        """Return every loop that goes through the rows of all tenants, each as one pass."""
+        outbox, watch, later = SqlOutbox(self.engine), SqlWatch(self.engine), LATER
+        hooks, events = SqlHooks(self.engine), SqlEvents(self.engine)
+        tracking = Tracking(
+            events, hooks, MemoryQueue(), forget=lambda now: forget_outbound(self.engine, now), clock=lambda: later
+        )
+        endpoints: Any = SqlEndpoints(self.engine)
+
+        def settled() -> object:
+            with office_on(self.engine) as office:
+                return settle_unknown(office.outbound, now=later)
+
+        return {
+            "relay": lambda: relay(outbox, self.queue, now=later),
+            "sweep-outbound": lambda: outbox.remind(before=later, limit=10, now=later),
+            "sweep-inbound": lambda: silent(ledger=SqlLedger(self.engine), before=later),
+            "watch": lambda: (watch.waiting_since(now=later), watch.skipped()),
+            "settle": settled,
+            "rematch": lambda: events.rematch(now=later, limit=100),
+            "tracking": tracking.once,
+            "forget": lambda: (forget_outbound(self.engine, later), hooks.forget(before=later)),
+            "webhooks": lambda: notify(endpoints, Receiver(), clock=lambda: later),
+            "census": lambda: (SqlReader(self.engine).census(), watch.census(now=later)),
+            "last proof": SqlReconciliations(self.engine).last,
+            "suppressions": lambda: SqlSuppressions(self.engine).all(None, address=None, after=None, limit=100),
+            "check": self.check,
+        }
+
+    def check(self) -> dict[str, int]:
+        """Return what the check finds in the tables."""
+        report = Report(tell=lambda _: None, progress=lambda _: None)
+        with psycopg.connect(self.database_url) as connection:
+            saturate_times(connection)
+            check_messages(connection, report, Patience(LATER, timedelta(hours=1)))
+            check_rows(connection, report)
+        return dict(report.wrong)
+
+    def relayed(self) -> set[str]:
+        """Return the batches that are on the mailbox queue."""
+        return set(re.findall(r'"batch_id": "([^"]+)"', " ".join(self.queue.bodies)))

@@ -1,0 +1,136 @@
+"""One bad row stops nobody: times, words and shapes that only SQL or older code can write, under every list and loop."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.api.testing import NOW
+from mailroom.watching import Loop
+from tests.contract.handing import ADMIN
+from tests.contract.many_loops import Installation
+
+#: What PostgreSQL keeps and Python cannot read, and the ends of what it can.
+TIMES = [
+    "infinity", "-infinity", "4713-01-02 00:00:00+00 BC", "294276-12-30 00:00:00+00", "0001-01-01 00:00:00+01",
+    "9999-12-31 23:59:59.999999-12",
+]  # fmt: skip
+SHAPES = ["[]", "5", '{"address": 5, "kind": 5}']
+
+
+@pytest.fixture
+def house(engine: Engine, database_url: str) -> Installation:
+    made = Installation(engine, database_url)
+    made.fill()
+    return made
+
+
+def assert_nothing_stops(house: Installation, *, own: set[int]) -> None:
+    """Every list, page and metric answers, every loop goes through, and a batch of another tenant goes its way."""
+    healthy = house.fill_umbrella()
+
+    answers = {(who, path): status for who, path, status in house.reads()}
+    for loop in house.loops().values():
+        loop()
+
+    lists = {what: status for what, status in answers.items() if "{" not in what[1]}
+    assert {what: status for what, status in lists.items() if status >= 400 and status != 404} == {}
+    assert {status for what, status in answers.items() if "{" in what[1]} <= {200, 404, 410} | own
+    assert {status for (who, path), status in answers.items() if who == "umbrella" and "_id}" in path} <= {404}
+    assert healthy in house.relayed()
+
+
+@pytest.mark.parametrize("value", TIMES)
+def test_a_time_that_no_calendar_has_stops_nobody(house: Installation, value: str) -> None:
+    """Every time of every table at once: no read fails by one, so no list, page, metric or loop can."""
+    house.spoil_times(value)
+
+    assert_nothing_stops(house, own=set())
+
+    assert house.check()["unusable time"] > 5
+
+
+@pytest.mark.parametrize("value", SHAPES)
+def test_json_of_another_shape_stops_nobody(house: Installation, value: str) -> None:
+    """What is asked for by its own id may say that it cannot be read; everything else goes on."""
+    house.spoil_shapes(value)
+
+    assert_nothing_stops(house, own={502})
+
+
+def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:
+    """A status, lane, policy or trip of newer code, or of a person's hand."""
+    house.spoil_words()
+
+    assert_nothing_stops(house, own={502})
+
+    wrong = house.check()
+    assert (wrong["unknown status"], wrong["unknown word"]) == (2, 2)
+
+
+def test_a_row_stepped_over_is_named_and_is_not_the_first_again(house: Installation, engine: Engine) -> None:
+    """The oldest come first, a hundred at a time: so many bad ones must not be all that is ever looked at."""
+    batch_id = house.ids["batch_id"]
+    with engine.begin() as connection:
+        connection.execute(text("update batch set lane = 'no such lane'"))
+        connection.execute(
+            text("insert into outbox (batch_id, due_at) select :batch, :now from generate_series(1, 150)"),
+            {"batch": batch_id, "now": NOW},
+        )
+    healthy = house.fill_umbrella()
+    relay = house.loops()["relay"]
+
+    published = [relay() for _ in range(3)]
+
+    assert sum(map(int, map(str, published))) == 1
+    assert house.relayed() == {healthy}
+    [named] = house.values("select subject from skipped_row where subject like '%' || '" + batch_id + "'")
+    assert named == f"batch {batch_id}"
+    assert house.values("select distinct why from skipped_row") == ["unknown lane"]
+
+
+def test_what_is_stepped_over_is_seen_and_forgotten_once_it_is_mended(house: Installation, engine: Engine) -> None:
+    """In health, metrics and the check, by its id; nobody has to clear anything but the row itself."""
+    with engine.begin() as connection:
+        connection.execute(text("update batch set lane = 'no such lane'"))
+    for loop in house.loops().values():
+        loop()
+
+    ready = house.client.get("/readyz").json()
+    metrics = house.client.get("/metrics").text
+    [relay] = [one for one in house.services.watch.skipped() if one.loop == Loop.RELAY]  # type: ignore[union-attr]
+    wrong = house.check()
+    with engine.begin() as connection:
+        connection.execute(text("update skipped_row set seen_at = seen_at - interval '3 hours'"))
+    after = house.client.get("/readyz").json()
+
+    assert ready["status"] == "ok"
+    assert ready["rows_skipped"]["relay"] == 2
+    assert 'mailroom_rows_skipped{loop="relay"} 2' in metrics
+    assert 'mailroom_rows_skipped{loop="tracking"} 0' in metrics
+    assert (f"batch {house.ids['batch_id']}", "unknown lane") in relay.named
+    assert (wrong["skipped row"], wrong["unknown word"]) == (2, 2)
+    assert after["rows_skipped"] == {}
+
+
+def test_a_batch_that_cannot_be_shown_can_be_cancelled(house: Installation, engine: Engine) -> None:
+    """Whatever is wrong with it, its owner or an operator can end it."""
+    with engine.begin() as connection:
+        connection.execute(text("update batch set lane = 'no such lane', \"from\" = '[]'"))
+
+    shown = house.client.get(f"/v1/batches/{house.ids['batch_id']}", headers=ADMIN)
+    ended = house.client.post(f"/v1/batches/{house.ids['batch_id']}/cancel", headers=ADMIN)
+
+    assert (shown.status_code, ended.status_code) == (502, 200)
+    assert "a row of the database cannot be read" in shown.json()["detail"]
+    assert ended.json()["cancelled"] == 1
+
+
+def test_a_metric_that_cannot_be_counted_costs_no_other(house: Installation, engine: Engine) -> None:
+    """The alarm on the others is what wakes a person."""
+    with engine.begin() as connection:
+        connection.execute(text("alter table parked_event rename to elsewhere"))
+
+    metrics = house.client.get("/metrics")
+
+    assert metrics.status_code == 200
+    assert 'mailroom_metrics_missing{part="parked"} 1' in metrics.text
+    assert "mailroom_outbound_accepted_total 2" in metrics.text

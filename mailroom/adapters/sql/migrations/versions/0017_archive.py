@@ -4,9 +4,12 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0010"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
+
+oldest_code = 1
+needed = True
 
 
 def upgrade() -> None:

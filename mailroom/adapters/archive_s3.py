@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
@@ -43,13 +43,14 @@ _TRIES = 4
 
 _deposits = table(DepositRow)
 _there, _new = _deposits.c, insert(_deposits).excluded
-_is_same = _there.version == _new.version
+_is_same = and_(_there.bucket == _new.bucket, _there.version == _new.version)
 _record = insert(_deposits).on_conflict_do_update(
     index_elements=["archive_id"],
     # Two mails with the same content extend one lock at once; what was promised first must not be taken back.
     set_={
+        "bucket": _new.bucket,
         "version": _new.version,
-        "lock_mode": case((_is_same & (_there.lock_mode == "COMPLIANCE"), _there.lock_mode), else_=_new.lock_mode),
+        "lock_mode": case((and_(_is_same, _there.lock_mode == "COMPLIANCE"), _there.lock_mode), else_=_new.lock_mode),
         "retain_until": case(
             (_is_same, func.greatest(_there.retain_until, _new.retain_until)), else_=_new.retain_until
         ),

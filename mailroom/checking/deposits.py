@@ -119,7 +119,8 @@ class _Strangers:
         except NotPermittedError:
             self._report.counts["versions not looked at"] += 1
             return True
-        self._report.counts["second copies"] += is_copy
+        if is_copy:
+            self._report.counts["second copies"] += 1
         return is_copy
 
     def _remedy(self, what: str, one: Stored) -> str:
@@ -127,7 +128,7 @@ class _Strangers:
         return (
             f"somebody put {what} {version} there on {one.modified:%Y-%m-%d %H:%M:%S} UTC; find out who wrote to the bucket, "
             f"then remove it (aws s3api delete-object --bucket {self._locks.bucket} --key {key} --version-id {version}) "
-            f"or, where it is locked, mailroom archive acknowledge {key}"
+            f"or, where it is locked, mailroom archive acknowledge {key} --note WHY"
         )
 
 
@@ -139,13 +140,15 @@ def _check_orphan(
         report.counts["objects of our own"] += len(found)
         return
     left = [one for one in found if (one.key, one.version) not in acknowledged]
-    report.counts["acknowledged strangers"] += len(found) - len(left)
+    if len(left) < len(found):
+        report.counts["acknowledged strangers"] += len(found) - len(left)
     old = [one for one in left if patience.is_over(one.modified)]
-    report.counts["receipts to come"] += len(left) - len(old)
+    if len(old) < len(left):
+        report.counts["receipts to come"] += len(left) - len(old)
     if old:
         do = (
             f"an object of the archive that no receipt knows ({len(old)} versions): mailroom replay its e-mail if one was "
-            f"interrupted; a stranger's: find out who wrote to the bucket, then mailroom archive acknowledge {quote(key)}"
+            f"interrupted; a stranger's: find out who wrote to the bucket, then mailroom archive acknowledge {quote(key)} --note WHY"
         )
         report.findings += [Finding("no receipt", key, one.version, do) for one in old]
         report.violate("no receipt", key, do)

@@ -55,8 +55,13 @@ def acknowledge(
     known = [one for one in _findings().all(acknowledged=False, limit=_MOST, key=key) if version in (None, one.version)]
     strangers = [one for one in known if one.kind not in DAMAGES]
     if not strangers:
-        why = "is damage, which cannot be acknowledged; replay an e-mail that names it" if known else "is not known"
-        raise ConfigurationError(f"{key!r} {why}; see `mailroom archive findings`")
+        why = (
+            "is damage, which cannot be acknowledged; replay an e-mail that names it"
+            if known
+            else "is not among the findings"
+        )
+        hint = "see `mailroom archive findings`; a run of reconcile (Quick run in Prefect) keeps what it finds"
+        raise ConfigurationError(f"{key!r} {why}; {hint}")
     if not dry_run:
         strangers = _findings().acknowledge(key, version, by=getuser(), note=note, now=datetime.now(UTC))
     if as_json:

@@ -58,7 +58,7 @@ def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(ru
     assert "a drill" in run("findings", "--all").output
 
 
-@pytest.mark.parametrize(("key", "why"), [("acme/bb/2", "is damage"), ("acme/none", "is not known")])
+@pytest.mark.parametrize(("key", "why"), [("acme/bb/2", "is damage"), ("acme/none", "is not among the findings")])
 def test_what_is_no_stranger_is_refused(run: Callable[..., Any], key: str, why: str) -> None:
     """One clear line, and an exit code that a script sees."""
     refused = run("acknowledge", key, "--note", "never mind")

@@ -216,11 +216,17 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
     assert f"{stack['archive_bucket']} cannot be checked: AWS answers AccessDenied; grant {permission}" in said
 
 
-def test_bucket_that_is_not_there_is_refused(stack: dict[str, str]) -> None:
-    """Nobody knows where one of that name will be made, and by whom."""
-    assert "regionstest-nowhere cannot be checked: AWS answers NoSuchBucket" in refusal(
-        settings(stack, files_bucket="regionstest-nowhere")
-    )
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("regionstest-nowhere", "AWS answers NoSuchBucket"),
+        ("not a bucket", "AWS knows no such form of name"),
+        ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "AWS knows no such form of name"),
+    ],
+)
+def test_bucket_that_is_not_there_is_refused(stack: dict[str, str], name: str, why: str) -> None:
+    """Nobody knows where one of that name will be made, and by whom; and no outage is waited for that is none."""
+    assert f"the bucket {name} cannot be checked: {why}" in refusal(settings(stack, files_bucket=name))
 
 
 def test_outage_at_the_start_is_waited_for(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
+from prefect.settings import PREFECT_API_URL
 from prefect_aws.credentials import _get_client_cached
 from sqlalchemy import Engine
 from werkzeug.serving import make_server
@@ -26,6 +27,7 @@ from deployments.ensure import _ensure_blocks
 from flows.inbound import receive_email
 from mailroom.adapters.aws import client
 from mailroom.adapters.aws_regions import refuse_outside
+from mailroom.adapters.prefect_blocks import providers_by_endpoint
 from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
@@ -40,7 +42,7 @@ from mailroom.domain.routing import Address
 from mailroom.sandbox.aws import Names, provision
 from mailroom.sandbox.door import Door
 from mailroom.sandbox.postgres import Postgres
-from mailroom.settings import Settings
+from mailroom.settings import Settings, allowed_regions
 from tests.loopback import free_port
 
 SES, STORAGE, ARCHIVE = "eu-west-1", "eu-central-1", "eu-north-1"
@@ -191,7 +193,7 @@ def test_block_that_leads_outside_is_not_opened(installation: Settings, monkeypa
 
 
 def test_provider_outside_is_not_opened(installation: Settings) -> None:
-    """Whole mails go there. What is only a name must be vouched for by the operator."""
+    """Whole mails go there. What is only a name must be vouched for by the operator; `mailroom status` shows it too."""
 
     def opened(host: str) -> str:
         async def choose_and_open() -> None:
@@ -207,7 +209,12 @@ def test_provider_outside_is_not_opened(installation: Settings) -> None:
             return str(error)
         return "opened"
 
+    def shown() -> list[str]:
+        reaching = installation.model_copy(update={"prefect_api_url": str(PREFECT_API_URL.value())})
+        return [one.name for one in providers_by_endpoint(reaching, allowed_regions(), name="edited") if one.fault]
+
     assert "smtp.acme.example does not say its region" in opened("smtp.acme.example")
+    assert shown() == ["smtp.acme.example"]
     assert "is in us-east-1" in opened("email-smtp.us-east-1.amazonaws.com")
     assert opened("email-smtp.eu-west-1.amazonaws.com") == "opened"
     assert opened("127.0.0.1") == "opened"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointProviderError, ParamValidationError
 
 from mailroom.adapters.aws import client, error_code, translated
 from mailroom.domain.errors import PermanentError, TransientError
@@ -191,7 +191,10 @@ def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
     """Return AWS's answer, or why there will be none."""
     try:
         with translated(permission.partition(":")[0]):
-            return ask(), ""
+            try:
+                return ask(), ""
+            except (ParamValidationError, EndpointProviderError):
+                return None, "cannot be checked: AWS knows no such form of name"
     except PermanentError as error:
         code = error.facts.get("code", "")
         grant = f"; grant {permission}" if "AccessDenied" in code or code in ("403", "AuthorizationError") else ""

@@ -3,11 +3,10 @@
 import argparse
 import ipaddress
 import logging
-import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import uvicorn
@@ -67,8 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
     services, stop = services_from(settings), threading.Event()
-    outside = threading.Event()
-    threading.Thread(target=_end_if_outside, args=[settings, outside], name="regions", daemon=True).start()
     if services.sending is not None:
         mailbox = _queue(settings, settings.mailbox_queue_url)
         relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.handed}
@@ -79,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             telling = (services.endpoints, webhooks, stop)
             threading.Thread(target=keep_notifying, args=telling, name=f"notifying-{number}", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(services),
         host=asked.host,
         port=asked.port,
@@ -89,18 +86,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
+    server, outside = uvicorn.Server(config), threading.Event()
+    threading.Thread(target=_end_if_outside, args=[settings, server, outside], name="regions", daemon=True).start()
+    with suppress(KeyboardInterrupt):
+        server.run()
     stop.set()
-    return 2 if outside.is_set() else 0
+    if outside.is_set():
+        return 2
+    return 0 if server.started else 3
 
 
-def _end_if_outside(settings: Settings, outside: threading.Event) -> None:
-    """End this process if AWS says that a bucket is outside; beside the service, which an outage of S3 must not stop."""
+def _end_if_outside(settings: Settings, server: uvicorn.Server, outside: threading.Event) -> None:
+    """End the service if AWS says that a bucket is outside; beside the service, which an outage of S3 must not stop."""
     try:
         refuse_outside(settings, whole=False)
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr, flush=True)
         outside.set()
-        os.kill(os.getpid(), signal.SIGTERM)
+        server.should_exit = True
 
 
 def refuse_if_unsafe(settings: Settings, *, host: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mailroom.adapters import aws_regions
+from mailroom.adapters.prefect_blocks import providers_by_endpoint
 from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.settings import allowed_regions, load_settings, use_stack_environment
 
@@ -25,6 +26,8 @@ def regions_of(found: dict[str, Any]) -> dict[str, Any]:
             resources += aws_regions.by_asking(settings, allowed)
             regions["resources"] = [asdict(one) for one in resources]
             regions["queues"] = aws_regions.short_lived_queues(settings)
+            resources += providers_by_endpoint(settings, allowed)
+            regions["resources"] = [asdict(one) for one in resources]
     except (ConfigurationError, MailroomError) as error:
         regions["unknown"] = str(error)
     return regions

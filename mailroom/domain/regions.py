@@ -34,8 +34,10 @@ EU_REGIONS = (
 SETTING = "MAILROOM_REGIONS_ALLOWED"
 THIS_MACHINE = "this machine"
 
-#: Providers' hosts that promise the EU and no region in it: allowed where all of the EU is.
+#: Providers' hosts that promise the EU and no region in it are allowed where all of the EU is; those in the US nowhere.
 _SOMEWHERE_IN_THE_EU = frozenset({"api.eu.sendgrid.com"})
+
+_IN_THE_US = frozenset({"api.sendgrid.com", "api.postmarkapp.com"})
 
 _REGIONS = {
     "aws": re.compile(r"(?!cn-)[a-z]{2}-[a-z]+-\d{1,2}"),
@@ -174,6 +176,8 @@ class Allowed:
             return Resource(what, host, "vouched for")
         if host in _SOMEWHERE_IN_THE_EU and self.regions.issuperset(EU_REGIONS):
             return Resource(what, host, "EU")
+        if host in _IN_THE_US:
+            return Resource(what, host, "US", "is in the US")
         return self.judge(what, host or "(no host name)", region_of(host) if host else None)
 
     def judge_named(self, what: str, where: str) -> Resource:

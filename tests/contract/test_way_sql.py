@@ -148,6 +148,36 @@ def test_unknown_recipient_goes_to_nobody(desk: Desk) -> None:
     assert way == Way((), (NOBODY,), Reason.NO_ROUTE)
 
 
+@pytest.mark.parametrize("named", [b"", b"for nobody@else.test"])
+def test_mail_from_the_bucket_alone_whose_headers_name_nobody_of_ours_has_unknown_recipients(
+    desk: Desk, named: bytes
+) -> None:
+    """SES's block names one recipient at most and no Bcc: that nobody of ours is in it does not say that it is not for us."""
+    block = b"Received: from h (h [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com with SMTP id abc123 "
+    block += named + b"; Sun, 22 Nov 2026 03:00:00 +0000\r\nX-SES-DKIM-SIGNATURE: a=b\r\n"
+
+    way = desk.decides(desk.ledger.begin(REF, now=NOW), block + RAW)
+
+    assert way == Way((), (NOBODY,), Reason.RECIPIENTS_UNKNOWN)
+
+
+def test_mail_of_unknown_recipients_is_filed_once_its_notification_comes(desk: Desk) -> None:
+    """The notification was late or sent again: the closed line is opened, and all three have the mail, with its time."""
+    early = desk.ledger.begin(REF, now=NOW + timedelta(hours=1))
+    stop = desk.decides(early).stop
+    desk.ledger.close(early.id, State.QUARANTINED, now=NOW, reason=stop)
+
+    entry = desk.arrives(*RECIPIENTS)
+    items = desk.files(entry, desk.decides(entry))
+
+    assert (stop, entry.id) == (Reason.RECIPIENTS_UNKNOWN, early.id)
+    assert len(items) == 3
+    assert [one["kind"] for one in desk.ledger.trace(entry.id)["activities"]].count("reopened") == 1
+    filed = desk.ledger.find(REF.message_id)
+    assert filed is not None
+    assert filed.state is State.FILED
+
+
 def test_virus_that_is_told_late_withdraws_the_items(desk: Desk) -> None:
     """S3's event may come minutes before SES's word: the mail is filed by then, and must not stay where it can be opened."""
     desk.ledger.register(Arrival(REF), now=NOW)

@@ -145,6 +145,31 @@ def test_a_notification_after_the_mail_was_filed_without_it_runs_it_again(desk: 
     assert desk.executor.ran == ["abc123"]
 
 
+def test_a_mail_of_unknown_recipients_is_run_again_when_its_notification_comes(desk: Desk) -> None:
+    """It was quarantined and its run Failed, and its messages were deleted: only the notification says for whom it is."""
+
+    async def by_the_envelope(run: FlowRun) -> State | None:
+        entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
+        known = entry.envelope is not None
+        end, reason = (inbound.State.FILED, None) if known else (inbound.State.QUARANTINED, Reason.RECIPIENTS_UNKNOWN)
+        desk.ledger.close(entry.id, end, now=datetime.now(UTC), reason=reason)
+        desk.runs.state = Completed() if known else Failed()
+        return desk.runs.state
+
+    desk.executor.ending = by_the_envelope
+    desk.queue.send(from_s3())
+    desk.listen(desk.empty)
+    quarantined = desk.entry()
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.empty)
+
+    assert (quarantined.state, quarantined.envelope) == (inbound.State.QUARANTINED, None)
+    assert desk.executor.ran == ["abc123", "abc123"]
+    entry = desk.entry()
+    assert (entry.state, entry.envelope is not None) == (inbound.State.FILED, True)
+
+
 def test_ten_thousand_notices_of_one_object_are_one_item(desk: Desk, engine: Engine) -> None:
     """Bad input E61: some come before its run ends and the most after it; the mail is run and filed once."""
     inbox = SqlInbox(engine)

@@ -25,6 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Running
 from prefect.testing.utilities import prefect_test_harness
+from prefect.variables import Variable
 from sqlalchemy import Engine
 
 from blocks.reconciling import Reconciling
@@ -161,6 +162,30 @@ def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.Monke
     assert alive.state is not None
     assert alive.state.type is StateType.RUNNING
     assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
+
+
+def test_a_row_that_a_loop_steps_over_raises_an_alarm(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything else goes on, so nothing else would say that what the row stands for does not happen."""
+    watched = Watched()
+    watched.stepped_over = [Skipped(loop="relay", rows=2, named=(("batch 1", "unknown lane"),))]
+
+    async def opened() -> Watching:
+        return Watching(watched, {})
+
+    monkeypatch.setattr(watching, "open_watching", opened)
+
+    async def watch() -> tuple[State, list[FlowRun]]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            # Whatever somebody wrote into it: what was told before is then told again.
+            await Variable.aset("mailroom_told", "[5", overwrite=True)
+            state = await watching.watch(silent_minutes=600, long_silent_minutes=600, return_state=True)
+            return state, await _alarms(client, "row skipped")
+
+    state, alarms = asyncio.run(watch())
+
+    assert state.message == "1 findings, 1 of them told now"
+    assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
 
 
 @pytest.fixture

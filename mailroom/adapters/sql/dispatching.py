@@ -7,7 +7,7 @@ a transaction of these: its answer may take a minute, and a lock would be held a
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, or_, select, text, update
@@ -20,7 +20,14 @@ from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, 
 from mailroom.adapters.sql.outbox import order
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
 from mailroom.adapters.sql.skipping import Usable, met_lately, note_skipped, stepping_over, why
-from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
+from mailroom.domain.errors import (
+    DailyQuota,
+    MailroomError,
+    OutcomeUnknown,
+    PermanentError,
+    Refused,
+    TransientError,
+)
 from mailroom.domain.outbound import Batch, Content, Policy, Status
 from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
 from mailroom.watching import Loop
@@ -29,6 +36,8 @@ _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
 _messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
 _message = _messages.c
 
+#: So many messages are looked at for one that cannot be read.
+_LOOKED_AT = 1_000
 #: A run that came a moment early waits for the time of its order.
 _EARLY = timedelta(minutes=1)
 
@@ -144,9 +153,17 @@ class SqlDispatch:
             transaction(self._engine, "commit of withhold") as connection,
         ):
             batch = _batch(connection, batch_id)
-            chosen = _choose(connection, batch, most, now)
+            # More than the claim: behind suppressed ones it looks further.
+            chosen = _choose(connection, batch, max(most, _LOOKED_AT), now)
             said = _said(connection, batch, chosen, usable)
-            sound = usable(chosen, lambda row: (draft_of(row), said[row.content]) and row.id)
+
+            def readable(row: Row[Any]) -> UUID:
+                draft_of(row)
+                if row.content not in said:
+                    raise PermanentError("its content cannot be read")
+                return cast(UUID, row.id)
+
+            sound = set(usable(chosen, readable))
             bad = [row.id for row in chosen if row.id not in sound]
             return move(connection, _message.id.in_(bad), now=now, status=Status.FAILED, reason="unreadable")
 

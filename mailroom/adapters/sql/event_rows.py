@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
+from mailroom.domain.errors import PermanentError
 from mailroom.domain.times import happened
 
 _LOOKED = frozenset({Kind.OPENED, Kind.CLICKED})
@@ -27,7 +28,13 @@ def event_values(event: DeliveryEvent) -> dict[str, Any]:
 
 
 def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEvent:
-    """Return the event that was stored; a time that cannot be true counts as the time of its receipt."""
+    """Return the event that was stored; a time that cannot be true counts as the time of its receipt.
+
+    Raises:
+        Exception: of any kind, what was stored is no event.
+    """
+    if not all(isinstance(stored[name], str) for name in ("provider", "event_id")):
+        raise PermanentError("an event without its id")
     told = {
         "kind": Kind(stored["kind"]),
         "at": happened(datetime.fromisoformat(stored["at"]), received_at=received_at),

@@ -1,0 +1,254 @@
+"""Each loop by itself: what one row does to it, what becomes of the others, and how the row is named."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.endpoints import SqlEndpoints
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.forgetting import FILES_KEPT, forget_outbound
+from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.sql.skipping import AGAIN_AFTER, note_skipped, standing, why
+from mailroom.domain.delivery import Kind
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.outbound import Content, Enclosure
+from mailroom.domain.routing import Address
+from mailroom.domain.trust import Action
+from mailroom.events import Hook
+from mailroom.notifying import Endpoint
+from mailroom.outbound.notifying import notify
+from mailroom.outbound.relaying import keep_relaying
+from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.tracking import Tracking
+from mailroom.sending import Receipt
+from mailroom.testing import MemoryProvider, MemoryQueue, an_event
+from mailroom.watching import Loop
+from tests.contract.sending import Office, office_on
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+DELIVERED = json.dumps({"RecordType": "Delivery", "MessageID": "p-1", "DeliveredAt": "2026-11-22T09:30:00Z"}).encode()
+
+
+@pytest.fixture
+def office(engine: Engine) -> Iterator[Office]:
+    with office_on(engine) as made:
+        yield made
+
+
+def execute(engine: Engine, statement: str, **values: Any) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def named(engine: Engine) -> dict[str, list[tuple[str, str]]]:
+    return {one.loop: list(one.named) for one in standing(engine)}
+
+
+def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engine: Engine) -> None:
+    """Its batch would otherwise never go: each claim would meet it again."""
+    batch_id = office.batch(3, now=NOW)
+    execute(engine, "update message set \"to\" = '[]' where number = 1")
+
+    claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)
+
+    assert [one.draft.number for one in claimed] == [0, 2]
+    assert office.statuses() == ["sending", "failed", "sending"]
+    assert office.values("select facts ->> 'reason' from activity where kind = 'failed'") == ["unreadable"]
+    [(subject, reason)] = named(engine)[Loop.DISPATCH]
+    assert subject.startswith("message ")
+    assert reason == "no party"
+
+
+def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, engine: Engine) -> None:
+    """Nothing of it can go, and that is said of each message instead of trying for ever."""
+    batch_id = office.batch(2, now=NOW)
+    execute(engine, "update content set enclosures = '{}', headers = '5'")
+
+    claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)
+
+    assert claimed == []
+    assert office.statuses() == ["failed", "failed"]
+
+
+def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: Engine) -> None:
+    """Before, no outcome of any tenant was settled behind such a one, and no batch could begin."""
+
+    class Breaking(MemoryProvider):
+        def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+            if message_id == first:
+                raise PermanentError("no such answer")
+            return Receipt("memory", "known")
+
+    with office_on(engine, provider=Breaking()) as office:
+        batch_id = office.batch(2, now=NOW)
+        claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="memory", now=NOW)
+        first = claimed[0].draft.id
+
+        settle_unknown(office.outbound, now=NOW + timedelta(minutes=10))
+        again = SqlDispatch(engine).unknown(before=NOW + timedelta(hours=1), limit=10)
+
+        assert office.statuses() == ["unknown", "dispatched"]
+        assert again == []
+        assert named(engine)[Loop.SETTLE] == [(f"message {first}", "no such answer")]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Hook("nobody", "1", DELIVERED),
+        Hook("postmark", "1", DELIVERED.replace(b"p-1", b"p-9"), {"tenant": ["x"]}),
+        Hook("ses", "1", b"[" * 9_000),
+    ],
+    ids=["source", "facts", "deep"],
+)
+def test_a_call_that_cannot_be_used_is_not_the_first_again(office: Office, engine: Engine, bad: Hook) -> None:
+    """It stays for a person; every call behind it, and the queue, are handled at once."""
+    office.batch(1, now=NOW)
+    execute(engine, "update message set provider = 'postmark', provider_message_id = 'p-1', status = 'no such word'")
+    hooks, stepped = SqlHooks(engine), list[str]()
+    hooks.store([bad], now=NOW)
+    hooks.store([Hook("postmark", "2", DELIVERED)], now=NOW + timedelta(seconds=1))
+    tracking = Tracking(
+        SqlEvents(engine), hooks, MemoryQueue(), clock=lambda: NOW, step_over=lambda what, _: stepped.append(what)
+    )
+
+    assert tracking.once() == 2
+
+    assert office.statuses() == ["delivered"]
+    assert hooks.waiting() == 0
+    assert all("1" in what for what in stepped)
+
+
+def test_parts_of_tracking_do_not_wait_for_each_other(engine: Engine) -> None:
+    """What is wrong with the table of calls must not keep the queue from being read, nor anything from being forgotten."""
+    queue, forgot, now = MemoryQueue(), list[datetime](), [NOW]
+    queue.send("{}")
+    tracking = Tracking(SqlEvents(engine), SqlHooks(engine), queue, clock=lambda: now[0], forget=forgot.append)
+    execute(engine, "alter table hook rename to elsewhere")
+    now[0] += timedelta(hours=2)
+
+    with pytest.raises(PermanentError):
+        tracking.once()
+
+    assert len(queue) == 0
+    assert forgot == [now[0]]
+
+
+@pytest.mark.parametrize(
+    "spoilt", ['{"recipient": 5}', '{"kind": "nonsense"}', '{"provider": null, "event_id": null}', '{"x": 1}']
+)
+def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engine: Engine, spoilt: str) -> None:
+    """Also where it is seen only while all of them are folded together."""
+    office.batch(1, now=NOW)
+    events = SqlEvents(engine)
+    told = [an_event(Kind.DELIVERED, f"event-{at}", provider_message_id=f"p-{at}") for at in (1, 2)]
+    events.record(told, now=NOW)
+    execute(engine, "update message set provider = 'ses', provider_message_id = 'p-1'")
+    execute(engine, "insert into message select gen_random_uuid(), batch_id, 9, tenant, 'x@x.test', \"to\", reference, content, data,"
+            " metadata, size, status, reason, due_at, handed_at, attempts, provider, 'p-2', created_at, changed_at from message")  # fmt: skip
+    execute(
+        engine,
+        "update parked_event set event = event || cast(:spoilt as jsonb) where event_id = 'event-1'",
+        spoilt=spoilt,
+    )
+    later = NOW + timedelta(minutes=1)
+
+    matched = [events.rematch(now=later, limit=10).matched for _ in range(2)]
+
+    assert matched == [1, 0]
+    assert office.values("select status from message order by number") == ["accepted", "delivered"]
+    [put_off] = office.values("select next_at from parked_event where matched_at is null")
+    assert later < put_off <= later + AGAIN_AFTER
+    assert [what.split()[0] for what, _ in named(engine)[Loop.PARKED]] == ["parked"]
+
+
+def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, engine: Engine) -> None:
+    """A URL that older code took: it is met once, named, and the next endpoint is told."""
+
+    class Receiver:
+        def post(self, url: str, body: bytes, headers: object) -> int:
+            if "bad" in url:
+                raise UnicodeError
+            return 204
+
+    endpoints = SqlEndpoints(engine)
+    for number, url in enumerate(("https://bad.test/", "https://acme.test/")):
+        made = NOW + timedelta(seconds=number)
+        endpoints.add(Endpoint(id=f"00000000-0000-0000-0000-00000000000{number}", tenant="acme", url=url, secret="s",
+                               kinds=("accepted",), created_at=made))  # fmt: skip
+    office.batch(1, now=NOW)
+    later = NOW + timedelta(minutes=1)
+
+    told = [notify(endpoints, Receiver(), clock=lambda: later) for _ in range(3)]
+
+    assert told == [1, 1, 0]
+    assert [one.waiting for one in endpoints.all(None)] == [1, 0]
+    assert [what for what, _ in named(engine)[Loop.WEBHOOKS]] == ["webhook 00000000-0000-0000-0000-000000000000"]
+
+
+def test_the_relay_survives_whatever_happens_in_it() -> None:
+    """It is a thread of the HTTP service: dead, nothing of anybody is sent, and nothing else says so for minutes."""
+    stop, passes = threading.Event(), list[int]()
+
+    class Broken:
+        def take(self, **_: object) -> list[Any]:
+            passes.append(1)
+            stop.set()
+            raise ZeroDivisionError
+
+    broken: Any = Broken()
+
+    keep_relaying(broken, MemoryQueue(), stop)
+
+    assert passes == [1]
+
+
+def test_words_of_a_policy_that_there_are_not_hold_mail_back(engine: Engine) -> None:
+    """A mail for two tenants goes to both: one that cannot be read must not keep it from the other, nor let spam in."""
+    directory = SqlDirectory(engine)
+    for tenant in ("acme", "other"):
+        directory.add(Address(f"ada@{tenant}.test", tenant, "ada", "inbox"))
+    execute(engine, 'update tenant set policy = \'{"spam": "nonsense", "unheard_of": 5}\' where id = \'acme\'')
+
+    policy, theirs = SqlTenants(engine).policy("acme"), SqlTenants(engine).policy("other")
+    execute(engine, "update tenant set policy = '[5]' where id = 'acme'")
+    strictest = SqlTenants(engine).policy("acme")
+
+    assert (policy.spam, policy.unsure, theirs.spam) == (Action.QUARANTINE, Action.FILE, Action.FILE)
+    assert {strictest.spam, strictest.unsure, strictest.unscanned} == {Action.QUARANTINE}
+    assert sorted(directory.lookup(["ada@acme.test", "ada@other.test"])) == ["ada@acme.test", "ada@other.test"]
+
+
+def test_forgetting_goes_on_behind_a_content_that_cannot_be_read(office: Office, engine: Engine) -> None:
+    """Of its tenant nothing is forgotten, for nobody can tell what it needs."""
+    leaflet = Enclosure(filename="a.pdf", content_type="application/pdf", size=1, sha256="a" * 64)
+    office.batch(1, now=NOW, content=Content(subject="s", text="t", html=None, enclosures=(leaflet,)))
+    for tenant in ("acme", "other"):
+        execute(engine, "insert into file values (:tenant, repeat('a', 64), '', :now)", tenant=tenant, now=NOW)
+    execute(engine, "update content set enclosures = '{\"sha256\": 5}'")
+
+    forgotten = forget_outbound(engine, NOW + 2 * FILES_KEPT)
+
+    assert forgotten == (0, 1)
+    assert office.values("select tenant from file") == ["acme"]
+
+
+def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
+    """Whoever steps over a row goes on, also where the database is away; what the row holds stays in it."""
+    try:
+        int("ada@users.test")
+    except ValueError as error:
+        told = why(error)
+    execute(engine, "drop table skipped_row")
+
+    note_skipped(engine, Loop.LISTS, [("message 1", told)])
+
+    assert "ada" not in told
+    assert told.startswith("ValueError in test_naming_a_row")

@@ -15,7 +15,7 @@ from blocks.watching import Watching, open_watching
 from flows.notices import Fact, tell
 from flows.zombies import find_silent_runs
 from mailroom.watching import news
-from tasks.watching import count_dead, in_hand, oldest
+from tasks.watching import count_dead, count_held, in_hand, oldest
 
 #: What was told and when; while it lasts, it is told again each hour.
 _TOLD = "mailroom_told"
@@ -33,7 +33,7 @@ class Finding:
 
 @flow(name="watch", persist_result=False)
 async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
-    """Look for dead letters, old queues and runs that nobody works on.
+    """Look for dead letters, old queues, batches that are held and runs that nobody works on.
 
     Args:
         queue_age_minutes: What has waited for longer is told.
@@ -44,6 +44,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
     findings = [
         *await dead_letters(watching),
         *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
+        *await held(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
     told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
@@ -63,6 +64,15 @@ async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Find
     ages = {side: now - at for side, at in since.items() if now - at > limit}
     return [
         Finding(Fact.QUEUE_AGED, f"queue.{side}", {"seconds": int(age.total_seconds())}) for side, age in ages.items()
+    ]
+
+
+async def held(watching: Watching) -> list[Finding]:
+    """Return the reasons for which batches are held: nothing of them is sent until a person decides."""
+    counts = await count_held(watching.watch)
+    return [
+        Finding(Fact.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
+        for reason, count in counts.items()
     ]
 
 

@@ -106,6 +106,7 @@ def status(as_json: AsJson = False) -> None:
 
     found = stack.status()
     found["workers"] = _on_duty(found)
+    found["held"] = _held(found)
     if as_json:
         say(json.dumps(found, indent=1))
     else:
@@ -119,6 +120,9 @@ def status(as_json: AsJson = False) -> None:
             )
             for message_id in worker["holds"]:
                 say(f"{'':<12} {message_id}")
+        for one in found["held"]:
+            say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
+            say(f"{'':<12} see `mailroom batch list --held`")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
@@ -148,6 +152,23 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
             "holds": list(worker.holds),
         }
         for worker in workers
+    ]
+
+
+def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
+    from mailroom.adapters.sql.engine import make_engine
+    from mailroom.adapters.sql.holds import SqlHolds
+
+    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+        return []
+    try:
+        counts = SqlHolds(make_engine(found["database_url"], pool_size=1)).held_count()
+    except MailroomError:
+        return []
+    return [
+        {"reason": reason.value, "why": reason.sentence, "batches": count.batches, "messages": count.messages}
+        for reason, count in counts.items()
     ]
 
 

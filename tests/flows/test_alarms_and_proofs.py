@@ -40,6 +40,7 @@ from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.notifications import read_notification
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.testing import MemoryQueue
 from mailroom.watching import OutboundCensus
 from tests.contract.sending import Office, office_on
@@ -73,6 +74,9 @@ class Watched:
         return OutboundCensus()
 
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
+        return {}
+
+    def held(self) -> Mapping[HoldReason, HeldCount]:
         return {}
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:

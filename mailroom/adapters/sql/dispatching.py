@@ -16,8 +16,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, OutboxRow, SuppressionRow
-from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, owned, waiting
-from mailroom.adapters.sql.outbox import order
+from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
 from mailroom.domain.outbound import Batch, Policy, Status

@@ -24,6 +24,8 @@ _FORGET_FILES = text("""
         where status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null
         union
         select distinct batch_id from message where status in ('sending', 'unknown')
+        union
+        select distinct batch_id from message where status = 'held'
     ), needed as (
         select batch.tenant, enclosure->>'sha256' as sha256
         from open join batch on batch.id = open.batch_id join content on content.batch_id = batch.id

@@ -12,10 +12,11 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, exists, literal, or_, select, text, update
+from sqlalchemy import Connection, case, exists, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.holds import SqlHolds
 from mailroom.adapters.sql.models import TenantRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
@@ -26,7 +27,16 @@ from mailroom.adapters.sql.outbound_models import (
     MessageRow,
     OutboxRow,
 )
-from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting
+from mailroom.adapters.sql.outbound_rows import (
+    batch_values,
+    content_values,
+    draft_values,
+    is_held,
+    move,
+    order,
+    owned,
+    waiting,
+)
 from mailroom.domain.errors import Conflict
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
@@ -59,11 +69,8 @@ _ADD_MESSAGES = text("""
 """)
 
 
-class SqlOutbox:
+class SqlOutbox(SqlHolds):
     """The port `Outbox` on PostgreSQL."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def answered(self, tenant: str, key: Key) -> Accepted | None:
         """Return what the first request with this key was answered, or None."""
@@ -174,12 +181,15 @@ class SqlOutbox:
             ).first()
             if found is None:
                 return None
-            cancelled = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
+            held = (_message.batch_id == found.id) & is_held()
+            released = move(connection, held, now=now, status=Status.CANCELLED, reason="cancelled")
+            waited = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
             gone = select(_message.id, _message.recipient, _message.status).where(
                 _message.batch_id == found.id, _message.status.not_in(WITHHELD)
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
-        return Cancelled(cancelled, tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in rows))
+        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in rows)
+        return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
         """Have what waits go at `send_at` instead, by an order of its own."""
@@ -190,6 +200,9 @@ class SqlOutbox:
             ).first()
             if found is None:
                 return None
+            held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
+            if (reason := connection.execute(held).scalar_one_or_none()) is not None:
+                raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
             moved = move(
                 connection, waiting(found.id), now=now, status=status, due_at=send_at, reason=None, kind="rescheduled"
@@ -201,11 +214,6 @@ class SqlOutbox:
 
 class _Repeated(Exception):
     """Rolls back what a repeated request began to write."""
-
-
-def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
-    """Write the word that this batch has something to send from `due_at` on."""
-    connection.execute(insert(_orders).values(batch_id=batch_id, due_at=due_at))
 
 
 def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetime) -> None:

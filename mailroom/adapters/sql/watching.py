@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, case, func, insert, literal, or_, sel
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.holds import held_count
 from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
@@ -21,6 +22,7 @@ from mailroom.adapters.sql.outbound_models import (
 from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
 from mailroom.domain.pace import Ceiling
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Told
 
 _email = table(InboundEmailRow).c
@@ -59,6 +61,7 @@ class SqlWatch:
                 lately={row.provider: row.mails for row in connection.execute(_handed_over(now))},
                 ceilings=[Ceiling(*row) for row in connection.execute(_ceilings(now))],
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
+                held=held_count(connection),
                 reconciled=_last(connection),
             )
 
@@ -77,6 +80,11 @@ class SqlWatch:
         with transaction(self._engine) as connection:
             found = {side: connection.execute(wanted).scalar_one() for side, wanted in oldest.items()}
         return {side: since for side, since in found.items() if since is not None}
+
+    def held(self) -> Mapping[HoldReason, HeldCount]:
+        """Return how many batches and messages are held, by reason."""
+        with transaction(self._engine) as connection:
+            return held_count(connection)
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then."""

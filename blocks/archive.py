@@ -9,6 +9,7 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.ports import Archive
 
 
@@ -34,6 +35,10 @@ class LegalArchive(Block):
         default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
     )
     retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
+
+    def counter(self) -> S3Counter:
+        """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
+        return S3Counter(self.credentials.get_client("s3"), bucket=self.bucket)
 
     def open(self) -> Archive:
         """Return the archive."""

@@ -37,10 +37,12 @@ from deployments.pool_worker import MailroomWorker
 from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.adapters.kms import KmsKeys
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.envelope import ses_context
@@ -105,6 +107,9 @@ class WarmWorker:
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
+            counter = S3Counter(aws.client("s3", region=self._settings.region), bucket=self._settings.archive_bucket)
+            # Before anything is received: what waits in a restored database is held first.
+            await asyncio.to_thread(SqlRestores(engine, counter).start)
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
             timing = self._timing or Timing.of(beat_s())
             listener = self._listener(lanes, runs, engine, name, timing)

@@ -7,11 +7,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client, emulator_of
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
 from mailroom.adapters.shelf_s3 import S3Shelf
 from mailroom.adapters.sns import SnsCertificates, SnsTopics
@@ -25,6 +27,7 @@ from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sql.terms import SqlTerms
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
+    restores_of(settings).start()
     services, stop = services_from(settings), threading.Event()
     if services.sending is not None:
         mailbox = SqsQueue(client("sqs", region=settings.region), url=settings.mailbox_queue_url)
@@ -113,7 +117,7 @@ def services_from(settings: Settings) -> Services:
         ledger=SqlLedger(engine),
         keys=SqlApiKeys(engine),
         sending=Outbound(
-            outbox=SqlOutbox(engine),
+            outbox=SqlOutbox(engine, restores_of(settings, engine)),
             follower=SqlFollower(engine),
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
@@ -129,6 +133,13 @@ def services_from(settings: Settings) -> Services:
         endpoints=SqlEndpoints(engine),
         inbound_hook=_inbound_hook(settings, SqlOnce(engine)) if settings.inbound_hook else None,
     )
+
+
+def restores_of(settings: Settings, engine: Any = None) -> SqlRestores:
+    """Return what recognises that the database was restored."""
+    s3 = client("s3", region=settings.region)
+    engine = engine or make_engine(settings.database_url.get_secret_value(), pool_size=1)
+    return SqlRestores(engine, S3Counter(s3, bucket=settings.archive_bucket))
 
 
 def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, exists, literal, or_, select, text, update
+from sqlalchemy import Connection, Engine, case, exists, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.engine import transaction
@@ -37,6 +37,7 @@ from mailroom.adapters.sql.outbound_rows import (
     owned,
     waiting,
 )
+from mailroom.adapters.sql.restores import SqlRestores, transact
 from mailroom.domain.errors import Conflict
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.sending import Accepted, Cancelled, Gone, Key, Order
@@ -69,8 +70,16 @@ _ADD_MESSAGES = text("""
 """)
 
 
+#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
+_RELAY_LOOKS_S = 30.0
+
+
 class SqlOutbox(SqlHolds):
-    """The port `Outbox` on PostgreSQL."""
+    """The port `Outbox` on PostgreSQL; with `restores`, nothing is ordered from a database that was restored."""
+
+    def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
+        super().__init__(engine)
+        self._restores = restores
 
     def answered(self, tenant: str, key: Key) -> Accepted | None:
         """Return what the first request with this key was answered, or None."""
@@ -142,8 +151,11 @@ class SqlOutbox(SqlHolds):
             .values(taken_until=until)
             .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
-        with transaction(self._engine, "commit of take") as connection:
-            rows = connection.execute(mine).all()
+        if self._restores is not None:
+            self._restores.look(max_age_s=_RELAY_LOOKS_S)
+        rows = transact(
+            self._engine, self._restores, "commit of take", lambda connection: connection.execute(mine).all()
+        )
         return [
             Order(id=row.id, batch_id=str(row.batch_id), due_at=row.due_at, lane=Lane(row.lane)) for row in sorted(rows)
         ]
@@ -166,11 +178,16 @@ class SqlOutbox(SqlHolds):
         of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == column.id)
         stopped = exists().where(_breaker.tenant == column.tenant, of_it, _breaker.closed_at.is_(None))
         overdue = select(column.id).where(due, silent, ~ordered, ~stopped).order_by(column.created_at).limit(limit)
-        with transaction(self._engine, "commit of remind") as connection:
+
+        def order_all(connection: Connection) -> list[str]:
             ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
             for batch_id in ids:
                 order(connection, batch_id, now)
-        return [str(batch_id) for batch_id in ids]
+            return [str(batch_id) for batch_id in ids]
+
+        if self._restores is not None:
+            self._restores.look()
+        return transact(self._engine, self._restores, "commit of remind", order_all)
 
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
         """Withhold everything that has not gone, and tell exactly what has."""

@@ -37,6 +37,16 @@ def restore(url: str, file: Path) -> None:
     _run(url, "pg_restore", *how, f"--dbname={conninfo_to_dict(url)['dbname']}", str(file))
 
 
+def forget_schema(url: str) -> None:
+    """Drop everything in the database, for a dump of another version of the schema."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute("drop schema public cascade")
+            connection.execute("create schema public")
+    except psycopg.OperationalError:
+        raise TransientError("the database cannot be reached") from None
+
+
 def check_dump(url: str, file: Path) -> None:
     """Return if `file` is a whole table of contents of a dump.
 

@@ -17,6 +17,7 @@ from mailroom.checking.messages import check_messages
 from mailroom.checking.queues import check_queue
 from mailroom.checking.reading import receipts, received_emails, stored_versions
 from mailroom.checking.report import OUTBOUND, Report, difference
+from mailroom.checking.restores import check_restores
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
 _SLACK = timedelta(days=1)
@@ -52,6 +53,7 @@ def check(
         read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
         check_stories(connection, report)
+        check_restores(connection, s3=s3, bucket=places.archive_bucket, report=report)
         if handed_over is not None:
             check_handed_over(connection, handed_over, report)
     check_queue(sqs, places.inbound_queue_url, report)

@@ -89,6 +89,13 @@ class Installation:
     counter: OutsideCounter = field(default_factory=MemoryCounter)
     provider: MemoryProvider = field(default_factory=MemoryProvider)
     posts: Posts = field(default_factory=Posts)
+    _made: list[str] = field(default_factory=list)
+
+    def drop(self) -> None:
+        """Drop its databases: the server would write all of them to disk before it stops."""
+        with psycopg.connect(self.postgres_url, autocommit=True) as connection:
+            for name in {*self._made, self.url.rpartition("/")[2]}:
+                connection.execute(f'drop database if exists "{name}" with (force)'.encode())
 
     @contextmanager
     def process(self, *, beat_s: float = 0) -> Iterator[Process]:
@@ -125,6 +132,7 @@ class Installation:
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:
             connection.execute(f'create database "{name}"')
         self.url = f"{self.url.rpartition('/')[0]}/{name}"
+        self._made.append(name)
         restore(self.url, file)
 
     def put_back(self, file: Path, *, tables: tuple[str, ...] = ()) -> None:

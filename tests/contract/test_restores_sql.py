@@ -1,7 +1,7 @@
 """A restored database on a real PostgreSQL, by pg_restore and by hand: the provider gets nothing twice."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,8 +39,10 @@ WAYS: dict[str, Restore] = {
 
 
 @pytest.fixture
-def house(postgres: Postgres, database_url: str) -> Installation:
-    return Installation(postgres.url("postgres"), database_url)
+def house(postgres: Postgres, database_url: str) -> Iterator[Installation]:
+    made = Installation(postgres.url("postgres"), database_url)
+    yield made
+    made.drop()
 
 
 def scheduled(process: Process) -> str:

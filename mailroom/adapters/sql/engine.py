@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -116,10 +117,20 @@ def _translated(error: DBAPIError) -> MailroomError:
     return PermanentError("the database refused a statement", sqlstate=sqlstate)
 
 
-def migrate(url: str) -> None:
-    """Bring the schema to the newest version; nothing happens when it is there already."""
+def head() -> str:
+    """Return the newest version of the schema that this code knows."""
+    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+
+
+def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to the newest version; nothing happens when it is there already."""
+    config = _alembic()
     engine = config.attributes["engine"] = make_engine(url)
     try:
         command.upgrade(config, "head")

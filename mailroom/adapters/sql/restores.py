@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, false, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, and_, false, func, or_, select, text
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
@@ -172,6 +172,17 @@ class SqlRestores:
         self._raise_outside(name, counter)
         return Recognised(why, *held)
 
+    def name(self) -> str | None:
+        """Return the installation's name; None before the first process."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(_LOOK).first()
+            return str(row.name) if row and row.name else None
+
+    def waiting(self) -> int:
+        """Return how many messages would be held if this were a restore."""
+        with transaction(self._engine) as connection:
+            return int(connection.execute(select(func.count()).where(_open())).scalar_one())
+
     def counter(self) -> int:
         """Return the database's counter."""
         with transaction(self._engine) as connection:
@@ -235,11 +246,15 @@ class SqlRestores:
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
     """Hold what waits, and what a policy would send again by itself; return of how many batches how many messages."""
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_open())).scalar_one()
+    return batches, hold(connection, _open(), HoldReason.RESTORED, now)
+
+
+def _open() -> ColumnElement[bool]:
+    """Return the condition that a message goes by itself, now or later."""
     again = select(_batch.id).where(_batch.policy == Policy.PREFER_DELIVERY)
-    open_ = and_(_message.status.in_((Status.SENDING, Status.UNKNOWN)), _message.batch_id.in_(again))
-    which = or_(text(IS_WAITING), open_)
-    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(which)).scalar_one()
-    return batches, hold(connection, which, HoldReason.RESTORED, now)
+    sent_again = and_(_message.status.in_((Status.SENDING, Status.UNKNOWN)), _message.batch_id.in_(again))
+    return or_(text(IS_WAITING), sent_again)
 
 
 _ADD_ATTEMPTS = text("update batch_attempts set attempts = attempts + :mails where batch_id = :batch")

@@ -69,6 +69,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.alive: set[str] = set()
+        self.holds: dict[HoldReason, HeldCount] = {}
 
     def census(self, *, now: datetime) -> OutboundCensus:
         return OutboundCensus()
@@ -77,7 +78,7 @@ class Watched:
         return {}
 
     def held(self) -> Mapping[HoldReason, HeldCount]:
-        return {}
+        return self.holds
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         return self.alive & set(runs)
@@ -161,6 +162,25 @@ def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.Monke
     assert alive.state is not None
     assert alive.state.type is StateType.RUNNING
     assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
+
+
+def test_held_batches_raise_an_alarm(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of them is sent until a person decides, so a person must hear of it."""
+    watched = Watched()
+    watched.holds = {HoldReason.RESTORED: HeldCount(2, 40)}
+
+    async def opened() -> Watching:
+        return Watching(watched, {})
+
+    monkeypatch.setattr(watching, "open_watching", opened)
+
+    async def watch() -> list[FlowRun]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            await watching.watch()
+            return await _alarms(client, "batches held")
+
+    assert [run.parameters["resource"] for run in asyncio.run(watch())] == ["mailroom.held.restored"]
 
 
 @pytest.fixture

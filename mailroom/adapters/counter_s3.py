@@ -37,6 +37,7 @@ class S3Counter:
 
     def __init__(self, s3: Any, *, bucket: str) -> None:
         self._s3, self._bucket = s3, bucket
+        self._warned = False
 
     def read(self, name: str) -> int | None:
         """Return the value, or None where nothing is kept."""
@@ -94,7 +95,9 @@ class S3Counter:
             with translated("s3"):
                 self._s3.delete_object(Bucket=self._bucket, Key=_key(name), VersionId=before.version)
         except MailroomError as error:
-            log.warning("an old version of the counter stays in the archive's bucket: %s", error)
+            if not self._warned:
+                log.warning("old versions of the counter stay in the archive's bucket, see its run-book: %s", error)
+            self._warned = True
 
 
 def _key(name: str) -> str:

@@ -14,11 +14,21 @@ def check_restores(connection: psycopg.Connection[Any], *, s3: Any, bucket: str,
         report.counts["messages held after a restore"] += messages
         what = f"{messages} messages may have been sent before the restore: mailroom batch resume {batch_id}, or cancel"
         report.violate("held after a restore", batch_id, what)
-    for name, counter, identity, here in connection.execute(_INSTALLATION):
+    for name, counter, identity, table in connection.execute(_INSTALLATION):
         outside = _outside(s3, bucket, name, report)
-        if identity != here or counter < outside:
+        if identity not in (table, f"{_server(connection)}/{table}") or counter < outside:
             what = "what waits here may have been sent already: start a worker, which holds it, then look again"
             report.violate("restored database", name, what)
+
+
+def _server(connection: psycopg.Connection[Any]) -> str:
+    """Return what the server is known by; empty where it does not say."""
+    try:
+        with connection.transaction():
+            row = connection.execute(_SERVER).fetchone()
+    except psycopg.Error:
+        return ""
+    return str(row[0]) if row else ""
 
 
 def _outside(s3: Any, bucket: str, name: str, report: Report) -> int:
@@ -40,10 +50,11 @@ select batch_id::text, count(*) from message where status = 'held' and reason = 
 """
 
 _INSTALLATION = """
-select name::text, counter, identity, concat_ws('/',
-           (select system_identifier from pg_control_system()),
-           substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-           (select oid from pg_database where datname = current_database()),
-           'message'::regclass::oid)
+select name::text, counter, identity,
+       concat_ws('/', (select oid from pg_database where datname = current_database()), 'message'::regclass::oid)
   from installation where name is not null and not pg_is_in_recovery()
+"""
+
+_SERVER = """
+select concat_ws('/', (select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
 """

@@ -71,8 +71,8 @@ class SqlHolds:
 
 def hold(connection: Connection, which: ColumnElement[bool], reason: HoldReason, now: datetime) -> int:
     """Hold these messages and return how many they are. They are locked by id, in the order of everyone who records events."""
-    ids = connection.execute(select(_message.id).where(which).order_by(_message.id).with_for_update()).scalars().all()
-    if not ids:
+    locked = select(_message.id).where(which).order_by(_message.id).with_for_update().cte("locked")
+    if not connection.execute(select(func.count()).select_from(locked)).scalar_one():
         return 0
     return move(connection, which, now=now, status=Status.HELD, reason=reason.value)
 

@@ -19,7 +19,7 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.holds import hold
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, MessageRow
-from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 from mailroom.domain.outbound import Batch, Policy, Status
 from mailroom.holds import HoldReason
 from mailroom.restores import OutsideCounter, Recognised
@@ -35,16 +35,11 @@ _LEAP = 1_000
 
 _message, _batch = table(MessageRow).c, table(BatchRow).c
 
-#: Server, timeline, database and table: a copy, a dump that was put back, or a promoted replica differs in one of them.
-_ROW = """
-    select name, counter, identity, concat_ws('/',
-        (select system_identifier from pg_control_system()),
-        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-        (select oid from pg_database where datname = current_database()),
-        'message'::regclass::oid) as here
-    from installation
-"""
-_LOOK, _LOCK = text(_ROW), text(f"{_ROW} for update of installation")
+#: Database and table: a copy, or a dump that was put back, differs in one of them.
+_TABLE = "(select oid from pg_database where datname = current_database()), 'message'::regclass::oid"
+#: Server and timeline too, for a recovery to a point in time and a promoted replica; not every managed server says them.
+_SERVER = "(select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+_IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
 _MAKE = text("insert into installation (id, counter) values (1, 0) on conflict do nothing")
 _WRITE = text("""
     update installation set name = :name, counter = :counter, identity = :here,
@@ -82,6 +77,7 @@ class SqlRestores:
         self._lock = threading.RLock()
         self._read_at = self._advanced_at = float("-inf")
         self._claimed = False
+        self._identity: str | None = None
 
     def start(self) -> None:
         """Look, and advance the counter, as a process does before it works; what is out of reach is looked at before a claim."""
@@ -120,21 +116,22 @@ class SqlRestores:
         Raises:
             RestoredError: it was.
         """
-        row = connection.execute(_LOOK).first()
+        row = self._row(connection)
         if (why := self._sign(row)) is not None:
             raise RestoredError("the database was restored", why=why)
 
     def look(self, *, max_age_s: float = 0) -> Recognised | None:
-        """Compare with the counter outside, where it was last read longer ago, and hold what waits if this is a restore.
+        """Compare with the counter outside, and hold what waits if this is a restore; not if it was read a moment ago.
 
         Raises:
             TransientError: the counter outside was never read in this process, and cannot be now.
         """
         with self._lock:
-            if time.monotonic() - self._read_at >= max_age_s:
-                self._read_outside()
+            if time.monotonic() - self._read_at < max_age_s:
+                return None
+            self._read_outside()
         with transaction(self._engine) as connection:
-            restored = self._sign(connection.execute(_LOOK).first()) is not None
+            restored = self._sign(self._row(connection)) is not None
         return self.recognise() if restored else None
 
     def advance(self) -> None:
@@ -160,7 +157,7 @@ class SqlRestores:
         with self._lock:
             with transaction(self._engine, "commit of recognise") as connection:
                 connection.execute(_MAKE)
-                row = connection.execute(_LOCK).one()
+                row = self._lock_row(connection)
                 why = because or self._sign(row)
                 if why is None:
                     return None
@@ -175,7 +172,7 @@ class SqlRestores:
     def name(self) -> str | None:
         """Return the installation's name; None before the first process."""
         with transaction(self._engine) as connection:
-            row = connection.execute(_LOOK).first()
+            row = self._row(connection)
             return str(row.name) if row and row.name else None
 
     def waiting(self) -> int:
@@ -186,8 +183,29 @@ class SqlRestores:
     def counter(self) -> int:
         """Return the database's counter."""
         with transaction(self._engine) as connection:
-            row = connection.execute(_LOOK).first()
+            row = self._row(connection)
             return row.counter if row else 0
+
+    def _row(self, connection: Connection) -> Row[Any] | None:
+        """Return what the database says of itself, and what it is: `here`."""
+        return connection.execute(text(self._select())).first()
+
+    def _lock_row(self, connection: Connection) -> Row[Any]:
+        return connection.execute(text(f"{self._select()} for update of installation")).one()
+
+    def _select(self) -> str:
+        """Return the query of all that this server says; found out once."""
+        if self._identity is None:
+            self._identity = next((one for one in _IDENTITIES if self._says(one)), _TABLE)
+        return f"select name, counter, identity, concat_ws('/', {self._identity}) as here from installation"  # noqa: S608 - constants
+
+    def _says(self, identity: str) -> bool:
+        try:
+            with transaction(self._engine) as connection:
+                connection.execute(text(f"select concat_ws('/', {identity})"))
+        except PermanentError:
+            return False
+        return True
 
     def _age_s(self) -> float:
         return time.monotonic() - self._advanced_at
@@ -205,7 +223,7 @@ class SqlRestores:
 
     def _step(self) -> tuple[UUID, int]:
         with transaction(self._engine, "commit of advance") as connection:
-            row = connection.execute(_LOCK).one()
+            row = self._lock_row(connection)
             name = self._write(connection, row, row.counter + 1)
             counter = row.counter + 1
         self._seen[name] = max(counter, self._seen.get(name, 0))
@@ -221,7 +239,7 @@ class SqlRestores:
     def _read_outside(self) -> None:
         """Remember what is kept outside; an outage is borne where it was read before in this process."""
         with transaction(self._engine) as connection:
-            row = connection.execute(_LOOK).first()
+            row = self._row(connection)
         try:
             value = None if row is None or row.name is None else self._outside.read(str(row.name))
         except TransientError:

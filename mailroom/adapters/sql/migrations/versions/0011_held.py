@@ -14,6 +14,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The code of before has no such status: what is held waits again, and its batch's sweep orders it.
-    op.execute("update message set status = 'queued', reason = null, handed_at = null where status = 'held'")
+    # The code of before has no such status, and would send what waits: what nobody decided about is withheld.
+    op.execute("update message set status = 'cancelled' where status = 'held'")
+    op.execute(
+        "insert into activity (message_id, at, kind, facts) select id, now(), 'cancelled', '{}' from message"
+        " where status = 'cancelled' and reason in ('restored', 'run_gone')"
+    )
     op.drop_index("ix_message_held", table_name="message")

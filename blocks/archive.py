@@ -10,6 +10,7 @@ from pydantic import Field
 from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.counter_s3 import S3Counter
 
 
 class LegalArchive(Block):
@@ -39,6 +40,10 @@ class LegalArchive(Block):
     def client(self) -> Any:
         """Return a client for the bucket, in its region."""
         return client_in(self.region, self.credentials, "s3")
+
+    def counter(self) -> S3Counter:
+        """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
+        return S3Counter(self.client(), bucket=self.bucket)
 
     def open(self) -> S3Archive:
         """Return the archive."""

@@ -23,6 +23,7 @@ from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.adapters.sql.turns import SqlRate
@@ -78,7 +79,7 @@ class OutboundMail(Block):
             names |= {second.name}
             provider = FailOver(provider, second, rate=self._rate(second, second.quota, engine))
         return Outbound(
-            dispatch=SqlDispatch(engine),
+            dispatch=SqlDispatch(engine, self.restores(engine)),
             breakers=SqlBreakers(engine),
             archive=self.archive.open(),
             provider=provider,
@@ -100,6 +101,10 @@ class OutboundMail(Block):
         refuse_block_outside("outbound", clients=[self.archive.client()], database_url=url)
         for name in filter(None, (self.provider, self.second)):
             refuse_block_outside(name, providers=[cast(Provider, await Block.aload(name)).endpoint()])
+
+    def restores(self, engine: Engine) -> SqlRestores:
+        """Return what recognises that the database was restored."""
+        return SqlRestores(engine, self.archive.counter())
 
     def _tracker(self) -> Tracker | None:
         if not self.tracking_url or self.unsubscribe_key is None:
@@ -132,8 +137,9 @@ class WayIn(NamedTuple):
 
 async def open_way_in(name: str = "outbound") -> WayIn:
     """Return what batches of the block `name` are handed over with."""
-    engine = cast(OutboundMail, await OutboundMail.aload(name)).database.open()
-    return WayIn(SqlOutbox(engine), SqlSenders(engine), SqlTerms(engine))
+    block = cast(OutboundMail, await OutboundMail.aload(name))
+    engine = block.database.open()
+    return WayIn(SqlOutbox(engine, block.restores(engine)), SqlSenders(engine), SqlTerms(engine))
 
 
 async def _provider(name: str) -> MailProvider:

@@ -95,6 +95,12 @@ ALARMS = (
         events=frozenset({Fact.BREAKER_OPENED}),
     ),
     Alarm(
+        name="batches held",
+        about="Batches are held: the database was restored, or their runs are gone. Nothing of them is sent until a person "
+        "resumes or cancels them: mailroom batch list --held.",
+        events=frozenset({Fact.BATCHES_HELD}),
+    ),
+    Alarm(
         name="reconcile difference",
         about="Something that came is nowhere, or its history does not say how it came to be what it is.",
         events=frozenset({Fact.DIFFERENCE}),

@@ -41,11 +41,13 @@ from deployments.schema_watch import SchemaWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.aws_regions import warn_of_short_lived_queues
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.migrating import refuse_start
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.errors import ConfigurationError
@@ -112,6 +114,11 @@ class WarmWorker:
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
+            counter = S3Counter(
+                aws.client("s3", region=self._settings.region_of_archive), bucket=self._settings.archive_bucket
+            )
+            # Before anything is received: what waits in a restored database is held first.
+            await asyncio.to_thread(SqlRestores(engine, counter).start)
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
             timing = self._timing or Timing.of(beat_s())
             health = Health(inbound_probes(client, engine))

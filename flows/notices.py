@@ -17,6 +17,7 @@ class Fact(StrEnum):
     QUEUE_AGED = "mailroom.queue.aged"
     ZOMBIE = "mailroom.run.zombie"
     WATCHED = "mailroom.watched"
+    BATCHES_HELD = "mailroom.batches.held"
     BREAKER_OPENED = "mailroom.breaker.opened"
     DIFFERENCE = "mailroom.reconcile.difference"
     ROW_SKIPPED = "mailroom.row.skipped"

@@ -16,7 +16,7 @@ from flows.notices import Fact, tell
 from flows.zombies import find_silent_runs
 from mailroom.domain.times import bounded
 from mailroom.watching import news
-from tasks.watching import count_dead, in_hand, oldest, stepped_over
+from tasks.watching import count_dead, count_held, in_hand, oldest, stepped_over
 
 #: What was told and when; while it lasts, it is told again each hour.
 _TOLD = "mailroom_told"
@@ -34,7 +34,7 @@ class Finding:
 
 @flow(name="watch", persist_result=False)
 async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
-    """Look for dead letters, old queues, rows that loops step over and runs that nobody works on.
+    """Look for dead letters, old queues, rows that loops step over, batches that are held and runs that nobody works on.
 
     Args:
         queue_age_minutes: What has waited for longer is told.
@@ -46,6 +46,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
         *await dead_letters(watching),
         *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
         *await skipped(watching),
+        *await held(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
     told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
@@ -77,6 +78,15 @@ async def skipped(watching: Watching) -> list[Finding]:
             {"rows": one.rows, "named": "; ".join(f"{subject}: {why}" for subject, why in one.named)},
         )
         for one in await stepped_over(watching.watch)
+    ]
+
+
+async def held(watching: Watching) -> list[Finding]:
+    """Return the reasons for which batches are held: nothing of them is sent until a person decides."""
+    counts = await count_held(watching.watch)
+    return [
+        Finding(Fact.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
+        for reason, count in counts.items()
     ]
 
 

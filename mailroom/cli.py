@@ -108,6 +108,7 @@ def status(as_json: AsJson = False) -> None:
     found = stack.status()
     found["workers"], found["regions"] = _on_duty(found), regions_of(found)
     found["scheduler"] = _scheduler(found)
+    found["held"] = _held(found)
     if as_json:
         say(json.dumps(found, indent=1))
     else:
@@ -125,6 +126,9 @@ def status(as_json: AsJson = False) -> None:
             say(f"{'schedules':<12} {found['scheduler']['says']}")
         for line in region_lines(found["regions"]):
             say(line)
+        for one in found["held"]:
+            say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
+            say(f"{'':<12} see `mailroom batch list --held`")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
@@ -178,6 +182,23 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
         without = f": nothing ahead for {', '.join(seen.idle)}" if seen.idle else ""
         said += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
     return {**seen.as_json(now), "says": said}
+
+
+def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
+    from mailroom.adapters.sql.engine import make_engine
+    from mailroom.adapters.sql.holds import SqlHolds
+
+    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+        return []
+    try:
+        counts = SqlHolds(make_engine(found["database_url"], pool_size=1)).held_count()
+    except MailroomError:
+        return []
+    return [
+        {"reason": reason.value, "why": reason.sentence, "batches": count.batches, "messages": count.messages}
+        for reason, count in counts.items()
+    ]
 
 
 @app.command()

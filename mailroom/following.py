@@ -4,11 +4,13 @@ Tenants, pages and errors are as in `mailroom.reading`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from mailroom.domain.outbound import UNTRACKED, Content, Party, Status, Tracked
+from mailroom.holds import HoldReason
 from mailroom.reading import Page, Position
 
 
@@ -30,6 +32,8 @@ class BatchLine:
     cancelled_at: datetime | None
     next_at: datetime | None
     tracking: Tracked = UNTRACKED
+    #: How many messages are held, by reason.
+    held: Mapping[HoldReason, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Outgoing, Policy, Status
 from mailroom.domain.quotas import Allowance, Period
+from mailroom.holds import Holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,13 +217,17 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel came to: how many will not go, and exactly which have gone or may have."""
+    """What a cancel came to: how many will not go, and exactly which have gone or may have.
+
+    `held` is how many of those that will not go were held: after a restore these may have gone before it.
+    """
 
     cancelled: int
     gone: tuple[Gone, ...]
+    held: int = 0
 
 
-class Outbox(Protocol):
+class Outbox(Holds, Protocol):
     """What callers hand over. Messages are kept with the word that they are there, for a relay to carry to the queue."""
 
     def answered(self, tenant: str, key: Key) -> Accepted | None:
@@ -273,10 +278,14 @@ class Outbox(Protocol):
         """
 
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
-        """Withhold everything that has not gone; None for a batch that this tenant has not."""
+        """Withhold everything that has not gone, held or not; None for a batch that this tenant has not."""
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
-        """Have what waits go at `send_at` instead and return how many that is; None for a batch that this tenant has not."""
+        """Have what waits go at `send_at` instead and return how many that is; None for a batch that this tenant has not.
+
+        Raises:
+            Conflict: the batch is held; a person resumes or cancels it first.
+        """
 
 
 class Mailbox(Protocol):

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from mailroom.domain.delivery import DeliveryEvent, Kind
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason
+from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason, TransientError
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.outbound import Outgoing, Party
 from mailroom.domain.parsing import ParsedEmail, parse_email
@@ -333,3 +333,23 @@ class MemoryParser:
             raise Quarantined(Reason.UNPARSABLE, cause="memory") from None
         except Exception as error:  # noqa: BLE001 - as the process does, whatever it is
             raise Quarantined(Reason.UNPARSABLE, cause=type(error).__name__) from None
+
+
+class MemoryCounter:
+    """The port `OutsideCounter` in memory. It is open, so that a test can lose it; `down` is an outage."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.down = False
+
+    def read(self, name: str) -> int | None:
+        """Return the value, or None where nothing is kept."""
+        if self.down:
+            raise TransientError("out of reach")
+        return self.values.get(name)
+
+    def raise_to(self, name: str, counter: int) -> None:
+        """Keep `counter` where the value is lower or missing."""
+        if self.down:
+            raise TransientError("out of reach")
+        self.values[name] = max(counter, self.values.get(name, 0))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from mailroom.domain.outbound import Status
 from mailroom.domain.pace import Ceiling
+from mailroom.holds import HeldCount, HoldReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class OutboundCensus:
     `orders` are not on the mailbox queue yet, the oldest since `oldest_order`; `oldest_told` is since when an order that is
     there and due waits for a run to begin.
     `lately` is how many mails each provider was handed in the last minute; `ceilings` what each account is held to, of those
-    that were sent through within a day; `breakers` how many are open, by what they stop.
+    that were sent through within a day; `breakers` how many are open, by what they stop; `held` what waits for a person.
     """
 
     sent: Sequence[Sent] = ()
@@ -112,6 +113,7 @@ class OutboundCensus:
     lately: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     ceilings: Sequence[Ceiling] = ()
     breakers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    held: Mapping[HoldReason, HeldCount] = field(default_factory=lambda: MappingProxyType({}))
     reconciled: Reconciliation | None = None
 
 
@@ -156,6 +158,9 @@ class Watch(Protocol):
 
     def skipped(self) -> Sequence[Skipped]:
         """Return what is stepped over at present, by loop; nothing where every row can be used."""
+
+    def held(self) -> Mapping[HoldReason, HeldCount]:
+        """Return how many batches and messages are held, by reason; a reason that holds nothing is not there."""
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
 
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.watching import Skipped, Watch
 from tasks.steps import blocking, step
 
@@ -18,6 +19,12 @@ async def count_dead(queues: Mapping[str, Sized]) -> dict[str, int]:
 async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
     """Return since when the oldest waits, by side."""
     return await blocking(watch.waiting_since, now=now)
+
+
+@step("count what is held")
+async def count_held(watch: Watch) -> Mapping[HoldReason, HeldCount]:
+    """Return how many batches and messages are held, by reason."""
+    return await blocking(watch.held)
 
 
 @step("ask the ledger")

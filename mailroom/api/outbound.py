@@ -28,6 +28,7 @@ from mailroom.api.told import (
     MessagesAnswer,
     PreviewAnswer,
     RescheduledAnswer,
+    ResumedAnswer,
     batch_answer,
     fault_answers,
     message_answer,
@@ -167,14 +168,24 @@ def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id:
     return batch_answer(line, done_at)
 
 
-@router.post("/batches/{batch_id}/cancel")
+@router.post("/batches/{batch_id}/cancel", response_model_exclude_defaults=True)
 def cancel_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> CancelledAnswer:
     """Withhold what has not gone, and say exactly what has."""
     cancelled = sending.outbox.cancel(holder.tenant, batch_id, now=services.now())
     if cancelled is None:
         raise HTTPException(404, "There is no such batch.")
     gone = [GoneAnswer(id=one.message_id, to=one.recipient, status=one.status) for one in cancelled.gone]
-    return CancelledAnswer(id=batch_id, cancelled=cancelled.cancelled, gone=gone)
+    return CancelledAnswer(id=batch_id, cancelled=cancelled.cancelled, held=cancelled.held, gone=gone)
+
+
+@router.post("/batches/{batch_id}/resume")
+def resume_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> ResumedAnswer:
+    """Let what is held of a batch go on, each message at its time. Asked again, nothing more goes on."""
+    resumed = sending.outbox.resume(holder.tenant, batch_id, by=holder.name, now=services.now())
+    if resumed is None:
+        raise HTTPException(404, "There is no such batch.")
+    sending.handed.set()
+    return ResumedAnswer(id=batch_id, resumed=resumed)
 
 
 @router.patch("/batches/{batch_id}")
@@ -190,7 +201,10 @@ def reschedule_batch(
     now = services.now()
     if (new.send_at - now).days > LIMITS.schedule_days:
         raise HTTPException(422, f"A batch waits for at most {LIMITS.schedule_days} days.")
-    moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)
+    try:
+        moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)
+    except Conflict:
+        raise HTTPException(409, f"This batch is held ({', '.join(line.held)}): resume or cancel it first.") from None
     if not moved:
         raise HTTPException(409, "Nothing of this batch waits any more.")
     sending.handed.set()

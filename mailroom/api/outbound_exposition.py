@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mailroom.api.exposition import metric
 from mailroom.events import Parked
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.watching import Loop, OutboundCensus, Reconciliation, Scheduling, Skipped
 
 _PER_S = 60
@@ -29,6 +30,8 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         ({"provider": one.provider, "identity": _masked(one.identity)}, one.per_second) for one in census.ceilings
     ]
     breakers = [({"stops": what}, float(census.breakers.get(what, 0))) for what in _STOPPED]
+    nothing = HeldCount(0, 0)
+    held = [({"reason": reason.value}, float(census.held.get(reason, nothing).batches)) for reason in HoldReason]
     lines = [
         *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
         *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
@@ -69,6 +72,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         *_age(
             "mailroom_outbound_oldest_unknown_seconds", "Age of the oldest unknown outcome.", census.oldest_unknown, now
         ),
+        *metric("mailroom_batches_held", "gauge", "Batches that wait for somebody to resume or cancel them.", held),
         *metric("mailroom_breakers_open", "gauge", "Open circuit breakers, by what they stop.", breakers),
         *_reconciled(census.reconciled),
     ]

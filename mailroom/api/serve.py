@@ -8,12 +8,14 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import uvicorn
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.aws import client, emulator_of
 from mailroom.adapters.aws_regions import refuse_named_outside, refuse_outside
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.shelf_s3 import S3Shelf
@@ -29,6 +31,7 @@ from mailroom.adapters.sql.migrating import refuse_start
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.quotas import SqlQuotas
 from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.suppressions import SqlSuppressions
 from mailroom.adapters.sql.terms import SqlTerms
@@ -65,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2
+    restores_of(settings).start()
     services, stop = services_from(settings), threading.Event()
     if services.sending is not None:
         mailbox = _queue(settings, settings.mailbox_queue_url)
@@ -135,7 +139,7 @@ def services_from(settings: Settings) -> Services:
         ledger=SqlLedger(engine),
         keys=SqlApiKeys(engine),
         sending=Outbound(
-            outbox=SqlOutbox(engine),
+            outbox=SqlOutbox(engine, restores_of(settings, engine)),
             follower=SqlFollower(engine),
             suppressions=SqlSuppressions(engine),
             quotas=SqlQuotas(engine),
@@ -156,6 +160,13 @@ def services_from(settings: Settings) -> Services:
 
 def _queue(settings: Settings, url: str) -> SqsQueue:
     return SqsQueue(client("sqs", region=settings.region_of_queue(url)), url=url)
+
+
+def restores_of(settings: Settings, engine: Any = None) -> SqlRestores:
+    """Return what recognises that the database was restored."""
+    s3 = client("s3", region=settings.region_of_archive)
+    engine = engine or make_engine(settings.database_url.get_secret_value(), pool_size=1)
+    return SqlRestores(engine, S3Counter(s3, bucket=settings.archive_bucket))
 
 
 def _inbound_hook(settings: Settings, once: SqlOnce) -> InboundHook:

@@ -26,7 +26,7 @@ _TONES: Mapping[Status, Tone] = {
     **dict.fromkeys((Status.DELIVERED, Status.OPENED, Status.CLICKED), Tone.GOOD),
     **dict.fromkeys((Status.SENDING, Status.DISPATCHED), Tone.GONE),
     **dict.fromkeys((Status.BOUNCED, Status.COMPLAINED, Status.REJECTED, Status.FAILED), Tone.BAD),
-    Status.UNKNOWN: Tone.UNSURE,
+    **dict.fromkeys((Status.UNKNOWN, Status.HELD), Tone.UNSURE),
     **dict.fromkeys(WITHHELD, Tone.WITHHELD),
     **dict.fromkeys(WAITING, Tone.WAITING),
 }
@@ -71,4 +71,4 @@ def refresh_s(line: BatchLine, now: datetime) -> int | None:
 
 
 def _is_open(status: Status) -> bool:
-    return status in WAITING or status in (Status.SENDING, Status.UNKNOWN)
+    return status in WAITING or status in (Status.SENDING, Status.UNKNOWN, Status.HELD)

@@ -12,6 +12,7 @@ from mailroom.domain.errors import Fault
 from mailroom.domain.outbound import Lane, Policy, Status
 from mailroom.domain.quotas import Allowance, Period, next_start
 from mailroom.following import BatchLine, MessageLine
+from mailroom.holds import HoldReason
 from mailroom.outbound.handing_over import Preview
 from mailroom.terms import ProviderTerms
 
@@ -110,6 +111,9 @@ class BatchAnswer(Answer):
     send_at: datetime | None
     expires_at: datetime | None
     cancelled_at: datetime | None
+    held: dict[HoldReason, int] = Field(
+        description="How many are held and why: nothing of these is sent until the batch is resumed or cancelled"
+    )
     next_at: datetime | None = Field(description="When the next of those that wait may go")
     done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
 
@@ -127,7 +131,18 @@ class CancelledAnswer(BaseModel):
 
     id: str
     cancelled: int
+    held: int = Field(
+        default=0,
+        description="Where some of the cancelled were held: how many; after a restore these may have gone before",
+    )
     gone: list[GoneAnswer]
+
+
+class ResumedAnswer(BaseModel):
+    """How many messages were held and go on now, each at its time."""
+
+    id: str
+    resumed: int
 
 
 class RescheduledAnswer(BaseModel):

@@ -92,7 +92,7 @@ def _some(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 #: Our own words for a message that is on our side alone.
-_WAITING = ("accepted", "queued", "scheduled", "rescheduled", "deferred")
+_WAITING = ("accepted", "queued", "scheduled", "rescheduled", "deferred", "resumed")
 
 _AGAIN = """
 select message_id::text, before

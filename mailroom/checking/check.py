@@ -28,6 +28,7 @@ from mailroom.checking.reading import (
     stored_versions,
 )
 from mailroom.checking.report import OUTBOUND, Report, difference
+from mailroom.checking.restores import check_restores
 from mailroom.checking.rows import check_rows, saturate_times
 
 #: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
@@ -74,6 +75,7 @@ def check(
         check_manifest(connection, sent, report)
         check_stories(connection, report)
         check_rows(connection, report)
+        check_restores(connection, s3=archive, bucket=places.archive_bucket, report=report)
         if handed_over is not None:
             check_handed_over(connection, handed_over, report)
     check_queue(sqs, places.inbound_queue_url, report)

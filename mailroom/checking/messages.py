@@ -9,7 +9,7 @@ from psycopg.rows import namedtuple_row
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import OUTBOUND, Report
 
-_PENDING = ("accepted", "queued", "scheduled", "sending", "deferred", "unknown")
+_PENDING = ("accepted", "queued", "scheduled", "sending", "deferred", "unknown", "held")
 
 #: At an end for us; of what a provider was handed (`dispatched`) it may tell more, or nothing ever.
 _ENDED = (
@@ -19,8 +19,8 @@ _ENDED = (
 
 #: What must be among the activities of a message, besides the status's own word, for it to have come to this.
 _TOLD_BY = {
-    "queued": ("rescheduled",),
-    "scheduled": ("rescheduled",),
+    "queued": ("rescheduled", "resumed"),
+    "scheduled": ("rescheduled", "resumed"),
     "deferred": ("delayed",),
     "dispatched": ("sent", "other"),
     "delivered": ("opened", "clicked", "unsubscribed", "autoresponded"),

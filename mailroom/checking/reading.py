@@ -21,6 +21,8 @@ _SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
 
 #: A query that was given up half way still has its cursor.
 _cursors = count()
+#: Below it lies what Mailroom keeps for itself in the archive's bucket: no tenant's name begins so.
+_OWN = "_mailroom/"
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -41,7 +43,7 @@ def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
     """Yield every version of every object of a bucket, by key."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for one in page.get("Versions", []):
-            if not one["Key"].endswith(_SETUP_OBJECT):
+            if not one["Key"].endswith(_SETUP_OBJECT) and not one["Key"].startswith(_OWN):
                 yield Stored(one["Key"], one["VersionId"], one["Size"], one["LastModified"])
 
 

@@ -21,6 +21,9 @@ _OF_MESSAGES = frozenset(
         "attempts",
         "stuck message",
         "message balance",
+        "held after a restore",
+        "restored database",
+        "no counter",
     }
 )
 

@@ -30,7 +30,15 @@ _PATIENCE_S = 90
 _PAUSE_S = 0.2
 #: Columns of a terminal that has room for a bar beside the counts.
 _WIDE = 120
-_UNDER_WAY = (Status.ACCEPTED, Status.QUEUED, Status.SCHEDULED, Status.SENDING, Status.DISPATCHED, Status.UNKNOWN)
+_UNDER_WAY = (
+    Status.ACCEPTED,
+    Status.QUEUED,
+    Status.SCHEDULED,
+    Status.SENDING,
+    Status.DISPATCHED,
+    Status.UNKNOWN,
+    Status.HELD,
+)
 _WORDS = {
     "subject": "Your order {{ number }}",
     "text": "Dear {{ name }},\n\nyour order {{ number }} is on its way.\n",

@@ -46,7 +46,7 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_TOLD = 20
 _OPEN = ("accepted", "queued", "scheduled", "sending")
-_WRONG = ("failed", "rejected", "unknown")
+_WRONG = ("failed", "rejected", "unknown", "held")
 
 
 @app.command(help=__doc__)

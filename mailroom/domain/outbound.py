@@ -3,6 +3,7 @@
     accepted ── relay ──> queued ── claim ──> sending ── the provider's answer ──> dispatched ── events ──> delivered ...
         scheduled (its time is later)             └── the answer was lost ──> unknown ── an event, or asking
         deferred  (over quota, or asked to slow down; goes on by itself, its time says when)
+        held      (a restored database, a run that is gone; a person resumes or cancels it, see `mailroom.holds`)
 
 One message has one recipient: providers tell of opens and clicks without saying whose they were. A message is handed
 over only while `handed_at` is not set, whatever its status says; it is set in a commit before the call.
@@ -35,6 +36,8 @@ class Status(StrEnum):
     FAILED = "failed"
     SUPPRESSED = "suppressed"
     UNKNOWN = "unknown"
+    #: Stopped until a person resumes or cancels it; `reason` says why.
+    HELD = "held"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 

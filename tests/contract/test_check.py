@@ -14,16 +14,21 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
 from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.counter_s3 import S3Counter
 from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.checking.check import Places, check
 from mailroom.checking.mails import Patience
 from mailroom.checking.manifest import Sent
 from mailroom.checking.report import Report
 from mailroom.domain.inbound import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.routing import Address, Route
+from mailroom.holds import HoldReason
 from mailroom.sandbox.object_lock import like_s3
+from tests.contract.sending import office_on
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
 NOW = datetime.now(UTC)
@@ -124,6 +129,31 @@ def test_what_is_whole_passes(house: House) -> None:
     sent = Sent("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
 
     assert house.wrong(sent=(sent,)) == {}
+
+
+def test_what_is_held_after_a_restore_is_named_until_a_person_decides(house: House) -> None:
+    """ "Nothing twice" would be a promise about mail that may have gone before the restore."""
+    with office_on(house.engine) as office:
+        batch_id, outbox = office.batch(2, now=NOW), SqlOutbox(house.engine)
+        outbox.hold([batch_id], reason=HoldReason.RESTORED, now=NOW)
+        assert house.wrong() == {"held after a restore": 1}
+
+        outbox.cancel(None, batch_id, now=NOW)
+
+        assert house.wrong() == {}
+
+
+def test_a_restore_that_nobody_has_recognised_is_named(house: House) -> None:
+    """Before any worker starts: by the identity, and by the counter beside the archive."""
+    counter = S3Counter(house.s3, bucket=house.places.archive_bucket)
+    SqlRestores(house.engine, counter).advance()
+    assert house.wrong() == {}
+
+    house.execute("update installation set counter = counter - 1")
+    assert house.wrong() == {"restored database": 1}
+
+    house.execute("update installation set counter = counter + 1, identity = 'another'")
+    assert house.wrong() == {"restored database": 1}
 
 
 DAMAGES = {

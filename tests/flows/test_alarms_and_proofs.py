@@ -41,6 +41,7 @@ from mailroom.adapters.sql.watching import SqlReconciliations
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.notifications import read_notification
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.testing import MemoryQueue
 from mailroom.watching import OutboundCensus, Skipped
 from tests.contract.sending import Office, office_on
@@ -70,6 +71,7 @@ class Watched:
     def __init__(self) -> None:
         self.alive: set[str] = set()
         self.stepped_over: list[Skipped] = []
+        self.holds: dict[HoldReason, HeldCount] = {}
 
     def skipped(self) -> list[Skipped]:
         return self.stepped_over
@@ -79,6 +81,9 @@ class Watched:
 
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
         return {}
+
+    def held(self) -> Mapping[HoldReason, HeldCount]:
+        return self.holds
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         return self.alive & set(runs)
@@ -186,6 +191,25 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(server: None, monkeypatch:
 
     assert state.message == "1 findings, 1 of them told now"
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
+
+
+def test_held_batches_raise_an_alarm(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of them is sent until a person decides, so a person must hear of it."""
+    watched = Watched()
+    watched.holds = {HoldReason.RESTORED: HeldCount(2, 40)}
+
+    async def opened() -> Watching:
+        return Watching(watched, {})
+
+    monkeypatch.setattr(watching, "open_watching", opened)
+
+    async def watch() -> list[FlowRun]:
+        async with get_client() as client:
+            await ensure_automations(client)
+            await watching.watch()
+            return await _alarms(client, "batches held")
+
+    assert [run.parameters["resource"] for run in asyncio.run(watch())] == ["mailroom.held.restored"]
 
 
 @pytest.fixture

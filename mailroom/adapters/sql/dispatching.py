@@ -16,9 +16,9 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, OutboxRow, SuppressionRow
-from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, owned, waiting
-from mailroom.adapters.sql.outbox import order
+from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
+from mailroom.adapters.sql.restores import SqlRestores, count_attempts, hold_put_back, transact
 from mailroom.adapters.sql.skipping import Usable, met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import (
     DailyQuota,
@@ -28,7 +28,7 @@ from mailroom.domain.errors import (
     Refused,
     TransientError,
 )
-from mailroom.domain.outbound import Batch, Content, Policy, Status
+from mailroom.domain.outbound import WAITING, Batch, Content, Policy, Status
 from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
 from mailroom.watching import Loop
 
@@ -46,8 +46,12 @@ _SETTLE = text("""
         select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
             provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
     ), told as (
-        select given.*, message.status in ('sending', 'unknown') as open
-        from given join message on message.id = given.id and message.attempts = given.attempt
+        select given.*, message.status in ('sending', 'unknown') or ahead and message.status = any(:ours) as open
+        from given join message on message.id = given.id
+            -- Taken in an attempt that this database knows nothing of: it was restored meanwhile, and the provider has the mail.
+            cross join lateral (select given.status = 'dispatched'
+                and (message.status = 'held' or message.attempts < given.attempt) as ahead) as known
+        where message.attempts = given.attempt or ahead
         order by message.id for update of message
     ), changed as (
         update message set
@@ -55,7 +59,8 @@ _SETTLE = text("""
             provider_message_id = coalesce(told.provider_message_id, message.provider_message_id),
             status = case when open then told.status else message.status end,
             reason = case when open then told.reason else message.reason end,
-            handed_at = case when open and not kept then null else message.handed_at end,
+            handed_at = case when open and not kept then null when open then coalesce(message.handed_at, :now)
+                else message.handed_at end,
             due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
             changed_at = :now
         from told where message.id = told.id
@@ -69,10 +74,10 @@ _SETTLE = text("""
 
 
 class SqlDispatch:
-    """The port `Dispatch` on PostgreSQL."""
+    """The port `Dispatch` on PostgreSQL; with `restores`, nothing is claimed from a database that was restored."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
+        self._engine, self._restores = engine, restores
 
     def batch(self, batch_id: str) -> Batch | None:
         """Return what was asked for, with the time to send as it stands now."""
@@ -82,34 +87,14 @@ class SqlDispatch:
 
     def plan(self, batch_id: str, *, now: datetime) -> Planned:
         """Withhold what is expired or suppressed, and count what is left."""
-        with transaction(self._engine, "commit of plan") as connection:
-            batch = _batch(connection, batch_id)
-            # Before any message is locked: the relay too goes from orders to messages.
-            _begin_orders(connection, batch, now)
-            left = waiting(UUID(batch.id))
-            expired = _expire(connection, batch, now)
-            suppressed = move(
-                connection,
-                left & _message.recipient.in_(_suppressed(batch.tenant, now)),
-                now=now,
-                status=Status.SUPPRESSED,
-                reason="suppressed",
-            )
-            due = func.count().filter(_message.due_at <= now)
-            next_at = func.min(_message.due_at).filter(_message.due_at > now)
-            row = connection.execute(select(func.count(), due, next_at).where(left)).one()
-        return Planned(
-            lane=batch.lane,
-            policy=batch.policy,
-            due=row[1],
-            later=row[0] - row[1],
-            suppressed=suppressed,
-            expired=expired,
-            next_at=row[2],
-        )
+        if self._restores is not None:
+            self._restores.claiming()
+        return transact(self._engine, self._restores, "commit of plan", lambda one: _plan(one, batch_id, now))
 
     def work_on(self, batch_id: str, *, now: datetime) -> None:
         """Note that somebody is at work on the batch."""
+        if self._restores is not None:
+            self._restores.claiming()
         with transaction(self._engine) as connection:
             connection.execute(update(_batches).where(owned(_batches, None, batch_id)).values(worked_at=now))
 
@@ -117,34 +102,20 @@ class SqlDispatch:
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
     ) -> list[Claimed]:
         """Take due messages in hand, committed before this returns; see the port."""
+        facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
+
+        def take(connection: Connection) -> list[Claimed]:
+            return _claim(connection, batch_id, most, provider, now, facts)
+
         while True:
             try:
-                return self._claim(batch_id, most=most, provider=provider, now=now, run_id=run_id)
+                return transact(self._engine, self._restores, "commit of claim", take)
             except TransientError:
                 raise
             except Exception:
                 # Nothing was written. One message that cannot be read must not keep its whole batch.
                 if not self._withhold_unreadable(batch_id, most=most, now=now):
                     raise
-
-    def _claim(self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None) -> list[Claimed]:
-        with transaction(self._engine, "commit of claim") as connection:
-            batch = _batch(connection, batch_id)
-            _expire(connection, batch, now)
-            # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
-            room, opens_at = room_for(connection, batch.tenant, now)
-            while chosen := _choose(connection, batch, most, now):
-                sendable = _without_suppressed(connection, batch, chosen, now)
-                if not sendable:
-                    continue
-                going = sendable if room is None else sendable[:room]
-                if not going:
-                    _defer(connection, batch, opens_at, "quota", now)
-                    return []
-                spend(connection, batch.tenant, len(going), now)
-                facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
-                return _send(connection, batch, going, provider, now, facts)
-        return []
 
     def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime) -> int:
         """Fail those of the messages that a claim would take of which no mail can be made, and return how many."""
@@ -171,7 +142,8 @@ class SqlDispatch:
         """Note what came of handing over."""
         rows = [_told(outcome) for outcome in outcomes]
         with transaction(self._engine, "commit of settle") as connection:
-            for row in connection.execute(_SETTLE, {"rows": json.dumps(rows), "now": now}).all():
+            asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
+            for row in connection.execute(_SETTLE, asked).all():
                 give_back(connection, row.tenant, row.mails, now)
             _wake(connection, rows)
 
@@ -182,6 +154,8 @@ class SqlDispatch:
 
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`."""
+        if self._restores is not None:
+            self._restores.trail()
         lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
         with transaction(self._engine, "commit of strand") as connection:
             return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
@@ -209,13 +183,16 @@ class SqlDispatch:
         """Let these go again, if they are still `unknown`."""
         ids = [UUID(message_id) for message_id in message_ids]
         again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN)
-        with transaction(self._engine, "commit of resend") as connection:
+
+        def requeue(connection: Connection) -> int:
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
             values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
             for batch_id in batches:
                 order(connection, batch_id, now)
-        return moved
+            return moved
+
+        return transact(self._engine, self._restores, "commit of resend", requeue)
 
     def read_file(self, tenant: str, sha256: str) -> bytes:
         """Return the bytes of an attachment that came with its batch."""
@@ -232,6 +209,56 @@ def _batch(connection: Connection, batch_id: str) -> Batch:
     if row is None:
         raise LookupError("no such batch")
     return batch_of(row)
+
+
+def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
+    batch = _batch(connection, batch_id)
+    # Before any message is locked: the relay too goes from orders to messages.
+    _begin_orders(connection, batch, now)
+    hold_put_back(connection, batch, now)
+    left = waiting(UUID(batch.id))
+    expired = _expire(connection, batch, now)
+    suppressed = move(
+        connection,
+        left & _message.recipient.in_(_suppressed(batch.tenant, now)),
+        now=now,
+        status=Status.SUPPRESSED,
+        reason="suppressed",
+    )
+    due = func.count().filter(_message.due_at <= now)
+    next_at = func.min(_message.due_at).filter(_message.due_at > now)
+    row = connection.execute(select(func.count(), due, next_at).where(left)).one()
+    return Planned(
+        lane=batch.lane,
+        policy=batch.policy,
+        due=row[1],
+        later=row[0] - row[1],
+        suppressed=suppressed,
+        expired=expired,
+        next_at=row[2],
+    )
+
+
+def _claim(
+    connection: Connection, batch_id: str, most: int, provider: str, now: datetime, facts: dict[str, str]
+) -> list[Claimed]:
+    batch = _batch(connection, batch_id)
+    _expire(connection, batch, now)
+    # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
+    room, opens_at = room_for(connection, batch.tenant, now)
+    while chosen := _choose(connection, batch, most, now):
+        sendable = _without_suppressed(connection, batch, chosen, now)
+        if not sendable:
+            continue
+        going = sendable if room is None else sendable[:room]
+        if not going:
+            _defer(connection, batch, opens_at, "quota", now)
+            return []
+        spend(connection, batch.tenant, len(going), now)
+        claims = _send(connection, batch, going, provider, now, facts)
+        count_attempts(connection, batch, len(claims))
+        return claims
+    return []
 
 
 def _begin_orders(connection: Connection, batch: Batch, now: datetime) -> None:

@@ -19,10 +19,11 @@ from mailroom.adapters.sql.outbound_models import (
     MessageRow,
     ParkedEventRow,
 )
-from mailroom.adapters.sql.outbound_rows import content_of, owned, party_of, table_of, texts_of, word
+from mailroom.adapters.sql.outbound_rows import content_of, is_held, owned, party_of, table_of, texts_of, word
 from mailroom.adapters.sql.skipping import readable, stepping_over
 from mailroom.domain.outbound import Content, Lane, Policy, Status, Tracked
 from mailroom.following import ActivityLine, BatchLine, MessageLine, ParkedLine
+from mailroom.holds import HoldReason
 from mailroom.reading import Page, Position
 from mailroom.watching import Loop
 
@@ -143,7 +144,7 @@ def _after(position: Position | None) -> ColumnElement[bool]:
 
 
 def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
-    """Return what makes batches of these rows, with what their messages have come to: two statements, however many they are."""
+    """Return what makes batches of these rows, with what their messages have come to: three statements, however many they are."""
     ours = _message.batch_id.in_([row.id for row in rows])
     counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
     statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
@@ -152,10 +153,17 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
             statuses[count.batch_id][Status(count.status)] = count.messages
     waiting = select(_message.batch_id, func.min(_message.due_at).label("next_at")).where(ours, text(IS_WAITING))
     next_at = {row.batch_id: row.next_at for row in connection.execute(waiting.group_by(_message.batch_id))}
-    return lambda row: _batch_line(row, statuses[row.id], next_at.get(row.id))
+    held: dict[UUID, dict[HoldReason, int]] = defaultdict(dict)
+    reasons = select(_message.batch_id, _message.reason, func.count().label("messages")).where(ours, is_held())
+    for count in connection.execute(reasons.group_by(_message.batch_id, _message.reason)):
+        if count.reason in set(HoldReason):
+            held[count.batch_id][HoldReason(count.reason)] = count.messages
+    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id))
 
 
-def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | None) -> BatchLine:
+def _batch_line(
+    row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
+) -> BatchLine:
     stored = row._mapping
     return BatchLine(
         id=str(row.id),
@@ -171,6 +179,7 @@ def _batch_line(row: Row[Any], statuses: dict[Status, int], next_at: datetime | 
         expires_at=row.expires_at,
         cancelled_at=row.cancelled_at,
         next_at=next_at,
+        held=held,
         tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
     )
 

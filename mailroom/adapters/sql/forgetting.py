@@ -27,6 +27,8 @@ _FORGET_FILES = text("""
         where status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null
         union
         select distinct batch_id from message where status in ('sending', 'unknown')
+        union
+        select distinct batch_id from message where status = 'held'
     ), unread as (
         -- Of a content of another shape nobody can tell what it needs.
         select batch.tenant from open join batch on batch.id = open.batch_id join content on content.batch_id = batch.id

@@ -27,7 +27,7 @@ from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.sql.models import time_column
 
-#: May be handed over when its time has come.
+#: May be handed over when its time has come. What is held is not among them: a person lets it go on.
 IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
 
 
@@ -111,6 +111,7 @@ class MessageRow(SQLModel, table=True):
             postgresql_where=text("status in ('bounced', 'complained')"),
         ),
         Index("ix_message_handed_at", "handed_at", postgresql_include=["tenant", "provider"]),
+        Index("ix_message_held", "batch_id", postgresql_where=text("status = 'held'")),
         Index("ix_message_open", "status", "handed_at", postgresql_where=text("status in ('sending', 'unknown')")),
     )
 

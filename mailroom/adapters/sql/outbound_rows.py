@@ -6,19 +6,34 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, insert, literal, select, text, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    false,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as insert_row
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, MessageRow
+from mailroom.adapters.sql.outbound_models import IS_WAITING, ActivityRow, MessageRow, OutboxRow
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Lane, Party, Policy, Tracked
 from mailroom.domain.routing import normalise
 
 W = TypeVar("W", bound=StrEnum)
 
-_messages, _activities = table(MessageRow), table(ActivityRow)
+_messages, _activities, _orders = table(MessageRow), table(ActivityRow), table(OutboxRow)
 
 
 def move(
@@ -59,6 +74,16 @@ def _facts(facts: Mapping[str, Any], told: Mapping[str, ColumnElement[Any]]) -> 
 def waiting(batch_id: UUID) -> ColumnElement[bool]:
     """Return the condition that a message of this batch may still be handed over, in the words of the index."""
     return and_(_messages.c.batch_id == batch_id, text(IS_WAITING))
+
+
+def is_held() -> ColumnElement[bool]:
+    """Return the condition that a message is held, in the words of its index."""
+    return _messages.c.status == literal_column("'held'")
+
+
+def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
+    """Write the word that this batch has something to send from `due_at` on."""
+    connection.execute(insert_row(_orders).values(batch_id=batch_id, due_at=due_at))
 
 
 def owned(rows: Table, tenant: str | None, any_id: str) -> ColumnElement[bool]:

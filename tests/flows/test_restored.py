@@ -1,0 +1,71 @@
+"""A restored database under the real flows: the sweep, the relay and a run of `send-batch` send nothing of it again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from blocks.sending import WayIn
+from flows import outbound as flows_outbound
+from flows import sweeping
+from mailroom.adapters.dumps import dump, restore
+from mailroom.adapters.sql.dispatching import SqlDispatch
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.restores import SqlRestores
+from mailroom.adapters.sql.senders import SqlSenders
+from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.outbound.dispatching import Outbound
+from mailroom.outbound.relaying import relay
+from mailroom.testing import MemoryCounter
+from tests.contract.sending import office_on
+from tests.flows.mailbox_desk import Desk
+
+
+@pytest.fixture
+def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    restores = SqlRestores(engine, MemoryCounter(), beat_s=0)
+    with office_on(engine) as office:
+        office.outbound.dispatch = SqlDispatch(engine, restores)
+
+        async def opened() -> Outbound:
+            return office.outbound
+
+        async def way_in() -> WayIn:
+            return WayIn(SqlOutbox(engine, restores), SqlSenders(engine), SqlTerms(engine))
+
+        monkeypatch.setattr(flows_outbound, "open_outbound", opened)
+        monkeypatch.setattr(sweeping, "open_way_in", way_in)
+        restores.start()
+        yield Desk(office)
+
+
+def test_sweep_relay_and_run_send_nothing_of_a_restored_database_again(
+    desk: Desk, database_url: str, tmp_path: Path
+) -> None:
+    """The order that the sweep wrote before was the way to a second mail; a person's resume is the only one now."""
+    now, office = datetime.now(UTC), desk.office
+    outbox = SqlOutbox(office.engine, SqlRestores(office.engine, MemoryCounter()))
+    batch_id = office.batch(5, now=now - timedelta(hours=1))
+    dump(database_url, tmp_path / "dump")
+    relay(outbox, desk.queue, now=now)
+    desk.listen(desk.empty)
+    assert len(office.provider.accepted) == 5
+
+    restore(database_url, tmp_path / "dump")
+    swept = asyncio.run(sweeping.sweep_outbound(return_state=True))
+    relay(outbox, desk.queue, now=datetime.now(UTC))
+    desk.order(batch_id, datetime.now(UTC))
+    desk.listen(desk.empty)
+
+    assert swept.message == "ordered 0 batches anew"
+    assert len(office.provider.accepted) == 5
+    assert office.statuses() == ["held"] * 5
+
+    outbox.resume(None, batch_id, by="ada", now=datetime.now(UTC))
+    relay(outbox, desk.queue, now=datetime.now(UTC))
+    desk.listen(desk.empty)
+    assert set(Counter(office.provider.accepted).values()) == {2}

@@ -26,8 +26,11 @@ from prefect.settings import (
 from sqlalchemy import Engine, text
 
 from blocks.inbound import open_inbound
+from deployments.cancelling import Cancelling
 from deployments.client import RunClient, run_client_context
+from deployments.decisions import Decisions
 from deployments.executor import WarmExecutor
+from deployments.gates import Gate, Gates
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.listener import Listener, Timing
@@ -38,9 +41,11 @@ from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.kms import KmsKeys
-from mailroom.adapters.prefect_http import refuse_if_open
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
+from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.envelope import ses_context
@@ -107,12 +112,21 @@ class WarmWorker:
             engine = make_engine(self._settings.database_url.get_secret_value())
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
             timing = self._timing or Timing.of(beat_s())
-            listener = self._listener(lanes, runs, engine, name, timing)
-            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
+            gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
+            listener = self._listener(lanes, runs, engine, name, timing, gates.gate(RECEIVE_EMAIL))
+            mailbox = open_mailbox(
+                *(self._settings, client, executor),
+                limit=2 * self._limit,
+                timing=timing,
+                gate=gates.gate(SEND_BATCH),
+                decisions=decisions,
+            )
+            cancelling = Cancelling(client, lanes, decisions, pool=POOL)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
-            polling = asyncio.create_task(self._poll(lanes, name))
+            polling = asyncio.create_task(self._poll(lanes, name, gates))
+            ending = asyncio.create_task(cancelling.run())
             tracking = TrackingThread(self._settings)
             tracking.start()
             _tell_ready()
@@ -128,21 +142,24 @@ class WarmWorker:
                 lanes.stop(patience_s=_STOP_PATIENCE_S),
                 tracking.stop(patience_s=_STOP_PATIENCE_S),
             )
-            polling.cancel()
-            await asyncio.gather(polling, return_exceptions=True)
+            for task in (polling, ending):
+                task.cancel()
+            await asyncio.gather(polling, ending, return_exceptions=True)
 
-    async def _poll(self, lanes: Lanes, name: str) -> None:
+    async def _poll(self, lanes: Lanes, name: str, gates: Gates) -> None:
         """Poll the work pool. Prefect's loop gives up after a long outage of the server; this one begins again."""
         while True:
             worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
-            worker.lanes, worker.is_stopping = lanes, self._stop.is_set
+            worker.lanes, worker.gates, worker.is_stopping = lanes, gates, self._stop.is_set
             try:
                 await worker.start(printer=logger.info)
             except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
+    def _listener(
+        self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing, gate: Gate
+    ) -> Listener:
         settings = self._settings
         s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
@@ -166,7 +183,12 @@ class WarmWorker:
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
-        return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
+        parts = queue, ledger, runs, lanes, health, roster
+        return Listener(*parts, worker=name, limit=self._limit, timing=timing, gate=gate)
+
+
+def _decisions(client: RunClient, engine: Engine) -> Decisions:
+    return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
 
 
 def _tell_ready() -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, exists, literal, or_, select, text, update
+from sqlalchemy import Connection, case, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.sql.carried import overdue_since

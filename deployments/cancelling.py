@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from deployments.decisions import Decisions
 from deployments.lanes import Lanes
+from tasks.fates import is_by_a_person
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -50,8 +51,9 @@ class Cancelling:
         """Begin to end what is being cancelled."""
         mine = self._lanes.under_way()
         for run in await self._cancelling() + await self._cancelled(mine):
-            since = run.state.timestamp if run.state else None
-            abandoned = since is not None and datetime.now(UTC) - since > _ABANDONED
+            if run.state is None or not is_by_a_person(run.state.message):
+                continue
+            abandoned = datetime.now(UTC) - run.state.timestamp > _ABANDONED
             if run.id not in self._ending and (run.id in mine or abandoned):
                 self._ending[run.id] = asyncio.create_task(self._end(run), name=f"cancel-{run.id}")
 

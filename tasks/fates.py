@@ -31,6 +31,15 @@ async def is_sending_paused() -> bool:
     return any(one["paused"] for one in answer.json())
 
 
+def is_by_a_person(message: str | None) -> bool:
+    """Say whether a run was cancelled by a person, by its state's message.
+
+    The server cancels runs by itself: over a deployment's limit whose collision strategy is CANCEL_NEW, or of a deployment
+    that was deleted. Nobody said then that the batch shall not go.
+    """
+    return not (message or "").startswith("Deployment ")
+
+
 async def fates_of(client: PrefectClient, run_ids: Collection[str]) -> dict[str, Fate]:
     """Return what became of each of these runs; `GONE` is one that the server does not have."""
     fates, wanted = dict.fromkeys(run_ids, Fate.GONE), sorted(run_ids)
@@ -38,6 +47,8 @@ async def fates_of(client: PrefectClient, run_ids: Collection[str]) -> dict[str,
         asked = {"flow_runs": {"id": {"any_": wanted[start : start + _AT_ONCE]}}, "limit": _AT_ONCE}
         for run in (await client.request("POST", "/flow_runs/filter", json=asked)).json():
             fate = _FATES.get(run["state_type"] or "", Fate.OTHER)
+            if fate is Fate.CANCELLED and not is_by_a_person((run.get("state") or {}).get("message")):
+                fate = Fate.OTHER
             # Out of the queue that it was scheduled in, no worker is ever handed it.
             lost = fate is Fate.WAITS and run["state_type"] == "SCHEDULED" and run.get("work_queue_id") is None
             fates[run["id"]] = Fate.OTHER if lost else fate

@@ -248,6 +248,22 @@ def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
     assert desk.office.statuses() == ["cancelled"] * 3
 
 
+def test_what_the_server_cancels_by_itself_is_no_word_of_a_person(desk: OperatedDesk) -> None:
+    """Over a limit whose strategy is CANCEL_NEW; the batch goes by another run, once it is overdue."""
+    batch_id, _ = desk.later()
+    state = {"type": "CANCELLED", "message": "Deployment concurrency limit reached."}
+    api("POST", f"/flow_runs/{run_of(batch_id).id}/set_state", {"state": state, "force": True})
+
+    desk.look()
+    looked = set(desk.office.statuses())
+    with desk.office.engine.begin() as connection:
+        connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
+        connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
+
+    assert looked == {"accepted"}
+    assert swept().message == "ordered 1 batches anew"
+
+
 def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_more(
     desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ class Cancelling:
         self._client, self._lanes, self._decisions = client, lanes, decisions
         self._pool, self._every_s = pool, every_s
         self._ending: dict[UUID, asyncio.Task[None]] = {}
+        self._seen: set[UUID] = set()
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -50,7 +51,13 @@ class Cancelling:
     async def look(self) -> None:
         """Begin to end what is being cancelled."""
         mine = self._lanes.under_way()
-        for run in await self._cancelling() + await self._cancelled(mine):
+        # What is under way for less than a look is asked about by nobody: so no mail costs a question.
+        long = [run_id for run_id in mine if run_id in self._seen and run_id not in self._ending][:_MOST]
+        self._seen = set(mine)
+        known = await self._ask({"id": {"any_": [str(run_id) for run_id in long]}}) if long else []
+        await self._note_gone([mine[run_id] for run_id in long if run_id not in {run.id for run in known}])
+        cancelled = [run for run in known if run.state is not None and run.state.is_cancelled()]
+        for run in await self._cancelling() + cancelled:
             if run.state is None or not is_by_a_person(run.state.message):
                 continue
             abandoned = datetime.now(UTC) - run.state.timestamp > _ABANDONED
@@ -74,19 +81,17 @@ class Cancelling:
         finally:
             del self._ending[run.id]
 
+    async def _note_gone(self, gone: list[FlowRun]) -> None:
+        """Hold what waits of the batches of these runs: they then end by themselves."""
+        for run in gone:
+            if isinstance(batch_id := run.parameters.get("batch_id"), str):
+                await self._decisions.gone(batch_id, str(run.id))
+
     async def _cancelling(self) -> list[FlowRun]:
-        return await self._ask({"state": {"type": {"any_": ["CANCELLING"]}}}, pool=True)
+        of_pool = {"name": {"any_": [self._pool]}}
+        return await self._ask({"state": {"type": {"any_": ["CANCELLING"]}}}, work_pools=of_pool)
 
-    async def _cancelled(self, mine: set[UUID]) -> list[FlowRun]:
-        """Return those of ours whose state a person changed to Cancelled by hand."""
-        ids = sorted(str(run_id) for run_id in mine - self._ending.keys())[:_MOST]
-        if not ids:
-            return []
-        return await self._ask({"id": {"any_": ids}, "state": {"type": {"any_": ["CANCELLED"]}}}, pool=False)
-
-    async def _ask(self, which: dict[str, object], *, pool: bool) -> list[FlowRun]:
-        body: dict[str, object] = {"flow_runs": which, "limit": _MOST}
-        if pool:
-            body["work_pools"] = {"name": {"any_": [self._pool]}}
+    async def _ask(self, which: dict[str, object], **more: object) -> list[FlowRun]:
+        body = {"flow_runs": which, "limit": _MOST, **more}
         answer = await self._client.request("POST", "/flow_runs/filter", json=body)
         return [FlowRun.model_validate(one) for one in answer.json()]

@@ -19,12 +19,14 @@ from mailroom.outbound.mailbox import Word
 from mailroom.outbound.obeying import OrderRuns, cancel, obey
 from mailroom.ports import Ledger
 from mailroom.sending import Outbox
-from tasks.fates import fates_of
+from tasks.fates import fates_of, is_by_a_person
 
 logger = logging.getLogger("mailroom.worker")
 
 #: So many batches are looked at each time; the next ones come the next time.
 _AT_ONCE = 200
+
+_HELD = "batch %s is held: its run %s is gone from Prefect; `mailroom batch resume %s` lets it go, or cancel it"
 
 
 class Decisions:
@@ -43,16 +45,16 @@ class Decisions:
         await asyncio.to_thread(self._runs.carried, word.batch_id, word.due_at, run_id=str(run.id))
 
     async def gone(self, batch_id: str, run_id: str) -> None:
-        """Hold a batch whose run is gone."""
+        """Hold what waits of a batch whose run is gone; where nothing does, it was done before."""
         hold = self._outbox.hold
         held = await asyncio.to_thread(hold, [batch_id], reason=HoldReason.RUN_GONE, now=datetime.now(UTC))
-        logger.error(
-            "batch %s is held: its run %s is gone from Prefect; `mailroom batch resume %s`, or cancel it (%d messages)",
-            *(batch_id, run_id, batch_id, held),
-        )
+        if held:
+            logger.error(_HELD, batch_id, run_id, batch_id)
 
     async def cancelled(self, run: FlowRun) -> None:
-        """Write a cancel to the ledger, then have the run be Cancelled, where it is not yet."""
+        """Write a person's cancel to the ledger, then have the run be Cancelled, where it is not yet."""
+        if run.state is None or not is_by_a_person(run.state.message):
+            return
         said = await self.note_cancelled(run)
         await self.end(run, said)
 
@@ -86,9 +88,9 @@ class Decisions:
         obeyed = await asyncio.to_thread(obey, page, fates, outbox=self._outbox, now=datetime.now(UTC))
         for batch_id in obeyed.cancelled:
             logger.warning("batch %s is cancelled, as its run was in Prefect", batch_id)
+        runs = {one.batch_id: one.run_id for one in page}
         for batch_id in obeyed.held:
-            words = "batch %s is held: its run is gone from Prefect; `mailroom batch resume %s`, or cancel it"
-            logger.error(words, batch_id, batch_id)
+            logger.error(_HELD, batch_id, runs[batch_id], batch_id)
 
     def _close_email(self, run_id: str) -> str:
         entry = self._ledger.find(run_id)

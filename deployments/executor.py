@@ -44,6 +44,7 @@ class WarmExecutor:
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
+        self._runs: dict[UUID, FlowRun] = {}
         self._cancelled: set[UUID] = set()
 
     async def execute(self, run: FlowRun) -> State | None:
@@ -56,15 +57,15 @@ class WarmExecutor:
         if under_way is not None:
             return await asyncio.shield(under_way)
         task = asyncio.create_task(self._execute_or_cancel(run), name=f"run-{run.id}")
-        self._running[run.id] = task
-        task.add_done_callback(lambda _: self._running.pop(run.id, None))
+        self._running[run.id], self._runs[run.id] = task, run
+        task.add_done_callback(lambda _: (self._running.pop(run.id, None), self._runs.pop(run.id, None)))
         state = await task
         crash_point("after", "execute")
         return state
 
-    def under_way(self) -> set[UUID]:
-        """Return the runs that are under way here."""
-        return set(self._running)
+    def under_way(self) -> dict[UUID, FlowRun]:
+        """Return the runs that are under way here, by id."""
+        return dict(self._runs)
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
         """End a run that a person cancelled; return once it has ended. It has `patience_s` seconds to end by itself.

@@ -42,6 +42,7 @@ class Lanes:
         self._isolates = os.environ.get(ISOLATION_VARIABLE, "on") != "off"
         self._alone = asyncio.Semaphore(1)
         self._isolated: dict[UUID, asyncio.Task[RunState | None]] = {}
+        self._alone_runs: dict[UUID, FlowRun] = {}
         self._cancelled: set[UUID] = set()
 
     async def execute(self, run: FlowRun, entry: Entry) -> RunState | None:
@@ -57,8 +58,8 @@ class Lanes:
         if under_way is not None:
             return await asyncio.shield(under_way)
         task = asyncio.create_task(self._execute_alone(run, entry), name=f"isolated-{run.id}")
-        self._isolated[run.id] = task
-        task.add_done_callback(lambda _: self._isolated.pop(run.id, None))
+        self._isolated[run.id], self._alone_runs[run.id] = task, run
+        task.add_done_callback(lambda _: (self._isolated.pop(run.id, None), self._alone_runs.pop(run.id, None)))
         return await task
 
     async def execute_any(self, run: FlowRun) -> RunState | None:
@@ -74,9 +75,9 @@ class Lanes:
             entry = await asyncio.to_thread(self._ledger.register, Arrival(ref), now=now, claim=claim_at(now))
         return await (self.execute(run, entry) if entry else self._executor.execute(run))
 
-    def under_way(self) -> set[UUID]:
-        """Return the runs that are under way in this worker."""
-        return self._executor.under_way() | set(self._isolated)
+    def under_way(self) -> dict[UUID, FlowRun]:
+        """Return the runs that are under way in this worker, by id."""
+        return self._executor.under_way() | self._alone_runs
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
         """End a run that a person cancelled; return once it has ended."""

@@ -43,7 +43,6 @@ from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.settling import settle_unknown
 from mailroom.queueing import Queue, Received
 from mailroom.settings import Settings
-from tasks.fates import is_by_a_person
 
 logger = logging.getLogger("mailroom.mailbox")
 
@@ -201,9 +200,8 @@ class MailboxListener:
     async def _carry_out(self, word: Word) -> None:
         run = await self._run_of(word)
         step = next_step(run.state) if run is not None else Next.DONE
-        if run is not None and run.state and step is Next.DROP and self._decisions is not None:
-            if is_by_a_person(run.state.message):
-                await self._decisions.cancelled(run)
+        if run is not None and step is Next.DROP and self._decisions is not None:
+            await self._decisions.cancelled(run)
         # Scheduled: the pool has it. Completed, cancelled or gone: this order was carried out, or waits for a person.
         if run is None or step is not Next.RUN:
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from prefect.settings import PREFECT_API_URL
 from sqlalchemy import Engine
 
 from blocks.sending import Orders
+from deployments import cancelling
 from deployments.cancelling import Cancelling
 from deployments.client import RunClient, run_client_context
 from deployments.decisions import Decisions
@@ -296,6 +298,79 @@ def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_mo
     assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
     assert took_s < 20
     assert swept().message == "ordered 0 batches anew"
+
+
+def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider without a rate gives no turn for hours. The run ends as Cancelled, not as Crashed, which raises an alarm."""
+    monkeypatch.setattr(cancelling, "_PATIENCE_S", 0.5)
+    release = threading.Event()
+    monkeypatch.setattr(desk.office.rate, "wait", lambda mails, **lane: [][: release.wait(20)])
+    batch_id = desk.office.batch(2, now=now())
+    desk.order(batch_id, now())
+    cancelled: list[float] = []
+
+    def ended() -> bool:
+        if not cancelled and desk.office.values("select 1 from batch where worked_at is not null"):
+            cancel(run_of(batch_id).id)
+            cancelled.append(time.monotonic())
+        if desk.empty():
+            release.set()
+        return desk.empty()
+
+    desk.listen(ended)
+
+    states = api("GET", f"/flow_run_states/?flow_run_id={run_of(batch_id).id}")
+    assert [state["name"] for state in states][-2:] == ["Cancelling", "Cancelled"]
+    assert desk.office.statuses() == ["cancelled"] * 2
+
+
+def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
+    desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody said that the rest shall go; what was sent stays as it is, and its order is not a dead letter."""
+    wait = desk.office.rate.wait
+
+    def slowly(mails: int, **lane: Any) -> list[Turn]:
+        time.sleep(0.2)
+        return wait(min(mails, 5), **lane)
+
+    monkeypatch.setattr(desk.office.rate, "wait", slowly)
+    batch_id = desk.office.batch(500, now=now())
+    desk.order(batch_id, now())
+    deleted: list[bool] = []
+
+    def held() -> bool:
+        if not deleted and len(desk.office.provider.accepted) >= 10:
+            api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
+            deleted.append(True)
+        return bool(deleted) and "held" in desk.office.statuses()
+
+    desk.listen(held)
+
+    statuses = desk.office.statuses()
+    assert set(statuses) == {"dispatched", "held"}
+    assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
+
+
+def test_stopping_while_held_gives_the_order_back(desk: OperatedDesk) -> None:
+    """A worker is restarted while an operator holds sending: what it had received is another's at once."""
+    change_deployment(concurrency_limit=1)
+    batches = [desk.office.batch(1, now=now()) for _ in range(2)]
+    for batch_id in batches:
+        desk.order(batch_id, now())
+    paused: list[bool] = []
+
+    def received() -> bool:
+        if not paused and desk.queue.most_receives:
+            change_deployment(paused=True)
+            paused.append(True)
+        return len(desk.queue) == 1
+
+    desk.listen(received)
+    left = len(desk.queue.receive(most=10, wait_s=0))
+    change_deployment(paused=False, concurrency_limit=None)
+
+    assert left == 1
 
 
 def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(desk: OperatedDesk) -> None:

@@ -21,6 +21,7 @@ from mailroom.adapters.prefect_http import http_client
 from mailroom.adapters.prefect_rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.adapters.sql.breakers import SqlBreakers
+from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.restores import SqlRestores
@@ -135,11 +136,24 @@ class WayIn(NamedTuple):
     terms: SqlTerms
 
 
+class Orders(NamedTuple):
+    """What a sweep looks after."""
+
+    outbox: SqlOutbox
+    runs: SqlOrderRuns
+
+
 async def open_way_in(name: str = "outbound") -> WayIn:
     """Return what batches of the block `name` are handed over with."""
     block = cast(OutboundMail, await OutboundMail.aload(name))
     engine = block.database.open()
     return WayIn(SqlOutbox(engine, block.restores(engine)), SqlSenders(engine), SqlTerms(engine))
+
+
+async def open_orders(name: str = "outbound") -> Orders:
+    """Return the outbox of the block `name`, and which run carries which of its orders."""
+    engine = cast(OutboundMail, await OutboundMail.aload(name)).database.open()
+    return Orders(SqlOutbox(engine), SqlOrderRuns(engine))
 
 
 async def _provider(name: str) -> MailProvider:

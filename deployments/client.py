@@ -31,10 +31,15 @@ class RunClient(PrefectClient):
         )
         self._held: dict[UUID, FlowRun] = {}
         self._begun: set[UUID] = set()
+        self._cancelled: set[UUID] = set()
 
     def begun(self, run_id: UUID) -> None:
         """Note that this process created the run as Running: that it is, the engine need not tell."""
         self._begun.add(run_id)
+
+    def cancelled(self, run_id: UUID) -> None:
+        """Note that a person cancelled a run that is under way: that the engine ends as Crashed or Completed is not reported."""
+        self._cancelled.add(run_id)
 
     @contextmanager
     def holding(self, run: FlowRun) -> Iterator[FlowRun]:
@@ -45,6 +50,7 @@ class RunClient(PrefectClient):
         finally:
             del self._held[run.id]
             self._begun.discard(run.id)
+            self._cancelled.discard(run.id)
 
     async def read_flow_run(self, flow_run_id: UUID) -> FlowRun:
         """Return the run; one that is held without asking."""
@@ -55,6 +61,8 @@ class RunClient(PrefectClient):
     ) -> OrchestrationResult[Any]:
         """Propose a state; the run that is held counts its attempts as the server does."""
         held = self._held.get(UUID(str(flow_run_id)))
+        if held is not None and held.id in self._cancelled:
+            return OrchestrationResult(status=SetStateStatus.ACCEPT, details=StateAcceptDetails(), state=state)
         if (
             held is not None
             and held.id in self._begun

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow_async, run_flow_sync
 from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Cancelled
 
 import flows.results  # noqa: F401 - whatever runs here, its results are read without running what is in them
 from deployments.client import RunClient
@@ -43,6 +44,8 @@ class WarmExecutor:
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
         self._running: dict[UUID, asyncio.Task[State | None]] = {}
+        self._runs: dict[UUID, FlowRun] = {}
+        self._cancelled: set[UUID] = set()
 
     async def execute(self, run: FlowRun) -> State | None:
         """Run `run` to its end and return its last state; None when the server did not let it run. A run that suspends itself ends Paused.
@@ -53,12 +56,28 @@ class WarmExecutor:
         under_way = self._running.get(run.id)
         if under_way is not None:
             return await asyncio.shield(under_way)
-        task = asyncio.create_task(self._execute(run), name=f"run-{run.id}")
-        self._running[run.id] = task
-        task.add_done_callback(lambda _: self._running.pop(run.id, None))
+        task = asyncio.create_task(self._execute_or_cancel(run), name=f"run-{run.id}")
+        self._running[run.id], self._runs[run.id] = task, run
+        task.add_done_callback(lambda _: (self._running.pop(run.id, None), self._runs.pop(run.id, None)))
         state = await task
         crash_point("after", "execute")
         return state
+
+    def under_way(self) -> dict[UUID, FlowRun]:
+        """Return the runs that are under way here, by id."""
+        return dict(self._runs)
+
+    async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
+        """End a run that a person cancelled; return once it has ended. It has `patience_s` seconds to end by itself.
+
+        Its last state is the caller's to set: what the engine ends it as is not reported.
+        """
+        task = self._running.get(run_id)
+        if task is None:
+            return
+        self._cancelled.add(run_id)
+        self._client.cancelled(run_id)
+        await drain([task], patience_s=patience_s)
 
     async def preload(self, deployment_id: UUID) -> None:
         """Import the deployment's flow now, so that its first run does not wait for it.
@@ -73,6 +92,18 @@ class WarmExecutor:
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
         await drain(self._running.values(), patience_s=patience_s)
+
+    async def _execute_or_cancel(self, run: FlowRun) -> State | None:
+        try:
+            state = await self._execute(run)
+        except asyncio.CancelledError:
+            if run.id not in self._cancelled:
+                raise
+            state = None
+        if run.id not in self._cancelled:
+            return state
+        self._cancelled.discard(run.id)
+        return Cancelled()
 
     async def _execute(self, run: FlowRun) -> State | None:
         async with self._slots[run.deployment_id, run.work_queue_name]:

@@ -15,8 +15,9 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.objects import State as RunState
-from prefect.states import Crashed, Failed
+from prefect.states import Cancelled, Crashed, Failed
 
+from deployments.draining import drain
 from deployments.executor import WarmExecutor
 from deployments.isolated import OUT_OF_MEMORY, WALL_S
 from mailroom.domain.errors import ConfigurationError, Reason
@@ -41,6 +42,8 @@ class Lanes:
         self._isolates = os.environ.get(ISOLATION_VARIABLE, "on") != "off"
         self._alone = asyncio.Semaphore(1)
         self._isolated: dict[UUID, asyncio.Task[RunState | None]] = {}
+        self._alone_runs: dict[UUID, FlowRun] = {}
+        self._cancelled: set[UUID] = set()
 
     async def execute(self, run: FlowRun, entry: Entry) -> RunState | None:
         """Run `run` of `entry`, which this worker holds, to its end; None when it was not allowed or not able to.
@@ -55,8 +58,8 @@ class Lanes:
         if under_way is not None:
             return await asyncio.shield(under_way)
         task = asyncio.create_task(self._execute_alone(run, entry), name=f"isolated-{run.id}")
-        self._isolated[run.id] = task
-        task.add_done_callback(lambda _: self._isolated.pop(run.id, None))
+        self._isolated[run.id], self._alone_runs[run.id] = task, run
+        task.add_done_callback(lambda _: (self._isolated.pop(run.id, None), self._alone_runs.pop(run.id, None)))
         return await task
 
     async def execute_any(self, run: FlowRun) -> RunState | None:
@@ -72,6 +75,18 @@ class Lanes:
             entry = await asyncio.to_thread(self._ledger.register, Arrival(ref), now=now, claim=claim_at(now))
         return await (self.execute(run, entry) if entry else self._executor.execute(run))
 
+    def under_way(self) -> dict[UUID, FlowRun]:
+        """Return the runs that are under way in this worker, by id."""
+        return self._executor.under_way() | self._alone_runs
+
+    async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
+        """End a run that a person cancelled; return once it has ended."""
+        alone = self._isolated.get(run_id)
+        if alone is not None:
+            self._cancelled.add(run_id)
+            await drain([alone], patience_s=0)
+        await self._executor.cancel(run_id, patience_s=patience_s)
+
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them."""
         for task in self._isolated.values():
@@ -79,9 +94,15 @@ class Lanes:
         await self._executor.stop(patience_s=patience_s)
 
     async def _execute_alone(self, run: FlowRun, entry: Entry) -> RunState | None:
-        async with self._alone:
-            logger.warning("run %s works alone: %d processes died of its e-mail", run.id, entry.deaths)
-            died = await _in_child(run.id, self._worker)
+        try:
+            async with self._alone:
+                logger.warning("run %s works alone: %d processes died of its e-mail", run.id, entry.deaths)
+                died = await _in_child(run.id, self._worker)
+        except asyncio.CancelledError:
+            if run.id not in self._cancelled:
+                raise
+            self._cancelled.discard(run.id)
+            return Cancelled()
         if died is None:
             return (await self._client.read_flow_run(run.id)).state
         standing = await asyncio.to_thread(self._ledger.bury, entry.id, now=datetime.now(UTC), facts={"died": died})

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from deployments.acknowledging import Acknowledger
 from deployments.draining import drain
+from deployments.gates import Gate, OpenGate
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.runs import InboundRuns, Next, next_step
@@ -30,6 +31,8 @@ logger = logging.getLogger("mailroom.listener")
 
 #: What one receive brings at most.
 _BATCH = 10
+#: How often a gate that is held is looked at.
+_HELD_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,10 @@ class Listener:
         worker: str,
         limit: int,
         timing: Timing | None = None,
+        gate: Gate | OpenGate | None = None,
     ) -> None:
+        self._gate: Gate | OpenGate = gate or OpenGate()
+        self._signed: str | None = None
         self._queue, self._ledger, self._runs, self._lanes, self._health = queue, ledger, runs, lanes, health
         self._roster, self._worker = roster, worker
         self._limit = limit
@@ -131,9 +137,11 @@ class Listener:
         self._freed.set()
 
     async def _listen_once(self) -> None:
+        if await self._is_held():
+            return
         # What waits for the isolated lane must not keep its neighbours from being received.
         waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
-        if waiting >= self._limit + _BATCH:
+        if waiting >= self._gate.most(self._limit) + _BATCH:
             self._freed.clear()
             await self._freed.wait()
             return
@@ -149,6 +157,16 @@ class Listener:
         # SES's notification first: where both came together, nobody has to wait for it.
         for message in sorted(received, key=lambda one: "notificationType" not in one.body):
             self._accept(message)
+
+    async def _is_held(self) -> bool:
+        """Say whether an operator holds this deployment back; what is held here is in the roster at once."""
+        held = await self._gate.held()
+        if self._gate.all_held != self._signed:
+            await self._sign()
+        if held is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
+        return held is not None
 
     def _accept(self, message: Received) -> None:
         try:
@@ -229,7 +247,8 @@ class Listener:
             await self._wait_for_notice(job)
         while True:
             known, heard = job.arrival, len(job.notices)
-            done = await self._process_known(job, known)
+            async with self._gate.place():
+                done = await self._process_known(job, known)
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
             named = known.envelope is None and job.arrival.envelope is not None
             # Another notice came after nothing was found: it may have come with the object.
@@ -284,11 +303,16 @@ class Listener:
             emails = [job.entry.id for job in jobs if job.entry is not None]
             await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
             await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
-            paused_by = self._health.paused_by
-            await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(jobs), paused_by=paused_by)
+            await self._sign()
             # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), self._timing.beat_s)
+
+    async def _sign(self) -> None:
+        await self._gate.held()
+        told = {"paused_by": self._health.paused_by, "held_by": self._gate.all_held}
+        self._signed = self._gate.all_held
+        await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(self._jobs), **told)
 
 
 def _richer(one: Arrival, other: Arrival) -> Arrival:

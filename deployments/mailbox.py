@@ -14,20 +14,24 @@ be, the next ones go behind all others of the queue, as new messages, so that wa
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 
 from blocks.sending import open_outbound
+from deployments.decisions import Decisions
 from deployments.draining import drain
 from deployments.executor import WarmExecutor
+from deployments.gates import Gate, OpenGate
 from deployments.health import Health
 from deployments.listener import Timing
 from deployments.probing import outbound_probes
-from deployments.runs import BatchRuns, Next, next_step
+from deployments.runs import BatchRuns, Next, is_later, next_step, queue_of
 from mailroom.adapters import aws
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.engine import make_engine
@@ -45,8 +49,12 @@ logger = logging.getLogger("mailroom.mailbox")
 
 #: What one receive brings at most.
 _BATCH = 10
+#: How often a gate that is held is looked at.
+_HELD_S = 0.5
 #: How often messages with unknown outcome are looked after, whether or not a batch runs.
 _LOOK_AFTER_S = 60.0
+#: How often it is looked what became of the runs of batches that wait for theirs.
+_OBEY_S = 10.0
 
 Together = Sequence[tuple[Received, PlainMail]]
 #: Does what some messages ask for, and returns those that are done; None is all of them. It may be called again.
@@ -68,6 +76,8 @@ class MailboxListener:
         look_after: Callable[[], Coroutine[Any, Any, object]],
         limit: int,
         timing: Timing | None = None,
+        gate: Gate | OpenGate | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         """Take what it works with.
 
@@ -75,7 +85,11 @@ class MailboxListener:
             keep: Keeps plain mails as a batch.
             waits: Notes that these batches have their order and wait, so that no sweep orders them anew.
             look_after: Settles unknown outcomes; called each minute.
+            gate: What an operator holds back in Prefect.
+            decisions: What an operator did to runs, as the ledger is to have it.
         """
+        self._gate: Gate | OpenGate = gate or OpenGate()
+        self._decisions = decisions
         self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
         self._keep_plain, self._waits, self._look_after = keep, waits, look_after
         self._limit, self._timing = limit, timing or Timing()
@@ -91,7 +105,7 @@ class MailboxListener:
 
     async def run(self) -> None:
         """Listen until `stop` is called."""
-        always = [asyncio.create_task(self._beat()), asyncio.create_task(self._keep_looking())]
+        always = [asyncio.create_task(work) for work in (self._beat(), self._keep_looking(), self._keep_obeying())]
         try:
             while not self._stopping.is_set():
                 await self._listen_once()
@@ -108,6 +122,10 @@ class MailboxListener:
         self._freed.set()
 
     async def _listen_once(self) -> None:
+        if await self._gate.held():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
+            return
         free = self._limit - (len(self._in_hand) - len(self._bulk))
         if free <= 0:
             self._freed.clear()
@@ -191,14 +209,38 @@ class MailboxListener:
                     raise
 
     async def _send(self, word: Word) -> None:
-        run = await self._runs.get_or_create(word)
-        # Scheduled: the pool has it. Completed or cancelled: this order was carried out, or a person said no.
-        if next_step(run.state) is not Next.RUN:
+        if is_later(word):
+            await self._carry_out(word)
+        else:
+            async with self._gate.place(queue_of(word)):
+                await self._carry_out(word)
+
+    async def _carry_out(self, word: Word) -> None:
+        run = await self._run_of(word)
+        step = next_step(run.state) if run is not None else Next.DONE
+        if run is not None and step is Next.DROP and self._decisions is not None:
+            await self._decisions.cancelled(run)
+        # Scheduled: the pool has it. Completed, cancelled or gone: this order was carried out, or waits for a person.
+        if run is None or step is not Next.RUN:
             return
         state = await self._executor.execute(run)
         # Paused: a breaker opened, and whoever resumes the run has the pool go on with it.
-        if state is None or not (state.is_completed() or state.is_paused()):
+        if state is None or not (state.is_completed() or state.is_paused() or state.is_cancelled()):
             raise RunFailedError
+
+    async def _run_of(self, word: Word) -> FlowRun | None:
+        """Return the run of an order, noted in the ledger before anything else; None: it was there, and is gone."""
+        if self._decisions is None:
+            return await self._runs.get_or_create(word)
+        known = await self._decisions.run_of(word)
+        if known is None:
+            made = await self._runs.get_or_create(word)
+            await self._decisions.carried(word, made)
+            return made
+        run = await self._runs.find(known)
+        if run is None:
+            await self._decisions.gone(word.batch_id, known)
+        return run
 
     async def _keep(self, plain: Together) -> list[Received]:
         """Keep plain mails, and return the messages of those that are kept; the others are left."""
@@ -221,6 +263,11 @@ class MailboxListener:
             await asyncio.sleep(_LOOK_AFTER_S)
             await self._survive(self._look_after())
 
+    async def _keep_obeying(self) -> None:
+        while self._decisions is not None:
+            await asyncio.sleep(_OBEY_S)
+            await self._survive(self._decisions.look())
+
     async def _survive(self, call: Coroutine[Any, Any, object]) -> None:
         """Await what only makes things better sooner: it comes right by itself, or the next time."""
         try:
@@ -239,7 +286,14 @@ def _not_understood(message_id: str, error: Unacceptable) -> None:
 
 
 def open_mailbox(
-    settings: Settings, client: PrefectClient, executor: WarmExecutor, *, limit: int, timing: Timing
+    settings: Settings,
+    client: PrefectClient,
+    executor: WarmExecutor,
+    *,
+    limit: int,
+    timing: Timing,
+    gate: Gate,
+    decisions: Decisions,
 ) -> MailboxListener:
     """Return the listener of this installation's mailbox queue."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
@@ -277,4 +331,6 @@ def open_mailbox(
         look_after=look_after,
         limit=limit,
         timing=timing,
+        gate=gate,
+        decisions=decisions,
     )

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseWorker, BaseWorkerRes
 
 from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
+from deployments.gates import Gates
 from deployments.lanes import Lanes
 from deployments.runs import BULK
 
@@ -42,6 +44,10 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     """Set before the worker starts, and shared with the listener, so that one bound holds for both. A worker that
     `prefect worker start` started has none; it runs everything warm, and the flow itself holds its e-mail."""
 
+    gates: Gates | None = None
+    """Set with the lanes: the server still hands out scheduled runs of a paused deployment, and does not count the
+    listeners' runs."""
+
     _own: WarmExecutor | None = None
 
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
@@ -50,6 +56,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bulk: set[UUID] = set()
+        self._let_in: dict[UUID, str] = {}
 
     async def setup(self) -> None:
         """Make an executor of its own for a worker that got no lanes."""
@@ -67,7 +74,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
 
         The server puts runs of the queue `bulk` behind all others, so they do not hide any.
         """
-        due = await super()._get_scheduled_flow_runs()
+        due = await self._let_through(await super()._get_scheduled_flow_runs())
         if self._limiter is None:
             return due
         self._bulk &= set(self._limiter.statistics().borrowers)
@@ -76,6 +83,24 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         taken = set([one for one in bulk if one not in self._bulk][: max(0, free)])
         self._bulk |= taken
         return [one for one in due if one.flow_run.id in taken or one.flow_run.id not in bulk]
+
+    async def _let_through(self, due: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+        """Return what is due without what an operator holds back; it stays Scheduled, and the next poll finds it."""
+        if self.gates is None:
+            return due
+        await self.gates.look()
+        self._let_in = {run: name for run, name in self._let_in.items() if run in self._submitting_flow_run_ids}
+        through: list[WorkerFlowRunResponse] = []
+        for one in due:
+            run = one.flow_run
+            name = self.gates.name_of(run.deployment_id)
+            room = self.gates.room(name, run.work_queue_name) if name is not None else None
+            if name is None or run.id in self._let_in:
+                through.append(one)
+            elif room is None or room > list(self._let_in.values()).count(name):
+                self._let_in[run.id] = name
+                through.append(one)
+        return through
 
     async def run(
         self,
@@ -88,7 +113,9 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
         if task_status is not None:
             task_status.started(identifier)
         if self.lanes is not None:
-            await self.lanes.execute_any(flow_run)
+            name = self.gates.name_of(flow_run.deployment_id) if self.gates is not None else None
+            with self.gates.counted(name, flow_run.work_queue_name) if self.gates and name else nullcontext():
+                await self.lanes.execute_any(flow_run)
         else:
             assert self._own is not None, "set up before the first poll"
             await self._own.execute(flow_run)

@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Pending, Running, Scheduled
+from prefect.states import Cancelled, Pending, Running, Scheduled
 
 from deployments.client import RunClient
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
@@ -79,7 +79,7 @@ class InboundRuns(_Runs):
         ref = entry.ref
         if entry.run_id is not None:
             try:
-                return await self._client.read_flow_run(UUID(entry.run_id))
+                return await self._ended(await self._client.read_flow_run(UUID(entry.run_id)))
             except ObjectNotFound:
                 logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
         crash_point("before", "create run")
@@ -93,11 +93,27 @@ class InboundRuns(_Runs):
         crash_point("after", "create run")
         if entry.attempts == 0 and run.state is not None and run.state.is_running():
             self._engines.begun(run.id)
+        return await self._ended(run)
+
+    async def _ended(self, run: FlowRun) -> FlowRun:
+        """End a run that is being cancelled: its e-mail is in this worker's hands, so no other will."""
+        if run.state is not None and run.state.type is StateType.CANCELLING:
+            await self._client.set_flow_run_state(run.id, Cancelled(), force=True)
         return run
 
 
 #: What is due this soon is run here and now; the run itself waits for the moment.
 _SOON = timedelta(seconds=5)
+
+
+def is_later(word: Word) -> bool:
+    """Say whether an order is due so much later that its run waits in the pool."""
+    return word.due_at - datetime.now(UTC) > _SOON
+
+
+def queue_of(word: Word) -> str | None:
+    """Return the work queue of an order's run; None: its deployment's own."""
+    return BULK if word.lane is Lane.BULK else None
 
 
 class BatchRuns(_Runs):
@@ -108,17 +124,22 @@ class BatchRuns(_Runs):
 
     async def get_or_create(self, word: Word) -> FlowRun:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""
-        later = word.due_at - datetime.now(UTC) > _SOON
         due_at = word.due_at.isoformat()
-        queue = BULK if word.lane is Lane.BULK else None
         crash_point("before", "create run")
         run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=word.batch_id,
             parameters={"batch_id": word.batch_id, "due_at": due_at},
-            state=Scheduled(scheduled_time=word.due_at) if later else Pending(),
+            state=Scheduled(scheduled_time=word.due_at) if is_later(word) else Pending(),
             idempotency_key=f"{word.batch_id}@{due_at}",
-            work_queue_name=queue,
+            work_queue_name=queue_of(word),
         )
         crash_point("after", "create run")
         return run
+
+    async def find(self, run_id: str) -> FlowRun | None:
+        """Return the run, None where the server has it no more."""
+        try:
+            return await self._client.read_flow_run(UUID(run_id))
+        except ObjectNotFound:
+            return None

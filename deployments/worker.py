@@ -26,8 +26,11 @@ from sqlalchemy import Engine
 
 from blocks.inbound import open_inbound
 from blocks.sending import refuse_providers_outside
+from deployments.cancelling import Cancelling
 from deployments.client import RunClient, run_client_context
+from deployments.decisions import Decisions
 from deployments.executor import WarmExecutor
+from deployments.gates import Gate, Gates
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.listener import Listener, Timing
@@ -42,11 +45,13 @@ from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.aws_regions import warn_of_short_lived_queues
 from mailroom.adapters.counter_s3 import S3Counter
-from mailroom.adapters.prefect_http import refuse_if_open
+from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
+from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.migrating import refuse_start
+from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
@@ -122,8 +127,16 @@ class WarmWorker:
             lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
             timing = self._timing or Timing.of(beat_s())
             health = Health(inbound_probes(client, engine))
-            listener = self._listener(lanes, runs, engine, health, name, timing)
-            mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
+            gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
+            gate = gates.gate(RECEIVE_EMAIL)
+            listener = self._listener(lanes, runs, engine, health, name, timing, gate)
+            mailbox = open_mailbox(
+                *(self._settings, client, executor),
+                limit=2 * self._limit,
+                timing=timing,
+                gate=gates.gate(SEND_BATCH),
+                decisions=decisions,
+            )
             await asyncio.gather(
                 executor.preload(await runs.deployment_id()), open_inbound(), refuse_providers_outside()
             )
@@ -131,7 +144,8 @@ class WarmWorker:
             sending = asyncio.create_task(mailbox.run())
             schema = SchemaWatch(engine, [health, mailbox.health], every_s=timing.beat_s)
             scheduler = SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url))
-            loops = schema.run(), scheduler.run(), self._poll(lanes, schema, name)
+            cancelling = Cancelling(client, lanes, decisions, pool=POOL)
+            loops = schema.run(), scheduler.run(), cancelling.run(), self._poll(lanes, schema, name, gates)
             always = [asyncio.create_task(loop) for loop in loops]
             tracking = TrackingThread(self._settings)
             tracking.start()
@@ -152,14 +166,15 @@ class WarmWorker:
                 task.cancel()
             await asyncio.gather(*always, return_exceptions=True)
 
-    async def _poll(self, lanes: Lanes, schema: SchemaWatch, name: str) -> None:
+    async def _poll(self, lanes: Lanes, schema: SchemaWatch, name: str, gates: Gates) -> None:
         """Poll the work pool, but not while no run could work: what is due waits there.
 
         Prefect's loop gives up after a long outage of the server; this one begins again.
         """
         while True:
             worker = MailroomWorker(work_pool_name=POOL, name=name, limit=self._limit)
-            worker.lanes, worker.is_stopping = lanes, lambda: self._stop.is_set() or not schema.fits
+            worker.lanes, worker.gates = lanes, gates
+            worker.is_stopping = lambda: self._stop.is_set() or not schema.fits
             try:
                 await worker.start(printer=logger.info)
             except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
@@ -167,13 +182,18 @@ class WarmWorker:
             await asyncio.sleep(_POLL_AGAIN_S)
 
     def _listener(
-        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, name: str, timing: Timing
+        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, name: str, timing: Timing, gate: Gate
     ) -> Listener:
         settings = self._settings
         url = settings.inbound_queue_url
         queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
-        return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
+        parts = queue, ledger, runs, lanes, health, roster
+        return Listener(*parts, worker=name, limit=self._limit, timing=timing, gate=gate)
+
+
+def _decisions(client: RunClient, engine: Engine) -> Decisions:
+    return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
 
 
 def _tell_ready() -> None:

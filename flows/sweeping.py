@@ -9,11 +9,13 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.inbound import open_inbound
-from blocks.sending import open_way_in
+from blocks.sending import open_orders
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG, Found
+from mailroom.outbound.obeying import Obeyed
 from mailroom.ports import Inbound
-from tasks.sweeping import announce_all, find_lost, find_silent, remind, waiting
+from tasks.fates import ask_fates, is_sending_paused
+from tasks.sweeping import announce_all, find_lost, find_overdue, find_silent, obey_fates, remind, waiting
 
 #: The key of the inbound bucket after which the next sweep goes on looking.
 _SWEPT_TO = "mailroom_swept_to"
@@ -44,17 +46,39 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
 
 @flow(name="sweep-outbound", persist_result=False)
 async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
-    """Order batches anew that are overdue and that no run is at work on.
+    """Order batches again that are overdue and that no run is at work on.
+
+    An operator's word comes first: a batch whose run was cancelled is cancelled, one whose run is gone is held, and while
+    the deployment `send-batch` is paused nothing is ordered.
 
     Args:
         older_than_minutes: What is overdue for less is left to the queue.
     """
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
-    ordered = await remind(before, (await open_way_in()).outbox)
-    if ordered:
-        lines = [f"- batch `{batch_id}`" for batch_id in ordered[:_SHOWN]]
-        await acreate_markdown_artifact("\n".join(lines), description="Batches ordered anew")
-    return Completed(message=f"ordered {len(ordered)} batches anew")
+    orders = await open_orders()
+    overdue = await find_overdue(before, orders.runs)
+    obeyed = await obey_fates(overdue, await ask_fates(overdue), orders.outbox)
+    if await is_sending_paused():
+        return Completed(message=f"{_sentence(obeyed, [])}; send-batch is paused in Prefect")
+    ordered = await remind(before, obeyed.left, orders.outbox)
+    await report_orders(obeyed, ordered)
+    return Completed(message=_sentence(obeyed, ordered))
+
+
+async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
+    """Attach what was decided of which batch, by their ids."""
+    lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
+    lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
+    lines += [f"- batch `{batch_id}`" for batch_id in ordered]
+    if lines:
+        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
+
+
+def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
+    words = [f"ordered {len(ordered)} batches anew"]
+    words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
+    words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []
+    return ", ".join(words)
 
 
 async def look_on(before: datetime, inbound: Inbound) -> Found:

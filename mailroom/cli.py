@@ -117,6 +117,7 @@ def status(as_json: AsJson = False) -> None:
             say(f"{part['name']:<12} {part['state']:<9} {port:<16} pid {part['pid']}")
         for worker in found["workers"]:
             paused = f", paused: {worker['paused_by']} does not serve" if worker["paused_by"] else ""
+            paused += f", held: {worker['held_by']}" if worker["held_by"] else ""
             say(
                 f"{'on duty':<12} {worker['name']}, {worker['silent_s']} s ago{paused}; has {len(worker['holds'])} e-mails"
             )
@@ -159,6 +160,7 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
             "name": worker.name,
             "silent_s": round(max((now - worker.beat_at).total_seconds(), 0)),
             "paused_by": worker.paused_by,
+            "held_by": worker.held_by,
             "holds": list(worker.holds),
         }
         for worker in workers

@@ -47,8 +47,10 @@ class Queue(Protocol):
 class Roster(Protocol):
     """Which workers live."""
 
-    def sign(self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None) -> None:
-        """Note that `worker` lives, how many e-mails it has in hand, and what outage keeps it from receiving."""
+    def sign(
+        self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
+    ) -> None:
+        """Note that `worker` lives, how many e-mails it has in hand, what outage keeps it from receiving, and what an operator holds back."""
 
     def leave(self, worker: str) -> None:
         """Note that `worker` has stopped by itself."""

@@ -145,6 +145,7 @@ class WorkerLine:
     beat_at: datetime
     in_hand: int
     paused_by: str | None
+    held_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

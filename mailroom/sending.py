@@ -5,11 +5,11 @@ a batch is kept with its outbox row in one transaction; a message goes to `sendi
 called; what the provider answered is settled after. Every call may raise `TransientError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound import Batch, Content, Draft, Lane, Outgoing, Policy, Status
@@ -270,14 +270,22 @@ class Outbox(Holds, Protocol):
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
 
-    def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
+    def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:
         """Order batches anew that have been due since before `before` and that nobody has worked on since; return their ids.
 
         Their order was lost from the queue, or their worker died with a run that no order stands for. What a circuit
-        breaker stopped waits for a person.
+        breaker stopped waits for a person. With `only` none but these.
         """
 
-    def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
+    def cancel(
+        self,
+        tenant: str | None,
+        batch_id: str,
+        *,
+        now: datetime,
+        reason: str = "cancelled",
+        facts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Cancelled | None:
         """Withhold everything that has not gone, held or not; None for a batch that this tenant has not."""
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:

@@ -56,10 +56,19 @@ def _histogram(times: FilingTimes) -> Iterator[str]:
 
 def _workers(workers: list[WorkerLine]) -> Iterator[str]:
     in_hand = [({"worker": worker.name}, float(worker.in_hand)) for worker in workers]
-    paused = [({"worker": one.name, "by": one.paused_by or ""}, float(one.paused_by is not None)) for one in workers]
+    paused = [({"worker": one.name, "by": by}, float(bool(by))) for one in workers for by in [_paused_by(one)]]
     yield from metric("mailroom_workers", "gauge", "Workers that give a sign of life.", [({}, len(workers))])
     yield from metric("mailroom_worker_in_hand", "gauge", "E-mails received and not acknowledged yet.", in_hand)
-    yield from metric("mailroom_worker_paused", "gauge", "1 while an outage keeps a worker from receiving.", paused)
+    yield from metric(
+        "mailroom_worker_paused",
+        "gauge",
+        "1 while an outage, or an operator in Prefect, keeps a worker from receiving.",
+        paused,
+    )
+
+
+def _paused_by(worker: WorkerLine) -> str:
+    return "; ".join(by for by in (worker.paused_by, worker.held_by) if by)
 
 
 def metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:

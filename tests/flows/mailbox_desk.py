@@ -9,7 +9,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from deployments.client import run_client_context
+from deployments.client import RunClient, run_client_context
 from deployments.executor import WarmExecutor
 from deployments.health import Health
 from deployments.mailbox import MailboxListener
@@ -71,12 +71,17 @@ class Desk:
                 look_after=lambda: asyncio.sleep(0),
                 limit=LIMIT,
                 timing=QUICK,
+                **self.more(client, executor),
             )
             running = asyncio.create_task(listener.run())
             await holds(lambda: until() or running.done(), within_s=120)
             listener.stop()
             await running
             await executor.stop(patience_s=5)
+
+    def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
+        """Return what else the listener is made with."""
+        return {}
 
     async def _wait(self, batch_ids: Sequence[str]) -> None:
         self.waited += batch_ids

@@ -15,7 +15,15 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
-from mailroom.adapters.sql.outbound_models import BatchRow, ContentRow, FileRow, MessageRow, OutboxRow, SuppressionRow
+from mailroom.adapters.sql.outbound_models import (
+    IS_WAITING,
+    BatchRow,
+    ContentRow,
+    FileRow,
+    MessageRow,
+    OutboxRow,
+    SuppressionRow,
+)
 from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
 from mailroom.adapters.sql.restores import SqlRestores, count_attempts, hold_put_back, transact
@@ -141,10 +149,15 @@ class SqlDispatch:
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
         rows = [_told(outcome) for outcome in outcomes]
+        again = [UUID(row["id"]) for row in rows if row["status"] in (Status.QUEUED, Status.DEFERRED)]
         with transaction(self._engine, "commit of settle") as connection:
             asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
+            cancelled = _cancelled_batches(connection, again)
             for row in connection.execute(_SETTLE, asked).all():
                 give_back(connection, row.tenant, row.mails, now)
+            if cancelled:
+                waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
+                move(connection, waits, now=now, status=Status.CANCELLED, reason="cancelled")
             _wake(connection, rows)
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
@@ -180,11 +193,12 @@ class SqlDispatch:
         note_skipped(self._engine, Loop.SETTLE, [(f"message {message_id}", why(error))])
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
-        """Let these go again, if they are still `unknown`."""
+        """Let these go again, if they are still `unknown` and their batch was not cancelled."""
         ids = [UUID(message_id) for message_id in message_ids]
-        again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN)
 
         def requeue(connection: Connection) -> int:
+            cancelled = _cancelled_batches(connection, ids)
+            again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(cancelled)
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
             values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
@@ -334,10 +348,23 @@ def _said(
     return dict(usable(rows, lambda row: (row.number, content_of(row))))
 
 
+def _cancelled_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[UUID]:
+    """Return which batches of these messages were cancelled: what comes back from a provider must not wait again.
+
+    A cancel that comes meanwhile waits for the end of this transaction, and then finds what waits.
+    """
+    if not message_ids:
+        return []
+    of_these = select(_message.batch_id).where(_message.id.in_(message_ids))
+    mine = select(_batches.c.id, _batches.c.cancelled_at).where(_batches.c.id.in_(of_these)).order_by(_batches.c.id)
+    return [row.id for row in connection.execute(mine.with_for_update(read=True)) if row.cancelled_at is not None]
+
+
 def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Order the batches of what was deferred anew: who dispatches them now may be gone by then."""
     later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
     wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
+    wanted = wanted.where(_message.status != Status.CANCELLED)
     for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
         order(connection, batch_id, due_at)
 

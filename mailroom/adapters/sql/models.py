@@ -109,6 +109,7 @@ class WorkerRow(SQLModel, table=True):
     beat_at: datetime = time_column()
     in_hand: int = 0
     paused_by: str | None = None
+    held_by: str | None = None
 
 
 class ReconciliationRow(SQLModel, table=True):

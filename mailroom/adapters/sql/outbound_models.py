@@ -180,6 +180,8 @@ class OutboxRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_outbox_waiting", "id", postgresql_where=text("published_at is null")),
         Index("ix_outbox_open", "batch_id", postgresql_where=text("begun_at is null")),
+        Index("ix_outbox_carried", "id", postgresql_where=text("begun_at is null and run_id is not null")),
+        Index("ix_outbox_batch", "batch_id", "id"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
@@ -191,6 +193,8 @@ class OutboxRow(SQLModel, table=True):
     taken_until: datetime | None = time_column(nullable=True)
     published_at: datetime | None = time_column(nullable=True)
     begun_at: datetime | None = time_column(nullable=True)
+    #: The flow run that carries it; null until a worker has made one.
+    run_id: UUID | None = Field(default=None, sa_column=Column(Uuid, nullable=True))
 
 
 class IdempotencyKeyRow(SQLModel, table=True):

@@ -5,7 +5,7 @@ other.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import attrgetter
@@ -13,15 +13,15 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, exists, literal, or_, select, text, update
+from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
+from mailroom.adapters.sql.carried import overdue_since
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.holds import SqlHolds
 from mailroom.adapters.sql.models import TenantRow, table
 from mailroom.adapters.sql.outbound_models import (
-    IS_WAITING,
     BatchRow,
     BreakerRow,
     FileRow,
@@ -41,7 +41,7 @@ from mailroom.adapters.sql.outbound_rows import (
     word,
 )
 from mailroom.adapters.sql.restores import SqlRestores, transact
-from mailroom.adapters.sql.skipping import AGAIN_AFTER, met_lately, stepping_over
+from mailroom.adapters.sql.skipping import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.domain.times import EARLIEST, LATEST
@@ -182,22 +182,14 @@ class SqlOutbox(SqlHolds):
             connection.execute(update(_orders).where(_orders.c.id.in_(ids)).values(published_at=now))
             move(connection, accepted, now=now, status=status)
 
-    def remind(self, *, before: datetime, limit: int, now: datetime) -> list[str]:
+    def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:
         """Order batches anew that are overdue and that nobody works on; see the port."""
-        column = _batches.c
-        due = exists().where(_message.batch_id == column.id, text(IS_WAITING), _message.due_at < before)
-        ordered = exists().where(_orders.c.batch_id == column.id, _orders.c.due_at >= before)
-        silent = or_(column.worked_at.is_(None), column.worked_at < before)
-        of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == column.id)
-        stopped = exists().where(_breaker.tenant == column.tenant, of_it, _breaker.closed_at.is_(None))
-        # One that the relay cannot use is not ordered again and again behind the order that waits for a person.
-        aside = met_lately(Loop.RELAY, "batch", column.id)
-        overdue = (
-            select(column.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(column.created_at).limit(limit)
-        )
+        overdue = overdue_since(before).limit(limit)
+        if only is not None:
+            overdue = overdue.where(_batches.c.id.in_([UUID(batch_id) for batch_id in only]))
 
         def order_all(connection: Connection) -> list[str]:
-            ids = connection.execute(overdue.with_for_update(skip_locked=True)).scalars().all()
+            ids = connection.execute(overdue.with_for_update(skip_locked=True, of=_batches)).scalars().all()
             for batch_id in ids:
                 order(connection, batch_id, now)
             return [str(batch_id) for batch_id in ids]
@@ -206,7 +198,15 @@ class SqlOutbox(SqlHolds):
             self._restores.look()
         return transact(self._engine, self._restores, "commit of remind", order_all)
 
-    def cancel(self, tenant: str | None, batch_id: str, *, now: datetime) -> Cancelled | None:
+    def cancel(
+        self,
+        tenant: str | None,
+        batch_id: str,
+        *,
+        now: datetime,
+        reason: str = "cancelled",
+        facts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Cancelled | None:
         """Withhold everything that has not gone, and tell exactly what has."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
@@ -216,14 +216,15 @@ class SqlOutbox(SqlHolds):
             if found is None:
                 return None
             held = (_message.batch_id == found.id) & is_held()
-            released = move(connection, held, now=now, status=Status.CANCELLED, reason="cancelled")
-            waited = move(connection, waiting(found.id), now=now, status=Status.CANCELLED, reason="cancelled")
+            told: dict[str, Any] = {"now": now, "facts": facts, "status": Status.CANCELLED, "reason": reason}
+            released = move(connection, held, **told)
+            waited = move(connection, waiting(found.id), **told)
             gone = select(_message.id, _message.recipient, _message.status).where(
                 _message.batch_id == found.id, _message.status.not_in(WITHHELD)
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
-        told = [row for row in rows if row.status in set(Status)]
-        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in told)
+        usable = [row for row in rows if row.status in set(Status)]
+        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in usable)
         return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:

@@ -24,6 +24,7 @@ class OnDuty:
     started_at: datetime
     beat_at: datetime
     paused_by: str | None
+    held_by: str | None
     holds: tuple[str, ...]
 
 
@@ -33,9 +34,11 @@ class SqlRoster:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def sign(self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None) -> None:
+    def sign(
+        self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
+    ) -> None:
         """Note that `worker` lives."""
-        told = {"beat_at": now, "in_hand": in_hand, "paused_by": paused_by}
+        told = {"beat_at": now, "in_hand": in_hand, "paused_by": paused_by, "held_by": held_by}
         row = insert(_workers).values(name=worker, started_at=now, **told)
         with transaction(self._engine, gated=False) as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=told))
@@ -49,10 +52,13 @@ class SqlRoster:
     def on_duty(self) -> list[OnDuty]:
         """Return every worker that has not left, the longest there first."""
         holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))
-        told = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by
+        told = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by, _workers.c.held_by
         held_now = _emails.c.beat_at.is_not(None) & _emails.c.state.not_in(FINAL)
         in_hand = (_emails.c.worker == _workers.c.name) & held_now
         query = select(*told, holds).outerjoin_from(_workers, _emails, in_hand).group_by(*told)
         with transaction(self._engine, gated=False) as connection:
             rows = connection.execute(query.order_by(_workers.c.started_at)).all()
-        return [OnDuty(name, began, beat, by, tuple(sorted(held or ()))) for name, began, beat, by, held in rows]
+        return [
+            OnDuty(row.name, row.started_at, row.beat_at, row.paused_by, row.held_by, tuple(sorted(row[-1] or ())))
+            for row in rows
+        ]

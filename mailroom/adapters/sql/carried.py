@@ -1,0 +1,82 @@
+"""Which flow run carries which order, in SQL, and which batches wait for theirs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select, text, update
+
+from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.models import table
+from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, BreakerRow, MessageRow, OutboxRow
+from mailroom.adapters.sql.skipping import met_lately
+from mailroom.outbound.obeying import Carried
+from mailroom.watching import Loop
+
+_batches, _messages, _orders, _breakers = table(BatchRow), table(MessageRow), table(OutboxRow), table(BreakerRow)
+_batch, _message, _order, _breaker = _batches.c, _messages.c, _orders.c, _breakers.c
+_later = _orders.alias("later").c
+
+
+class SqlOrderRuns:
+    """The port `OrderRuns` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run_of(self, batch_id: str, due_at: datetime) -> str | None:
+        """Return the run of the latest order for this time, or None."""
+        try:
+            mine = _order.batch_id == UUID(batch_id), _order.due_at == due_at
+        except ValueError:
+            return None
+        with transaction(self._engine) as connection:
+            latest = select(_order.run_id).where(*mine).order_by(_order.id.desc()).limit(1)
+            run_id = connection.execute(latest).scalar_one_or_none()
+        return str(run_id) if run_id else None
+
+    def carried(self, batch_id: str, due_at: datetime, *, run_id: str) -> None:
+        """Note the run that carries these orders."""
+        try:
+            mine = _order.batch_id == UUID(batch_id), _order.due_at == due_at
+        except ValueError:
+            return
+        with transaction(self._engine, "commit of carried") as connection:
+            connection.execute(update(_orders).where(*mine).values(run_id=UUID(run_id)))
+
+    def scheduled(self, *, after: int, limit: int) -> list[Carried]:
+        """Return batches that wait for a run to begin, or for a breaker to close; see the port."""
+        stopped = exists().where(_breaker.closed_at.is_(None), _order.run_id == func.any(_breaker.runs))
+        open_ = or_(_order.begun_at.is_(None), stopped)
+        waits = _order.run_id.is_not(None), _order.id > after, open_, _is_latest(), _has_waiting(_order.batch_id)
+        wanted = select(_order.batch_id, _order.run_id, _order.id).where(*waits).order_by(_order.id).limit(limit)
+        with transaction(self._engine) as connection:
+            return [Carried(str(batch), str(run), number) for batch, run, number in connection.execute(wanted)]
+
+    def overdue(self, *, before: datetime, limit: int) -> list[Carried]:
+        """Return the batches that `remind` would order again, each with the run of its latest order."""
+        run = select(_order.run_id).where(_order.batch_id == _batch.id).order_by(_order.id.desc()).limit(1)
+        wanted = overdue_since(before).add_columns(run.scalar_subquery()).limit(limit)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+        return [Carried(str(batch_id), str(run_id) if run_id else None) for batch_id, run_id in rows]
+
+
+def overdue_since(before: datetime) -> Select[Any]:
+    """Select batches that are overdue since `before`, that nobody works on, and that no breaker stopped, oldest first."""
+    due = exists().where(_message.batch_id == _batch.id, text(IS_WAITING), _message.due_at < before)
+    ordered = exists().where(_order.batch_id == _batch.id, _order.due_at >= before)
+    silent = or_(_batch.worked_at.is_(None), _batch.worked_at < before)
+    of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == _batch.id)
+    stopped = exists().where(_breaker.tenant == _batch.tenant, of_it, _breaker.closed_at.is_(None))
+    # One that the relay cannot use is not ordered again and again behind the order that waits for a person.
+    aside = met_lately(Loop.RELAY, "batch", _batch.id)
+    return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(_batch.created_at)
+
+
+def _is_latest() -> ColumnElement[bool]:
+    return ~exists().where(_later.batch_id == _order.batch_id, _later.id > _order.id)
+
+
+def _has_waiting(batch_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    return exists().where(_message.batch_id == batch_id, text(IS_WAITING))

@@ -1,0 +1,144 @@
+"""Which run carries which order, and what an operator did to it, on PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.sql.carried import SqlOrderRuns
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.errors import Throttled
+from mailroom.holds import HoldReason
+from mailroom.outbound.obeying import Carried, Fate, obey
+from mailroom.sending import Outcome
+from tests.contract.sending import Office, office_on
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+LATER = NOW + timedelta(hours=2)
+RUN = str(uuid4())
+
+
+@pytest.fixture
+def office(engine: Engine) -> Iterator[Office]:
+    with office_on(engine) as made:
+        yield made
+
+
+@pytest.fixture
+def runs(engine: Engine) -> SqlOrderRuns:
+    return SqlOrderRuns(engine)
+
+
+def scheduled(office: Office, runs: SqlOrderRuns, run_id: str = RUN) -> str:
+    """Have a batch be due later, and its order be carried by a run."""
+    batch_id = office.batch(3, now=NOW, send_at=LATER)
+    runs.carried(batch_id, LATER, run_id=run_id)
+    return batch_id
+
+
+def test_a_new_order_for_the_same_time_is_carried_by_no_run(office: Office, runs: SqlOrderRuns) -> None:
+    """A person resumed the batch: the run that is gone must not hold it once more."""
+    batch_id = scheduled(office, runs)
+    SqlOutbox(office.engine).hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW)
+    before = runs.run_of(batch_id, LATER)
+
+    SqlOutbox(office.engine).resume(None, batch_id, by="ada", now=NOW)
+
+    assert (before, runs.run_of(batch_id, LATER)) == (RUN, None)
+    assert runs.scheduled(after=0, limit=10) == []
+
+
+@pytest.mark.parametrize("batch_id", ["no id at all", str(uuid4())])
+def test_an_order_of_no_batch_has_no_run(runs: SqlOrderRuns, batch_id: str) -> None:
+    """Anyone may write to the queue."""
+    runs.carried(batch_id, NOW, run_id=RUN)
+
+    assert runs.run_of(batch_id, NOW) is None
+
+
+def test_only_what_waits_for_its_run_is_looked_at(office: Office, runs: SqlOrderRuns) -> None:
+    """Not what was cancelled, what a run began, what was ordered again since, or what no run carries."""
+    waits, cancelled, begun, again, _ = [scheduled(office, runs, str(uuid4())) for _ in range(4)] + [
+        office.batch(1, now=NOW, send_at=LATER)
+    ]
+    SqlOutbox(office.engine).cancel(None, cancelled, now=NOW)
+    office.outbound.dispatch.plan(begun, now=LATER)
+    SqlOutbox(office.engine).reschedule(None, again, LATER + timedelta(hours=1), now=NOW)
+
+    assert [one.batch_id for one in runs.scheduled(after=0, limit=10)] == [waits]
+
+
+def test_what_a_breaker_stopped_is_looked_at_too(office: Office, runs: SqlOrderRuns) -> None:
+    """Its run is suspended, and a person may cancel it instead of resuming it."""
+    batch_id = scheduled(office, runs)
+    office.outbound.dispatch.plan(batch_id, now=LATER)
+    opened = text(
+        "insert into breaker (id, tenant, batch_id, trip, sent, bounced, complained, runs, opened_at)"
+        " values (gen_random_uuid(), 'acme', :batch_id, 'bounces', 100, 20, 0, array[cast(:run_id as uuid)], :now)"
+    )
+    with office.engine.begin() as connection:
+        connection.execute(opened, {"batch_id": batch_id, "run_id": RUN, "now": NOW})
+
+    assert [(one.batch_id, one.run_id) for one in runs.scheduled(after=0, limit=10)] == [(batch_id, RUN)]
+
+
+def test_looking_goes_on_behind_what_was_looked_at(office: Office, runs: SqlOrderRuns) -> None:
+    """Ten thousand scheduled batches are looked at some at a time."""
+    batches = [scheduled(office, runs, str(uuid4())) for _ in range(3)]
+
+    first = runs.scheduled(after=0, limit=2)
+    rest = runs.scheduled(after=first[-1].order_id, limit=2)
+
+    assert [one.batch_id for one in first + rest] == batches
+
+
+def test_overdue_batches_name_the_run_of_their_latest_order(office: Office, runs: SqlOrderRuns) -> None:
+    """And one of which no run was made names none: its order was lost, and it is ordered again."""
+    carried, lost = scheduled(office, runs), office.batch(1, now=NOW)
+
+    overdue = runs.overdue(before=LATER + timedelta(minutes=1), limit=10)
+
+    assert set(overdue) == {Carried(carried, RUN), Carried(lost, None)}
+
+
+def test_fates_are_written_to_the_ledger(office: Office, runs: SqlOrderRuns) -> None:
+    """A cancel is final, a run that is gone holds, and what waits or may go on is left as it is."""
+    fates = {str(uuid4()): fate for fate in (Fate.CANCELLED, Fate.GONE, Fate.WAITS, Fate.OTHER)}
+    batches = [scheduled(office, runs, run_id) for run_id in fates]
+    outbox, sweep = SqlOutbox(office.engine), LATER + timedelta(hours=1)
+
+    obeyed = obey(runs.overdue(before=sweep, limit=10), fates, outbox=outbox, now=sweep)
+
+    assert [*obeyed.cancelled, *obeyed.held, *obeyed.waits, *obeyed.left] == batches
+    told = {"by": "cancelled in Prefect", "run_id": next(iter(fates)), "reason": "cancelled_in_prefect"}
+    assert office.values("select facts - 'due_at' from activity where kind = 'cancelled'") == [told] * 3
+    reasons = office.values("select distinct status || ':' || coalesce(reason, '') from message order by 1")
+    assert reasons == ["accepted:", "cancelled:cancelled_in_prefect", "held:run_gone"]
+    assert outbox.remind(before=sweep, limit=10, now=sweep, only=obeyed.left) == [batches[3]]
+
+
+def test_what_comes_back_from_a_provider_after_a_cancel_waits_no_more(office: Office) -> None:
+    """It was sending when the batch was cancelled, the provider asked to slow down, and a sweep would send it later."""
+    batch_id = office.batch(2, now=NOW)
+    first, second = office.outbound.dispatch.claim(batch_id, most=2, provider="ses", now=NOW)
+    SqlOutbox(office.engine).cancel(None, batch_id, now=NOW)
+
+    later = NOW + timedelta(minutes=5)
+    outcomes = [Outcome(one.draft.id, one.attempt, Throttled("slow down"), later) for one in (first, second)]
+    office.outbound.dispatch.settle(outcomes, now=NOW)
+
+    assert office.statuses() == ["cancelled"] * 2
+    assert SqlOutbox(office.engine).remind(before=LATER, limit=10, now=LATER) == []
+
+
+def test_an_unknown_message_of_a_cancelled_batch_is_not_sent_again(office: Office) -> None:
+    """Whatever its policy: a person said that nothing more goes."""
+    batch_id = office.batch(1, now=NOW)
+    [claim] = office.outbound.dispatch.claim(batch_id, most=1, provider="ses", now=NOW)
+    office.outbound.dispatch.strand(before=LATER, now=LATER)
+    SqlOutbox(office.engine).cancel(None, batch_id, now=LATER)
+
+    assert office.outbound.dispatch.resend([claim.draft.id], now=LATER) == 0
+    assert office.statuses() == ["unknown"]

@@ -1,0 +1,451 @@
+"""What an operator does in Prefect, by its REST API as the UI does it: paused, bounded, cancelled, deleted."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL
+from sqlalchemy import Engine
+
+from blocks.sending import Orders
+from deployments import cancelling
+from deployments.cancelling import Cancelling
+from deployments.client import RunClient, run_client_context
+from deployments.decisions import Decisions
+from deployments.executor import WarmExecutor
+from deployments.gates import Gates
+from deployments.lanes import Lanes
+from deployments.pool_worker import MailroomWorker
+from deployments.worker import POOL
+from flows import outbound as flows_outbound
+from flows import sweeping
+from mailroom.adapters.prefect_http import SEND_BATCH
+from mailroom.adapters.sql.carried import SqlOrderRuns
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.domain.inbound import Arrival, ObjectRef, State
+from mailroom.outbound.dispatching import Outbound
+from mailroom.ports import Claim
+from mailroom.sending import Turn
+from tests.contract.sending import office_on
+from tests.flows.mailbox_desk import Desk, deployed
+
+
+class OperatedDesk(Desk):
+    """A mailbox listener that asks what an operator decided, five times a second."""
+
+    def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
+        self.gates = Gates(client, pool=POOL, fresh_s=0.2)
+        decisions = self.decisions(client)
+        lanes = Lanes(executor, SqlLedger(self.office.engine), client, worker="this")
+        self.cancelling = asyncio.create_task(Cancelling(client, lanes, decisions, pool=POOL, every_s=0.2).run())
+        return {"gate": self.gates.gate(SEND_BATCH), "decisions": decisions}
+
+    def decisions(self, client: RunClient) -> Decisions:
+        engine = self.office.engine
+        return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
+
+    def look(self) -> None:
+        """Look what became of runs, as the listener does every ten seconds."""
+
+        async def look() -> None:
+            async with run_client_context() as context:
+                client: Any = context.client
+                await self.decisions(client).look()
+
+        asyncio.run(look())
+
+    def later(self, count: int = 3) -> tuple[str, datetime]:
+        """Have a scheduled run carry a batch that is due in two hours."""
+        due_at = now() + timedelta(hours=2)
+        batch_id = self.office.batch(count, now=now(), send_at=due_at)
+        self.order(batch_id, due_at)
+        self.listen(self.empty)
+        return batch_id, due_at
+
+
+@pytest.fixture
+def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[OperatedDesk]:
+    with office_on(engine) as office:
+
+        async def opened() -> Outbound:
+            return office.outbound
+
+        async def orders() -> Orders:
+            return Orders(SqlOutbox(engine), SqlOrderRuns(engine))
+
+        monkeypatch.setattr(flows_outbound, "open_outbound", opened)
+        monkeypatch.setattr(sweeping, "open_orders", orders)
+        asyncio.run(_deploy())
+        yield OperatedDesk(office)
+
+
+async def _deploy() -> None:
+    async with get_client() as client:
+        await deployed(client)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Do what the UI does; its server is on SQLite here, which is locked now and then."""
+    for _ in range(60):
+        answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=body, timeout=30)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(0.5)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+def change_deployment(**changes: Any) -> None:
+    deployment = api("GET", f"/deployments/name/{SEND_BATCH}")
+    api("PATCH", f"/deployments/{deployment['id']}", changes)
+
+
+def run_of(batch_id: str) -> FlowRun:
+    [run] = api("POST", "/flow_runs/filter", {"flow_runs": {"name": {"any_": [batch_id]}}})
+    return FlowRun.model_validate(run)
+
+
+def state_of(run: FlowRun) -> str:
+    return str(api("GET", f"/flow_runs/{run.id}")["state_name"])
+
+
+def cancel(run_id: UUID) -> None:
+    api("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+
+
+def swept() -> Any:
+    return asyncio.run(sweeping.sweep_outbound(older_than_minutes=0, return_state=True))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("path", "pause", "resume", "sentence"),
+    [
+        ("/deployments/{id}", {"paused": True}, {"paused": False}, "deployment send-batch is paused in Prefect"),
+        (f"/work_pools/{POOL}", {"is_paused": True}, {"is_paused": False}, f"work pool {POOL} is paused in Prefect"),
+        (
+            f"/work_pools/{POOL}/queues/default",
+            {"is_paused": True},
+            {"is_paused": False},
+            "work queue default is paused in Prefect",
+        ),
+    ],
+    ids=["deployment", "pool", "queue"],
+)
+def test_what_is_paused_waits_in_the_queue_and_goes_on_by_itself(
+    desk: OperatedDesk, path: str, pause: dict[str, Any], resume: dict[str, Any], sentence: str
+) -> None:
+    """No receive is counted meanwhile, so that no order ends as a dead letter; nobody has to do anything but resume."""
+    path = path.format(id=api("GET", f"/deployments/name/{SEND_BATCH}")["id"])
+    api("PATCH", path, pause)
+    batch_id = desk.office.batch(2, now=now())
+    desk.order(batch_id, now())
+    held: list[str | None] = []
+
+    def resumed() -> bool:
+        if not held and desk.gates.held():
+            held.append(desk.gates.held())
+            assert desk.queue.most_receives == 0
+            api("PATCH", path, resume)
+        return desk.empty()
+
+    desk.listen(resumed)
+
+    assert held == [sentence]
+    assert desk.queue.most_receives == 1
+    assert desk.office.statuses() == ["dispatched"] * 2
+
+
+def test_a_limit_of_the_deployment_bounds_what_runs_at_once(desk: OperatedDesk) -> None:
+    """Prefect counts no run that is created by a listener, so the worker does."""
+    change_deployment(concurrency_limit=1)
+    batches = [desk.office.batch(2, now=now()) for _ in range(3)]
+    for batch_id in batches:
+        desk.order(batch_id, now())
+
+    desk.listen(desk.empty)
+    change_deployment(concurrency_limit=None)
+
+    times = sorted((run.start_time, run.end_time) for run in map(run_of, batches) if run.start_time and run.end_time)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
+    assert len(times) == 3
+    assert desk.office.statuses() == ["dispatched"] * 6
+
+
+def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedDesk) -> None:
+    """An outage of Prefect must neither stop mail nor let through what an operator holds."""
+
+    async def look_and_break() -> tuple[str | None, str | None]:
+        async with run_client_context() as context:
+            client: Any = context.client
+            gates = Gates(client, pool=POOL, fresh_s=0)
+            await gates.look()
+            before = gates.held()
+            client.request = None  # whatever is asked fails from here on
+            await gates.look()
+            return before, gates.held()
+
+    change_deployment(paused=True)
+    before, after = asyncio.run(look_and_break())
+    change_deployment(paused=False)
+
+    assert before == after == "deployment send-batch is paused in Prefect"
+
+
+def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(desk: OperatedDesk) -> None:
+    """The server hands them out all the same; they stay Scheduled, and others are not kept waiting."""
+    batch_id, _ = desk.later()
+    due: Any = [type("Due", (), {"flow_run": run_of(batch_id)})]
+
+    async def let_through() -> tuple[list[Any], list[Any]]:
+        async with run_client_context() as context:
+            client: Any = context.client
+            worker = MailroomWorker(work_pool_name=POOL)
+            worker.gates = Gates(client, pool=POOL, fresh_s=0)
+            through = await worker._let_through(due)
+            await asyncio.to_thread(change_deployment, paused=True)
+            held = await worker._let_through(due)
+            await asyncio.to_thread(change_deployment, paused=False)
+            return through, held
+
+    assert asyncio.run(let_through()) == (due, [])
+
+
+def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(desk: OperatedDesk) -> None:
+    """The sweep ordered it again, and it was delivered two times of two."""
+    batch_id, due_at = desk.later()
+    cancel(run_of(batch_id).id)
+
+    desk.look()
+    desk.order(batch_id, due_at)
+    desk.listen(desk.empty)
+
+    assert desk.office.statuses() == ["cancelled"] * 3
+    assert swept().message == "ordered 0 batches anew"
+    assert desk.office.provider.accepted == []
+
+
+def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
+    """Nobody had looked since: the worker was away while the operator cancelled and the time came."""
+    batch_id, _ = desk.later()
+    cancel(run_of(batch_id).id)
+    with desk.office.engine.begin() as connection:
+        connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
+        connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
+
+    assert swept().message == "ordered 0 batches anew, cancelled 1"
+    assert desk.office.statuses() == ["cancelled"] * 3
+
+
+def test_what_the_server_cancels_by_itself_is_no_word_of_a_person(desk: OperatedDesk) -> None:
+    """Over a limit whose strategy is CANCEL_NEW; the batch goes by another run, once it is overdue."""
+    batch_id, _ = desk.later()
+    state = {"type": "CANCELLED", "message": "Deployment concurrency limit reached."}
+    api("POST", f"/flow_runs/{run_of(batch_id).id}/set_state", {"state": state, "force": True})
+
+    desk.look()
+    looked = set(desk.office.statuses())
+    with desk.office.engine.begin() as connection:
+        connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
+        connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
+
+    assert looked == {"accepted"}
+    assert swept().message == "ordered 1 batches anew"
+
+
+def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_more(
+    desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch is cancelled first, so that nothing more can be taken; the run ends as Cancelled, and its order is gone."""
+    wait = desk.office.rate.wait
+
+    def slowly(mails: int, **lane: Any) -> list[Turn]:
+        time.sleep(0.2)
+        return wait(min(mails, 5), **lane)
+
+    monkeypatch.setattr(desk.office.rate, "wait", slowly)
+    batch_id = desk.office.batch(500, now=now())
+    desk.order(batch_id, now())
+    cancelled_at: list[float] = []
+
+    def cancelled() -> bool:
+        if not cancelled_at and len(desk.office.provider.accepted) >= 10:
+            cancel(run_of(batch_id).id)
+            cancelled_at.append(time.monotonic())
+        return desk.empty()
+
+    desk.listen(cancelled)
+    took_s = time.monotonic() - cancelled_at[0]
+
+    run, statuses = run_of(batch_id), desk.office.statuses()
+    assert run.state is not None
+    assert (run.state.type, run.state.name) == ("CANCELLED", "Cancelled")
+    assert f"{statuses.count('cancelled')} messages cancelled" in str(run.state.message)
+    assert set(statuses) == {"dispatched", "cancelled"}
+    assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
+    assert took_s < 20
+    assert swept().message == "ordered 0 batches anew"
+
+
+def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider without a rate gives no turn for hours. The run ends as Cancelled, not as Crashed, which raises an alarm."""
+    monkeypatch.setattr(cancelling, "_PATIENCE_S", 0.5)
+    release = threading.Event()
+    monkeypatch.setattr(desk.office.rate, "wait", lambda mails, **lane: [][: release.wait(20)])
+    batch_id = desk.office.batch(2, now=now())
+    desk.order(batch_id, now())
+    cancelled: list[float] = []
+
+    def ended() -> bool:
+        if not cancelled and desk.office.values("select 1 from batch where worked_at is not null"):
+            cancel(run_of(batch_id).id)
+            cancelled.append(time.monotonic())
+        if desk.empty():
+            release.set()
+        return desk.empty()
+
+    desk.listen(ended)
+
+    states = api("GET", f"/flow_run_states/?flow_run_id={run_of(batch_id).id}")
+    assert [state["name"] for state in states][-2:] == ["Cancelling", "Cancelled"]
+    assert desk.office.statuses() == ["cancelled"] * 2
+
+
+def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
+    desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody said that the rest shall go; what was sent stays as it is, and its order is not a dead letter."""
+    wait = desk.office.rate.wait
+
+    def slowly(mails: int, **lane: Any) -> list[Turn]:
+        time.sleep(0.2)
+        return wait(min(mails, 5), **lane)
+
+    monkeypatch.setattr(desk.office.rate, "wait", slowly)
+    batch_id = desk.office.batch(500, now=now())
+    desk.order(batch_id, now())
+    deleted: list[bool] = []
+
+    def held() -> bool:
+        if not deleted and len(desk.office.provider.accepted) >= 10:
+            api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
+            deleted.append(True)
+        return bool(deleted) and "held" in desk.office.statuses()
+
+    desk.listen(held)
+
+    statuses = desk.office.statuses()
+    assert set(statuses) == {"dispatched", "held"}
+    assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
+
+
+def test_stopping_while_held_gives_the_order_back(desk: OperatedDesk) -> None:
+    """A worker is restarted while an operator holds sending: what it had received is another's at once."""
+    change_deployment(concurrency_limit=1)
+    batches = [desk.office.batch(1, now=now()) for _ in range(2)]
+    for batch_id in batches:
+        desk.order(batch_id, now())
+    paused: list[bool] = []
+
+    def received() -> bool:
+        if not paused and desk.queue.most_receives:
+            change_deployment(paused=True)
+            paused.append(True)
+        return len(desk.queue) == 1
+
+    desk.listen(received)
+    left = len(desk.queue.receive(most=10, wait_s=0))
+    change_deployment(paused=False, concurrency_limit=None)
+
+    assert left == 1
+
+
+def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(desk: OperatedDesk) -> None:
+    """Its worker was killed, the operator cancelled it, and its order comes back to another worker."""
+    batch_id, due_at = desk.later()
+    run = run_of(batch_id)
+    api("POST", f"/flow_runs/{run.id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    cancel(run.id)
+    before = state_of(run)
+
+    desk.order(batch_id, due_at)
+    desk.listen(desk.empty)
+
+    assert (before, state_of(run)) == ("Cancelling", "Cancelled")
+    assert desk.office.statuses() == ["cancelled"] * 3
+
+
+@pytest.mark.parametrize("found_by", ["looking", "its order", "the sweep"])
+def test_a_batch_whose_run_is_gone_is_held_and_sent_once_when_resumed(desk: OperatedDesk, found_by: str) -> None:
+    """Deleted, or Prefect's database restored: nobody said that it shall go, or that it shall not."""
+    batch_id, due_at = desk.later()
+    api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
+    if found_by == "looking":
+        desk.look()
+    elif found_by == "its order":
+        desk.order(batch_id, due_at)
+        desk.listen(desk.empty)
+    else:
+        with desk.office.engine.begin() as connection:
+            connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
+            connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
+        assert swept().message == "ordered 0 batches anew, held 1 whose run is gone"
+    held = desk.office.values("select status || ':' || reason from message")
+
+    with desk.office.engine.begin() as connection:
+        connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
+    SqlOutbox(desk.office.engine).resume(None, batch_id, by="ada", now=now())
+    [again] = desk.office.orders()
+    desk.order(batch_id, again)
+    desk.listen(desk.empty)
+
+    assert held == ["held:run_gone"] * 3
+    assert desk.office.statuses() == ["dispatched"] * 3
+    assert len(desk.office.provider.accepted) == 3
+
+
+def test_nothing_is_ordered_while_sending_is_paused(desk: OperatedDesk) -> None:
+    """Each sweep would add an order to those that wait in the queue."""
+    desk.office.batch(1, now=now() - timedelta(hours=1))
+    change_deployment(paused=True)
+
+    paused = swept().message
+    change_deployment(paused=False)
+
+    assert paused == "ordered 0 batches anew; send-batch is paused in Prefect"
+    assert swept().message == "ordered 1 batches anew"
+
+
+def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
+    """`failed: Cancelled` waits for `mailroom replay`, and no sweep announces it."""
+    ledger, run_id, ref = SqlLedger(desk.office.engine), uuid4(), ObjectRef("mails", "in/abc123")
+    claim = Claim("this", stale_before=now() - timedelta(seconds=45))
+    ledger.register(Arrival(ref), now=now(), claim=claim)
+    ledger.begin(ref, now=now(), run_id=str(run_id), claim=claim)
+    run = FlowRun(id=run_id, flow_id=uuid4(), parameters={"bucket": ref.bucket, "key": ref.key, "version": ""})
+
+    async def note() -> str:
+        async with run_client_context() as context:
+            client: Any = context.client
+            return await desk.decisions(client).note_cancelled(run)
+
+    said = asyncio.run(note())
+
+    entry = ledger.find("abc123")
+    assert entry is not None
+    assert (entry.state, entry.reason) == (State.FAILED, "Cancelled")
+    assert said == "its e-mail is not filed; `mailroom replay` brings it back"
+    assert ledger.silent(before=now() + timedelta(hours=1), limit=10) == []

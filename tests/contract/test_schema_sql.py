@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import psycopg
@@ -18,6 +18,8 @@ from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sql.schema import MIGRATIONS, look, migrations, this_code
 from mailroom.domain.errors import PermanentError, UnfitSchema
+from mailroom.domain.inbound import Arrival, Entry, ObjectRef
+from mailroom.ports import Claim
 from mailroom.sandbox.postgres import Postgres
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
@@ -63,17 +65,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_UNFIT_FOR_S", 0.05)
 
 
-def soon(call: Callable[[], object], *, within_s: float = 5.0) -> None:
-    """Call until it does not raise UnfitSchema."""
+def soon(call: Callable[[], object], *, within_s: float = 5.0) -> object:
+    """Call until it does not raise UnfitSchema, and return what it returns."""
     deadline = time.monotonic() + within_s
     while True:
         try:
-            call()
+            return call()
         except UnfitSchema:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        else:
-            return
 
 
 def test_a_migrated_schema_says_its_revision_and_the_oldest_code_that_it_serves(engine: Engine) -> None:
@@ -149,6 +149,23 @@ def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: 
         roster.sign("one", now=NOW, in_hand=0, paused_by="the schema")
 
         assert [one.paused_by for one in roster.on_duty()] == ["the schema"]
+
+
+def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engine: Engine, database_url: str) -> None:
+    """An old worker that the new schema no longer serves is stopped; for the new one its mails are like any others."""
+    ledger, ref = SqlLedger(engine), ObjectRef("mails", "in/abc")
+    entry = ledger.begin(ref, now=NOW, claim=Claim("old", NOW))
+    with taken_away(database_url, "its service"):
+        time.sleep(0.1)
+        ledger.beat([entry.id], worker="old", now=NOW + timedelta(hours=1))
+        ledger.release(entry.id, worker="old")
+    refuse_unfit(engine)
+
+    later = NOW + timedelta(hours=2)
+    taken = soon(lambda: ledger.register(Arrival(ref), now=later, claim=Claim("new", later)))
+
+    assert isinstance(taken, Entry)
+    assert taken.deaths == 0
 
 
 def test_an_old_worker_goes_on_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:

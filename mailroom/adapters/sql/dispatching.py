@@ -127,7 +127,8 @@ class SqlDispatch:
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
         rows = [_told(outcome) for outcome in outcomes]
-        with transaction(self._engine, "commit of settle") as connection:
+        # Past the gate: the provider was called, and what came of that is noted if it can be.
+        with transaction(self._engine, "commit of settle", gated=False) as connection:
             for row in connection.execute(_SETTLE, {"rows": json.dumps(rows), "now": now}).all():
                 give_back(connection, row.tenant, row.mails, now)
             _wake(connection, rows)

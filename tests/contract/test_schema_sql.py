@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from mailroom.adapters.sql import gate
 from mailroom.adapters.sql.engine import make_engine, reach, refuse_unfit, statement, transaction
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sql.schema import MIGRATIONS, look, migrations, this_code
-from mailroom.domain.errors import PermanentError, UnfitSchema
+from mailroom.domain.errors import PermanentError, TransientError, UnfitSchema
 from mailroom.domain.inbound import Arrival, Entry, ObjectRef
 from mailroom.ports import Claim
 from mailroom.sandbox.postgres import Postgres
@@ -139,6 +139,20 @@ def test_a_statement_that_is_wrong_in_a_schema_that_fits_stays_permanent(engine:
 
     with pytest.raises(PermanentError), transaction(engine) as connection:
         connection.execute(twice)
+
+
+def read_as(connection: Connection, role: str) -> None:
+    connection.execute(text(f"set local role {role}"))
+    connection.execute(text("select policy from tenant"))
+
+
+def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(engine: Engine, database_url: str) -> None:
+    """Somebody forgot a grant, or took it away: with it the same statement works."""
+    name = f"poor_{time.monotonic_ns()}"
+    execute(database_url, f"create role {name}", f"grant select on alembic_version, schema_serves to {name}")
+
+    with pytest.raises(TransientError, match="42501"), transaction(engine) as connection:
+        read_as(connection, name)
 
 
 def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: str) -> None:

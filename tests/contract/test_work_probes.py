@@ -175,7 +175,7 @@ def prefect_with_password(password: str) -> FastAPI:
 
 @pytest.mark.parametrize(("password", "serves"), [("operator:right", True), ("operator:changed", False)])
 def test_prefect_is_asked_by_the_client_that_makes_the_runs(engine: Engine, password: str, serves: bool) -> None:
-    """Its /health answers whoever asks; a password that was changed on the server would have failed every mail."""
+    """Its /health answers without a password; a password that was changed on the server would have failed every mail."""
 
     async def ask(probes: Any) -> bool:
         try:

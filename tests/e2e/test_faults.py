@@ -288,5 +288,5 @@ def change_schema(stack: Stack, statement: str) -> None:
 
 
 def paused_by(stack: Stack, what: str) -> bool:
-    """Return whether a worker tells `mailroom status` that this pauses it."""
+    """Return whether `mailroom status` shows a worker that this pauses."""
     return any(worker["paused_by"] == what for worker in stack.json("status")["workers"])

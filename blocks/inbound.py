@@ -168,7 +168,7 @@ def _parser() -> ParserProcess:
 
 
 async def check_inbound(what: str, name: str = "inbound") -> None:
-    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is loaded anew.
+    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is loaded again.
 
     So what an operator mends in the block is found at the next look, and not after minutes.
     """

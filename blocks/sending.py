@@ -173,7 +173,7 @@ async def refuse_providers_outside(name: str = "outbound") -> None:
 
 
 async def check_outbound(what: str, name: str = "outbound") -> None:
-    """Return if `what` (one of `Outbound.checks`) would serve the flows now; after a failure the block is loaded anew."""
+    """Return if `what` (one of `Outbound.checks`) would serve the flows now; after a failure the block is loaded again."""
     try:
         await asyncio.to_thread((await open_outbound(name)).checks[what])
     except Exception:

@@ -191,10 +191,10 @@ def load_database_url() -> str:
     Raises:
         ConfigurationError: neither names one.
     """
-    url = os.environ.get("MAILROOM_DATABASE_URL") or (running_stack() or {}).get("database_url")
+    url = os.environ.get("MAILROOM_DATABASE_URL", (running_stack() or {}).get("database_url"))
     if not url:
         raise ConfigurationError(
-            "no stack is running here and MAILROOM_DATABASE_URL is not set; set it, or start one with `mailroom up`"
+            "MAILROOM_DATABASE_URL is empty, or not set and no stack is running here; set it, or run `mailroom up`"
         )
     return str(url)
 

@@ -3,21 +3,23 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from mailroom.adapters.sql import gate
 from mailroom.adapters.sql.engine import make_engine, reach, refuse_unfit, statement, transaction
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sql.schema import MIGRATIONS, look, migrations, this_code
-from mailroom.domain.errors import PermanentError, UnfitSchema
+from mailroom.domain.errors import PermanentError, TransientError, UnfitSchema
+from mailroom.domain.inbound import Arrival, Entry, ObjectRef
+from mailroom.ports import Claim
 from mailroom.sandbox.postgres import Postgres
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
@@ -63,17 +65,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_UNFIT_FOR_S", 0.05)
 
 
-def soon(call: Callable[[], object], *, within_s: float = 5.0) -> None:
-    """Call until it does not raise UnfitSchema."""
+def soon(call: Callable[[], object], *, within_s: float = 5.0) -> object:
+    """Call until it does not raise UnfitSchema, and return what it returns."""
     deadline = time.monotonic() + within_s
     while True:
         try:
-            call()
+            return call()
         except UnfitSchema:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        else:
-            return
 
 
 def test_a_migrated_schema_says_its_revision_and_the_oldest_code_that_it_serves(engine: Engine) -> None:
@@ -141,6 +141,20 @@ def test_a_statement_that_is_wrong_in_a_schema_that_fits_stays_permanent(engine:
         connection.execute(twice)
 
 
+def read_as(connection: Connection, role: str) -> None:
+    connection.execute(text(f"set local role {role}"))
+    connection.execute(text("select policy from tenant"))
+
+
+def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(engine: Engine, database_url: str) -> None:
+    """Somebody forgot a grant, or took it away: with it the same statement works."""
+    name = f"poor_{time.monotonic_ns()}"
+    execute(database_url, f"create role {name}", f"grant select on alembic_version, schema_serves to {name}")
+
+    with pytest.raises(TransientError, match="42501"), transaction(engine) as connection:
+        read_as(connection, name)
+
+
 def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: str) -> None:
     """`mailroom status` and the metrics say who is paused by what, for as long as there is a table to write it to."""
     roster = SqlRoster(engine)
@@ -149,6 +163,23 @@ def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: 
         roster.sign("one", now=NOW, in_hand=0, paused_by="the schema")
 
         assert [one.paused_by for one in roster.on_duty()] == ["the schema"]
+
+
+def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engine: Engine, database_url: str) -> None:
+    """An old worker that the new schema no longer serves is stopped; for the new one its mails are like any others."""
+    ledger, ref = SqlLedger(engine), ObjectRef("mails", "in/abc")
+    entry = ledger.begin(ref, now=NOW, claim=Claim("old", NOW))
+    with taken_away(database_url, "its service"):
+        time.sleep(0.1)
+        ledger.beat([entry.id], worker="old", now=NOW + timedelta(hours=1))
+        ledger.release(entry.id, worker="old")
+    refuse_unfit(engine)
+
+    later = NOW + timedelta(hours=2)
+    taken = soon(lambda: ledger.register(Arrival(ref), now=later, claim=Claim("new", later)))
+
+    assert isinstance(taken, Entry)
+    assert taken.deaths == 0
 
 
 def test_an_old_worker_goes_on_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
+import httpx
+import psycopg
 import pytest
 
 from deployments.listener import Timing
@@ -163,6 +165,36 @@ def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_let
         assert worker.stops_within(10)
 
 
+def test_a_schema_that_goes_from_beneath_the_worker_pauses_it_and_costs_no_receive(line: Line) -> None:
+    """Somebody restores, renames or migrates past it. The stack's own worker, API and relay meet it too, and go on."""
+    with line.worker() as worker:
+        line.ended(line.send("before"))
+        change_schema(line.stack, "alter table inbox_item rename to away")
+        try:
+            mails = [line.send("while it goes") for _ in range(3)]
+            wait_until(partial(worker.says, "paused: the schema "), "it is missed", timeout_s=30)
+            wait_until(partial(paused_by, line.stack, "the schema"), "the roster shows it", timeout_s=30)
+            ready = httpx.get(f"{line.stack['api_url']}/readyz", timeout=30)
+            time.sleep(LONG_POLL_S)
+            mails.append(line.send("while it is away"))
+            before = line.receives_of(*mails)
+            time.sleep(HIDDEN_S)
+            assert line.receives_of(*mails) == before
+            assert before[-1] == 0
+        finally:
+            change_schema(line.stack, "alter table away rename to inbox_item")
+        line.ended(*mails)
+
+        # The emulator lists a message in flight twice: 2 is one receive.
+        assert max(before) <= 2
+        assert [line.items(mail) for mail in mails] == [1, 1, 1, 1]
+        assert {line.state(mail)["deaths"] for mail in mails} == {0}
+        assert line.stack.queue_depth(line.dead_url) == 0
+        assert (ready.status_code, "mailroom migrate" in ready.text) == (503, True)
+        assert worker.stops_within(10)
+    wait_until(lambda: httpx.get(f"{line.stack['api_url']}/readyz", timeout=30).is_success, "the API is ready again")
+
+
 def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(line: Line) -> None:
     """Every redelivery is the same run; after the last receive the message waits as a dead letter for `--dlq`."""
     attachment = b"%PDF-1.7 " + os.urandom(50)
@@ -248,3 +280,13 @@ def replay(line: Line, *arguments: str) -> str:
     ended = subprocess.run(command, env=line.environment(), capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def change_schema(stack: Stack, statement: str) -> None:
+    with psycopg.connect(stack["database_url"], autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def paused_by(stack: Stack, what: str) -> bool:
+    """Return whether `mailroom status` shows a worker that this pauses."""
+    return any(worker["paused_by"] == what for worker in stack.json("status")["workers"])

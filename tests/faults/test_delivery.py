@@ -80,11 +80,14 @@ def test_r24_old_and_new_work_together_while_schema_and_notices_change(field: Ra
         field.ground.ask(_LEFT_BY_OLD_CODE, *_object(field, mail.message_id).values(), mail.message_id)
     field.ready()
     field.ground.ask("alter table inbound_email add column coming text not null default 'x'")
+    [(revision,)] = field.ground.ask("select version_num from alembic_version")
+    field.ground.ask("update alembic_version set version_num = 'ahead'")
     sent += field.ground.send(6)
     field.ready()
 
     field.proves(sent)
     field.ground.ask("alter table inbound_email drop column coming")
+    field.ground.ask("update alembic_version set version_num = %s", revision)
 
 
 def _wrapped(body: str) -> str:

@@ -1,8 +1,202 @@
 """Settings go to child processes whole, secrets too, and show none of them otherwise."""
 
-import pytest
+import json
+import os
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
-from mailroom.settings import Settings
+import pytest
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import Settings, load_database_url, load_settings, use_stack_environment
+
+REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_required()}
+#: Two values of each field that is bound to more than its type.
+BOUND: dict[str, tuple[str, str]] = {
+    "public_url": ("https://stack.test", "https://environment.test"),
+    "unsubscribe_key": ("key of the stack, long", "key of the environment"),
+}
+STACK = {"aws_endpoint": "http://127.0.0.1:4566", "region": "eu-west-1", "database_url": "postgresql://stack/mailroom"}
+
+
+def two_values(name: str, field: FieldInfo) -> tuple[str, str]:
+    """Return what stack.json and what the environment says of a field, as text: both valid, and not its default."""
+    if name in BOUND:
+        return BOUND[name]
+    kind: Any = field.annotation
+    kinds = [one for one in get_args(kind) if one is not NoneType] if get_origin(kind) is not Literal else []
+    kind = kinds[0] if kinds else kind
+    if get_origin(kind) is Literal:
+        first, second = get_args(kind)[:2]
+        return first, second
+    texts: dict[Any, tuple[str, str]] = {
+        bool: ("True", "False"),
+        int: ("11", "12"),
+        float: ("11.0", "12.0"),
+        str: (f"stack's {name}", f"environment's {name}"),
+        SecretStr: (f"stack's {name}", f"environment's {name}"),
+    }
+    assert kind in texts, f"say in BOUND which two values {name} may have"
+    return texts[kind]
+
+
+FIELDS = {name: two_values(name, field) for name, field in Settings.model_fields.items()}
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine's own environment."""
+    for name in list(os.environ):
+        if name.startswith(("MAILROOM_", "AWS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """A running stack that says something of every setting."""
+    monkeypatch.setenv("MAILROOM_DATA", str(tmp_path))
+    said = {name: values[0] for name, values in FIELDS.items()}
+    (tmp_path / "stack.json").write_text(json.dumps(said | {"aws_endpoint": STACK["aws_endpoint"], "parts": []}))
+    return said
+
+
+def plain(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_setting_in_the_environment_wins_over_the_stack(
+    name: str, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each field by itself, the database too: an operator's word must not be lost to a file that nobody reads."""
+    monkeypatch.setenv(f"MAILROOM_{name.upper()}", FIELDS[name][1])
+
+    settings = load_settings()
+
+    assert {other: plain(settings, other) for other in FIELDS} == stack | {name: FIELDS[name][1]}
+
+
+def test_everything_in_the_environment_at_once_wins(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the parts of the stack get it."""
+    for name, (_, value) in FIELDS.items():
+        monkeypatch.setenv(f"MAILROOM_{name.upper()}", value)
+
+    settings = load_settings()
+
+    assert {name: plain(settings, name) for name in FIELDS} == {name: values[1] for name, values in FIELDS.items()}
+
+
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - REQUIRED))
+def test_a_setting_that_neither_says_has_its_default(
+    name: str, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An older stack.json has no word of a newer setting."""
+    del stack[name]
+    (tmp_path / "stack.json").write_text(json.dumps(stack))
+
+    assert getattr(load_settings(), name) == Settings.model_fields[name].get_default()
+
+
+def test_an_installation_of_its_own_takes_nothing_from_a_stack_that_happens_to_run(
+    stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack's pages are open without a key; a service whose environment says all that must be said must not get that."""
+    for name in REQUIRED:
+        monkeypatch.setenv(f"MAILROOM_{name.upper()}", FIELDS[name][1])
+
+    settings = load_settings()
+    use_stack_environment()
+
+    assert not settings.pages_open
+    assert settings.sender == ""
+    assert "AWS_ENDPOINT_URL" not in os.environ
+
+    with monkeypatch.context() as changed:
+        for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            changed.setenv(name, "")
+            changed.delenv(name)
+        changed.setenv("MAILROOM_DATABASE_URL", stack["database_url"])
+        use_stack_environment()
+
+        # The database is the stack's after all.
+        assert os.environ["AWS_ENDPOINT_URL"] == STACK["aws_endpoint"]
+
+
+def test_what_no_one_says_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One line, with the variables to set."""
+    monkeypatch.setenv("MAILROOM_DATA", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="mailroom up"):
+        load_settings()
+    with pytest.raises(ConfigurationError, match="MAILROOM_DATABASE_URL"):
+        load_database_url()
+
+    monkeypatch.setenv("MAILROOM_DATABASE_URL", "postgresql://here/mailroom")
+
+    with pytest.raises(ConfigurationError, match="MAILROOM_INBOUND_BUCKET"):
+        load_settings()
+    assert load_database_url() == "postgresql://here/mailroom"
+
+
+def aws_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+FAKE = {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
+REAL = {"AWS_ACCESS_KEY_ID": "real", "AWS_SECRET_ACCESS_KEY": "real"}
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ({}, FAKE | {"AWS_ENDPOINT_URL": STACK["aws_endpoint"], "AWS_DEFAULT_REGION": "stack's region"}),
+        (
+            REAL | {"AWS_SESSION_TOKEN": "real", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+            FAKE | {"AWS_ENDPOINT_URL": STACK["aws_endpoint"], "AWS_DEFAULT_REGION": "stack's region"},
+        ),
+        (
+            REAL | {"AWS_ENDPOINT_URL": "https://aws.test", "AWS_DEFAULT_REGION": "eu-west-3"},
+            REAL | {"AWS_ENDPOINT_URL": "https://aws.test", "AWS_DEFAULT_REGION": "eu-west-3"},
+        ),
+        (
+            {"AWS_ENDPOINT_URL": "https://aws.test"},
+            FAKE | {"AWS_ENDPOINT_URL": "https://aws.test", "AWS_DEFAULT_REGION": "stack's region"},
+        ),
+        (
+            {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324"},
+            FAKE
+            | {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9324", "AWS_ENDPOINT_URL": STACK["aws_endpoint"]}
+            | {"AWS_DEFAULT_REGION": "stack's region"},
+        ),
+    ],
+    ids=["nothing", "a user's own keys", "an endpoint with keys", "an endpoint alone", "one service elsewhere"],
+)
+@pytest.mark.parametrize("database", ["", "postgresql://elsewhere/mailroom"])
+def test_what_works_on_the_stack_reaches_its_emulator_unless_the_environment_names_an_endpoint(
+    given: dict[str, str],
+    then: dict[str, str],
+    database: str,
+    stack: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Buckets and queues are the stack's here, whatever database is named: a laptop's own keys must not reach real AWS."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    if database:
+        monkeypatch.setenv("MAILROOM_DATABASE_URL", database)
+    with monkeypatch.context() as changed:
+        # What the call sets is taken back with the rest.
+        for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", *FAKE):
+            changed.setenv(name, os.environ.get(name, ""))
+            if name not in given:
+                changed.delenv(name)
+        use_stack_environment()
+        found = aws_environment()
+
+    assert found == then
 
 
 def test_child_process_gets_what_its_parent_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,8 @@ class SqlDispatch:
         """Note what came of handing over."""
         rows = [_told(outcome) for outcome in outcomes]
         again = [UUID(row["id"]) for row in rows if row["status"] in (Status.QUEUED, Status.DEFERRED)]
-        with transaction(self._engine, "commit of settle") as connection:
+        # Past the gate: the provider was called, and what came of that is noted if it can be.
+        with transaction(self._engine, "commit of settle", gated=False) as connection:
             asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
             cancelled = _cancelled_batches(connection, again)
             for row in connection.execute(_SETTLE, asked).all():

@@ -19,8 +19,9 @@ from mailroom.adapters.sql.schema import MIGRATIONS
 from mailroom.crash import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
 
-#: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system.
-_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
+#: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system;
+#: and a right that the user lacks, which somebody grants: it says nothing of the mail.
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "42501")
 
 #: A table, a column, a schema is not there: somebody took it away from under this code.
 _UNFIT = frozenset({"42P01", "42703", "3F000"})

@@ -61,7 +61,8 @@ class SqlLedger:
     def release(self, email_id: str, *, worker: str) -> None:
         """Give up the claim of `worker`."""
         mine = (_email.id == UUID(email_id)) & (_email.worker == worker)
-        with transaction(self._engine, "commit of release") as connection:
+        # Past the gate, as beats: what a paused worker has in hand stays its own, and is given back without a death.
+        with transaction(self._engine, "commit of release", gated=False) as connection:
             opened = case((_email.state == State.PROCESSING, State.RECEIVED), else_=_email.state)
             connection.execute(update(_emails).where(mine).values(beat_at=None, state=opened))
 
@@ -89,7 +90,7 @@ class SqlLedger:
         # A claim that was given up meanwhile must not come alive again by a late beat.
         held = (_email.worker == worker) & _email.beat_at.is_not(None)
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & held
-        with transaction(self._engine, "commit of beat") as connection:
+        with transaction(self._engine, "commit of beat", gated=False) as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 
     def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:

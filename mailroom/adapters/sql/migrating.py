@@ -110,7 +110,7 @@ def refuse_newer(found: Standing) -> None:
 
 
 def refuse_start(url: str) -> None:
-    """Return if a process may start on the database at `url`; one that cannot be reached is waited for by whoever uses it.
+    """Return if a process may start on the database at `url`; one that cannot be reached is waited for later.
 
     Raises:
         ConfigurationError: the schema does not fit this code; the message names what to do.

@@ -25,19 +25,16 @@ from mailroom.adapters.sql.outbound_models import (
     SuppressionRow,
 )
 from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, order, owned, waiting
+from mailroom.adapters.sql.outcomes import outcome_values
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
 from mailroom.adapters.sql.restores import SqlRestores, count_attempts, hold_put_back, transact
 from mailroom.adapters.sql.skipping import Usable, met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import (
-    DailyQuota,
-    MailroomError,
-    OutcomeUnknown,
     PermanentError,
-    Refused,
     TransientError,
 )
 from mailroom.domain.outbound import WAITING, Batch, Content, Policy, Status
-from mailroom.sending import Claimed, Outcome, Planned, Receipt, Unsettled
+from mailroom.sending import Claimed, Outcome, Planned, Unsettled
 from mailroom.watching import Loop
 
 _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
@@ -148,7 +145,7 @@ class SqlDispatch:
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
-        rows = [_told(outcome) for outcome in outcomes]
+        rows = [outcome_values(outcome) for outcome in outcomes]
         again = [UUID(row["id"]) for row in rows if row["status"] in (Status.QUEUED, Status.DEFERRED)]
         # Past the gate: the provider was called, and what came of that is noted if it can be.
         with transaction(self._engine, "commit of settle", gated=False) as connection:
@@ -368,44 +365,6 @@ def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     wanted = wanted.where(_message.status != Status.CANCELLED)
     for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
         order(connection, batch_id, due_at)
-
-
-def _told(outcome: Outcome) -> dict[str, Any]:
-    """Return what settling one outcome writes; `kept` is false where nothing is at the provider's."""
-    status, result = _status_of(outcome.result), outcome.result
-    facts: dict[str, Any] = {}
-    if isinstance(result, MailroomError):
-        facts = {"error": result.message, **{name: str(value) for name, value in result.facts.items()}}
-    return {
-        "id": outcome.message_id,
-        "attempt": outcome.attempt,
-        "status": status,
-        "reason": type(result).__name__ if isinstance(result, MailroomError) else None,
-        "kept": status not in (Status.QUEUED, Status.DEFERRED),
-        "provider": _provider_of(result),
-        "provider_message_id": result.provider_message_id if isinstance(result, Receipt) else None,
-        "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
-        "facts": facts,
-    }
-
-
-def _provider_of(result: Receipt | MailroomError) -> str | None:
-    """Return who has the mail or may have it: of two providers the second, where the first did not take it."""
-    if isinstance(result, Receipt):
-        return result.provider
-    return result.facts.get("provider")
-
-
-def _status_of(result: Receipt | MailroomError) -> Status:
-    if isinstance(result, Receipt):
-        return Status.DISPATCHED
-    if isinstance(result, OutcomeUnknown):
-        return Status.UNKNOWN
-    if isinstance(result, DailyQuota):
-        return Status.DEFERRED
-    if isinstance(result, TransientError):
-        return Status.QUEUED
-    return Status.REJECTED if isinstance(result, Refused) else Status.FAILED
 
 
 def _unsettled(row: Row[Any]) -> Unsettled:

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.ports import Archive
+from mailroom.adapters.manifests_s3 import S3Manifests
+from mailroom.ports import Archive, Manifests
 
 
 class LegalArchive(Block):
@@ -27,7 +28,9 @@ class LegalArchive(Block):
     _block_type_slug = "mailroom-archive"
     _description = "The legal electronic archive: write-once deposits keyed by content."
 
-    credentials: AwsCredentials = Field(description="Credentials that may put and read, never delete.")
+    credentials: AwsCredentials = Field(
+        description="Credentials that may put, read and list (versions too), never delete."
+    )
     database: MailroomDatabase = Field(description="Database of the receipts.")
     bucket: str = Field(description="Bucket that was made with Object Lock.")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
@@ -40,6 +43,15 @@ class LegalArchive(Block):
         return S3Archive(
             self.credentials.get_client("s3"),
             self.database.open(),
+            bucket=self.bucket,
+            lock_mode=self.lock_mode,
+            retention=timedelta(days=self.retention_days),
+        )
+
+    def open_manifests(self) -> Manifests:
+        """Return what is kept of each mail beside its deposits."""
+        return S3Manifests(
+            self.credentials.get_client("s3"),
             bucket=self.bucket,
             lock_mode=self.lock_mode,
             retention=timedelta(days=self.retention_days),

@@ -88,6 +88,7 @@ class InboundMail(Block):
             mails=S3MailStore(self.credentials.get_client("s3")),
             keys=KmsKeys(self.credentials.get_client("kms"), key_arn=self.kms_key_arn),
             archive=self.archive.open(),
+            manifests=self.archive.open_manifests(),
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -38,6 +39,7 @@ from deployments.runs import InboundRuns
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
 from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.prefect_http import refuse_if_open
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.ledger import SqlLedger
@@ -46,6 +48,7 @@ from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.envelope import ses_context
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.holding import beat_s, worker_name
+from mailroom.ports import Manifests
 from mailroom.settings import Settings, load_settings
 
 logger = logging.getLogger("mailroom.worker")
@@ -105,9 +108,10 @@ class WarmWorker:
             executor = WarmExecutor(client, limit=self._limit)
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
-            lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
+            manifests = self._manifests()
+            lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
             timing = self._timing or Timing.of(beat_s())
-            listener = self._listener(lanes, runs, engine, name, timing)
+            listener = self._listener(lanes, runs, engine, manifests, name, timing)
             mailbox = open_mailbox(self._settings, client, executor, limit=2 * self._limit, timing=timing)
             await asyncio.gather(executor.preload(await runs.deployment_id()), open_inbound())
             listening = asyncio.create_task(listener.run())
@@ -142,7 +146,18 @@ class WarmWorker:
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _listener(self, lanes: Lanes, runs: InboundRuns, engine: Engine, name: str, timing: Timing) -> Listener:
+    def _manifests(self) -> S3Manifests:
+        settings = self._settings
+        return S3Manifests(
+            aws.client("s3", region=settings.region),
+            bucket=settings.archive_bucket,
+            lock_mode=settings.archive_lock_mode,
+            retention=timedelta(days=settings.archive_retention_days),
+        )
+
+    def _listener(
+        self, lanes: Lanes, runs: InboundRuns, engine: Engine, manifests: Manifests, name: str, timing: Timing
+    ) -> Listener:
         settings = self._settings
         s3, kms = aws.client("s3", region=settings.region), aws.client("kms", region=settings.region)
 
@@ -166,7 +181,9 @@ class WarmWorker:
         )
         queue = SqsQueue(aws.client("sqs", region=settings.region), url=settings.inbound_queue_url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
-        return Listener(queue, ledger, runs, lanes, health, roster, worker=name, limit=self._limit, timing=timing)
+        return Listener(
+            queue, ledger, runs, lanes, health, roster, manifests, worker=name, limit=self._limit, timing=timing
+        )
 
 
 def _tell_ready() -> None:

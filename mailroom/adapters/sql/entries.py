@@ -1,7 +1,7 @@
 """Between the ledger's rows and the domain's values."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.engine import Row
@@ -81,4 +81,5 @@ def entry_of(row: Row[Any]) -> Entry:
         reason=row.reason,
         facts=row.facts,
         deaths=row.deaths,
+        received_at=row.received_at.astimezone(UTC),
     )

@@ -232,7 +232,7 @@ def _read(told: Mapping[str, Any]) -> Manifest:
         ),
         told_by=Source(envelope["told_by"]),
         attempt=int(told["attempt"]),
-        retention=RetentionClass(told["retention"]["class"]),
+        retention=_class_of(told["retention"]["class"]),
         routes=tuple(_route_of(told["tenant"], to) for to in told["routing"]["routes"]),
         reason=told["routing"].get("reason"),
         sha256=raw.get("sha256"),
@@ -248,6 +248,11 @@ def _route(to: Route) -> dict[str, str]:
 
 def _route_of(tenant: str, told: Mapping[str, str]) -> Route:
     return Route(told["recipient"], tenant, told["user"], told["why"], told.get("plus"), told.get("processor", INBOX))
+
+
+def _class_of(word: str) -> RetentionClass:
+    """Return the class of this name; one that only later versions know is kept as what is kept longest."""
+    return RetentionClass(word) if word in RetentionClass.__members__.values() else RetentionClass.DOCUMENT
 
 
 def _known(**values: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from mailroom.checking.aips import Manifests, is_manifest
 from mailroom.checking.mails import Patience
 from mailroom.checking.reading import Stored, side_by_side
 from mailroom.checking.report import Report
@@ -17,11 +18,23 @@ SAMPLE = 50
 _CHUNK = 1024 * 1024
 
 
-def check_archive(objects: Iterable[Stored], receipts: Iterable[Any], report: Report, patience: Patience) -> list[Any]:
-    """Compare the archive bucket with the receipts, and return a sample of the receipts to be read."""
+def check_archive(
+    objects: Iterable[Stored],
+    receipts: Iterable[Any],
+    report: Report,
+    patience: Patience,
+    *,
+    manifests: Manifests,
+    described: Iterable[Any],
+) -> list[Any]:
+    """Compare the archive bucket with receipts and manifests, and return a sample of the receipts to be read."""
     sample: list[tuple[float, str, Any]] = []
     chance = random.SystemRandom()
-    for key, versions, kept in side_by_side(objects, receipts, lambda one: one.key):
+    rows = heapq.merge(receipts, described, key=lambda one: one.key.encode())
+    for key, versions, kept in side_by_side(objects, rows, lambda one: one.key):
+        if is_manifest(key):
+            manifests.compare(key, versions, kept)
+            continue
         report.counts["deposits"] += len(kept)
         if not kept:
             _check_orphan(versions, report, patience)

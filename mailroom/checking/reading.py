@@ -7,7 +7,7 @@ encoded keys.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,6 +17,8 @@ _PAGE = 500
 
 #: SES writes it once, to prove that it may; it is no mail.
 _SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
+
+_cursors = count()
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -42,12 +44,12 @@ def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
 
 def received_emails(connection: psycopg.Connection[Any], bucket: str, since: datetime | None) -> Iterator[Any]:
     """Yield the ledger's lines of a bucket by key, each with its story, its items and the receipts that it has."""
-    return _stream(connection, _EMAILS, {"bucket": bucket, "since": since})
+    return stream(connection, _EMAILS, {"bucket": bucket, "since": since})
 
 
 def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
     """Yield the archive's receipts by key; `named` says whether any e-mail names it."""
-    return _stream(connection, _RECEIPTS, {"bucket": bucket})
+    return stream(connection, _RECEIPTS, {"bucket": bucket})
 
 
 def side_by_side(
@@ -73,8 +75,9 @@ def side_by_side(
             one, other = next(left, None), next(right, None)
 
 
-def _stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
-    with connection.cursor(name="checking", row_factory=namedtuple_row) as cursor:
+def stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
+    """Yield the rows of a query, a page at a time; several may be read at once."""
+    with connection.cursor(name=f"checking_{next(_cursors)}", row_factory=namedtuple_row) as cursor:
         cursor.itersize = _PAGE
         cursor.execute(query, values)
         yield from cursor

@@ -27,6 +27,7 @@ from tasks.inbound import (
     keep_envelope,
     parse,
     recall_envelope,
+    reopen_filed,
     route,
 )
 from tasks.steps import blocking
@@ -48,7 +49,9 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """
     inbound = await open_inbound()
     try:
-        entry = await begin(ObjectRef(bucket, key, version), inbound)
+        entry = await begin(ref := ObjectRef(bucket, key, version), inbound)
+        if entry.state is State.FILED and entry.envelope is None and (await reopen_filed(entry, inbound)).envelope:
+            entry = await begin(ref, inbound)
         if entry.state is State.FILED:
             return await process_again(entry, inbound)
         async with in_hand(entry, inbound.ledger):

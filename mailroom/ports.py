@@ -178,7 +178,10 @@ class Ledger(Protocol):
         """Note what the archive keeps of this e-mail, besides what is noted already; `manifests` names their tenants."""
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
-        """Note what the archive remembers of this e-mail, and return its line; an envelope that is known stays."""
+        """Note what the archive remembers of this e-mail, and return its line; an envelope that is known stays.
+
+        An e-mail that was closed without the envelope is open again, as with `register`.
+        """
 
     def routed(
         self,

@@ -37,8 +37,21 @@ async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes
 @step("recall envelope")
 async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
     """Find the envelope of a mail whose notification is not known in the archive's manifests, and have the ledger know it."""
-    manifests, ledger = inbound.manifests, inbound.ledger
-    return await blocking(describing.recall_envelope, entry, raw, manifests=manifests, ledger=ledger, now=_now())
+
+    def recalled() -> Entry:
+        sha256 = describing.digest_of(raw) if raw is not None else None
+        manifests, ledger = inbound.manifests, inbound.ledger
+        return describing.recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=_now())
+
+    return await blocking(recalled)
+
+
+@step("reopen")
+async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
+    """Open a filed line again where the archive remembers an envelope that the ledger does not."""
+    return await blocking(
+        describing.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
+    )
 
 
 @step("keep envelope")

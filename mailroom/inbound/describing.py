@@ -20,8 +20,7 @@ def describe(entry: Entry, way: Way, raw: bytes) -> list[Manifest]:
     Recipients that nobody here has are the installation's own: their address may be added later, and the mail replayed.
     """
     by_tenant = _shares(way)
-    tenants = dict.fromkeys((*way.tenants, *by_tenant))
-    digest = hashlib.sha256(raw).hexdigest()
+    tenants, digest = dict.fromkeys((*way.tenants, *by_tenant)), digest_of(raw)
     told_by = Source.SES if entry.envelope else Source.HEADERS if way.recipients else Source.NOBODY
     sender, sent_at = (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _came(entry))
     return [
@@ -64,17 +63,31 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests) -> None:
     )
 
 
-def recall_envelope(entry: Entry, raw: bytes | None, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
+def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
     """Return `entry` with the envelope and the time of receipt that the archive remembers; the ledger knows them then too.
 
     For a mail whose notification is not known: lost, late, or forgotten with the ledger that had it. What was written for
-    other bytes under the same key has no part in it.
+    other bytes under the same key, by the digest of the raw e-mail, has no part in it.
     """
-    digest = hashlib.sha256(raw).hexdigest() if raw is not None else None
-    told = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, digest))
+    told = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
     if told is None or (told.envelope is None and told.received_at == entry.received_at):
         return entry
     return ledger.recall(entry.id, envelope=told.envelope, received_at=told.received_at, now=now)
+
+
+def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
+    """Return a filed line that has no envelope, opened again where the archive remembers one.
+
+    It was filed by its headers, and for more recipients once its notification came; then its database was put back to before.
+    """
+    items = ledger.trace(entry.id)["items"]
+    sha256 = items[0]["raw_archive_id"].rpartition("/")[2] if items else None
+    return recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=now)
+
+
+def digest_of(raw: bytes) -> str:
+    """Return what tells a raw e-mail from another under the same key."""
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _shares(way: Way) -> dict[str, list[str]]:

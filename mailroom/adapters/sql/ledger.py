@@ -100,13 +100,17 @@ class SqlLedger:
             connection.execute(statements.DEPOSIT, kept).one()
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
-        """Note what the archive remembers of this e-mail, and return its line; an envelope that is known stays."""
+        """Note what the archive remembers of this e-mail, and return its line; see the port."""
         found = envelope_json(envelope) if envelope else None
         with transaction(self._engine) as connection:
             line = select(_emails).where(_email.id == UUID(email_id)).with_for_update()
             row = connection.execute(line).one()
-            row = _change(connection, row.id, envelope=row.envelope or found, received_at=received_at)
+            reopened = found is not None and row.envelope is None and row.state in FINAL
+            state = State.RECEIVED if reopened else row.state
+            row = _change(connection, row.id, envelope=row.envelope or found, received_at=received_at, state=state)
             _note(connection, row.id, "recalled", now, recipients=len(envelope.recipients) if envelope else None)
+            if reopened:
+                _note(connection, row.id, "reopened", now)
             return entry_of(row)
 
     def routed(

@@ -57,7 +57,8 @@ async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
 @step("keep envelope")
 async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
     """Keep the envelope of a mail that cannot be opened; its message will be acknowledged."""
-    await blocking(describing.keep_unopened, entry, reason, manifests=inbound.manifests)
+    is_first = entry.attempts == 1
+    await blocking(describing.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
 
 
 @step("route")

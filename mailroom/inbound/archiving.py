@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound import Entry
 from mailroom.domain.manifests import Manifest
 from mailroom.ports import Archive, Deposit, Ledger, Manifests
@@ -34,6 +35,8 @@ def deposit_all(
     """
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
+    if described and manifests is None:
+        raise ConfigurationError("manifests need a place where they are kept")
     if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
     else:
@@ -42,8 +45,6 @@ def deposit_all(
             receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
             for one in keeping:
                 one.result()
-    tenants_told = [one.tenant for one in described]
-    ledger.deposited(
-        entry.id, archive_ids=[receipt.archive_id for receipt in receipts], now=now, manifests=tenants_told
-    )
+    ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
+    ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)
     return dict(zip(wanted, receipts, strict=True))

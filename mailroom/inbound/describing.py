@@ -41,10 +41,13 @@ def describe(entry: Entry, way: Way, raw: bytes) -> list[Manifest]:
     ]
 
 
-def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests) -> None:
-    """Keep the envelope of a mail that ends before it is known whose it is, unless what is kept says all of it already."""
+def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: bool = False) -> None:
+    """Keep the envelope of a mail that ends before it is known whose it is, unless what is kept says all of it already.
+
+    In the first attempt at a mail nothing is kept, as far as is known, and nobody is asked.
+    """
     told = entry.envelope or Envelope((), "", _came(entry))
-    if entry.attempts > 1 or entry.envelope is None:
+    if not is_first or entry.envelope is None:
         known = [one for one in manifests.find(entry.ref) if one.is_of(entry.ref, None)]
         named = {name for one in known for name in one.envelope.recipients}
         if known and named.issuperset(told.recipients):

@@ -127,13 +127,15 @@ def test_another_mail_under_the_same_key_has_its_own(manifests: Manifests) -> No
     assert [one.envelope.recipients for one in manifests.find(REF)] == [("anna@acme.test",), ("bob@acme.test",)]
 
 
-@pytest.mark.parametrize(("attempts", "times"), [(1, 1), (2, 0)])
-def test_a_mail_that_is_given_up_leaves_its_envelope_once(manifests: Manifests, attempts: int, times: int) -> None:
-    """What was opened before has its manifests; one that never was would come back to nobody."""
+@pytest.mark.parametrize(("recipients", "times"), [(("anna@acme.test",), 0), (("anna@acme.test", "bcc@acme.test"), 1)])
+def test_a_mail_that_is_given_up_leaves_what_nobody_has_kept(
+    manifests: Manifests, recipients: tuple[str, ...], times: int
+) -> None:
+    """What was opened before has its manifests; a recipient who is in none would never have the mail again."""
     manifests.keep(MANIFEST)
-    entry = Entry("1", REF, State.PROCESSING, ENVELOPE, attempts, received_at=AT)
+    envelope = replace(ENVELOPE, recipients=recipients)
 
-    keep_unopened(entry, "poison", manifests=manifests)
+    keep_unopened(Entry("1", REF, State.FAILED, envelope, 1, received_at=AT), "poison", manifests=manifests)
 
     assert sum(one.tenant == "unrouted" for one in manifests.find(REF)) == times
 

@@ -13,7 +13,7 @@ import pytest
 
 from mailroom.domain.inbound import ObjectRef
 from mailroom.sandbox.verdicts import EICAR
-from mailroom.testing import s3_notice
+from mailroom.testing import s3_notice, ses_notice
 from tests.e2e.driving import Stack, store_as_ses, wait_until
 from tests.e2e.restoring import dump, restore
 
@@ -67,9 +67,11 @@ class Mails:
         self.ids = [stack.send(a_mail(ANNA), ANNA) for _ in range(5)]
 
     def send_more(self) -> None:
-        """Mail the rest: Bcc only, for two tenants, both, with plus tokens, a virus, for nobody, and one that S3 alone tells of."""
+        """Mail the rest: Bcc only, for two tenants, both, with plus tokens, a virus, for nobody, one that S3 alone tells of,
+        and one that cannot be opened.
+        """
         stack, secret = self.stack, "undisclosed-recipients:;"
-        self.ids += [stack.send(a_mail(secret), BCC) for _ in range(4)]
+        self.ids += [stack.send(a_mail(secret), BCC) for _ in range(3)]
         self.ids += [stack.send(a_mail(f"{ANNA}, {BOB}"), ANNA, BOB) for _ in range(4)]
         self.ids += [stack.send(a_mail(ANNA), ANNA, BCC, BOB) for _ in range(2)]
         self.ids += [stack.send(a_mail(secret), f"bcc+{token}@restored.test", BOB) for token in "ab"]
@@ -77,7 +79,16 @@ class Mails:
         self.strange = stack.send(a_mail("typo@restored.test"), "typo@restored.test")
         self.lost = "restored" + os.urandom(8).hex()
         store_as_ses(stack, stack["inbound_bucket"], self.lost, b"Subject: x\r\n\r\nHello\r\n", recipient=ANNA)
-        self.ids += [self.virus, self.strange, self.lost]
+        self.broken = self._broken()
+        self.ids += [self.virus, self.strange, self.lost, self.broken]
+
+    def _broken(self) -> str:
+        """Have SES tell of an object that it never wrote, for a recipient that nothing else names."""
+        ref = ObjectRef(self.stack["inbound_bucket"], "in/broken" + os.urandom(8).hex())
+        self.stack.aws("s3").put_object(Bucket=ref.bucket, Key=ref.key, Body=b"no mail")
+        body = ses_notice(ref, BCC)
+        self.stack.aws("sqs").send_message(QueueUrl=self.stack["inbound_queue_url"], MessageBody=body)
+        return ref.message_id
 
     def closed(self) -> bool:
         found = said(self.stack, self.ids)
@@ -153,6 +164,8 @@ def test_every_mail_comes_back_to_every_recipient_whichever_database_is_restored
     assert (before[mails.virus].state, before[mails.virus].reason) == ("quarantined", "virus")
     assert (before[mails.strange].state, before[mails.strange].reason) == ("quarantined", "no_route")
     assert before[mails.lost].envelope is None
+    assert (before[mails.broken].state, before[mails.broken].reason) == ("quarantined", "not_encrypted")
+    assert (before[mails.broken].envelope or {})["recipients"] == [BCC]
 
     rows = []
     for restored in (["mailroom"], ["prefect"], ["mailroom", "prefect"]):
@@ -171,4 +184,4 @@ def test_every_mail_comes_back_to_every_recipient_whichever_database_is_restored
     with capsys.disabled():
         print("\n" + "\n".join([HEAD, "|---|---|---|---|---|---|", *map(str, rows)]))
     assert [row.forgotten > 10 for row in rows] == [True, False, True]
-    assert {(row.mails, row.back, row.times_kept, row.duplicates) for row in rows} == {(20, 28, 20, 0)}
+    assert {(row.mails, row.back, row.times_kept, row.duplicates) for row in rows} == {(20, 27, 20, 0)}

@@ -31,7 +31,7 @@ _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"Condi
 #: A mail has at most 1000 recipients of 320 letters; what is larger was not written here.
 _MOST_BYTES = 8 * 1024 * 1024
 
-#: So long a listing of the archive's tenants is used, in seconds.
+#: So long a listing of the archive's tenants is used, in seconds; those of this process's own mails are in it at once.
 _TENANTS_FRESH_S = 10.0
 _ABREAST = 8
 
@@ -52,6 +52,9 @@ class S3Manifests:
 
     def keep(self, manifest: Manifest) -> None:
         """Keep a tenant's manifest; see the port."""
+        with self._lock:
+            listed_at, known = self._tenants
+            self._tenants = listed_at, known | {manifest.tenant}
         if self._put(manifest, IfNoneMatch="*"):
             return
         older = self._versions(manifest.key)
@@ -138,13 +141,12 @@ class S3Manifests:
         """Return everybody who has anything in the archive, as it was some seconds ago at most."""
         with self._lock:
             listed_at, known = self._tenants
-            if not listed_at or time.monotonic() - listed_at > _TENANTS_FRESH_S:
-                now = time.monotonic()
-                with translated("s3"):
-                    pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
-                    found = [
-                        one["Prefix"].removesuffix("/") for page in pages for one in page.get("CommonPrefixes", [])
-                    ]
-                known = frozenset(found)
-                self._tenants = now, known
+        now = time.monotonic()
+        if listed_at and now - listed_at <= _TENANTS_FRESH_S:
             return known
+        with translated("s3"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
+            found = [one["Prefix"].removesuffix("/") for page in pages for one in page.get("CommonPrefixes", [])]
+        with self._lock:
+            self._tenants = now, self._tenants[1] | frozenset(found)
+            return self._tenants[1]

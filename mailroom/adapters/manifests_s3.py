@@ -54,7 +54,8 @@ class S3Manifests:
         """Keep a tenant's manifest; see the port."""
         with self._lock:
             listed_at, known = self._tenants
-            self._tenants = listed_at, known | {manifest.tenant}
+            if manifest.tenant not in known:
+                self._tenants = listed_at, known | {manifest.tenant}
         if self._put(manifest, IfNoneMatch="*"):
             return
         older = self._versions(manifest.key)

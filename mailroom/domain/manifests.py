@@ -209,7 +209,7 @@ def read(stored: bytes) -> Manifest:
     """
     try:
         return _read(json.loads(stored))
-    except (KeyError, TypeError, AttributeError, RecursionError, ConfigurationError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, ConfigurationError) as error:
         raise ValueError("no manifest") from error
 
 
@@ -223,8 +223,8 @@ def _read(told: Mapping[str, Any]) -> Manifest:
         ref=ObjectRef(source["bucket"], source["key"], source["version"]),
         received_at=_time(told["received_at"]),
         envelope=Envelope(
-            recipients=tuple(str(name) for name in envelope["recipients"]),
-            sender=str(envelope["sender"]),
+            recipients=tuple(_storable(name) for name in envelope["recipients"]),
+            sender=_storable(envelope["sender"]),
             received_at=_time(envelope["received_at"]),
             verdicts=Verdicts(
                 **{check: Verdict(verdicts[check]) for check in _CHECKS}, dmarc_policy=verdicts.get("dmarc_policy")
@@ -248,6 +248,14 @@ def _route(to: Route) -> dict[str, str]:
 
 def _route_of(tenant: str, told: Mapping[str, str]) -> Route:
     return Route(told["recipient"], tenant, told["user"], told["why"], told.get("plus"), told.get("processor", INBOX))
+
+
+def _storable(text: str) -> str:
+    """Return `text` if the database takes it: what a stranger put there must not stop the mail."""
+    if "\0" in text:
+        raise ValueError("no manifest")
+    text.encode()
+    return text
 
 
 def _class_of(word: str) -> RetentionClass:

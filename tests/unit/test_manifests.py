@@ -79,6 +79,28 @@ def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
         read(stored)
 
 
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        (b"2026-11-22T09:30:00.123456+00:00", b"0001-01-01T00:00:00+14:00"),
+        (b"2026-11-22T09:30:00.123456+00:00", b"2026-11-22T09:30:00"),
+        (b'"anna@acme.test","Bcc', b'"\\u0000@acme.test","Bcc'),
+        (b'"anna@acme.test","Bcc', b'"\\ud800@acme.test","Bcc'),
+        (b'["anna@acme.test","Bcc+x@acme.test"]', b"7"),
+        (b'"attempt":1', b'"attempt":{}'),
+        (b'"told_by":"ses"', b'"told_by":"me"'),
+        (b'"PASS"', b'"GREAT"'),
+    ],
+)
+def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: bytes) -> None:
+    """It would fail the mail again and again, while the versions below it say all that is needed."""
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+    assert there in stored
+
+    with pytest.raises(ValueError, match=r"."):
+        read(stored.replace(there, instead))
+
+
 def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> None:
     """A Bcc of another tenant is that tenant's secret; what nobody here has is the installation's own."""
     told = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")

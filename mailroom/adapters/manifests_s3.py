@@ -126,10 +126,10 @@ class S3Manifests:
             listed = [one for page in pages for one in page.get("Versions", []) if one["Key"] == key]
             listed.sort(key=lambda one: one["LastModified"])
             found = [self._read(key, one["VersionId"]) for one in listed if one["Size"] <= _MOST_BYTES]
-        told = [one for one in found if one is not None and one.key == key]
-        if len(told) < len(listed):
-            logger.warning("%d versions of manifest %s are no manifests", len(listed) - len(told), key)
-        return sorted(told, key=lambda one: one.written_at or one.received_at)
+        readable = [one for one in found if one is not None and one.key == key]
+        if len(readable) < len(listed):
+            logger.warning("%d versions of manifest %s are no manifests", len(listed) - len(readable), key)
+        return sorted(readable, key=lambda one: one.written_at or one.received_at)
 
     def _read(self, key: str, version: str) -> Manifest | None:
         answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)

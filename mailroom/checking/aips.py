@@ -72,8 +72,8 @@ class Memory:
 
     def attempt_of(self, key: str, version: str) -> int:
         """Return which attempt wrote a version; 0 where it does not say."""
-        told = _load(self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read())
-        attempt = told.get("attempt")
+        facts = _load(self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read())
+        attempt = facts.get("attempt")
         return attempt if isinstance(attempt, int) else 0
 
     def _is_there(self, key: str) -> bool:
@@ -108,7 +108,7 @@ class Manifests:
         self._report.counts["manifests"] += bool(versions)
         if not versions:
             for line in lines:
-                what = "its manifest is not in the archive: a restored database could not bring it back; tell who runs the archive"
+                what = "its manifest is not in the archive: a restored database could not bring it back; ask who may remove locked objects"
                 self._report.violate("missing manifest", line.id, what)
             return
         newest = max(versions, key=lambda one: one.modified)
@@ -170,13 +170,13 @@ def check_bytes(s3: Any, bucket: str, wanted: Iterable[tuple[str, str]], report:
 
 
 def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
-    told = _load(stored)
+    facts = _load(stored)
     try:
-        source, until = told["source"], datetime.fromisoformat(told["retention"]["until"])
+        source, until = facts["source"], datetime.fromisoformat(facts["retention"]["until"])
         name = hashlib.sha256(f"{source['bucket']}/{source['key']}".encode()).hexdigest()
-        if key != f"{told['tenant']}/aip/{name}.json":
+        if key != f"{facts['tenant']}/aip/{name}.json":
             return "it describes another mail than its key says"
-        if json.dumps(told, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() != stored:
+        if json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() != stored:
             return "it is not in its canonical form"
         if locked is None or locked < until.replace(microsecond=0):
             return "its lock is missing or ends before it says"
@@ -187,10 +187,10 @@ def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
 
 def _load(stored: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(stored)
+        facts = json.loads(stored)
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _name(key: str) -> str:
@@ -200,14 +200,14 @@ def _name(key: str) -> str:
 
 
 _DESCRIBED = """
-with told as materialized (
+with described as materialized (
     select e.id::text, e.state, e.attempts, encode(sha256(convert_to(e.bucket || '/' || e.key, 'UTF8')), 'hex') as name,
            (select max(a.at) from inbound_activity a where a.email_id = e.id) as last_at,
            array(select distinct jsonb_array_elements_text(a.facts -> 'manifests') from inbound_activity a
                   where a.email_id = e.id and a.kind = 'archived' and a.facts -> 'manifests' is not null) as tenants
       from inbound_email e)
 select id, state, attempts, last_at, tenant || '/aip/' || name || '.json' as key
-  from told, unnest(tenants) as tenant
+  from described, unnest(tenants) as tenant
  order by (tenant || '/aip/' || name || '.json') collate "C"
 """
 

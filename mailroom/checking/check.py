@@ -49,8 +49,8 @@ def check(
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience, memory=memory)
         kept, manifests = receipts(connection, places.archive_bucket), Manifests(connection, memory, report)
-        listed, told = stored_versions(s3, places.archive_bucket), described(connection)
-        sample = check_archive(listed, kept, report, patience, manifests=manifests, described=told)
+        listed, rows = stored_versions(s3, places.archive_bucket), described(connection)
+        sample = check_archive(listed, kept, report, patience, manifests=manifests, described=rows)
         check_bytes(s3, places.archive_bucket, manifests.finish(), report)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(s3, places.archive_bucket, receipt, report), report)

@@ -68,7 +68,7 @@ class Manifest:
     ref: ObjectRef
     received_at: datetime
     envelope: Envelope
-    told_by: Source
+    named_by: Source
     attempt: int
     retention: RetentionClass
     routes: tuple[Route, ...] = ()
@@ -97,8 +97,8 @@ class Manifest:
         others = [one for one in older if one.is_of(self.ref, self.sha256)]
         if not others:
             return self
-        by_ses = [one for one in others if one.told_by is Source.SES]
-        first = by_ses[-1] if by_ses and self.told_by is not Source.SES else self
+        by_ses = [one for one in others if one.named_by is Source.SES]
+        first = by_ses[-1] if by_ses and self.named_by is not Source.SES else self
         named = [name for one in (*others, self) for name in one.envelope.recipients]
         kept = {RetentionClass.DOCUMENT, RetentionClass.WITHDRAWN} & {one.retention for one in others}
         withdrawn = bool(kept) and self.retention is not RetentionClass.DOCUMENT
@@ -110,7 +110,7 @@ class Manifest:
             ref=named_version.ref,
             received_at=min(one.received_at for one in (*others, self)),
             envelope=replace(first.envelope, recipients=tuple(dict.fromkeys(named))),
-            told_by=first.told_by,
+            named_by=first.named_by,
             retention=RetentionClass.WITHDRAWN if withdrawn else self.retention,
             sha256=opened.sha256,
             size=opened.size,
@@ -133,15 +133,15 @@ class Recalled:
 
 def recalled(manifests: Iterable[Manifest]) -> Recalled | None:
     """Return what manifests of one mail, oldest first, say together: the newest word, and every recipient ever named."""
-    told = list(manifests)
-    if not told:
+    known = list(manifests)
+    if not known:
         return None
-    by_ses = [one for one in told if one.told_by is Source.SES]
+    by_ses = [one for one in known if one.named_by is Source.SES]
     envelope = None
     if by_ses:
         named = dict.fromkeys(name for one in by_ses for name in one.envelope.recipients)
         envelope = replace(by_ses[-1].envelope, recipients=tuple(named))
-    return Recalled(min(one.received_at for one in told), envelope)
+    return Recalled(min(one.received_at for one in known), envelope)
 
 
 def id_of(ref: ObjectRef) -> str:
@@ -178,7 +178,7 @@ def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
             },
             received_at=_text(manifest.received_at),
             envelope={
-                "told_by": manifest.told_by.value,
+                "named_by": manifest.named_by.value,
                 "recipients": list(envelope.recipients),
                 "sender": envelope.sender,
                 "received_at": _text(envelope.received_at),
@@ -213,15 +213,15 @@ def read(stored: bytes) -> Manifest:
         raise ValueError("no manifest") from error
 
 
-def _read(told: Mapping[str, Any]) -> Manifest:
-    if told["format"] != FORMAT:
+def _read(facts: Mapping[str, Any]) -> Manifest:
+    if facts["format"] != FORMAT:
         raise ValueError("no manifest")
-    source, envelope, raw = told["source"], told["envelope"], told.get("raw", {})
+    source, envelope, raw = facts["source"], facts["envelope"], facts.get("raw", {})
     verdicts = envelope["verdicts"]
     return Manifest(
-        tenant=str(told["tenant"]),
+        tenant=str(facts["tenant"]),
         ref=ObjectRef(source["bucket"], source["key"], source["version"]),
-        received_at=_time(told["received_at"]),
+        received_at=_time(facts["received_at"]),
         envelope=Envelope(
             recipients=tuple(_storable(name) for name in envelope["recipients"]),
             sender=_storable(envelope["sender"]),
@@ -230,15 +230,15 @@ def _read(told: Mapping[str, Any]) -> Manifest:
                 **{check: Verdict(verdicts[check]) for check in _CHECKS}, dmarc_policy=verdicts.get("dmarc_policy")
             ),
         ),
-        told_by=Source(envelope["told_by"]),
-        attempt=int(told["attempt"]),
-        retention=_class_of(told["retention"]["class"]),
-        routes=tuple(_route_of(told["tenant"], to) for to in told["routing"]["routes"]),
-        reason=told["routing"].get("reason"),
+        named_by=Source(envelope["named_by"]),
+        attempt=int(facts["attempt"]),
+        retention=_class_of(facts["retention"]["class"]),
+        routes=tuple(_route_of(facts["tenant"], to) for to in facts["routing"]["routes"]),
+        reason=facts["routing"].get("reason"),
         sha256=raw.get("sha256"),
         size=raw.get("size"),
-        written_at=_time(told["written_at"]),
-        retain_until=_time(told["retention"]["until"]),
+        written_at=_time(facts["written_at"]),
+        retain_until=_time(facts["retention"]["until"]),
     )
 
 
@@ -246,8 +246,10 @@ def _route(to: Route) -> dict[str, str]:
     return _known(recipient=to.recipient, user=to.user, why=to.why, plus=to.plus_token, processor=to.processor)
 
 
-def _route_of(tenant: str, told: Mapping[str, str]) -> Route:
-    return Route(told["recipient"], tenant, told["user"], told["why"], told.get("plus"), told.get("processor", INBOX))
+def _route_of(tenant: str, facts: Mapping[str, str]) -> Route:
+    return Route(
+        facts["recipient"], tenant, facts["user"], facts["why"], facts.get("plus"), facts.get("processor", INBOX)
+    )
 
 
 def _storable(text: str) -> str:

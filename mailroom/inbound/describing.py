@@ -21,7 +21,7 @@ def describe(entry: Entry, way: Way, raw: bytes) -> list[Manifest]:
     """
     by_tenant = _shares(way)
     tenants, digest = dict.fromkeys((*way.tenants, *by_tenant)), digest_of(raw)
-    told_by = Source.SES if entry.envelope else Source.HEADERS if way.recipients else Source.NOBODY
+    named_by = Source.SES if entry.envelope else Source.HEADERS if way.recipients else Source.NOBODY
     sender, sent_at = (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _came(entry))
     return [
         Manifest(
@@ -29,7 +29,7 @@ def describe(entry: Entry, way: Way, raw: bytes) -> list[Manifest]:
             ref=entry.ref,
             received_at=_came(entry),
             envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, way.verdicts),
-            told_by=told_by,
+            named_by=named_by,
             attempt=entry.attempts,
             retention=_class(tenant, _reason(tenant, way)),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in way.routes if to.tenant == tenant),
@@ -46,19 +46,21 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
 
     In the first attempt at a mail nothing is kept, as far as is known, and nobody is asked.
     """
-    told = entry.envelope or Envelope((), "", _came(entry))
+    envelope = entry.envelope or Envelope((), "", _came(entry))
     if not is_first or entry.envelope is None:
         known = [one for one in manifests.find(entry.ref) if one.is_of(entry.ref, None)]
+        if entry.envelope is not None:
+            known = [one for one in known if one.named_by is Source.SES]
         named = {name for one in known for name in one.envelope.recipients}
-        if known and named.issuperset(told.recipients):
+        if known and named.issuperset(envelope.recipients):
             return
     manifests.keep(
         Manifest(
             tenant=NOBODY,
             ref=entry.ref,
             received_at=_came(entry),
-            envelope=told,
-            told_by=Source.SES if entry.envelope else Source.NOBODY,
+            envelope=envelope,
+            named_by=Source.SES if entry.envelope else Source.NOBODY,
             attempt=entry.attempts,
             retention=RetentionClass.QUARANTINED,
             reason=str(reason),
@@ -72,10 +74,10 @@ def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, l
     For a mail whose notification is not known: lost, late, or forgotten with the ledger that had it. What was written for
     other bytes under the same key, by the digest of the raw e-mail, has no part in it.
     """
-    told = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
-    if told is None or (told.envelope is None and told.received_at == entry.received_at):
+    remembered = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
+    if remembered is None or (remembered.envelope is None and remembered.received_at == entry.received_at):
         return entry
-    return ledger.recall(entry.id, envelope=told.envelope, received_at=told.received_at, now=now)
+    return ledger.recall(entry.id, envelope=remembered.envelope, received_at=remembered.received_at, now=now)
 
 
 def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:

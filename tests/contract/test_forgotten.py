@@ -23,7 +23,7 @@ MANIFEST = Manifest(
     ref=replace(REF, version="v1"),
     received_at=CAME + timedelta(seconds=1),
     envelope=replace(ENVELOPE, recipients=("anna@acme.test",)),
-    told_by=Source.SES,
+    named_by=Source.SES,
     attempt=1,
     retention=RetentionClass.DOCUMENT,
     sha256=digest_of(RAW),
@@ -57,7 +57,7 @@ def desk(engine: Engine) -> Desk:
 
 @pytest.mark.parametrize("raw", [RAW, None], ids=["opened", "cannot be opened"])
 def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Desk, raw: bytes | None) -> None:
-    """Whoever had the mail has it again, with the verdicts and the time that it had; also a mail in quarantine."""
+    """Who had the mail has it again, with the verdicts and the time that it had; also a mail in quarantine."""
     found = desk.recalls(raw)
 
     assert found.envelope is not None
@@ -73,7 +73,7 @@ def test_other_bytes_under_the_same_key_get_nobodys_envelope(desk: Desk) -> None
 
 
 def test_a_mail_that_nobody_described_is_as_it_was(desk: Desk) -> None:
-    """The usual case: a new mail of which S3 told first."""
+    """The usual case: a new mail that S3 announces first."""
     desk.manifests.kept.clear()
 
     assert desk.recalls() == desk.entry
@@ -90,7 +90,7 @@ def test_a_notification_that_came_meanwhile_is_the_one_that_counts(desk: Desk) -
 
 def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk) -> None:
     """Its notification never came; should it come now, it must still count."""
-    desk.manifests.kept = [replace(MANIFEST, told_by=Source.HEADERS)]
+    desk.manifests.kept = [replace(MANIFEST, named_by=Source.HEADERS)]
 
     found = desk.recalls()
 

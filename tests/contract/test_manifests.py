@@ -26,7 +26,7 @@ MANIFEST = Manifest(
     ref=REF,
     received_at=AT,
     envelope=ENVELOPE,
-    told_by=Source.SES,
+    named_by=Source.SES,
     attempt=1,
     retention=RetentionClass.DOCUMENT,
     sha256="0" * 64,
@@ -70,7 +70,7 @@ def manifests(request: pytest.FixtureRequest) -> Manifests:
     return found.manifests()
 
 
-def told(found: Manifest) -> Manifest:
+def said(found: Manifest) -> Manifest:
     return replace(found, written_at=None, retain_until=None)
 
 
@@ -90,7 +90,7 @@ def test_what_is_kept_is_found_by_the_object_alone(manifests: Manifests) -> None
         ("acme", ("anna@acme.test",)),
         ("globex", ("bob@globex.test",)),
     ]
-    assert told(found[0]) == MANIFEST
+    assert said(found[0]) == MANIFEST
 
 
 def test_nothing_is_found_of_an_object_that_nobody_described(manifests: Manifests) -> None:
@@ -108,13 +108,13 @@ def test_the_same_again_is_no_second_version(manifests: Manifests) -> None:
 
 def test_a_renewed_manifest_is_a_new_version_that_lost_nobody(manifests: Manifests) -> None:
     """The envelope came later than S3's event, and names others than the headers did."""
-    manifests.keep(replace(of_two("anna@acme.test"), told_by=Source.HEADERS))
+    manifests.keep(replace(of_two("anna@acme.test"), named_by=Source.HEADERS))
     manifests.keep(replace(of_two("bcc@acme.test"), attempt=2))
 
     found = manifests.find(REF)
 
     assert [one.envelope.recipients for one in found] == [("anna@acme.test",), ("anna@acme.test", "bcc@acme.test")]
-    assert [one.told_by for one in found] == [Source.HEADERS, Source.SES]
+    assert [one.named_by for one in found] == [Source.HEADERS, Source.SES]
 
 
 def test_another_mail_under_the_same_key_has_its_own(manifests: Manifests) -> None:
@@ -180,7 +180,7 @@ def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) 
     bucket.manifests().keep(MANIFEST)
     DAMAGES[damage](bucket.s3, bucket.name)
 
-    assert [told(one) for one in bucket.manifests().find(REF)] == [MANIFEST]
+    assert [said(one) for one in bucket.manifests().find(REF)] == [MANIFEST]
     bucket.manifests().keep(MANIFEST)
     bucket.manifests().keep(replace(of_two("bcc@acme.test"), attempt=2))
     assert bucket.manifests().find(REF)[-1].envelope.recipients == ("anna@acme.test", "bcc@acme.test")

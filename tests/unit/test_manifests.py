@@ -21,7 +21,7 @@ MANIFEST = Manifest(
     ref=REF,
     received_at=AT,
     envelope=ENVELOPE,
-    told_by=Source.SES,
+    named_by=Source.SES,
     attempt=1,
     retention=RetentionClass.DOCUMENT,
     routes=(
@@ -39,14 +39,14 @@ def entry(*recipients: str) -> Entry:
     return Entry("1", REF, State.PROCESSING, replace(ENVELOPE, recipients=recipients), 1, received_at=AT)
 
 
-def found_for(told: Entry, *addresses: Address) -> Way:
-    assert told.envelope is not None
+def found_for(said: Entry, *addresses: Address) -> Way:
+    assert said.envelope is not None
     known: dict[str, list[Address]] = {}
     for address in addresses:
         known.setdefault(address.pattern, []).append(address)
-    routes = tuple(route(told.envelope.recipients, known, key=REF.key))
+    routes = tuple(route(said.envelope.recipients, known, key=REF.key))
     tenants = tuple(sorted({to.tenant for to in routes}))
-    return Way(routes, tenants, recipients=told.envelope.recipients, verdicts=GOOD)
+    return Way(routes, tenants, recipients=said.envelope.recipients, verdicts=GOOD)
 
 
 def test_canonical_json_is_what_rfc_8785_says() -> None:
@@ -88,7 +88,7 @@ def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
         (b'"anna@acme.test","Bcc', b'"\\ud800@acme.test","Bcc'),
         (b'["anna@acme.test","Bcc+x@acme.test"]', b"7"),
         (b'"attempt":1', b'"attempt":{}'),
-        (b'"told_by":"ses"', b'"told_by":"me"'),
+        (b'"named_by":"ses"', b'"named_by":"me"'),
         (b'"PASS"', b'"GREAT"'),
     ],
 )
@@ -103,10 +103,10 @@ def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: by
 
 def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> None:
     """A Bcc of another tenant is that tenant's secret; what nobody here has is the installation's own."""
-    told = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")
-    way = found_for(told, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
+    said = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")
+    way = found_for(said, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
 
-    described = {one.tenant: one for one in describe(told, way, b"raw")}
+    described = {one.tenant: one for one in describe(said, way, b"raw")}
 
     assert {tenant: one.envelope.recipients for tenant, one in described.items()} == {
         "acme": ("Anna+x@acme.test", "anna@acme.test"),
@@ -115,15 +115,15 @@ def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> Non
     }
     assert {to.tenant for to in described["globex"].routes} == {"globex"}
     assert recalled(described.values()) is not None
-    assert set(recalled(described.values()).envelope.recipients) == set(told.envelope.recipients)  # type: ignore[union-attr]
+    assert set(recalled(described.values()).envelope.recipients) == set(said.envelope.recipients)  # type: ignore[union-attr]
 
 
 def test_an_address_of_two_tenants_is_in_the_manifests_of_both() -> None:
     """Each of them has the mail."""
-    told = entry("shared@acme.test")
-    way = found_for(told, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
+    said = entry("shared@acme.test")
+    way = found_for(said, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
 
-    assert [(one.tenant, one.envelope.recipients) for one in describe(told, way, b"raw")] == [
+    assert [(one.tenant, one.envelope.recipients) for one in describe(said, way, b"raw")] == [
         ("acme", ("shared@acme.test",)),
         ("globex", ("shared@acme.test",)),
     ]
@@ -148,8 +148,8 @@ def test_the_class_of_the_mail_is_the_class_of_its_manifest(way: Way, kept: Rete
 
 
 def test_renewing_never_loses_a_recipient_and_keeps_what_was_a_document() -> None:
-    """A notification that came late may name a virus; whoever had the mail still had it."""
-    first = replace(MANIFEST, told_by=Source.HEADERS, envelope=replace(ENVELOPE, recipients=("old@acme.test",)))
+    """A notification that came late may name a virus; who had the mail still had it."""
+    first = replace(MANIFEST, named_by=Source.HEADERS, envelope=replace(ENVELOPE, recipients=("old@acme.test",)))
     late = replace(
         MANIFEST, attempt=2, received_at=AT + timedelta(hours=1), retention=RetentionClass.VIRUS, reason="virus"
     )
@@ -157,7 +157,7 @@ def test_renewing_never_loses_a_recipient_and_keeps_what_was_a_document() -> Non
     renewed = late.renewing([first])
 
     assert renewed.envelope.recipients == ("old@acme.test", *ENVELOPE.recipients)
-    assert (renewed.told_by, renewed.received_at) == (Source.SES, AT)
+    assert (renewed.named_by, renewed.received_at) == (Source.SES, AT)
     assert (renewed.retention, renewed.reason) == (RetentionClass.WITHDRAWN, "virus")
 
 
@@ -173,11 +173,11 @@ def test_a_manifest_of_other_bytes_under_the_key_has_no_part_in_it() -> None:
 
 def test_the_headers_word_is_no_envelope() -> None:
     """SES's notification may still come and name more; only the time of receipt is sure."""
-    told = recalled([replace(MANIFEST, told_by=Source.HEADERS), replace(MANIFEST, received_at=AT - timedelta(days=1))])
-    alone = recalled([replace(MANIFEST, told_by=Source.HEADERS)])
+    said = recalled([replace(MANIFEST, named_by=Source.HEADERS), replace(MANIFEST, received_at=AT - timedelta(days=1))])
+    alone = recalled([replace(MANIFEST, named_by=Source.HEADERS)])
 
     assert recalled([]) is None
-    assert told is not None
-    assert (told.received_at, told.envelope) == (AT - timedelta(days=1), ENVELOPE)
+    assert said is not None
+    assert (said.received_at, said.envelope) == (AT - timedelta(days=1), ENVELOPE)
     assert alone is not None
     assert alone.envelope is None

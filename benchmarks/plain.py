@@ -9,6 +9,7 @@ from functools import partial
 from mailroom.adapters import aws
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.parser_process import ParserProcess
 from mailroom.adapters.s3 import S3MailStore
 from mailroom.adapters.sql.directory import SqlDirectory
@@ -19,6 +20,7 @@ from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Arrival, State
 from mailroom.inbound.archiving import deposit_all
+from mailroom.inbound.describing import describe
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import find_way
 from mailroom.ports import Inbound
@@ -39,6 +41,9 @@ def open_ports(settings: Settings) -> Inbound:
             bucket=settings.archive_bucket,
             lock_mode="GOVERNANCE",
             retention=timedelta(days=1),
+        ),
+        manifests=S3Manifests(
+            aws.client("s3"), bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
         ),
         ledger=SqlLedger(engine),
         directory=SqlDirectory(engine),
@@ -68,7 +73,8 @@ def _file_email(arrival: Arrival, inbound: Inbound) -> None:
     raw = unseal(sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
     way = find_way(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
     deposit = partial(deposit_all, archive=inbound.archive, ledger=inbound.ledger)
-    kept = deposit(entry, way.tenants, [raw], now=_now())
+    described = describe(entry, way, raw)
+    kept = deposit(entry, way.tenants, [raw], now=_now(), described=described, manifests=inbound.manifests)
     mail = inbound.parser.parse(raw)
     kept |= deposit(entry, way.tenants, [part.content for part in mail.attachments], now=_now())
     inbound.inbox.file(entry.id, items_for(mail, raw, way, kept), now=_now())

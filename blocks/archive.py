@@ -11,6 +11,8 @@ from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.counter_s3 import S3Counter
+from mailroom.adapters.manifests_s3 import S3Manifests
+from mailroom.ports import Manifests
 
 
 class LegalArchive(Block):
@@ -28,7 +30,9 @@ class LegalArchive(Block):
     _block_type_slug = "mailroom-archive"
     _description = "The legal electronic archive: write-once deposits keyed by content."
 
-    credentials: AwsCredentials = Field(description="Credentials that may put and read, never delete.")
+    credentials: AwsCredentials = Field(
+        description="Credentials that may put, read and list (versions too), never delete."
+    )
     database: MailroomDatabase = Field(description="Database of the receipts.")
     bucket: str = Field(description="Bucket that was made with Object Lock.")
     region: str = Field(default="", description="AWS region of the bucket; empty is that of the credentials.")
@@ -50,6 +54,15 @@ class LegalArchive(Block):
         return S3Archive(
             self.client(),
             self.database.open(),
+            bucket=self.bucket,
+            lock_mode=self.lock_mode,
+            retention=timedelta(days=self.retention_days),
+        )
+
+    def open_manifests(self) -> Manifests:
+        """Return what is kept of each mail beside its deposits."""
+        return S3Manifests(
+            self.client(),
             bucket=self.bucket,
             lock_mode=self.lock_mode,
             retention=timedelta(days=self.retention_days),

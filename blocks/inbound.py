@@ -100,6 +100,7 @@ class InboundMail(Block):
             mails=S3MailStore(s3),
             keys=keys,
             archive=archive,
+            manifests=self.archive.open_manifests(),
             ledger=SqlLedger(engine),
             directory=SqlDirectory(engine),
             inbox=SqlInbox(engine),

@@ -40,6 +40,7 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return what the block `name` of inbound mail leads to."""
     block = cast(InboundMail, await InboundMail.aload(name))
     engine, s3 = block.database.open(), client_in(block.storage_region, block.credentials, "s3")
+    archive_s3 = block.archive.client()
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(
@@ -47,15 +48,15 @@ async def open_reconciling(name: str = "inbound") -> Reconciling:
         await open_outbound(),
         SqlEvents(engine),
         SqlReconciliations(engine),
-        lambda patience: prove(places, s3, patience),
-        partial(compare, places, block.archive.client(), SqlArchiveFindings(engine, places.archive_bucket)),
+        lambda patience: prove(places, s3, archive_s3, patience),
+        partial(compare, places, archive_s3, SqlArchiveFindings(engine, places.archive_bucket)),
     )
 
 
-def prove(places: Places, s3: Any, patience: Patience) -> Report:
+def prove(places: Places, s3: Any, archive_s3: Any, patience: Patience) -> Report:
     """Return what the check finds in these places."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
-    conserve(places, s3=s3, report=report, patience=patience)
+    conserve(places, s3=s3, archive_s3=archive_s3, report=report, patience=patience)
     return report
 
 

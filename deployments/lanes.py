@@ -22,8 +22,9 @@ from deployments.executor import WarmExecutor
 from deployments.isolated import OUT_OF_MEMORY, WALL_S
 from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, ObjectRef, State
+from mailroom.inbound.describing import keep_unopened
 from mailroom.inbound.holding import WORKER_VARIABLE, claim_at
-from mailroom.ports import Ledger
+from mailroom.ports import Ledger, Manifests
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -37,8 +38,11 @@ _NICENESS = 10
 class Lanes:
     """The warm lane and the isolated one."""
 
-    def __init__(self, executor: WarmExecutor, ledger: Ledger, client: PrefectClient, *, worker: str) -> None:
+    def __init__(
+        self, executor: WarmExecutor, ledger: Ledger, manifests: Manifests, client: PrefectClient, *, worker: str
+    ) -> None:
         self._executor, self._ledger, self._client, self._worker = executor, ledger, client, worker
+        self._manifests = manifests
         self._isolates = os.environ.get(ISOLATION_VARIABLE, "on") != "off"
         self._alone = asyncio.Semaphore(1)
         self._isolated: dict[UUID, asyncio.Task[RunState | None]] = {}
@@ -105,6 +109,7 @@ class Lanes:
             return Cancelled()
         if died is None:
             return (await self._client.read_flow_run(run.id)).state
+        await asyncio.to_thread(keep_unopened, entry, Reason.POISON, manifests=self._manifests)
         standing = await asyncio.to_thread(self._ledger.bury, entry.id, now=datetime.now(UTC), facts={"died": died})
         logger.error("the process of run %s died (%s); its e-mail is %s", run.id, died, standing)
         return await self._tell(run.id, standing, f"its process died: {died}")
@@ -112,6 +117,7 @@ class Lanes:
     async def _give_up(self, run: FlowRun, entry: Entry) -> RunState | None:
         facts, now = {"deaths": entry.deaths}, datetime.now(UTC)
         close = self._ledger.close
+        await asyncio.to_thread(keep_unopened, entry, Reason.POISON, manifests=self._manifests)
         standing = await asyncio.to_thread(
             close, entry.id, State.QUARANTINED, now=now, reason=Reason.POISON, facts=facts
         )

@@ -24,7 +24,8 @@ from deployments.runs import InboundRuns, Next, next_step
 from mailroom.domain.errors import MailroomError, Reason
 from mailroom.domain.inbound import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.domain.notifications import UnreadableNotification, read_notification
-from mailroom.ports import Claim, Ledger
+from mailroom.inbound.describing import keep_unopened
+from mailroom.ports import Claim, Ledger, Manifests
 from mailroom.queueing import Queue, Received, Roster
 
 logger = logging.getLogger("mailroom.listener")
@@ -96,6 +97,7 @@ class Listener:
         lanes: Lanes,
         health: Health,
         roster: Roster,
+        manifests: Manifests,
         *,
         worker: str,
         limit: int,
@@ -105,7 +107,7 @@ class Listener:
         self._gate: Gate | OpenGate = gate or OpenGate()
         self._signed: str | None = None
         self._queue, self._ledger, self._runs, self._lanes, self._health = queue, ledger, runs, lanes, health
-        self._roster, self._worker = roster, worker
+        self._roster, self._manifests, self._worker = roster, manifests, worker
         self._limit = limit
         self._timing = timing or Timing()
         self._acks = Acknowledger(queue)
@@ -265,17 +267,17 @@ class Listener:
             return Next.DONE
         run = await self._runs.get_or_create(entry)
         step = next_step(run.state)
-        reopened = entry.state is State.RECEIVED and entry.attempts > 0
         if step is Next.DROP:
             close = self._ledger.close
+            await asyncio.to_thread(keep_unopened, entry, CANCELLED, manifests=self._manifests)
             await asyncio.to_thread(close, entry.id, State.FAILED, now=_now(), reason=CANCELLED)
             return Next.DONE
-        if step is Next.LEAVE or (step is Next.DONE and not reopened):
+        if step is Next.LEAVE:
             await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
-        state = await self._lanes.execute(run, entry)
-        if state is not None and state.is_completed():
-            return Next.DONE
+        # A run that is Completed runs again: the ledger's line is open, and only the ledger says what is done. It was reopened,
+        # or its database is an earlier one than the run's.
+        await self._lanes.execute(run, entry)
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
         job.gone = closed is not None and closed.reason == Reason.GONE
         return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN

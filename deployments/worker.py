@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -43,8 +44,9 @@ from deployments.scheduler_watch import SchedulerWatch
 from deployments.schema_watch import SchemaWatch
 from deployments.tracking import TrackingThread
 from mailroom.adapters import aws
-from mailroom.adapters.aws_regions import warn_of_short_lived_queues
+from mailroom.adapters.aws_regions import refuse_outside, warn_of_short_lived_queues
 from mailroom.adapters.counter_s3 import S3Counter
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
 from mailroom.adapters.prefect_schedules import PrefectScheduler
 from mailroom.adapters.sql.carried import SqlOrderRuns
@@ -124,12 +126,12 @@ class WarmWorker:
             )
             # Before anything is received: what waits in a restored database is held first.
             await asyncio.to_thread(SqlRestores(engine, counter).start)
-            lanes = Lanes(executor, SqlLedger(engine), client, worker=name)
+            manifests = self._manifests()
+            lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
             timing = self._timing or Timing.of(beat_s())
             health = Health(inbound_probes(client, engine))
             gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
-            gate = gates.gate(RECEIVE_EMAIL)
-            listener = self._listener(lanes, runs, engine, health, name, timing, gate)
+            listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
                 *(self._settings, client, executor),
                 limit=2 * self._limit,
@@ -181,15 +183,25 @@ class WarmWorker:
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
+    def _manifests(self) -> S3Manifests:
+        settings = self._settings
+        return S3Manifests(
+            aws.client("s3", region=settings.region_of_archive),
+            bucket=settings.archive_bucket,
+            lock_mode=settings.archive_lock_mode,
+            retention=timedelta(days=settings.archive_retention_days),
+        )
+
     def _listener(
-        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, name: str, timing: Timing, gate: Gate
+        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, manifests: S3Manifests, gate: Gate
     ) -> Listener:
         settings = self._settings
         url = settings.inbound_queue_url
         queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
-        parts = queue, ledger, runs, lanes, health, roster
-        return Listener(*parts, worker=name, limit=self._limit, timing=timing, gate=gate)
+        parts = queue, ledger, runs, lanes, health, roster, manifests
+        timing = self._timing or Timing.of(beat_s())
+        return Listener(*parts, worker=worker_name(), limit=self._limit, timing=timing, gate=gate)
 
 
 def _decisions(client: RunClient, engine: Engine) -> Decisions:
@@ -213,6 +225,7 @@ def main(timing: Timing | None = None) -> None:
         settings = load_settings()
         password = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
         refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
+        refuse_outside(settings)
         refuse_start(settings.database_url.get_secret_value())
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")

@@ -18,7 +18,18 @@ from mailroom.inbound.filing import items_for
 from mailroom.inbound.holding import claim_at, in_hand
 from mailroom.inbound.processing import filed_mails
 from mailroom.ports import Inbound
-from tasks.inbound import acknowledge, archive, create_inbox_item, decrypt, fetch, parse, route
+from tasks.inbound import (
+    acknowledge,
+    archive,
+    create_inbox_item,
+    decrypt,
+    fetch,
+    keep_envelope,
+    parse,
+    recall_envelope,
+    reopen_filed,
+    route,
+)
 from tasks.steps import blocking
 
 
@@ -38,7 +49,9 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """
     inbound = await open_inbound()
     try:
-        entry = await begin(ObjectRef(bucket, key, version), inbound)
+        entry = await begin(ref := ObjectRef(bucket, key, version), inbound)
+        if entry.state is State.FILED and entry.envelope is None and (await reopen_filed(entry, inbound)).envelope:
+            entry = await begin(ref, inbound)
         if entry.state is State.FILED:
             return await process_again(entry, inbound)
         async with in_hand(entry, inbound.ledger):
@@ -79,19 +92,37 @@ async def receive(mail: Progress, inbound: Inbound) -> RunState:
     return Failed(message=f"{mail.outcome}: {mail.reason}")
 
 
+async def open_email(mail: Progress, inbound: Inbound) -> bytes:
+    """Return the raw e-mail, with the envelope known as far as it can be; one that cannot be opened leaves its envelope."""
+    try:
+        # The sealed object is held by nobody else: it can be as large as the mail.
+        raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
+    except Quarantined as stop:
+        mail.entry = await envelope_known(mail.entry, None, inbound)
+        await keep_envelope(mail.entry, stop.reason, inbound)
+        raise
+    mail.entry = await envelope_known(mail.entry, raw, inbound)
+    return raw
+
+
+async def envelope_known(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
+    """Return the line with its envelope; only one that has none asks the archive."""
+    return entry if entry.envelope else await recall_envelope(entry, raw, inbound)
+
+
 async def file_email(mail: Progress, inbound: Inbound) -> None:
     """Take one e-mail along its way, and note in `mail` how far it came."""
-    # The sealed object is held by nobody else: it can be as large as the mail.
-    raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
+    raw = await open_email(mail, inbound)
     mail.way = await route(mail.entry, raw, inbound)
-    # The raw e-mail first: a fault of the parser may then cost a display, never a document.
-    mail.kept = await archive(mail.entry, mail.way.tenants, [raw], inbound)
+    # The raw e-mail first: a fault of the parser may then cost a display, never a document. With it what makes its loss
+    # from the ledger harmless.
+    mail.kept = await archive(mail.entry, mail.way, [raw], inbound, raw=raw)
     if mail.way.stop:
         raise Quarantined(mail.way.stop)
     parsed = await parse(raw, inbound)
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]
-        mail.kept |= await archive(mail.entry, mail.way.tenants, parts, inbound)
+        mail.kept |= await archive(mail.entry, mail.way, parts, inbound)
     items = items_for(parsed, raw, mail.way, mail.kept)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
     for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):

@@ -13,7 +13,7 @@ from blocks.reconciling import Reconciling, open_reconciling
 from flows.notices import Fact, tell
 from flows.reconciling_report import as_markdown
 from mailroom.checking.mails import Patience
-from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
+from mailroom.checking.report import FORGOTTEN, INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG
 from mailroom.watching import Reconciliation
@@ -68,7 +68,7 @@ async def compare_archive(report: Report, patience: Patience, most: int, work: R
 async def announce_unknown(report: Report, work: Reconciling) -> int:
     """Announce objects that no line of the ledger knows, as the sweep does; not while many messages wait."""
     inbound = work.inbound
-    keys = [one.subject for one in report.violations if one.kind == UNKNOWN_OBJECT]
+    keys = [one.subject for one in report.violations if one.kind in (UNKNOWN_OBJECT, FORGOTTEN)]
     if not keys or await waiting(inbound) > BACKLOG:
         return 0
     await announce_all([ObjectRef(inbound.bucket, key) for key in keys], inbound)

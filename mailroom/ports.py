@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from mailroom.domain.envelope import Forms
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Arrival, Entry, Item, ObjectRef, State
+from mailroom.domain.inbound import Arrival, Entry, Envelope, Item, ObjectRef, State
+from mailroom.domain.manifests import Manifest
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.domain.routing import Address, Route
 from mailroom.domain.trust import Policy, Scan
@@ -125,6 +126,19 @@ class Archive(Protocol):
         """
 
 
+class Manifests(Protocol):
+    """What the archive keeps of each mail besides its bytes, so that a forgetful ledger costs nothing."""
+
+    def keep(self, manifest: Manifest) -> None:
+        """Keep a tenant's manifest, locked by the rule of its class. One that says nothing new is not written again.
+
+        What is there already is renewed, never replaced: older versions stay, and the new one names their recipients too.
+        """
+
+    def find(self, ref: ObjectRef) -> Sequence[Manifest]:
+        """Return every version of every tenant's manifest of an object, oldest first; none where nothing was kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A worker's wish to have an e-mail in hand; whoever gave no sign of life since `stale_before` has lost it."""
@@ -163,8 +177,16 @@ class Ledger(Protocol):
     def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` is alive and has these e-mails in hand."""
 
-    def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
-        """Note what the archive keeps of this e-mail, besides what is noted already."""
+    def deposited(
+        self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
+    ) -> None:
+        """Note what the archive keeps of this e-mail, besides what is noted already; `manifests` names their tenants."""
+
+    def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
+        """Note what the archive remembers of this e-mail, and return its line; an envelope that is known stays.
+
+        An e-mail that was closed without the envelope is open again, as with `register`.
+        """
 
     def routed(
         self,
@@ -353,6 +375,7 @@ class Inbound:
     mails: MailStore
     keys: Keys
     archive: Archive
+    manifests: Manifests
     ledger: Ledger
     directory: Directory
     inbox: Inbox

@@ -19,6 +19,7 @@ from uuid import UUID
 from mailroom.domain.delivery import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, PermanentError, Quarantined, Reason, TransientError
 from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.manifests import Manifest
 from mailroom.domain.outbound import Outgoing, Party
 from mailroom.domain.parsing import ParsedEmail, parse_email
 from mailroom.domain.soundness import check
@@ -250,6 +251,28 @@ class MemoryArchive:
             lock_mode="GOVERNANCE",
             retain_until=now + self.retention,
         )
+
+
+class MemoryManifests:
+    """The port `Manifests` in memory, safe between threads; `kept` has every version, oldest first."""
+
+    def __init__(self) -> None:
+        self.kept: list[Manifest] = []
+        self._lock = threading.Lock()
+
+    def keep(self, manifest: Manifest) -> None:
+        """Keep a tenant's manifest; one that says nothing new is not written again."""
+        with self._lock:
+            older = [one for one in self.kept if one.key == manifest.key]
+            renewed = manifest.renewing(older)
+            newest = next((one for one in reversed(older) if one.is_of(manifest.ref, manifest.sha256)), None)
+            if newest is None or not renewed.says_no_more_than(newest):
+                self.kept.append(replace(renewed, written_at=datetime.now(UTC)))
+
+    def find(self, ref: ObjectRef) -> Sequence[Manifest]:
+        """Return every version of every tenant's manifest of an object, oldest first."""
+        with self._lock:
+            return [one for one in self.kept if (one.ref.bucket, one.ref.key) == (ref.bucket, ref.key)]
 
 
 _mails = count(1)

@@ -7,7 +7,9 @@ from typing import Any
 from mailroom.domain.envelope import Binding, unseal
 from mailroom.domain.inbound import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
+from mailroom.inbound import describing
 from mailroom.inbound.archiving import Kept, deposit_all
+from mailroom.inbound.describing import describe
 from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.recalling import recall
 from mailroom.inbound.routing import Way, find_way
@@ -32,6 +34,33 @@ async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes
     )
 
 
+@step("recall envelope")
+async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
+    """Find the envelope of a mail whose notification is not known in the archive's manifests, and have the ledger know it."""
+
+    def recalled() -> Entry:
+        sha256 = describing.digest_of(raw) if raw is not None else None
+        manifests, ledger = inbound.manifests, inbound.ledger
+        return describing.recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=_now())
+
+    return await blocking(recalled)
+
+
+@step("reopen")
+async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
+    """Open a filed line again where the archive remembers an envelope that the ledger does not."""
+    return await blocking(
+        describing.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
+    )
+
+
+@step("keep envelope")
+async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
+    """Keep the envelope of a mail that cannot be opened; its message will be acknowledged."""
+    is_first = entry.attempts == 1
+    await blocking(describing.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
+
+
 @step("route")
 async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
     """Decide whose mail this is, and record why."""
@@ -40,11 +69,29 @@ async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
 
 
 @step("archive")
-async def archive(entry: Entry, tenants: Sequence[str], contents: Sequence[bytes], inbound: Inbound) -> Kept:
-    """Deposit each content for each tenant; the same content again gives the same receipt."""
-    return await blocking(
-        deposit_all, entry, tenants, contents, archive=inbound.archive, ledger=inbound.ledger, now=_now()
-    )
+async def archive(
+    entry: Entry, way: Way, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
+) -> Kept:
+    """Deposit each content for each tenant; the same content again gives the same receipt.
+
+    With `raw`, the e-mail itself, each tenant's manifest of it is kept too.
+    """
+
+    def deposited() -> Kept:
+        described = describe(entry, way, raw) if raw is not None else ()
+        archive, manifests, ledger = inbound.archive, inbound.manifests, inbound.ledger
+        return deposit_all(
+            entry,
+            way.tenants,
+            contents,
+            archive=archive,
+            ledger=ledger,
+            now=_now(),
+            described=described,
+            manifests=manifests,
+        )
+
+    return await blocking(deposited)
 
 
 @step("parse")

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
+from mailroom.checking.aips import Manifests, Memory, check_bytes, clock_of, described
 from mailroom.checking.batches import HandedOver, check_handed_over, check_stories
 from mailroom.checking.deposits import check_archive, read_all, read_deposit
 from mailroom.checking.locks import Locks, NotPermittedError
@@ -62,14 +63,17 @@ def check(
 ) -> None:
     """Look at everything and note in `report` what is wrong; `archive_s3` is for an archive in another region."""
     archive = archive_s3 or s3
+    memory = Memory(archive, places.archive_bucket, clock_of(archive, places.archive_bucket))
     with _snapshot(places) as connection:
-        _conserve(connection, places, s3=s3, report=report, patience=patience)
+        _conserve(connection, places, s3=s3, report=report, patience=patience, memory=memory)
         kept = receipts(connection, places.archive_bucket)
         locks, sample = Locks(archive, places.archive_bucket, report), list[Any]()
-        known = acknowledged(connection, places.archive_bucket)
+        known, manifests = acknowledged(connection, places.archive_bucket), Manifests(connection, memory, report)
         with _permitted(archive, locks):
-            there = archived_versions(archive, places.archive_bucket)
-            sample = check_archive(there, kept, report, patience, locks=locks, acknowledged=known)
+            there, rows = archived_versions(archive, places.archive_bucket), described(connection)
+            how: dict[str, Any] = {"locks": locks, "acknowledged": known}
+            sample = check_archive(there, kept, report, patience, manifests=manifests, described=rows, **how)
+            check_bytes(archive, places.archive_bucket, manifests.finish(), report)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(archive, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)
@@ -81,10 +85,11 @@ def check(
     check_queue(sqs, places.inbound_queue_url, report)
 
 
-def conserve(places: Places, *, s3: Any, report: Report, patience: Patience) -> None:
+def conserve(places: Places, *, s3: Any, archive_s3: Any, report: Report, patience: Patience) -> None:
     """Prove that all that came is somewhere: the part of `check` that is made again and again."""
+    memory = Memory(archive_s3, places.archive_bucket, clock_of(archive_s3, places.archive_bucket))
     with _snapshot(places) as connection:
-        _conserve(connection, places, s3=s3, report=report, patience=patience)
+        _conserve(connection, places, s3=s3, report=report, patience=patience, memory=memory)
 
 
 def compare_archive(
@@ -141,12 +146,19 @@ def _snapshot(places: Places) -> Iterator[psycopg.Connection[Any]]:
 
 
 def _conserve(
-    connection: psycopg.Connection[Any], places: Places, *, s3: Any, report: Report, patience: Patience
+    connection: psycopg.Connection[Any],
+    places: Places,
+    *,
+    s3: Any,
+    report: Report,
+    patience: Patience,
+    memory: Memory,
 ) -> None:
     since = patience.since - _SLACK if patience.since else None
     check_messages(connection, report, patience)
     emails = received_emails(connection, places.inbound_bucket, since)
-    check_mails(stored_versions(s3, places.inbound_bucket), emails, report, patience)
+    objects = stored_versions(s3, places.inbound_bucket)
+    check_mails(objects, emails, report, patience, lambda key: memory.has(places.inbound_bucket, key))
     if report.is_clean:
         _check_balances(report)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable
 from shlex import quote
 from typing import Any
 
+from mailroom.checking.aips import Manifests, is_manifest
 from mailroom.checking.locks import Locks, NotPermittedError, code_of
 from mailroom.checking.mails import Patience
 from mailroom.checking.reading import Stored, side_by_side
@@ -38,12 +39,22 @@ def check_archive(
     *,
     locks: Locks,
     acknowledged: Container[tuple[str, str]] = frozenset(),
+    manifests: Manifests | None = None,
+    described: Iterable[Any] = (),
 ) -> list[Any]:
-    """Compare the archive bucket with the receipts, and return a sample of the receipts to be read."""
+    """Compare the archive bucket with receipts and manifests, and return a sample of the receipts to be read.
+
+    Without `manifests` these are left out.
+    """
     sample: list[tuple[float, str, Any]] = []
     chance = random.SystemRandom()
     strangers = _Strangers(report, locks, acknowledged)
-    for key, found, kept in side_by_side(objects, receipts, lambda one: one.key):
+    rows = heapq.merge(receipts, described, key=lambda one: one.key.encode())
+    for key, found, kept in side_by_side(objects, rows, lambda one: one.key):
+        if is_manifest(key):
+            if manifests is not None:
+                manifests.compare(key, [one for one in found if not one.is_marker], kept)
+            continue
         report.counts["deposits"] += len(kept)
         if not kept:
             _check_orphan(key, found, report, patience, acknowledged)

@@ -1,14 +1,15 @@
 """Conservation of e-mails: every object is filed, quarantined, a duplicate, or under way and not for too long."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from mailroom.checking.aips import BRING_BACK
 from mailroom.checking.reading import Stored, side_by_side
-from mailroom.checking.report import ALL, INBOUND, UNKNOWN_OBJECT, Report
+from mailroom.checking.report import ALL, FORGOTTEN, INBOUND, UNKNOWN_OBJECT, Report
 from mailroom.checking.rows import each
 
 _UNDER_WAY = ("received", "processing", "failed")
@@ -37,12 +38,21 @@ class Patience:
         return self.since is None or at >= self.since
 
 
-def check_mails(objects: Iterable[Stored], emails: Iterable[Any], report: Report, patience: Patience) -> None:
-    """Compare the inbound bucket with the ledger, and each line of the ledger with itself."""
+def check_mails(
+    objects: Iterable[Stored],
+    emails: Iterable[Any],
+    report: Report,
+    patience: Patience,
+    is_described: Callable[[str], bool],
+) -> None:
+    """Compare the inbound bucket with the ledger, and each line of the ledger with itself.
+
+    `is_described` says whether the archive knows the mail of a key.
+    """
     for key, versions, lines in side_by_side(objects, emails, lambda one: one.key):
         for version in versions:
             if patience.covers(version.modified):
-                _check_object(version, lines, report, patience)
+                _check_object(version, lines, report, patience, is_described)
         _check_lines(key, lines, report)
         _balance(key, versions, lines, report, patience)
         looked_at = [line for line in lines if patience.covers(line.received_at)]
@@ -51,9 +61,14 @@ def check_mails(objects: Iterable[Stored], emails: Iterable[Any], report: Report
             report.progress(f"{report.counts['e-mails']} e-mails")
 
 
-def _check_object(stored: Stored, lines: list[Any], report: Report, patience: Patience) -> None:
+def _check_object(
+    stored: Stored, lines: list[Any], report: Report, patience: Patience, is_described: Callable[[str], bool]
+) -> None:
     report.counts["objects"] += 1
     if any(line.version in ("", stored.version) or stored.version == "null" for line in lines):
+        return
+    if not lines and is_described(stored.key):
+        report.violate(FORGOTTEN, stored.key, BRING_BACK)
         return
     if not patience.is_over(stored.modified):
         report.in_flight(stored.modified)

@@ -80,22 +80,22 @@ def _stored(one: Any, *, is_marker: bool = False) -> Stored:
 
 def received_emails(connection: psycopg.Connection[Any], bucket: str, since: datetime | None) -> Iterator[Any]:
     """Yield the ledger's lines of a bucket by key, each with its story, its items and the receipts that it has."""
-    return _stream(connection, _EMAILS, {"bucket": bucket, "since": since})
+    return stream(connection, _EMAILS, {"bucket": bucket, "since": since})
 
 
 def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
     """Yield the archive's receipts by key; `named` says whether any e-mail names it."""
-    return _stream(connection, _RECEIPTS, {"bucket": bucket})
+    return stream(connection, _RECEIPTS, {"bucket": bucket})
 
 
 def receipts_between(connection: psycopg.Connection[Any], bucket: str, after: str, until: str) -> Iterator[Any]:
     """Yield the receipts of the keys after `after` up to `until`, "" being the end; whether a mail names them is not looked at."""
-    return _stream(connection, _RECEIPTS_BETWEEN, {"bucket": bucket, "after": after, "until": until or None})
+    return stream(connection, _RECEIPTS_BETWEEN, {"bucket": bucket, "after": after, "until": until or None})
 
 
 def receipts_of(connection: psycopg.Connection[Any], bucket: str, keys: list[str]) -> Iterator[Any]:
     """Yield the receipts of these keys."""
-    return _stream(connection, _RECEIPTS_OF, {"bucket": bucket, "keys": keys})
+    return stream(connection, _RECEIPTS_OF, {"bucket": bucket, "keys": keys})
 
 
 def acknowledged(connection: psycopg.Connection[Any], bucket: str) -> set[tuple[str, str]]:
@@ -127,7 +127,8 @@ def side_by_side(
             one, other = next(left, None), next(right, None)
 
 
-def _stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
+def stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
+    """Yield the rows of a query, a page at a time; several may be read at once."""
     with connection.cursor(name=f"checking_{next(_cursors)}", row_factory=namedtuple_row) as cursor:
         cursor.itersize = _PAGE
         cursor.execute(query, values)

@@ -11,6 +11,9 @@ INBOUND, OUTBOUND = "inbound", "outbound"
 #: An object of the bucket that the ledger has no line for.
 UNKNOWN_OBJECT = "unknown object"
 
+#: A mail that the archive describes and the ledger does not know, or not so far: its database was put back.
+FORGOTTEN = "forgotten"
+
 #: Kinds of violations that are about messages; all others are about mails, their archive and their queue.
 _OF_MESSAGES = frozenset(
     {

@@ -152,7 +152,7 @@ class Entry:
     """The ledger's line for an e-mail, as the steps need it.
 
     `attempts` numbers the attempt that has it in hand: an earlier one may not file or close it any more. `deaths` of
-    them ended with the process that they ran in.
+    them ended with the process that they ran in. `received_at` is when the mail came, as inboxes show it.
     """
 
     id: str
@@ -164,3 +164,4 @@ class Entry:
     reason: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     deaths: int = 0
+    received_at: datetime | None = None

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound import Entry
-from mailroom.ports import Archive, Deposit, Ledger
+from mailroom.domain.manifests import Manifest
+from mailroom.ports import Archive, Deposit, Ledger, Manifests
 
 #: The receipts by tenant and SHA-256.
 Kept = dict[tuple[str, str], Deposit]
@@ -23,17 +25,26 @@ def deposit_all(
     archive: Archive,
     ledger: Ledger,
     now: datetime,
+    described: Sequence[Manifest] = (),
+    manifests: Manifests | None = None,
 ) -> Kept:
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
-    Raises what `Archive.deposit` raises: one part that cannot be kept fails the mail, for a missing part is a failure.
+    The manifests `described` are kept meanwhile. Raises what `Archive.deposit` and `Manifests.keep` raise: one part that
+    cannot be kept fails the mail, for a missing part is a failure.
     """
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
-    if len(wanted) == 1:
+    if described and manifests is None:
+        raise ConfigurationError("manifests need a place where they are kept")
+    if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
     else:
         with ThreadPoolExecutor(_ABREAST) as pool:
+            keeping = [pool.submit(manifests.keep, one) for one in described] if manifests else []
             receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
-    ledger.deposited(entry.id, archive_ids=[receipt.archive_id for receipt in receipts], now=now)
+            for one in keeping:
+                one.result()
+    ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
+    ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)
     return dict(zip(wanted, receipts, strict=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound import Entry, Verdict
+from mailroom.domain.inbound import Entry, Verdict, Verdicts
 from mailroom.domain.notifications import received_recipients, received_verdicts
 from mailroom.domain.routing import Route, route, wanted
 from mailroom.domain.trust import stop_reason
@@ -20,12 +20,15 @@ class Way:
     """Where a mail goes: its routes, the tenants that archive it, and, when it must not be filed, why.
 
     `held` has the reason of each tenant whose policy holds the mail back; where that is every tenant, it is `stop`.
+    `recipients` and `verdicts` are what it was decided by, as the envelope has them.
     """
 
     routes: tuple[Route, ...]
     tenants: tuple[str, ...]
     stop: Reason | None = None
     held: Mapping[str, Reason] = field(default_factory=dict)
+    recipients: tuple[str, ...] = ()
+    verdicts: Verdicts = field(default_factory=Verdicts)
 
 
 def find_way(
@@ -45,7 +48,8 @@ def find_way(
     try:
         routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
     except Quarantined as nobody:
-        return Way((), (NOBODY,), nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN)
+        reason = nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
+        return Way((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
     # A mail that SES found infected is stopped anyway; a scanner that misses it must not be quoted beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}
@@ -53,4 +57,4 @@ def find_way(
     held = {tenant: reason for tenant, reason in reasons.items() if reason is not None}
     ledger.routed(entry.id, routes, now=now, scan=scan, held=held)
     stop = next(iter(held.values())) if len(held) == len(policies) else None
-    return Way(tuple(routes), tuple(sorted(policies)), stop, held)
+    return Way(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts)

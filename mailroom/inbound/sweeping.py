@@ -1,7 +1,7 @@
 """Finding e-mails that no message of the queue will bring any more, and announcing them anew.
 
 Two kinds: lines of the ledger that are open and silent (their worker died and their message is gone), and objects in
-the bucket that the ledger never heard of (their notification was lost). Both get a new message in the inbound queue, so
+the bucket that the ledger does not know (their notification was lost, or its database was put back). Both get a new message in the inbound queue, so
 that the listener takes them up as it takes up any other: claimed, counted and isolated where need be.
 """
 
@@ -17,8 +17,12 @@ from mailroom.queueing import Queue
 #: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.
 BACKLOG = 100
 
-#: Announced in one sweep, of each kind; the next sweep goes on.
+#: Silent lines announced in one sweep; the next sweep goes on.
 MOST = 500
+
+#: Unknown objects announced in one sweep: as many as one worker files until the next, for a restored ledger has forgotten
+#: thousands at once; what comes new meanwhile waits no longer than that.
+_MOST_LOST = 2000
 _PAGE = 1000
 _PAGES = 20
 
@@ -45,7 +49,7 @@ def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: d
         known = ledger.known(bucket, keys)
         found += [ObjectRef(bucket, key) for key in keys if key not in known]
         after = page[-1].key if len(page) == _PAGE else ""
-        if not after or len(found) >= MOST:
+        if not after or len(found) >= _MOST_LOST:
             break
     return Found(found, after)
 

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.archive_s3 import S3Archive
 from mailroom.adapters.counter_s3 import S3Counter
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.sql.directory import SqlDirectory
 from mailroom.adapters.sql.inbox import SqlInbox
 from mailroom.adapters.sql.ledger import SqlLedger
@@ -25,8 +26,11 @@ from mailroom.checking.mails import Patience
 from mailroom.checking.manifest import Sent
 from mailroom.checking.report import Report
 from mailroom.domain.inbound import Arrival, Attachment, Envelope, Item, ObjectRef, State
+from mailroom.domain.manifests import key_of
 from mailroom.domain.routing import Address, Route
 from mailroom.holds import HoldReason
+from mailroom.inbound.describing import describe
+from mailroom.inbound.routing import Way
 from mailroom.sandbox.object_lock import like_s3
 from tests.contract.sending import office_on
 
@@ -47,6 +51,20 @@ class House:
     def execute(self, statement: str) -> None:
         with self.engine.begin() as connection:
             connection.exec_driver_sql(statement)
+
+    def forgets(self, name: str) -> None:
+        """Have the database be one from before this mail."""
+        mine = f"(select id from inbound_email where key = 'in/{name}')"
+        self.execute("alter table inbound_activity disable trigger all")
+        for table in ("inbound_activity", "inbox_item"):
+            attachments = (
+                f"delete from attachment where item_id in (select id from inbox_item where email_id in {mine})"
+            )
+            self.execute(f"{attachments}; delete from {table} where email_id in {mine}")
+        self.execute(f"delete from inbound_email where key = 'in/{name}'")
+
+    def manifest_of(self, name: str, tenant: str = "acme") -> str:
+        return key_of(tenant, ObjectRef(self.places.inbound_bucket, f"in/{name}"))
 
     def put(self, name: str) -> None:
         self.s3.put_object(Bucket=self.places.inbound_bucket, Key=f"in/{name}", Body=b"sealed")
@@ -103,7 +121,8 @@ def _receive(house: House, name: str, end: Callable[[House, SqlLedger, str], Non
 def _file(house: House, ledger: SqlLedger, email_id: str) -> None:
     archive = _archive(house)
     raw, part = archive.deposit("acme", RAW), archive.deposit("acme", PART)
-    ledger.deposited(email_id, archive_ids=[raw.archive_id, part.archive_id], now=NOW)
+    _describe(house, ledger, email_id)
+    ledger.deposited(email_id, archive_ids=[raw.archive_id, part.archive_id], now=NOW, manifests=["acme"])
     shown = Attachment(1, "a.pdf", "application/pdf", None, part.size, part.sha256, False, None, part.archive_id)
     nothing: dict[str, Any] = dict.fromkeys(("message_id", "subject", "from_", "date", "text", "html"))
     item = Item(
@@ -115,8 +134,22 @@ def _file(house: House, ledger: SqlLedger, email_id: str) -> None:
 
 def _quarantine(house: House, ledger: SqlLedger, email_id: str) -> None:
     kept = _archive(house).deposit("acme", b"another " + RAW)
-    ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW)
+    _describe(house, ledger, email_id)
+    ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW, manifests=["acme"])
     ledger.close(email_id, State.QUARANTINED, now=NOW, reason="virus")
+
+
+def _describe(house: House, ledger: SqlLedger, email_id: str) -> None:
+    entry = ledger.find(email_id)
+    assert entry is not None
+    way = Way((Route("anna@acme.test", "acme", "anna", "exact"),), ("acme",), recipients=("anna@acme.test",))
+    for manifest in describe(entry, way, RAW):
+        _manifests(house).keep(manifest)
+
+
+def _manifests(house: House) -> S3Manifests:
+    retention = timedelta(days=10)
+    return S3Manifests(house.s3, bucket=house.places.archive_bucket, lock_mode="GOVERNANCE", retention=retention)
 
 
 def _archive(house: House) -> S3Archive:

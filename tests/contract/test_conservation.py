@@ -1,5 +1,6 @@
 """Conservation on a real PostgreSQL and an emulated S3: all that came is somewhere, and what is taken away is missed."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -10,6 +11,7 @@ import boto3
 import pytest
 from sqlalchemy import Engine, text
 
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.ledger import SqlLedger
@@ -19,9 +21,10 @@ from mailroom.checking.mails import Patience
 from mailroom.checking.report import Account, Report, difference
 from mailroom.domain.delivery import Kind
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
-from mailroom.domain.inbound import Arrival, ObjectRef, State
+from mailroom.domain.inbound import Arrival, Entry, ObjectRef, State
 from mailroom.domain.outbound import Batch, Content, Draft, Party
 from mailroom.domain.routing import Route
+from mailroom.inbound.describing import keep_unopened
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import an_event
 
@@ -45,7 +48,7 @@ class House:
     def look(self, *, limit_s: float = 3600, since: datetime | None = None) -> Report:
         report = Report(tell=lambda _: None, progress=lambda _: None)
         patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
-        conserve(self.places, s3=self.s3, report=report, patience=patience)
+        conserve(self.places, s3=self.s3, archive_s3=self.s3, report=report, patience=patience)
         return report
 
     def receive(self, key: str, *tenants: str, state: State | None) -> None:
@@ -90,7 +93,9 @@ def house(aws: str, engine: Engine, database_url: str) -> House:
     s3: Any = boto3.client("s3")
     bucket = f"conserve-{next(_numbers)}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    house = House(s3, engine, Places(database_url, bucket, "none", "none"))
+    where: Any = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=f"{bucket}-kept", CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
+    house = House(s3, engine, Places(database_url, bucket, f"{bucket}-kept", "none"))
     house.receive("in/held", "acme", state=State.QUARANTINED)
     house.receive("in/both", "acme", "umbrella", state=None)
     house.receive("other/twice", "umbrella", state=State.DUPLICATE)
@@ -187,6 +192,24 @@ def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:
     )
 
     assert house.look().is_clean
+
+
+def test_mail_that_the_archive_describes_and_the_ledger_forgot_is_named_at_once(house: House) -> None:
+    """The database was put back: an hour of patience, made for notices on their way, would be an hour of losing mail."""
+    manifests = S3Manifests(
+        house.s3, bucket=house.places.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(1)
+    )
+    ref = ObjectRef(house.places.inbound_bucket, "in/held")
+    keep_unopened(Entry("1", ref, State.PROCESSING, None, 1, received_at=NOW), "not_bound", manifests=manifests)
+    time.sleep(2)  # S3 cuts its times to the second.
+    assert house.look().is_clean
+    house.execute("delete from inbound_email where key = 'in/held'")
+
+    report = house.look()
+
+    [found] = report.violations
+    assert (found.kind, found.subject) == ("forgotten", "in/held")
+    assert "sweep-inbound" in found.do
 
 
 def test_window_leaves_out_what_is_older_on_both_sides(house: House) -> None:

@@ -74,7 +74,7 @@ class Desk:
         self.directory.add(Address("anna@acme.test", "acme", "anna", "digest"))
         nothing: Any = None
         self.inbound = Inbound(
-            mails=nothing, keys=nothing, archive=nothing, ledger=self.ledger, directory=self.directory, inbox=nothing, parser=nothing,
+            mails=nothing, keys=nothing, archive=nothing, manifests=nothing, ledger=self.ledger, directory=self.directory, inbox=nothing, parser=nothing,
             queue=nothing, bucket="inbound",
             account_id="1", answers=self.answers, webhooks=HttpWebhooks(private=True), tenants=self.tenants,
             processings=self.processings, pages_url="http://mailroom.test",

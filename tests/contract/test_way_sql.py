@@ -145,7 +145,7 @@ def test_unknown_recipient_goes_to_nobody(desk: Desk) -> None:
     """It is archived by the installation itself and waits for a person."""
     way = desk.decides(desk.arrives("nobody@else.test"))
 
-    assert way == Way((), (NOBODY,), Reason.NO_ROUTE)
+    assert way == Way((), (NOBODY,), Reason.NO_ROUTE, recipients=("nobody@else.test",), verdicts=GOOD)
 
 
 @pytest.mark.parametrize("named", [b"", b"for nobody@else.test"])

@@ -18,7 +18,7 @@ from mailroom.domain import inbound
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import Entry, ObjectRef
 from mailroom.queueing import Received
-from mailroom.testing import Clock, MemoryQueue, s3_notice, ses_notice
+from mailroom.testing import Clock, MemoryManifests, MemoryQueue, s3_notice, ses_notice
 
 QUICK = Timing(
     long_poll_s=0,
@@ -80,15 +80,23 @@ class Runs:
 
 
 class Lanes:
-    """Stands in for Lanes: remembers what it ran, and ends as the test says."""
+    """Stands in for Lanes: remembers what it ran, and ends as the test says.
 
-    def __init__(self) -> None:
+    A run that ends Completed has filed its mail, as the flow does; not while it does not `file`.
+    """
+
+    def __init__(self, ledger: SqlLedger) -> None:
         self.ran: list[str] = []
+        self.files = True
         self.ending: Callable[[FlowRun], Awaitable[State | None]] = lambda run: asyncio.sleep(0, Completed())
+        self._ledger = ledger
 
     async def execute(self, run: FlowRun, entry: Entry) -> State | None:
         self.ran.append(run.name)
-        return await self.ending(run)
+        state = await self.ending(run)
+        if self.files and state is not None and state.is_completed():
+            self._ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
+        return state
 
 
 class Health:
@@ -114,19 +122,20 @@ class Desk:
     ledger: SqlLedger
     clock: Clock = field(default_factory=Clock)
     runs: Runs = field(default_factory=Runs)
-    executor: Lanes = field(default_factory=Lanes)
     health: Health = field(default_factory=Health)
 
     def __post_init__(self) -> None:
         self.queue = WatchedQueue(self.clock)
         self.roster = SqlRoster(self.ledger._engine)
+        self.manifests = MemoryManifests()
+        self.executor = Lanes(self.ledger)
 
     def listen(self, until: Callable[[], bool], timing: Timing = QUICK, within_s: float = 10.0) -> float:
         """Have a listener run until something holds, stop it, and return how long it took to stop, in seconds."""
         return asyncio.run(self._listen(until, timing, within_s))
 
     async def _listen(self, until: Callable[[], bool], timing: Timing, within_s: float) -> float:
-        parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster
+        parts: Any = self.queue, self.ledger, self.runs, self.executor, self.health, self.roster, self.manifests
         listener = Listener(*parts, worker="this", limit=10, timing=timing)
         running = asyncio.create_task(listener.run())
         await holds(lambda: until() or running.done(), within_s)

@@ -111,15 +111,34 @@ def test_a_notice_that_comes_while_nothing_is_found_has_the_object_looked_for_ag
     assert desk.entry().state is inbound.State.FILED
 
 
-def test_a_mail_whose_run_is_completed_is_only_acknowledged(desk: Desk) -> None:
-    """The worker died between the run's end and the delete; nothing is left to do."""
+def test_a_completed_run_of_an_open_line_runs_again_before_its_mail_is_acknowledged(desk: Desk) -> None:
+    """A restored database has forgotten what the run did: Prefect's word for it deleted mails that nobody had any more."""
+    waiting: list[int] = []
+
+    async def again(run: FlowRun) -> State | None:
+        await asyncio.sleep(0.1)  # slower than receipts are gathered
+        waiting.append(len(desk.queue))
+        return Completed()
+
+    desk.executor.ending = again
     desk.runs.state = Completed()
     desk.queue.send(from_ses())
 
     desk.listen(desk.empty)
 
-    assert desk.runs.asked == [ref()]
-    assert desk.executor.ran == []
+    assert (desk.executor.ran, waiting) == (["abc123"], [1])
+    assert desk.entry().state is inbound.State.FILED
+
+
+def test_a_completed_run_that_filed_nothing_is_not_acknowledged(desk: Desk) -> None:
+    """Whatever Prefect says of a run, its mail is done when the ledger says so; until then its messages come back."""
+    desk.executor.files = False
+    desk.queue.send(from_ses())
+
+    desk.listen(desk.left(30))
+
+    assert desk.executor.ran == ["abc123"]
+    assert desk.came_back(after_s=30) == [(from_ses(), 2)]
 
 
 def test_a_filed_mail_is_acknowledged_without_asking_prefect(desk: Desk) -> None:
@@ -220,6 +239,8 @@ def test_a_run_that_a_person_cancelled_is_noted_and_acknowledged(desk: Desk, sta
 
     assert desk.executor.ran == []
     assert (desk.entry().state, desk.entry().reason) == (inbound.State.FAILED, "Cancelled")
+    [kept] = desk.manifests.kept
+    assert (kept.tenant, kept.envelope, kept.reason) == ("unrouted", desk.entry().envelope, "Cancelled")
 
 
 def test_a_run_that_is_not_ours_is_left_and_its_message_comes_back(desk: Desk) -> None:

@@ -101,4 +101,5 @@ def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
         reason=row.reason,
         facts=row.facts,
         deaths=row.deaths,
+        received_at=row.received_at.astimezone(UTC),
     )

@@ -93,12 +93,28 @@ class SqlLedger:
         with transaction(self._engine, "commit of beat", gated=False) as connection:
             connection.execute(update(_emails).where(mine).values(beat_at=now))
 
-    def deposited(self, email_id: str, *, archive_ids: Sequence[str], now: datetime) -> None:
+    def deposited(
+        self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
+    ) -> None:
         """Note what the archive keeps of this e-mail, besides what is noted already."""
-        facts = {"deposits": len(archive_ids)}
+        facts = _known(deposits=len(archive_ids), manifests=list(manifests) or None)
         kept = {"which": UUID(email_id), "now": now, "kept": list(dict.fromkeys(archive_ids)), "told": facts}
         with statement(self._engine, "commit of deposited") as connection:
             connection.execute(statements.DEPOSIT, kept).one()
+
+    def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
+        """Note what the archive remembers of this e-mail, and return its line; see the port."""
+        found = envelope_json(envelope) if envelope else None
+        with transaction(self._engine) as connection:
+            line = select(_emails).where(_email.id == UUID(email_id)).with_for_update()
+            row = connection.execute(line).one()
+            reopened = found is not None and row.envelope is None and row.state in FINAL
+            state = State.RECEIVED if reopened else row.state
+            row = _change(connection, row.id, envelope=row.envelope or found, received_at=received_at, state=state)
+            _note(connection, row.id, "recalled", now, recipients=len(envelope.recipients) if envelope else None)
+            if reopened:
+                _note(connection, row.id, "reopened", now)
+            return entry_of(row)
 
     def routed(
         self,

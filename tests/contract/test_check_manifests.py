@@ -1,0 +1,114 @@
+"""`mailroom check` and manifests: a ledger that is older than the archive is named at once, and what to do."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.checking.check import check
+from mailroom.checking.mails import Patience
+from mailroom.checking.report import Report, Violation
+from mailroom.domain.inbound import State
+from tests.contract.test_check import House, _manifests, endpoint, house
+
+__all__ = ["endpoint", "house"]
+
+HOUR = 3600
+
+
+@pytest.fixture
+def settled(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """The installation, some time after its mails came, by S3's clock: it cuts its times to the second."""
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    monkeypatch.setattr("mailroom.checking.check.clock_of", lambda _s3, _bucket: later)
+    return house
+
+
+def found(house: House) -> list[Violation]:
+    """Return what is wrong for a check with an hour of patience."""
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=HOUR))
+    check(house.places, s3=house.s3, sqs=house.sqs, report=report, patience=patience, deep=False)
+    assert report.counts["manifests"] >= 2
+    return report.violations
+
+
+def test_what_is_whole_passes(settled: House) -> None:
+    """Manifests are no deposits without a receipt."""
+    assert found(settled) == []
+
+
+def test_mails_that_the_ledger_forgot_are_named_once_each(settled: House) -> None:
+    """With the bucket's object, or by the manifest alone where a life-cycle rule has emptied the bucket."""
+    settled.forgets("filed1")
+    settled.forgets("virus1")
+    settled.s3.delete_object(Bucket=settled.places.inbound_bucket, Key="in/virus1")
+
+    wrong = [(one.kind, one.subject) for one in found(settled) if one.kind != "unnamed deposit"]
+
+    assert sorted(wrong) == [("forgotten", settled.manifest_of("virus1")), ("forgotten", "in/filed1")]
+
+
+def test_a_manifest_of_a_mail_that_comes_meanwhile_is_not_wrong(house: House) -> None:
+    """The check reads SQL first; what is described after that is not forgotten, it is new."""
+    [manifest, *_] = _manifests(house).find(_ref(house, "filed1"))
+    _manifests(house).keep(replace(manifest, ref=replace(manifest.ref, key="in/new")))
+
+    assert found(house) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "do"), [("received", "sweep-inbound"), ("quarantined", "mailroom replay"), ("filed", "receive-email")]
+)
+def test_a_line_that_knows_of_fewer_attempts_than_its_manifest_is_named(settled: House, state: str, do: str) -> None:
+    """It was put back to before its mail was replayed, or to before it was filed at all."""
+    settled.execute(
+        "alter table inbound_activity disable trigger all; update inbound_activity set at = at - interval '1 hour';"
+        f"update inbound_email set state = '{state}', reason = 'spam', attempts = 0 where key = 'in/virus1'"
+    )
+
+    [wrong] = [one for one in found(settled) if one.kind == "forgotten"]
+
+    assert do in wrong.do
+    assert "attempt 1" in wrong.do
+
+
+def test_a_line_in_the_middle_of_its_attempt_is_not_wrong(settled: House) -> None:
+    """Its manifest is there, its worker was killed, and its message will come back: nothing was forgotten."""
+    settled.execute(
+        "alter table inbound_activity disable trigger all; update inbound_activity set at = at - interval '1 hour';"
+        "update inbound_email set state = 'processing' where key = 'in/virus1'"
+    )
+
+    assert "forgotten" not in {one.kind for one in found(settled)}
+
+
+def test_a_missing_manifest_is_named(settled: House) -> None:
+    """Somebody with the right to bypass the lock removed it; a restored database could not bring the mail back."""
+    bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
+    for one in settled.s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]:
+        settled.s3.delete_object(Bucket=bucket, Key=key, VersionId=one["VersionId"], BypassGovernanceRetention=True)
+    line = SqlLedger(settled.engine).find("filed1")
+    assert line is not None
+    assert line.state is State.FILED
+
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=HOUR))
+    check(settled.places, s3=settled.s3, sqs=settled.sqs, report=report, patience=patience, deep=False)
+
+    assert [(one.kind, one.subject) for one in report.violations] == [("missing manifest", line.id)]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"no json", b"[" * 9999])
+def test_what_a_stranger_put_over_a_manifest_is_named(settled: House, body: bytes) -> None:
+    """The mail would still be found by the version below it; that somebody writes there must be known."""
+    settled.s3.put_object(Bucket=settled.places.archive_bucket, Key=settled.manifest_of("filed1"), Body=body)
+
+    assert [one.kind for one in found(settled)] == ["wrong manifest"]
+
+
+def _ref(house: House, name: str):  # type: ignore[no-untyped-def]
+    line = SqlLedger(house.engine).find(name)
+    assert line is not None
+    return line.ref

@@ -1,0 +1,121 @@
+"""A mail that the ledger forgot, in whole or in part, and what the archive's manifests give back of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.manifests import Manifest, RetentionClass, Source
+from mailroom.inbound.describing import digest_of, recall_envelope, reopen_filed
+from mailroom.ports import Claim
+from mailroom.testing import MemoryManifests
+
+CAME = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+NOW = CAME + timedelta(days=2)
+REF = ObjectRef("inbound", "in/abc")
+RAW = b"Subject: lease\r\n\r\n"
+ENVELOPE = Envelope(("anna@acme.test", "bcc@acme.test"), "carl@sender.test", CAME, Verdicts(*[Verdict.PASS] * 5))
+MANIFEST = Manifest(
+    tenant="acme",
+    ref=replace(REF, version="v1"),
+    received_at=CAME + timedelta(seconds=1),
+    envelope=replace(ENVELOPE, recipients=("anna@acme.test",)),
+    named_by=Source.SES,
+    attempt=1,
+    retention=RetentionClass.DOCUMENT,
+    sha256=digest_of(RAW),
+    size=len(RAW),
+)
+
+
+class Desk:
+    """A ledger that knows a mail by S3's word alone, and an archive with the manifests of two tenants."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.ledger, self.manifests = SqlLedger(engine), MemoryManifests()
+        self.manifests.keep(MANIFEST)
+        bcc = replace(ENVELOPE, recipients=("bcc@acme.test",))
+        self.manifests.keep(replace(MANIFEST, tenant="globex", envelope=bcc))
+        assert self.ledger.register(Arrival(REF), now=NOW) is not None
+        self.entry = self.ledger.begin(REF, now=NOW)
+
+    def recalls(self, raw: bytes | None = RAW) -> Entry:
+        sha256 = digest_of(raw) if raw is not None else None
+        return recall_envelope(self.entry, sha256, manifests=self.manifests, ledger=self.ledger, now=NOW)
+
+    def kinds(self) -> list[str]:
+        return [one["kind"] for one in self.ledger.trace(self.entry.id)["activities"]]
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+@pytest.mark.parametrize("raw", [RAW, None], ids=["opened", "cannot be opened"])
+def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Desk, raw: bytes | None) -> None:
+    """Who had the mail has it again, with the verdicts and the time that it had; also a mail in quarantine."""
+    found = desk.recalls(raw)
+
+    assert found.envelope is not None
+    assert (set(found.envelope.recipients), found.envelope.verdicts) == (set(ENVELOPE.recipients), ENVELOPE.verdicts)
+    assert (found.received_at, found.state) == (MANIFEST.received_at, State.PROCESSING)
+    assert desk.ledger.find(desk.entry.id) == found
+    assert desk.kinds() == ["received", "started", "recalled"]
+
+
+def test_other_bytes_under_the_same_key_get_nobodys_envelope(desk: Desk) -> None:
+    """An object that somebody overwrote must not be filed for whom the first one was."""
+    assert desk.recalls(b"other") == desk.entry
+
+
+def test_a_mail_that_nobody_described_is_as_it_was(desk: Desk) -> None:
+    """The usual case: a new mail that S3 announces first."""
+    desk.manifests.kept.clear()
+
+    assert desk.recalls() == desk.entry
+    assert desk.kinds() == ["received", "started"]
+
+
+def test_a_notification_that_came_meanwhile_is_the_one_that_counts(desk: Desk) -> None:
+    """SES's own word was late, and then it was there: nothing read from the archive may replace it."""
+    late = replace(ENVELOPE, recipients=("dora@acme.test",))
+    desk.ledger.register(Arrival(REF, late), now=NOW)
+
+    assert desk.recalls().envelope == late
+
+
+def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk) -> None:
+    """Its notification never came; should it come now, it must still count."""
+    desk.manifests.kept = [replace(MANIFEST, named_by=Source.HEADERS)]
+
+    found = desk.recalls()
+
+    assert (found.envelope, found.received_at) == (None, MANIFEST.received_at)
+
+
+def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> None:
+    """Its notification came after the dump was made: the ledger says filed, and the Bcc has nothing."""
+    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
+    filed = desk.ledger.find(desk.entry.id)
+    assert filed is not None
+
+    opened = reopen_filed(filed, manifests=desk.manifests, ledger=desk.ledger, now=NOW)
+
+    assert (opened.state, opened.envelope is not None) == (State.RECEIVED, True)
+    assert desk.kinds()[-2:] == ["recalled", "reopened"]
+    claim = Claim("this", NOW - timedelta(minutes=1))
+    assert desk.ledger.begin(REF, now=NOW, claim=claim).attempts == 2
+
+
+def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(desk: Desk) -> None:
+    """A Retry of it does what processors failed at, and files nothing."""
+    desk.manifests.kept.clear()
+    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
+    filed = desk.ledger.find(desk.entry.id)
+    assert filed is not None
+
+    assert reopen_filed(filed, manifests=desk.manifests, ledger=desk.ledger, now=NOW).state is State.FILED

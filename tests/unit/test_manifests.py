@@ -1,0 +1,183 @@
+"""Manifests: their stored form, and what several of them say together."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mailroom.domain.errors import Reason
+from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
+from mailroom.domain.routing import Address, Route, route
+from mailroom.inbound.describing import describe
+from mailroom.inbound.routing import NOBODY, Way
+
+AT = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
+REF = ObjectRef("inbound", "in/abc", "v1")
+GOOD = Verdicts(*[Verdict.PASS] * 4, Verdict.FAIL, "reject")
+ENVELOPE = Envelope(("anna@acme.test", "Bcc+x@acme.test"), "carl@sender.test", AT - timedelta(seconds=3), GOOD)
+MANIFEST = Manifest(
+    tenant="acme",
+    ref=REF,
+    received_at=AT,
+    envelope=ENVELOPE,
+    named_by=Source.SES,
+    attempt=1,
+    retention=RetentionClass.DOCUMENT,
+    routes=(
+        Route("anna@acme.test", "acme", "anna", "exact", None, "digest"),
+        Route("b@a.test", "acme", "b", "plus", "x"),
+    ),
+    sha256="0" * 64,
+    size=7,
+    written_at=AT,
+    retain_until=AT + timedelta(days=10),
+)
+
+
+def entry(*recipients: str) -> Entry:
+    return Entry("1", REF, State.PROCESSING, replace(ENVELOPE, recipients=recipients), 1, received_at=AT)
+
+
+def found_for(said: Entry, *addresses: Address) -> Way:
+    assert said.envelope is not None
+    known: dict[str, list[Address]] = {}
+    for address in addresses:
+        known.setdefault(address.pattern, []).append(address)
+    routes = tuple(route(said.envelope.recipients, known, key=REF.key))
+    tenants = tuple(sorted({to.tenant for to in routes}))
+    return Way(routes, tenants, recipients=said.envelope.recipients, verdicts=GOOD)
+
+
+def test_canonical_json_is_what_rfc_8785_says() -> None:
+    """Its digest goes into journals; another implementation must come to the same bytes."""
+    value = {"b": ['\u20ac$\u000f\nA\'\u0042"\\"/', 333333333], "a": {"z": "", "é": "\x7f"}}
+
+    assert canonical(value) == '{"a":{"z":"","é":"\x7f"},"b":["€$\\u000f\\nA\'B\\"\\\\\\"/",333333333]}'.encode()
+
+
+def test_what_is_written_is_read_and_names_no_other_form() -> None:
+    """Every fact comes back as it was, to the microsecond."""
+    assert read(write(MANIFEST, lock_mode="GOVERNANCE", period=timedelta(days=10))) == MANIFEST
+
+
+def test_a_later_version_with_more_names_is_read() -> None:
+    """The form grows: parts, other digests; a worker that is not updated yet must still find envelopes."""
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+
+    later = stored.replace(b'"version":1,', b'"parts":[{"sha512":"x"}],"version":2,')
+    later = later.replace(b'"class":"document"', b'"class":"a class of later"')
+
+    assert later != stored
+    assert read(later) == MANIFEST
+
+
+@pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b"\xff", b'{"format":"other"}', b"[" * 100_000, b"null"])
+def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
+    """Anybody who may write to the bucket can put anything there; it must cost no mail."""
+    with pytest.raises(ValueError, match=r"."):
+        read(stored)
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        (b"2026-11-22T09:30:00.123456+00:00", b"0001-01-01T00:00:00+14:00"),
+        (b"2026-11-22T09:30:00.123456+00:00", b"2026-11-22T09:30:00"),
+        (b'"anna@acme.test","Bcc', b'"\\u0000@acme.test","Bcc'),
+        (b'"anna@acme.test","Bcc', b'"\\ud800@acme.test","Bcc'),
+        (b'["anna@acme.test","Bcc+x@acme.test"]', b"7"),
+        (b'"attempt":1', b'"attempt":{}'),
+        (b'"named_by":"ses"', b'"named_by":"me"'),
+        (b'"PASS"', b'"GREAT"'),
+    ],
+)
+def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: bytes) -> None:
+    """It would fail the mail again and again, while the versions below it say all that is needed."""
+    stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
+    assert there in stored
+
+    with pytest.raises(ValueError, match=r"."):
+        read(stored.replace(there, instead))
+
+
+def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> None:
+    """A Bcc of another tenant is that tenant's secret; what nobody here has is the installation's own."""
+    said = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")
+    way = found_for(said, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
+
+    described = {one.tenant: one for one in describe(said, way, b"raw")}
+
+    assert {tenant: one.envelope.recipients for tenant, one in described.items()} == {
+        "acme": ("Anna+x@acme.test", "anna@acme.test"),
+        "globex": ("bob@globex.test",),
+        NOBODY: ("typo@acme.test", "no address"),
+    }
+    assert {to.tenant for to in described["globex"].routes} == {"globex"}
+    assert recalled(described.values()) is not None
+    assert set(recalled(described.values()).envelope.recipients) == set(said.envelope.recipients)  # type: ignore[union-attr]
+
+
+def test_an_address_of_two_tenants_is_in_the_manifests_of_both() -> None:
+    """Each of them has the mail."""
+    said = entry("shared@acme.test")
+    way = found_for(said, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
+
+    assert [(one.tenant, one.envelope.recipients) for one in describe(said, way, b"raw")] == [
+        ("acme", ("shared@acme.test",)),
+        ("globex", ("shared@acme.test",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("way", "kept"),
+    [
+        (Way((), (NOBODY,), Reason.NO_ROUTE), RetentionClass.UNROUTED),
+        (Way((), ("acme",), Reason.VIRUS), RetentionClass.VIRUS),
+        (Way((), ("acme",), Reason.SPAM, {"acme": Reason.SPAM}), RetentionClass.QUARANTINED),
+        (Way((), ("acme",)), RetentionClass.DOCUMENT),
+    ],
+)
+def test_the_class_of_the_mail_is_the_class_of_its_manifest(way: Way, kept: RetentionClass) -> None:
+    """Mail that nobody receives, or that must not be opened, is personal data without a reason to be kept for years."""
+    [described] = describe(entry(), way, b"raw")
+
+    assert described.retention is kept
+    days = kept.period(timedelta(days=3650)).days
+    assert days == (3650 if kept is RetentionClass.DOCUMENT else 30)
+
+
+def test_renewing_never_loses_a_recipient_and_keeps_what_was_a_document() -> None:
+    """A notification that came late may name a virus; who had the mail still had it."""
+    first = replace(MANIFEST, named_by=Source.HEADERS, envelope=replace(ENVELOPE, recipients=("old@acme.test",)))
+    late = replace(
+        MANIFEST, attempt=2, received_at=AT + timedelta(hours=1), retention=RetentionClass.VIRUS, reason="virus"
+    )
+
+    renewed = late.renewing([first])
+
+    assert renewed.envelope.recipients == ("old@acme.test", *ENVELOPE.recipients)
+    assert (renewed.named_by, renewed.received_at) == (Source.SES, AT)
+    assert (renewed.retention, renewed.reason) == (RetentionClass.WITHDRAWN, "virus")
+
+
+def test_a_manifest_of_other_bytes_under_the_key_has_no_part_in_it() -> None:
+    """Somebody overwrote the object: the second mail must not go to the first one's recipients."""
+    other = replace(MANIFEST, sha256="1" * 64, ref=replace(REF, version="v2"))
+
+    assert other.renewing([MANIFEST]) == other
+    assert not MANIFEST.is_of(REF, "1" * 64)
+    assert MANIFEST.is_of(replace(REF, version=""), None)
+    assert not MANIFEST.is_of(replace(REF, version="v2"), None)
+
+
+def test_the_headers_word_is_no_envelope() -> None:
+    """SES's notification may still come and name more; only the time of receipt is sure."""
+    said = recalled([replace(MANIFEST, named_by=Source.HEADERS), replace(MANIFEST, received_at=AT - timedelta(days=1))])
+    alone = recalled([replace(MANIFEST, named_by=Source.HEADERS)])
+
+    assert recalled([]) is None
+    assert said is not None
+    assert (said.received_at, said.envelope) == (AT - timedelta(days=1), ENVELOPE)
+    assert alone is not None
+    assert alone.envelope is None

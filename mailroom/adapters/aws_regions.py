@@ -127,7 +127,7 @@ def _words(name: str, end: str) -> str:
 
 
 def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the service and region of each client that the settings lead to, once."""
+    """Yield the service and region of each client that the settings lead to, once; SES's is a provider's, in a block."""
     queues = (settings.inbound_queue_url, settings.mailbox_queue_url, settings.tracking_queue_url)
     yield from dict.fromkeys(
         [
@@ -136,7 +136,6 @@ def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
             *(("sqs", settings.region_of_queue(url)) for url in queues),
             ("kms", settings.region_named(settings.kms_key_arn)),
             ("sns", settings.region_named(settings.inbound_topic_arn)),
-            ("sesv2", settings.region),
         ]
     )
 

@@ -10,7 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, EndpointProviderError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+)
 
 from mailroom.adapters.aws import client, error_code, translated
 from mailroom.domain.errors import PermanentError, TransientError
@@ -22,6 +29,8 @@ from mailroom.webhooks.credentials import credentials
 logger = logging.getLogger("mailroom.regions")
 
 _LONGEST_PAUSE_S = 30.0
+#: What may pass; everything else that boto3 itself raises will not, such as a name of the wrong form.
+_OUTAGES = (ConnectionError, HTTPClientError, NoCredentialsError, CredentialRetrievalError)
 _T = TypeVar("_T")
 
 
@@ -118,7 +127,7 @@ def _words(name: str, end: str) -> str:
 
 
 def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the service and region of each client that the settings lead to, once."""
+    """Yield the service and region of each client that the settings lead to, once; SES's is a provider's, in a block."""
     queues = (settings.inbound_queue_url, settings.mailbox_queue_url, settings.tracking_queue_url)
     yield from dict.fromkeys(
         [
@@ -127,7 +136,6 @@ def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
             *(("sqs", settings.region_of_queue(url)) for url in queues),
             ("kms", settings.region_named(settings.kms_key_arn)),
             ("sns", settings.region_named(settings.inbound_topic_arn)),
-            ("sesv2", settings.region),
         ]
     )
 
@@ -193,8 +201,10 @@ def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
         with translated(permission.partition(":")[0]):
             try:
                 return ask(), ""
-            except (ParamValidationError, EndpointProviderError):
-                return None, "cannot be checked: AWS knows no such form of name"
+            except BotoCoreError as error:
+                if isinstance(error, _OUTAGES):
+                    raise
+                return None, f"cannot be checked: boto3 does not ask for it ({type(error).__name__})"
     except PermanentError as error:
         code = error.facts.get("code", "")
         grant = f"; grant {permission}" if "AccessDenied" in code or code in ("403", "AuthorizationError") else ""

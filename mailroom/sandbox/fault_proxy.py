@@ -66,13 +66,17 @@ class Fault:
 
 @dataclass(slots=True)
 class FaultProxy:
-    """One proxy. `speaks` is s3, json (SQS, KMS), prefect, rest (SES v2) or postgres; `absent` refuses every call."""
+    """One proxy. `speaks` is s3, json (SQS, KMS), prefect, rest (SES v2) or postgres; `absent` refuses every call.
+
+    `hides_locks` is S3 for a caller without s3:GetObjectRetention: no answer has a lock, and asking for one is denied.
+    """
 
     speaks: str
     upstream_port: int
     port: int = 0
     fault: Fault | None = None
     absent: bool = False
+    hides_locks: bool = False
     calls: Counter[str] = field(default_factory=Counter)
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
@@ -101,6 +105,8 @@ class FaultProxy:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await _body(reader, headers)
         how = self._strike(_operation(self.speaks, head, headers))
+        if self.hides_locks and re.match(rb"GET \S+[?&]retention", head):
+            how = "denied"
         if how == "hang":
             await asyncio.sleep(_HANG_S)
         if how in ("hang", "reset") or self.absent:
@@ -109,6 +115,8 @@ class FaultProxy:
             writer.write(_refusal(self.speaks, *_ANSWERS[how]))
         else:
             answer = await self._forwarded(head, body)
+            if self.hides_locks:
+                answer = _without_locks(answer)
             if how == "answer lost":
                 _reset(writer)
             else:
@@ -232,6 +240,12 @@ def _refusal(speaks: str, status: int, code: str) -> bytes:
         f"HTTP/1.1 {status} Drill\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _without_locks(answer: bytes) -> bytes:
+    """Return an answer of S3 as it is for a caller who may not read locks."""
+    head, mark, body = answer.partition(b"\r\n\r\n")
+    return re.sub(rb"(?im)^x-amz-object-lock-[^\r]*\r\n", b"", head + mark) + body
 
 
 def _cut(answer: bytes) -> bytes:

@@ -82,7 +82,7 @@ class Range:
     def clear(self) -> None:
         """End every worker and every fault."""
         for proxy in self.proxies.by_name.values():
-            proxy.fault, proxy.absent = None, False
+            proxy.fault, proxy.absent, proxy.hides_locks = None, False, False
         for worker in self.workers:
             worker.kill()
         assert all(worker.wait(within_s=30) for worker in self.workers)

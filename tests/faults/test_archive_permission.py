@@ -1,0 +1,31 @@
+"""A permission of the archive is taken away while mail comes: work pauses and says which; no mail is given up."""
+
+import pytest
+
+from tests.faults.range import Range, eventually
+
+#: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
+MOST_RECEIVES = 3
+
+
+@pytest.mark.long
+def test_mail_waits_while_locks_may_not_be_read(field: Range) -> None:
+    """Every mail has the shared attachment, whose lock must be read before its receipt: each would fail until the dead letters."""
+    worker = field.ready()
+    sent = field.ground.send(2)
+    field.ground.drain(sent, within_s=120)
+    field.proxies["s3"].hides_locks = True
+    sent += field.ground.send(4)
+
+    def paused_by() -> str:
+        return str(field.ground.ask("select paused_by from worker order by beat_at desc limit 1")[0][0])
+
+    eventually(lambda: "s3:GetObjectRetention is not granted" in paused_by(), "the worker says what it waits for")
+    quarantined = field.ground.ask("select count(*) from inbound_email where state = 'quarantined'")
+    receives = max(field.receives_of(sent))
+    field.proxies["s3"].hides_locks = False
+
+    field.proves(sent)
+    assert quarantined == [(0,)]
+    assert receives <= MOST_RECEIVES
+    assert worker.is_alive()

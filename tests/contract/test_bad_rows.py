@@ -5,7 +5,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.api.testing import NOW
 from mailroom.watching import Loop
-from tests.contract.handing import ADMIN
+from tests.contract.handing import ADMIN, UMBRELLA, batch
 from tests.contract.many_loops import Installation
 
 #: What PostgreSQL keeps and Python cannot read, and the ends of what it can.
@@ -109,6 +109,24 @@ def test_what_is_stepped_over_is_seen_and_forgotten_once_it_is_mended(house: Ins
     assert (f"batch {house.ids['batch_id']}", "unknown lane") in relay.named
     assert (wrong["skipped row"], wrong["unknown word"]) == (2, 2)
     assert after["rows_skipped"] == {}
+
+
+@pytest.mark.parametrize("rate", ["NaN", "Infinity", "-1"])
+def test_a_rate_that_is_no_number_stops_nobody(house: Installation, engine: Engine, rate: str) -> None:
+    """What one account's provider told stands in every tenant's preview."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("insert into provider values ('ses/1', 'ses', cast(:rate as float8), null, null, false, 1000, :now)"),
+            {"rate": rate, "now": NOW},
+        )
+        connection.execute(
+            text("insert into rate values ('ses/1', 'ses', cast(:rate as float8), :now)"), {"rate": rate, "now": NOW}
+        )
+
+    previewed = house.client.post("/v1/batches?dry_run=true", json=batch(), headers=UMBRELLA)
+
+    assert previewed.status_code == 200
+    assert house.client.get("/metrics").status_code == 200
 
 
 def test_a_batch_that_cannot_be_shown_can_be_cancelled(house: Installation, engine: Engine) -> None:

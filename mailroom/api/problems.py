@@ -59,7 +59,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def unusable(request: Request, error: RequestValidationError) -> Response:
         # What was sent is not repeated: it may be an address.
-        errors = [{"where": [str(part) for part in fault["loc"]], "what": fault["msg"]} for fault in error.errors()]
+        errors = [
+            {"where": [str(part) for part in fault["loc"]], "what": fault["msg"].removeprefix("Value error, ")}
+            for fault in error.errors()
+        ]
         return answer_error(request, 422, "The request is not what this route takes.", errors=errors)
 
     @app.exception_handler(TransientError)

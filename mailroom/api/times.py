@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mailroom.domain.times import HOW, bounded
 
@@ -18,4 +18,9 @@ def _written(time: Any) -> Any:
 
 
 #: ISO 8601; UTC where no offset is written; within the bounds of `mailroom.domain.times`.
-Time = Annotated[datetime, BeforeValidator(_written), AfterValidator(bounded)]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_written),
+    AfterValidator(bounded),
+    Field(description="ISO 8601, from 1970-01-01 to before 3000-01-01; UTC where no offset is written"),
+]

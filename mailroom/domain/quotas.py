@@ -75,7 +75,7 @@ def opens_at(allowance: Allowance, used: Mapping[Period, int], now: datetime) ->
 
 def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime) -> datetime | None:
     """Return when the last of `mails` may go, by the quota alone; None when it never may (a limit of 0)."""
-    if mails and 0 in (allowance.hour, allowance.day, allowance.month):
+    if mails and any(limit is not None and limit <= 0 for limit in map(allowance.of, Period)):
         return None
     counted, time = {period: used.get(period, 0) for period in Period}, now
     while (room := remaining(allowance, counted)) is not None and room < mails:

@@ -302,3 +302,14 @@ def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
     )
 
     assert house.wrong() == wrong
+
+
+def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(house: House) -> None:
+    """A time that no calendar has, or a history of another shape, must not end the proof that everything else is there."""
+    house.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
+    house.execute("set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'")
+    house.put("forgotten")
+
+    wrong = house.wrong()
+
+    assert (wrong["unusable time"], wrong["unusable row"], wrong["unknown object"]) == (1, 1, 1)

@@ -114,6 +114,7 @@ def test_mails_that_end_after_all_years_have_no_end() -> None:
     """A hundred thousand at one a month: pages and previews say that nobody knows."""
     assert earliest_end(Allowance(month=1), {}, 100_000, NOW, pace=Pace()) is None
     assert earliest_end(Allowance(), {}, 10**9, NOW, pace=Pace(1e-9)) is None
+    assert earliest_end(Allowance(hour=-1), {}, 1, NOW, pace=Pace()) is None
 
 
 @pytest.mark.parametrize("word", WORDS, ids=range(len(WORDS)))

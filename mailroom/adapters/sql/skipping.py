@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 #: A row that a loop stepped over is looked at again after so long.
 AGAIN_AFTER = timedelta(minutes=10)
-#: Noted again by one process at the earliest after so long: a page may be loaded each second.
-_NOTED_FOR_S = 30.0
+#: Noted again by one process at the earliest after so long: a page may be loaded each second. Less than `AGAIN_AFTER`.
+_NOTED_FOR_S = 300.0
 #: So many are kept by their ids and shown; a table full of one fault needs no more names.
 _MOST, _SHOWN = 1_000, 20
 
@@ -168,16 +168,16 @@ def forget_skipped(engine: Engine, *, before: datetime) -> int:
 class _Noted:
     """What this process noted a moment ago."""
 
-    at: dict[tuple[int, str, str], float] = field(default_factory=dict)
+    at: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fresh(self, engine: Engine, loop: Loop, rows: dict[str, str]) -> dict[str, str]:
         """Return those rows that were not noted a moment ago, each once."""
-        now = time.monotonic()
+        now, database = time.monotonic(), str(engine.url)
         with self.lock:
             self.at = {key: at for key, at in self.at.items() if now - at < _NOTED_FOR_S}
-            new = {subject: reason for subject, reason in rows.items() if (id(engine), loop, subject) not in self.at}
-            self.at |= {(id(engine), loop, subject): now for subject in new}
+            new = {subject: reason for subject, reason in rows.items() if (database, loop, subject) not in self.at}
+            self.at |= {(database, loop, subject): now for subject in new}
         return new
 
 

@@ -1,6 +1,7 @@
 """What providers allow, as the workers last heard it, in SQL: the HTTP service has no provider to ask."""
 
 from datetime import datetime, timedelta
+from math import isfinite
 
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
@@ -49,7 +50,8 @@ class SqlTerms:
         return ProviderTerms(
             identity=row.identity,
             name=row.name,
-            pace=Pace(row.per_second, row.per_day, row.sent_today or 0, row.paused),
+            # A rate that is no number would be none of JSON either.
+            pace=Pace(_finite(row.per_second), row.per_day, row.sent_today or 0, row.paused),
             max_bytes=row.max_bytes,
             told_at=row.told_at,
         )
@@ -60,3 +62,7 @@ class SqlTerms:
         row = insert(_rates).values(identity=rate.identity, **values)
         with transaction(self._engine) as connection:
             connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+
+
+def _finite(rate: float | None) -> float | None:
+    return rate if rate is not None and isfinite(rate) else None

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from mailroom.adapters.sql import restores
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.restores import SqlRestores
@@ -21,6 +22,7 @@ from mailroom.sandbox.postgres import Postgres
 from mailroom.sending import Outcome, Receipt
 from mailroom.testing import MemoryCounter, an_event
 from tests.contract.restoring import Installation, Process
+from tests.contract.sending import office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -281,3 +283,42 @@ def test_what_was_claimed_last_is_followed_by_an_advance(house: Installation) ->
         assert process.restores.counter() == before + 1
         settle_unknown(process.office.outbound, now=NOW)
         assert process.restores.counter() == before + 1
+
+
+def test_an_upgrade_holds_nothing(house: Installation) -> None:
+    """What waited before this version came has no name and no counter yet; the first process gives both."""
+    engine = make_engine(house.url)
+    with office_on(engine) as office:
+        office.batch(3, now=NOW)
+    engine.dispose()
+
+    with house.process() as process:
+        assert process.office.statuses() == [Status.ACCEPTED] * 3
+        assert process.restores.name() is not None
+
+
+def test_a_row_of_the_installation_that_is_gone_is_a_restore(house: Installation) -> None:
+    """Somebody emptied tables and put others back; what waits is not what was known."""
+    with house.process() as process:
+        scheduled(process)
+    with psycopg.connect(house.url, autocommit=True) as connection:
+        connection.execute("delete from installation")
+
+    with house.process() as process:
+        assert process.office.statuses() == [Status.HELD] * 3
+
+
+def test_a_server_that_does_not_say_its_timeline_is_known_by_its_tables(
+    house: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some managed servers refuse these functions; a refusal must not stop the mail, nor hide a restore."""
+    monkeypatch.setattr(restores, "_IDENTITIES", ("no_such_function()", restores._IDENTITIES[-1]))
+    with house.process() as process:
+        scheduled(process)
+        file = house.dump(tmp_path)
+        process.work(NOW + 2 * HOUR)
+    house.counter = MemoryCounter()
+    house.restore_over(file)
+
+    with house.process() as process:
+        assert process.office.statuses() == [Status.HELD] * 3

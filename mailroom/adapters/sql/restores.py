@@ -156,9 +156,9 @@ class SqlRestores:
         """
         with self._lock:
             with transaction(self._engine, "commit of recognise") as connection:
-                connection.execute(_MAKE)
+                gone = connection.execute(_MAKE).rowcount > 0
                 row = self._lock_row(connection)
-                why = because or self._sign(row)
+                why = because or self._sign(None if gone else row)
                 if why is None:
                     return None
                 held = _hold_all(connection, self._clock())

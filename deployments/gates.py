@@ -26,7 +26,7 @@ logger = logging.getLogger("mailroom.worker")
 
 _FRESH_S = 2.5
 #: An answer that takes longer counts as none: mail must not wait for it.
-_ANSWER_WITHIN_S = 5.0
+_ANSWER_WITHIN_S = 2.5
 _LOOK_AGAIN_S = 0.5
 
 _DEPLOYMENTS = [name.partition("/")[2] for name in (RECEIVE_EMAIL, SEND_BATCH)]

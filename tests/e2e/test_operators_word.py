@@ -158,12 +158,8 @@ def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
 
 
 def is_held(stack: Stack, by: str | None) -> None:
-    """Wait until `status` says what the worker is held by; None: nothing."""
-
-    def held() -> bool:
-        return [one["held_by"] for one in stack.json("status")["workers"]] == [by]
-
-    wait_until(held, f"the worker is held by {by}", timeout_s=20)
+    """Wait until the worker says what it is held by; None: nothing."""
+    wait_until(lambda: stack.ask("select held_by from worker") == [(by,)], f"it is held by {by}", timeout_s=20)
 
 
 def test_mail_waits_while_pool_or_deployment_is_paused_and_a_limit_bounds_it(stack: Stack, page: Page) -> None:
@@ -194,8 +190,10 @@ def test_mail_waits_while_pool_or_deployment_is_paused_and_a_limit_bounds_it(sta
 
     switch.click()
 
-    runs = [stack.wait_closed(message_id)["run"] for message_id in sent]
-    found = [stack.prefect("GET", f"/flow_runs/{run['id']}") for run in runs]
+    filed = "select run_id::text from inbound_email where message_id = any(%s) and state = 'filed'"
+    wait_until(lambda: len(stack.ask(filed, sent)) == 4, "all of it is filed", timeout_s=60)
+    wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "all of it is acknowledged")
+    found = [stack.prefect("GET", f"/flow_runs/{run_id}") for (run_id,) in stack.ask(filed, sent)]
     times = sorted((run["start_time"], run["end_time"]) for run in found)
     stack.prefect("PATCH", f"/deployments/{deployment['id']}", {"concurrency_limit": None})
     open_run(page, stack, found[0], "receive-email")

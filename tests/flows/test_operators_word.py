@@ -5,25 +5,18 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx
 import pytest
-from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL
 from sqlalchemy import Engine
 
 from blocks.sending import Orders
 from deployments import cancelling
-from deployments.cancelling import Cancelling
-from deployments.client import RunClient, run_client_context
-from deployments.decisions import Decisions
-from deployments.executor import WarmExecutor
+from deployments.client import run_client_context
 from deployments.gates import Gates
-from deployments.lanes import Lanes
 from deployments.pool_worker import MailroomWorker
 from deployments.worker import POOL
 from flows import outbound as flows_outbound
@@ -37,40 +30,17 @@ from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Claim
 from mailroom.sending import Turn
 from tests.contract.sending import office_on
-from tests.flows.mailbox_desk import Desk, deployed
-
-
-class OperatedDesk(Desk):
-    """A mailbox listener that asks what an operator decided, five times a second."""
-
-    def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
-        self.gates = Gates(client, pool=POOL, fresh_s=0.2)
-        decisions = self.decisions(client)
-        lanes = Lanes(executor, SqlLedger(self.office.engine), client, worker="this")
-        self.cancelling = asyncio.create_task(Cancelling(client, lanes, decisions, pool=POOL, every_s=0.2).run())
-        return {"gate": self.gates.gate(SEND_BATCH), "decisions": decisions}
-
-    def decisions(self, client: RunClient) -> Decisions:
-        engine = self.office.engine
-        return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
-
-    def look(self) -> None:
-        """Look what became of runs, as the listener does every ten seconds."""
-
-        async def look() -> None:
-            async with run_client_context() as context:
-                client: Any = context.client
-                await self.decisions(client).look()
-
-        asyncio.run(look())
-
-    def later(self, count: int = 3) -> tuple[str, datetime]:
-        """Have a scheduled run carry a batch that is due in two hours."""
-        due_at = now() + timedelta(hours=2)
-        batch_id = self.office.batch(count, now=now(), send_at=due_at)
-        self.order(batch_id, due_at)
-        self.listen(self.empty)
-        return batch_id, due_at
+from tests.flows.operated_desk import (
+    OperatedDesk,
+    api,
+    cancel,
+    change_deployment,
+    deploy,
+    now,
+    run_of,
+    state_of,
+    swept,
+)
 
 
 @pytest.fixture
@@ -85,50 +55,8 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
         monkeypatch.setattr(sweeping, "open_orders", orders)
-        asyncio.run(_deploy())
+        asyncio.run(deploy())
         yield OperatedDesk(office)
-
-
-async def _deploy() -> None:
-    async with get_client() as client:
-        await deployed(client)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Do what the UI does; its server is on SQLite here, which is locked now and then."""
-    for _ in range(60):
-        answer = httpx.request(method, f"{PREFECT_API_URL.value()}{path}", json=body, timeout=30)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
-        time.sleep(0.5)
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
-
-
-def change_deployment(**changes: Any) -> None:
-    deployment = api("GET", f"/deployments/name/{SEND_BATCH}")
-    api("PATCH", f"/deployments/{deployment['id']}", changes)
-
-
-def run_of(batch_id: str) -> FlowRun:
-    [run] = api("POST", "/flow_runs/filter", {"flow_runs": {"name": {"any_": [batch_id]}}})
-    return FlowRun.model_validate(run)
-
-
-def state_of(run: FlowRun) -> str:
-    return str(api("GET", f"/flow_runs/{run.id}")["state_name"])
-
-
-def cancel(run_id: UUID) -> None:
-    api("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
-
-
-def swept() -> Any:
-    return asyncio.run(sweeping.sweep_outbound(older_than_minutes=0, return_state=True))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,10 @@ class RunStarter(Protocol):
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
         """Yield the name and state of each task of a run, in the order of their start."""
+
+
+class Mailbox(Protocol):
+    """The queue that tells of batches to send. A message may be there more than once."""
+
+    def post(self, bodies: Sequence[str]) -> None:
+        """Put these messages on the queue; with an error some of them may be there."""

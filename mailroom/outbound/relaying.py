@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import MailroomError
-from mailroom.sending import Mailbox, Order, Outbox
+from mailroom.queueing import Mailbox
+from mailroom.sending import Order, Outbox
 
 log = logging.getLogger(__name__)
 

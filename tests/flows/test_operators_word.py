@@ -213,7 +213,7 @@ def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_mo
         if not cancelled_at and len(desk.office.provider.accepted) >= 10:
             cancel(run_of(batch_id).id)
             cancelled_at.append(time.monotonic())
-        return desk.empty()
+        return desk.empty() and state_of(run_of(batch_id)) == "Cancelled"
 
     desk.listen(cancelled)
     took_s = time.monotonic() - cancelled_at[0]
@@ -241,9 +241,10 @@ def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypat
         if not cancelled and desk.office.values("select 1 from batch where worked_at is not null"):
             cancel(run_of(batch_id).id)
             cancelled.append(time.monotonic())
-        if desk.empty():
-            release.set()
-        return desk.empty()
+        if not desk.empty() or state_of(run_of(batch_id)) != "Cancelled":
+            return False
+        release.set()
+        return True
 
     desk.listen(ended)
 

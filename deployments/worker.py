@@ -225,8 +225,8 @@ def main(timing: Timing | None = None) -> None:
         settings = load_settings()
         password = PREFECT_API_AUTH_STRING.value() or PREFECT_API_KEY.value()
         refuse_if_open(PREFECT_API_URL.value() or settings.prefect_api_url, password=password)
-        refuse_outside(settings)
         refuse_start(settings.database_url.get_secret_value())
+        refuse_outside(settings)
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
     warn_of_short_lived_queues(settings)

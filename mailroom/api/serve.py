@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         use_stack_environment()
         settings = load_settings()
         refuse_if_unsafe(settings, host=asked.host)
-        refuse_named_outside(settings)
         refuse_start(settings.database_url.get_secret_value())
+        refuse_named_outside(settings)
     except ConfigurationError as error:
         print(f"mailroom api: {error}", file=sys.stderr)
         return 2

@@ -61,7 +61,7 @@ def restores_of(opened: Opened) -> SqlRestores:
 
 def revision_of(engine: Engine) -> str:
     """Return the revision of the schema; empty where there is none."""
-    with transaction(engine) as connection:
+    with transaction(engine, gated=False) as connection:
         there = connection.execute(text("select to_regclass('alembic_version') is not null")).scalar_one()
         return str(connection.execute(text("select version_num from alembic_version")).scalar_one()) if there else ""
 
@@ -69,7 +69,7 @@ def revision_of(engine: Engine) -> str:
 def contents_of(engine: Engine) -> dict[str, int]:
     """Return how much of what is in the database; of what it has no table for, nothing."""
     found = {}
-    with transaction(engine) as connection:
+    with transaction(engine, gated=False) as connection:
         for name, what in _COUNTED.items():
             if connection.execute(text("select to_regclass(:name) is not null"), {"name": name}).scalar_one():
                 found[what] = int(connection.execute(text(f"select count(*) from {name}")).scalar_one())  # noqa: S608 - a constant
@@ -83,5 +83,5 @@ def others_at_work(engine: Engine) -> list[str]:
         from pg_stat_activity where datname = current_database() and backend_type = 'client backend'
             and pid <> pg_backend_pid() group by 1 order by 1
     """
-    with transaction(engine) as connection:
+    with transaction(engine, gated=False) as connection:
         return [f"{row.who} ({row.sessions})" for row in connection.execute(text(wanted))]

@@ -144,6 +144,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tm
 
     done = run(restore, file, "--json")
 
+    assert done.exit_code == 0, done.exception
     assert json.loads(done.stdout)["held"] == {"batches": 1, "messages": 3}
     assert statuses(database_url) == ["held"] * 3
 

@@ -248,7 +248,10 @@ def breaks(before: Columns, after: Columns) -> set[str]:
         ("alter table tenant add column coming text not null", {"tenant.coming"}),
         ("alter table tenant rename policy to terms", {"tenant.policy"}),
         ("alter table tenant alter column id type varchar", {"tenant.id"}),
-        ("drop table worker", {f"worker.{one}" for one in ("name", "started_at", "beat_at", "in_hand", "paused_by")}),
+        (
+            "drop table worker",
+            {f"worker.{one}" for one in ("name", "started_at", "beat_at", "in_hand", "paused_by", "held_by")},
+        ),
         ("alter table worker alter column paused_by set not null", {"worker.paused_by"}),
     ],
 )

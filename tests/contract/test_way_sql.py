@@ -158,7 +158,8 @@ def test_mail_from_the_bucket_alone_whose_headers_name_nobody_of_ours_has_unknow
 
     way = desk.decides(desk.ledger.begin(REF, now=NOW), block + RAW)
 
-    assert way == Way((), (NOBODY,), Reason.RECIPIENTS_UNKNOWN)
+    recipients = ("nobody@else.test",) if named else ()
+    assert way == Way((), (NOBODY,), Reason.RECIPIENTS_UNKNOWN, recipients=recipients)
 
 
 def test_mail_of_unknown_recipients_is_filed_once_its_notification_comes(desk: Desk) -> None:

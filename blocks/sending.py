@@ -151,9 +151,15 @@ async def open_way_in(name: str = "outbound") -> WayIn:
 
 
 async def open_orders(name: str = "outbound") -> Orders:
-    """Return the outbox of the block `name`, and which run carries which of its orders."""
-    engine = cast(OutboundMail, await OutboundMail.aload(name)).database.open()
-    return Orders(SqlOutbox(engine), SqlOrderRuns(engine))
+    """Return the outbox of the block `name`, and which run carries which of its orders.
+
+    What waits in a restored database is held first: that its runs are another database's says nothing of them.
+    """
+    block = cast(OutboundMail, await OutboundMail.aload(name))
+    engine = block.database.open()
+    restores = block.restores(engine)
+    await asyncio.to_thread(restores.look)
+    return Orders(SqlOutbox(engine, restores), SqlOrderRuns(engine))
 
 
 async def _provider(name: str) -> MailProvider:

@@ -23,6 +23,7 @@ from mailroom.adapters.prefect_http import SEND_BATCH
 from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.testing import MemoryManifests
 from tests.flows.mailbox_desk import Desk, deployed
 
 
@@ -32,7 +33,7 @@ class OperatedDesk(Desk):
     def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
         self.gates = Gates(client, pool=POOL, fresh_s=0.2)
         decisions = self.decisions(client)
-        lanes = Lanes(executor, SqlLedger(self.office.engine), client, worker="this")
+        lanes = Lanes(executor, SqlLedger(self.office.engine), MemoryManifests(), client, worker="this")
         self.cancelling = asyncio.create_task(Cancelling(client, lanes, decisions, pool=POOL, every_s=0.2).run())
         return {"gate": self.gates.gate(SEND_BATCH), "decisions": decisions}
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from blocks.sending import WayIn
+from blocks.sending import Orders
 from flows import outbound as flows_outbound
 from flows import sweeping
 from mailroom.adapters.dumps import dump, restore
+from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.relaying import relay
 from mailroom.testing import MemoryCounter
@@ -34,11 +33,12 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
         async def opened() -> Outbound:
             return office.outbound
 
-        async def way_in() -> WayIn:
-            return WayIn(SqlOutbox(engine, restores), SqlSenders(engine), SqlTerms(engine))
+        async def orders() -> Orders:
+            restores.look()
+            return Orders(SqlOutbox(engine, restores), SqlOrderRuns(engine))
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
-        monkeypatch.setattr(sweeping, "open_way_in", way_in)
+        monkeypatch.setattr(sweeping, "open_orders", orders)
         restores.start()
         yield Desk(office)
 

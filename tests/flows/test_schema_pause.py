@@ -118,7 +118,7 @@ def test_an_idle_listener_pauses_and_shows_it_to_the_roster(engine: Engine, data
 
     async def idle() -> list[Any]:
         desk, health = Desk(SqlLedger(engine)), health_of(engine)
-        parts: Any = desk.queue, desk.ledger, desk.runs, desk.executor, health, desk.roster
+        parts: Any = desk.queue, desk.ledger, desk.runs, desk.executor, health, desk.roster, desk.manifests
         listener = Listener(*parts, worker="idle", limit=4, timing=QUICK.__class__(long_poll_s=0, beat_s=0.1))
         watch = SchemaWatch(engine, [health], every_s=0.1)
         tasks = [asyncio.create_task(listener.run()), asyncio.create_task(watch.run())]

@@ -147,13 +147,19 @@ def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, rec
     stack.aws("s3").put_object(Bucket=bucket, Key=f"in/{message_id}", Body=body, Metadata=metadata)
 
 
-def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> dict[str, str]:
-    """Put something else where the archive would deposit `content`, so that it must refuse; return what to remove."""
+def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:
+    """Have every deposit of `content` refused, as by a database that is broken for it alone; return what to mend."""
     digest = hashlib.sha256(content).hexdigest()
-    where = {"Bucket": stack["archive_bucket"], "Key": f"{tenant}/{digest[:2]}/{digest}"}
-    return where | {"VersionId": stack.aws("s3").put_object(**where, Body=b"something else")["VersionId"]}
+    name = f"spoilt_{digest[:16]}"
+    body = f"if new.archive_id = '{tenant}/{digest}' then raise exception 'spoilt'; end if; return new;"
+    with psycopg.connect(stack["database_url"]) as connection:
+        connection.execute(f"create function {name}() returns trigger language plpgsql as $$ begin {body} end $$")
+        when = "before insert or update on deposit for each row"
+        connection.execute(f"create trigger {name} {when} execute function {name}()")
+    return name
 
 
-def archive_serves_again(stack: Stack, spoiled: dict[str, str]) -> None:
-    """Remove what `spoil_archive` put there."""
-    stack.aws("s3").delete_object(**spoiled)
+def archive_serves_again(stack: Stack, spoilt: str) -> None:
+    """Mend what `spoil_archive` broke."""
+    with psycopg.connect(stack["database_url"]) as connection:
+        connection.execute(f"drop function {spoilt} cascade")

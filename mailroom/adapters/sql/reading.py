@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.sql import counting, shown
 from mailroom.adapters.sql.archive_findings import damage
-from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.engine import refuse_unfit, transaction
 from mailroom.adapters.sql.models import (
     AddressRow,
     ApiKeyRow,
@@ -193,9 +193,8 @@ class SqlReader:
             return counting.census(connection)
 
     def ping(self) -> None:
-        """Ask the database for nothing but an answer."""
-        with transaction(self._engine) as connection:
-            connection.execute(select(1))
+        """Return if the database answers and its schema fits now: a load balancer must not wait for the next look."""
+        refuse_unfit(self._engine)
 
 
 class SqlApiKeys:

@@ -41,6 +41,8 @@ SENDING = (
     "commit of take",
     "post",
     "commit of published",
+    "commit of carried",
+    "commit of advance",
     "commit of plan",
     "commit of claim",
     "hand over",
@@ -50,6 +52,9 @@ SENDING = (
     "commit of resend",
     "commit of remind",
 )
+
+#: What no drill brings about: a restore, a person's word, a message that cannot be read.
+RARE = ("commit of recognise", "commit of hold", "commit of resume", "commit of withhold")
 
 #: Every crash point of a received mail's way by name, such as `after commit of file`, and every one of a batch's alone.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))

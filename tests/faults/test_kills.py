@@ -7,7 +7,7 @@ from signal import SIGSTOP, SIGTERM
 
 import pytest
 
-from mailroom.crash import EFFECTS, POINTS, SENDING, SENDING_POINTS
+from mailroom.crash import EFFECTS, POINTS, RARE, SENDING, SENDING_POINTS
 from mailroom.sandbox.drill import Drill
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
@@ -38,7 +38,7 @@ def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
             for call in ast.walk(ast.parse(file.read_text())):
                 named |= _effects_of(call) if isinstance(call, ast.Call) else set()
 
-    assert named == {*EFFECTS, *SENDING}
+    assert named == {*EFFECTS, *SENDING, *RARE}
 
 
 @pytest.mark.timeout(600)
@@ -120,7 +120,7 @@ def _effects_of(call: ast.Call) -> set[str]:
     """Return the effect that a call of crash_point or a transaction names; a crash point must have its other half too."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-    if name in ("transaction", "statement", "within") and words:
+    if name in ("transaction", "statement", "within", "transact") and words:
         return {words[0]}
     return {words[1]} if name == "crash_point" and len(words) == 2 else set()
 

@@ -79,6 +79,28 @@ def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: S
     assert max(took.values()) < timedelta(seconds=60), took
 
 
+def heard(stack: Stack) -> dict[str, Any] | None:
+    """Return what /readyz says once the scheduler is not silent."""
+    ready: dict[str, Any] = httpx.get(f"{stack['api_url']}/readyz").json()
+    return ready if ready["scheduler"] and not ready["scheduler"]["silent"] else None
+
+
+def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_last_worked(stack: Stack) -> None:
+    """When schedules stop, nothing that they start can say so."""
+    ready = wait_until(lambda: heard(stack), "the scheduler has passed", timeout_s=90)
+    status = stack.json("status")
+    metrics = httpx.get(f"{stack['api_url']}/metrics").text
+    checked = json.loads(stack.mailroom("check", "--json", check=False).stdout)
+
+    assert ready["scheduler"]["silent"] is False
+    assert status["scheduler"]["last_worked_at"] is not None
+    assert status["scheduler"]["silent"] is False
+    assert "mailroom_scheduler_silent 0" in metrics.splitlines()
+    assert "mailroom_scheduler_last_worked_timestamp_seconds 1" in metrics
+    assert checked["counts"]["schedules"] >= 4
+    assert "schedule silent" not in checked["wrong"]
+
+
 def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Path) -> None:
     """Watch, sweeps, reconciliation and a recurring send: from the schedule to Completed, and to a delivered message."""
     request = tmp_path / "often.json"
@@ -110,26 +132,3 @@ def test_what_is_scheduled_runs_to_its_end_by_itself(stack: Stack, tmp_path: Pat
     key = "select batch_id from idempotency_key where key like 'often@%%'"
     sent = f"select 1 from message where batch_id in ({key}) and status = 'delivered'"
     wait_until(lambda: stack.ask(sent), "a recurring message was delivered")
-
-
-def heard(stack: Stack) -> dict[str, Any] | None:
-    """Return what /readyz says once the scheduler is not silent."""
-    ready: dict[str, Any] = httpx.get(f"{stack['api_url']}/readyz").json()
-    return ready if ready["scheduler"] and not ready["scheduler"]["silent"] else None
-
-
-def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_last_worked(stack: Stack) -> None:
-    """When schedules stop, nothing that they start can say so."""
-    # Schedules that the test before edited have their runs again with the scheduler's next pass.
-    ready = wait_until(lambda: heard(stack), "the scheduler has passed")
-    status = stack.json("status")
-    metrics = httpx.get(f"{stack['api_url']}/metrics").text
-    checked = json.loads(stack.mailroom("check", "--json", check=False).stdout)
-
-    assert ready["scheduler"]["silent"] is False
-    assert status["scheduler"]["last_worked_at"] is not None
-    assert status["scheduler"]["silent"] is False
-    assert "mailroom_scheduler_silent 0" in metrics.splitlines()
-    assert "mailroom_scheduler_last_worked_timestamp_seconds 1" in metrics
-    assert checked["counts"]["schedules"] >= 4
-    assert "schedule silent" not in checked["wrong"]

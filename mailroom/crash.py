@@ -42,7 +42,6 @@ SENDING = (
     "post",
     "commit of published",
     "commit of carried",
-    "commit of advance",
     "commit of plan",
     "commit of claim",
     "hand over",
@@ -53,8 +52,9 @@ SENDING = (
     "commit of remind",
 )
 
-#: What no drill brings about: a restore, a person's word, a message that cannot be read.
-RARE = ("commit of recognise", "commit of hold", "commit of resume", "commit of withhold")
+#: What no drill brings about: a restore, a person's word, a message that cannot be read; and the counter that tells restores,
+#: which advances once in some seconds, also where a process only starts.
+RARE = ("commit of advance", "commit of recognise", "commit of hold", "commit of resume", "commit of withhold")
 
 #: Every crash point of a received mail's way by name, such as `after commit of file`, and every one of a batch's alone.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))

@@ -29,6 +29,7 @@ OF_A_WORKER = (
     _AGAIN,
     "commit of accept",
     "create run",
+    "commit of carried",
     "execute",
     "commit of strand",
     "commit of plan",

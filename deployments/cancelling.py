@@ -20,7 +20,7 @@ logger = logging.getLogger("mailroom.worker")
 _EVERY_S = 3.0
 #: What is in a provider's hands is settled meanwhile, and nothing more is taken.
 _PATIENCE_S = 8.0
-#: A worker that has the run ends it well before; what is Cancelling for longer, nobody has.
+#: The worker that runs it ends it well before; a run that is Cancelling for longer has no worker.
 _ABANDONED = timedelta(seconds=30)
 _MOST = 50
 
@@ -51,7 +51,7 @@ class Cancelling:
     async def look(self) -> None:
         """Begin to end what is being cancelled."""
         mine = self._lanes.under_way()
-        # What is under way for less than a look is asked about by nobody: so no mail costs a question.
+        # Only runs that were there at the last look are asked about: a mail is filed sooner, and costs no request.
         long = [run_id for run_id in mine if run_id in self._seen and run_id not in self._ending][:_MOST]
         self._seen = set(mine)
         known = await self._ask({"id": {"any_": [str(run_id) for run_id in long]}}) if long else []
@@ -65,7 +65,7 @@ class Cancelling:
                 self._ending[run.id] = asyncio.create_task(self._end(run), name=f"cancel-{run.id}")
 
     async def _end(self, run: FlowRun) -> None:
-        """End a run, and note it in the ledger before Prefect is told that it is over."""
+        """Write the cancel to the ledger, then end the run in Prefect."""
         try:
             if "batch_id" in run.parameters:
                 # First: from then on nothing more of the batch can be taken, and the run ends by itself.

@@ -23,7 +23,7 @@ from tasks.fates import fates_of, is_by_a_person
 
 logger = logging.getLogger("mailroom.worker")
 
-#: So many batches are looked at each time; the next ones come the next time.
+#: Batches looked at in one pass; the next pass goes on from there.
 _AT_ONCE = 200
 
 _HELD = "batch %s is held: its run %s is gone from Prefect; `mailroom batch resume %s` lets it go, or cancel it"

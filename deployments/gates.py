@@ -1,6 +1,6 @@
 """What an operator holds back in Prefect: a deployment, the work pool or a work queue, paused or bounded by a limit.
 
-A run that is created Running asks nobody on the server whether it may, so the listeners ask here, and the pool worker for
+The server checks no pause and no limit for a run that is created Running, so the listeners ask here, and the pool worker for
 what the server does not hold by itself: scheduled runs of a paused deployment. The server is polled, at most every 2.5 s
 however many mails come: three of these gestures emit no event. While it does not answer, its last answer stands.
 
@@ -211,7 +211,7 @@ class Gate:
 
 
 class OpenGate:
-    """A gate that nobody holds: where no Prefect server is asked."""
+    """A gate that is always open, for listeners without a Prefect server."""
 
     all_held: str | None = None
 

@@ -78,7 +78,7 @@ class WarmWorker:
     def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
         self._limit = limit
-        self._timing = timing
+        self._timing = timing or Timing.of(beat_s())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._asked_at: float | None = None
@@ -128,14 +128,13 @@ class WarmWorker:
             await asyncio.to_thread(SqlRestores(engine, counter).start)
             manifests = self._manifests()
             lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
-            timing = self._timing or Timing.of(beat_s())
             health = Health(inbound_probes(client, engine))
             gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
             listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
                 *(self._settings, client, executor),
                 limit=2 * self._limit,
-                timing=timing,
+                timing=self._timing,
                 gate=gates.gate(SEND_BATCH),
                 decisions=decisions,
             )
@@ -144,7 +143,7 @@ class WarmWorker:
             )
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
-            schema = SchemaWatch(engine, [health, mailbox.health], every_s=timing.beat_s)
+            schema = SchemaWatch(engine, [health, mailbox.health], every_s=self._timing.beat_s)
             scheduler = SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url))
             cancelling = Cancelling(client, lanes, decisions, pool=POOL)
             loops = schema.run(), scheduler.run(), cancelling.run(), self._poll(lanes, schema, name, gates)
@@ -200,8 +199,7 @@ class WarmWorker:
         queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         parts = queue, ledger, runs, lanes, health, roster, manifests
-        timing = self._timing or Timing.of(beat_s())
-        return Listener(*parts, worker=worker_name(), limit=self._limit, timing=timing, gate=gate)
+        return Listener(*parts, worker=worker_name(), limit=self._limit, timing=self._timing, gate=gate)
 
 
 def _decisions(client: RunClient, engine: Engine) -> Decisions:

@@ -4,15 +4,15 @@ The server checks no pause and no limit for a run that is created Running, so th
 what the server does not hold by itself: scheduled runs of a paused deployment. The server is polled, at most every 2.5 s
 however many mails come: three of these gestures emit no event. While it does not answer, its last answer stands.
 
-Limits count what this process has under way. With several workers each holds to them alone, so that the bound of the
-installation is the limit times the workers; the runs that the pool gives out are counted by the server as well.
+Limits count what this process has under way. Several workers divide a limit among them, the longest there first, by the roster
+of who lives; so together they hold to it without a call for each run. The runs that the pool gives out are counted by the server as well.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH
+from mailroom.domain.errors import MailroomError
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -35,6 +36,18 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Which of the living workers this one is, counted from 0, and how many there are."""
+
+    number: int = 0
+    workers: int = 1
+
+    def of(self, limit: int) -> int:
+        """Return this worker's part of a limit; the parts of all workers are the limit together."""
+        return limit // self.workers + (self.number < limit % self.workers)
+
+
+@dataclass(frozen=True, slots=True)
 class _Bound:
     """What the server says of a deployment, the pool or a queue."""
 
@@ -45,8 +58,21 @@ class _Bound:
 class Gates:
     """The gates of one worker process, shared by its two listeners and its pool worker."""
 
-    def __init__(self, client: PrefectClient, *, pool: str, fresh_s: float = _FRESH_S) -> None:
-        self._client, self._pool, self._fresh_s = client, pool, fresh_s
+    def __init__(
+        self,
+        client: PrefectClient,
+        *,
+        pool: str,
+        fresh_s: float = _FRESH_S,
+        share: Callable[[], Share] = Share,
+    ) -> None:
+        """Make the gates.
+
+        Args:
+            share: Says which of the living workers this is; asked in a thread, and only while there is a limit.
+        """
+        self._client, self._pool, self._fresh_s, self._ask_share = client, pool, fresh_s, share
+        self._share = Share()
         self._bounds: Mapping[Key, _Bound] = {}
         self._names: dict[UUID, str] = {}
         self._queues: dict[str, str] = {}
@@ -87,17 +113,19 @@ class Gates:
             if bound is not None and bound.paused:
                 return 0
             if bound is not None and bound.limit is not None:
-                rooms.append(bound.limit - self._under_way[key])
+                rooms.append(self._share.of(bound.limit) - self._under_way[key])
         return max(0, min(rooms)) if rooms else None
 
     def reason(self, deployment: str, queue: str | None = None) -> str | None:
         """Return why no run of this deployment begins, however few are under way; None: they may."""
-        return next((why for key in self._keys(deployment, queue) if (why := self._sentence(key))), None)
+        keys = self._keys(deployment, queue)
+        return next((why for of in (self._sentence, self._others_have) for key in keys if (why := of(key))), None)
 
     def most(self, deployment: str) -> int | None:
-        """Return the lowest of the limits that bound this deployment."""
+        """Return this worker's part of the lowest of the limits that bound this deployment."""
         bounds = [self._bounds[key] for key in self._keys(deployment, None) if key in self._bounds]
-        return min((bound.limit for bound in bounds if bound.limit is not None), default=None)
+        limits = [bound.limit for bound in bounds if bound.limit is not None]
+        return self._share.of(min(limits)) if limits else None
 
     @contextmanager
     def counted(self, deployment: str, queue: str | None = None) -> Iterator[None]:
@@ -138,6 +166,12 @@ class Gates:
         kind, name = key
         return f"{kind} {name} is paused in Prefect" if bound.paused else f"{kind} {name} has the limit 0 in Prefect"
 
+    def _others_have(self, key: Key) -> str | None:
+        bound = self._bounds.get(key)
+        if bound is None or bound.limit is None or self._share.of(bound.limit):
+            return None
+        return f"{key[0]} {key[1]} has the limit {bound.limit}, which the other {self._share.workers - 1} workers fill"
+
     async def _ask(self) -> None:
         wanted = {"deployments": {"name": {"any_": _DEPLOYMENTS}}, "flows": {"name": {"any_": _DEPLOYMENTS}}}
         deployments, queues, pool = await asyncio.gather(
@@ -161,7 +195,16 @@ class Gates:
         for one in queues.json():
             found["work queue", one["name"]] = _bound_of(one)
         found["work pool", self._pool] = _bound_of(pool.json())
+        if any(bound.limit is not None for bound in found.values()):
+            self._share = await self._shared()
         self._note(found)
+
+    async def _shared(self) -> Share:
+        try:
+            return await asyncio.to_thread(self._ask_share)
+        except MailroomError as error:
+            logger.debug("the roster cannot be read: %s", error)
+            return self._share
 
     def _note(self, found: Mapping[Key, _Bound]) -> None:
         """Take the answer, and log what begins and ends with it."""
@@ -177,7 +220,7 @@ class Gates:
             limit = found[key].limit if key in found else None
             if limit != limits.get(key):
                 logger.warning(
-                    "%s %s: %s in this worker", *key, "no limit" if limit is None else f"at most {limit} runs"
+                    "%s %s: %s over all workers", *key, "no limit" if limit is None else f"at most {limit} runs"
                 )
         self._freed.set()
 

@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -31,7 +32,7 @@ from deployments.cancelling import Cancelling
 from deployments.client import RunClient, run_client_context
 from deployments.decisions import Decisions
 from deployments.executor import WarmExecutor
-from deployments.gates import Gate, Gates
+from deployments.gates import Gate, Gates, Share
 from deployments.health import Health
 from deployments.lanes import Lanes
 from deployments.listener import Listener, Timing
@@ -58,7 +59,7 @@ from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.errors import ConfigurationError
-from mailroom.inbound.holding import beat_s, worker_name
+from mailroom.inbound.holding import beat_s, claim_at, worker_name
 from mailroom.settings import Settings, load_settings, use_stack_environment
 
 logger = logging.getLogger("mailroom.worker")
@@ -129,7 +130,8 @@ class WarmWorker:
             manifests = self._manifests()
             lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
             health = Health(inbound_probes(client, engine))
-            gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
+            share = partial(share_of, SqlRoster(engine), name)
+            gates, decisions = Gates(client, pool=POOL, share=share), _decisions(client, engine)
             listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
                 *(self._settings, client, executor),
@@ -200,6 +202,11 @@ class WarmWorker:
         ledger, roster = SqlLedger(engine), SqlRoster(engine)
         parts = queue, ledger, runs, lanes, health, roster, manifests
         return Listener(*parts, worker=worker_name(), limit=self._limit, timing=self._timing, gate=gate)
+
+
+def share_of(roster: SqlRoster, worker: str) -> Share:
+    """Return which of the living workers this one is."""
+    return Share(*roster.number(worker, since=claim_at(datetime.now(UTC)).stale_before))
 
 
 def _decisions(client: RunClient, engine: Engine) -> Decisions:

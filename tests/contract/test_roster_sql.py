@@ -39,3 +39,16 @@ def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -
     alive = watch.in_hand(dict(zip(runs, ("in/a", "in/b", ""), strict=True)), since=NOW - timedelta(minutes=10))
 
     assert alive == {runs[0]}
+
+
+def test_the_roster_numbers_those_who_live(engine: Engine) -> None:
+    """They divide a limit by it: none may be counted twice or left out, one that was killed only until its beats are missed."""
+    roster = SqlRoster(engine)
+    for name, minutes in (("b", 0), ("killed", 0), ("a", 0), ("late", 3)):
+        roster.sign(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by=None)
+    for name in ("a", "b"):
+        roster.sign(name, now=NOW + timedelta(minutes=3), in_hand=0, paused_by="S3")
+
+    numbers = [roster.number(name, since=NOW + timedelta(minutes=1)) for name in ("a", "b", "late", "not signed yet")]
+
+    assert numbers == [(0, 3), (1, 3), (2, 3), (3, 4)]

@@ -49,6 +49,18 @@ class SqlRoster:
         with transaction(self._engine, gated=False) as connection:
             connection.execute(delete(_workers).where(_workers.c.name == worker))
 
+    def number(self, worker: str, *, since: datetime) -> tuple[int, int]:
+        """Return which of the workers with a beat after `since` this one is, the longest there first from 0, and how many they are.
+
+        One that has not signed yet is the last of them.
+        """
+        living = select(_workers.c.name).where(_workers.c.beat_at > since)
+        with transaction(self._engine, gated=False) as connection:
+            names = list(connection.execute(living.order_by(_workers.c.started_at, _workers.c.name)).scalars())
+        if worker not in names:
+            names.append(worker)
+        return names.index(worker), len(names)
+
     def on_duty(self) -> list[OnDuty]:
         """Return every worker that has not left, the longest there first."""
         holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))

@@ -114,7 +114,7 @@ class _Strangers:
         named = {receipt.version for receipt in kept}
         others = [one for one in found if one.version not in named]
         for number, one in enumerate(others):
-            if not one.is_marker and number < _MOST_COPIES and self._is_copy(one, kept[0].sha256):
+            if not one.is_marker and number < _MOST_COPIES and self._is_copy(one, kept[0]):
                 continue
             if (one.key, one.version) in self._acknowledged:
                 self._report.counts["acknowledged strangers"] += 1
@@ -123,10 +123,10 @@ class _Strangers:
             else:
                 self._report.find(Finding("versions", one.key, one.version, self._remedy("version", one)))
 
-    def _is_copy(self, one: Stored, sha256: str) -> bool:
+    def _is_copy(self, one: Stored, receipt: Any) -> bool:
         """Return whether it is another locked copy, which is counted; what may not be read is nobody's fault yet."""
         try:
-            is_copy = self._locks.is_copy(one, sha256)
+            is_copy = self._locks.is_copy(one, receipt)
         except NotPermittedError:
             self._report.counts["versions not looked at"] += 1
             return True

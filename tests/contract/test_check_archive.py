@@ -17,7 +17,7 @@ from mailroom.checking.reading import Stored, parts
 from mailroom.checking.report import Report
 from mailroom.ports import Deposit
 from mailroom.watching import ArchiveFinding, Looked
-from tests.contract.archive_store import Store, store_on
+from tests.contract.archive_store import Refusing, Store, store_on
 from tests.contract.lock_blind import LockBlind
 
 
@@ -219,6 +219,34 @@ def test_missing_permission_to_read_locks_is_said_once(store: Store, database_ur
     assert dict(report.wrong) == {"permission": 1}
     assert "s3:GetObjectRetention is missing" in report.violations[0].do
     assert blind.read(kept[1]) == {"permission": 1}
+
+
+@pytest.mark.parametrize("heads", ["checksums", "all"], ids=["another's KMS key", "another account's object"])
+def test_stranger_that_only_he_can_read_is_a_stranger_and_not_a_missing_permission(
+    store: Store, database_url: str, heads: str
+) -> None:
+    """No permission that can be granted would end it; and while one is missing nothing is noted, so nothing could be settled."""
+    [kept] = deposit(store, "a")
+    stranger = store.put_locked(kept.key, b"b")
+    auditor = Auditor(store, database_url, Refusing(store.s3, "AccessDenied", {stranger}, heads=heads))
+
+    found = auditor.reconcile()[0]
+    auditor.findings.acknowledge(kept.key, None, by="root", note="a drill", now=datetime.now(UTC))
+
+    assert found == {"versions": 1}
+    assert auditor.reconcile()[0] == {}
+
+
+def test_own_copies_that_may_not_be_decrypted_are_a_missing_permission(store: Store, database_url: str) -> None:
+    """The whole bucket is under that key: a stranger for each copy would be an alarm about ourselves."""
+    [kept] = deposit(store, "a")
+    copy = store.put_locked(kept.key, b"a")
+    s3 = Refusing(store.s3, "AccessDenied", {kept.version, copy}, heads="checksums")
+
+    report, _ = Auditor(store, database_url, s3).look()
+
+    assert dict(report.wrong) == {"permission": 1}
+    assert "kms:Decrypt is missing" in report.violations[0].do
 
 
 def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: Auditor, emulator: str) -> None:

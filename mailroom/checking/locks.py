@@ -88,6 +88,11 @@ class Locks:
         return NotPermittedError(permission)
 
 
+def is_denied(error: Any) -> bool:
+    """Return whether S3 says that this caller may not."""
+    return code_of(error) in _DENIED
+
+
 def code_of(error: Any) -> str:
     """Return the code of S3's answer."""
     return str(error.response["Error"]["Code"])

@@ -29,6 +29,7 @@ from mailroom.adapters.prefect_http import PrefectRuns
 from mailroom.adapters.sqs import SqsQueue
 from mailroom.domain.inbound import Arrival
 from mailroom.domain.notifications import read_notification
+from mailroom.sandbox.processes import ProcessId
 from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 
 TO = "ada@mailroom.test"
@@ -99,7 +100,8 @@ def backlog(stack: dict[str, Any], worker: int) -> float:
 def ceiling(stack: dict[str, Any]) -> float:
     """Return empty runs per second in a warm executor of its own process."""
     command = [sys.executable, "-m", "benchmarks.ceiling", str(EMPTY)]
-    ended = subprocess.run(command, env=prefect_environment(stack), cwd=CHECKOUT, capture_output=True, check=True)
+    how = {"env": prefect_environment(stack), "cwd": CHECKOUT, "capture_output": True, "check": True}
+    ended = subprocess.run(command, timeout=_TIMEOUT_S, **how)  # type: ignore[call-overload]
     return float(json.loads(ended.stdout.splitlines()[-1])["per_second"])
 
 
@@ -124,19 +126,37 @@ def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
 
 @contextmanager
 def ending(command: list[str], *, env: dict[str, str]) -> Iterator[None]:
-    """Have a process meanwhile, and end it with all that it started: a stock Prefect worker may not heed SIGTERM."""
+    """Have a process meanwhile, and end it with all that it started: a stock Prefect worker may not heed SIGTERM.
+
+    It gives each run a session of its own, so what it started is looked up before it is asked to end.
+    """
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     process = subprocess.Popen(command, env=env, **quiet)  # type: ignore[call-overload]
     try:
         yield
     finally:
+        started = _started_by(process.pid)
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_END_WITHIN_S)
         # Also what it leaves behind when it ends by itself: the session is its own.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        for one in started:
+            one.signal(signal.SIGKILL)
         process.wait()
+
+
+def _started_by(pid: int) -> list[ProcessId]:
+    """Return all that a process has started and that still runs, directly or not."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:  # It grows meanwhile.
+        found += [child for child, parent in parents.items() if parent == one]
+    return [ProcessId.of(one) for one in found[1:]]
 
 
 def start_all(runs: PrefectRuns, arrivals: list[Arrival]) -> None:
@@ -149,6 +169,7 @@ def register_benchmarks(stack: dict[str, Any]) -> None:
     """Register the pool and the deployments that only the benchmark needs."""
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     run = {"env": prefect_environment(stack), "cwd": CHECKOUT, "check": True, "capture_output": True}
+    run["timeout"] = _TIMEOUT_S
     subprocess.run([*prefect, "work-pool", "create", "stock", "--type", "process"], **run)  # type: ignore[call-overload]
     subprocess.run([*prefect, "deploy", "--all", "--prefect-file", "benchmarks/prefect.yaml"], **run)  # type: ignore[call-overload]
 
@@ -184,7 +205,10 @@ def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arri
     queue = SqsQueue(aws.client("sqs"), url=stack["inbound_queue_url"])
     ledger = plain.open_ports(load_settings()).ledger
     arrivals: dict[str, Arrival] = {}
+    deadline = time.time() + _TIMEOUT_S
     while not set(accepted) <= arrivals.keys():
+        if time.time() > deadline:
+            sys.exit(f"only {len(arrivals)} of {len(accepted)} notices came in {_TIMEOUT_S} s")
         received = queue.receive(most=10, wait_s=1)
         queue.delete([message.receipt for message in received])
         told = [arrival for message in received for arrival in read_notification(message.body)]

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.aws import error_code, translated
-from mailroom.adapters.locked_objects import MISSING, Lock, LockedObjects, Version, denied
+from mailroom.adapters.locked_objects import DECRYPT, EXTEND, MISSING, Lock, LockedObjects, Version, denied
 from mailroom.adapters.s3 import check_readable
 from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.engine import statement, transaction
@@ -62,8 +62,8 @@ _record = insert(_deposits).on_conflict_do_update(
 class S3Archive:
     """The port `Archive` on S3 and PostgreSQL."""
 
-    #: Of each bucket, what this process may not read, and as whom: by trying it, `check` knows when it may.
-    _unreadable: ClassVar[dict[str, tuple[LockedObjects, str, str | None]]] = {}
+    #: Of each bucket, what this process was denied, and as whom: by asking again, `check` knows when it is permitted.
+    _denied: ClassVar[dict[str, tuple[LockedObjects, NotPermitted]]] = {}
 
     def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
         self._s3 = s3
@@ -81,7 +81,7 @@ class S3Archive:
         try:
             version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + self._retention))
         except NotPermitted as error:
-            self._unreadable[self._bucket] = self._objects, key, error.facts["version"]
+            self._denied[self._bucket] = self._objects, error
             raise
         return self._record(
             Deposit(
@@ -122,17 +122,17 @@ class S3Archive:
         return content
 
     def check(self) -> None:
-        """Return if the archive serves, and what could not be read in this process can be read again.
+        """Return if the archive serves, and what was denied in this process is permitted again.
 
         Raises:
             NotPermitted: a permission is still missing.
             TransientError, PermanentError: the bucket cannot be reached.
         """
         check_readable(self._s3, self._bucket, "mailroom-probe")
-        if self._bucket in self._unreadable:
-            objects, key, version = self._unreadable[self._bucket]
-            objects.lock_of(key, version)
-            self._unreadable.pop(self._bucket, None)
+        if self._bucket in self._denied:
+            objects, denial = self._denied[self._bucket]
+            objects.ask_again(denial)
+            self._denied.pop(self._bucket, None)
 
     def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
         """Return a version that has these bytes and its lock, which is as wanted or differs too little to matter."""
@@ -142,7 +142,12 @@ class S3Archive:
             if version is not None:
                 return version, wanted
             crash_point("before", "adopt")
-            newest = self._objects.read(key, content, digest)
+            try:
+                newest = self._objects.read(key, content, digest)
+            except NotPermitted:
+                if (kept := self._behind(key, content, digest, wanted)) is None:
+                    raise
+                return kept
             kept = self._adopt(key, content, digest, newest, wanted)
             crash_point("after", "adopt")
             if kept is not None:
@@ -165,11 +170,26 @@ class S3Archive:
             is_newest = newest is not None and version == newest.id
             one = newest if is_newest else self._objects.read(key, content, digest, version=version)
             if one is not None and not one.is_readable and version in known:
-                raise denied("the archive's own objects may not be decrypted", "kms:Decrypt", key)
+                raise denied("the archive's own objects may not be decrypted", DECRYPT, key, version)
             if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
                 self._report_stranger(key, newest)
                 return one.id, lock
         self._report_stranger(key, newest)
+        return None
+
+    def _behind(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
+        """Return the version that the receipt names and its lock, where only what lies on top of it may not be read.
+
+        That is a stranger's: where a bucket has access control lists, an object of another account is that account's.
+        """
+        for version in self._known(key):
+            try:
+                one = self._objects.read(key, content, digest, version=version)
+            except NotPermitted:
+                continue
+            if one is not None and (lock := self._extended(key, one, wanted)):
+                log.warning("the newest version of archive key %s may not be read; see mailroom archive findings", key)
+                return one.id, lock
         return None
 
     def _known(self, key: str) -> Sequence[str]:
@@ -199,7 +219,7 @@ class S3Archive:
             return lock
         if lock is not None and not lock.is_as_strict_as(wanted):
             return None
-        raise denied("the archive's locks may not be extended", "s3:PutObjectRetention", key)
+        raise denied("the archive's locks may not be extended", EXTEND, key, version.id)
 
     def _report_stranger(self, key: str, newest: Version | None) -> None:
         """Say that something which is not this deposit lies on its key, or a delete marker does."""

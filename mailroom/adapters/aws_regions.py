@@ -5,6 +5,7 @@ outside: s3:GetBucketLocation and s3:GetReplicationConfiguration on the buckets,
 the first; kms:DescribeKey on the key; sqs:GetQueueAttributes on the queues (already needed by the watch).
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -101,16 +102,15 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
 
 
 def short_lived_queues(settings: Settings) -> list[str]:
-    """Return one sentence for each queue that keeps messages for less than SQS can.
+    """Return one sentence for each queue, and each of dead letters, that keeps messages for less than SQS can.
+
+    SQS counts from a message's first arrival: a dead letter older than its queue keeps any is gone as it comes.
 
     Raises:
         TransientError: SQS cannot answer now.
     """
-    return [
-        said
-        for name in ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url")
-        if (said := _short_lived(_words(name, "_url"), getattr(settings, name), settings))
-    ]
+    names = ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url")
+    return [said for name in names for said in _short_lived(_words(name, "_url"), getattr(settings, name), settings)]
 
 
 def warn_of_short_lived_queues(settings: Settings) -> None:
@@ -211,20 +211,28 @@ def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
         return None, f"cannot be checked: AWS answers {code}{grant}"
 
 
-def _short_lived(what: str, url: str, settings: Settings) -> str:
+def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
     sqs = client("sqs", region=settings.region_of_queue(url))
+    told, said = _kept(sqs, what, url)
+    yield from said
+    if policy := told.get("RedrivePolicy"):
+        what, name = f"dead-letter queue of the {what},", json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
+        dead, fault = _ask(lambda: str(sqs.get_queue_url(QueueName=name)["QueueUrl"]), "sqs:GetQueueUrl")
+        yield from _kept(sqs, what, dead)[1] if dead else [f"how long the {what} {name} keeps messages {fault}"]
 
-    def ask() -> int:
-        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
-        return int(answer["Attributes"]["MessageRetentionPeriod"])
 
-    kept_s, fault = _ask(ask, "sqs:GetQueueAttributes")
-    if fault:
-        return f"how long the {what} {url} keeps messages {fault}"
-    most_s = int(MOST_KEPT.total_seconds())
-    if kept_s is None or kept_s >= most_s:
-        return ""
-    return (
-        f"the {what} {url} keeps messages {kept_s / 86400:.3g} days and can keep them {MOST_KEPT.days}; set its"
-        f" MessageRetentionPeriod to {most_s}"
-    )
+def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
+    """Return a queue's attributes, and what is to be said of how long it keeps messages."""
+
+    def ask() -> dict[str, str]:
+        names = ["MessageRetentionPeriod", "RedrivePolicy"]
+        return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"])
+
+    told, fault = _ask(ask, "sqs:GetQueueAttributes")
+    if told is None:
+        return {}, [f"how long the {what} {url} keeps messages {fault}"]
+    kept_s, most_s = int(told["MessageRetentionPeriod"]), int(MOST_KEPT.total_seconds())
+    if kept_s >= most_s:
+        return told, []
+    how_long = f"keeps messages {kept_s / 86400:.3g} days and can keep them {MOST_KEPT.days}"
+    return told, [f"the {what} {url} {how_long}; set its MessageRetentionPeriod to {most_s}"]

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
 DENIED = frozenset({"AccessDenied", "403"})
+#: Permissions that reading a version does not show.
+DECRYPT, EXTEND = "kms:Decrypt", "s3:PutObjectRetention"
 _NO_LOCK = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
 #: S3's words for "there is one already", and for "another writer is at it; try again".
 _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
@@ -169,6 +171,28 @@ class LockedObjects:
                     raise TransientError("the version was removed meanwhile", key=key) from None
                 raise
         return True
+
+    def ask_again(self, denial: NotPermitted) -> None:
+        """Return if what was denied is permitted by now; nothing is changed.
+
+        Raises:
+            NotPermitted: it is not.
+        """
+        key, version = denial.facts["key"], denial.facts["version"]
+        lock = self.lock_of(key, version)
+        if denial.permission == DECRYPT:
+            self._open(self._which(key, version))
+        # A lock that is set to what it is stays what it is.
+        if denial.permission == EXTEND and lock is not None and not self.extend(key, version, lock):
+            raise denial
+
+    def _open(self, which: dict[str, str]) -> None:
+        with translated("s3"), _permitted(which, DECRYPT):
+            try:
+                self._s3.get_object(**which)["Body"].close()
+            except ClientError as error:
+                if error_code(error) not in MISSING:
+                    raise
 
     def _unread(self, which: dict[str, str], sha256: str) -> Version | None:
         """Return what is known of a version whose bytes S3 does not give.

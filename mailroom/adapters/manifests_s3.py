@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws import error_code, translated
 from mailroom.crash import crash_point
-from mailroom.domain.errors import TransientError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.manifests import Manifest, key_of, read, write
 
@@ -58,7 +58,8 @@ class S3Manifests:
                 self._tenants = listed_at, known | {manifest.tenant}
         if self._put(manifest, IfNoneMatch="*"):
             return
-        older = self._versions(manifest.key)
+        # What cannot be read stays below: the new version names all that is known now, which is no less.
+        older = self._versions(manifest.key, needed=False)
         renewed = manifest.renewing(older)
         newest = next((one for one in reversed(older) if one.is_of(manifest.ref, manifest.sha256)), None)
         if newest is not None and renewed.says_no_more_than(newest) and not self._outlasts(renewed, newest):
@@ -113,30 +114,51 @@ class S3Manifests:
             try:
                 self._s3.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
+                if _is_of_another_key(error):
+                    return True
                 if error_code(error) not in _MISSING:
                     raise
                 headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
                 return headers.get("x-amz-delete-marker") == "true"
         return True
 
-    def _versions(self, key: str) -> list[Manifest]:
-        """Return what all versions under a key say, oldest first; what a stranger put there is passed over."""
+    def _versions(self, key: str, *, needed: bool = True) -> list[Manifest]:
+        """Return what all versions under a key say, oldest first; what a stranger put there is passed over.
+
+        A version that S3 does not give is a stranger's where it gives another one, for ours are all encrypted alike. Where it
+        gives none it may be ours, and `needed` raises what it answers.
+        """
         with translated("s3"):
             pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
             listed = [one for page in pages for one in page.get("Versions", []) if one["Key"] == key]
-            listed.sort(key=lambda one: one["LastModified"])
-            found = [self._read(key, one["VersionId"]) for one in listed if one["Size"] <= _MOST_BYTES]
-        readable = [one for one in found if one is not None and one.key == key]
+        listed.sort(key=lambda one: one["LastModified"])
+        readable: list[Manifest] = []
+        refused: PermanentError | None = None
+        for one in (one for one in listed if one["Size"] <= _MOST_BYTES):
+            try:
+                readable += self._read(key, one["VersionId"])
+            except PermanentError as error:
+                refused = error
+        if refused is not None and needed and not readable:
+            raise refused
         if len(readable) < len(listed):
             logger.warning("%d versions of manifest %s are no manifests", len(listed) - len(readable), key)
         return sorted(readable, key=lambda one: one.written_at or one.received_at)
 
-    def _read(self, key: str, version: str) -> Manifest | None:
-        answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)
+    def _read(self, key: str, version: str) -> list[Manifest]:
+        """Return the manifest that a version is, or none."""
+        with translated("s3"):
+            try:
+                stored = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read()
+            except ClientError as error:
+                if _is_of_another_key(error) or error_code(error) in _MISSING:
+                    return []
+                raise
         try:
-            return read(answer["Body"].read())
+            found = read(stored)
         except ValueError:
-            return None
+            return []
+        return [found] if found.key == key else []
 
     def _all_tenants(self) -> frozenset[str]:
         """Return everybody who has anything in the archive, as it was some seconds ago at most."""
@@ -151,3 +173,9 @@ class S3Manifests:
         with self._lock:
             self._tenants = now, self._tenants[1] | frozenset(found)
             return self._tenants[1]
+
+
+def _is_of_another_key(error: ClientError) -> bool:
+    """Tell whether S3 asks for the caller's own key (SSE-C), which nothing of ours is encrypted with."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status == 400 and error_code(error) in ("400", "InvalidRequest", "InvalidArgument")

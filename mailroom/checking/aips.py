@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from mailroom.checking.locks import Locks, NotPermittedError, code_of
 from mailroom.checking.reading import Stored, stream
 from mailroom.checking.report import FORGOTTEN, Report
 
@@ -72,16 +73,21 @@ class Memory:
 
     def attempt_of(self, key: str, version: str) -> int:
         """Return which attempt wrote a version; 0 where it does not say."""
-        facts = _load(self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read())
-        attempt = facts.get("attempt")
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)
+        except self._s3.exceptions.ClientError:
+            return 0
+        attempt = _load(answer["Body"].read()).get("attempt")
         return attempt if isinstance(attempt, int) else 0
 
     def _is_there(self, key: str) -> bool:
         try:
             head = self._s3.head_object(Bucket=self._bucket, Key=key)
         except self._s3.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            # S3 describes what is encrypted with a key of its caller's to nobody else: a stranger's, with ours below it.
+            if status in (400, 404):
+                return bool(status == 400)
             raise
         return self.is_older(head["LastModified"])
 
@@ -160,21 +166,35 @@ _WAIT = "sweep-inbound goes on with it within minutes"
 _AGAIN = {"quarantined": "mailroom replay it", "filed": "start receive-email for its object (Quick run)"}
 
 
-def check_bytes(s3: Any, bucket: str, wanted: Iterable[tuple[str, str]], report: Report) -> None:
+def check_bytes(locks: Locks, wanted: Iterable[tuple[str, str]], report: Report) -> None:
     """Read these versions: each says in canonical JSON whose mail it describes, and is locked for as long as it says."""
     for key, version in wanted:
         report.counts["read"] += 1
-        answer = s3.get_object(Bucket=bucket, Key=key, VersionId=version)
-        if (wrong := _wrong_with(key, answer["Body"].read(), answer.get("ObjectLockRetainUntilDate"))) is not None:
+        try:
+            stored, locked = _read(locks, key, version)
+        except NotPermittedError:
+            continue
+        except locks.s3.exceptions.ClientError as error:
+            report.violate("wrong manifest", f"{key}@{version}", f"it cannot be read: S3 answers {code_of(error)}")
+            continue
+        if (wrong := _wrong_with(key, stored, locked)) is not None:
             report.violate("wrong manifest", f"{key}@{version}", wrong)
+
+
+def _read(locks: Locks, key: str, version: str) -> tuple[bytes, datetime | None]:
+    """Return a version's bytes and until when it is locked."""
+    try:
+        answer = locks.s3.get_object(Bucket=locks.bucket, Key=key, VersionId=version)
+    except locks.s3.exceptions.ClientError as error:
+        raise locks.denied(error, "s3:GetObjectVersion") from error
+    return answer["Body"].read(), locks.until(key, version, answer)
 
 
 def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
     facts = _load(stored)
     try:
-        source, until = facts["source"], datetime.fromisoformat(facts["retention"]["until"])
-        name = hashlib.sha256(f"{source['bucket']}/{source['key']}".encode()).hexdigest()
-        if key != f"{facts['tenant']}/aip/{name}.json":
+        until = datetime.fromisoformat(facts["retention"]["until"])
+        if key != _key_said(facts):
             return "it describes another mail than its key says"
         if json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() != stored:
             return "it is not in its canonical form"
@@ -183,6 +203,20 @@ def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
     except (KeyError, TypeError, ValueError):
         return "it is no manifest"
     return None
+
+
+def describes(key: str, stored: bytes) -> bool:
+    """Tell whether these bytes are a manifest of the mail that its key says; more is not looked at."""
+    try:
+        return key == _key_said(_load(stored))
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _key_said(facts: dict[str, Any]) -> str:
+    source = facts["source"]
+    name = hashlib.sha256(f"{source['bucket']}/{source['key']}".encode()).hexdigest()
+    return f"{facts['tenant']}/aip/{name}.json"
 
 
 def _load(stored: bytes) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def check(
             there, rows = archived_versions(archive, places.archive_bucket), described(connection)
             how: dict[str, Any] = {"locks": locks, "acknowledged": known}
             sample = check_archive(there, kept, report, patience, manifests=manifests, described=rows, **how)
-            check_bytes(archive, places.archive_bucket, manifests.finish(), report)
+            check_bytes(locks, manifests.finish(), report)
         wanted = receipts(connection, places.archive_bucket) if deep else sample
         read_all(wanted, lambda receipt: read_deposit(archive, places.archive_bucket, receipt, report), report)
         check_manifest(connection, sent, report)

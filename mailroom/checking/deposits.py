@@ -13,8 +13,8 @@ from collections.abc import Callable, Container, Iterable
 from shlex import quote
 from typing import Any
 
-from mailroom.checking.aips import Manifests, is_manifest
-from mailroom.checking.locks import Locks, NotPermittedError, code_of
+from mailroom.checking.aips import Manifests, describes, is_manifest
+from mailroom.checking.locks import Locks, NotPermittedError, code_of, is_denied
 from mailroom.checking.mails import Patience
 from mailroom.checking.reading import Stored, side_by_side
 from mailroom.checking.report import Finding, Report
@@ -29,6 +29,9 @@ _CHUNK = 1024 * 1024
 
 #: Versions beside a deposit that are looked at; who puts more on one key is a stranger.
 _MOST_COPIES = 10
+
+#: Versions of one manifest that are read, the newest ones; and how large one can be.
+_MOST_RENEWED, _MOST_BYTES = 100, 8 * 1024 * 1024
 
 
 def check_archive(
@@ -52,8 +55,9 @@ def check_archive(
     rows = heapq.merge(receipts, described, key=lambda one: one.key.encode())
     for key, found, kept in side_by_side(objects, rows, lambda one: one.key):
         if is_manifest(key):
+            ours = strangers.beside_manifest(found)
             if manifests is not None:
-                manifests.compare(key, [one for one in found if not one.is_marker], kept)
+                manifests.compare(key, ours, kept)
             continue
         report.counts["deposits"] += len(kept)
         if not kept:
@@ -114,19 +118,54 @@ class _Strangers:
         named = {receipt.version for receipt in kept}
         others = [one for one in found if one.version not in named]
         for number, one in enumerate(others):
-            if not one.is_marker and number < _MOST_COPIES and self._is_copy(one, kept[0].sha256):
+            if not one.is_marker and number < _MOST_COPIES and self._is_copy(one, kept[0]):
                 continue
-            if (one.key, one.version) in self._acknowledged:
-                self._report.counts["acknowledged strangers"] += 1
-            elif one.is_marker:
-                self._report.find(Finding("delete marker", one.key, one.version, self._remedy("delete marker", one)))
-            else:
-                self._report.find(Finding("versions", one.key, one.version, self._remedy("version", one)))
+            self._name(one)
 
-    def _is_copy(self, one: Stored, sha256: str) -> bool:
+    def beside_manifest(self, found: list[Stored]) -> list[Stored]:
+        """Name every delete marker on a manifest's key, and what is no manifest there; return the other versions.
+
+        They are read only where there are several: a manifest is renewed about as seldom as a stranger comes. One that may not
+        be read is a stranger's where another one may, for ours are all encrypted alike.
+        """
+        ours, denied = [one for one in found if not one.is_marker], dict[str, Any]()
+        looked_at = ours[:_MOST_RENEWED] if len(ours) > 1 else []
+        strange = [one for one in looked_at if not self._is_manifest(one, denied)]
+        unread = [one for one in looked_at if one.version in denied]
+        if len(strange) + len(unread) < len(ours):
+            strange += unread
+        elif unread:
+            self._locks.denied(denied[unread[0].version], "s3:GetObjectVersion")
+        for one in (*(one for one in found if one.is_marker), *strange):
+            self._name(one)
+        return [one for one in ours if one not in strange]
+
+    def _is_manifest(self, one: Stored, denied: dict[str, Any]) -> bool:
+        """Return whether a version's bytes are a manifest of its key, or may be: those in Glacier, and what `denied` is told."""
+        if one.size > _MOST_BYTES:
+            return False
+        try:
+            answer = self._locks.s3.get_object(Bucket=self._locks.bucket, Key=one.key, VersionId=one.version)
+        except self._locks.s3.exceptions.ClientError as error:
+            if is_denied(error):
+                denied[one.version] = error
+            elif not 400 <= error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                raise
+            return is_denied(error) or code_of(error) == "InvalidObjectState"
+        return describes(one.key, answer["Body"].read())
+
+    def _name(self, one: Stored) -> None:
+        if (one.key, one.version) in self._acknowledged:
+            self._report.counts["acknowledged strangers"] += 1
+        elif one.is_marker:
+            self._report.find(Finding("delete marker", one.key, one.version, self._remedy("delete marker", one)))
+        else:
+            self._report.find(Finding("versions", one.key, one.version, self._remedy("version", one)))
+
+    def _is_copy(self, one: Stored, receipt: Any) -> bool:
         """Return whether it is another locked copy, which is counted; what may not be read is nobody's fault yet."""
         try:
-            is_copy = self._locks.is_copy(one, sha256)
+            is_copy = self._locks.is_copy(one, receipt)
         except NotPermittedError:
             self._report.counts["versions not looked at"] += 1
             return True

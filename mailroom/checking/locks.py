@@ -46,23 +46,38 @@ class Locks:
             raise self.denied(error, "s3:GetObjectRetention") from error
         return kept.get("Retention", {}).get("RetainUntilDate")  # type: ignore[no-any-return]
 
-    def is_copy(self, stored: Stored, sha256: str) -> bool:
-        """Return whether a version is another locked copy of what has this digest, by the checksum that S3 keeps of it.
+    def is_copy(self, stored: Stored, receipt: Any) -> bool:
+        """Return whether a version is another locked copy of a deposit, by the checksum that S3 keeps of it.
 
         Raises:
-            NotPermittedError: it may not be read.
+            NotPermittedError: it may not be read, nor may the deposit itself.
         """
-        which = {"Bucket": self.bucket, "Key": stored.key, "VersionId": stored.version}
+        which = self._which(stored.key, stored.version)
         try:
             answer = self.s3.head_object(**which, ChecksumMode="ENABLED")
         except self.s3.exceptions.ClientError as error:
-            if code_of(error) in _DENIED:
-                raise self.denied(error, "s3:GetObjectVersion") from error
-            # Encrypted with a key that S3 does not have; no deposit is.
+            if code_of(error) in _DENIED and not self._may_read(receipt.key, receipt.version):
+                permission = "kms:Decrypt" if self._answers(**which) else "s3:GetObjectVersion"
+                raise self.denied(error, permission) from error
+            # Encrypted with a key that S3 does not have, or somebody else's alone; no deposit is.
             return False
-        if b64decode(answer.get("ChecksumSHA256", "").partition("-")[0]).hex() != sha256:
+        if b64decode(answer.get("ChecksumSHA256", "").partition("-")[0]).hex() != receipt.sha256:
             return False
         return self.until(stored.key, stored.version, answer) is not None
+
+    def _may_read(self, key: str, version: str) -> bool:
+        """Return whether this caller may read a version; one that is not there forbids nothing."""
+        return self._answers(**self._which(key, version), ChecksumMode="ENABLED")
+
+    def _answers(self, **which: str) -> bool:
+        try:
+            self.s3.head_object(**which)
+        except self.s3.exceptions.ClientError as error:
+            return code_of(error) not in _DENIED
+        return True
+
+    def _which(self, key: str, version: str) -> dict[str, str]:
+        return {"Bucket": self.bucket, "Key": key, "VersionId": version}
 
     def denied(self, error: Any, permission: str) -> Exception:
         """Return what to raise for an answer of S3: a missing permission, which is reported once, or the answer itself."""
@@ -71,6 +86,11 @@ class Locks:
         what = f"cannot be read: permission {permission} is missing; grant it to whoever checks, and check again"
         self.report.violate_once("permission", f"{self.bucket} {permission}", what)
         return NotPermittedError(permission)
+
+
+def is_denied(error: Any) -> bool:
+    """Return whether S3 says that this caller may not."""
+    return code_of(error) in _DENIED
 
 
 def code_of(error: Any) -> str:

@@ -100,9 +100,13 @@ class Passing:
 
 
 class Unbending(Passing):
-    """S3 that changes no mode without the right to bypass."""
+    """S3 that changes no lock until it `bends`: to make it stricter or longer takes a right that the caller has not."""
 
-    def put_object_retention(self, **_: Any) -> Any:
+    bends = False
+
+    def put_object_retention(self, **asked: Any) -> Any:
+        if self.bends:
+            return self.s3.put_object_retention(**asked)
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutObjectRetention")
 
 

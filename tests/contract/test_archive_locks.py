@@ -209,6 +209,47 @@ def test_own_deposits_that_may_not_be_decrypted_are_a_missing_permission(store: 
     assert len(store.versions()) == 1
 
 
+def test_a_key_that_may_not_be_used_pauses_until_it_may(store: Store) -> None:
+    """The probe must ask for what was missing: where it finds less, work goes on and each mail ends in the dead letters."""
+    first = store.archive().deposit("acme", CONTENT)
+    s3: Any = Refusing(store.s3, "AccessDenied", {first.version}, heads="checksums")
+
+    with pytest.raises(NotPermitted, match="kms:Decrypt"):
+        store.archive(s3=s3).deposit("acme", CONTENT)
+    with pytest.raises(NotPermitted, match="kms:Decrypt"):
+        store.archive().check()
+    s3.versions.clear()
+    store.archive().check()
+
+    assert store.archive(s3=s3).deposit("acme", CONTENT) == first
+
+
+def test_locks_that_may_not_be_extended_pause_until_they_may(store: Store) -> None:
+    """Asking again must change nothing: the lock is what it was when the permission is there."""
+    first = store.archive().deposit("acme", CONTENT)
+    unbending: Any = Unbending(store.s3)
+    archive = store.archive(retention=3 * RETENTION, s3=unbending)
+
+    with pytest.raises(NotPermitted, match="s3:PutObjectRetention"):
+        archive.deposit("acme", CONTENT)
+    with pytest.raises(NotPermitted, match="s3:PutObjectRetention"):
+        store.archive().check()
+    unbending.bends = True
+    store.archive().check()
+
+    assert store.lock(first) == ("GOVERNANCE", first.retain_until)
+    assert store.lock(archive.deposit("acme", CONTENT))[1] > first.retain_until
+
+
+def test_a_stranger_that_may_not_even_be_looked_at_is_not_in_the_way(store: Store) -> None:
+    """Where a bucket has access control lists, what another account put there is that account's: no policy of ours opens it."""
+    first = store.archive().deposit("acme", CONTENT)
+    stranger = store.put_locked(KEY, b"something else")
+    s3: Any = Refusing(store.s3, "AccessDenied", {stranger}, heads="all")
+
+    assert store.archive(s3=s3).deposit("acme", CONTENT) == first
+
+
 def test_deposits_that_a_lifecycle_rule_moved_to_glacier_are_found(store: Store) -> None:
     """They cannot be read within hours; the checksum that S3 verified when they were put says what they hold."""
     first = store.archive().deposit("acme", CONTENT)

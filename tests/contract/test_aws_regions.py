@@ -91,6 +91,19 @@ def test_queue_that_keeps_less_is_named(stack: dict[str, str]) -> None:
     assert FORTNIGHT_S in said
 
 
+def test_queue_of_dead_letters_that_keeps_less_is_named(stack: dict[str, str]) -> None:
+    """SQS counts from the first arrival: what dies in the main queue's second week would be gone as it becomes a dead letter."""
+    sqs = boto3.client("sqs")
+    dead = sqs.get_queue_url(QueueName=f"{NAMES.of('mailbox')}-dlq")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": "345600"})
+
+    said = short_lived_queues(settings(stack))
+
+    sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": FORTNIGHT_S})
+    assert [one.partition(" keeps")[0] for one in said] == [f"the dead-letter queue of the mailbox queue, {dead}"]
+    assert short_lived_queues(settings(stack)) == []
+
+
 def test_installation_in_the_eu_is_let_in(stack: dict[str, str]) -> None:
     """Everything of the embedded stack: by name and endpoint on this machine, by AWS's answer in Ireland."""
     installation = settings(stack)

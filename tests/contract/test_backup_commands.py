@@ -19,6 +19,8 @@ from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.schema import MIGRATIONS
 from mailroom.commands import backup, restore
+from mailroom.commands._backups import restores_of
+from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
 from tests.contract.sending import office_on
@@ -64,6 +66,15 @@ def statuses(database_url: str) -> list[str]:
         found = list(connection.execute(text("select status from message")).scalars())
     engine.dispose()
     return found
+
+
+def test_the_counter_is_asked_in_the_archives_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SES may be elsewhere, and a bucket answers in its own region: a backup that cannot count is none."""
+    monkeypatch.setenv("MAILROOM_STORAGE_REGION", "eu-central-1")
+    monkeypatch.setenv("MAILROOM_ARCHIVE_REGION", "eu-north-1")
+    restores: Any = restores_of(Opened())
+
+    assert restores._outside._s3.meta.region_name == "eu-north-1"
 
 
 def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: Path) -> None:

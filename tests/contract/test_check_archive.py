@@ -1,5 +1,6 @@
 """The archive's listing against its receipts: strangers are named until they are gone or acknowledged, damage until repaired."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from blocks.reconciling import compare
+from mailroom.adapters.manifests_s3 import S3Manifests
 from mailroom.adapters.sql.archive_findings import SqlArchiveFindings, damage
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import DepositRow, table
@@ -17,8 +19,9 @@ from mailroom.checking.reading import Stored, parts
 from mailroom.checking.report import Report
 from mailroom.ports import Deposit
 from mailroom.watching import ArchiveFinding, Looked
-from tests.contract.archive_store import Store, store_on
+from tests.contract.archive_store import RETENTION, Refusing, Store, store_on
 from tests.contract.lock_blind import LockBlind
+from tests.contract.test_manifests import ENVELOPE, MANIFEST
 
 
 @pytest.fixture
@@ -219,6 +222,76 @@ def test_missing_permission_to_read_locks_is_said_once(store: Store, database_ur
     assert dict(report.wrong) == {"permission": 1}
     assert "s3:GetObjectRetention is missing" in report.violations[0].do
     assert blind.read(kept[1]) == {"permission": 1}
+
+
+@pytest.mark.parametrize("heads", ["checksums", "all"], ids=["another's KMS key", "another account's object"])
+def test_stranger_that_only_he_can_read_is_a_stranger_and_not_a_missing_permission(
+    store: Store, database_url: str, heads: str
+) -> None:
+    """No permission that can be granted would end it; and while one is missing nothing is noted, so nothing could be settled."""
+    [kept] = deposit(store, "a")
+    stranger = store.put_locked(kept.key, b"b")
+    auditor = Auditor(store, database_url, Refusing(store.s3, "AccessDenied", {stranger}, heads=heads))
+
+    found = auditor.reconcile()[0]
+    auditor.findings.acknowledge(kept.key, None, by="root", note="a drill", now=datetime.now(UTC))
+
+    assert found == {"versions": 1}
+    assert auditor.reconcile()[0] == {}
+
+
+def test_own_copies_that_may_not_be_decrypted_are_a_missing_permission(store: Store, database_url: str) -> None:
+    """The whole bucket is under that key: a stranger for each copy would be an alarm about ourselves."""
+    [kept] = deposit(store, "a")
+    copy = store.put_locked(kept.key, b"a")
+    s3 = Refusing(store.s3, "AccessDenied", {kept.version, copy}, heads="checksums")
+
+    report, _ = Auditor(store, database_url, s3).look()
+
+    assert dict(report.wrong) == {"permission": 1}
+    assert "kms:Decrypt is missing" in report.violations[0].do
+
+
+def test_strangers_on_a_manifests_key_are_named_until_an_operator_acknowledges_them(
+    store: Store, auditor: Auditor
+) -> None:
+    """Manifests lie in the same bucket under the same locks, and somebody else may write over them as well."""
+    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests.keep(MANIFEST)
+    manifests.keep(replace(MANIFEST, envelope=replace(ENVELOPE, recipients=("bob@acme.test",))))
+    whole = auditor.reconcile()[0]
+    stranger = store.put_locked(MANIFEST.key, b"{}")
+    marker = store.s3.delete_object(Bucket=store.bucket, Key=MANIFEST.key)["VersionId"]
+
+    found = auditor.reconcile()[0]
+    named = set(store.findings())
+    auditor.findings.acknowledge(MANIFEST.key, None, by="root", note="a drill", now=datetime.now(UTC))
+
+    assert whole == {}
+    assert found == {"versions": 1, "delete marker": 1}
+    assert named == {(MANIFEST.key, stranger), (MANIFEST.key, marker)}
+    assert auditor.reconcile()[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "heads", "wrong"),
+    [
+        ("AccessDenied", "checksums", {"versions": 1}),
+        ("InvalidRequest", "all", {"versions": 1}),
+        ("InvalidObjectState", "", {}),
+    ],
+    ids=["another's KMS key", "a key that S3 does not have", "Glacier"],
+)
+def test_version_of_a_manifest_that_cannot_be_read_stops_nothing(
+    store: Store, database_url: str, code: str, heads: str, wrong: dict[str, int]
+) -> None:
+    """What only a stranger reads is his; what a life-cycle rule moved to Glacier may be ours, and is not called a stranger's."""
+    manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
+    manifests.keep(MANIFEST)
+    stranger = store.put_locked(MANIFEST.key, b"{}")
+    auditor = Auditor(store, database_url, Refusing(store.s3, code, {stranger}, heads=heads))
+
+    assert auditor.reconcile()[0] == wrong
 
 
 def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: Auditor, emulator: str) -> None:

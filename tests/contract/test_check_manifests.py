@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.checking.check import check
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import Report, Violation
 from mailroom.domain.inbound import State
+from tests.contract.archive_store import Refusing
+from tests.contract.lock_blind import LockBlind
 from tests.contract.test_check import House, _manifests, endpoint, house
 
 __all__ = ["endpoint", "house"]
@@ -101,11 +105,36 @@ def test_a_missing_manifest_is_named(settled: House) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b"no json", b"[" * 9999])
-def test_what_a_stranger_put_over_a_manifest_is_named(settled: House, body: bytes) -> None:
-    """The mail would still be found by the version below it; that somebody writes there must be known."""
-    settled.s3.put_object(Bucket=settled.places.archive_bucket, Key=settled.manifest_of("filed1"), Body=body)
+def test_what_a_stranger_put_over_a_manifest_is_named_until_it_is_acknowledged(settled: House, body: bytes) -> None:
+    """The mail would still be found by the version below it; that somebody writes there must be known, and not for ever."""
+    bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
+    stranger = settled.s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    wrong = [one.kind for one in found(settled)]
 
-    assert [one.kind for one in found(settled)] == ["wrong manifest"]
+    findings, now = SqlArchiveFindings(settled.engine, bucket), datetime.now(UTC)
+    findings.meet(key, stranger, now=now)
+    findings.acknowledge(key, stranger, by="root", note="a drill", now=now)
+
+    assert wrong == ["versions"]
+    assert found(settled) == []
+
+
+def test_a_stranger_that_only_he_can_read_ends_no_check(settled: House) -> None:
+    """One object encrypted with its writer's own key (SSE-C) would keep everything else from being checked."""
+    bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
+    stranger = settled.s3.put_object(Bucket=bucket, Key=key, Body=b"{}")["VersionId"]
+    s3: Any = Refusing(settled.s3, "InvalidRequest", {stranger}, heads="all")
+
+    assert [one.kind for one in found(replace(settled, s3=s3))] == ["versions"]
+    settled.forgets("filed1")
+    assert "forgotten" in {one.kind for one in found(replace(settled, s3=s3))}
+
+
+def test_a_manifests_lock_that_may_not_be_read_is_a_missing_permission(settled: House, endpoint: str) -> None:
+    """S3 leaves it out of its answers; every manifest would be called wrong, and its lock missing."""
+    blind = replace(settled, s3=LockBlind(endpoint).client)
+
+    assert [(one.kind, "s3:GetObjectRetention is missing" in one.do) for one in found(blind)] == [("permission", True)]
 
 
 def _ref(house: House, name: str):  # type: ignore[no-untyped-def]

@@ -11,12 +11,13 @@ import boto3
 import pytest
 
 from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.domain.errors import TransientError
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.manifests import Manifest, RetentionClass, Source
 from mailroom.inbound.describing import keep_unopened
 from mailroom.ports import Manifests
 from mailroom.testing import MemoryManifests
+from tests.contract.archive_store import Refusing
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc", "v1")
@@ -184,6 +185,36 @@ def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) 
     bucket.manifests().keep(MANIFEST)
     bucket.manifests().keep(replace(of_two("bcc@acme.test"), attempt=2))
     assert bucket.manifests().find(REF)[-1].envelope.recipients == ("anna@acme.test", "bcc@acme.test")
+
+
+@pytest.mark.parametrize(
+    ("code", "heads"),
+    [("AccessDenied", "checksums"), ("InvalidRequest", "all"), ("InvalidObjectState", "")],
+    ids=["another's KMS key", "a key that S3 does not have", "Glacier"],
+)
+def test_what_cannot_be_read_on_a_key_is_not_in_the_way(bucket: Bucket, code: str, heads: str) -> None:
+    """Who puts a version that only he can decrypt would stop the mail for good, whose manifest lies right below."""
+    bucket.manifests().keep(MANIFEST)
+    stranger = bucket.s3.put_object(Bucket=bucket.name, Key=MANIFEST.key, Body=b"{}")["VersionId"]
+    manifests = Bucket(Refusing(bucket.s3, code, {stranger}, heads=heads), bucket.name).manifests()
+
+    manifests.keep(replace(of_two("bcc@acme.test"), attempt=2))
+
+    assert manifests.find(REF)[-1].envelope.recipients == ("anna@acme.test", "bcc@acme.test")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
+def test_a_manifest_that_cannot_be_read_is_not_taken_for_none(bucket: Bucket, code: str) -> None:
+    """The mail would be filed without its recipients and acknowledged; what is known already may still be kept."""
+    bucket.manifests().keep(MANIFEST)
+    [own] = [one["VersionId"] for one in bucket.s3.list_object_versions(Bucket=bucket.name)["Versions"]]
+    manifests = Bucket(Refusing(bucket.s3, code, {own}), bucket.name).manifests()
+
+    with pytest.raises(PermanentError):
+        manifests.find(REF)
+    manifests.keep(replace(of_two("bcc@acme.test"), attempt=2))
+
+    assert len(bucket.manifests().find(REF)) == 2
 
 
 def test_many_writers_at_once_lose_nobody(bucket: Bucket) -> None:

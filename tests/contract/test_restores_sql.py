@@ -322,3 +322,21 @@ def test_a_server_that_does_not_say_its_timeline_is_known_by_its_tables(
 
     with house.process() as process:
         assert process.office.statuses() == [Status.HELD] * 3
+
+
+def test_a_server_that_denies_its_timeline_stops_no_mail(house: Installation) -> None:
+    """Managed servers take these functions from everybody; mail need not wait until somebody grants them."""
+    with psycopg.connect(house.url, autocommit=True) as connection:
+        connection.execute("revoke execute on function pg_control_system() from public")
+        connection.execute("create role denied login password 'denied'")
+        connection.execute(
+            "grant all on all tables in schema public to denied; grant all on all sequences in schema public to denied"
+        )
+    owner, house.url = house.url, house.url.replace(house.url.split("//")[1].split("@")[0], "denied:denied")
+
+    with house.process() as process:
+        scheduled(process)
+        process.work(NOW + 2 * HOUR)
+
+        assert process.office.statuses() == [Status.DISPATCHED] * 3
+    house.url = owner

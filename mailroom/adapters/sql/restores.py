@@ -19,7 +19,7 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.holds import hold
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, MessageRow
-from mailroom.domain.errors import MailroomError, PermanentError, TransientError
+from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.outbound import Batch, Policy, Status
 from mailroom.holds import HoldReason
 from mailroom.restores import OutsideCounter, Recognised
@@ -40,6 +40,8 @@ _TABLE = "(select oid from pg_database where datname = current_database()), 'mes
 #: Server and timeline too, for a recovery to a point in time and a promoted replica; not every managed server says them.
 _SERVER = "(select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 _IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
+#: The SQLSTATE of a right that the user lacks.
+_DENIED = "42501"
 _MAKE = text("insert into installation (id, counter) values (1, 0) on conflict do nothing")
 _WRITE = text("""
     update installation set name = :name, counter = :counter, identity = :here,
@@ -203,7 +205,10 @@ class SqlRestores:
         try:
             with transaction(self._engine) as connection:
                 connection.execute(text(f"select concat_ws('/', {identity})"))
-        except PermanentError:
+        except MailroomError as error:
+            # A refusal counts as transient for mail, which waits until somebody grants the right; nobody need grant this one.
+            if isinstance(error, TransientError) and error.facts.get("sqlstate") != _DENIED:
+                raise
             return False
         return True
 

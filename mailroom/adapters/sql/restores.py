@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.holds import hold
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, MessageRow
+from mailroom.adapters.sql.outbound_rows import is_held
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.outbound import Batch, Policy, Status
 from mailroom.holds import HoldReason
@@ -157,6 +159,10 @@ class SqlRestores:
             because: Hold it in any case, for this reason in words.
         """
         with self._lock:
+            if because is not None:
+                # The counter goes past what is outside, or the next process takes this for a restore again.
+                with suppress(TransientError):
+                    self._read_outside()
             with transaction(self._engine, "commit of recognise") as connection:
                 gone = connection.execute(_MAKE).rowcount > 0
                 row = self._lock_row(connection)
@@ -180,7 +186,7 @@ class SqlRestores:
     def waiting(self) -> int:
         """Return how many messages would be held if this were a restore."""
         with transaction(self._engine) as connection:
-            return int(connection.execute(select(func.count()).where(_open())).scalar_one())
+            return int(connection.execute(select(func.count()).where(_unsure())).scalar_one())
 
     def counter(self) -> int:
         """Return the database's counter."""
@@ -269,8 +275,13 @@ class SqlRestores:
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
     """Hold what waits, and what a policy would send again by itself; return of how many batches how many messages."""
-    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_open())).scalar_one()
-    return batches, hold(connection, _open(), HoldReason.RESTORED, now)
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_unsure())).scalar_one()
+    return batches, hold(connection, _unsure(), HoldReason.RESTORED, now)
+
+
+def _unsure() -> ColumnElement[bool]:
+    """Return the condition that a message may have gone after the dump; also one that was held then, and resumed after it."""
+    return or_(_open(), and_(is_held(), _message.reason != HoldReason.RESTORED))
 
 
 def _open() -> ColumnElement[bool]:

@@ -324,7 +324,7 @@ class Processings(Protocol):
         sender: str | None = None,
         once_in: timedelta | None = None,
     ) -> str | None:
-        """Note the intent and return None, or why there must be none: `done_before`, or `too_often` for this sender."""
+        """Note the intent and return None, or why there must be none: `done_before`, `too_often` for this sender, or `restored`: it may be forgotten."""
 
     def release(self, email_id: str, processor: str) -> None:
         """Take the intent back: nothing has left."""

@@ -45,6 +45,7 @@ _IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
 #: The SQLSTATE of a right that the user lacks.
 _DENIED = "42501"
 _MAKE = text("insert into installation (id, counter) values (1, 0) on conflict do nothing")
+_RESTORED_AT = text("select restored_at from installation")
 _WRITE = text("""
     update installation set name = :name, counter = :counter, identity = :here,
         restored_at = coalesce(:restored_at, restored_at)
@@ -57,6 +58,12 @@ def transact(engine: Engine, restores: "SqlRestores | None", what: str, work: Ca
         return restores.transact(what, work)
     with transaction(engine, what) as connection:
         return work(connection)
+
+
+def restored_at(connection: Connection) -> datetime | None:
+    """Return when this database was last recognised as restored; None: never."""
+    at: datetime | None = connection.execute(_RESTORED_AT).scalar_one_or_none()
+    return at
 
 
 class RestoredError(TransientError):

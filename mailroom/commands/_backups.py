@@ -55,7 +55,7 @@ def read_backup(file: Path) -> Backup:
 
 def restores_of(opened: Opened) -> SqlRestores:
     """Return what recognises restores of this installation."""
-    s3 = aws.client("s3", region=opened.settings.region)
+    s3 = aws.client("s3", region=opened.settings.region_of_archive)
     return SqlRestores(opened.engine, S3Counter(s3, bucket=opened.settings.archive_bucket))
 
 

@@ -246,4 +246,4 @@ def test_a_backup_needs_no_s3(database_url: str, tmp_path: Path, monkeypatch: py
     done = run(backup, tmp_path / "mailroom.dump")
 
     assert done.exit_code == 0, done.exception
-    assert run(restore, tmp_path / "mailroom.dump").exit_code == 0
+    assert json.loads((tmp_path / "mailroom.dump.json").read_text())["counter"] == 1

@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.dumps import dump, restore
 from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.processing import SqlProcessings
-from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.webhooks_http import HttpWebhooks
 from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
 from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
@@ -31,7 +29,7 @@ from mailroom.inbound import digest, processors, webhook
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
 from mailroom.ports import Deposit, Inbound, Webhook
-from mailroom.testing import MemoryAnswers, MemoryArchive, MemoryCounter
+from mailroom.testing import MemoryAnswers, MemoryArchive
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = Verdicts(*[Verdict.PASS] * 5)
@@ -378,33 +376,3 @@ def test_row_of_an_intent_is_claimed_by_one_of_many(desk: Desk) -> None:
         return await asyncio.gather(*(asyncio.to_thread(claim, mails[number % 2]) for number in range(8)))
 
     assert asyncio.run(race()).count(None) == 1
-
-
-def test_a_mail_that_comes_back_after_a_restore_is_not_answered_again(
-    desk: Desk, database_url: str, tmp_path: Path
-) -> None:
-    """The answer left after the dump, and neither the e-mail nor its answer is in the database that came back."""
-    restores = SqlRestores(desk.engine, MemoryCounter())
-    restores.start()
-    waiting = desk.mail("waiting")
-    dump(database_url, tmp_path / "dump")
-    desk.answer(waiting)
-    desk.answer(desk.mail("forgotten", sender="dora@sender.test"))
-    assert len(desk.answers.sent) == 2
-
-    restore(database_url, tmp_path / "dump")
-    assert restores.look() is not None
-
-    assert desk.answer(waiting) == {"not_answered": "restored"}
-    assert desk.answer(desk.mail("forgotten", sender="dora@sender.test")) == {"not_answered": "restored"}
-    assert len(desk.answers.sent) == 2
-    later = datetime.now(UTC) + timedelta(minutes=1)
-    assert "answer_id" in desk.answer(desk.mail("new", sender="eva@sender.test", received_at=later))
-
-
-def test_a_mail_that_the_archive_gave_back_is_not_answered_again(desk: Desk) -> None:
-    """Also before anything has recognised the restore."""
-    mail = desk.mail()
-    desk.ledger.recall(mail.email_id, envelope=mail.envelope, received_at=NOW, now=NOW)
-
-    assert desk.answer(mail) == {"not_answered": "restored"}

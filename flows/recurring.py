@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
 
-from blocks.sending import open_outbound, open_way_in
+from blocks.sending import WayIn, open_outbound, open_way_in
 from mailroom.api.asked import NewBatch
 from mailroom.domain.errors import Unacceptable
 from mailroom.outbound.enclosing import Enclosing
@@ -27,6 +27,8 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
     The file stays with the worker, so that Prefect learns no address. Its key is the time that the schedule set: Retry
     of a run, or a second run for the same time, hands nothing over twice.
 
+    What was due before a restore of the database may have been sent then: it fails, and a Quick run sends it.
+
     Args:
         request: A JSON file on the worker's machine: the body of `POST /v1/batches`, with `from`.
         tenant: Whose batch it is.
@@ -35,6 +37,8 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
     period = flow_run.scheduled_start_time.isoformat(timespec="seconds")
     key = Key(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())
     outbound, way_in, now = await open_outbound(), await open_way_in(), datetime.now(UTC)
+    if await to_thread(_may_be_forgotten, way_in, tenant, key, due_at=flow_run.scheduled_start_time):
+        return Failed(message="due before the database was restored, and may have been sent then; a Quick run sends it")
     try:
         accepted = await to_thread(
             hand_over,
@@ -54,3 +58,9 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
         return Failed(message=f"the batch cannot be sent as it is: {len(error.faults)} faults")
     again = ", handed over before" if accepted.repeated else ""
     return Completed(message=f"batch {accepted.batch_id}: {accepted.messages} messages{again}")
+
+
+def _may_be_forgotten(way_in: WayIn, tenant: str, key: Key, *, due_at: datetime) -> bool:
+    """Say whether a batch with this key may have been handed over to a database that is not there any more."""
+    restored_at = way_in.outbox.restored_at()
+    return restored_at is not None and due_at < restored_at and way_in.outbox.answered(tenant, key) is None

@@ -15,16 +15,27 @@ from mailroom.inbound.sweeping import BACKLOG, Found
 from mailroom.outbound.obeying import Obeyed
 from mailroom.ports import Inbound
 from tasks.fates import ask_fates, is_sending_paused
-from tasks.sweeping import announce_all, find_lost, find_overdue, find_silent, obey_fates, remind, waiting
+from tasks.sweeping import (
+    announce_all,
+    find_lost,
+    find_overdue,
+    find_recalled,
+    find_silent,
+    obey_fates,
+    remind,
+    waiting,
+)
 
 #: The key of the inbound bucket after which the next sweep goes on looking.
 _SWEPT_TO = "mailroom_swept_to"
+#: How far lines of a restored database were compared with the archive.
+_RECALLED_TO = "mailroom_recalled_to"
 _SHOWN = 50
 
 
 @flow(name="sweep-inbound", persist_result=False)
 async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
-    """Announce e-mails that are open and silent, and objects that the ledger never heard of.
+    """Announce e-mails that are open and silent, objects that the ledger never heard of, and what a restore made it forget.
 
     While many messages wait in the queue nothing is announced: what seems lost may be among them.
 
@@ -41,7 +52,9 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
     if silent or found.lost:
         await announce_all([*silent, *found.lost], inbound)
         await report(silent, found.lost)
-    return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown")
+    recalled = await recall(inbound)
+    words = f", {len(recalled)} recalled after a restore" if recalled else ""
+    return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown{words}")
 
 
 @flow(name="sweep-outbound", persist_result=False)
@@ -86,6 +99,17 @@ async def look_on(before: datetime, inbound: Inbound) -> Found:
     found = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
     await Variable.aset(_SWEPT_TO, found.until, overwrite=True)
     return found
+
+
+async def recall(inbound: Inbound) -> list[ObjectRef]:
+    """Announce closed lines of a restored database of which the archive knows more, and remember how far it was compared."""
+    after = str(await Variable.aget(_RECALLED_TO, default=""))
+    found = await find_recalled(after, inbound)
+    if found.lost:
+        await announce_all(found.lost, inbound)
+    if found.until != after:
+        await Variable.aset(_RECALLED_TO, found.until, overwrite=True)
+    return found.lost
 
 
 async def report(silent: list[ObjectRef], lost: list[ObjectRef]) -> None:

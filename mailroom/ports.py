@@ -183,10 +183,7 @@ class Ledger(Protocol):
         """Note what the archive keeps of this e-mail, besides what is noted already; `manifests` names their tenants."""
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
-        """Note what the archive remembers of this e-mail, and return its line; an envelope that is known stays.
-
-        An e-mail that was closed without the envelope is open again, as with `register`.
-        """
+        """Note what the archive remembers of this e-mail, and return its line, open again as with `register`; an envelope that is known stays."""
 
     def routed(
         self,
@@ -231,7 +228,13 @@ class Ledger(Protocol):
         """Return lines in these states, oldest first."""
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
-        """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
+        """Return open lines without a sign of life since `before`, oldest first; of failed ones those of before a restore, unless a person cancelled them."""
+
+    def blind(self, *, before: datetime | None, limit: int) -> list[Entry]:
+        """Return lines filed or quarantined without an envelope before a restore, newest first; with `before`, received earlier than that."""
+
+    def restored_at(self) -> datetime | None:
+        """Return when the database was last recognised as restored; None: never."""
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return which of these objects have a line."""
@@ -324,7 +327,7 @@ class Processings(Protocol):
         sender: str | None = None,
         once_in: timedelta | None = None,
     ) -> str | None:
-        """Note the intent and return None, or why there must be none: `done_before`, or `too_often` for this sender."""
+        """Note the intent and return None, or why there must be none: `done_before`, `too_often` for this sender, or `restored`: it may be forgotten."""
 
     def release(self, email_id: str, processor: str) -> None:
         """Take the intent back: nothing has left."""

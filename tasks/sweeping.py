@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mailroom.domain.inbound import ObjectRef
-from mailroom.inbound.sweeping import MOST, Found, announce, lost, silent
+from mailroom.inbound.sweeping import MOST, Found, announce, lost, recalled, silent
 from mailroom.outbound.obeying import Carried, Fate, Obeyed, OrderRuns, obey
 from mailroom.ports import Inbound
 from mailroom.sending import Outbox
@@ -28,6 +28,13 @@ async def find_lost(after: str, before: datetime, inbound: Inbound) -> Found:
     """Return objects that the ledger does not know, from key `after` on."""
     mails, ledger, bucket = inbound.mails, inbound.ledger, inbound.bucket
     return await blocking(lost, mails=mails, ledger=ledger, bucket=bucket, after=after, before=before)
+
+
+@step("find recalled")
+async def find_recalled(after: str, inbound: Inbound) -> Found:
+    """Return objects of a restored database's closed lines of which the archive has SES's word; the lines are open again."""
+    manifests, ledger = inbound.manifests, inbound.ledger
+    return await blocking(recalled, ledger=ledger, manifests=manifests, after=after, now=datetime.now(UTC))
 
 
 @step("announce")

@@ -10,7 +10,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,6 +21,9 @@ from psycopg.pq import Conninfo
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 
 _VERSION = re.compile(rb"\) (\d+)")
+
+#: Where the old schema is while another one is put back.
+_ASIDE: Final = "mailroom_replaced"
 
 
 def dump(url: str, file: Path) -> None:
@@ -37,12 +42,27 @@ def restore(url: str, file: Path) -> None:
     _run(url, "pg_restore", *how, f"--dbname={conninfo_to_dict(url)['dbname']}", str(file))
 
 
-def forget_schema(url: str) -> None:
-    """Drop everything in the database, for a dump of another version of the schema."""
+@contextmanager
+def schema_aside(url: str) -> Iterator[None]:
+    """Have the block begin with an empty database; what was there is dropped after it, and is back where it fails.
+
+    For a dump of another version of the schema. Killed within the block, what was there is in the schema `mailroom_replaced`.
+    """
+    _execute(
+        url, f"drop schema if exists {_ASIDE} cascade; alter schema public rename to {_ASIDE}; create schema public"
+    )
+    try:
+        yield
+    except BaseException:
+        _execute(url, f"drop schema public cascade; alter schema {_ASIDE} rename to public")
+        raise
+    _execute(url, f"drop schema {_ASIDE} cascade")
+
+
+def _execute(url: str, statements: LiteralString) -> None:
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
-            connection.execute("drop schema public cascade")
-            connection.execute("create schema public")
+            connection.execute(statements)
     except psycopg.OperationalError:
         raise TransientError("the database cannot be reached") from None
 

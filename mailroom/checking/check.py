@@ -79,7 +79,8 @@ def check(
         check_manifest(connection, sent, report)
         check_stories(connection, report)
         check_rows(connection, report)
-        check_restores(connection, s3=archive, bucket=places.archive_bucket, report=report)
+        url, bucket = places.database_url, places.archive_bucket
+        check_restores(connection, database_url=url, s3=archive, bucket=bucket, report=report)
         if handed_over is not None:
             check_handed_over(connection, handed_over, report)
     check_queue(sqs, places.inbound_queue_url, report)

@@ -42,7 +42,7 @@ def backup(
     use_stack_environment()
     opened = Opened()
     url, restores = opened.settings.database_url.get_secret_value(), restores_of(opened)
-    restores.look()
+    restores.start()
     made = Backup(
         made_at=datetime.now(UTC),
         revision=revision_of(opened.engine),
@@ -53,7 +53,7 @@ def backup(
         dump(url, file)
     about.write_text(made.as_text())
     # Whatever is sent from now on is behind a higher counter than the dump has.
-    restores.advance()
+    restores.start()
     size = file.stat().st_size
     if as_json:
         say(json.dumps(json.loads(made.as_text()) | {"file": str(file), "bytes": size}))

@@ -12,14 +12,16 @@ point in time), everything that waits in it is held. docs/operations.md has the 
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mailroom.adapters.dumps import check_dump, forget_schema
+from mailroom.adapters.dumps import check_dump, schema_aside
 from mailroom.adapters.dumps import restore as put_back
 from mailroom.adapters.sql.engine import migrate
+from mailroom.adapters.sql.holds import SqlHolds
 from mailroom.adapters.sql.schema import this_code
 from mailroom.cli import AsJson, say
 from mailroom.commands._backups import (
@@ -32,6 +34,7 @@ from mailroom.commands._backups import (
 )
 from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
+from mailroom.holds import HoldReason
 from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
@@ -73,19 +76,18 @@ def restore(
             "or your orchestrator), or give --beneath-running-processes"
         )
     before = revision_of(opened.engine)
-    if before and before != about.revision:
-        # What a newer schema has and the dump has not would stay otherwise.
-        forget_schema(url)
     opened.engine.dispose()
-    put_back(url, file)
+    # What a newer schema has and the dump has not would stay otherwise.
+    with schema_aside(url) if before and before != about.revision else nullcontext():
+        put_back(url, file)
     migrate(url)
     _finish(opened, file, as_json=as_json)
 
 
 def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
     """Hold what waits. Killed before this, the next process that starts does it: the database is another one than before."""
-    found = restores_of(opened).recognise(because=f"mailroom restore {file.name}")
-    held = {"batches": found.batches if found else 0, "messages": found.messages if found else 0}
+    restores_of(opened).recognise(because=f"mailroom restore {file.name}")
+    held = _held(opened)
     if as_json:
         say(json.dumps({"restored": True, "held": held, "contains": contents_of(opened.engine)}))
         return
@@ -100,16 +102,28 @@ def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
         say(line)
 
 
+def _held(opened: Opened) -> dict[str, int]:
+    """Return how much is held, whoever held it: a process beneath which this was restored may have been first."""
+    count = SqlHolds(opened.engine).held_count().get(HoldReason.RESTORED)
+    return {"batches": count.batches if count else 0, "messages": count.messages if count else 0}
+
+
 def _mark(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
     restores = restores_of(opened)
-    found = None if dry_run else restores.recognise(because="mailroom restore --mark-only")
+    if dry_run:
+        waiting = restores.waiting()
+        say(
+            json.dumps({"marked": False, "messages": waiting})
+            if as_json
+            else f"{waiting:,} messages that wait would be held"
+        )
+        return
+    restores.recognise(because="mailroom restore --mark-only")
+    held = _held(opened)
     if as_json:
-        told = {"marked": not dry_run, "messages": found.messages if found else restores.waiting()}
-        say(json.dumps(told))
-    elif found is None:
-        say(f"{restores.waiting():,} messages that wait would be held")
+        say(json.dumps({"marked": True, "messages": held["messages"]}))
     else:
-        say(f"{found.messages:,} messages of {found.batches:,} batches are held; see `mailroom batch list --held`")
+        say(f"{held['messages']:,} messages of {held['batches']:,} batches are held; see `mailroom batch list --held`")
 
 
 def _refuse_newer(about: Backup) -> None:

@@ -1,7 +1,8 @@
 """Finding e-mails that no message of the queue will bring any more, and announcing them anew.
 
-Two kinds: lines of the ledger that are open and silent (their worker died and their message is gone), and objects in
-the bucket that the ledger does not know (their notification was lost, or its database was put back). Both get a new message in the inbound queue, so
+Three kinds: lines of the ledger that are open and silent (their worker died and their message is gone), objects in
+the bucket that the ledger does not know (their notification was lost, or its database was put back), and lines of a restored database
+that were closed by headers alone while the archive has SES's word. All get a new message in the inbound queue, so
 that the listener takes them up as it takes up any other: claimed, counted and isolated where need be.
 """
 
@@ -11,7 +12,9 @@ from datetime import datetime
 
 from mailroom.domain.inbound import ObjectRef
 from mailroom.domain.notifications import SETUP_NOTIFICATION, announcement
-from mailroom.ports import Ledger, MailStore
+from mailroom.domain.times import bounded
+from mailroom.inbound.describing import reopen_filed
+from mailroom.ports import Ledger, MailStore, Manifests
 from mailroom.queueing import Queue
 
 #: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.
@@ -25,6 +28,9 @@ MOST = 500
 _MOST_LOST = 2000
 _PAGE = 1000
 _PAGES = 20
+
+#: Closed lines of a restored database that one sweep compares with the archive; each is a call for each of its tenants.
+_COMPARED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,32 @@ def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: d
         if not after or len(found) >= _MOST_LOST:
             break
     return Found(found, after)
+
+
+def recalled(*, ledger: Ledger, manifests: Manifests, after: str, now: datetime) -> Found:
+    """Open lines of a restored database again of which the archive has SES's word, and return their objects.
+
+    `after` is where the last look stopped: which restore it was about, and the time of receipt that it came to, going back.
+    """
+    restored_at = ledger.restored_at()
+    if restored_at is None:
+        return Found([], "")
+    restore, (about, _, came_to) = restored_at.isoformat(), after.partition(" ")
+    if about == restore and not came_to:
+        return Found([], after)
+    lines = ledger.blind(before=_time(came_to) if about == restore else None, limit=_COMPARED)
+    opened = [one.ref for one in lines if reopen_filed(one, manifests=manifests, ledger=ledger, now=now).envelope]
+    if len(lines) < _COMPARED or lines[-1].received_at is None:
+        return Found(opened, restore)
+    return Found(opened, f"{restore} {lines[-1].received_at.isoformat()}")
+
+
+def _time(noted: str) -> datetime | None:
+    """Return the time that was noted; from what somebody else wrote there, None: all is looked at again."""
+    try:
+        return bounded(datetime.fromisoformat(noted))
+    except ValueError:
+        return None
 
 
 def announce(refs: Sequence[ObjectRef], *, queue: Queue) -> None:

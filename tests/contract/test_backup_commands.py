@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mailroom.commands._backups import restores_of
 from mailroom.commands._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
+from mailroom.testing import MemoryCounter
 from tests.contract.sending import office_on
 from tests.contract.test_restores_sql import NOW
 
@@ -75,6 +77,15 @@ def test_the_counter_is_asked_in_the_archives_region(monkeypatch: pytest.MonkeyP
     restores: Any = restores_of(Opened())
 
     assert restores._outside._s3.meta.region_name == "eu-north-1"
+
+
+def schemas(database_url: str) -> list[str]:
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
+        wanted = "select nspname::text from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
+        found = list(connection.execute(text(wanted)).scalars())
+    engine.dispose()
+    return found
 
 
 def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: Path) -> None:
@@ -158,6 +169,7 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tm
     assert done.exit_code == 0, done.exception
     assert json.loads(done.stdout)["held"] == {"batches": 1, "messages": 3}
     assert statuses(database_url) == ["held"] * 3
+    assert schemas(database_url) == ["public"]
 
 
 @pytest.mark.parametrize("damage", ["no json", "newer", "not a dump"])
@@ -207,3 +219,42 @@ def test_a_machine_without_the_tools_says_what_to_install(database_url: str, mon
         ConfigurationError, match="pg_dump of PostgreSQL 18 or newer is needed: install postgresql-client-18"
     ):
         dumps.dump(database_url, Path("/tmp/never"))
+
+
+def test_a_cut_dump_of_another_schema_replaces_nothing(database_url: str, tmp_path: Path) -> None:
+    """Its table of contents is whole, and that the rest is not is found out while it is put back."""
+    file, about = tmp_path / "mailroom.dump", tmp_path / "mailroom.dump.json"
+    batch_of_three(database_url)
+    run(backup, file)
+    about.write_text(re.sub('"revision": "[0-9]+"', '"revision": "0012"', about.read_text()))
+    file.write_bytes(file.read_bytes()[:-40])
+
+    assert isinstance(run(restore, file).exception, PermanentError)
+
+    assert statuses(database_url) == ["accepted"] * 3
+    assert schemas(database_url) == ["public"]
+
+
+def test_what_others_held_first_is_counted_too(database_url: str) -> None:
+    """A worker beneath which a database is restored recognises it before the command does: "0 are held" would be wrong."""
+    batch_of_three(database_url)
+    run(restore, "--mark-only")
+
+    assert "3 messages of 1 batches are held" in run(restore, "--mark-only").stdout
+
+
+def test_a_backup_needs_no_s3(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day on which the archive is out of reach is a day for a backup."""
+    counter = MemoryCounter()
+    counter.down = True
+    monkeypatch.setattr(backup, "restores_of", lambda opened: SqlRestores(opened.engine, counter))
+    batch_of_three(database_url)
+    engine = make_engine(database_url)
+    SqlRestores(engine, MemoryCounter()).start()
+    engine.dispose()
+    SqlRestores._seen.clear()
+
+    done = run(backup, tmp_path / "mailroom.dump")
+
+    assert done.exit_code == 0, done.exception
+    assert json.loads((tmp_path / "mailroom.dump.json").read_text())["counter"] == 1

@@ -313,3 +313,20 @@ def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(house: 
     wrong = house.wrong()
 
     assert (wrong["unusable time"], wrong["unusable row"], wrong["unknown object"]) == (1, 1, 1)
+
+
+def test_a_counter_that_advances_while_a_check_looks_is_no_restore(house: House) -> None:
+    """A check takes minutes, and while mail is sent the counter advances every five seconds: its snapshot is behind by then."""
+    restores = SqlRestores(house.engine, S3Counter(house.s3, bucket=house.places.archive_bucket))
+    restores.advance()
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+
+    def meanwhile() -> Iterator[Sent]:
+        restores.advance()
+        yield from ()
+
+    patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=0))
+    check(house.places, s3=house.s3, sqs=house.sqs, report=report, patience=patience, deep=False, sent=meanwhile())
+
+    assert restores.counter() == 2
+    assert report.wrong == {}

@@ -7,11 +7,14 @@ import pytest
 from sqlalchemy import Engine
 
 from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.adapters.sql.restores import SqlRestores
+from mailroom.domain.inbound import CANCELLED, Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.manifests import Manifest, RetentionClass, Source
+from mailroom.inbound import sweeping
 from mailroom.inbound.describing import digest_of, recall_envelope, reopen_filed
+from mailroom.inbound.sweeping import Found, recalled, silent
 from mailroom.ports import Claim
-from mailroom.testing import MemoryManifests
+from mailroom.testing import MemoryCounter, MemoryManifests
 
 CAME = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 NOW = CAME + timedelta(days=2)
@@ -45,6 +48,9 @@ class Desk:
     def recalls(self, raw: bytes | None = RAW) -> Entry:
         sha256 = digest_of(raw) if raw is not None else None
         return recall_envelope(self.entry, sha256, manifests=self.manifests, ledger=self.ledger, now=NOW)
+
+    def looks(self, after: str) -> Found:
+        return recalled(ledger=self.ledger, manifests=self.manifests, after=after, now=NOW)
 
     def kinds(self) -> list[str]:
         return [one["kind"] for one in self.ledger.trace(self.entry.id)["activities"]]
@@ -119,3 +125,67 @@ def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(desk: Desk)
     assert filed is not None
 
     assert reopen_filed(filed, manifests=desk.manifests, ledger=desk.ledger, now=NOW).state is State.FILED
+
+
+def restored(engine: Engine) -> None:
+    """Have the database be one that was recognised as restored."""
+    SqlRestores(engine, MemoryCounter()).recognise(because="a test")
+
+
+def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(desk: Desk, engine: Engine) -> None:
+    """The queue brought it back after the dump, it was filed and its message deleted: nothing else will bring it."""
+    later = datetime.now(UTC) + timedelta(days=1)
+    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason="TransientError")
+    assert silent(ledger=desk.ledger, before=later) == [], "its message is in the queue"
+
+    restored(engine)
+
+    assert silent(ledger=desk.ledger, before=later) == [REF]
+    desk.ledger.begin(REF, now=later)
+    desk.ledger.close(desk.entry.id, State.FAILED, now=later, reason="TransientError")
+    assert silent(ledger=desk.ledger, before=later + timedelta(days=1)) == []
+
+
+def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, engine: Engine) -> None:
+    """It waits for `mailroom replay`, as before."""
+    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason=CANCELLED)
+    restored(engine)
+
+    assert silent(ledger=desk.ledger, before=datetime.now(UTC)) == []
+
+
+@pytest.mark.parametrize("state", [State.FILED, State.QUARANTINED])
+def test_a_mail_whose_notification_came_after_the_dump_comes_back_by_itself(
+    desk: Desk, engine: Engine, state: State
+) -> None:
+    """Its line says that it was closed by its headers alone, and the archive names a Bcc."""
+    desk.ledger.close(desk.entry.id, state, now=NOW, reason="spam")
+
+    assert desk.looks("") == Found([], ""), "no restore"
+    restored(engine)
+    found = desk.looks("")
+
+    assert found.lost == [REF]
+    assert silent(ledger=desk.ledger, before=datetime.now(UTC)) == [REF]
+    assert desk.looks(found.until) == Found([], found.until)
+
+
+def test_closed_lines_are_compared_some_at_a_time(desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without notifications has nothing but such lines."""
+    monkeypatch.setattr(sweeping, "_COMPARED", 2)
+    desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
+    for number in range(5):
+        one = desk.ledger.register(Arrival(ObjectRef("inbound", f"in/{number}")), now=NOW + timedelta(hours=number + 1))
+        assert one is not None
+        desk.ledger.close(one.id, State.FILED, now=NOW + timedelta(days=1))
+    restored(engine)
+
+    found, after = list[ObjectRef](), ""
+    for _ in range(5):
+        look = desk.looks(after)
+        found, after = found + look.lost, look.until
+    assert found == [REF]
+
+    SqlRestores(engine, MemoryCounter()).recognise(because="another")
+    assert desk.looks(after).until != after, "another restore is another look"
+    assert desk.looks("nonsense " + "x").lost == []

@@ -12,6 +12,7 @@ import pytest
 from mailroom.adapters.sql import restores
 from mailroom.adapters.sql.engine import make_engine
 from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.domain.delivery import Kind
 from mailroom.domain.errors import DailyQuota, TransientError
@@ -322,3 +323,53 @@ def test_a_server_that_does_not_say_its_timeline_is_known_by_its_tables(
 
     with house.process() as process:
         assert process.office.statuses() == [Status.HELD] * 3
+
+
+def test_a_dump_that_is_far_behind_is_recognised_once(house: Installation, tmp_path: Path) -> None:
+    """After days of sending, what the command held and a person resumed must not be held again by the first worker."""
+    memory = house.counter
+    assert isinstance(memory, MemoryCounter)
+    with house.process() as process:
+        batch_id = scheduled(process)
+        file = house.dump(tmp_path)
+        memory.raise_to(str(process.restores.name()), 50_000)
+    house.restore_over(file)
+    SqlRestores._seen.clear()
+    engine = make_engine(house.url)
+    SqlRestores(engine, memory).recognise(because="mailroom restore")
+    SqlOutbox(engine).resume(None, batch_id, by="ada", now=NOW)
+    engine.dispose()
+
+    with house.process() as process:
+        assert process.office.statuses() == [Status.SCHEDULED] * 3
+
+
+def test_what_was_held_for_its_run_in_the_dump_is_held_for_the_restore(house: Installation, tmp_path: Path) -> None:
+    """It was resumed after the dump and sent; "its run is gone" would have a person send it again without a thought."""
+    with house.process() as process:
+        process.outbox.hold([scheduled(process)], reason=HoldReason.RUN_GONE, now=NOW)
+        file = house.dump(tmp_path)
+    house.restore_over(file)
+
+    with house.process() as process:
+        held = process.outbox.held(None, limit=10)
+
+        assert [(one.reason, one.messages) for one in held] == [(HoldReason.RESTORED, 3)]
+
+
+def test_a_server_that_denies_its_timeline_stops_no_mail(house: Installation) -> None:
+    """Managed servers take these functions from everybody; mail need not wait until somebody grants them."""
+    with psycopg.connect(house.url, autocommit=True) as connection:
+        connection.execute("revoke execute on function pg_control_system() from public")
+        connection.execute("create role denied login password 'denied'")
+        connection.execute(
+            "grant all on all tables in schema public to denied; grant all on all sequences in schema public to denied"
+        )
+    owner, house.url = house.url, house.url.replace(house.url.split("//")[1].split("@")[0], "denied:denied")
+
+    with house.process() as process:
+        scheduled(process)
+        process.work(NOW + 2 * HOUR)
+
+        assert process.office.statuses() == [Status.DISPATCHED] * 3
+    house.url = owner

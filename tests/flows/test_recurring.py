@@ -13,10 +13,13 @@ from sqlalchemy import Engine
 
 from blocks.sending import WayIn
 from flows import recurring
+from mailroom.adapters.dumps import dump, restore
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.restores import SqlRestores
 from mailroom.adapters.sql.senders import SqlSenders
 from mailroom.adapters.sql.terms import SqlTerms
 from mailroom.outbound.dispatching import Outbound
+from mailroom.testing import MemoryCounter
 from tests.contract.handing import batch, message
 from tests.contract.sending import Office, office_on
 
@@ -76,3 +79,41 @@ def test_a_file_that_cannot_be_sent_fails_and_tells_prefect_no_word_of_it(
     assert state.is_failed()
     assert "canary" not in f"{state!r}{caplog.text}"
     assert office.values("select id from batch") == []
+
+
+def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
+    office: Office, engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's dump has the run as scheduled, and Mailroom's has no key of it: the newsletter went to everybody twice."""
+    restores = SqlRestores(engine, MemoryCounter())
+    restores.start()
+
+    async def way_in() -> WayIn:
+        return WayIn(SqlOutbox(engine, restores), SqlSenders(engine), SqlTerms(engine))
+
+    monkeypatch.setattr(recurring, "open_way_in", way_in)
+    file = tmp_path / "newsletter.json"
+    file.write_text(json.dumps(batch(message())))
+    sunday, monday = datetime(2026, 11, 22, 8, tzinfo=UTC), datetime(2026, 11, 23, 8, tzinfo=UTC)
+    due_at(sunday, monkeypatch)
+    before = run(file)
+    dump(database_url, tmp_path / "dump")
+    due_at(monday, monkeypatch)
+    assert run(file).is_completed()
+
+    restore(database_url, tmp_path / "dump")
+    again = run(file)
+    due_at(sunday, monkeypatch)
+    known = run(file)
+    due_at(datetime.now(UTC), monkeypatch)
+    quick = run(file)
+
+    assert again.is_failed()
+    assert "may have been sent" in again.message
+    assert known.message == f"{before.message}, handed over before"
+    assert quick.is_completed()
+    assert sorted(office.statuses()) == ["accepted", "held"]
+
+
+def due_at(time: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurring, "flow_run", SimpleNamespace(scheduled_start_time=time))

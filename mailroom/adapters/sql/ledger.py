@@ -8,7 +8,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql import ledger_statements as statements
@@ -16,9 +28,10 @@ from mailroom.adapters.sql import tracing
 from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.entries import check_attempt, entry_of, envelope_json, routes_json, scan_json, taken_over
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
+from mailroom.adapters.sql.restores import restored_at
 from mailroom.adapters.sql.skipping import met_lately, stepping_over
 from mailroom.domain.errors import Reason, TransientError
-from mailroom.domain.inbound import FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound import CANCELLED, FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.routing import Route
 from mailroom.domain.trust import Scan
 from mailroom.ports import Claim
@@ -27,6 +40,7 @@ from mailroom.watching import Loop
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
 _email, _item = _emails.c, _items.c
 
+_RESTORED_AT = literal_column("(select restored_at from installation)", _email.closed_at.type)
 
 #: So often an object that was not there is looked for, when another notice tells of it.
 _MOST_LOOKS = 3
@@ -193,8 +207,8 @@ class SqlLedger:
             return usable(connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)), entry_of)
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
-        """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
-        wanted = select(_emails).where(_email.state.in_([State.RECEIVED, State.PROCESSING]))
+        """Return open lines without a sign of life since `before`, oldest first; see the port."""
+        wanted = select(_emails).where(or_(_email.state.in_([State.RECEIVED, State.PROCESSING]), _forgotten()))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
         wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
         ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)
@@ -203,6 +217,23 @@ class SqlLedger:
             transaction(self._engine) as connection,
         ):
             return usable(connection.execute(ordered), entry_of)
+
+    def blind(self, *, before: datetime | None, limit: int) -> list[Entry]:
+        """Return lines that were closed without an envelope before a restore, newest first; see the port."""
+        # What was not known is stored as JSON's null.
+        blind = func.coalesce(func.jsonb_typeof(_email.envelope), "null") == "null"
+        closed = _email.state.in_([State.FILED, State.QUARANTINED]) & blind
+        wanted = select(_emails).where(closed, _email.closed_at < _RESTORED_AT)
+        if before is not None:
+            wanted = wanted.where(_email.received_at < before)
+        ordered = wanted.order_by(_email.received_at.desc(), _email.id).limit(limit)
+        with transaction(self._engine) as connection:
+            return [entry_of(row) for row in connection.execute(ordered)]
+
+    def restored_at(self) -> datetime | None:
+        """Return when the database was last recognised as restored; None: never."""
+        with transaction(self._engine) as connection:
+            return restored_at(connection)
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return which of these objects have a line."""
@@ -313,6 +344,12 @@ def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
         _activities.c.email_id == row.id, _activities.c.kind.in_(("started", "notified"))
     )
     return bool(connection.execute(newest.order_by(_activities.c.id.desc()).limit(1)).scalar() == "notified")
+
+
+def _forgotten() -> ColumnElement[bool]:
+    """Return the condition that a mail failed before a restore: what became of it then is not known here."""
+    by_nobody = _email.reason.is_distinct_from(CANCELLED)
+    return and_(_email.state == State.FAILED, by_nobody, _email.closed_at < _RESTORED_AT)
 
 
 def _is_free(row: Row[Any], claim: Claim) -> bool:

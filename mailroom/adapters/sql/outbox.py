@@ -40,7 +40,7 @@ from mailroom.adapters.sql.outbound_rows import (
     waiting,
     word,
 )
-from mailroom.adapters.sql.restores import SqlRestores, transact
+from mailroom.adapters.sql.restores import SqlRestores, restored_at, transact
 from mailroom.adapters.sql.skipping import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound import WITHHELD, Batch, Content, Draft, Lane, Status
@@ -172,6 +172,10 @@ class SqlOutbox(SqlHolds):
                 return orders
 
             return transact(self._engine, self._restores, "commit of take", take)
+
+    def restored_at(self) -> datetime | None:
+        """Return when the database was last recognised as restored, also just now; None: never."""
+        return transact(self._engine, self._restores, "", restored_at)
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""

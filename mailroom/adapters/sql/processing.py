@@ -18,6 +18,13 @@ _row, _deposit, _email = _rows.c, table(DepositRow).c, table(InboundEmailRow).c
 # Written out, so that the index on what failed serves.
 _FAILED = text("processing.state = 'failed'")
 
+#: The e-mail came before the database was restored, or the archive gave its envelope back: its row here may be forgotten.
+_CAME_BACK = text("""
+    select coalesce(received_at < (select restored_at from installation), false)
+        or exists (select from inbound_activity where email_id = inbound_email.id and kind = 'recalled')
+    from inbound_email where id = :email
+""")
+
 
 class SqlProcessings:
     """The port `Processings` on PostgreSQL."""
@@ -46,6 +53,8 @@ class SqlProcessings:
                 return "done_before"
             if sender is not None and once_in is not None and _answered(connection, processor, sender, now - once_in):
                 return "too_often"
+            if connection.execute(_CAME_BACK, {"email": UUID(email_id)}).scalar_one():
+                return "restored"
             made = insert(_rows).values(**values, begun_at=now).on_conflict_do_nothing().returning(_row.state)
             return None if connection.execute(made).first() else "done_before"
 

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID, uuid4
@@ -19,7 +20,8 @@ from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.holds import hold
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, MessageRow
-from mailroom.domain.errors import MailroomError, PermanentError, TransientError
+from mailroom.adapters.sql.outbound_rows import is_held
+from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.outbound import Batch, Policy, Status
 from mailroom.holds import HoldReason
 from mailroom.restores import OutsideCounter, Recognised
@@ -40,7 +42,10 @@ _TABLE = "(select oid from pg_database where datname = current_database()), 'mes
 #: Server and timeline too, for a recovery to a point in time and a promoted replica; not every managed server says them.
 _SERVER = "(select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 _IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
+#: The SQLSTATE of a right that the user lacks.
+_DENIED = "42501"
 _MAKE = text("insert into installation (id, counter) values (1, 0) on conflict do nothing")
+_RESTORED_AT = text("select restored_at from installation")
 _WRITE = text("""
     update installation set name = :name, counter = :counter, identity = :here,
         restored_at = coalesce(:restored_at, restored_at)
@@ -53,6 +58,12 @@ def transact(engine: Engine, restores: "SqlRestores | None", what: str, work: Ca
         return restores.transact(what, work)
     with transaction(engine, what) as connection:
         return work(connection)
+
+
+def restored_at(connection: Connection) -> datetime | None:
+    """Return when this database was last recognised as restored; None: never."""
+    at: datetime | None = connection.execute(_RESTORED_AT).scalar_one_or_none()
+    return at
 
 
 class RestoredError(TransientError):
@@ -155,6 +166,10 @@ class SqlRestores:
             because: Hold it in any case, for this reason in words.
         """
         with self._lock:
+            if because is not None:
+                # The counter goes past what is outside, or the next process takes this for a restore again.
+                with suppress(TransientError):
+                    self._read_outside()
             with transaction(self._engine, "commit of recognise") as connection:
                 gone = connection.execute(_MAKE).rowcount > 0
                 row = self._lock_row(connection)
@@ -178,7 +193,7 @@ class SqlRestores:
     def waiting(self) -> int:
         """Return how many messages would be held if this were a restore."""
         with transaction(self._engine) as connection:
-            return int(connection.execute(select(func.count()).where(_open())).scalar_one())
+            return int(connection.execute(select(func.count()).where(_unsure())).scalar_one())
 
     def counter(self) -> int:
         """Return the database's counter."""
@@ -203,7 +218,10 @@ class SqlRestores:
         try:
             with transaction(self._engine) as connection:
                 connection.execute(text(f"select concat_ws('/', {identity})"))
-        except PermanentError:
+        except MailroomError as error:
+            # A refusal counts as transient for mail, which waits until somebody grants the right; nobody need grant this one.
+            if isinstance(error, TransientError) and error.facts.get("sqlstate") != _DENIED:
+                raise
             return False
         return True
 
@@ -264,8 +282,13 @@ class SqlRestores:
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
     """Hold what waits, and what a policy would send again by itself; return of how many batches how many messages."""
-    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_open())).scalar_one()
-    return batches, hold(connection, _open(), HoldReason.RESTORED, now)
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_unsure())).scalar_one()
+    return batches, hold(connection, _unsure(), HoldReason.RESTORED, now)
+
+
+def _unsure() -> ColumnElement[bool]:
+    """Return the condition that a message may have gone after the dump; also one that was held then, and resumed after it."""
+    return or_(_open(), and_(is_held(), _message.reason != HoldReason.RESTORED))
 
 
 def _open() -> ColumnElement[bool]:

@@ -334,10 +334,19 @@ class Dispatch(Protocol):
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
 
-    def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
+    def unknown(
+        self,
+        *,
+        before: datetime,
+        limit: int,
+        after: datetime | None = None,
+        providers: Collection[str] | None = None,
+        policy: Policy | None = None,
+    ) -> list[Unsettled]:
         """Return messages that were handed over before `before` and whose outcome is unknown, oldest first.
 
-        With `policy` only those of its batches. What was stepped over a short while ago is left out.
+        With `after` and `providers` only those that were handed over since and to these; with `policy` only those that
+        `resend` lets go again of its batches. What was stepped over a short while ago is left out.
         """
 
     def step_over(self, message_id: str, error: Exception) -> None:

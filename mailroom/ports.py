@@ -234,7 +234,7 @@ class Ledger(Protocol):
         """Return lines that are received or processing and without a sign of life since `before`, oldest first."""
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these objects have a line."""
+        """Return which of these objects have a line, or can have none: a key that no notification may hold is named and stepped over."""
 
     def trace(self, email_id: str) -> dict[str, Any]:
         """Return everything recorded on one e-mail: line, activities, items, attachments, deposits."""

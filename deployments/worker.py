@@ -118,7 +118,8 @@ class WarmWorker:
         async with run_client_context() as context:
             client = cast(RunClient, context.client)
             name = worker_name()
-            executor = WarmExecutor(client, limit=self._limit)
+            gates = Gates(client, pool=POOL)
+            executor = WarmExecutor(client, limit=self._limit, gates=gates)
             runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
             counter = S3Counter(
@@ -129,7 +130,7 @@ class WarmWorker:
             manifests = self._manifests()
             lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
             health = Health(inbound_probes(client, engine))
-            gates, decisions = Gates(client, pool=POOL), _decisions(client, engine)
+            decisions = _decisions(client, engine)
             listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
                 *(self._settings, client, executor),

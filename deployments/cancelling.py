@@ -52,9 +52,10 @@ class Cancelling:
         """Begin to end what is being cancelled."""
         mine = self._lanes.under_way()
         # Only runs that were there at the last look are asked about: a mail is filed sooner, and costs no request.
-        long = [run_id for run_id in mine if run_id in self._seen and run_id not in self._ending][:_MOST]
+        long = [run_id for run_id in mine if run_id in self._seen and run_id not in self._ending]
         self._seen = set(mine)
-        known = await self._ask({"id": {"any_": [str(run_id) for run_id in long]}}) if long else []
+        pages = [long[start : start + _MOST] for start in range(0, len(long), _MOST)]
+        known = [run for page in pages for run in await self._ask({"id": {"any_": [str(run_id) for run_id in page]}})]
         await self._note_gone([mine[run_id] for run_id in long if run_id not in {run.id for run in known}])
         cancelled = [run for run in known if run.state is not None and run.state.is_cancelled()]
         for run in await self._cancelling() + cancelled:

@@ -40,6 +40,17 @@ class Decisions:
         """Return the run that carries this order, None where none was made of it."""
         return await asyncio.to_thread(self._runs.run_of, word.batch_id, word.due_at)
 
+    async def ordered_since(self, word: Word, run: FlowRun) -> datetime | None:
+        """Return when this was ordered, where that was after a person cancelled the run; None: the cancel is the last word.
+
+        A batch that is moved back to a time from which it was moved away before has that time's run, and who tidied up may
+        have cancelled it meanwhile.
+        """
+        if run.state is None or not run.state.is_cancelled():
+            return None
+        written_at = await asyncio.to_thread(self._runs.written_at, word.batch_id, word.due_at)
+        return written_at if written_at is not None and written_at > run.state.timestamp else None
+
     async def carried(self, word: Word, run: FlowRun) -> None:
         """Note the run that carries this order."""
         await asyncio.to_thread(self._runs.carried, word.batch_id, word.due_at, run_id=str(run.id))

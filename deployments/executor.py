@@ -5,6 +5,7 @@ import gc
 import logging
 import time
 from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from prefect.states import Cancelled
 import flows.results  # noqa: F401 - whatever runs here, its results are read without running what is in them
 from deployments.client import RunClient
 from deployments.draining import drain
+from deployments.gates import Gates
 from mailroom.crash import crash_point
 
 logger = logging.getLogger("mailroom.worker")
@@ -35,8 +37,8 @@ class WarmExecutor:
     Async flows only in the fast way: sync flows run in threads, at twice the client's CPU.
     """
 
-    def __init__(self, client: RunClient, *, limit: int) -> None:
-        self._client = client
+    def __init__(self, client: RunClient, *, limit: int, gates: Gates | None = None) -> None:
+        self._client, self._gates = client, gates
         # Each deployment and work queue its own: batches that take hours must not keep received e-mail waiting, and
         # those of the queue `bulk` none that is not in it.
         self._slots: dict[tuple[UUID | None, str | None], asyncio.Semaphore]
@@ -106,7 +108,7 @@ class WarmExecutor:
         return Cancelled()
 
     async def _execute(self, run: FlowRun) -> State | None:
-        async with self._slots[run.deployment_id, run.work_queue_name]:
+        async with self._slots[run.deployment_id, run.work_queue_name], self._begun(run):
             crash_point("before", "execute")
             flow = await self._flow_of(run)
             with self._client.holding(run) as held:
@@ -120,6 +122,10 @@ class WarmExecutor:
                 except Abort:
                     logger.warning("run %s was not allowed to go on", run.id)
                     return None
+
+    def _begun(self, run: FlowRun) -> AbstractAsyncContextManager[None]:
+        gates = self._gates
+        return nullcontext() if gates is None else gates.begun(run.deployment_id, run.work_queue_name)
 
     async def _flow_of(self, run: FlowRun) -> Flow:  # type: ignore[type-arg]
         if run.deployment_id is None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +76,9 @@ class Gates:
         self._bounds: Mapping[Key, _Bound] = {}
         self._names: dict[UUID, str] = {}
         self._queues: dict[str, str] = {}
+        # What was let in, and what of it has begun: the rest waits for a slot of the executor.
         self._under_way: Counter[Key] = Counter()
+        self._begun: Counter[Key] = Counter()
         self._asked_at: float | None = None
         self._asking = asyncio.Lock()
         self._doors: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -107,14 +109,7 @@ class Gates:
 
     def room(self, deployment: str, queue: str | None = None) -> int | None:
         """Return how many more runs may begin now; None: as many as there are."""
-        rooms: list[int] = []
-        for key in self._keys(deployment, queue):
-            bound = self._bounds.get(key)
-            if bound is not None and bound.paused:
-                return 0
-            if bound is not None and bound.limit is not None:
-                rooms.append(self._share.of(bound.limit) - self._under_way[key])
-        return max(0, min(rooms)) if rooms else None
+        return self._room(self._keys(deployment, queue), self._under_way)
 
     def reason(self, deployment: str, queue: str | None = None) -> str | None:
         """Return why no run of this deployment begins, however few are under way; None: they may."""
@@ -144,16 +139,44 @@ class Gates:
         async with self._doors[deployment, queue or ""]:
             await self.look()
             while self.room(deployment, queue) == 0:
-                self._freed.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._freed.wait(), _LOOK_AGAIN_S)
-                await self.look()
+                await self._look_later()
             count = self.counted(deployment, queue)
             count.__enter__()
         try:
             yield
         finally:
             count.__exit__(None, None, None)
+
+    @asynccontextmanager
+    async def begun(self, deployment_id: UUID | None, queue: str | None = None) -> AsyncIterator[None]:
+        """Wait until a run that was let in may begin: while it waited for a slot, an operator may have paused it."""
+        await self.look()
+        name = self.name_of(deployment_id)
+        keys = self._keys(name, queue) if name is not None else []
+        while self._room(keys, self._begun) == 0:
+            await self._look_later()
+        self._begun.update(keys)
+        try:
+            yield
+        finally:
+            self._begun.subtract(keys)
+            self._freed.set()
+
+    def _room(self, keys: Sequence[Key], counted: Counter[Key]) -> int | None:
+        rooms: list[int] = []
+        for key in keys:
+            bound = self._bounds.get(key)
+            if bound is not None and bound.paused:
+                return 0
+            if bound is not None and bound.limit is not None:
+                rooms.append(self._share.of(bound.limit) - counted[key])
+        return max(0, min(rooms)) if rooms else None
+
+    async def _look_later(self) -> None:
+        self._freed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._freed.wait(), _LOOK_AGAIN_S)
+        await self.look()
 
     def _keys(self, deployment: str, queue: str | None) -> list[Key]:
         queue = queue or self._queues.get(deployment)

@@ -235,6 +235,8 @@ class MailboxListener:
         known = await self._decisions.run_of(word)
         if known is None:
             made = await self._runs.get_or_create(word)
+            if (since := await self._decisions.ordered_since(word, made)) is not None:
+                made = await self._runs.get_or_create(word, since=since)
             await self._decisions.carried(word, made)
             return made
         run = await self._runs.find(known)

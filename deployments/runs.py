@@ -122,16 +122,20 @@ class BatchRuns(_Runs):
     def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
         super().__init__(client, deployment=deployment)
 
-    async def get_or_create(self, word: Word) -> FlowRun:
-        """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later."""
+    async def get_or_create(self, word: Word, *, since: datetime | None = None) -> FlowRun:
+        """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later.
+
+        With `since` it is another than that of an order for the same time before then.
+        """
         due_at = word.due_at.isoformat()
+        key = f"{word.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
         crash_point("before", "create run")
         run = await self._client.create_flow_run_from_deployment(
             await self.deployment_id(),
             name=word.batch_id,
             parameters={"batch_id": word.batch_id, "due_at": due_at},
             state=Scheduled(scheduled_time=word.due_at) if is_later(word) else Pending(),
-            idempotency_key=f"{word.batch_id}@{due_at}",
+            idempotency_key=key,
             work_queue_name=queue_of(word),
         )
         crash_point("after", "create run")

@@ -119,9 +119,10 @@ class WarmWorker:
         async with run_client_context() as context:
             client = cast(RunClient, context.client)
             name = worker_name()
-            executor = WarmExecutor(client, limit=self._limit)
-            runs = InboundRuns(client)
             engine = make_engine(self._settings.database_url.get_secret_value())
+            gates = Gates(client, pool=POOL, share=partial(share_of, SqlRoster(engine), name))
+            executor = WarmExecutor(client, limit=self._limit, gates=gates)
+            runs = InboundRuns(client)
             counter = S3Counter(
                 aws.client("s3", region=self._settings.region_of_archive), bucket=self._settings.archive_bucket
             )
@@ -130,8 +131,7 @@ class WarmWorker:
             manifests = self._manifests()
             lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
             health = Health(inbound_probes(client, engine))
-            share = partial(share_of, SqlRoster(engine), name)
-            gates, decisions = Gates(client, pool=POOL, share=share), _decisions(client, engine)
+            decisions = _decisions(client, engine)
             listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
                 *(self._settings, client, executor),

@@ -15,6 +15,7 @@ from flows.reconciling_report import as_markdown
 from mailroom.checking.mails import Patience
 from mailroom.checking.report import FORGOTTEN, INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound import ObjectRef
+from mailroom.domain.notifications import can_be_announced
 from mailroom.inbound.sweeping import BACKLOG
 from mailroom.watching import Reconciliation
 from tasks.outbound import settle
@@ -68,7 +69,8 @@ async def compare_archive(report: Report, patience: Patience, most: int, work: R
 async def announce_unknown(report: Report, work: Reconciling) -> int:
     """Announce objects that no line of the ledger knows, as the sweep does; not while many messages wait."""
     inbound = work.inbound
-    keys = [one.subject for one in report.violations if one.kind in (UNKNOWN_OBJECT, FORGOTTEN)]
+    unknown = [one.subject for one in report.violations if one.kind in (UNKNOWN_OBJECT, FORGOTTEN)]
+    keys = [key for key in unknown if can_be_announced(key)]
     if not keys or await waiting(inbound) > BACKLOG:
         return 0
     await announce_all([ObjectRef(inbound.bucket, key) for key in keys], inbound)

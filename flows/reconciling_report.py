@@ -51,8 +51,8 @@ def _table(columns: dict[str, str], accounts: Iterable[tuple[Account, Counter[st
 
 def _cell(name: str, account: Account, counts: Counter[str]) -> str:
     if name == "tenant":
-        return "all" if account.tenant == "*" else f"`{account.tenant}`"
-    return f"`{account.prefix}`" if name == "prefix" else str(counts[name])
+        return "all" if account.tenant == "*" else f"`{_flat(account.tenant)}`"
+    return f"`{_flat(account.prefix)}`" if name == "prefix" else str(counts[name])
 
 
 def _flat(text: str) -> str:

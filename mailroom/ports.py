@@ -237,7 +237,7 @@ class Ledger(Protocol):
         """Return when the database was last recognised as restored; None: never."""
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these objects have a line."""
+        """Return which of these objects have a line, or can have none: a key that no notification may hold is named and stepped over."""
 
     def trace(self, email_id: str) -> dict[str, Any]:
         """Return everything recorded on one e-mail: line, activities, items, attachments, deposits."""

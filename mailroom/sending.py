@@ -262,10 +262,7 @@ class Outbox(Holds, Protocol):
         """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
-        """Return orders that are not published; nobody else gets them before `until`.
-
-        An order that cannot be used is stepped over, named, and looked at again minutes later.
-        """
+        """Return unpublished orders, for nobody else before `until`; one that cannot be used is stepped over for minutes."""
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
@@ -322,11 +319,7 @@ class Dispatch(Protocol):
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-        """Note what came of handing over.
-
-        A message whose event came first keeps the status that its events gave it; the outcome of an attempt that is
-        not the latest changes nothing.
-        """
+        """Note what came of handing over: what events said first stays, and an attempt that is not the latest changes nothing."""
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
         """Have what is due wait for `until`, with an order for then, and return how many messages that is."""
@@ -334,10 +327,17 @@ class Dispatch(Protocol):
     def strand(self, *, before: datetime, now: datetime) -> int:
         """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
 
-    def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
-        """Return messages that were handed over before `before` and whose outcome is unknown, oldest first.
-
-        With `policy` only those of its batches. What was stepped over a short while ago is left out.
+    def unknown(
+        self,
+        *,
+        before: datetime,
+        limit: int,
+        after: datetime | None = None,
+        providers: Collection[str] | None = None,
+        policy: Policy | None = None,
+    ) -> list[Unsettled]:
+        """Return messages handed over between the two, to these providers, whose outcome is unknown, oldest first; with `policy`
+        those of its batches that `resend` lets go. What was stepped over a short while ago is left out.
         """
 
     def step_over(self, message_id: str, error: Exception) -> None:

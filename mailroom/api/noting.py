@@ -76,6 +76,9 @@ class Notes:
             self._away = True
             return False
         except Exception as error:  # noqa: BLE001 - the thread must survive; what cannot be recorded never will be
-            log.error("%d notes cannot be recorded: %s", len(notes), type(error).__name__)
+            if len(notes) > 1:
+                # Each by itself: the others are of other messages, and of other tenants.
+                return all(self._is_recorded([note]) for note in notes)
+            log.error("a note cannot be recorded: %s", type(error).__name__)
         self._away = False
         return True

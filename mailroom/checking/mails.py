@@ -100,7 +100,7 @@ def _count(what: str | None, line: Any, prefix: str, report: Report) -> None:
     """Count for all, and for each tenant that the mail is for; a mail in a state that there is not is nowhere."""
     if what is None:
         return
-    for tenant in (ALL, *(line.tenants if line else ())):
+    for tenant in (ALL, *filter(None, line.tenants if line else ())):
         report.balance(INBOUND, tenant, prefix)[what] += 1
 
 

@@ -129,4 +129,4 @@ PARKED_FOR = timedelta(days=30)
 
 def next_try(tries: int, now: datetime) -> datetime:
     """Return when a parked event is tried again: the first times within seconds, for it overtook the send's own answer."""
-    return now + timedelta(seconds=min(2 ** min(tries, 12), 3600))
+    return now + timedelta(seconds=min(2 ** max(0, min(tries, 12)), 3600))

@@ -24,13 +24,13 @@ _FIRST, _LONGEST = timedelta(seconds=5), timedelta(hours=1)
 
 def next_try(tries: int, now: datetime, *, jitter: float) -> datetime:
     """Return when to tell again after so many failures in a row; `jitter`, from 0 to 1, keeps endpoints apart."""
-    pause: timedelta = min(_FIRST * 2 ** min(tries, 20), _LONGEST)
+    pause: timedelta = min(_FIRST * 2 ** max(0, min(tries, 20)), _LONGEST)
     return now + pause * (0.75 + jitter / 2)
 
 
 def most_after(tries: int) -> int:
     """Return how many things to tell at once after so many failures in a row."""
-    return max(1, MOST >> min(tries, 20))
+    return max(1, MOST >> max(0, min(tries, 20)))
 
 
 def url_fault(url: str, *, private: bool) -> str | None:

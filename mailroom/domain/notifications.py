@@ -67,6 +67,11 @@ def read_notification(body: str) -> list[Arrival]:
     return [arrival for record in records for arrival in _from_record(_object(record))]
 
 
+def can_be_announced(key: str) -> bool:
+    """Return whether a notification of an object with this key is read; no mail of SES has another, but anybody's object may."""
+    return not _UNPRINTABLE.search(key)
+
+
 def announcement(ref: ObjectRef) -> str:
     """Return S3's word that an object is there, for one whose own notification was lost."""
     stored = {"key": quote_plus(ref.key)} | ({"versionId": ref.version} if ref.version else {})

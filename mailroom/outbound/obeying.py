@@ -56,6 +56,9 @@ class OrderRuns(Protocol):
     def run_of(self, batch_id: str, due_at: datetime) -> str | None:
         """Return the run of the latest order of this batch for this time; None: none was made of it."""
 
+    def written_at(self, batch_id: str, due_at: datetime) -> datetime | None:
+        """Return when the latest order of this batch for this time was written; None: there is none."""
+
     def carried(self, batch_id: str, due_at: datetime, *, run_id: str) -> None:
         """Note the run that carries the orders of this batch for this time."""
 
@@ -63,7 +66,7 @@ class OrderRuns(Protocol):
         """Return batches that wait for a run to begin, or for a circuit breaker to close, by order id from behind `after` on."""
 
     def overdue(self, *, before: datetime, limit: int) -> list[Carried]:
-        """Return the batches that `Outbox.remind` would order again, oldest first."""
+        """Return the batches that `Outbox.remind` would order again, oldest first, once for each run that carries some of it."""
 
 
 def obey(carried: Sequence[Carried], fates: Mapping[str, Fate], *, outbox: Outbox, now: datetime) -> Obeyed:
@@ -86,6 +89,9 @@ def obey(carried: Sequence[Carried], fates: Mapping[str, Fate], *, outbox: Outbo
             obeyed.held.append(one.batch_id)
         else:
             (obeyed.waits if fate is Fate.WAITS else obeyed.left).append(one.batch_id)
+    # Several runs may carry a batch; what is decided of one of them is decided of all.
+    decided = {*obeyed.cancelled, *obeyed.held, *obeyed.waits}
+    obeyed.left = [batch_id for batch_id in dict.fromkeys(obeyed.left) if batch_id not in decided]
     return obeyed
 
 

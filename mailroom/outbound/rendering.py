@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
-from mailroom.domain.errors import PermanentError, Refused
+from mailroom.domain.errors import MailroomError, PermanentError, Refused
 from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
 from mailroom.domain.tracked_links import Tracker
 from mailroom.domain.unsubscribe import OURS
@@ -48,8 +48,17 @@ def outgoing(
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
 
-    mails = [_mail(claim, filled, read, leave_url) for claim in claims]
-    return [_tracked(claim, mail, tracker, provider_tracks) for claim, mail in zip(claims, mails, strict=True)]
+    def made(claim: Claimed) -> Outgoing | PermanentError:
+        try:
+            return _tracked(claim, _mail(claim, filled, read, leave_url), tracker, provider_tracks)
+        except MailroomError as error:
+            if isinstance(error, PermanentError):
+                return error
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing has left yet, and the others of its turn can be made
+            return PermanentError("the message cannot be rendered", kind=type(error).__name__)
+
+    return [made(claim) for claim in claims]
 
 
 def _tracked(

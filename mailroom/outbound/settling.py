@@ -7,6 +7,7 @@ the message `unknown` for a person, `prefer_delivery` sends it again after a win
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 from mailroom.domain.errors import OutcomeUnknown, TransientError
 from mailroom.domain.outbound import Policy
@@ -39,9 +40,8 @@ def settle_unknown(outbound: Outbound, *, now: datetime) -> tuple[int, int]:
 
 def _ask(outbound: Outbound, now: datetime) -> int:
     settled, never_got = 0, list[str]()
-    for one in outbound.dispatch.unknown(before=now - ASK_AFTER, limit=_MOST):
-        if one.provider not in outbound.names or one.handed_at < now - ASK_UNTIL:
-            continue
+    wanted = partial(outbound.dispatch.unknown, before=now - ASK_AFTER, after=now - ASK_UNTIL)
+    for one in wanted(providers=outbound.names, limit=_MOST):
         try:
             settled += _ask_for(one, outbound, never_got, now)
         except OutcomeUnknown:

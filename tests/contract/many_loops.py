@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
-from sqlalchemy import DateTime, Engine, insert, text
+from sqlalchemy import BigInteger, DateTime, Engine, Integer, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
@@ -48,6 +48,8 @@ from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch,
 from tests.contract.sending import office_on
 
 LATER = NOW + timedelta(hours=1)
+#: What says what the database is: a wrong number there stops everybody, and is meant to.
+OF_ALL = ("installation", "schema_serves")
 _IDS = re.compile(r"\{(\w+)(:\w+)?\}")
 
 
@@ -155,6 +157,16 @@ class Installation:
                     if isinstance(column.type, JSONB):
                         spoilt = f'update "{one.name}" set "{column.name}" = cast(:value as jsonb)'
                         connection.execute(text(spoilt), {"value": value})
+
+    def spoil_numbers(self, *, largest: bool) -> None:
+        """Set every number to the largest that its column takes, or to -1."""
+        with self.without_triggers() as connection:
+            for one in SQLModel.metadata.tables.values():
+                for column in one.columns:
+                    if isinstance(column.type, Integer) and not column.primary_key and one.name not in OF_ALL:
+                        bits = 63 if isinstance(column.type, BigInteger) else 31
+                        number = 2**bits - 1 if largest else -1
+                        connection.execute(text(f'update "{one.name}" set "{column.name}" = {number}'))
 
     def spoil_words(self) -> None:
         """Set every word that code compares to one that there is not."""

@@ -8,15 +8,24 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.api.testing import NOW
+from mailroom.domain.delivery import Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.outbound.relaying import relay
+from mailroom.testing import an_event
 from mailroom.watching import Loop
 from tests.contract.handing import ADMIN, UMBRELLA, batch
 from tests.contract.many_loops import LATER, Installation
 
 #: What PostgreSQL keeps and Python cannot read.
 TIMES = ["infinity", "-infinity", "294276-12-30 00:00:00+00", "0001-01-01 00:00:00+01"]
-SHAPES = ["[]", "5", '{"address": 5, "kind": 5}']
+SHAPES = [
+    "[]",
+    "5",
+    '{"address": 5, "kind": 5}',
+    # Python reads numbers of 4300 digits, and lists that are nested a thousand deep.
+    pytest.param('{"address": ' + "9" * 5_000 + "}", id="digits"),
+    pytest.param("[" * 3_000 + "]" * 3_000, id="deep"),
+]
 
 
 @pytest.fixture
@@ -57,6 +66,20 @@ def test_json_of_another_shape_stops_nobody(house: Installation, value: str) -> 
     house.spoil_shapes(value)
 
     assert_nothing_stops(house, own={502})
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, largest: bool) -> None:
+    """The largest that a column takes cannot be counted on; fewer than nothing is no number of tries, bytes or mails."""
+    provider = "insert into provider values ('ses/1', 'ses', 14, 50000, 0, false, 1000, :now)"
+    with engine.begin() as connection:
+        connection.execute(text(provider), {"now": NOW})
+    house.spoil_numbers(largest=largest)
+
+    assert_nothing_stops(house, own={502})
+
+    told = an_event(Kind.DELIVERED, "after", message_id=house.ids["message_id"], provider_message_id="known")
+    assert SqlEvents(engine).record([told], now=NOW).matched == 1
 
 
 def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:

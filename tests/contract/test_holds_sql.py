@@ -3,17 +3,19 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.dispatching import SqlDispatch
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.following import SqlFollower
 from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.sql.skipping import standing
 from mailroom.adapters.sql.watching import SqlWatch
 from mailroom.domain.delivery import Kind
-from mailroom.domain.errors import Conflict
-from mailroom.domain.outbound import Status
+from mailroom.domain.errors import Conflict, DailyQuota, Throttled, TransientError
+from mailroom.domain.outbound import Policy, Status
 from mailroom.holds import HeldCount, HoldReason
+from mailroom.sending import Outcome
 from mailroom.testing import an_event
 from tests.contract.sending import Office, office_on
 
@@ -133,6 +135,17 @@ def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: Sql
         assert line.next_at is None
 
 
+def test_what_is_held_for_no_reason_that_there_is_hides_no_other(engine: Engine, outbox: SqlOutbox) -> None:
+    """Newer code may know more reasons; the list of all that waits for a person must not end with the first of these."""
+    with office_on(engine) as office:
+        strange, usual = held_batch(outbox, office), held_batch(outbox, office)
+        with engine.begin() as connection:
+            connection.execute(text("update message set reason = 'no such' where batch_id = :id"), {"id": strange})
+
+        assert [one.id for one in outbox.held(None, limit=10)] == [usual]
+        assert [one.named for one in standing(engine)] == [((f"batch {strange}", "unknown holdreason"),)]
+
+
 def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) -> None:
     """Its outcome comes by itself; holding would hide it."""
     with office_on(engine) as office:
@@ -141,3 +154,34 @@ def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) 
 
         assert outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW) == 2
         assert office.statuses() == [Status.SENDING, Status.HELD, Status.HELD]
+
+
+@pytest.mark.parametrize("error", [Throttled("slow down"), DailyQuota("used up")])
+def test_what_a_provider_gives_back_is_held_with_the_rest_of_its_batch(
+    engine: Engine, outbox: SqlOutbox, error: TransientError
+) -> None:
+    """It was in a provider's hands while the run was deleted; nobody said that it shall go."""
+    with office_on(engine) as office:
+        batch_id, dispatch = office.batch(now=NOW), SqlDispatch(engine)
+        [claim] = dispatch.claim(batch_id, most=1, provider="ses", now=NOW)
+        outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW)
+
+        dispatch.settle([Outcome(claim.draft.id, claim.attempt, error, LATER)], now=NOW)
+
+        assert office.statuses() == [Status.HELD] * 3
+        assert office.orders() == []
+        assert outbox.resume(None, batch_id, by="ada", now=LATER) == 3
+
+
+def test_an_unknown_outcome_of_a_held_batch_waits_for_a_person(engine: Engine, outbox: SqlOutbox) -> None:
+    """Its policy would send it again by itself."""
+    with office_on(engine) as office:
+        batch_id, dispatch = office.batch(now=NOW, policy=Policy.PREFER_DELIVERY), SqlDispatch(engine)
+        [claim] = dispatch.claim(batch_id, most=1, provider="ses", now=NOW)
+        dispatch.strand(before=LATER, now=LATER)
+        outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=LATER)
+
+        held = dispatch.resend([claim.draft.id], now=LATER)
+        outbox.resume(None, batch_id, by="ada", now=LATER)
+
+        assert (held, dispatch.resend([claim.draft.id], now=LATER)) == (0, 1)

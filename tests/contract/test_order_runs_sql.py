@@ -84,6 +84,46 @@ def test_what_a_breaker_stopped_is_looked_at_too(office: Office, runs: SqlOrderR
     assert [(one.batch_id, one.run_id) for one in runs.scheduled(after=0, limit=10)] == [(batch_id, RUN)]
 
 
+def put_off_in_part(office: Office, runs: SqlOrderRuns, again: str) -> str:
+    """Have two messages of a batch be due later, by a scheduled run, and one that was sent again since by a run that ended."""
+    batch_id = scheduled(office, runs)
+    with office.engine.begin() as connection:
+        connection.execute(
+            text("update message set status = 'unknown', handed_at = :now where number = 0"), {"now": NOW}
+        )
+    [first] = office.values("select id::text from message where number = 0")
+    assert office.outbound.dispatch.resend([first], now=NOW) == 1
+    runs.carried(batch_id, NOW, run_id=again)
+    office.outbound.dispatch.plan(batch_id, now=NOW)
+    office.outbound.dispatch.claim(batch_id, most=10, provider="ses", now=NOW)
+    assert office.statuses() == ["sending", "accepted", "accepted"]
+    return batch_id
+
+
+def test_what_was_put_off_is_looked_at_though_its_order_is_not_the_latest(office: Office, runs: SqlOrderRuns) -> None:
+    """A cancel of its run was ignored, for the rest had been ordered again since; and a sweep sent it."""
+    batch_id = put_off_in_part(office, runs, str(uuid4()))
+
+    assert [(one.batch_id, one.run_id) for one in runs.scheduled(after=0, limit=10)] == [(batch_id, RUN)]
+
+
+@pytest.mark.parametrize(("fate", "status"), [(Fate.CANCELLED, "cancelled"), (Fate.GONE, "held")])
+def test_a_sweep_obeys_what_became_of_any_run_that_carries_a_part(
+    office: Office, runs: SqlOrderRuns, fate: Fate, status: str
+) -> None:
+    """The run of the latest order is Completed, and says nothing of what it did not carry."""
+    again = str(uuid4())
+    batch_id = put_off_in_part(office, runs, again)
+    sweep = LATER + timedelta(hours=1)
+
+    overdue = runs.overdue(before=sweep, limit=10)
+    obeyed = obey(overdue, {RUN: fate, again: Fate.OTHER}, outbox=SqlOutbox(office.engine), now=sweep)
+
+    assert overdue == [Carried(batch_id, RUN), Carried(batch_id, again)]
+    assert obeyed.left == []
+    assert office.statuses() == ["sending", status, status]
+
+
 def test_looking_goes_on_behind_what_was_looked_at(office: Office, runs: SqlOrderRuns) -> None:
     """Ten thousand scheduled batches are looked at some at a time."""
     batches = [scheduled(office, runs, str(uuid4())) for _ in range(3)]

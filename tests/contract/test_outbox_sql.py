@@ -180,6 +180,17 @@ def test_a_batch_moves_to_another_time_with_a_new_order(outbox: SqlOutbox, engin
     assert values(engine, "select distinct due_at from message") == [later]
 
 
+def test_a_time_that_is_past_is_now(outbox: SqlOutbox, engine: Engine) -> None:
+    """Else one batch of 1970 is the oldest that waits, and no metric and no alarm tells of those that have waited for an hour."""
+    answer = accepted(outbox, send_at=NOW + timedelta(days=1))
+    relayed(outbox)
+
+    outbox.reschedule("acme", answer.batch_id, datetime(1970, 1, 1, tzinfo=UTC), now=NOW)
+
+    assert [order.due_at for order in outbox.take(most=10, now=NOW, until=SOON)] == [NOW]
+    assert values(engine, "select distinct due_at from message") == [NOW]
+
+
 @pytest.mark.parametrize("batch_id", [str(uuid4()), "no-id", ""])
 def test_nobody_cancels_or_moves_a_batch_that_is_not_theirs(outbox: SqlOutbox, engine: Engine, batch_id: str) -> None:
     """Another tenant's batch is answered like one that does not exist."""

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,19 +16,26 @@ from mailroom.adapters.sql.endpoints import SqlEndpoints
 from mailroom.adapters.sql.events import SqlEvents
 from mailroom.adapters.sql.forgetting import FILES_KEPT, forget_outbound
 from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.sql.outbox import SqlOutbox
 from mailroom.adapters.sql.skipping import AGAIN_AFTER, note_skipped, standing, why
+from mailroom.api.noting import Notes
 from mailroom.domain.delivery import Kind
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound import Content, Enclosure
+from mailroom.domain.outbound import Content, Enclosure, Policy
 from mailroom.domain.routing import Address
 from mailroom.domain.trust import Action
 from mailroom.events import Hook
+from mailroom.holds import HoldReason
+from mailroom.inbound.sweeping import lost
 from mailroom.notifying import Endpoint
+from mailroom.outbound import settling
 from mailroom.outbound.notifying import notify
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.outbound.settling import settle_unknown
 from mailroom.outbound.tracking import Tracking
-from mailroom.sending import Receipt
+from mailroom.ports import Listed
+from mailroom.sending import Capabilities, Receipt
 from mailroom.testing import MemoryProvider, MemoryQueue, an_event
 from mailroom.watching import Loop
 from tests.contract.sending import Office, office_on
@@ -66,10 +74,19 @@ def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engi
     assert reason == "no party"
 
 
-def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "enclosures = '{}', headers = '5'",
+        "headers = '[[\"X-A\", 5]]'",
+        'headers = \'{"XA": "5"}\'',
+        """enclosures = '[{"filename": 5, "content_type": "text/plain", "size": 1, "sha256": "a"}]'""",
+    ],
+)
+def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, engine: Engine, spoilt: str) -> None:
     """Nothing of it can go, and that is said of each message instead of trying for ever."""
     batch_id = office.batch(2, now=NOW)
-    execute(engine, "update content set enclosures = '{}', headers = '5'")
+    execute(engine, f"update content set {spoilt}")
 
     claimed = SqlDispatch(engine).claim(batch_id, most=10, provider="ses", now=NOW)
 
@@ -258,3 +275,96 @@ def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
 
     assert "ada" not in told
     assert told.startswith("ValueError in test_naming_a_row")
+
+
+@pytest.mark.parametrize(("loop", "seen"), [("lists", "now()"), ("relay", "now() - interval '3 hours'")])
+def test_a_row_is_named_however_many_others_are(engine: Engine, loop: str, seen: str) -> None:
+    """A loop leaves alone what is named; what another loop met, or what was mended, must not keep it from that."""
+    many = f"insert into skipped_row select '{loop}', 'batch ' || at, 'x', {seen}, {seen}, 1 from generate_series(1, 1000) as at"
+    execute(engine, many)
+
+    note_skipped(engine, Loop.RELAY, [("batch new", "unknown lane")])
+
+    assert named(engine)[Loop.RELAY] == [("batch new", "unknown lane")]
+
+
+class Listing:
+    """The port `MailStore`, as far as a sweep asks it."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = sorted(keys)
+
+    def list(self, bucket: str, *, after: str, most: int) -> list[Listed]:
+        return [Listed(key, NOW - timedelta(hours=1)) for key in self.keys if key > after][:most]
+
+
+def test_an_object_whose_key_is_no_name_keeps_no_other_from_being_announced(engine: Engine) -> None:
+    """S3 takes a NUL, PostgreSQL does not: each sweep ended at the same page, and no lost mail behind it was found."""
+    mails: Any = Listing("in/\0", "in/a\nb", "in/lost")
+
+    found = lost(mails=mails, ledger=SqlLedger(engine), bucket="mails", after="", before=NOW)
+
+    assert [ref.key for ref in found.lost] == ["in/lost"]
+    assert [what for what, _ in named(engine)[Loop.SWEEP_INBOUND]] == ["object 'in/\\x00'", "object 'in/a\\nb'"]
+
+
+@pytest.mark.parametrize("left", ["handed_at = handed_at - interval '4 days'", "provider = 'the one before'"])
+def test_outcomes_that_nobody_asks_for_any_more_are_not_in_the_way(
+    office: Office, engine: Engine, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """They stay unknown for a person, for ever; with five hundred of them no other was ever asked for."""
+    monkeypatch.setattr(settling, "_MOST", 1)
+    dispatch, name = SqlDispatch(engine), office.provider.name
+    for at in (NOW - timedelta(minutes=1), NOW):
+        dispatch.claim(office.batch(1, now=at), most=1, provider=name, now=at)
+    execute(engine, f"update message set {left} where handed_at < :now", now=NOW)
+
+    settle_unknown(office.outbound, now=NOW + timedelta(minutes=10))
+
+    assert office.values("select status from message order by created_at") == ["unknown", "queued"]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_outcomes_of_what_a_person_stopped_are_not_in_the_way(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    """What prefers delivery goes again after an hour, however many wait of batches that were cancelled or are held."""
+    monkeypatch.setattr(settling, "_MOST", 1)
+    with office_on(engine, provider=MemoryProvider(capabilities=Capabilities(asks=False))) as office:
+        dispatch, outbox = SqlDispatch(engine), SqlOutbox(engine)
+        stopped, going = [office.batch(2, now=NOW, policy=Policy.PREFER_DELIVERY) for _ in range(2)]
+        for at, batch_id in enumerate((stopped, going)):
+            dispatch.claim(batch_id, most=1, provider="memory", now=NOW + timedelta(seconds=at))
+        if held:
+            outbox.hold([stopped], reason=HoldReason.RUN_GONE, now=NOW)
+        else:
+            outbox.cancel(None, stopped, now=NOW)
+
+        settle_unknown(office.outbound, now=NOW + timedelta(hours=2))
+
+        assert office.values("select batch_id::text from message where reason = 'sent_again'") == [going]
+
+
+def test_a_note_that_cannot_be_recorded_costs_no_other_of_the_same_moment(office: Office, engine: Engine) -> None:
+    """Opens and clicks of all tenants are recorded together, up to two hundred of them."""
+    begin = threading.Event()
+
+    class Slow(SqlEvents):
+        def record(self, events: Any, *, now: datetime) -> Any:
+            begin.wait(10)
+            return super().record(events, now=now)
+
+    office.batch(3, now=NOW)
+    execute(engine, "update message set status = 'dispatched', provider = 'ses', handed_at = :now", now=NOW)
+    first, bad, last = office.values("select id::text from message order by number")
+    notes = Notes(Slow(engine), patience_s=0)
+
+    notes.note(an_event(Kind.OPENED, "first", message_id=first))
+    notes.note(an_event(Kind.OPENED, "bad", message_id=bad, facts={"told": "\0"}))
+    notes.note(an_event(Kind.OPENED, "last", message_id=last))
+    begin.set()
+    until = time.monotonic() + 10
+    while office.statuses()[2] == "dispatched" and time.monotonic() < until:
+        time.sleep(0.02)
+
+    assert office.statuses() == ["opened", "dispatched", "opened"]

@@ -43,6 +43,8 @@ class CountedQueue(MemoryQueue):
 class Desk:
     """A mailbox listener's surroundings."""
 
+    slots = LIMIT
+
     def __init__(self, office: Office) -> None:
         self.office = office
         self.clock = Clock()
@@ -62,7 +64,7 @@ class Desk:
         async with run_client_context() as context:
             client: Any = context.client
             await deployed(client)
-            executor = WarmExecutor(client, limit=LIMIT)
+            executor = self.executor(client)
             parts: Any = self.queue, BatchRuns(client), executor, Health({})
             listener = MailboxListener(
                 *parts,
@@ -78,6 +80,9 @@ class Desk:
             listener.stop()
             await running
             await executor.stop(patience_s=5)
+
+    def executor(self, client: RunClient) -> WarmExecutor:
+        return WarmExecutor(client, limit=self.slots)
 
     def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
         """Return what else the listener is made with."""

@@ -30,8 +30,11 @@ from tests.flows.mailbox_desk import Desk, deployed
 class OperatedDesk(Desk):
     """A mailbox listener that asks what an operator decided, five times a second."""
 
-    def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
+    def executor(self, client: RunClient) -> WarmExecutor:
         self.gates = Gates(client, pool=POOL, fresh_s=0.2)
+        return WarmExecutor(client, limit=self.slots, gates=self.gates)
+
+    def more(self, client: RunClient, executor: WarmExecutor) -> dict[str, Any]:
         decisions = self.decisions(client)
         lanes = Lanes(executor, SqlLedger(self.office.engine), MemoryManifests(), client, worker="this")
         self.cancelling = asyncio.create_task(Cancelling(client, lanes, decisions, pool=POOL, every_s=0.2).run())

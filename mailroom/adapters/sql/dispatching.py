@@ -5,7 +5,7 @@ a transaction of these: its answer may take a minute, and a lock would be held a
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.sql.engine import transaction
+from mailroom.adapters.sql.holds import hold
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import (
     IS_WAITING,
@@ -25,7 +26,7 @@ from mailroom.adapters.sql.outbound_models import (
     SuppressionRow,
 )
 from mailroom.adapters.sql.outbound_rows import batch_of, content_of, draft_of, move, order, owned, waiting
-from mailroom.adapters.sql.outcomes import outcome_values
+from mailroom.adapters.sql.outcomes import cancelled_batches, held_batches, is_held_batch, outcome_values
 from mailroom.adapters.sql.quotas import give_back, room_for, spend
 from mailroom.adapters.sql.restores import SqlRestores, count_attempts, hold_put_back, transact
 from mailroom.adapters.sql.skipping import Usable, met_lately, note_skipped, stepping_over, why
@@ -43,6 +44,8 @@ _message = _messages.c
 
 #: So many messages are looked at for one that cannot be read.
 _LOOKED_AT = 1_000
+#: A message that claims to have been tried so often is not counted on: the column has an end.
+_MOST_ATTEMPTS = 1_000_000
 #: A run that came a moment early waits for the time of its order.
 _EARLY = timedelta(minutes=1)
 
@@ -137,6 +140,8 @@ class SqlDispatch:
                 draft_of(row)
                 if row.content not in said:
                     raise PermanentError("its content cannot be read")
+                if row.attempts >= _MOST_ATTEMPTS:
+                    raise PermanentError("its attempts cannot be counted")
                 return cast(UUID, row.id)
 
             sound = set(usable(chosen, readable))
@@ -150,12 +155,15 @@ class SqlDispatch:
         # Past the gate: the provider was called, and what came of that is noted if it can be.
         with transaction(self._engine, "commit of settle", gated=False) as connection:
             asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
-            cancelled = _cancelled_batches(connection, again)
+            cancelled = cancelled_batches(connection, again)
             for row in connection.execute(_SETTLE, asked).all():
                 give_back(connection, row.tenant, row.mails, now)
             if cancelled:
                 waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
                 move(connection, waits, now=now, status=Status.CANCELLED, reason="cancelled")
+            for batch_id, reason in held_batches(connection, again):
+                back = _message.id.in_(again) & (_message.batch_id == batch_id) & text(IS_WAITING)
+                hold(connection, back, reason, now)
             _wake(connection, rows)
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
@@ -171,8 +179,16 @@ class SqlDispatch:
         with transaction(self._engine, "commit of strand") as connection:
             return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
 
-    def unknown(self, *, before: datetime, limit: int, policy: Policy | None = None) -> list[Unsettled]:
-        """Return messages whose outcome is unknown, oldest first."""
+    def unknown(
+        self,
+        *,
+        before: datetime,
+        limit: int,
+        after: datetime | None = None,
+        providers: Collection[str] | None = None,
+        policy: Policy | None = None,
+    ) -> list[Unsettled]:
+        """Return messages whose outcome is unknown, oldest first; see the port."""
         wanted_policies = list(Policy) if policy is None else [policy]
         wanted = (
             select(_message.id, _message.batch_id, _message.attempts, _message.provider, _message.handed_at)
@@ -183,6 +199,13 @@ class SqlDispatch:
             .order_by(_message.handed_at, _message.id)
             .limit(limit)
         )
+        # Left to a person, these stay unknown for ever: the oldest, and in the way of all others.
+        if after is not None:
+            wanted = wanted.where(_message.handed_at >= after)
+        if providers is not None:
+            wanted = wanted.where(_message.provider.in_(providers))
+        if policy is not None:
+            wanted = wanted.where(_batches.c.cancelled_at.is_(None), ~is_held_batch())
         with stepping_over(self._engine, Loop.SETTLE, "message") as usable, transaction(self._engine) as connection:
             return usable(connection.execute(wanted), _unsettled)
 
@@ -191,12 +214,13 @@ class SqlDispatch:
         note_skipped(self._engine, Loop.SETTLE, [(f"message {message_id}", why(error))])
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
-        """Let these go again, if they are still `unknown` and their batch was not cancelled."""
+        """Let these go again, if they are still `unknown` and their batch was neither cancelled nor is held."""
         ids = [UUID(message_id) for message_id in message_ids]
 
         def requeue(connection: Connection) -> int:
-            cancelled = _cancelled_batches(connection, ids)
-            again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(cancelled)
+            cancelled = cancelled_batches(connection, ids)
+            stopped = cancelled + [batch_id for batch_id, _ in held_batches(connection, ids)]
+            again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(stopped)
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
             values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
@@ -346,23 +370,11 @@ def _said(
     return dict(usable(rows, lambda row: (row.number, content_of(row))))
 
 
-def _cancelled_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[UUID]:
-    """Return which batches of these messages were cancelled: what comes back from a provider must not wait again.
-
-    A cancel that comes meanwhile waits for the end of this transaction, and then finds what waits.
-    """
-    if not message_ids:
-        return []
-    of_these = select(_message.batch_id).where(_message.id.in_(message_ids))
-    mine = select(_batches.c.id, _batches.c.cancelled_at).where(_batches.c.id.in_(of_these)).order_by(_batches.c.id)
-    return [row.id for row in connection.execute(mine.with_for_update(read=True)) if row.cancelled_at is not None]
-
-
 def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Order the batches of what was deferred anew: who dispatches them now may be gone by then."""
     later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
     wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
-    wanted = wanted.where(_message.status != Status.CANCELLED)
+    wanted = wanted.where(_message.status.not_in([Status.CANCELLED, Status.HELD]))
     for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
         order(connection, batch_id, due_at)
 

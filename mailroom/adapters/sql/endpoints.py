@@ -22,6 +22,9 @@ from mailroom.watching import Loop
 _endpoints, _news, _attempts, _tenants = table(EndpointRow), table(NewsRow), table(AttemptRow), table(TenantRow)
 _endpoint, _new, _attempt = _endpoints.c, _news.c, _attempts.c
 
+#: More are not counted: the column has an end.
+_MOST_TRIES = 1_000_000
+
 _CLAIM = text("""
     update endpoint set taken_until = :until where id = (
         select id from endpoint
@@ -150,7 +153,7 @@ class SqlEndpoints:
     def failed(self, parcel: Parcel, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
         """Note that it does not; without `retry_at` it is disabled."""
         values: dict[str, Any] = {
-            "tries": _endpoint.tries + 1,
+            "tries": func.least(_endpoint.tries, _MOST_TRIES) + 1,
             "failing_since": func.coalesce(_endpoint.failing_since, attempt.at),
             "taken_until": None,
         }

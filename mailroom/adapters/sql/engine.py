@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailroom.adapters.sql.gate import gate_of
-from mailroom.adapters.sql.saturating import saturate_times
+from mailroom.adapters.sql.saturating import bear_json, saturate_times
 from mailroom.adapters.sql.schema import MIGRATIONS
 from mailroom.crash import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
@@ -59,6 +59,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
     saturate_times(connection)
+    bear_json(connection)
 
 
 def _note_use(_connection: psycopg.Connection[Any] | None, entry: ConnectionPoolEntry) -> None:

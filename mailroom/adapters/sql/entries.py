@@ -36,6 +36,8 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
         told, recipients = stored["verdicts"], stored["recipients"]
         if not isinstance(recipients, list) or not all(isinstance(one, str) for one in (*recipients, stored["sender"])):
             raise TypeError
+        if not isinstance(told["dmarc_policy"] or "", str):
+            raise TypeError
         return Envelope(
             recipients=tuple(recipients),
             sender=stored["sender"],

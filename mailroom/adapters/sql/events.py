@@ -60,7 +60,8 @@ _COUNT = text("""
     insert into event_tally (provider, kind, events)
     select provider, kind, events from json_to_recordset(:rows) as given (provider text, kind text, events bigint)
     order by provider, kind
-    on conflict (provider, kind) do update set events = event_tally.events + excluded.events
+    on conflict (provider, kind) do update
+        set events = least(event_tally.events::numeric + excluded.events, 9223372036854775807)
 """)
 _CHANGE = text("""
     update message set status = given.status, reason = given.reason, changed_at = :now,
@@ -87,9 +88,9 @@ _TRIED = text("""
     from json_to_recordset(:rows) as given (id bigint, matched_at timestamptz, next_at timestamptz, tries int)
     where parked_event.id = given.id
 """)
-
-
-_PUT_OFF = text("update parked_event set next_at = :next_at, tries = tries + 1 where id = :id")
+#: More are not counted: a number without end would be too large for its column, and stop all that are tried with it.
+_MOST_TRIES = 1_000_000
+_PUT_OFF = text("update parked_event set next_at = :next_at, tries = least(tries, 1000000) + 1 where id = :id")
 
 
 class SqlEvents:
@@ -156,7 +157,7 @@ class SqlEvents:
             tried = [
                 {
                     "id": row.id,
-                    "tries": row.tries + 1,
+                    "tries": min(row.tries, _MOST_TRIES) + 1,
                     "next_at": next_try(row.tries + 1, now).isoformat(),
                     "matched_at": now.isoformat() if row.id in events and _key(events[row.id]) in owners else None,
                 }

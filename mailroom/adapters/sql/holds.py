@@ -11,9 +11,11 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import IS_WAITING, BatchRow, MessageRow
-from mailroom.adapters.sql.outbound_rows import is_held, move, order, owned
+from mailroom.adapters.sql.outbound_rows import is_held, move, order, owned, word
+from mailroom.adapters.sql.skipping import stepping_over
 from mailroom.domain.outbound import Status
 from mailroom.holds import HeldBatch, HeldCount, HoldReason
+from mailroom.watching import Loop
 
 _batches, _messages = table(BatchRow), table(MessageRow)
 _batch, _message = _batches.c, _messages.c
@@ -60,8 +62,8 @@ class SqlHolds:
             .order_by(due_at, _batch.id)
             .limit(limit)
         )
-        with transaction(self._engine) as connection:
-            return [_held_batch(row) for row in connection.execute(wanted)]
+        with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted), _held_batch)
 
     def held_count(self) -> Mapping[HoldReason, HeldCount]:
         """Return how many batches and messages are held, by reason."""
@@ -92,7 +94,7 @@ def _held_batch(row: Row[Any]) -> HeldBatch:
     return HeldBatch(
         id=str(row.id),
         tenant=row.tenant,
-        reason=HoldReason(row.reason),
+        reason=word(HoldReason, row.reason),
         messages=row.messages,
         held_at=row.held_at,
         due_at=row.due_at,

@@ -29,9 +29,10 @@ from mailroom.adapters.sql.engine import statement, transaction
 from mailroom.adapters.sql.entries import check_attempt, entry_of, envelope_json, routes_json, scan_json, taken_over
 from mailroom.adapters.sql.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.sql.restores import restored_at
-from mailroom.adapters.sql.skipping import met_lately, stepping_over
+from mailroom.adapters.sql.skipping import met_lately, note_skipped, stepping_over
 from mailroom.domain.errors import Reason, TransientError
 from mailroom.domain.inbound import CANCELLED, FINAL, MOST_DEATHS, Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.notifications import can_be_announced
 from mailroom.domain.routing import Route
 from mailroom.domain.trust import Scan
 from mailroom.ports import Claim
@@ -236,10 +237,12 @@ class SqlLedger:
             return restored_at(connection)
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these objects have a line."""
-        wanted = select(_email.key).where(_email.bucket == bucket, _email.key.in_(list(keys)))
+        """Return which of these objects have a line, and those that can have none: see the port."""
+        odd = [key for key in keys if not can_be_announced(key)]
+        note_skipped(self._engine, Loop.SWEEP_INBOUND, [(f"object {key!a}", "its key is no name") for key in odd])
+        wanted = select(_email.key).where(_email.bucket == bucket, _email.key.in_([*{*keys} - {*odd}]))
         with transaction(self._engine) as connection:
-            return set(connection.execute(wanted).scalars())
+            return {*connection.execute(wanted).scalars(), *odd}
 
     def trace(self, email_id: str) -> dict[str, Any]:
         """Return everything recorded on one e-mail."""

@@ -188,14 +188,18 @@ def content_values(number: int, content: Content) -> dict[str, Any]:
 
 
 def content_of(row: Row[Any]) -> Content:
-    """Return the content that was stored."""
+    """Return the content that was stored.
+
+    Raises:
+        Exception: of any kind, no mail can be made of it.
+    """
     return Content(
         subject=row.subject,
         text=row.text,
         html=row.html,
         reply_to=party_of(row.reply_to) if row.reply_to else None,
-        headers=tuple((name, value) for name, value in row.headers),
-        enclosures=tuple(Enclosure(**enclosure) for enclosure in row.enclosures),
+        headers=tuple(_header_of(header) for header in row.headers),
+        enclosures=tuple(_enclosure_of(enclosure) for enclosure in row.enclosures),
         unsubscribe=row.unsubscribe,
         template=row.template,
     )
@@ -244,3 +248,19 @@ def _enclosure_values(enclosure: Enclosure) -> dict[str, Any]:
         "content_id": enclosure.content_id,
         "archive_id": enclosure.archive_id,
     }
+
+
+def _header_of(stored: Any) -> tuple[str, str]:
+    name, value = stored
+    if not isinstance(stored, list) or not isinstance(name, str) or not isinstance(value, str):
+        raise PermanentError("no header")
+    return name, value
+
+
+def _enclosure_of(stored: Any) -> Enclosure:
+    enclosure = Enclosure(**stored)
+    words = enclosure.filename, enclosure.content_type, enclosure.sha256
+    names = enclosure.content_id or "", enclosure.archive_id or ""
+    if not all(isinstance(word, str) for word in (*words, *names)):
+        raise PermanentError("no attachment")
+    return enclosure

@@ -244,11 +244,13 @@ class SqlOutbox(SqlHolds):
             if (reason := connection.execute(held).scalar_one_or_none()) is not None:
                 raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
+            # A time that is past is now: by another age it would be the oldest that waits, before all that really does.
+            due_at = max(send_at, now)
             moved = move(
-                connection, waiting(found.id), now=now, status=status, due_at=send_at, reason=None, kind="rescheduled"
+                connection, waiting(found.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
             )
             if moved:
-                order(connection, found.id, send_at)
+                order(connection, found.id, due_at)
         return moved
 
 

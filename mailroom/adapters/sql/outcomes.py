@@ -1,10 +1,21 @@
-"""What a provider's answer to one message writes into its row."""
+"""What a provider's answer to one message writes into its row, and which batches nothing of it may wait in by itself."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+
+from mailroom.adapters.sql.models import table
+from mailroom.adapters.sql.outbound_models import BatchRow, MessageRow
+from mailroom.adapters.sql.outbound_rows import is_held
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
 from mailroom.domain.outbound import Status
+from mailroom.holds import HoldReason
 from mailroom.sending import Outcome, Receipt
+
+_batches, _messages = table(BatchRow), table(MessageRow)
+_message = _messages.c
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:
@@ -43,3 +54,36 @@ def _status_of(result: Receipt | MailroomError) -> Status:
     if isinstance(result, TransientError):
         return Status.QUEUED
     return Status.REJECTED if isinstance(result, Refused) else Status.FAILED
+
+
+def cancelled_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[UUID]:
+    """Return which batches of these messages were cancelled: what comes back from a provider must not wait again.
+
+    A cancel that comes meanwhile waits for the end of this transaction, and then finds what waits.
+    """
+    if not message_ids:
+        return []
+    of_these = select(_message.batch_id).where(_message.id.in_(message_ids))
+    mine = select(_batches.c.id, _batches.c.cancelled_at).where(_batches.c.id.in_(of_these)).order_by(_batches.c.id)
+    return [row.id for row in connection.execute(mine.with_for_update(read=True)) if row.cancelled_at is not None]
+
+
+def held_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[tuple[UUID, HoldReason]]:
+    """Return which batches of these messages are held, and why: what comes back from a provider waits with the others."""
+    if not message_ids:
+        return []
+    of_these = _message.batch_id.in_(select(_message.batch_id).where(_message.id.in_(message_ids)))
+    reasons = (
+        select(_message.batch_id, func.min(_message.reason)).where(of_these, is_held()).group_by(_message.batch_id)
+    )
+    known = set(HoldReason)
+    return [
+        (batch_id, HoldReason(reason) if reason in known else HoldReason.RUN_GONE)
+        for batch_id, reason in connection.execute(reasons)
+    ]
+
+
+def is_held_batch() -> ColumnElement[bool]:
+    """Return the condition that something of a batch is held."""
+    held = _messages.alias("held")
+    return select(held.c.id).where(held.c.batch_id == _batches.c.id, held.c.status == literal_column("'held'")).exists()

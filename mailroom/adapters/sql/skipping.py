@@ -35,7 +35,7 @@ T = TypeVar("T")
 AGAIN_AFTER = timedelta(minutes=10)
 #: Noted again by one process at the earliest after so long: a page may be loaded each second. Less than `AGAIN_AFTER`.
 _NOTED_FOR_S = 300.0
-#: So many are kept by their ids and shown; a table full of one fault needs no more names.
+#: So many of a loop are kept by their ids, and shown; a table full of one fault needs no more names.
 _MOST, _SHOWN = 1_000, 20
 
 
@@ -57,7 +57,7 @@ _skipped = table(SkippedRow).c
 _NOTE = text("""
     insert into skipped_row as known (loop, subject, why, first_at, seen_at, times)
     select :loop, subject, why, :now, :now, 1 from unnest(cast(:subjects as text[]), cast(:whys as text[])) as given (subject, why)
-    where (select count(*) from skipped_row) < :most
+    where (select count(*) from skipped_row as standing where standing.loop = :loop and standing.seen_at > :since) < :most
         or exists (select from skipped_row as there where there.loop = :loop and there.subject = given.subject)
     order by subject
     on conflict (loop, subject) do update set why = excluded.why, seen_at = excluded.seen_at, times = known.times + 1
@@ -139,7 +139,8 @@ def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) ->
     values = {"loop": loop, "subjects": list(fresh), "whys": list(fresh.values())}
     try:
         with transaction(engine) as connection:
-            connection.execute(_NOTE, {**values, "now": datetime.now(UTC), "most": _MOST})
+            now = datetime.now(UTC)
+            connection.execute(_NOTE, {**values, "now": now, "since": now - STANDS, "most": _MOST})
     except MailroomError as error:
         log.warning("%d rows that were stepped over are not noted: %s", len(fresh), error)
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.sql.engine import transaction
 from mailroom.adapters.sql.models import table
 from mailroom.adapters.sql.outbound_models import ProviderRow, RateRow
+from mailroom.adapters.sql.skipping import sound
 from mailroom.domain.pace import Ceiling
 from mailroom.domain.quotas import Pace
 from mailroom.terms import ProviderTerms
@@ -41,8 +42,9 @@ class SqlTerms:
             connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
-        """Return what was told last, if that is of today."""
-        wanted = select(_rows).where(_rows.c.told_at > now - _FRESH).order_by(_rows.c.told_at.desc()).limit(1)
+        """Return what was told last, if that is of today; what no provider tells would hold for every tenant."""
+        usable = _rows.c.told_at > now - _FRESH, sound(_rows.c.told_at), _rows.c.max_bytes > 0
+        wanted = select(_rows).where(*usable).order_by(_rows.c.told_at.desc()).limit(1)
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
         if row is None:

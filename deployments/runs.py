@@ -3,11 +3,13 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Pending, Running, Scheduled
 
 from deployments.client import RunClient
@@ -61,6 +63,16 @@ class _Runs:
             self._deployment_id = (await self._client.read_deployment_by_name(self._deployment)).id
         return self._deployment_id
 
+    async def _create(self, **how: Any) -> FlowRun:
+        """Create a run; where the deployment is not the one of before (registered again, or Prefect restored), of the new one."""
+        try:
+            return await self._client.create_flow_run_from_deployment(await self.deployment_id(), **how)
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            self._deployment_id = None
+            return await self._client.create_flow_run_from_deployment(await self.deployment_id(), **how)
+
 
 class InboundRuns(_Runs):
     """The runs of `receive-email`, one for each object whatever is asked for how often."""
@@ -83,8 +95,7 @@ class InboundRuns(_Runs):
             except ObjectNotFound:
                 logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
         crash_point("before", "create run")
-        run = await self._client.create_flow_run_from_deployment(
-            await self.deployment_id(),
+        run = await self._create(
             name=ref.message_id,
             parameters={"bucket": ref.bucket, "key": ref.key, "version": ref.version},
             state=Running(),
@@ -130,8 +141,7 @@ class BatchRuns(_Runs):
         due_at = word.due_at.isoformat()
         key = f"{word.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
         crash_point("before", "create run")
-        run = await self._client.create_flow_run_from_deployment(
-            await self.deployment_id(),
+        run = await self._create(
             name=word.batch_id,
             parameters={"batch_id": word.batch_id, "due_at": due_at},
             state=Scheduled(scheduled_time=word.due_at) if is_later(word) else Pending(),

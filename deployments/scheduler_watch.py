@@ -41,6 +41,8 @@ class SchedulerWatch:
                 await self.look()
             except MailroomError:
                 continue  # Prefect does not answer: the listener pauses for that, and says so.
+            except Exception:
+                logger.exception("whether Prefect's scheduler works is not known; it is looked at again")
 
     async def look(self) -> None:
         """Look once."""

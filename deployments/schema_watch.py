@@ -1,6 +1,7 @@
 """Looks at the schema with every beat, also while nothing is received, so that an idle worker pauses as well."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from sqlalchemy import Engine
@@ -8,6 +9,8 @@ from sqlalchemy import Engine
 from deployments.health import Health
 from mailroom.adapters.sql.engine import refuse_unfit
 from mailroom.domain.errors import MailroomError
+
+logger = logging.getLogger("mailroom.worker")
 
 
 class SchemaWatch:
@@ -23,9 +26,11 @@ class SchemaWatch:
             await asyncio.sleep(self._every_s)
             try:
                 await asyncio.to_thread(refuse_unfit, self._engine)
-            except MailroomError:
+            except Exception as error:  # noqa: BLE001 - whatever keeps it from looking, the next look may work
                 self.fits = False
                 for health in self._healths:
                     health.suspect()
+                if not isinstance(error, MailroomError):
+                    logger.warning("the schema cannot be looked at: %s", type(error).__name__)
             else:
                 self.fits = True

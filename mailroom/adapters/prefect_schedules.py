@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 
 from mailroom.adapters.prefect_http import http_client, translated
+from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.watching import Scheduling
 
 #: The work pool whose deployments are ours; others may share the server.
@@ -15,23 +16,42 @@ POOL = "mailroom"
 _TAG = "auto-scheduled"
 _MOST = 200
 _TIMEOUT_S = 3
+#: Runs are made so far ahead at most (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
+_HORIZON = timedelta(days=100)
 
 
 class PrefectScheduler:
-    """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds."""
+    """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds.
+
+    So is that it did not answer: who asks meanwhile is told so at once, and waits for a server that hangs no longer.
+    """
 
     def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:
         self._http = http_client(api_url)
         self._fresh_s = fresh_s
         self._lock = Lock()
-        self._known: tuple[float, Scheduling] | None = None
+        self._known: tuple[float, Scheduling | MailroomError] | None = None
 
     def look(self) -> Scheduling:
         """Return what the scheduler has done."""
         with self._lock:
             if self._known is None or time.monotonic() - self._known[0] > self._fresh_s:
-                self._known = time.monotonic(), self._ask()
-            return self._known[1]
+                found = self._asked()
+                self._known = time.monotonic(), found
+            found = self._known[1]
+        if isinstance(found, MailroomError):
+            # A new one each time: one exception raised in many threads would collect all their tracebacks.
+            raise type(found)(found.message, **found.facts)
+        return found
+
+    def _asked(self) -> Scheduling | MailroomError:
+        try:
+            return self._ask()
+        except MailroomError as error:
+            return error
+        except (ValueError, KeyError, TypeError) as error:
+            # A proxy's page in place of an answer.
+            return TransientError("the orchestrator's answer is not readable", kind=type(error).__name__)
 
     def _ask(self) -> Scheduling:
         ours = {"work_pools": {"name": {"any_": [POOL]}}}
@@ -51,11 +71,17 @@ class PrefectScheduler:
 
     def _idle(self, active: Iterable[Mapping[str, Any]], ahead: dict[str, Any]) -> tuple[str, ...]:
         names = {one["id"]: one["name"] for one in active}
-        runs = self._post("/flow_runs/filter", {**ahead, "deployments": {"id": {"any_": list(names)}}, "limit": _MOST})
-        # More than one page are ahead: who is not on it may be on the next.
+        runs = self._ahead(names, ahead, _MOST)
+        idle = names.keys() - {run["deployment_id"] for run in runs}
         if len(runs) == _MOST:
-            return ()
-        return tuple(sorted(name for key, name in names.items() if key not in {run["deployment_id"] for run in runs}))
+            # Schedules of seconds fill a page: who is not on it may be on the next.
+            idle = {key for key in idle if not self._ahead([key], ahead, 1)}
+        return tuple(sorted(names[key] for key in idle))
+
+    def _ahead(self, deployments: Iterable[str], ahead: dict[str, Any], most: int) -> list[Any]:
+        wanted = {"deployments": {"id": {"any_": list(deployments)}}, "limit": most}
+        found: list[Any] = self._post("/flow_runs/filter", {**ahead, **wanted})
+        return found
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         with translated():
@@ -65,9 +91,21 @@ class PrefectScheduler:
 
 
 def _endless(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the active schedules that always have a next time; an RRULE may have had its last."""
+    """Return the active schedules that always have a run ahead: an RRULE may have had its last, and one of a few times a
+    year has its next beyond the scheduler's horizon."""
     schedules = [one["schedule"] for one in deployment["schedules"] if one["active"]]
-    return [one for one in schedules if one.get("interval") or one.get("cron")]
+    return [one for one in schedules if _is_soon(one)]
+
+
+def _is_soon(schedule: Mapping[str, Any]) -> bool:
+    if interval := schedule.get("interval"):
+        return timedelta(seconds=interval) < _HORIZON
+    fields = str(schedule.get("cron") or "").split()
+    if len(fields) < 5:
+        return bool(fields) and fields[0] not in ("@yearly", "@annually")
+    # A day of the month that must be a day of the week as well: Friday the 13th may be a year away.
+    both = not schedule.get("day_or", True) and "*" not in (fields[2], fields[4])
+    return fields[3] in ("*", "?") and not both
 
 
 def _intervals(deployment: Mapping[str, Any]) -> list[timedelta]:

@@ -5,6 +5,7 @@ These need no key: they tell counts and states, never a mail, an address or a te
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -31,6 +32,10 @@ router = APIRouter(tags=["operations"])
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
 
+_PATIENCE_S = 2.0
+#: What waits here for a Prefect that hangs keeps no request waiting.
+_asking = ThreadPoolExecutor(2, thread_name_prefix="readyz")
+
 
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
@@ -46,10 +51,12 @@ def readyz(services: Outside) -> JSONResponse:
     Prefect is looked at for people: batches are accepted and inboxes are read without it, so no load balancer is to take
     this process away for it. `scheduler` is null where Prefect does not answer.
     """
-    checks = {"database": _database(services), "prefect": _prefect(services)}
+    scheduling = _looked(services)
+    checks = {"database": _database(services), "prefect": _prefect(services, scheduling)}
     ready = checks["database"] == "ok"
     body: dict[str, Any] = {"status": "ok" if ready else "not ready", "checks": checks}
-    body |= {"scheduler": _scheduler(services), "rows_skipped": _skipped(services)}
+    scheduler = scheduling.as_json(services.now()) if scheduling else None
+    body |= {"scheduler": scheduler, "rows_skipped": _skipped(services)}
     return JSONResponse(body, 200 if ready else 503)
 
 
@@ -90,10 +97,15 @@ def _database(services: Services) -> str:
     return "ok"
 
 
-def _prefect(services: Services) -> str:
+def _prefect(services: Services, scheduling: Scheduling | None) -> str:
+    """Return whether Prefect answers, within the patience of a load balancer: one that hangs must not look like us hanging."""
+    if services.scheduler is not None and scheduling is None:
+        return "unreachable"
+    asked = _asking.submit(services.runs.find, _NO_RUN)
     try:
-        services.runs.find(_NO_RUN)
-    except MailroomError:
+        asked.result(timeout=_PATIENCE_S)
+    except (MailroomError, TimeoutError):
+        asked.cancel()
         return "unreachable"
     return "ok"
 
@@ -103,12 +115,6 @@ def _looked(services: Services) -> Scheduling | None:
         return services.scheduler.look() if services.scheduler else None
     except MailroomError:
         return None
-
-
-def _scheduler(services: Services) -> dict[str, Any] | None:
-    """Return when Prefect's scheduler last scheduled a run, and the schedules that have nothing ahead."""
-    found = _looked(services)
-    return found.as_json(services.now()) if found else None
 
 
 def _skipped(services: Services) -> dict[str, int]:

@@ -15,8 +15,12 @@ from pathlib import Path
 
 from mailroom.checking.report import Report
 
-#: A level as the parts write it: our own lines, Prefect's, PostgreSQL's, uvicorn's, Flask's.
-_LEVEL = re.compile(r"(?:^|[\s|\[\]])(ERROR|CRITICAL|FATAL|PANIC)(?=[\s:|\]])")
+#: A level as the parts write it: our own lines, Prefect's, PostgreSQL's, uvicorn's, Flask's. The first of a line is the line's.
+_LEVEL = re.compile(
+    r"(?:^|[\s|\[\]])"
+    r"(DEBUG|INFO|NOTICE|LOG|DETAIL|HINT|CONTEXT|STATEMENT|WARNING|ERROR|CRITICAL|FATAL|PANIC)(?=[\s:|\]])"
+)
+_SEVERE_LEVELS = frozenset({"ERROR", "CRITICAL", "FATAL", "PANIC"})
 _LEVEL_WITHIN = 60
 _SEVERE = frozenset({"error", "critical"})
 
@@ -101,8 +105,12 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
     """Yield the entries of one log, in order."""
     entry: Entry | None = None
     tracing = False
+    before = ""
     for number, line in enumerate(lines, start=1):
         if _TRACEBACK.match(line):
+            if entry and _is_another(entry, line, before):
+                yield entry
+                entry = None
             entry, tracing = entry or Entry(part, number), True
         elif (head := _severe(line)) is not None:
             if entry:
@@ -115,8 +123,14 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
         elif entry:
             yield entry
             entry, tracing = None, False
+        before = line if line.strip() else before
     if entry:
         yield entry
+
+
+def _is_another(entry: Entry, line: str, before: str) -> bool:
+    """Tell whether a traceback that begins at the margin is no part of the one before it, which has named its exception."""
+    return bool(entry.exception) and not line[:1].isspace() and not _CHAINED.match(before)
 
 
 def _goes_on(line: str) -> bool:
@@ -132,17 +146,17 @@ def _exception(line: str) -> str:
 
 
 def _severe(line: str) -> str | None:
-    """Return the line, or what a line of JSON says, if its level is ERROR or worse."""
+    """Return the line, or what a line of JSON says, if its level is ERROR or worse, or it stands for a traceback."""
     if line.startswith("{"):
         try:
             said = json.loads(line)
         except ValueError:
             return None
-        if not isinstance(said, dict) or said.get("level") not in _SEVERE:
+        if not isinstance(said, dict) or (said.get("level") not in _SEVERE and "exception" not in said):
             return None
         return f"{said.get('logger', '')} {said.get('message', '')} {said.get('exception', '')}".strip()
     found = _LEVEL.search(line[:_LEVEL_WITHIN])
-    return line if found else None
+    return line if found and found.group(1) in _SEVERE_LEVELS else None
 
 
 def _stamp(head: str) -> str:

@@ -18,6 +18,8 @@ _FIRST_PASS = timedelta(seconds=75)
 _LOOK_AGAIN_S = 5.0
 _OVERDUE = timedelta(minutes=10)
 _PAGE = 200
+#: Prefect makes runs so far ahead at most.
+_HORIZON = timedelta(days=100)
 
 
 def check_schedules(api_url: str, report: Report, *, patience: timedelta = _FIRST_PASS) -> None:
@@ -41,7 +43,13 @@ def check_schedules(api_url: str, report: Report, *, patience: timedelta = _FIRS
 
 def _client(api_url: str) -> httpx.Client:
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    return httpx.Client(base_url=api_url.rstrip("/"), timeout=10, auth=(user, password) if user else None)
+    key = os.environ.get("PREFECT_API_KEY")
+    return httpx.Client(
+        base_url=api_url.rstrip("/"),
+        timeout=10,
+        auth=(user, password) if user else None,
+        headers={"Authorization": f"Bearer {key}"} if key and not user else {},
+    )
 
 
 def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[str, str]]:
@@ -52,7 +60,7 @@ def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[st
     shortest: timedelta | None = None
     for deployment in _all(prefect, "/deployments/filter", ours):
         endless = [one["schedule"] for one in deployment["schedules"] if one["active"] and not deployment["paused"]]
-        endless = [one for one in endless if "cron" in one or "interval" in one]
+        endless = [one for one in endless if _has_run_ahead(one)]
         report.counts["schedules"] += len(endless)
         ahead = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": _made("SCHEDULED"), "limit": 1}
         if endless and not _ask(prefect, "/flow_runs/filter", ahead):
@@ -69,6 +77,18 @@ def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[st
         if shortest is not None and now - worked > shortest + _OVERDUE:
             wrong.append(("scheduler", f"it last made a run at {worked:%Y-%m-%d %H:%M:%S} UTC; is its service up?"))
     return wrong
+
+
+def _has_run_ahead(schedule: dict[str, Any]) -> bool:
+    """Tell whether a schedule that works always has a run ahead: not an RRULE, which ends, nor a few times a year."""
+    if seconds := schedule.get("interval"):
+        return timedelta(seconds=seconds) < _HORIZON
+    words = str(schedule.get("cron") or "").split()
+    if len(words) < 5:
+        return bool(words) and words[0] not in ("@yearly", "@annually")
+    day, month, weekday = words[2:5]
+    is_rare = schedule.get("day_or") is False and day != "*" and weekday != "*"
+    return month in ("*", "?") and not is_rare
 
 
 def _made(*states: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Annotated
 import boto3
 import typer
 
+from mailroom.adapters.sql.migrating import standing
 from mailroom.checking.batches import read_handed_over
 from mailroom.checking.check import Places
 from mailroom.checking.check import check as look
@@ -59,17 +60,21 @@ def check(
         inbound_queue_url=settings.inbound_queue_url,
     )
     report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
-    look(
-        places,
-        s3=boto3.client("s3", region_name=settings.region_of_buckets),
-        sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
-        archive_s3=boto3.client("s3", region_name=settings.region_of_archive),
-        report=report,
-        patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
-        deep=deep,
-        sent=read_manifest(manifest) if manifest else (),
-        handed_over=read_handed_over(batches) if batches else None,
-    )
+    # What is read of a schema that does not fit says nothing of the mail; schedules and logs are looked at all the same.
+    if (fault := standing(places.database_url).fault) is not None:
+        report.violate("schema", "database", str(fault))
+    else:
+        look(
+            places,
+            s3=boto3.client("s3", region_name=settings.region_of_buckets),
+            sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
+            archive_s3=boto3.client("s3", region_name=settings.region_of_archive),
+            report=report,
+            patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
+            deep=deep,
+            sent=read_manifest(manifest) if manifest else (),
+            handed_over=read_handed_over(batches) if batches else None,
+        )
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():
         check_logs(folder, [*read_known(KNOWN), *(read_known(known) if known else [])], report)

@@ -182,3 +182,16 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     serve.refuse_start(nowhere)
 
     assert "the schema cannot be looked at yet" in caplog.text
+
+
+@pytest.mark.parametrize("table", ["skipped_row", "installation", "batch_attempts"])
+def test_check_names_what_the_worker_refuses(table: str, database_url: str) -> None:
+    """The command imports less than a worker: it said that all is well of a schema on which no worker started."""
+    execute(database_url, f"alter table {table} rename to away")
+    command = [sys.executable, "-m", "mailroom.cli", "migrate", "--check"]
+    environment = os.environ | {"MAILROOM_DATABASE_URL": database_url}
+
+    ended = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 1
+    assert f"  {table}." in ended.stdout

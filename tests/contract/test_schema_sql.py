@@ -1,5 +1,8 @@
 """The schema in a real database: what its migrations write, what takes it from under the code, and that work waits and goes on."""
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from mailroom.domain.errors import PermanentError, TransientError, UnfitSchema
 from mailroom.domain.inbound import Arrival, Entry, ObjectRef
 from mailroom.ports import Claim
 from mailroom.sandbox.postgres import Postgres
+from mailroom.settings import CHECKOUT
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 #: From here on migrations say which code they serve.
@@ -287,6 +291,23 @@ def test_the_revision_that_the_code_needs_has_every_column_that_it_uses(empty: E
     migrate_to(empty, this_code().needs)
 
     refuse_unfit(empty)
+
+
+WANTED = """
+import json
+from mailroom.adapters.sql import migrating
+from mailroom.adapters.sql.schema import _wanted_columns
+wanted = _wanted_columns()
+print(json.dumps(list(zip(wanted["tables"], wanted["columns"]))))
+"""
+
+
+def test_every_column_that_the_migrations_made_is_looked_for(engine: Engine) -> None:
+    """Also of tables that only SQL of our own names, and in a process that imports nothing but `mailroom migrate`."""
+    ended = subprocess.run([sys.executable, "-c", WANTED], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    wanted = {(table, column) for table, column in json.loads(ended.stdout)}
+
+    assert columns_of(engine).keys() == wanted
 
 
 def test_going_back_says_again_what_the_older_schema_serves(engine: Engine) -> None:

@@ -58,3 +58,34 @@ def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
 
     assert (found.active, found.idle, found.last_worked_at) == (("watch",), ("watch",), None)
     assert times == 1
+
+
+class Odd:
+    """The port `Scheduler`, of which the first answer is none that anybody foresaw, and the next say that it is silent."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self) -> Scheduling:
+        self.looks += 1
+        if self.looks == 1:
+            raise ValueError("no JSON")
+        return Scheduling(last_worked_at=None)
+
+
+def test_an_answer_that_nobody_foresaw_ends_no_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing else looks at the scheduler by itself, and a loop that ended says nothing."""
+
+    async def look() -> int:
+        odd = Odd()
+        watching = asyncio.create_task(SchedulerWatch(odd, every_s=0.01).run())
+        while odd.looks < 3 and not watching.done():
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        return odd.looks
+
+    with caplog.at_level(logging.ERROR, logger="mailroom.worker"):
+        assert asyncio.run(look()) >= 3
+
+    assert "looked at again" in caplog.text

@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from typer.testing import CliRunner
 
+from mailroom.commands import worker
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_database_url, load_settings, use_stack_environment
 
@@ -217,3 +219,17 @@ def test_setting_that_is_not_set_is_not_passed_on() -> None:
     given = {name: "x" for name, field in Settings.model_fields.items() if field.is_required()}
 
     assert "MAILROOM_UNSUBSCRIBE_KEY" not in Settings(**given).environment()
+
+
+@pytest.mark.parametrize(("words", "limit"), [([], "3"), (["--limit", "5"], "5")])
+def test_the_worker_s_limit_in_the_environment_is_its_limit(
+    words: list[str], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mailroom worker` without --limit put its default over what the deployment had set."""
+    monkeypatch.setenv("MAILROOM_WORKER_LIMIT", "3")
+    become: list[str] = []
+    monkeypatch.setattr("os.execv", lambda *_: become.append(os.environ["MAILROOM_WORKER_LIMIT"]))
+
+    ended = CliRunner().invoke(worker.app, words)
+
+    assert (ended.exit_code, become) == (0, [limit])

@@ -7,7 +7,20 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field, SQLModel
 
@@ -254,3 +267,16 @@ class ApiKeyRow(SQLModel, table=True):
     name: str
     tenant: str | None = Field(default=None, foreign_key="tenant.id")
     created_at: datetime = time_column()
+
+
+class InstallationRow(SQLModel, table=True):
+    """What recognises that this database was restored; one row, written by `restores` in SQL of its own."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("id = 1", name="installation_id_check"),)
+
+    id: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    name: UUID | None = Field(default=None, sa_column=Column(Uuid, nullable=True))
+    counter: int = Field(sa_column=Column(BigInteger, nullable=False))
+    identity: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    restored_at: datetime | None = time_column(nullable=True)

@@ -369,3 +369,12 @@ class BreakerRow(SQLModel, table=True):
     opened_at: datetime = time_column()
     closed_at: datetime | None = time_column(nullable=True)
     closed_by: str | None = None
+
+
+class BatchAttemptsRow(SQLModel, table=True):
+    """How often mails of a batch were handed over, counted beside its messages: rows put back alone know of fewer."""
+
+    __tablename__ = "batch_attempts"
+
+    batch_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    attempts: int = Field(sa_column=Column(BigInteger, nullable=False))

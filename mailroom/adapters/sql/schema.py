@@ -115,7 +115,7 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
 @cache
 def _wanted_columns() -> dict[str, Any]:
     """Return every column that this code's tables have, and the one that Alembic keeps the revision in."""
-    from mailroom.adapters.sql import endpoint_models, models, outbound_models  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.sql import endpoint_models, models, outbound_models, skipping  # noqa: F401 - they fill the metadata
 
     tables: MetaData = SQLModel.metadata
     names = [(table.name, column.name) for table in tables.tables.values() for column in table.columns]

@@ -1,0 +1,171 @@
+"""What is read of Prefect's scheduler from its API: on a server that answers as Prefect does, and on one that hangs."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+
+from mailroom.adapters.prefect_http import PrefectRuns
+from mailroom.adapters.prefect_schedules import PrefectScheduler
+from mailroom.api.app import create_app
+from mailroom.api.testing import Memory, TestClient
+from mailroom.checking.report import Report
+from mailroom.checking.schedules import check_schedules
+from mailroom.domain.errors import TransientError
+from tests.serving import serving
+
+
+@dataclass
+class Server:
+    """What matters of a Prefect server: its deployments, and the runs that its scheduler made, the newest first."""
+
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    shown: set[str | None] = field(default_factory=set)
+
+    def deploy(self, name: str, *schedules: dict[str, Any], ahead: int = 0) -> None:
+        """Add a deployment, with so many runs ahead."""
+        plans = [{"active": True, "schedule": one} for one in schedules]
+        self.deployments.append({"id": name, "name": name, "paused": False, "schedules": plans})
+        now = datetime.now(UTC).isoformat()
+        self.runs += [{"deployment_id": name, "created": now, "state_type": "SCHEDULED"} for _ in range(ahead)]
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.post("/api/deployments/filter")
+        async def deployments(request: Request) -> list[dict[str, Any]]:
+            self.shown.add(request.headers.get("authorization"))
+            return self.deployments if not json.loads(await request.body()).get("offset") else []
+
+        @app.post("/api/flow_runs/filter")
+        async def runs(request: Request) -> list[dict[str, Any]]:
+            asked = json.loads(await request.body())
+            wanted = asked.get("deployments", {}).get("id", {}).get("any_")
+            return [run for run in self.runs if wanted is None or run["deployment_id"] in wanted][: asked["limit"]]
+
+        return app
+
+
+def silent(url: str) -> tuple[tuple[str, ...], list[str]]:
+    """Return the deployments without a run ahead, as the service and as the check say."""
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    check_schedules(f"{url}/api", report, patience=timedelta(0))
+    return PrefectScheduler(f"{url}/api").look().idle, sorted(one.subject for one in report.violations)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "idle"),
+    [
+        ({"interval": 300}, True),
+        ({"interval": 90 * 86_400}, True),
+        ({"interval": 365 * 86_400}, False),
+        ({"cron": "0 8 * * MON", "timezone": "Europe/Vienna"}, True),
+        ({"cron": "0 8 31 * *"}, True),
+        ({"cron": "0 8 13 * FRI", "day_or": True}, True),
+        ({"cron": "0 8 13 * FRI", "day_or": False}, False),
+        ({"cron": "0 8 1 1 *"}, False),
+        ({"cron": "@daily"}, True),
+        ({"cron": "@yearly"}, False),
+        ({"rrule": "FREQ=DAILY;COUNT=1"}, False),
+    ],
+)
+def test_only_a_schedule_whose_next_time_the_scheduler_reaches_is_missed(schedule: dict[str, Any], idle: bool) -> None:
+    """Runs are made 100 days ahead: for a yearly letter none is there for months, and the alarm would never end."""
+    server = Server()
+    server.deploy("watch", {"interval": 300}, ahead=3)
+    server.deploy("letter", schedule)
+
+    with serving(server.app()) as url:
+        assert silent(url) == ((("letter",), ["letter"]) if idle else ((), []))
+
+
+def test_schedules_of_seconds_hide_no_other_that_has_nothing_ahead() -> None:
+    """The scheduler makes a hundred runs ahead of each; two of them fill a page, and a dead schedule looked well."""
+    server = Server()
+    for name in ("one", "two"):
+        server.deploy(name, {"interval": 5}, ahead=100)
+    server.deploy("three", {"interval": 300}, ahead=3)
+    server.deploy("dead", {"interval": 300})
+
+    with serving(server.app()) as url:
+        assert silent(url) == (("dead",), ["dead"])
+
+
+def test_the_check_shows_the_key_that_the_service_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Prefect is asked with a key, the check said that schedules are silent."""
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_123")
+    server = Server()
+
+    with serving(server.app()) as url:
+        silent(url)
+
+    assert server.shown == {"Bearer pnu_123"}
+
+
+def test_what_is_no_answer_is_an_outage() -> None:
+    """A proxy's page with status 200 must end no loop that looks."""
+    app = FastAPI()
+
+    @app.post("/api/{anything}/filter")
+    def page(anything: str) -> HTMLResponse:
+        return HTMLResponse("<html>")
+
+    with serving(app) as url, pytest.raises(TransientError, match="readable"):
+        PrefectScheduler(f"{url}/api").look()
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """The URL of a server that takes connections and says nothing, as a frozen process does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as frozen:
+        yield f"http://127.0.0.1:{frozen.getsockname()[1]}"
+
+
+def test_a_prefect_that_hangs_keeps_neither_readyz_nor_metrics_waiting(hanging: str) -> None:
+    """A load balancer waits some seconds: the service would be taken away for what it can do without."""
+    services = replace(
+        Memory().services(),
+        scheduler=PrefectScheduler(f"{hanging}/api"),
+        runs=PrefectRuns(api_url=f"{hanging}/api", ui_url=hanging),
+    )
+    client = TestClient(create_app(services))
+
+    def ask(path: str) -> float:
+        began = time.monotonic()
+        assert client.get(path).status_code == 200
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(12) as asking:
+        first = list(asking.map(ask, ["/readyz", "/metrics"] * 6))
+    then = ask("/readyz")
+
+    assert max(first) < 5
+    assert then < 1
+    assert client.get("/readyz").json()["checks"] == {"database": "ok", "prefect": "unreachable"}
+
+
+def test_a_prefect_that_begins_to_hang_is_unreachable_at_once(hanging: str) -> None:
+    """What was read of the scheduler some seconds ago says nothing of now."""
+    server = Server()
+    server.deploy("watch", {"interval": 300}, ahead=3)
+    with serving(server.app()) as url:
+        scheduler = PrefectScheduler(f"{url}/api")
+        scheduler.look()
+    runs = PrefectRuns(api_url=f"{hanging}/api", ui_url=hanging)
+    client = TestClient(create_app(replace(Memory().services(), scheduler=scheduler, runs=runs)))
+    began = time.monotonic()
+
+    ready = client.get("/readyz")
+
+    assert (ready.status_code, ready.json()["checks"]["prefect"]) == (200, "unreachable")
+    assert time.monotonic() - began < 4

@@ -143,3 +143,6 @@ def translated() -> Iterator[None]:
         raise kind("the orchestrator did not do it", status=status) from None
     except httpx.HTTPError as error:
         raise TransientError("the orchestrator cannot be reached", kind=type(error).__name__) from None
+    except ValueError as error:
+        # A proxy's page in place of an answer.
+        raise TransientError("the orchestrator's answer is not readable", kind=type(error).__name__) from None

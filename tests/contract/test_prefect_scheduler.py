@@ -169,3 +169,21 @@ def test_a_prefect_that_begins_to_hang_is_unreachable_at_once(hanging: str) -> N
 
     assert (ready.status_code, ready.json()["checks"]["prefect"]) == (200, "unreachable")
     assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("page", ["<html>", "", "[1, 2"])
+def test_a_proxy_that_answers_for_prefect_costs_neither_readyz_nor_metrics(page: str) -> None:
+    """Status 200 and no JSON, as a sign-in page or an empty upstream gives: Prefect is away, and nothing else is."""
+    app = FastAPI()
+
+    @app.api_route("/api/{anything:path}", methods=["GET", "POST"])
+    def answer(anything: str) -> HTMLResponse:
+        return HTMLResponse(page)
+
+    with serving(app) as url:
+        runs = PrefectRuns(api_url=f"{url}/api", ui_url=url)
+        client = TestClient(create_app(replace(Memory().services(), runs=runs)))
+        ready, metrics = client.get("/readyz"), client.get("/metrics")
+
+    assert (ready.status_code, ready.json()["checks"]["prefect"]) == (200, "unreachable")
+    assert metrics.status_code == 200

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -17,16 +16,15 @@ from sqlalchemy import Engine
 from blocks.sending import Orders
 from deployments import cancelling
 from deployments.client import run_client_context
-from deployments.gates import Gate, Gates
+from deployments.gates import Gates
 from deployments.pool_worker import MailroomWorker
-from deployments.worker import POOL, share_of
+from deployments.worker import POOL
 from flows import outbound as flows_outbound
 from flows import sweeping
 from mailroom.adapters.prefect_http import SEND_BATCH
 from mailroom.adapters.sql.carried import SqlOrderRuns
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.roster import SqlRoster
 from mailroom.domain.inbound import Arrival, ObjectRef, State
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports import Claim
@@ -113,45 +111,6 @@ def test_a_limit_of_the_deployment_bounds_what_runs_at_once(desk: OperatedDesk) 
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
     assert len(times) == 3
     assert desk.office.statuses() == ["dispatched"] * 6
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 5])
-def test_several_workers_hold_to_one_limit_together(desk: OperatedDesk, limit: int) -> None:
-    """Ten workers must not make ten of a limit of one; and when all but one have left, it has the whole limit."""
-    roster, names = SqlRoster(desk.office.engine), ["one", "two", "three"]
-    for name in names:
-        roster.sign(name, now=now(), in_hand=0, paused_by=None)
-    under_way: set[int] = set()
-    most: list[int] = []
-
-    async def run(gate: Gate, number: int) -> None:
-        async with gate.place():
-            under_way.add(number)
-            most.append(len(under_way))
-            await asyncio.sleep(0.3)
-            under_way.remove(number)
-
-    async def work(names: list[str]) -> None:
-        async with run_client_context() as context:
-            client: Any = context.client
-            shares = [partial(share_of, roster, name) for name in names]
-            gates = [Gates(client, pool=POOL, fresh_s=0.2, share=share) for share in shares]
-            runs = [run(one.gate(SEND_BATCH), number) for number, one in enumerate(gates * limit)]
-            # A worker without a part of the limit begins nothing, and the others do not wait for it.
-            await asyncio.wait([asyncio.create_task(one) for one in runs], timeout=2)
-
-    change_deployment(concurrency_limit=limit)
-    asyncio.run(work(names))
-    together = max(most)
-    for name in names[1:]:
-        roster.leave(name)
-    most.clear()
-    under_way.clear()
-    asyncio.run(work(names[:1]))
-    change_deployment(concurrency_limit=None)
-
-    assert together == limit
-    assert max(most) == limit
 
 
 def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedDesk) -> None:

@@ -264,6 +264,7 @@ class Listener:
         if entry is None:
             return Next.LEAVE
         if entry.state in FINAL:
+            await self._settle(job, entry)
             return Next.DONE
         run = await self._runs.get_or_create(entry)
         step = next_step(run.state)
@@ -281,6 +282,15 @@ class Listener:
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
         job.gone = closed is not None and closed.reason == Reason.GONE
         return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
+
+    async def _settle(self, job: Job, entry: Entry) -> None:
+        """Have the run say how its e-mail ended, where a message came back: whoever had it may have stopped before that."""
+        if all(notice.message.receive_count == 1 for notice in job.notices):
+            return
+        try:
+            await self._runs.settle(entry, stale_s=self._timing.stale_s)
+        except Exception as error:  # noqa: BLE001 - the ledger has decided; what Prefect shows keeps no message
+            logger.warning("the run of %s shows no end: %s", entry.ref.message_id, type(error).__name__)
 
     async def _wait_for_notice(self, job: Job) -> None:
         try:

@@ -10,12 +10,13 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelled, Pending, Running, Scheduled
+from prefect.states import Cancelled, Completed, Failed, Pending, Running, Scheduled
 
 from deployments.client import RunClient
 from mailroom.adapters.prefect_http import RECEIVE_EMAIL, SEND_BATCH, idempotency_key
 from mailroom.crash import crash_point
 from mailroom.domain.inbound import Entry
+from mailroom.domain.inbound import State as EmailState
 from mailroom.domain.outbound import Lane
 from mailroom.outbound.mailbox import Word
 
@@ -106,11 +107,33 @@ class InboundRuns(_Runs):
             self._engines.begun(run.id)
         return await self._ended(run)
 
+    async def settle(self, entry: Entry, *, stale_s: float) -> None:
+        """End the run of a closed e-mail as the ledger says, where its worker stopped or died before it could say so itself.
+
+        Args:
+            stale_s: A run that has been Running for longer, of an e-mail that is closed, has no worker.
+        """
+        try:
+            run = await self._client.read_flow_run(UUID(str(entry.run_id)))
+        except (ValueError, ObjectNotFound):
+            return
+        if run.state is not None and _is_left(run.state, stale_s):
+            end = Completed if entry.state is EmailState.FILED else Failed
+            said = f"{entry.state}: {entry.reason}" if entry.reason else str(entry.state)
+            await self._client.set_flow_run_state(run.id, end(message=said), force=True)
+            logger.info("run %s is %s, as its e-mail is %s", run.id, end.__name__, entry.state)
+
     async def _ended(self, run: FlowRun) -> FlowRun:
         """End a run that is being cancelled: its e-mail is in this worker's hands, so no other will."""
         if run.state is not None and run.state.type is StateType.CANCELLING:
             await self._client.set_flow_run_state(run.id, Cancelled(), force=True)
         return run
+
+
+def _is_left(state: State, stale_s: float) -> bool:
+    """Say whether a run of a closed e-mail ended without a word, by its state."""
+    age = datetime.now(UTC) - state.timestamp
+    return state.is_crashed() or (state.is_running() and age > timedelta(seconds=stale_s))
 
 
 #: What is due this soon is run here and now; the run itself waits for the moment.

@@ -72,11 +72,18 @@ class Runs:
 
     def __init__(self) -> None:
         self.asked: list[ObjectRef] = []
+        self.settled: list[ObjectRef] = []
+        self.broken = False
         self.state: State = Pending()
 
     async def get_or_create(self, entry: Entry) -> FlowRun:
         self.asked.append(entry.ref)
         return FlowRun(flow_id=uuid4(), name=entry.ref.message_id, state=self.state)
+
+    async def settle(self, entry: Entry, *, stale_s: float) -> None:
+        self.settled.append(entry.ref)
+        if self.broken:
+            raise ConnectionError
 
 
 class Lanes:

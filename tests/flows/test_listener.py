@@ -149,6 +149,22 @@ def test_a_filed_mail_is_acknowledged_without_asking_prefect(desk: Desk) -> None
 
     desk.listen(desk.empty)
 
+    assert desk.runs.asked == desk.runs.settled == []
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["Prefect answers", "Prefect is away"])
+def test_a_message_that_comes_back_for_a_filed_mail_has_its_run_settled(desk: Desk, broken: bool) -> None:
+    """Its worker may have stopped before the run said how it ended, and nothing else would ever end it."""
+    entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
+    desk.queue.send(from_s3())
+    [message] = desk.queue.receive(most=1, wait_s=0)
+    desk.queue.hide([message.receipt], seconds=0)
+    desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
+    desk.runs.broken = broken
+
+    desk.listen(desk.empty)
+
+    assert desk.runs.settled == [ref()]
     assert desk.runs.asked == []
 
 

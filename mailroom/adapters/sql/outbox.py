@@ -175,7 +175,10 @@ class SqlOutbox(SqlHolds):
 
     def restored_at(self) -> datetime | None:
         """Return when the database was last recognised as restored, also just now; None: never."""
-        return transact(self._engine, self._restores, "", restored_at)
+        if self._restores is not None:
+            self._restores.look()
+        with transaction(self._engine) as connection:
+            return restored_at(connection)
 
     def published(self, orders: Sequence[Order], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""

@@ -284,7 +284,7 @@ class Listener:
         return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
 
     async def _settle(self, job: Job, entry: Entry) -> None:
-        """Have the run say how its e-mail ended, where a message came back: whoever had it may have stopped before that."""
+        """End the run as the ledger says, where a message came back: the worker that ran it may have stopped before it could."""
         if all(notice.message.receive_count == 1 for notice in job.notices):
             return
         try:

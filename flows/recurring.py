@@ -61,6 +61,6 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
 
 
 def _may_be_forgotten(way_in: WayIn, tenant: str, key: Key, *, due_at: datetime) -> bool:
-    """Say whether a batch with this key may have been handed over to a database that is not there any more."""
+    """Say whether a batch with this key may have been submitted to the database that was there before a restore."""
     restored_at = way_in.outbox.restored_at()
     return restored_at is not None and due_at < restored_at and way_in.outbox.answered(tenant, key) is None

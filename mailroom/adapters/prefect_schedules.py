@@ -23,7 +23,7 @@ _HORIZON = timedelta(days=100)
 class PrefectScheduler:
     """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds.
 
-    So is that it did not answer: who asks meanwhile is told so at once, and waits for a server that hangs no longer.
+    A failed look is kept as long: callers get the same error at once and do not wait for a server that hangs.
     """
 
     def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:

@@ -61,3 +61,24 @@ def test_statement_is_a_transaction_by_itself_and_leaves_the_connection_as_it_wa
 
     with transaction(engine) as connection:
         assert connection.execute(text("select id from tenant")).scalars().all() == ["acme"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 200])
+def test_transaction_in_which_nothing_happens_any_more_is_ended_also_after_many_rows(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """A worker that froze gives up its locks, whatever it did last; another one waits for them and then has the row."""
+    monkeypatch.setattr(connections, "_LONGEST_PAUSE_MS", 300)
+    frozen = make_engine(database_url)
+
+    with frozen.connect() as one:
+        one.execute(text("insert into tenant (id, policy, created_at) values (:name, '{}', now())"), named(rows))
+        with transaction(engine) as other:
+            other.execute(text("set local lock_timeout = '10s'"))
+            add_tenant(other, "tenant 0")
+        one.invalidate()
+    frozen.dispose()
+
+
+def named(rows: int) -> list[dict[str, str]]:
+    return [{"name": f"tenant {number}"} for number in range(rows)]

@@ -1,7 +1,7 @@
 """Connections to Mailroom's PostgreSQL, its migrations, and the translation of its errors."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,12 +54,24 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     event.listen(engine, "connect", _saturate)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_after_pause)
+    event.listen(engine, "do_executemany", _execute_many)
     return engine
 
 
 def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
     saturate_times(connection)
     bear_json(connection)
+
+
+def _execute_many(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Any], _context: object) -> bool:
+    """Execute a statement for many rows, and leave the server's clock for idle transactions running.
+
+    psycopg ends its pipeline with a Flush behind the Sync: PostgreSQL stops that clock for any message, and starts it again
+    only after a query. Without the empty query a worker that froze here would hold its locks for ever.
+    """
+    cursor.executemany(sql, rows)
+    cursor.connection.execute("")
+    return True
 
 
 def _note_use(_connection: psycopg.Connection[Any] | None, entry: ConnectionPoolEntry) -> None:

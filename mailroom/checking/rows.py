@@ -46,7 +46,7 @@ select 'unusable row', 'message ' || id, 'its recipient is no address with a nam
  where jsonb_typeof("to") <> 'object' or jsonb_typeof("to" -> 'address') is distinct from 'string'
 union all
 select 'unusable row', 'e-mail ' || id, 'its envelope is of another shape' from inbound_email
- where envelope is not null and (jsonb_typeof(envelope) <> 'object' or jsonb_typeof(envelope -> 'recipients') is distinct from 'array'
+ where jsonb_typeof(envelope) <> 'null' and (jsonb_typeof(envelope) <> 'object' or jsonb_typeof(envelope -> 'recipients') is distinct from 'array'
        or jsonb_typeof(envelope -> 'verdicts') is distinct from 'object' or jsonb_typeof(envelope -> 'received_at') is distinct from 'string')
 limit %(most)s
 """

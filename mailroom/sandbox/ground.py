@@ -37,12 +37,16 @@ _LOOK_AGAIN_S = 0.2
 
 @dataclass(slots=True)
 class Ground:
-    """A running stack without a worker. Each drill on it must leave it drained."""
+    """A running stack without a worker. Each drill on it must leave it drained.
+
+    `known` is a file of what its drills have the parts log, besides what a healthy installation does (see `mailroom check --known`).
+    """
 
     folder: Path
     chance: random.Random
     facts: dict[str, Any] = field(default_factory=dict)
     drills: int = 0
+    known: Path | None = None
 
     @property
     def manifest(self) -> Path:
@@ -123,6 +127,8 @@ class Ground:
         words = ["check", "--deep", "--stuck-after", "0s", "--json", *more]
         if self.manifest.exists():
             words += ["--manifest", str(self.manifest)]
+        if self.known is not None:
+            words += ["--known", str(self.known)]
         found: dict[str, Any] = json.loads(self.mailroom(*words, check=False))
         return found
 

@@ -68,6 +68,14 @@ def test_json_of_another_shape_stops_nobody(house: Installation, value: str) -> 
     assert_nothing_stops(house, own={502})
 
 
+def test_an_envelope_that_is_not_known_is_no_bad_row(house: Installation, engine: Engine) -> None:
+    """It was once stored as JSON's null: nothing is to be mended."""
+    with engine.begin() as connection:
+        connection.execute(text("update inbound_email set envelope = cast('null' as jsonb)"))
+
+    assert house.check() == {}
+
+
 @pytest.mark.parametrize("largest", [True, False])
 def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, largest: bool) -> None:
     """The largest that a column takes cannot be counted on; fewer than nothing is no number of tries, bytes or mails."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from mailroom.adapters.sql.ledger import SqlLedger
 from mailroom.adapters.sql.restores import SqlRestores
@@ -94,13 +94,15 @@ def test_a_notification_that_came_meanwhile_is_the_one_that_counts(desk: Desk) -
     assert desk.recalls().envelope == late
 
 
-def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk) -> None:
+def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk, engine: Engine) -> None:
     """Its notification never came; should it come now, it must still count."""
     desk.manifests.kept = [replace(MANIFEST, named_by=Source.HEADERS)]
 
     found = desk.recalls()
 
     assert (found.envelope, found.received_at) == (None, MANIFEST.received_at)
+    with engine.connect() as connection:
+        assert connection.execute(text("select envelope is null and scan is null from inbound_email")).scalar_one()
 
 
 def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> None:

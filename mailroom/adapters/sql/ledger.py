@@ -221,7 +221,7 @@ class SqlLedger:
 
     def blind(self, *, before: datetime | None, limit: int) -> list[Entry]:
         """Return lines that were closed without an envelope before a restore, newest first; see the port."""
-        # What was not known is stored as JSON's null.
+        # What was not known was once stored as JSON's null.
         blind = func.coalesce(func.jsonb_typeof(_email.envelope), "null") == "null"
         closed = _email.state.in_([State.FILED, State.QUARANTINED]) & blind
         wanted = select(_emails).where(closed, _email.closed_at < _RESTORED_AT)

@@ -82,7 +82,7 @@ class InboundEmailRow(SQLModel, table=True):
     key: str
     version: str = ""
     message_id: str
-    envelope: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    envelope: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     state: str
     reason: str | None = None
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
@@ -91,7 +91,7 @@ class InboundEmailRow(SQLModel, table=True):
     run_id: UUID | None = None
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
-    scan: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    scan: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     route: str | None = None
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)

@@ -32,7 +32,7 @@ IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and hand
 
 
 def _json(*, nullable: bool = False) -> Any:
-    return Field(default=None, sa_column=Column(JSONB, nullable=nullable))
+    return Field(default=None, sa_column=Column(JSONB(none_as_null=nullable), nullable=nullable))
 
 
 def _text(*, nullable: bool = True) -> Any:
@@ -124,7 +124,7 @@ class MessageRow(SQLModel, table=True):
     reference: str = ""
     content: int
     data: dict[str, Any] | None = _json(nullable=True)
-    metadata_: dict[str, Any] | None = Field(default=None, sa_column=Column("metadata", JSONB, nullable=True))
+    metadata_: dict[str, Any] | None = Field(default=None, sa_column=Column("metadata", JSONB(none_as_null=True), nullable=True))
     size: int
     status: str
     reason: str | None = None

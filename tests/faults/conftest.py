@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -26,6 +27,7 @@ def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     seed = random.SystemRandom().randrange(1_000_000)
     print(f"seed of the fault tests: {seed}")
     with drill_ground(tmp_path_factory.mktemp("range") / "stack", seed=seed) as ground:
+        ground.known = Path(__file__).with_name("expected_logs.toml")
         aws, prefect, database = (
             urlsplit(ground.facts[name]).port or 0 for name in ("aws_endpoint", "prefect_url", "database_url")
         )

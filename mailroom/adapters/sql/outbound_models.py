@@ -124,7 +124,9 @@ class MessageRow(SQLModel, table=True):
     reference: str = ""
     content: int
     data: dict[str, Any] | None = _json(nullable=True)
-    metadata_: dict[str, Any] | None = Field(default=None, sa_column=Column("metadata", JSONB(none_as_null=True), nullable=True))
+    metadata_: dict[str, Any] | None = Field(
+        default=None, sa_column=Column("metadata", JSONB(none_as_null=True), nullable=True)
+    )
     size: int
     status: str
     reason: str | None = None

@@ -60,7 +60,7 @@ def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> No
     """The short form of R2 and R3; `make drill` is the long one."""
     drill = Drill(field.ground, field.zygote, seed=workers, say=print)
 
-    drill.kill_at_random(kills=kills, seconds=60, workers=workers, in_hand=6)
+    drill.kill_at_random(kills=kills, seconds=300, workers=workers, in_hand=6)
     outcome = drill.prove(workers=workers)
 
     assert outcome.kills >= kills

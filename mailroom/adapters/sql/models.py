@@ -30,6 +30,11 @@ def table(model: type[SQLModel]) -> Table:
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
+def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
+    """Return the field of a JSON value; what is not known is SQL's null in it, never JSON's."""
+    return Field(default=None, sa_column=Column(name, JSONB(none_as_null=nullable), nullable=nullable))
+
+
 def time_column(*, nullable: bool = False) -> Any:
     """Return the field of a time with zone."""
     return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=nullable))
@@ -82,7 +87,7 @@ class InboundEmailRow(SQLModel, table=True):
     key: str
     version: str = ""
     message_id: str
-    envelope: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    envelope: dict[str, Any] | None = json_column(nullable=True)
     state: str
     reason: str | None = None
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
@@ -91,7 +96,7 @@ class InboundEmailRow(SQLModel, table=True):
     run_id: UUID | None = None
     archive_ids: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
     tenants: list[str] = Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
-    scan: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    scan: dict[str, Any] | None = json_column(nullable=True)
     route: str | None = None
     worker: str | None = None
     beat_at: datetime | None = time_column(nullable=True)

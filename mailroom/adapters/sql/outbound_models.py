@@ -25,14 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from mailroom.adapters.sql.models import time_column
+from mailroom.adapters.sql.models import json_column, time_column
 
 #: May be handed over when its time has come. What is held is not among them: a person lets it go on.
 IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
-
-
-def _json(*, nullable: bool = False) -> Any:
-    return Field(default=None, sa_column=Column(JSONB(none_as_null=nullable), nullable=nullable))
 
 
 def _text(*, nullable: bool = True) -> Any:
@@ -76,9 +72,9 @@ class ContentRow(SQLModel, table=True):
     subject: str = _text(nullable=False)
     text: str | None = _text()
     html: str | None = _text()
-    reply_to: dict[str, Any] | None = _json(nullable=True)
-    headers: list[list[str]] = _json()
-    enclosures: list[dict[str, Any]] = _json()
+    reply_to: dict[str, Any] | None = json_column(nullable=True)
+    headers: list[list[str]] = json_column()
+    enclosures: list[dict[str, Any]] = json_column()
     unsubscribe: str | None = _text()
     template: bool = Field(sa_column=Column(Boolean, nullable=False))
 
@@ -120,13 +116,11 @@ class MessageRow(SQLModel, table=True):
     number: int
     tenant: str
     recipient: str
-    to: dict[str, Any] = _json()
+    to: dict[str, Any] = json_column()
     reference: str = ""
     content: int
-    data: dict[str, Any] | None = _json(nullable=True)
-    metadata_: dict[str, Any] | None = Field(
-        default=None, sa_column=Column("metadata", JSONB(none_as_null=True), nullable=True)
-    )
+    data: dict[str, Any] | None = json_column(nullable=True)
+    metadata_: dict[str, Any] | None = json_column("metadata", nullable=True)
     size: int
     status: str
     reason: str | None = None
@@ -158,7 +152,7 @@ class ActivityRow(SQLModel, table=True):
     actor: str | None = None
     provider: str | None = None
     event_id: str | None = None
-    facts: dict[str, Any] = _json()
+    facts: dict[str, Any] = json_column()
 
 
 class EventTallyRow(SQLModel, table=True):
@@ -209,7 +203,7 @@ class IdempotencyKeyRow(SQLModel, table=True):
     key: str = Field(primary_key=True)
     sha256: str
     batch_id: UUID = _batch()
-    answer: dict[str, Any] = _json()
+    answer: dict[str, Any] = json_column()
     made_at: datetime = time_column()
 
 
@@ -318,7 +312,7 @@ class HookRow(SQLModel, table=True):
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    facts: dict[str, Any] = _json()
+    facts: dict[str, Any] = json_column()
     received_at: datetime = time_column()
     handled_at: datetime | None = time_column(nullable=True)
 
@@ -337,7 +331,7 @@ class ParkedEventRow(SQLModel, table=True):
     event_id: str
     provider_message_id: str | None = None
     message_id: UUID | None = None
-    event: dict[str, Any] = _json()
+    event: dict[str, Any] = json_column()
     parked_at: datetime = time_column()
     next_at: datetime = time_column()
     tries: int = 0

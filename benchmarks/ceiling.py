@@ -9,8 +9,8 @@ from typing import cast
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Pending
 
-from deployments.client import RunClient, run_client_context
-from deployments.executor import WarmExecutor
+from deployments.worker.client import RunClient, run_client_context
+from deployments.worker.executor import WarmExecutor
 
 _LIMIT = 8
 

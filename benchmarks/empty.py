@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks.steps import step
+from tasks.support.steps import step
 
 STEPS = 8
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.inbound import ask, paused, running_stack, send, tell, wait_filed
-from mailroom.adapters import aws
-from mailroom.adapters.sqs import SqsQueue
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.sqs import SqsQueue
 
 IDLE_S = 60
 MAILS = 2_000

@@ -19,18 +19,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.engine import make_engine, migrate
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.hooks import SqlHooks
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.delivery import DeliveryEvent, Kind
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.events import Hook
-from mailroom.outbound.tracking import Tracking
-from mailroom.sandbox.postgres import running_postgres
-from mailroom.testing import MemoryQueue, an_event
-from mailroom.webhooks import sendgrid
-from mailroom.webhooks.credentials import Credential
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.postgres.engine import make_engine, migrate
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.delivery.tracking import Tracking
+from mailroom.delivery.webhooks import sendgrid
+from mailroom.delivery.webhooks.credentials import Credential
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.ports.events import Hook
+from mailroom.sandbox.stack.postgres import running_postgres
+from mailroom.testing.queue import MemoryQueue, an_event
 from tests.loopback import free_port
 
 MESSAGES, CALLS, EVENTS_OF_CALL = 4_000, 400, 20

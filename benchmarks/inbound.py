@@ -24,12 +24,12 @@ from typing import Any, TypeVar
 import psycopg
 
 from benchmarks import plain
-from mailroom.adapters import aws
-from mailroom.adapters.prefect_http import PrefectRuns
-from mailroom.adapters.sqs import SqsQueue
-from mailroom.domain.inbound import Arrival
-from mailroom.domain.notifications import read_notification
-from mailroom.sandbox.processes import ProcessId
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.prefect.http import PrefectRuns
+from mailroom.domain.inbound.notifications import read_notification
+from mailroom.domain.inbound.received_email import Arrival
+from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.settings import CHECKOUT, load_settings, use_stack_environment
 
 TO = "ada@mailroom.test"

@@ -20,7 +20,7 @@ def mailroom() -> Callable[[bytes], object]:
 
 def process() -> Callable[[bytes], object]:
     """Mailroom's own, in a process of its own as the worker has it."""
-    from mailroom.adapters.parser_process import ParserProcess
+    from mailroom.adapters.parser.process import ParserProcess
 
     return ParserProcess().parse
 

@@ -6,24 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from mailroom.adapters import aws
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.kms import KmsKeys
-from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.adapters.parser_process import ParserProcess
-from mailroom.adapters.s3 import S3MailStore
-from mailroom.adapters.sql.directory import SqlDirectory
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sqs import SqsQueue
-from mailroom.domain.envelope import Binding, unseal
-from mailroom.domain.inbound import Arrival, State
-from mailroom.inbound.archiving import deposit_all
-from mailroom.inbound.describing import describe
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.kms import KmsKeys
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.aws.s3 import S3MailStore
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory
+from mailroom.archive.archiving import deposit_all
+from mailroom.archive.describing import describe
+from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.received_email import Arrival, State
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import find_way
-from mailroom.ports import Inbound
+from mailroom.ports.ledger import Inbound
 from mailroom.settings import Settings
 
 _LIMIT = 8

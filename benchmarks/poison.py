@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.inbound import paused, running_stack, send, tell, wait_filed
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain.inbound import Arrival, ObjectRef
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef
 
 GOOD, POISON, ROUNDS = 100, 10, 2
 

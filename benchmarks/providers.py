@@ -21,10 +21,10 @@ from rich.table import Table
 
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.domain.outbound import Outgoing, Party
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sandbox.vendors import SesStandIn, serving
-from mailroom.sending import MailProvider, Receipt
+from mailroom.domain.outbound.message import Outgoing, Party
+from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.sandbox.stand_ins.vendors import SesStandIn, serving
 from tests.loopback import free_port
 from tests.smtp_sink import SMTP_SINK, smtp_sink
 

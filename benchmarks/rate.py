@@ -18,18 +18,18 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.engine import make_engine, migrate
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.turns import SqlRate
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.engine import make_engine, migrate
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.turns import SqlRate
-from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party
-from mailroom.domain.pace import Pace
+from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party
+from mailroom.domain.outbound.pace import Pace
 from mailroom.outbound.dispatching import HANDS, Outbound, Sender
-from mailroom.sandbox.postgres import running_postgres
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.testing import MemoryArchive
+from mailroom.sandbox.stack.postgres import running_postgres
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.testing.queue import MemoryArchive
 from tests.loopback import free_port
 
 WORKERS, SECONDS, WARM_S = 3, 20, 2

@@ -21,11 +21,11 @@ from benchmarks.inbound import tell
 from benchmarks.providers import BODY, make_mails, measure, running, ses_at
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.outbound.dispatching import HANDS
-from mailroom.sandbox.ground import drill_ground
-from mailroom.sandbox.post_office import PostOffice, post_office
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sandbox.vendors import SesStandIn, serving
-from mailroom.sandbox.workers import Worker, Zygote
+from mailroom.sandbox.drills.ground import drill_ground
+from mailroom.sandbox.drills.post_office import PostOffice, post_office
+from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.sandbox.stand_ins.vendors import SesStandIn, serving
 from tests.loopback import free_port
 from tests.smtp_sink import smtp_sink
 

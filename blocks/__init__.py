@@ -6,9 +6,9 @@
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
-from blocks.outbound import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
+from blocks.provider_smtp import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
 from blocks.sending import OutboundMail
-from blocks.watching import MailroomWatch
+from blocks.watch import MailroomWatch
 
 __all__ = [
     "FolderProvider",

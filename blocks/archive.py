@@ -7,12 +7,12 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field
 
-from blocks.credentials import client_in
 from blocks.database import MailroomDatabase
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.counter_s3 import S3Counter
-from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.ports import Manifests
+from blocks.support.credentials import client_in
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.ports.ledger import Manifests
 
 
 class LegalArchive(Block):

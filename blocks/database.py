@@ -6,7 +6,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.engine import make_engine, refuse_unfit
+from mailroom.adapters.postgres.engine import make_engine, refuse_unfit
 
 
 class MailroomDatabase(Block):

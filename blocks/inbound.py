@@ -11,23 +11,23 @@ from prefect_aws import AwsCredentials
 from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
-from blocks.credentials import client_in, for_one_try
 from blocks.database import MailroomDatabase
-from blocks.regions import refuse_block_outside
-from mailroom.adapters.answers_ses import SesAnswers
-from mailroom.adapters.clamd import ClamdScanner
-from mailroom.adapters.kms import KmsKeys
-from mailroom.adapters.parser_process import ParserProcess
-from mailroom.adapters.s3 import S3MailStore, check_readable
-from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.processing import SqlProcessings
-from mailroom.adapters.sqs import SqsQueue
-from mailroom.adapters.webhooks_http import HttpWebhooks
-from mailroom.domain.envelope import Forms, ses_context
-from mailroom.domain.regions import region_of
-from mailroom.ports import Inbound
+from blocks.support.credentials import client_in, for_one_try
+from blocks.support.regions import refuse_block_outside
+from mailroom.adapters.aws.answers_ses import SesAnswers
+from mailroom.adapters.aws.kms import KmsKeys
+from mailroom.adapters.aws.s3 import S3MailStore, check_readable
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.clamav import ClamdScanner
+from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.domain.inbound.envelope import Forms, ses_context
+from mailroom.domain.operations.regions import region_of
+from mailroom.ports.ledger import Inbound
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300

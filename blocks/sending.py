@@ -15,24 +15,24 @@ from sqlalchemy import Engine
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
-from blocks.outbound import Provider
-from blocks.regions import refuse_block_outside
-from mailroom.adapters.prefect_http import http_client
-from mailroom.adapters.prefect_rate import PrefectLimit
+from blocks.provider_smtp import Provider
+from blocks.support.regions import refuse_block_outside
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.adapters.prefect.http import http_client
+from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.providers.failing_over import FailOver
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.carried import SqlOrderRuns
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.adapters.sql.turns import SqlRate
-from mailroom.domain.tracked_links import Tracker
-from mailroom.domain.unsubscribe import unsubscribe_url
+from mailroom.domain.delivery.tracked_links import Tracker
+from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
-from mailroom.sending import MailProvider, ProviderQuota
+from mailroom.ports.outbox import MailProvider, ProviderQuota
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300

@@ -1,6 +1,6 @@
 """The alarms, as automations of the Prefect server: made and mended at every start by `deployments.ensure`.
 
-Each reacts to an event: one of Mailroom's own (`flows/notices.py`), or of Prefect about our runs. What an alarm does
+Each reacts to an event: one of Mailroom's own (`flows/support/notices.py`), or of Prefect about our runs. What an alarm does
 works without any configuration: it runs `raise-alarm`, which shows what it means and what to do, and some mend what they
 can. Where a notification block named `mailroom-alarms` exists (Slack, mail, webhook: Prefect has many), it is used too.
 docs/operations.md says what to do about each.
@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import BlockDocument, StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from flows.notices import Fact
+from flows.support.notices import Fact
 
 RAISE_ALARM = "raise-alarm/raise-alarm"
 

@@ -25,8 +25,8 @@ from pydantic import SecretStr
 
 from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail, SesProvider
 from deployments.automations import ensure_automations
-from deployments.pool_worker import MailroomWorker
-from deployments.worker import POOL
+from deployments.worker.pool_worker import MailroomWorker
+from deployments.worker.process import POOL
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
 _REGISTERED = "mailroom_deployments"

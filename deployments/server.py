@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mailroom.domain.loopback import is_own
+from mailroom.domain.operations.loopback import is_own
 
 _REFUSED = "This Prefect server answers programs and its own pages, under 127.0.0.1 or localhost.\n"
 

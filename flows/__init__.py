@@ -1,3 +1,3 @@
 """Prefect flows: the order of steps, branching, names and tags of runs. One screen each."""
 
-from flows import results as results
+from flows.support import results as results

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.regions import EU_REGIONS, SETTING, Allowed, region_of
+from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.engine import make_engine, migrate
-from mailroom.sandbox.postgres import Postgres, running_postgres
+from mailroom.adapters.postgres.engine import make_engine, migrate
+from mailroom.sandbox.stack.postgres import Postgres, running_postgres
 from tests.loopback import free_port
 
 _numbers = count()

@@ -1,6 +1,6 @@
 """Ports for servers that tests start."""
 
-from mailroom.sandbox.ports import any_free_port
+from mailroom.sandbox.stack.ports import any_free_port
 
 
 def free_port() -> int:

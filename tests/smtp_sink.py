@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mailroom.sandbox.receiver import Receiver, receiving
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from tests.loopback import free_port
 
 _OURS = re.compile(rb"X-Correlation-ID: (\S+)")

@@ -3,25 +3,18 @@
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from mailroom.api import (
-    breakers,
-    endpoint_pages,
-    endpoints,
-    hooks,
-    inbound,
-    inbound_hook,
-    operations,
-    outbound,
-    outbound_pages,
-    pages,
-    problems,
-    suppressions,
-    tracking,
-    unsubscribing,
-)
+from mailroom.api import operations, problems
 from mailroom.api.guard import Guard
-from mailroom.api.rendering import FOLDER
+from mailroom.api.hooks import delivery as hooks
+from mailroom.api.hooks import inbound as inbound_hook
+from mailroom.api.hooks import tracking
+from mailroom.api.pages import endpoints as endpoint_pages
+from mailroom.api.pages import inbox as pages
+from mailroom.api.pages import outbound as outbound_pages
+from mailroom.api.pages import unsubscribing
+from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
+from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
 
 __all__ = ["Services", "create_app"]
 

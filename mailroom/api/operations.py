@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
-from mailroom.api.exposition import exposition
-from mailroom.api.outbound_exposition import (
+from mailroom.api.metrics.inbound import exposition
+from mailroom.api.metrics.outbound import (
     broken_exposition,
     endpoints_exposition,
     hooks_exposition,
@@ -21,10 +21,10 @@ from mailroom.api.outbound_exposition import (
     scheduler_exposition,
     skipped_exposition,
 )
-from mailroom.api.rendering import render
+from mailroom.api.pages.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
-from mailroom.watching import Scheduling
+from mailroom.ports.watch import Scheduling
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mailroom.api.rendering import render
+from mailroom.api.pages.rendering import render
 from mailroom.domain.errors import PermanentError, TransientError
 
 log = logging.getLogger(__name__)

@@ -12,43 +12,43 @@ from typing import Any
 
 import uvicorn
 
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.aws import client, emulator_of
-from mailroom.adapters.aws_regions import refuse_named_outside, refuse_outside
-from mailroom.adapters.counter_s3 import S3Counter
-from mailroom.adapters.prefect_http import PrefectRuns, password, refuse_if_open
-from mailroom.adapters.prefect_schedules import PrefectScheduler
-from mailroom.adapters.shelf_s3 import S3Shelf
-from mailroom.adapters.sns import SnsCertificates, SnsTopics
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.endpoints import SqlEndpoints
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.hooks import SqlHooks, SqlOnce
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.migrating import refuse_start
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.adapters.sql.watching import SqlWatch
-from mailroom.adapters.sqs import SqsQueue
-from mailroom.adapters.webhooks_http import HttpWebhooks
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.clients import client, emulator_of
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
+from mailroom.adapters.aws.shelf_s3 import S3Shelf
+from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks, SqlOnce
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.postgres.migrating import refuse_start
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.adapters.prefect.http import PrefectRuns, password, refuse_if_open
+from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.api.app import Services, create_app
-from mailroom.api.hearing import Hearing
-from mailroom.api.noting import Notes
+from mailroom.api.hooks.hearing import Hearing
+from mailroom.api.hooks.noting import Notes
 from mailroom.api.services import InboundHook, Outbound
+from mailroom.delivery.notifying import keep_notifying
+from mailroom.delivery.webhooks import postmark, sendgrid, sns
+from mailroom.delivery.webhooks.credentials import credentials
 from mailroom.domain.errors import ConfigurationError
-from mailroom.events import Hooks
-from mailroom.outbound.notifying import keep_notifying
 from mailroom.outbound.relaying import keep_relaying
+from mailroom.ports.events import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
-from mailroom.webhooks import postmark, sendgrid, sns
-from mailroom.webhooks.credentials import credentials
 
 #: How many tenants' endpoints are told at once; one that does not answer takes 15 s of one of these.
 _NOTIFYING = 4

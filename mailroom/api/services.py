@@ -8,22 +8,22 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
-from mailroom.api.hearing import Hearing
-from mailroom.api.noting import Notes
-from mailroom.breaker import Breakers
-from mailroom.domain.inbound import Entry
-from mailroom.events import Events
-from mailroom.following import Follower
-from mailroom.notifying import Endpoints
+from mailroom.api.hooks.hearing import Hearing
+from mailroom.api.hooks.noting import Notes
+from mailroom.delivery.webhooks.sns import Verifier
+from mailroom.domain.inbound.received_email import Entry
 from mailroom.outbound.enclosing import Shelf
-from mailroom.ports import Archive
-from mailroom.queueing import RunStarter
-from mailroom.reading import ApiKeys, Reader
-from mailroom.sending import Outbox, Quotas, Suppressions
+from mailroom.ports.breakers import Breakers
+from mailroom.ports.endpoints import Endpoints
+from mailroom.ports.events import Events
+from mailroom.ports.follower import Follower
+from mailroom.ports.ledger import Archive
+from mailroom.ports.outbox import Outbox, Quotas, Suppressions
+from mailroom.ports.queue import RunStarter
+from mailroom.ports.reader import ApiKeys, Reader
+from mailroom.ports.terms import Senders, Terms
+from mailroom.ports.watch import Scheduler, Watch
 from mailroom.settings import Settings
-from mailroom.terms import Senders, Terms
-from mailroom.watching import Scheduler, Watch
-from mailroom.webhooks.sns import Verifier
 
 
 def _now() -> datetime:

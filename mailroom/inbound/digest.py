@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from mailroom.domain.answering import ReceiptLine, receipt_mail, why_silent
 from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Refused, TransientError
-from mailroom.domain.routing import normalise, wanted
+from mailroom.domain.inbound.answering import ReceiptLine, receipt_mail, why_silent
+from mailroom.domain.inbound.routing import normalise, wanted
 from mailroom.inbound.processing import FiledMail
-from mailroom.ports import Answers, Inbound, Processings
+from mailroom.ports.ledger import Answers, Inbound, Processings
 
 #: One for each e-mail, whoever of its tenants wants one: the sender wrote one mail and gets at most one answer.
 _KEY = "digest"

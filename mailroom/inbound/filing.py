@@ -3,10 +3,10 @@
 import hashlib
 from dataclasses import replace
 
-from mailroom.domain.inbound import Attachment, Item
+from mailroom.archive.archiving import Kept
+from mailroom.domain.inbound.received_email import Attachment, Item
+from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
-from mailroom.domain.routing import Route
-from mailroom.inbound.archiving import Kept
 from mailroom.inbound.routing import Way
 
 

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.inbound import Entry
-from mailroom.ports import Claim, Ledger
+from mailroom.domain.inbound.received_email import Entry
+from mailroom.ports.ledger import Claim, Ledger
 
 #: A child process works under the name of the worker that started it.
 WORKER_VARIABLE = "MAILROOM_WORKER"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailroom.domain.inbound import Entry, Envelope
+from mailroom.archive.archiving import Kept
+from mailroom.domain.inbound.received_email import Entry, Envelope
+from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.domain.parsing import ParsedEmail
-from mailroom.domain.routing import INBOX, Route
-from mailroom.inbound.archiving import Kept
 from mailroom.inbound.routing import Way
-from mailroom.ports import Deposit, Inbound
+from mailroom.ports.ledger import Deposit, Inbound
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.routing import INBOX
+from mailroom.domain.inbound.routing import INBOX
 from mailroom.inbound import digest, webhook
 from mailroom.inbound.processing import Step
 

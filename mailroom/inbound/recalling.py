@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from mailroom.archive.archiving import Kept
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound import Entry
-from mailroom.domain.routing import INBOX, Route
-from mailroom.inbound.archiving import Kept
+from mailroom.domain.inbound.received_email import Entry
+from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
-from mailroom.ports import Archive, Deposit, Ledger, Parser
+from mailroom.ports.ledger import Archive, Deposit, Ledger, Parser
 
 
 def recall(

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound import Entry, Verdict, Verdicts
-from mailroom.domain.notifications import received_recipients, received_verdicts
-from mailroom.domain.routing import Route, route, wanted
-from mailroom.domain.trust import stop_reason
-from mailroom.ports import Directory, Ledger, Scanner
+from mailroom.domain.inbound.notifications import received_recipients, received_verdicts
+from mailroom.domain.inbound.received_email import Entry, Verdict, Verdicts
+from mailroom.domain.inbound.routing import Route, route, wanted
+from mailroom.domain.inbound.trust import stop_reason
+from mailroom.ports.ledger import Directory, Ledger, Scanner
 
 #: The archive's tenant for mail that nobody here receives: the installation itself.
 NOBODY = "unrouted"

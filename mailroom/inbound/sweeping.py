@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailroom.domain.inbound import ObjectRef
-from mailroom.domain.notifications import SETUP_NOTIFICATION, announcement
+from mailroom.archive.describing import reopen_filed
+from mailroom.domain.inbound.notifications import SETUP_NOTIFICATION, announcement
+from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.times import bounded
-from mailroom.inbound.describing import reopen_filed
-from mailroom.ports import Ledger, MailStore, Manifests
-from mailroom.queueing import Queue
+from mailroom.ports.ledger import Ledger, MailStore, Manifests
+from mailroom.ports.queue import Queue
 
 #: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.
 BACKLOG = 100

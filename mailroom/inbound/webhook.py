@@ -1,6 +1,6 @@
 """The processor `webhook`: tells a tenant of its mail by a signed POST to its own URL.
 
-The body is JSON, signed as `mailroom.domain.signed_posts` says. `Mailroom-Delivery` is the same for each try.
+The body is JSON, signed as `mailroom.domain.delivery.signed_posts` says. `Mailroom-Delivery` is the same for each try.
 """
 
 import json
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.signed_posts import signed_headers
 from mailroom.inbound.processing import FiledMail
-from mailroom.ports import Inbound
+from mailroom.ports.ledger import Inbound
 
 
 def tell(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:

@@ -7,8 +7,8 @@ its A-label, nothing quoted, no comment, no group, no line break in any of its s
 import re
 import unicodedata
 
-from mailroom.domain.outbound import Party
-from mailroom.domain.routing import normalise, normalise_domain
+from mailroom.domain.inbound.routing import normalise, normalise_domain
+from mailroom.domain.outbound.message import Party
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from mimetypes import guess_type
 from typing import Any
 
-from mailroom.domain.outbound import LIMITS
-from mailroom.domain.unsubscribe import OURS
+from mailroom.domain.delivery.unsubscribe import OURS
+from mailroom.domain.outbound.message import LIMITS
 from mailroom.outbound.addresses import has_break
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")

@@ -20,8 +20,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from mailroom.breaker import Breakers, Broken
-from mailroom.crash import crash_point
+from mailroom.crash_points import crash_point
+from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.errors import (
     DailyQuota,
     MailroomError,
@@ -31,11 +31,11 @@ from mailroom.domain.errors import (
     TransientError,
     TurnOver,
 )
-from mailroom.domain.outbound import Lane, Outgoing
-from mailroom.domain.tracked_links import Tracker
+from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.outbound.rendering import outgoing
-from mailroom.ports import Archive
-from mailroom.sending import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt, Turn
+from mailroom.ports.breakers import Breakers, Broken
+from mailroom.ports.ledger import Archive
+from mailroom.ports.outbox import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt, Turn
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ import hashlib
 from typing import Protocol
 
 from mailroom.domain.errors import Quarantined
-from mailroom.domain.outbound import LIMITS, Enclosure
+from mailroom.domain.outbound.message import LIMITS, Enclosure
 from mailroom.outbound import checking
 from mailroom.outbound.request import Attached, Shelved
-from mailroom.ports import Archive
+from mailroom.ports.ledger import Archive
 
 
 class Shelf(Protocol):

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailroom.domain.errors import Fault, Unacceptable
-from mailroom.domain.outbound import LIMITS, Limits
-from mailroom.domain.quotas import Allowance, Pace, Period, earliest_end, start_of
-from mailroom.domain.routing import normalise
+from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.outbound.message import LIMITS, Limits
+from mailroom.domain.outbound.quotas import Allowance, Pace, Period, earliest_end, start_of
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
-from mailroom.sending import Accepted, Key, Outbox, Quotas, Suppressions
-from mailroom.terms import ProviderTerms, Senders
+from mailroom.ports.outbox import Accepted, Key, Outbox, Quotas, Suppressions
+from mailroom.ports.terms import ProviderTerms, Senders
 
 
 def hand_over(

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any
 
 from mailroom.domain.errors import Fault, Unacceptable
-from mailroom.domain.outbound import Lane
+from mailroom.domain.outbound.message import Lane
 from mailroom.domain.times import EARLIEST, bounded
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Letter, Recipient, Request, Words
-from mailroom.queueing import Received
-from mailroom.sending import Key, Outbox
+from mailroom.ports.outbox import Key, Outbox
+from mailroom.ports.queue import Received
 
 
 @dataclass(frozen=True, slots=True)

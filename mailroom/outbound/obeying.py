@@ -13,8 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from mailroom.holds import HoldReason
-from mailroom.sending import Outbox
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.outbox import Outbox
 
 #: Why messages are cancelled whose run a person cancelled; their `reason`.
 CANCELLED_IN_PREFECT = "cancelled_in_prefect"

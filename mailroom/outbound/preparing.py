@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from mailroom.domain.errors import Fault
-from mailroom.domain.outbound import LIMITS, Batch, Content, Draft, Enclosure, Limits, Party
-from mailroom.domain.routing import normalise
+from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Enclosure, Limits, Party
 from mailroom.outbound import checking
 from mailroom.outbound.addresses import party
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.request import Letter, Recipient, Request, Words
 from mailroom.outbound.templating import Filled, Template
-from mailroom.terms import Senders
+from mailroom.ports.terms import Senders
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.pace import Ceiling
-from mailroom.sending import MailProvider, ProviderQuota
-from mailroom.terms import Terms, terms_of
+from mailroom.domain.outbound.pace import Ceiling
+from mailroom.ports.outbox import MailProvider, ProviderQuota
+from mailroom.ports.terms import Terms, terms_of
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
+from mailroom.domain.delivery.tracked_links import Tracker
+from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import MailroomError, PermanentError, Refused
-from mailroom.domain.outbound import Content, Enclosure, File, Outgoing
-from mailroom.domain.tracked_links import Tracker
-from mailroom.domain.unsubscribe import OURS
+from mailroom.domain.outbound.message import Content, Enclosure, File, Outgoing
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
-from mailroom.ports import Archive
-from mailroom.sending import Claimed, Dispatch
+from mailroom.ports.ledger import Archive
+from mailroom.ports.outbox import Claimed, Dispatch
 
 
 def outgoing(

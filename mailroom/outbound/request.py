@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from mailroom.domain.outbound import UNTRACKED, Lane, Policy, Tracked
+from mailroom.domain.outbound.message import UNTRACKED, Lane, Policy, Tracked
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

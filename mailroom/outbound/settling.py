@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from mailroom.domain.errors import OutcomeUnknown, TransientError
-from mailroom.domain.outbound import Policy
+from mailroom.domain.outbound.message import Policy
 from mailroom.outbound.dispatching import Outbound
-from mailroom.sending import Outcome, Unsettled
+from mailroom.ports.outbox import Outcome, Unsettled
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mailroom.domain.outbound import LIMITS, Content
+from mailroom.domain.outbound.message import LIMITS, Content
 from mailroom.outbound.addresses import has_break
 
 _NODES = (

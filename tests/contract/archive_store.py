@@ -9,9 +9,9 @@ import boto3
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
-from mailroom.ports import Deposit
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.ports.ledger import Deposit
 
 RETENTION = timedelta(days=10)
 _numbers = count()

@@ -7,18 +7,18 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.api.testing import Memory, MemoryRuns, TestClient
-from mailroom.sandbox.object_lock import like_s3
-from mailroom.testing import MemoryArchive
+from mailroom.sandbox.stand_ins.object_lock import like_s3
+from mailroom.testing.api import Memory, MemoryRuns, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.endpoints import SqlEndpoints
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.app import create_app
-from mailroom.api.testing import Memory, TestClient
-from mailroom.domain.delivery import Kind
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.outbound.notifying import notify
-from mailroom.testing import an_event
+from mailroom.delivery.notifying import notify
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.testing.api import Memory, TestClient
+from mailroom.testing.queue import an_event
 from tests.contract.handing import ACME, HOLDERS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert
 
-from mailroom.adapters.sql.directory import SqlDirectory
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.models import DepositRow, table
-from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.models import DepositRow, table
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory
+from mailroom.archive.archiving import Kept, deposit_all
+from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
+from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
-from mailroom.domain.routing import Address, Route
-from mailroom.inbound.archiving import Kept, deposit_all
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import Way
-from mailroom.testing import MemoryArchive
+from mailroom.testing.queue import MemoryArchive
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ANNA = Route("anna@acme.test", "acme", "anna", "exact", None, "digest")

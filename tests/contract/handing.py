@@ -4,22 +4,22 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.api.testing import NOW, TestClient
-from mailroom.domain.quotas import Pace
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Shelved
-from mailroom.reading import Holder
-from mailroom.sending import Outcome, Receipt
-from mailroom.terms import ProviderTerms
-from mailroom.testing import MemoryArchive
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.reader import Holder
+from mailroom.ports.terms import ProviderTerms
+from mailroom.testing.api import NOW, TestClient
+from mailroom.testing.queue import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
 #: What the routes of outbound mail work with, in the order that they take it.

@@ -14,35 +14,35 @@ from sqlalchemy import BigInteger, DateTime, Engine, Integer, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.endpoints import SqlEndpoints
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.forgetting import forget_outbound
-from mailroom.adapters.sql.hooks import SqlHooks
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.models import ReconciliationRow, WorkerRow, table
-from mailroom.adapters.sql.outbound_models import BreakerRow
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.reading import SqlReader
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.models import ReconciliationRow, WorkerRow, table
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.forgetting import forget_outbound
+from mailroom.adapters.postgres.outbound.models import BreakerRow
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.checking.mails import Patience
-from mailroom.checking.messages import check_messages
-from mailroom.checking.report import Report
-from mailroom.checking.rows import check_rows, saturate_times
-from mailroom.domain.delivery import Kind
-from mailroom.domain.inbound import Arrival, Envelope, ObjectRef
-from mailroom.events import Hook
+from mailroom.audit.mails import Patience
+from mailroom.audit.messages import check_messages
+from mailroom.audit.report import Report
+from mailroom.audit.rows import check_rows, saturate_times
+from mailroom.delivery.notifying import notify
+from mailroom.delivery.tracking import Tracking
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.inbound.sweeping import silent
-from mailroom.outbound.notifying import notify
 from mailroom.outbound.relaying import relay
 from mailroom.outbound.settling import settle_unknown
-from mailroom.outbound.tracking import Tracking
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryQueue, an_event
+from mailroom.ports.events import Hook
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import MemoryQueue, an_event
 from tests.contract.filed import Filed
 from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 from tests.contract.sending import office_on

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import psycopg
 
-from mailroom.adapters.dumps import dump, restore
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.domain.outbound import Lane
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.mailbox import Word, read
 from mailroom.outbound.relaying import relay
 from mailroom.outbound.settling import settle_unknown
-from mailroom.restores import OutsideCounter
-from mailroom.sending import Claimed
-from mailroom.testing import MemoryCounter, MemoryProvider
+from mailroom.ports.outbox import Claimed
+from mailroom.ports.restores import OutsideCounter
+from mailroom.testing.queue import MemoryCounter, MemoryProvider
 from tests.contract.sending import Office, office_on
 
 _numbers = count()

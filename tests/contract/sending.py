@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party
 from mailroom.outbound.dispatching import Outbound
-from mailroom.sending import MailProvider, Turn
-from mailroom.testing import MemoryArchive, MemoryProvider
+from mailroom.ports.outbox import MailProvider, Turn
+from mailroom.testing.queue import MemoryArchive, MemoryProvider
 
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
 

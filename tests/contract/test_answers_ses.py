@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from mailroom.adapters.answers_ses import SesAnswers
+from mailroom.adapters.aws.answers_ses import SesAnswers
 from mailroom.domain.errors import Refused, TransientError
 
 

@@ -6,15 +6,15 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.outbound import Status
-from mailroom.domain.quotas import Allowance, Pace
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryArchive
+from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.quotas import Allowance, Pace
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import (
     ACME,
     ADMIN,

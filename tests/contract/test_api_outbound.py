@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.api.testing import NOW, TestClient
-from mailroom.domain.outbound import LIMITS
-from mailroom.domain.quotas import Pace
-from mailroom.testing import MemoryArchive
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.domain.outbound.message import LIMITS
+from mailroom.domain.outbound.quotas import Pace
+from mailroom.testing.api import NOW, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import (
     ACME,
     MemoryShelf,

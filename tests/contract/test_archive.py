@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import Engine
 
-from mailroom.adapters.archive_s3 import S3Archive
+from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.ports import Archive
-from mailroom.testing import MemoryArchive
+from mailroom.ports.ledger import Archive
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.archive_store import RETENTION, Store, key_of, store_on
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"

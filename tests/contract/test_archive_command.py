@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
-from mailroom.commands import archive as command
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.cli import archive as command
 from mailroom.domain.errors import ConfigurationError
-from mailroom.watching import ArchiveFinding, Looked
+from mailroom.ports.watch import ArchiveFinding, Looked
 
 FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
 

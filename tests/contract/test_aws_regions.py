@@ -14,11 +14,11 @@ import pytest
 from botocore.stub import Stubber
 from moto.server import ThreadedMotoServer
 
-from mailroom.adapters.aws import client
-from mailroom.adapters.aws_regions import by_asking, by_name, refuse_outside, short_lived_queues
-from mailroom.commands._regions import region_lines
+from mailroom.adapters.aws.clients import client
+from mailroom.adapters.aws.regions import by_asking, by_name, refuse_outside, short_lived_queues
+from mailroom.cli._regions import region_lines
 from mailroom.domain.errors import ConfigurationError, TransientError
-from mailroom.sandbox.aws import Names, provision
+from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings, allowed_regions
 from tests.loopback import free_port
 

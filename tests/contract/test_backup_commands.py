@@ -15,16 +15,16 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
-from mailroom.adapters import dumps
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.adapters.sql.schema import MIGRATIONS
-from mailroom.commands import backup, restore
-from mailroom.commands._backups import restores_of
-from mailroom.commands._opening import Opened
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.operations import dumps
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.schema import MIGRATIONS
+from mailroom.cli import backup, restore
+from mailroom.cli._backups import restores_of
+from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
-from mailroom.testing import MemoryCounter
+from mailroom.testing.queue import MemoryCounter
 from tests.contract.sending import office_on
 from tests.contract.test_restores_sql import NOW
 

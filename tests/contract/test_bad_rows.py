@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.api.testing import NOW
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.outbound.relaying import relay
-from mailroom.testing import an_event
-from mailroom.watching import Loop
+from mailroom.ports.watch import Loop
+from mailroom.testing.api import NOW
+from mailroom.testing.queue import an_event
 from tests.contract.handing import ADMIN, UMBRELLA, batch
 from tests.contract.many_loops import LATER, Installation
 

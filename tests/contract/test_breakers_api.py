@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.api.testing import BROWSER, NOW, MemoryRuns, TestClient
-from mailroom.breaker import Broken
-from mailroom.commands import breakers as command
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.cli import breakers as command
+from mailroom.ports.breakers import Broken
+from mailroom.testing.api import BROWSER, NOW, MemoryRuns, TestClient
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
 
 

@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.breaker import Broken
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.domain.reputation import Tally, Trip
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.reputation import Tally, Trip
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.ports.breakers import Broken
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -13,25 +13,25 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
-from mailroom.adapters.archive_s3 import S3Archive
-from mailroom.adapters.counter_s3 import S3Counter
-from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.adapters.sql.directory import SqlDirectory
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.checking.check import Places, check
-from mailroom.checking.mails import Patience
-from mailroom.checking.manifest import Sent
-from mailroom.checking.report import Report
-from mailroom.domain.inbound import Arrival, Attachment, Envelope, Item, ObjectRef, State
-from mailroom.domain.manifests import key_of
-from mailroom.domain.routing import Address, Route
-from mailroom.holds import HoldReason
-from mailroom.inbound.describing import describe
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory
+from mailroom.archive.describing import describe
+from mailroom.audit.check import Places, check
+from mailroom.audit.mails import Patience
+from mailroom.audit.manifest import Sent
+from mailroom.audit.report import Report
+from mailroom.domain.archive.manifests import key_of
+from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
+from mailroom.domain.inbound.routing import Address, Route
 from mailroom.inbound.routing import Way
-from mailroom.sandbox.object_lock import like_s3
+from mailroom.ports.holds import HoldReason
+from mailroom.sandbox.stand_ins.object_lock import like_s3
 from tests.contract.sending import office_on
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from blocks.reconciling import compare
-from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.adapters.sql.archive_findings import SqlArchiveFindings, damage
-from mailroom.adapters.sql.engine import transaction
-from mailroom.adapters.sql.models import DepositRow, table
-from mailroom.checking.check import Places, compare_archive
-from mailroom.checking.deposits import read_deposit
-from mailroom.checking.mails import Patience
-from mailroom.checking.reading import Stored, parts
-from mailroom.checking.report import Report
-from mailroom.ports import Deposit
-from mailroom.watching import ArchiveFinding, Looked
+from blocks.support.reconciling import compare
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings, damage
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import DepositRow, table
+from mailroom.audit.check import Places, compare_archive
+from mailroom.audit.deposits import read_deposit
+from mailroom.audit.mails import Patience
+from mailroom.audit.reading import Stored, parts
+from mailroom.audit.report import Report
+from mailroom.ports.ledger import Deposit
+from mailroom.ports.watch import ArchiveFinding, Looked
 from tests.contract.archive_store import RETENTION, Refusing, Store, store_on
 from tests.contract.lock_blind import LockBlind
 from tests.contract.test_manifests import ENVELOPE, MANIFEST

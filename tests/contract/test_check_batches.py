@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.checking.batches import HandedOver, check_handed_over, check_stories, read_handed_over
-from mailroom.checking.report import Report
-from mailroom.domain.outbound import Lane, Policy
+from mailroom.audit.batches import HandedOver, check_handed_over, check_stories, read_handed_over
+from mailroom.audit.report import Report
+from mailroom.domain.outbound.message import Lane, Policy
 from mailroom.outbound.dispatching import Sender
 from tests.contract.sending import Office, office_on
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from mailroom.commands.check import app
+from mailroom.cli.check import app
 from mailroom.settings import Settings
 from tests.contract.test_prefect_scheduler import Server
 from tests.serving import serving

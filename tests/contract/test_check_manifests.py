@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mailroom.adapters.sql.archive_findings import SqlArchiveFindings
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.checking.check import check
-from mailroom.checking.mails import Patience
-from mailroom.checking.report import Report, Violation
-from mailroom.domain.inbound import State
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.audit.check import check
+from mailroom.audit.mails import Patience
+from mailroom.audit.report import Report, Violation
+from mailroom.domain.inbound.received_email import State
 from tests.contract.archive_store import Refusing
 from tests.contract.lock_blind import LockBlind
 from tests.contract.test_check import House, _manifests, endpoint, house
@@ -25,7 +25,7 @@ HOUR = 3600
 def settled(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """The installation, some time after its mails came, by S3's clock: it cuts its times to the second."""
     later = datetime.now(UTC) + timedelta(seconds=5)
-    monkeypatch.setattr("mailroom.checking.check.clock_of", lambda _s3, _bucket: later)
+    monkeypatch.setattr("mailroom.audit.check.clock_of", lambda _s3, _bucket: later)
     return house
 
 

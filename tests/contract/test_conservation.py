@@ -11,22 +11,22 @@ import boto3
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.manifests_s3 import S3Manifests
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.checking.check import Places, conserve
-from mailroom.checking.mails import Patience
-from mailroom.checking.report import Account, Report, difference
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.archive.describing import keep_unopened
+from mailroom.audit.check import Places, conserve
+from mailroom.audit.mails import Patience
+from mailroom.audit.report import Account, Report, difference
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
-from mailroom.domain.inbound import Arrival, Entry, ObjectRef, State
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.domain.routing import Route
-from mailroom.inbound.describing import keep_unopened
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import an_event
+from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef, State
+from mailroom.domain.inbound.routing import Route
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.queue import an_event
 
 NOW = datetime.now(UTC)
 _numbers = count()

@@ -7,11 +7,11 @@ from itertools import count
 import boto3
 import pytest
 
-from mailroom.adapters.counter_s3 import S3Counter
-from mailroom.checking.reading import stored_versions
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.audit.reading import stored_versions
 from mailroom.domain.errors import PermanentError
-from mailroom.restores import OutsideCounter
-from mailroom.testing import MemoryCounter
+from mailroom.ports.restores import OutsideCounter
+from mailroom.testing.queue import MemoryCounter
 
 _numbers = count()
 

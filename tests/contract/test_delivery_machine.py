@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.domain.delivery import OURS, Actor, DeliveryEvent, Kind, advance, counts_as
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind, advance, counts_as
+from mailroom.domain.delivery.suppression import Cause, cause_of
 from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
-from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
-from mailroom.domain.suppression import Cause, cause_of
-from mailroom.sending import Claimed, Outcome, Receipt, Suppression
-from mailroom.testing import an_event
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
+from mailroom.ports.outbox import Claimed, Outcome, Receipt, Suppression
+from mailroom.testing.queue import an_event
 
 MESSAGES = 4
 _LATER = [

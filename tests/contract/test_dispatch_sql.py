@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.domain.errors import (
     DailyQuota,
     MailroomError,
@@ -23,9 +23,9 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
-from mailroom.domain.quotas import Allowance, Period
-from mailroom.sending import Claimed, Outcome, Receipt, Suppression
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
+from mailroom.domain.outbound.quotas import Allowance, Period
+from mailroom.ports.outbox import Claimed, Outcome, Receipt, Suppression
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

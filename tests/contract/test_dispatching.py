@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import (
     DailyQuota,
     MailroomError,
@@ -18,12 +19,11 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound import Enclosure, Lane, Policy, Status
-from mailroom.domain.unsubscribe import OURS
+from mailroom.domain.outbound.message import Enclosure, Lane, Policy, Status
 from mailroom.outbound.dispatching import Sender, Tally
 from mailroom.outbound.settling import settle_unknown
-from mailroom.sending import Capabilities, ProviderQuota, Receipt, Turn
-from mailroom.testing import MemoryProvider
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt, Turn
+from mailroom.testing.queue import MemoryProvider
 from tests.contract.sending import CONTENT, Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -13,12 +13,12 @@ from email.message import EmailMessage
 import boto3
 import pytest
 
-from mailroom.domain.envelope import Binding, unseal
-from mailroom.domain.inbound import Arrival, ObjectRef, Verdict
-from mailroom.domain.notifications import read_notification, received_recipients
-from mailroom.sandbox.aws import Names, Rule, provision
-from mailroom.sandbox.door import MOST_MAIL_BYTES, Door
-from mailroom.sandbox.verdicts import EICAR, GTUBE
+from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.notifications import read_notification, received_recipients
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict
+from mailroom.sandbox.stack.aws import Names, Rule, provision
+from mailroom.sandbox.stand_ins.door import MOST_MAIL_BYTES, Door
+from mailroom.sandbox.stand_ins.verdicts import EICAR, GTUBE
 from tests.loopback import free_port
 
 NAMES = Names(stem="doortest")
@@ -296,7 +296,7 @@ def test_process_says_when_it_listens_and_ends_on_sigterm(stack: dict[str, str])
     settings = stack | dict.fromkeys(elsewhere, "http://127.0.0.1:9")
     environment = os.environ | {f"MAILROOM_{name.upper()}": value for name, value in settings.items()}
     port = free_port()
-    command = [sys.executable, "-m", "mailroom.sandbox.door", "--port", str(port)]
+    command = [sys.executable, "-m", "mailroom.sandbox.stand_ins.door", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as door:
         assert door.stdout is not None
         assert str(port) in door.stdout.readline()

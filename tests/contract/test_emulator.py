@@ -21,20 +21,20 @@ import uvicorn
 from moto.sqs.models import SQSBackend, sqs_backends
 from sqlalchemy import Engine
 
-from mailroom.adapters.aws import emulator_of
-from mailroom.adapters.sns import SnsCertificates, SnsTopics
-from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.aws.clients import emulator_of
+from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
-from mailroom.api.hearing import Hearing
-from mailroom.api.testing import Memory
-from mailroom.domain.delivery import Actor, Kind
+from mailroom.api.hooks.hearing import Hearing
+from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
+from mailroom.domain.delivery.events import Actor, Kind
 from mailroom.domain.errors import PermanentError
-from mailroom.sandbox.aws import Names, provision
-from mailroom.sandbox.emulator import EventPublisher, is_retained
-from mailroom.sandbox.environment import aws_environment
-from mailroom.sandbox.ports import answers
-from mailroom.webhooks import postmark, sendgrid, ses
-from mailroom.webhooks.sns import Notification, Unverified, Verifier
+from mailroom.sandbox.stack.aws import Names, provision
+from mailroom.sandbox.stack.environment import aws_environment
+from mailroom.sandbox.stack.ports import answers
+from mailroom.sandbox.stand_ins.emulator import EventPublisher, is_retained
+from mailroom.testing.api import Memory
 from tests.loopback import free_port
 
 OUR_ID = "0190a1b2-0000-7000-8000-00000000000a"
@@ -223,7 +223,7 @@ def test_process_of_the_sandbox_tells_by_itself(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as environment, (tmp_path / "log").open("wb") as log:
         for name, value in aws_environment(f"http://127.0.0.1:{port}").items():
             environment.setenv(name, value)
-        command = [sys.executable, "-m", "mailroom.sandbox.emulator", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-m", "mailroom.sandbox.stand_ins.emulator", "-H", "127.0.0.1", "-p", str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             wait_until(lambda: answers(port))

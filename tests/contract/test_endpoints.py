@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.delivery.notifying import keep_notifying
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.delivery.news import MOST, PATIENCE
 from mailroom.domain.errors import Refused, TransientError
-from mailroom.domain.news import MOST, PATIENCE
-from mailroom.notifying import Attempt, Parcel
-from mailroom.outbound.notifying import keep_notifying
-from mailroom.testing import an_event
+from mailroom.ports.endpoints import Attempt, Parcel
+from mailroom.testing.queue import an_event
 from tests.contract.endpoint_desk import NOW, URL, Desk, Receiver
 from tests.contract.handing import UMBRELLA
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.domain.delivery import Kind
+from mailroom.domain.delivery.events import Kind
 from tests.contract.endpoint_desk import URL, Desk, Receiver
 from tests.contract.handing import ACME, ADMIN, UMBRELLA
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from mailroom.adapters.sql import engine as connections
-from mailroom.adapters.sql.engine import make_engine, statement, transaction
+from mailroom.adapters.postgres import engine as connections
+from mailroom.adapters.postgres.engine import make_engine, statement, transaction
 from mailroom.domain.errors import PermanentError, TransientError
 
 

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.delivery import OURS, PARKED_FOR, Actor, DeliveryEvent, Kind
-from mailroom.domain.outbound import Batch, Content, Draft, Party, Status
-from mailroom.domain.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
-from mailroom.events import Folded, Parked
-from mailroom.testing import an_event
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.events import OURS, PARKED_FOR, Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
+from mailroom.ports.events import Folded, Parked
+from mailroom.testing.queue import an_event
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)

@@ -10,12 +10,12 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.endpoints import SqlEndpoints
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.reading import SqlReader
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.inbox.reading import SqlReader
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.api.testing import BROWSER, Memory, TestClient
+from mailroom.testing.api import BROWSER, Memory, TestClient
 from tests.contract.handing import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 
 #: Open by design: what they tell is counts, what they take is proven otherwise.

@@ -10,8 +10,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
 
-from mailroom.sandbox.fault_proxy import HTTP_FAULTS, STATEMENT_FAULTS, Fault, FaultProxies, FaultProxy
-from mailroom.sandbox.postgres import Postgres
+from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, STATEMENT_FAULTS, Fault, FaultProxies, FaultProxy
 
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=1)
 MADE = {"region_name": "eu-west-1", "aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}

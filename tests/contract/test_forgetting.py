@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.forgetting import FILES_KEPT, KEYS_KEPT, forget_outbound
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Party
-from mailroom.sending import Key
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.forgetting import FILES_KEPT, KEYS_KEPT, forget_outbound
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.outbound.message import Batch, Content, Draft, Enclosure, Party
+from mailroom.ports.outbox import Key
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 PDF = b"pdf"

@@ -6,15 +6,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.domain.inbound import CANCELLED, Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
-from mailroom.domain.manifests import Manifest, RetentionClass, Source
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.archive.describing import digest_of, recall_envelope, reopen_filed
+from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
+from mailroom.domain.inbound.received_email import (
+    CANCELLED,
+    Arrival,
+    Entry,
+    Envelope,
+    ObjectRef,
+    State,
+    Verdict,
+    Verdicts,
+)
 from mailroom.inbound import sweeping
-from mailroom.inbound.describing import digest_of, recall_envelope, reopen_filed
 from mailroom.inbound.sweeping import Found, recalled, silent
-from mailroom.ports import Claim
-from mailroom.testing import MemoryCounter, MemoryManifests
+from mailroom.ports.ledger import Claim
+from mailroom.testing.queue import MemoryCounter, MemoryManifests
 
 CAME = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 NOW = CAME + timedelta(days=2)

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.watching import SqlWatch
-from mailroom.api.outbound_exposition import outbound_exposition
-from mailroom.api.testing import BROWSER, NOW, TestClient
-from mailroom.commands.batch import app
+from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.api.metrics.outbound import outbound_exposition
+from mailroom.cli.batch import app
 from mailroom.domain.errors import ConfigurationError
-from mailroom.holds import HoldReason
+from mailroom.ports.holds import HoldReason
 from mailroom.settings import Settings
+from mailroom.testing.api import BROWSER, NOW, TestClient
 from tests.contract.handing import UMBRELLA, batch, handed_over, message
 
 

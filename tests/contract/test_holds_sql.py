@@ -5,18 +5,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.skipping import standing
-from mailroom.adapters.sql.watching import SqlWatch
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.skipping import standing
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import Conflict, DailyQuota, Throttled, TransientError
-from mailroom.domain.outbound import Policy, Status
-from mailroom.holds import HeldCount, HoldReason
-from mailroom.sending import Outcome
-from mailroom.testing import an_event
+from mailroom.domain.outbound.message import Policy, Status
+from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.outbox import Outcome
+from mailroom.testing.queue import an_event
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

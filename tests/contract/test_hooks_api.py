@@ -14,17 +14,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.hooks import SqlHooks
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
-from mailroom.api.hearing import Hearing
-from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.api.hooks.hearing import Hearing
+from mailroom.delivery.tracking import Tracking
+from mailroom.delivery.webhooks import postmark, sendgrid, sns
+from mailroom.delivery.webhooks.credentials import Credential, credentials
+from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
 from mailroom.domain.errors import TransientError
-from mailroom.outbound.tracking import Tracking
-from mailroom.testing import MemoryQueue
-from mailroom.webhooks import postmark, sendgrid, sns
-from mailroom.webhooks.credentials import Credential, credentials
-from mailroom.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import MemoryQueue
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-tracking"

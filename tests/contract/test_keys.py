@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from mailroom.adapters.kms import KmsKeys
+from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.domain.errors import Quarantined, Reason, Throttled, TransientError
 
 CONTEXT = {"aws:ses:message-id": "abc123"}

@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, TestClient
-from mailroom.domain.mime import mime
-from mailroom.domain.unsubscribe import PATH, unsubscribe_url
-from mailroom.testing import MemoryArchive
+from mailroom.domain.delivery.unsubscribe import PATH, unsubscribe_url
+from mailroom.domain.mail.mime import mime
+from mailroom.testing.api import NOW, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import ACME, batch, handed_over, message, sent
 
 KEY, PUBLIC = "k" * 32, "https://mail.acme.test"

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.domain.errors import Reason, TakenOver
-from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
-from mailroom.domain.routing import Route
-from mailroom.ports import Claim
+from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.routing import Route
+from mailroom.ports.ledger import Claim
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")

@@ -8,11 +8,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from mailroom.adapters.kms import KmsKeys
-from mailroom.adapters.s3 import MAX_OBJECT_BYTES, S3MailStore
+from mailroom.adapters.aws.kms import KmsKeys
+from mailroom.adapters.aws.s3 import MAX_OBJECT_BYTES, S3MailStore
 from mailroom.domain.errors import Quarantined, Reason, TransientError
-from mailroom.domain.inbound import ObjectRef
-from mailroom.ports import StoredObject
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.ports.ledger import StoredObject
 
 CONTEXT = {"aws:ses:message-id": "abc123", "aws:ses:rule-name": "inbound"}
 _numbers = count()

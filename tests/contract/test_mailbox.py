@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import TransientError, Unacceptable
-from mailroom.domain.outbound import Batch, Content, Draft, Lane, Party, Status
+from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party, Status
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.relaying import keep_relaying, relay
-from mailroom.queueing import Received
-from mailroom.sending import Accepted
-from mailroom.testing import MemoryArchive, MemoryQueue
+from mailroom.ports.outbox import Accepted
+from mailroom.ports.queue import Received
+from mailroom.testing.queue import MemoryArchive, MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 PLAIN = {"channel": "email", "type": "plaintext"}

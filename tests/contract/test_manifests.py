@@ -10,13 +10,13 @@ from typing import Any
 import boto3
 import pytest
 
-from mailroom.adapters.manifests_s3 import S3Manifests
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.archive.describing import keep_unopened
+from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
-from mailroom.domain.manifests import Manifest, RetentionClass, Source
-from mailroom.inbound.describing import keep_unopened
-from mailroom.ports import Manifests
-from mailroom.testing import MemoryManifests
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.ports.ledger import Manifests
+from mailroom.testing.queue import MemoryManifests
 from tests.contract.archive_store import Refusing
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
-from mailroom.adapters.sql.migrating import bring_up, standing
-from mailroom.adapters.sql.schema import this_code
+from mailroom.adapters.postgres.migrating import bring_up, standing
+from mailroom.adapters.postgres.schema import this_code
 from mailroom.api import serve
-from mailroom.commands.migrate import app
+from mailroom.cli.migrate import app
 from mailroom.domain.errors import MailroomError, PermanentError
-from mailroom.sandbox.postgres import Postgres
+from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import CHECKOUT, Settings
 
 NEWEST = this_code().newest

@@ -6,19 +6,19 @@ from uuid import uuid4
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.adapters.sql.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.delivery import Kind
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.domain.pace import Ceiling
-from mailroom.testing import an_event
-from mailroom.watching import Reconciliation
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.domain.outbound.pace import Ceiling
+from mailroom.ports.watch import Reconciliation
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import an_event
 
 
 def accepted(engine: Engine, *ends: tuple[str, str | None, int | None], due_s: int = 0) -> list[str]:

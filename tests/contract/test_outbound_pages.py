@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.api.testing import NOW, TestClient
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.domain.errors import Refused
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryArchive
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message, sent
 
 IMG = '"><img src=x onerror=alert(1)>'

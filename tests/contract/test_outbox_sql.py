@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import Conflict
-from mailroom.domain.outbound import Batch, Content, Draft, Enclosure, Party, Status
-from mailroom.sending import Accepted, Key
+from mailroom.domain.outbound.message import Batch, Content, Draft, Enclosure, Party, Status
+from mailroom.ports.outbox import Accepted, Key
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.adapters.parser_process import Bounds, ParserProcess
+from mailroom.adapters.parser.process import Bounds, ParserProcess
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.parsing import parse_email
-from mailroom.ports import Parser
-from mailroom.testing import MemoryParser
+from mailroom.ports.ledger import Parser
+from mailroom.testing.queue import MemoryParser
 from tests.contract.misbehaving import parse as misbehave
 
 HARMLESS = b"Subject: harmless\r\n\r\nhello"

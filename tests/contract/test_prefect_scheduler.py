@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
-from mailroom.adapters.prefect_http import PrefectRuns
-from mailroom.adapters.prefect_schedules import PrefectScheduler
+from mailroom.adapters.prefect.http import PrefectRuns
+from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.api.app import create_app
-from mailroom.api.testing import Memory, TestClient
-from mailroom.checking.report import Report
-from mailroom.checking.schedules import check_schedules
+from mailroom.audit.report import Report
+from mailroom.audit.schedules import check_schedules
 from mailroom.domain.errors import TransientError
+from mailroom.testing.api import Memory, TestClient
 from tests.serving import serving
 
 

@@ -17,19 +17,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.processing import SqlProcessings
-from mailroom.adapters.webhooks_http import HttpWebhooks
+from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
-from mailroom.domain.inbound import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
-from mailroom.domain.routing import Address, Route
 from mailroom.inbound import digest, processors, webhook
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
-from mailroom.ports import Deposit, Inbound, Webhook
-from mailroom.testing import MemoryAnswers, MemoryArchive
+from mailroom.ports.ledger import Deposit, Inbound, Webhook
+from mailroom.testing.queue import MemoryAnswers, MemoryArchive
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = Verdicts(*[Verdict.PASS] * 5)

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mailroom.adapters.dumps import dump, restore
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.testing import MemoryCounter
+from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.testing.queue import MemoryCounter
 from tests.contract.test_processors import NOW, Desk, desk
 
 __all__ = ["desk"]

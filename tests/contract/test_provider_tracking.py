@@ -7,9 +7,9 @@ from mailroom.adapters.providers.folder import Folder
 from mailroom.adapters.providers.postmark import Postmark
 from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.domain.errors import Refused
-from mailroom.domain.outbound import Tracked
-from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, serving
-from mailroom.testing import a_mail
+from mailroom.domain.outbound.message import Tracked
+from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, serving
+from mailroom.testing.queue import a_mail
 
 BOTH = Tracked(opens=True, clicks=True)
 

@@ -31,12 +31,12 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound import File, Outgoing, Party
-from mailroom.sandbox.moods import RETRY_AFTER_S, Mood
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
-from mailroom.sending import MailProvider, Receipt
-from mailroom.testing import MemoryProvider, a_mail
+from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.testing.queue import MemoryProvider, a_mail
 from tests.loopback import free_port
 
 #: How long a provider waits for an answer that never comes.

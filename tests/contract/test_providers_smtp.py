@@ -23,11 +23,11 @@ from cryptography.x509.oid import NameOID
 from mailroom.adapters.providers.signing import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Paused, Refused, TransientError
-from mailroom.domain.outbound import Outgoing, Party
-from mailroom.sandbox.moods import Mood
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sending import Receipt
-from mailroom.testing import a_mail
+from mailroom.domain.outbound.message import Outgoing, Party
+from mailroom.ports.outbox import Receipt
+from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.testing.queue import a_mail
 from tests.loopback import free_port
 from tests.smtp_sink import SMTP_SINK, smtp_sink
 

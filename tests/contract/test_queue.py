@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 
-from mailroom.adapters.dead_letters import DeadLetters
-from mailroom.adapters.sqs import SqsQueue
-from mailroom.queueing import Queue, Received
-from mailroom.testing import MemoryQueue
+from mailroom.adapters.aws.dead_letters import DeadLetters
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.ports.queue import Queue, Received
+from mailroom.testing.queue import MemoryQueue
 
 _numbers = count()
 
@@ -269,7 +269,7 @@ class Redriving:
 
 def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no message passes through us, and a hundred thousand of them are no longer our time."""
-    monkeypatch.setattr("mailroom.adapters.dead_letters._LOOK_AGAIN_S", 0)
+    monkeypatch.setattr("mailroom.adapters.aws.dead_letters._LOOK_AGAIN_S", 0)
     seen: list[tuple[int, int]] = []
 
     moved = DeadLetters(Redriving(), url="https://sqs/living").redrive(lambda *at: seen.append(at))

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlmodel import Session, SQLModel
 
-from mailroom.adapters.sql.models import (
+from mailroom.adapters.postgres.inbox.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
     AttachmentRow,
@@ -17,10 +18,9 @@ from mailroom.adapters.sql.models import (
     InboxItemRow,
     TenantRow,
 )
-from mailroom.adapters.sql.reading import SqlApiKeys, SqlReader
-from mailroom.adapters.sql.roster import SqlRoster
-from mailroom.domain.inbound import State, Verdict
-from mailroom.reading import Holder, WorkerLine
+from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.domain.inbound.received_email import State, Verdict
+from mailroom.ports.reader import Holder, WorkerLine
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
 VERDICTS = dict.fromkeys(("spam", "virus", "spf", "dkim"), "PASS") | {"dmarc": "FAIL", "dmarc_policy": "none"}

@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.processing import SqlProcessings
-from mailroom.adapters.sql.reading import SqlReader
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbox.reading import SqlReader
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.recalling import recall
-from mailroom.testing import MemoryParser
+from mailroom.testing.queue import MemoryParser
 from tests.contract.filed import BOB, NOW, RAW, WAY, Filed
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mailroom.adapters.sql import restores
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.operations import restores
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import DailyQuota, TransientError
-from mailroom.domain.outbound import Policy, Status
-from mailroom.holds import HoldReason
+from mailroom.domain.outbound.message import Policy, Status
 from mailroom.outbound.settling import settle_unknown
-from mailroom.sandbox.postgres import Postgres
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryCounter, an_event
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.testing.queue import MemoryCounter, an_event
 from tests.contract.restoring import Installation, Process
 from tests.contract.sending import office_on
 

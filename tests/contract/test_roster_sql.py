@@ -5,11 +5,11 @@ from uuid import uuid4
 
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.roster import SqlRoster
-from mailroom.adapters.sql.watching import SqlWatch
-from mailroom.domain.inbound import Arrival, ObjectRef, State
-from mailroom.ports import Claim
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
+from mailroom.ports.ledger import Claim
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.adapters.clamd import ClamdScanner
+from mailroom.adapters.clamav import ClamdScanner
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.trust import Finding, Scan
-from mailroom.ports import Scanner
-from mailroom.testing import EICAR, MemoryScanner
+from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.ports.ledger import Scanner
+from mailroom.testing.queue import EICAR, MemoryScanner
 
 MOST_BYTES = 1024 * 1024
 

@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql import gate
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres import gate
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import UnfitSchema
 from mailroom.outbound import relaying
 from mailroom.outbound.relaying import keep_relaying
-from mailroom.testing import MemoryQueue
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.handing import ACME, batch
 from tests.contract.test_every_route import World
 

@@ -15,15 +15,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-from mailroom.adapters.sql import gate
-from mailroom.adapters.sql.engine import make_engine, reach, refuse_unfit, statement, transaction
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.roster import SqlRoster
-from mailroom.adapters.sql.schema import MIGRATIONS, look, migrations, this_code
+from mailroom.adapters.postgres import gate
+from mailroom.adapters.postgres.engine import make_engine, reach, refuse_unfit, statement, transaction
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.schema import MIGRATIONS, look, migrations, this_code
 from mailroom.domain.errors import PermanentError, TransientError, UnfitSchema
-from mailroom.domain.inbound import Arrival, Entry, ObjectRef
-from mailroom.ports import Claim
-from mailroom.sandbox.postgres import Postgres
+from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef
+from mailroom.ports.ledger import Claim
+from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import CHECKOUT
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
@@ -295,8 +295,8 @@ def test_the_revision_that_the_code_needs_has_every_column_that_it_uses(empty: E
 
 WANTED = """
 import json
-from mailroom.adapters.sql import migrating
-from mailroom.adapters.sql.schema import _wanted_columns
+from mailroom.adapters.postgres import migrating
+from mailroom.adapters.postgres.schema import _wanted_columns
 wanted = _wanted_columns()
 print(json.dumps(list(zip(wanted["tables"], wanted["columns"]))))
 """

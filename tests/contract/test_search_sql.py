@@ -12,11 +12,11 @@ from alembic.config import Config
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from mailroom.adapters.sql import engine as engine_module
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.models import DepositRow, InboundEmailRow, TenantRow
-from mailroom.adapters.sql.reading import SqlReader
-from mailroom.domain.inbound import Attachment, Item, State
+from mailroom.adapters.postgres import engine as engine_module
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.models import DepositRow, InboundEmailRow, TenantRow
+from mailroom.domain.inbound.received_email import Attachment, Item, State
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
 DIGEST = "0" * 64

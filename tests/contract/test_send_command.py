@@ -12,16 +12,16 @@ from click.testing import Result
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.api.testing import NOW, TestClient, settings
-from mailroom.cli import app
-from mailroom.commands import _calling, send
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.cli import _calling, send
+from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError, Refused
-from mailroom.domain.outbound import Limits
-from mailroom.domain.quotas import Allowance
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryArchive
+from mailroom.domain.outbound.message import Limits
+from mailroom.domain.outbound.quotas import Allowance
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, TestClient, settings
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import kept, sent
 from tests.serving import serving
 

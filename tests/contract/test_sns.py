@@ -11,10 +11,10 @@ import boto3
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sns import SnsCertificates, SnsTopics
-from mailroom.adapters.sql.hooks import SqlOnce
+from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.postgres.delivery.hooks import SqlOnce
+from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.webhooks.sns import Notification, Unverified, Verifier
 
 NOW = datetime.now(UTC)
 

@@ -10,34 +10,34 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.endpoints import SqlEndpoints
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.forgetting import FILES_KEPT, forget_outbound
-from mailroom.adapters.sql.hooks import SqlHooks
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.skipping import AGAIN_AFTER, note_skipped, standing, why
-from mailroom.api.noting import Notes
-from mailroom.domain.delivery import Kind
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.forgetting import FILES_KEPT, forget_outbound
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.skipping import AGAIN_AFTER, note_skipped, standing, why
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.api.hooks.noting import Notes
+from mailroom.delivery.notifying import notify
+from mailroom.delivery.tracking import Tracking
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound import Content, Enclosure, Policy
-from mailroom.domain.routing import Address
-from mailroom.domain.trust import Action
-from mailroom.events import Hook
-from mailroom.holds import HoldReason
+from mailroom.domain.inbound.routing import Address
+from mailroom.domain.inbound.trust import Action
+from mailroom.domain.outbound.message import Content, Enclosure, Policy
 from mailroom.inbound.sweeping import lost
-from mailroom.notifying import Endpoint
 from mailroom.outbound import settling
-from mailroom.outbound.notifying import notify
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.outbound.settling import settle_unknown
-from mailroom.outbound.tracking import Tracking
-from mailroom.ports import Listed
-from mailroom.sending import Capabilities, Receipt
-from mailroom.testing import MemoryProvider, MemoryQueue, an_event
-from mailroom.watching import Loop
+from mailroom.ports.endpoints import Endpoint
+from mailroom.ports.events import Hook
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.ledger import Listed
+from mailroom.ports.outbox import Capabilities, Receipt
+from mailroom.ports.watch import Loop
+from mailroom.testing.queue import MemoryProvider, MemoryQueue, an_event
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.commands.suppressions import app
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.cli.suppressions import app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
 

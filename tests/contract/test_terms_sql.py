@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.terms import SqlTerms
-from mailroom.api.testing import NOW
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.domain.errors import TransientError
-from mailroom.domain.quotas import Pace
+from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.publishing_terms import publishing_terms
-from mailroom.sending import ProviderQuota
-from mailroom.terms import ProviderTerms
-from mailroom.testing import MemoryProvider
+from mailroom.ports.outbox import ProviderQuota
+from mailroom.ports.terms import ProviderTerms
+from mailroom.testing.api import NOW
+from mailroom.testing.queue import MemoryProvider
 from tests.contract.handing import provider_terms
 
 

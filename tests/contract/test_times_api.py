@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from mailroom.api.testing import NOW
+from mailroom.testing.api import NOW
 from tests.contract.handing import ACME, ADMIN, batch
 from tests.contract.many_loops import Installation
 

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from mailroom.api.testing import settings
-from mailroom.cli import app
+from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError
+from mailroom.testing.api import settings
 from tests.contract.many_loops import Installation
 
 

@@ -9,18 +9,18 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.events import SqlEvents
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.api.app import create_app
-from mailroom.api.noting import Notes
+from mailroom.api.hooks.noting import Notes
 from mailroom.api.services import Outbound
-from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.errors import Refused
-from mailroom.domain.outbound import UNTRACKED, Outgoing, Tracked
-from mailroom.domain.tracked_links import Tracker
+from mailroom.domain.outbound.message import UNTRACKED, Outgoing, Tracked
 from mailroom.outbound.rendering import outgoing
-from mailroom.sending import Outcome, Receipt
-from mailroom.testing import MemoryArchive
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
 
 KEY = "a key of some length"

@@ -12,19 +12,19 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.hooks import SqlHooks
-from mailroom.adapters.sql.outbox import SqlOutbox
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.app import create_app
-from mailroom.api.testing import Memory, TestClient
-from mailroom.domain.delivery import DeliveryEvent
+from mailroom.delivery.tracking import Tracking
+from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.outbound import Batch, Content, Draft, Party
-from mailroom.domain.unsubscribe import sign
-from mailroom.events import Folded, Hook
-from mailroom.outbound.tracking import Tracking
-from mailroom.queueing import Received
-from mailroom.testing import MemoryQueue
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
+from mailroom.ports.events import Folded, Hook
+from mailroom.ports.queue import Received
+from mailroom.testing.api import Memory, TestClient
+from mailroom.testing.queue import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
@@ -170,7 +170,7 @@ class Shaky(MemoryQueue):
 
 def test_tracking_outlives_an_outage(engine: Engine, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs for months beside other things; nothing that fails may end it in silence."""
-    monkeypatch.setattr("mailroom.outbound.tracking._LONG_PAUSE_S", 0)
+    monkeypatch.setattr("mailroom.delivery.tracking._LONG_PAUSE_S", 0)
     stop = threading.Event()
     queue = Shaky(stop)
     queue.send(payload("ses/delivery").decode())

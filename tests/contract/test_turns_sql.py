@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql import turns as turns_sql
-from mailroom.adapters.sql.turns import SqlRate
-from mailroom.domain.outbound import Lane
-from mailroom.domain.pace import Pace
+from mailroom.adapters.postgres.outbound import turns as turns_sql
+from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.domain.outbound.message import Lane
+from mailroom.domain.outbound.pace import Pace
 from tests.contract.lockstep import Lockstep, lockstep, most_in
 
 

@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.sql.directory import SqlDirectory, SqlTenants
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.reading import SqlReader
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.archive.archiving import deposit_all
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.routing import Address
+from mailroom.domain.inbound.trust import Action, Finding, Policy
 from mailroom.domain.parsing import parse_email
-from mailroom.domain.routing import Address
-from mailroom.domain.trust import Action, Finding, Policy
-from mailroom.inbound.archiving import deposit_all
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import NOBODY, Way, find_way
-from mailroom.ports import Webhook
-from mailroom.testing import EICAR, MemoryArchive, MemoryScanner
+from mailroom.ports.ledger import Webhook
+from mailroom.testing.queue import EICAR, MemoryArchive, MemoryScanner
 
 NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from mailroom.commands.webhooks import app
-from mailroom.domain.delivery import Kind
+from mailroom.cli.webhooks import app
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
 from tests.contract.endpoint_desk import URL, Desk, Receiver

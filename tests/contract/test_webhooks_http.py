@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from mailroom.adapters.webhooks_http import HttpWebhooks
+from mailroom.adapters.http import HttpWebhooks
 from mailroom.domain.errors import Refused, TransientError
 
 

@@ -18,10 +18,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from blocks import InboundMail, LegalArchive, MailroomDatabase
-from deployments.client import RunClient
-from deployments.probing import inbound_probes, outbound_probes
+from deployments.worker.client import RunClient
+from deployments.worker.probing import inbound_probes, outbound_probes
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
-from mailroom.ports import Inbound
+from mailroom.ports.ledger import Inbound
 from tests.serving import serving
 
 MAILS, DEPOSITS = "probed-mails", "probed-deposits"

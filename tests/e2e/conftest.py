@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from mailroom.sandbox.ports import choose_apart
+from mailroom.sandbox.stack.ports import choose_apart
 from tests.e2e.driving import Stack
 from tests.e2e.logs import EXPECTED, unexpected
 

@@ -18,8 +18,8 @@ import boto3
 import httpx
 import psycopg
 
-from mailroom.checking.logs import Known
-from mailroom.domain.envelope import seal, ses_context
+from mailroom.audit.logs import Known
+from mailroom.domain.inbound.envelope import seal, ses_context
 
 _NOT_HANDED_ON = ("MAILROOM_DATABASE_URL", "MAILROOM_READY_FILE")
 

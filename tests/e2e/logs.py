@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from mailroom.checking.logs import KNOWN, Known, check_logs, read_known
-from mailroom.checking.report import Report
+from mailroom.audit.logs import KNOWN, Known, check_logs, read_known
+from mailroom.audit.report import Report
 
 #: What the tier's tests have parts log that no test can declare for itself, with reasons and largest counts.
 EXPECTED = read_known(Path(__file__).with_name("expected_logs.toml"))

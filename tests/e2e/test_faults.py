@@ -15,11 +15,11 @@ import httpx
 import psycopg
 import pytest
 
-from deployments.listener import Timing
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain.inbound import ObjectRef
-from mailroom.ports import Claim
+from deployments.worker.listener import Timing
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.ports.ledger import Claim
 from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, wait_until
 from tests.e2e.proxy import Proxy
 from tests.e2e.workers import BEAT_S, BUCKET, TO, Line, Worker

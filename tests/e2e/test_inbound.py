@@ -12,7 +12,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from mailroom.sandbox.verdicts import EICAR
+from mailroom.sandbox.stand_ins.verdicts import EICAR
 from tests.e2e.driving import Stack, store_as_ses, wait_until
 
 

@@ -7,19 +7,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine
 
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.following import SqlFollower
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.quotas import SqlQuotas
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.suppressions import SqlSuppressions
-from mailroom.adapters.sql.terms import SqlTerms
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.errors import Refused
-from mailroom.sending import Outcome, Receipt
+from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.testing.api import NOW, Memory, TestClient
 from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message
 from tests.serving import serving
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mailroom.sandbox.postgres import running_postgres
+from mailroom.sandbox.stack.postgres import running_postgres
 from tests.loopback import free_port
 
 

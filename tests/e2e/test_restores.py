@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from mailroom.domain.inbound import ObjectRef
-from mailroom.sandbox.verdicts import EICAR
-from mailroom.testing import s3_notice, ses_notice
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.sandbox.stand_ins.verdicts import EICAR
+from mailroom.testing.queue import s3_notice, ses_notice
 from tests.e2e.driving import Stack, store_as_ses, wait_until
 from tests.e2e.restoring import dump, restore
 

@@ -9,8 +9,8 @@ from signal import SIGKILL
 
 import pytest
 
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.engine import make_engine
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from tests.e2e.canaries import finds
 from tests.e2e.driving import Stack, wait_until
 from tests.e2e.outgoing import Mailing, MailLine

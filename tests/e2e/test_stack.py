@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from mailroom.sandbox.background import relay
 from mailroom.sandbox.errors import StackError
-from mailroom.sandbox.folder import DataFolder, write_json
-from mailroom.sandbox.leftovers import end_leftovers
-from mailroom.sandbox.parts import Part
-from mailroom.sandbox.ports import answers
-from mailroom.sandbox.processes import ProcessId
-from mailroom.sandbox.stack import down, status, supervise, up
+from mailroom.sandbox.stack.background import relay
+from mailroom.sandbox.stack.folder import DataFolder, write_json
+from mailroom.sandbox.stack.leftovers import end_leftovers
+from mailroom.sandbox.stack.parts import Part
+from mailroom.sandbox.stack.ports import answers
+from mailroom.sandbox.stack.processes import ProcessId
+from mailroom.sandbox.stack.stack import down, status, supervise, up
 from mailroom.settings import CHECKOUT
 from tests.loopback import free_port
 
@@ -28,17 +28,17 @@ SUPERVISOR = """
 import json, sys
 from pathlib import Path
 from mailroom.sandbox.errors import StackError
-from mailroom.sandbox.folder import DataFolder
-from mailroom.sandbox.parts import Part
-from mailroom.sandbox.ports import answers
-from mailroom.sandbox.stack import supervise
+from mailroom.sandbox.stack.folder import DataFolder
+from mailroom.sandbox.stack.parts import Part
+from mailroom.sandbox.stack.ports import answers
+from mailroom.sandbox.stack.stack import supervise
 
 def part(name, code, after=(), port=None, once=False, grace_s=10, gate=None):
     argv = [sys.executable, "-c", code]
     if gate:
         Path(gate).with_suffix(".py").write_text(code)
         env = {"PYTHONPATH": str(Path(gate).parent)}
-        argv = [sys.executable, "-m", "mailroom.sandbox.early", Path(gate).stem, gate]
+        argv = [sys.executable, "-m", "mailroom.sandbox.stack.early", Path(gate).stem, gate]
         return Part(name=name, argv=argv, after=tuple(after), once=True, gate=Path(gate), env=lambda: env)
     ready = (lambda: answers(port)) if port else (lambda: True)
     return Part(name=name, argv=argv, after=tuple(after), port=port, once=once, ready=ready, grace_s=grace_s)
@@ -301,7 +301,7 @@ def test_what_survived_a_killed_supervisor_is_ended_by_the_next_down(
     supervised.send(signal.SIGKILL)
     supervised.code()
     assert mule.is_alive()
-    monkeypatch.setattr("mailroom.sandbox.leftovers._GRACE_S", 0.2)
+    monkeypatch.setattr("mailroom.sandbox.stack.leftovers._GRACE_S", 0.2)
 
     said: list[str] = []
     down(said.append)

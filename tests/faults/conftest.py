@@ -7,9 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from mailroom.sandbox.fault_proxy import LOOPBACK, FaultProxies
-from mailroom.sandbox.ground import drill_ground
-from mailroom.sandbox.workers import Zygote
+from mailroom.sandbox.drills.ground import drill_ground
+from mailroom.sandbox.drills.workers import Zygote
+from mailroom.sandbox.stand_ins.fault_proxy import LOOPBACK, FaultProxies
 from tests.faults.range import Range, change_block
 
 

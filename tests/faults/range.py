@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from mailroom.checking.manifest import Sent
-from mailroom.sandbox.fault_proxy import Fault, FaultProxies
-from mailroom.sandbox.ground import Ground
-from mailroom.sandbox.workers import Worker, Zygote
+from mailroom.audit.manifest import Sent
+from mailroom.sandbox.drills.ground import Ground
+from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.sandbox.stand_ins.fault_proxy import Fault, FaultProxies
 
 PATIENCE_S = 240.0
 

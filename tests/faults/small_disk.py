@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from mailroom.sandbox.postgres import running_postgres
+from mailroom.sandbox.stack.postgres import running_postgres
 from tests.loopback import free_port
 
 #: A cluster with our schema and its log of changes takes 110 MB.

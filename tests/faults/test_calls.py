@@ -5,8 +5,8 @@ from itertools import chain
 
 import pytest
 
-from mailroom.checking.manifest import Sent
-from mailroom.sandbox.fault_proxy import HTTP_FAULTS, SQL_FAULTS, STATEMENT_FAULTS, Fault
+from mailroom.audit.manifest import Sent
+from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, SQL_FAULTS, STATEMENT_FAULTS, Fault
 from tests.faults.range import Range, soon
 
 OPERATIONS = {

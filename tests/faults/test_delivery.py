@@ -4,8 +4,8 @@ import json
 import os
 import random
 
-from mailroom.checking.manifest import Sent
-from mailroom.sandbox.verdicts import EICAR
+from mailroom.audit.manifest import Sent
+from mailroom.sandbox.stand_ins.verdicts import EICAR
 from tests.faults.range import Range, eventually
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.adapters.sql.engine import make_engine, migrate
-from mailroom.adapters.sql.ledger import SqlLedger
+from mailroom.adapters.postgres.engine import make_engine, migrate
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound import Arrival
-from mailroom.ports import Claim
+from mailroom.domain.inbound.received_email import Arrival
+from mailroom.ports.ledger import Claim
 from tests.faults.small_disk import SmallDisk, is_permitted, small_disk
 from tests.flows.surroundings import QUICK, Desk, from_ses, ref
 

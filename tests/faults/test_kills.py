@@ -7,8 +7,8 @@ from signal import SIGSTOP, SIGTERM
 
 import pytest
 
-from mailroom.crash import EFFECTS, POINTS, RARE, SENDING, SENDING_POINTS
-from mailroom.sandbox.drill import Drill
+from mailroom.crash_points import EFFECTS, POINTS, RARE, SENDING, SENDING_POINTS
+from mailroom.sandbox.drills.drill import Drill
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
 

@@ -11,10 +11,10 @@ import httpx
 import psycopg
 import pytest
 
-from mailroom.sandbox.fault_proxy import Fault
-from mailroom.sandbox.folder import DataFolder, read_json
-from mailroom.sandbox.ports import any_free_port
-from mailroom.sandbox.stack import Stack
+from mailroom.sandbox.stack.folder import DataFolder, read_json
+from mailroom.sandbox.stack.ports import any_free_port
+from mailroom.sandbox.stack.stack import Stack
+from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from mailroom.settings import CHECKOUT
 from tests.faults.range import Range, eventually
 

@@ -13,21 +13,21 @@ import pytest
 from botocore.config import Config
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.providers.postmark import Postmark
 from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.domain.delivery import DeliveryEvent, Kind
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
-from mailroom.domain.outbound import Lane, Outgoing, Status
+from mailroom.domain.outbound.message import Lane, Outgoing, Status
 from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.settling import settle_unknown
-from mailroom.sandbox.moods import Mood
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sandbox.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
-from mailroom.sending import MailProvider, Receipt
-from mailroom.testing import MemoryProvider
+from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.testing.queue import MemoryProvider
 from tests.contract.sending import Office, office_on
 from tests.loopback import free_port
 

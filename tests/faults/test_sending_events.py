@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from mailroom.sandbox.fault_proxy import Fault
-from mailroom.sandbox.post_office import PostOffice, post_office
+from mailroom.sandbox.drills.post_office import PostOffice, post_office
+from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from tests.faults.range import Range, eventually
 
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")

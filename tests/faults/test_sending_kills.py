@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mailroom.crash import SENDING_POINTS
-from mailroom.sandbox.moods import Mood
-from mailroom.sandbox.post_office import PostOffice, post_office
-from mailroom.sandbox.receiver import Receiver, receiving
-from mailroom.sandbox.send_drill import SendDrill
+from mailroom.crash_points import SENDING_POINTS
+from mailroom.sandbox.drills.post_office import PostOffice, post_office
+from mailroom.sandbox.drills.send_drill import SendDrill
+from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from tests.faults.range import Range, eventually
 from tests.loopback import free_port
 from tests.smtp_sink import counting_sink

@@ -9,19 +9,19 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from deployments.client import RunClient, run_client_context
-from deployments.executor import WarmExecutor
-from deployments.health import Health
-from deployments.mailbox import MailboxListener
-from deployments.pool_worker import MailroomWorker
-from deployments.runs import BatchRuns
-from deployments.worker import POOL
-from mailroom.domain.outbound import Lane
+from deployments.worker.client import RunClient, run_client_context
+from deployments.worker.executor import WarmExecutor
+from deployments.worker.health import Health
+from deployments.worker.mailbox import MailboxListener
+from deployments.worker.pool_worker import MailroomWorker
+from deployments.worker.process import POOL
+from deployments.worker.runs import BatchRuns
+from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.mailbox import TakenIn
 from mailroom.outbound.relaying import order_body
-from mailroom.queueing import Received
-from mailroom.sending import Order
-from mailroom.testing import Clock, MemoryQueue
+from mailroom.ports.outbox import Order
+from mailroom.ports.queue import Received
+from mailroom.testing.queue import Clock, MemoryQueue
 from tests.contract.sending import Office
 from tests.flows.surroundings import QUICK, holds
 
@@ -107,5 +107,5 @@ async def deployed(client: PrefectClient) -> None:
         template = MailroomWorker.get_default_base_job_template()
         await client.create_work_pool(WorkPoolCreate(name=POOL, type=MailroomWorker.type, base_job_template=template))
         flow_id = await client.create_flow_from_name("send-batch")
-        entrypoint = "flows.outbound.send_batch"
+        entrypoint = "flows.send_batch.send_batch"
         await client.create_deployment(flow_id, "send-batch", entrypoint=entrypoint, work_pool_name=POOL)

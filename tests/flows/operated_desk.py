@@ -11,19 +11,19 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
 
-from deployments.cancelling import Cancelling
-from deployments.client import RunClient, run_client_context
-from deployments.decisions import Decisions
-from deployments.executor import WarmExecutor
-from deployments.gates import Gates
-from deployments.lanes import Lanes
-from deployments.worker import POOL
-from flows import sweeping
-from mailroom.adapters.prefect_http import SEND_BATCH
-from mailroom.adapters.sql.carried import SqlOrderRuns
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.testing import MemoryManifests
+from deployments.worker.cancelling import Cancelling
+from deployments.worker.client import RunClient, run_client_context
+from deployments.worker.decisions import Decisions
+from deployments.worker.executor import WarmExecutor
+from deployments.worker.gates import Gates
+from deployments.worker.lanes import Lanes
+from deployments.worker.process import POOL
+from flows import sweep_inbound as sweeping
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.prefect.http import SEND_BATCH
+from mailroom.testing.queue import MemoryManifests
 from tests.flows.mailbox_desk import Desk, deployed
 
 

@@ -11,14 +11,14 @@ from uuid import uuid4
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Pending
 
-from deployments.listener import Listener, Timing
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.roster import SqlRoster
-from mailroom.domain import inbound
+from deployments.worker.listener import Listener, Timing
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.inbound import Entry, ObjectRef
-from mailroom.queueing import Received
-from mailroom.testing import Clock, MemoryManifests, MemoryQueue, s3_notice, ses_notice
+from mailroom.domain.inbound import received_email as inbound
+from mailroom.domain.inbound.received_email import Entry, ObjectRef
+from mailroom.ports.queue import Received
+from mailroom.testing.queue import Clock, MemoryManifests, MemoryQueue, s3_notice, ses_notice
 
 QUICK = Timing(
     long_poll_s=0,

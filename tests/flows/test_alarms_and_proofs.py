@@ -28,22 +28,23 @@ from prefect.testing.utilities import prefect_test_harness
 from prefect.variables import Variable
 from sqlalchemy import Engine
 
-from blocks.reconciling import Reconciling
-from blocks.watching import Watching
+from blocks.support.reconciling import Reconciling
+from blocks.watch import Watching
 from deployments.automations import ALARMS, NOTIFICATION, RAISE_ALARM, ensure_automations
-from deployments.pool_worker import MailroomWorker
-from flows import reconciling, watching
-from flows.alarms import raise_alarm
-from flows.inbound import receive_email
-from flows.notices import Fact, tell
-from mailroom.adapters.sql.events import SqlEvents
-from mailroom.adapters.sql.watching import SqlReconciliations
-from mailroom.checking.mails import Patience
-from mailroom.checking.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
-from mailroom.domain.notifications import read_notification
-from mailroom.holds import HeldCount, HoldReason
-from mailroom.testing import MemoryQueue
-from mailroom.watching import OutboundCensus, Skipped
+from deployments.worker.pool_worker import MailroomWorker
+from flows import reconcile as reconciling
+from flows import watch as watching
+from flows.raise_alarm import raise_alarm
+from flows.receive_email import receive_email
+from flows.support.notices import Fact, tell
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations
+from mailroom.audit.mails import Patience
+from mailroom.audit.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
+from mailroom.domain.inbound.notifications import read_notification
+from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.watch import OutboundCensus, Skipped
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import holds_on_server
 

@@ -11,7 +11,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Pending, Running
 
-from deployments.client import RunClient
+from deployments.worker.client import RunClient
 
 _NOBODY = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
 

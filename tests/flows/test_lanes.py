@@ -13,17 +13,17 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy import Engine
 
-from deployments.client import run_client_context
-from deployments.pool_worker import MailroomWorker
-from deployments.runs import BULK, BatchRuns
-from deployments.worker import POOL
-from flows import outbound as flows_outbound
+from deployments.worker.client import run_client_context
+from deployments.worker.pool_worker import MailroomWorker
+from deployments.worker.process import POOL
+from deployments.worker.runs import BULK, BatchRuns
+from flows import send_batch as flows_outbound
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.outbound import Content, Lane, Outgoing
+from mailroom.domain.outbound.message import Content, Lane, Outgoing
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.mailbox import Word
-from mailroom.sending import Receipt
-from mailroom.testing import MemoryProvider
+from mailroom.ports.outbox import Receipt
+from mailroom.testing.queue import MemoryProvider
 from tests.contract.sending import office_on
 from tests.flows.mailbox_desk import LIMIT, Desk, deployed
 from tests.flows.surroundings import holds

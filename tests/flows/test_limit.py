@@ -10,11 +10,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from mailroom.adapters.prefect_http import http_client
-from mailroom.adapters.prefect_rate import PrefectLimit
+from mailroom.adapters.prefect.http import http_client
+from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.domain.errors import TransientError
-from mailroom.domain.pace import Pace
-from mailroom.sending import ProviderQuota
+from mailroom.domain.outbound.pace import Pace
+from mailroom.ports.outbox import ProviderQuota
 
 
 class Patient(httpx.HTTPTransport):

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from deployments.client import run_client_context
-from deployments.gates import Gate, Gates
-from deployments.worker import POOL, share_of
-from mailroom.adapters.prefect_http import SEND_BATCH
-from mailroom.adapters.sql.roster import SqlRoster
+from deployments.worker.client import run_client_context
+from deployments.worker.gates import Gate, Gates
+from deployments.worker.process import POOL, share_of
+from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.prefect.http import SEND_BATCH
 from tests.flows.operated_desk import change_deployment, deploy, now
 
 

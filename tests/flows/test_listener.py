@@ -11,15 +11,15 @@ from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pe
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from mailroom.adapters.sql.directory import SqlDirectory
-from mailroom.adapters.sql.inbox import SqlInbox
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.models import DepositRow
-from mailroom.domain import inbound
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.models import DepositRow
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Arrival, Item
-from mailroom.domain.routing import Address
-from mailroom.ports import Claim
+from mailroom.domain.inbound import received_email as inbound
+from mailroom.domain.inbound.received_email import Arrival, Item
+from mailroom.domain.inbound.routing import Address
+from mailroom.ports.ledger import Claim
 from tests.flows.surroundings import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -10,11 +10,11 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Scheduled
 from sqlalchemy import Engine
 
-from deployments.decisions import Decisions
-from mailroom.adapters.sql.carried import SqlOrderRuns
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.outbound import Lane
+from deployments.worker.decisions import Decisions
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.mailbox import Word
 from tests.contract.sending import office_on
 

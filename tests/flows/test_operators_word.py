@@ -14,21 +14,21 @@ from prefect.client.schemas.objects import FlowRun
 from sqlalchemy import Engine
 
 from blocks.sending import Orders
-from deployments import cancelling
-from deployments.client import run_client_context
-from deployments.gates import Gates
-from deployments.pool_worker import MailroomWorker
-from deployments.worker import POOL
-from flows import outbound as flows_outbound
-from flows import sweeping
-from mailroom.adapters.prefect_http import SEND_BATCH
-from mailroom.adapters.sql.carried import SqlOrderRuns
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.domain.inbound import Arrival, ObjectRef, State
+from deployments.worker import cancelling
+from deployments.worker.client import run_client_context
+from deployments.worker.gates import Gates
+from deployments.worker.pool_worker import MailroomWorker
+from deployments.worker.process import POOL
+from flows import send_batch as flows_outbound
+from flows import sweep_inbound as sweeping
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.prefect.http import SEND_BATCH
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
 from mailroom.outbound.dispatching import Outbound
-from mailroom.ports import Claim
-from mailroom.sending import Turn
+from mailroom.ports.ledger import Claim
+from mailroom.ports.outbox import Turn
 from tests.contract.sending import office_on
 from tests.flows.operated_desk import (
     OperatedDesk,

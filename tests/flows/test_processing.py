@@ -13,14 +13,14 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from sqlalchemy import Engine
 
-from flows import processing
-from flows.processing import process_again, process_filed
-from mailroom.adapters.sql.processing import SqlProcessings
+from flows.support import processing
+from flows.support.processing import process_again, process_filed
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.domain.errors import Refused
+from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedEmail
-from mailroom.domain.routing import Route
 from mailroom.inbound.processing import FiledMail, Step
-from mailroom.testing import MemoryParser
+from mailroom.testing.queue import MemoryParser
 from tests.contract.filed import Filed
 
 MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})

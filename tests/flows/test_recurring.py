@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import Engine
 
 from blocks.sending import WayIn
-from flows import recurring
-from mailroom.adapters.dumps import dump, restore
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
-from mailroom.adapters.sql.senders import SqlSenders
-from mailroom.adapters.sql.terms import SqlTerms
+from flows import send_recurring as recurring
+from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.outbound.dispatching import Outbound
-from mailroom.testing import MemoryCounter
+from mailroom.testing.queue import MemoryCounter
 from tests.contract.handing import batch, message
 from tests.contract.sending import Office, office_on
 

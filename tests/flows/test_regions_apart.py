@@ -22,27 +22,27 @@ from werkzeug.serving import make_server
 
 from blocks import InboundMail, SmtpProvider, sending
 from blocks import inbound as inbound_blocks
-from blocks.watching import open_watching
+from blocks.watch import open_watching
 from deployments.ensure import _ensure_blocks
-from flows.inbound import receive_email
-from mailroom.adapters.aws import client
-from mailroom.adapters.aws_regions import refuse_outside
-from mailroom.adapters.prefect_blocks import providers_by_endpoint
-from mailroom.adapters.sql.directory import SqlDirectory
-from mailroom.adapters.sql.engine import make_engine
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.adapters.sqs import SqsQueue
+from flows.receive_email import receive_email
+from mailroom.adapters.aws.clients import client
+from mailroom.adapters.aws.regions import refuse_outside
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory
+from mailroom.adapters.prefect.blocks import providers_by_endpoint
 from mailroom.api.app import create_app
 from mailroom.api.serve import services_from
-from mailroom.api.testing import TestClient
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound import State
-from mailroom.domain.notifications import read_notification
-from mailroom.domain.routing import Address
-from mailroom.sandbox.aws import Names, provision
-from mailroom.sandbox.door import Door
-from mailroom.sandbox.postgres import Postgres
+from mailroom.domain.inbound.notifications import read_notification
+from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.routing import Address
+from mailroom.sandbox.stack.aws import Names, provision
+from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.sandbox.stand_ins.door import Door
 from mailroom.settings import Settings, allowed_regions
+from mailroom.testing.api import TestClient
 from tests.loopback import free_port
 
 SES, STORAGE, ARCHIVE = "eu-west-1", "eu-central-1", "eu-north-1"

@@ -7,12 +7,12 @@ from uuid import uuid4
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 
-from deployments.client import RunClient
-from deployments.runs import BatchRuns, InboundRuns
-from flows.inbound import receive_email
-from flows.outbound import send_batch
-from mailroom.domain.inbound import Entry, ObjectRef, State
-from mailroom.domain.outbound import Lane
+from deployments.worker.client import RunClient
+from deployments.worker.runs import BatchRuns, InboundRuns
+from flows.receive_email import receive_email
+from flows.send_batch import send_batch
+from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
+from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.mailbox import Word
 
 

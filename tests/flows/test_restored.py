@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import Engine
 
 from blocks.sending import Orders
-from flows import outbound as flows_outbound
-from flows import sweeping
-from mailroom.adapters.dumps import dump, restore
-from mailroom.adapters.sql.carried import SqlOrderRuns
-from mailroom.adapters.sql.dispatching import SqlDispatch
-from mailroom.adapters.sql.outbox import SqlOutbox
-from mailroom.adapters.sql.restores import SqlRestores
+from flows import send_batch as flows_outbound
+from flows import sweep_inbound as sweeping
+from mailroom.adapters.postgres.operations.dumps import dump, restore
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.relaying import relay
-from mailroom.testing import MemoryCounter
+from mailroom.testing.queue import MemoryCounter
 from tests.contract.sending import office_on
 from tests.flows.mailbox_desk import Desk
 

@@ -17,7 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-import flows.results  # noqa: F401 - what is tested
+import flows.support.results  # noqa: F401 - what is tested
 from mailroom.domain.errors import PermanentError
 from mailroom.settings import CHECKOUT
 
@@ -144,7 +144,11 @@ def test_results_and_errors_are_read_as_they_were_left() -> None:
 
 def test_what_prefect_imports_of_ours_brings_the_guard() -> None:
     """`prefect worker start`, and whatever else loads our collection; the flows themselves need nobody to load it."""
-    imported = [sys.executable, "-c", "import deployments.pool_worker, sys; print('flows.results' in sys.modules)"]
+    imported = [
+        sys.executable,
+        "-c",
+        "import deployments.worker.pool_worker, sys; print('flows.support.results' in sys.modules)",
+    ]
 
     told = subprocess.run(imported, capture_output=True, text=True, check=True, cwd=CHECKOUT)
 

@@ -11,12 +11,12 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
 
-from deployments.pool_worker import MailroomWorker
-from deployments.scheduler_watch import SchedulerWatch
-from flows.notices import Fact
-from flows.watching import watch
-from mailroom.adapters.prefect_schedules import PrefectScheduler
-from mailroom.watching import Scheduling
+from deployments.worker.pool_worker import MailroomWorker
+from deployments.worker.scheduler_watch import SchedulerWatch
+from flows.support.notices import Fact
+from flows.watch import watch
+from mailroom.adapters.prefect.schedules import PrefectScheduler
+from mailroom.ports.watch import Scheduling
 from tests.flows.surroundings import holds_on_server
 
 

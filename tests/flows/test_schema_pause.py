@@ -15,16 +15,16 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Failed
 from sqlalchemy import Engine
 
-from deployments import health as health_module
-from deployments.health import Health
-from deployments.listener import Listener
-from deployments.mailbox import MailboxListener
-from deployments.schema_watch import SchemaWatch
-from mailroom.adapters.sql import gate
-from mailroom.adapters.sql.engine import reach, refuse_unfit
-from mailroom.adapters.sql.ledger import SqlLedger
-from mailroom.domain import inbound
+from deployments.worker import health as health_module
+from deployments.worker.health import Health
+from deployments.worker.listener import Listener
+from deployments.worker.mailbox import MailboxListener
+from deployments.worker.schema_watch import SchemaWatch
+from mailroom.adapters.postgres import gate
+from mailroom.adapters.postgres.engine import reach, refuse_unfit
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import MailroomError, UnfitSchema
+from mailroom.domain.inbound import received_email as inbound
 from mailroom.outbound.mailbox import TakenIn
 from tests.flows.surroundings import QUICK, Desk, from_ses, holds, ref
 

@@ -10,7 +10,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import Engine
 
-from flows import outbound as flows_outbound
+from flows import send_batch as flows_outbound
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.outbound.dispatching import Outbound
 from tests.contract.sending import office_on

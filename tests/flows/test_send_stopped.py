@@ -14,15 +14,15 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL
 from sqlalchemy import Engine, text
 
-from deployments.client import run_client_context
-from deployments.executor import WarmExecutor
-from deployments.runs import Next, next_step
-from flows import outbound as flows_outbound
-from mailroom.adapters.prefect_http import PrefectRuns
-from mailroom.adapters.sql.breakers import SqlBreakers
-from mailroom.breaker import Broken
+from deployments.worker.client import run_client_context
+from deployments.worker.executor import WarmExecutor
+from deployments.worker.runs import Next, next_step
+from flows import send_batch as flows_outbound
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.prefect.http import PrefectRuns
 from mailroom.domain.errors import TransientError
 from mailroom.outbound.dispatching import Outbound
+from mailroom.ports.breakers import Broken
 from tests.contract.sending import Office, office_on
 from tests.flows.mailbox_desk import deployed
 from tests.flows.surroundings import holds_on_server

@@ -9,10 +9,10 @@ from prefect import get_client
 from prefect.client.schemas.objects import State as RunState
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
-from deployments.client import RunClient
-from deployments.runs import InboundRuns
-from flows.inbound import receive_email
-from mailroom.domain.inbound import Entry, ObjectRef, State
+from deployments.worker.client import RunClient
+from deployments.worker.runs import InboundRuns
+from flows.receive_email import receive_email
+from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from prefect.states import Failed
 
 from mailroom.domain.errors import PermanentError, Quarantined, Reason, Throttled, TransientError
-from tasks.steps import blocking, is_transient
+from tasks.support.steps import blocking, is_transient
 
 
 @pytest.mark.parametrize(

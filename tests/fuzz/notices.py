@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import atheris
 
-with atheris.instrument_imports(include=["mailroom.domain.notifications", "mailroom.webhooks"]):
-    from mailroom.domain.notifications import UnreadableNotification, read_notification, received_recipients
-    from mailroom.webhooks import postmark, sendgrid, ses
-    from mailroom.webhooks.reading import Unreadable
-    from mailroom.webhooks.sns import Unverified, Verifier
+with atheris.instrument_imports(include=["mailroom.domain.inbound.notifications", "mailroom.delivery.webhooks"]):
+    from mailroom.delivery.webhooks import postmark, sendgrid, ses
+    from mailroom.delivery.webhooks.reading import Unreadable
+    from mailroom.delivery.webhooks.sns import Unverified, Verifier
+    from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification, received_recipients
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _TOPIC = "arn:aws:sns:eu-west-1:123456789012:inbound"

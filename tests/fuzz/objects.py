@@ -14,9 +14,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["mailroom.domain.envelope", "mailroom.domain.s3_encryption"]):
-    from mailroom.domain.envelope import Binding, Forms, unseal
+with atheris.instrument_imports(include=["mailroom.domain.inbound.envelope", "mailroom.domain.inbound.s3_encryption"]):
     from mailroom.domain.errors import Quarantined, Reason
+    from mailroom.domain.inbound.envelope import Binding, Forms, unseal
 
 _VECTORS = json.loads(Path("tests/data/s3_encryption/vectors.json").read_text())
 _OBJECTS = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.anchors import anchors
+from mailroom.domain.mail.anchors import anchors
 
 _PIECES = [
     '<a href="https://x.test/">', "<a href='https://x.test/?a=1&amp;b=2'>", "<A HREF=https://x.test/a/>", "</a>", "<a>",

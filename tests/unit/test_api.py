@@ -10,11 +10,11 @@ import pytest
 from fastapi import FastAPI
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound import Attachment, Item, State, Verdicts
-from mailroom.domain.trust import Finding, Scan
-from mailroom.reading import EmailLine, Holder, InboxLine
+from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
+from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.ports.reader import EmailLine, Holder, InboxLine
+from mailroom.testing.api import NOW, Memory, TestClient
 
 ADMIN, ACME, OTHER = "key-of-admin", "key-of-acme", "key-of-other"
 CONTENT = b"%PDF-1.7 one page"

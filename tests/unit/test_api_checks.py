@@ -3,9 +3,9 @@
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import BROWSER, Memory, TestClient, an_item, two_tenants
-from mailroom.domain.inbound import Verdict, Verdicts
-from mailroom.domain.trust import Finding, Scan
+from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.testing.api import BROWSER, Memory, TestClient, an_item, two_tenants
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from cryptography.x509.oid import NameOID
 
 from mailroom.api.app import create_app
 from mailroom.api.services import InboundHook
-from mailroom.api.testing import NOW, Memory, TestClient
+from mailroom.delivery.webhooks.sns import Verifier, signed_text
 from mailroom.domain.errors import TransientError
-from mailroom.domain.inbound import ObjectRef
-from mailroom.testing import MemoryQueue, ses_notice
-from mailroom.webhooks.sns import Verifier, signed_text
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import MemoryQueue, ses_notice
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
 NOTICE = ses_notice(ObjectRef("mails", "in/abc"), "anna@acme.test")

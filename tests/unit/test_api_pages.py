@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
-from mailroom.domain.inbound import Attachment, State, Verdict
-from mailroom.reading import EmailLine, FiledItem, InboxLine
+from mailroom.domain.inbound.received_email import Attachment, State, Verdict
+from mailroom.ports.reader import EmailLine, FiledItem, InboxLine
+from mailroom.testing.api import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
 
 IMG = '"><img src=x onerror=alert(1)>'
 

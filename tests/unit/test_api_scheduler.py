@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient
 from mailroom.domain.errors import TransientError
-from mailroom.watching import Scheduling
+from mailroom.ports.watch import Scheduling
+from mailroom.testing.api import NOW, Memory, TestClient
 
 
 @pytest.fixture

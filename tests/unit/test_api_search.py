@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.testing import NOW, Memory, TestClient, an_item
-from mailroom.reading import InboxLine
+from mailroom.ports.reader import InboxLine
+from mailroom.testing.api import NOW, Memory, TestClient, an_item
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroom.adapters.prefect_http import refuse_if_open
+from mailroom.adapters.prefect.http import refuse_if_open
 from mailroom.api.serve import refuse_if_unsafe
-from mailroom.api.testing import settings
 from mailroom.domain.errors import ConfigurationError
+from mailroom.testing.api import settings
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "mail.example"])

@@ -10,15 +10,15 @@ import pytest
 from pydantic import SecretStr
 
 from mailroom.api.app import create_app
-from mailroom.api.noting import Notes
-from mailroom.api.testing import NOW, Memory, TestClient
-from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
+from mailroom.api.hooks.noting import Notes
+from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.tracked_links import Tracker
+from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.errors import PermanentError, TransientError
-from mailroom.domain.outbound import Tracked
-from mailroom.domain.tracked_links import Tracker
-from mailroom.domain.unsubscribe import sign
-from mailroom.events import Folded
-from mailroom.testing import an_event
+from mailroom.domain.outbound.message import Tracked
+from mailroom.ports.events import Folded
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.queue import an_event
 
 KEY = "a key of some length"
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"

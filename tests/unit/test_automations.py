@@ -6,7 +6,7 @@ import pytest
 from prefect.events.actions import RunDeployment, SendNotification
 
 from deployments.automations import ALARMS, Alarm, automation
-from flows.notices import Fact
+from flows.support.notices import Fact
 from mailroom.settings import CHECKOUT
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import inbound
-from mailroom.sandbox.processes import ProcessId
+from mailroom.sandbox.stack.processes import ProcessId
 
 #: Heeds no SIGTERM, and starts another one like it, in a session of its own or not.
 _STUBBORN = """

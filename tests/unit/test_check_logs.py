@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.checking.logs import Known, check_logs, read_log
-from mailroom.checking.report import Report
+from mailroom.audit.logs import Known, check_logs, read_log
+from mailroom.audit.report import Report
 
 SCHEDULER = """\
 10:01:02.123 | WARNING | prefect.server.services - slow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroom import crash
+from mailroom import crash_points as crash
 
 _PASS_TWICE = """
-from mailroom import crash
+from mailroom import crash_points as crash
 crash.arm("after put", nth=2)
 crash.crash_point("before", "put")
 crash.crash_point("after", "put")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from mailroom.commands._calling import Calling
-from mailroom.commands._outcomes import fates, follow
+from mailroom.cli._calling import Calling
+from mailroom.cli._outcomes import fates, follow
+from mailroom.domain.delivery.reputation import OF_BATCH, Tally, judge
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound import Status
-from mailroom.domain.reputation import OF_BATCH, Tally, judge
+from mailroom.domain.outbound.message import Status
 
 
 class Standing(Calling):

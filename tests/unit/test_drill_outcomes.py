@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mailroom.sandbox.drill import Outcome
-from mailroom.sandbox.send_drill import SendOutcome
+from mailroom.sandbox.drills.drill import Outcome
+from mailroom.sandbox.drills.send_drill import SendOutcome
 
 KINDS = [Outcome, SendOutcome]
 ENDED_WELL: dict[str, Any] = {"seed": 1, "drained_s": 2.0, "found": {"clean": True, "wrong": {}}}

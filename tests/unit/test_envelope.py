@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from mailroom.domain.envelope import Binding, seal, ses_context, unseal
 from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.inbound.envelope import Binding, seal, ses_context, unseal
 
 MESSAGE_ID = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781"
 ACCOUNT = "123456789012"

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailroom.api.exposition import exposition
-from mailroom.domain.inbound import State
-from mailroom.reading import Census, FilingTimes, Tally, WorkerLine
+from mailroom.api.metrics.inbound import exposition
+from mailroom.domain.inbound.received_email import State
+from mailroom.ports.reader import Census, FilingTimes, Tally, WorkerLine
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from deployments.gates import Gates
+from deployments.worker.gates import Gates
 
 DEPLOYMENT, OTHER = uuid4(), uuid4()
 

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from deployments import health
-from deployments.health import Health
+from deployments.worker import health
+from deployments.worker.health import Health
 from mailroom.domain.errors import NotPermitted
 
 

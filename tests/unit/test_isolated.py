@@ -8,7 +8,7 @@ import pytest
 
 LIMITED = """
 import os
-from deployments.isolated import limit
+from deployments.worker.isolated import limit
 limit(os.getppid(), memory_bytes=900 * 1024**2, cpu_s=2)
 {code}
 """
@@ -35,7 +35,7 @@ def test_a_process_ends_at_its_limits(code: str, ending: int) -> None:
 
 def test_a_process_whose_worker_is_gone_does_not_begin() -> None:
     """It would hold a mail in a name that nobody beats for."""
-    code = "from deployments.isolated import limit; limit(1)"
+    code = "from deployments.worker.isolated import limit; limit(1)"
 
     ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)
 

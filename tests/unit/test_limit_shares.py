@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.gates import Share
+from deployments.worker.gates import Share
 
 
 @given(st.integers(0, 1_000), st.integers(1, 50))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom.domain.loopback import is_own, names_this_machine
+from mailroom.domain.operations.loopback import is_own, names_this_machine
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:4200", "localhost:4200", "LOCALHOST:4200", "[::1]:4200", "127.0.0.1"])

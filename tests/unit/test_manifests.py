@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailroom.archive.describing import describe
+from mailroom.domain.archive.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
-from mailroom.domain.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
-from mailroom.domain.routing import Address, Route, route
-from mailroom.inbound.describing import describe
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.routing import Address, Route, route
 from mailroom.inbound.routing import NOBODY, Way
 
 AT = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)

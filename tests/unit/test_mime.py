@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.mime import mime
-from mailroom.domain.outbound import File, Outgoing, Party
+from mailroom.domain.mail.mime import mime
+from mailroom.domain.mail.soundness import is_clean, on_the_wire
+from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.parsing import parse_email
-from mailroom.domain.soundness import is_clean, on_the_wire
 
 MAIL = Outgoing(
     id="0b9e2f6e-1111-4222-8333-444455556666",

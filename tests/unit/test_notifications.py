@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.inbound import Arrival, ObjectRef, Verdict, Verdicts
-from mailroom.domain.notifications import (
+from mailroom.domain.inbound.notifications import (
     UnreadableNotification,
     read_notification,
     received_recipients,
     received_verdicts,
 )
+from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict, Verdicts
 
 ID = "d6iitobk75ur44p8kdnnp7g2n800"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroom.domain.pace import MOST_PLACES, Pace
+from mailroom.domain.outbound.pace import MOST_PLACES, Pace
 
 
 @pytest.mark.parametrize("per_second", [0.1, 0.5, 1, 1.5, 14, 200, 1000, 1001, 1500, 100_000])

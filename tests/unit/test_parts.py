@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.sandbox.environment import aws_environment, kept, process_environment
 from mailroom.sandbox.errors import StackError
-from mailroom.sandbox.folder import DataFolder, write_private
-from mailroom.sandbox.parts import only
-from mailroom.sandbox.ports import PREFERRED, any_free_port, choose_apart, choose_ports, is_free
-from mailroom.sandbox.postgres import Postgres
-from mailroom.sandbox.stack import Stack
+from mailroom.sandbox.stack.environment import aws_environment, kept, process_environment
+from mailroom.sandbox.stack.folder import DataFolder, write_private
+from mailroom.sandbox.stack.parts import only
+from mailroom.sandbox.stack.ports import PREFERRED, any_free_port, choose_apart, choose_ports, is_free
+from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.sandbox.stack.stack import Stack
 
 PORTS = {"postgres": 15401, "aws": 15402, "prefect": 15403, "api": 15404, "door": 15405}
 

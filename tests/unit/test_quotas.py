@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailroom.domain.quotas import (
+from mailroom.domain.outbound.quotas import (
     Allowance,
     Pace,
     Period,

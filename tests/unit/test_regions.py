@@ -3,7 +3,15 @@
 import pytest
 
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.regions import EU_REGIONS, Allowed, bucket_region, database_hosts, host_of, refuse, region_of
+from mailroom.domain.operations.regions import (
+    EU_REGIONS,
+    Allowed,
+    bucket_region,
+    database_hosts,
+    host_of,
+    refuse,
+    region_of,
+)
 from mailroom.settings import Settings, allowed_regions
 from tests.unit.region_names import NAMES
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.reputation import OF_BATCH, OF_TENANT, Tally, Thresholds, Trip, judge
+from mailroom.domain.delivery.reputation import OF_BATCH, OF_TENANT, Tally, Thresholds, Trip, judge
 
 RULES = Thresholds(sample=100, bounces=0.05, complaints=0.001, fewest_complaints=3)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.routing import (
+from mailroom.domain.inbound.routing import (
     Address,
     Route,
     candidates,

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.envelope import Binding, Forms, seal, unseal
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.s3_encryption import Sealed, read_metadata
+from mailroom.domain.inbound.envelope import Binding, Forms, seal, unseal
+from mailroom.domain.inbound.s3_encryption import Sealed, read_metadata
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/s3_encryption/vectors.json").read_text())
 OBJECTS = {one["name"]: one for one in VECTORS["objects"]}

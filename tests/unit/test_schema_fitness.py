@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mailroom.adapters.sql.schema import GENERATION, MIGRATIONS, Code, Schema, fault, migrations, this_code
+from mailroom.adapters.postgres.schema import GENERATION, MIGRATIONS, Code, Schema, fault, migrations, this_code
 
 #: Generation 3, which knows four revisions and can do without the last one.
 CODE = Code(3, ("0001", "0002", "0003", "0004"), needs="0003")

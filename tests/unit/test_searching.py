@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.inbound import Item
-from mailroom.domain.searching import MOST, html_text, words_asked, words_of
+from mailroom.domain.inbound.received_email import Item
+from mailroom.domain.inbox.searching import MOST, html_text, words_asked, words_of
 
 
 def an_item(**changes: object) -> Item:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mailroom.domain.inbound import ObjectRef, Verdict, Verdicts
-from mailroom.domain.notifications import read_notification, received_recipients
-from mailroom.sandbox.ses_format import (
+from mailroom.domain.inbound.notifications import read_notification, received_recipients
+from mailroom.domain.inbound.received_email import ObjectRef, Verdict, Verdicts
+from mailroom.sandbox.stand_ins.ses_format import (
     ReceiptRule,
     Reception,
     deliveries,

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
-from mailroom.commands import worker
+from mailroom.cli import worker
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_database_url, load_settings, use_stack_environment
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from mailroom.adapters.sns import SnsCertificates
+from mailroom.adapters.aws.sns import SnsCertificates
+from mailroom.delivery.webhooks.sns import Unverified
 from mailroom.domain.errors import TransientError
-from mailroom.webhooks.sns import Unverified
 
 URL = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{'0a' * 16}.pem"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mailroom.domain.outbound import LIMITS, Content
+from mailroom.domain.outbound.message import LIMITS, Content
 from mailroom.outbound.templating import Filled, Template, Unfit
 
 

@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from mailroom.commands._times import at, duration, since
-from mailroom.domain.delivery import Kind
+from mailroom.cli._times import at, duration, since
+from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import ConfigurationError, Unacceptable
-from mailroom.domain.inbound import ObjectRef
-from mailroom.domain.notifications import read_notification
-from mailroom.domain.quotas import Allowance, Pace, earliest_end
+from mailroom.domain.inbound.notifications import read_notification
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.domain.outbound.quotas import Allowance, Pace, earliest_end
 from mailroom.domain.times import EARLIEST, LATEST, bounded, happened, read_time
 from mailroom.outbound.mailbox import Word, read
-from mailroom.testing import ses_notice
-from mailroom.webhooks import postmark, sendgrid, ses
+from mailroom.testing.queue import ses_notice
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 DAY = timedelta(hours=23, minutes=59)

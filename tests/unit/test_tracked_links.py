@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.outbound import Tracked
-from mailroom.domain.tracked_links import Look, Tracker, clicked, followed, opened
-from mailroom.domain.unsubscribe import sign, unsubscribe_url
+from mailroom.domain.delivery.tracked_links import Look, Tracker, clicked, followed, opened
+from mailroom.domain.delivery.unsubscribe import sign, unsubscribe_url
+from mailroom.domain.outbound.message import Tracked
 
 KEY, OTHER = b"a key of some length", b"another key, as long"
 BASE = "https://mail.example"

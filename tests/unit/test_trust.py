@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from mailroom.domain.errors import Reason
-from mailroom.domain.inbound import Verdict, Verdicts
-from mailroom.domain.trust import Action, Finding, Policy, Scan, stop_reason
+from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.domain.inbound.trust import Action, Finding, Policy, Scan, stop_reason
 
 GOOD = Verdicts(*[Verdict.PASS] * 5)
 STRICT = Policy(*[Action.QUARANTINE] * 5)

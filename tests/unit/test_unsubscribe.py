@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.unsubscribe import sign, unsubscribe_url, verify
+from mailroom.domain.delivery.unsubscribe import sign, unsubscribe_url, verify
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"

@@ -5,8 +5,8 @@ import binascii
 
 import pytest
 
-from mailroom.domain.inbound import Verdict, Verdicts
-from mailroom.sandbox.verdicts import EICAR, GTUBE, judge
+from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.sandbox.stand_ins.verdicts import EICAR, GTUBE, judge
 
 PASSED = Verdicts(Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.PASS)
 OWN = frozenset({"scans.mailroom.test"})

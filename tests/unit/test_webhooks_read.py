@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.delivery import Actor, DeliveryEvent, Kind
-from mailroom.domain.looking import who_looked
-from mailroom.webhooks import postmark, sendgrid, ses
-from mailroom.webhooks.reading import MOST_EVENTS, Unreadable
+from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.webhooks.reading import MOST_EVENTS, Unreadable
+from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.looking import who_looked
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

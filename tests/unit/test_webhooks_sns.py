@@ -15,8 +15,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.errors import TransientError
-from mailroom.webhooks.sns import (
+from mailroom.delivery.webhooks.sns import (
     MOST_BODY_BYTES,
     Notification,
     Subscription,
@@ -25,6 +24,7 @@ from mailroom.webhooks.sns import (
     Verifier,
     signed_text,
 )
+from mailroom.domain.errors import TransientError
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"

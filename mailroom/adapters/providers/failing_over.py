@@ -7,8 +7,8 @@ from dataclasses import fields
 from datetime import datetime
 
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Throttled, TransientError
-from mailroom.domain.outbound import Outgoing
-from mailroom.sending import Capabilities, MailProvider, ProviderQuota, Rate, Receipt, Turn
+from mailroom.domain.outbound.message import Outgoing
+from mailroom.ports.outbox import Capabilities, MailProvider, ProviderQuota, Rate, Receipt, Turn
 
 
 class FailOver:

@@ -1,9 +1,9 @@
 """Whether a provider can do what a mail needs, asked before anything of it is handed over."""
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.outbound import Outgoing
-from mailroom.domain.soundness import check, needs_utf8
-from mailroom.sending import Capabilities
+from mailroom.domain.mail.soundness import check, needs_utf8
+from mailroom.domain.outbound.message import Outgoing
+from mailroom.ports.outbox import Capabilities
 
 
 def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> None:

@@ -8,10 +8,10 @@ from typing import TextIO
 
 from mailroom.adapters.providers.fitting import require
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, TransientError
-from mailroom.domain.mime import mime
-from mailroom.domain.outbound import Outgoing
-from mailroom.domain.soundness import on_the_wire
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.domain.mail.mime import mime
+from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.message import Outgoing
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
 
 
 def _raw(mail: Outgoing) -> bytes:

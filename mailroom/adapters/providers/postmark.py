@@ -13,10 +13,10 @@ from typing import Any
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.adapters.providers.posting import Answer, Poster, verdict
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Paused, Refused, Throttled, TransientError
-from mailroom.domain.mime import TAG, tagged_headers
-from mailroom.domain.outbound import File, Outgoing, Party
-from mailroom.domain.soundness import on_the_wire
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.domain.mail.mime import TAG, tagged_headers
+from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
 
 API = "https://api.postmarkapp.com"
 #: A call may have 50 MB, and each mail in it 10.

@@ -13,10 +13,10 @@ from typing import Any
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.adapters.providers.posting import Poster, verdict
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Refused
-from mailroom.domain.mime import TAG, tagged_headers
-from mailroom.domain.outbound import File, Outgoing, Party
-from mailroom.domain.soundness import on_the_wire
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.domain.mail.mime import TAG, tagged_headers
+from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
 
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 

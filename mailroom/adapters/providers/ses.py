@@ -24,7 +24,7 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 
-from mailroom.adapters.aws import error_code, translated
+from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.domain.errors import (
     ConfigurationError,
@@ -37,10 +37,10 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.mime import TAG, mime
-from mailroom.domain.outbound import Outgoing
-from mailroom.domain.soundness import on_the_wire
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.domain.mail.mime import TAG, mime
+from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.message import Outgoing
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
 
 _SLOW = frozenset(
     {

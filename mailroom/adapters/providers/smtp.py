@@ -23,10 +23,10 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.mime import mime
-from mailroom.domain.outbound import Outgoing
-from mailroom.domain.soundness import needs_utf8, on_the_wire
-from mailroom.sending import Capabilities, ProviderQuota, Receipt
+from mailroom.domain.mail.mime import mime
+from mailroom.domain.mail.soundness import needs_utf8, on_the_wire
+from mailroom.domain.outbound.message import Outgoing
+from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
 
 #: A connection that rested longer is opened anew: servers close theirs after half a minute or more.
 _REST_S = 20

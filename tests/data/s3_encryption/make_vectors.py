@@ -26,7 +26,7 @@ from s3_encryption.materials.materials import AlgorithmSuite, CommitmentPolicy
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2]))
-from mailroom.domain.envelope import Binding, Forms, seal, ses_context, unseal  # noqa: E402
+from mailroom.domain.inbound.envelope import Binding, Forms, seal, ses_context, unseal  # noqa: E402
 
 MAIL = b"From: anna@sender.test\r\nSubject: a lease\r\n\r\n" + bytes(range(256)) * 3
 MESSAGE_ID, ACCOUNT, BUCKET = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781", "123456789012", "mails"

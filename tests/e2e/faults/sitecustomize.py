@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mailroom.adapters.sql.inbox import SqlInbox
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.inbound.holding import WORKER_VARIABLE
 
 _file = SqlInbox.file

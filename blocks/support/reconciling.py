@@ -1,0 +1,76 @@
+"""What proving and watching need: the inbound ports, and the check that shares no code with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, cast
+
+from blocks.inbound import InboundMail, open_inbound
+from blocks.sending import open_outbound
+from blocks.support.credentials import client_in
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations
+from mailroom.audit.check import Places, compare_archive, conserve
+from mailroom.audit.mails import Patience
+from mailroom.audit.report import Report
+from mailroom.outbound.dispatching import Outbound
+from mailroom.ports.events import Events
+from mailroom.ports.ledger import Inbound
+from mailroom.ports.watch import ArchiveFinding, ArchiveFindings, Looked, Reconciliations
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciling:
+    """Everything that a reconciliation works with; `prove` is the independent check, `compare` the archive's part of it.
+
+    `compare` takes the key of the archive after which to begin and how many versions to look at, and says where to go on.
+    """
+
+    inbound: Inbound
+    outbound: Outbound
+    events: Events
+    reconciliations: Reconciliations
+    prove: Callable[[Patience], Report]
+    compare: Callable[[Patience, str, int], tuple[Report, str]] | None = None
+
+
+async def open_reconciling(name: str = "inbound") -> Reconciling:
+    """Return what the block `name` of inbound mail leads to."""
+    block = cast(InboundMail, await InboundMail.aload(name))
+    engine, s3 = block.database.open(), client_in(block.storage_region, block.credentials, "s3")
+    archive_s3 = block.archive.client()
+    url = block.database.url.get_secret_value()
+    places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
+    return Reconciling(
+        await open_inbound(name),
+        await open_outbound(),
+        SqlEvents(engine),
+        SqlReconciliations(engine),
+        lambda patience: prove(places, s3, archive_s3, patience),
+        partial(compare, places, archive_s3, SqlArchiveFindings(engine, places.archive_bucket)),
+    )
+
+
+def prove(places: Places, s3: Any, archive_s3: Any, patience: Patience) -> Report:
+    """Return what the check finds in these places."""
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    conserve(places, s3=s3, archive_s3=archive_s3, report=report, patience=patience)
+    return report
+
+
+def compare(
+    places: Places, s3: Any, findings: ArchiveFindings, patience: Patience, after: str, most: int
+) -> tuple[Report, str]:
+    """Return what the archive's listing and its receipts differ in, and where to go on; what was found is kept.
+
+    What was found before is looked at again each time, so that a difference lasts until it is settled or acknowledged.
+    """
+    report = Report(tell=lambda _: None, progress=lambda _: None)
+    again, now = findings.open_keys(), datetime.now(UTC)
+    until = compare_archive(places, s3=s3, report=report, patience=patience, after=after, most=most, keys=again)
+    found = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]
+    if not report.wrong["permission"]:
+        findings.note(found, Looked(after, until, tuple(again)), now=now)
+    return report, until

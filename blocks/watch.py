@@ -1,0 +1,60 @@
+"""What the watch looks at: the queues' dead letters, and what waits in the tables."""
+
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import Field
+
+from blocks.database import MailroomDatabase
+from blocks.support.credentials import client_in
+from mailroom.adapters.aws.dead_letters import DeadLetters
+from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.domain.operations.regions import region_of
+from mailroom.ports.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Everything that the watch looks at; the length of each of `dead_letters`, by the queue's name, is their count."""
+
+    watch: Watch
+    dead_letters: Mapping[str, Sized]
+
+
+class MailroomWatch(Block):
+    """What is looked at every few minutes, so that nobody has to.
+
+    Example:
+        ```python
+        from blocks import MailroomWatch
+
+        watching = MailroomWatch.load("mailroom").open()
+        ```
+    """
+
+    _block_type_name = "Mailroom watch"
+    _block_type_slug = "mailroom-watch"
+    _description = "Queues and tables that the watch looks at."
+
+    credentials: AwsCredentials = Field(description="Credentials that may read the queues' attributes.")
+    database: MailroomDatabase = Field(description="Mailroom's database.")
+    queues: dict[str, str] = Field(description="URLs of the queues whose dead letters are counted, by name.")
+    storage_region: str = Field(
+        default="", description="AWS region of queues whose URL says none; empty is that of the credentials."
+    )
+
+    def open(self) -> Watching:
+        """Return what is looked at."""
+        letters = {name: DeadLetters(self._client(url), url=url) for name, url in self.queues.items()}
+        return Watching(SqlWatch(self.database.open()), letters)
+
+    def _client(self, url: str) -> Any:
+        return client_in(region_of(url) or self.storage_region, self.credentials, "sqs")
+
+
+async def open_watching(name: str = "mailroom") -> Watching:
+    """Return the opened block `name`."""
+    return cast(MailroomWatch, await MailroomWatch.aload(name)).open()

@@ -1,0 +1,1 @@
+"""The warm worker: one process that listens to the queues and polls its pool."""

@@ -1,0 +1,111 @@
+"""What an operator did to runs in Prefect, written to the ledger first and then ended in Prefect.
+
+*Cancel* of a run of `send-batch` cancels its batch, and of `receive-email` closes its e-mail as `failed: Cancelled`. A run
+that is gone decides nothing: its batch is held until a person resumes or cancels it.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+
+from mailroom.domain.inbound.received_email import CANCELLED, FINAL, State
+from mailroom.outbound.mailbox import Word
+from mailroom.outbound.obeying import OrderRuns, cancel, obey
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.outbox import Outbox
+from tasks.support.fates import fates_of, is_by_a_person
+
+logger = logging.getLogger("mailroom.worker")
+
+#: Batches looked at in one pass; the next pass goes on from there.
+_AT_ONCE = 200
+
+_HELD = "batch %s is held: its run %s is gone from Prefect; `mailroom batch resume %s` lets it go, or cancel it"
+
+
+class Decisions:
+    """Writes an operator's decisions to the ledger."""
+
+    def __init__(self, client: PrefectClient, *, outbox: Outbox, runs: OrderRuns, ledger: Ledger) -> None:
+        self._client, self._outbox, self._runs, self._ledger = client, outbox, runs, ledger
+        self._looked_to = 0
+
+    async def run_of(self, word: Word) -> str | None:
+        """Return the run that carries this order, None where none was made of it."""
+        return await asyncio.to_thread(self._runs.run_of, word.batch_id, word.due_at)
+
+    async def ordered_since(self, word: Word, run: FlowRun) -> datetime | None:
+        """Return when this was ordered, where that was after a person cancelled the run; None: the cancel is the last word.
+
+        A batch that is moved back to a time from which it was moved away before has that time's run, and who tidied up may
+        have cancelled it meanwhile.
+        """
+        if run.state is None or not run.state.is_cancelled():
+            return None
+        written_at = await asyncio.to_thread(self._runs.written_at, word.batch_id, word.due_at)
+        return written_at if written_at is not None and written_at > run.state.timestamp else None
+
+    async def carried(self, word: Word, run: FlowRun) -> None:
+        """Note the run that carries this order."""
+        await asyncio.to_thread(self._runs.carried, word.batch_id, word.due_at, run_id=str(run.id))
+
+    async def gone(self, batch_id: str, run_id: str) -> None:
+        """Hold what waits of a batch whose run is gone; where nothing does, it was done before."""
+        hold = self._outbox.hold
+        held = await asyncio.to_thread(hold, [batch_id], reason=HoldReason.RUN_GONE, now=datetime.now(UTC))
+        if held:
+            logger.error(_HELD, batch_id, run_id, batch_id)
+
+    async def cancelled(self, run: FlowRun) -> None:
+        """Write a person's cancel to the ledger, then have the run be Cancelled, where it is not yet."""
+        if run.state is None or not is_by_a_person(run.state.message):
+            return
+        said = await self.note_cancelled(run)
+        await self.end(run, said)
+
+    async def note_cancelled(self, run: FlowRun) -> str:
+        """Write the cancel of a run to the ledger, and return what that came to."""
+        parameters = run.parameters
+        if isinstance(batch_id := parameters.get("batch_id"), str):
+            said = await asyncio.to_thread(cancel, batch_id, str(run.id), outbox=self._outbox, now=datetime.now(UTC))
+            logger.warning("batch %s is cancelled, as its run %s was in Prefect: %s", batch_id, run.id, said)
+            return said
+        if {"bucket", "key"} <= parameters.keys():
+            return await asyncio.to_thread(self._close_email, str(run.id))
+        return "cancelled by a person"
+
+    async def end(self, run: FlowRun, said: str) -> None:
+        """Have a run be Cancelled, where it is not yet; one that is gone meanwhile needs no end."""
+        if run.state is not None and run.state.is_cancelled():
+            return
+        try:
+            await self._client.set_flow_run_state(run.id, Cancelled(message=said), force=True)
+        except ObjectNotFound:
+            logger.warning("run %s was deleted while it was cancelled", run.id)
+
+    async def look(self) -> None:
+        """Look what became of the runs of batches that wait for theirs, some at a time."""
+        page = await asyncio.to_thread(self._runs.scheduled, after=self._looked_to, limit=_AT_ONCE)
+        self._looked_to = page[-1].order_id if len(page) == _AT_ONCE else 0
+        if not page:
+            return
+        fates = await fates_of(self._client, {str(one.run_id) for one in page})
+        obeyed = await asyncio.to_thread(obey, page, fates, outbox=self._outbox, now=datetime.now(UTC))
+        for batch_id in obeyed.cancelled:
+            logger.warning("batch %s is cancelled, as its run was in Prefect", batch_id)
+        runs = {one.batch_id: one.run_id for one in page}
+        for batch_id in obeyed.held:
+            logger.error(_HELD, batch_id, runs[batch_id], batch_id)
+
+    def _close_email(self, run_id: str) -> str:
+        entry = self._ledger.find(run_id)
+        if entry is None or entry.state in FINAL:
+            return "its e-mail was done before" if entry else "it had no e-mail yet"
+        self._ledger.close(entry.id, State.FAILED, now=datetime.now(UTC), reason=CANCELLED)
+        return "its e-mail is not filed; `mailroom replay` brings it back"

@@ -1,0 +1,148 @@
+"""Runs flow runs inside this process: no new interpreter, one client, a bound on how many at once."""
+
+import asyncio
+import gc
+import logging
+import time
+from collections import defaultdict
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Abort, Pause
+from prefect.flow_engine import run_flow_async, run_flow_sync
+from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Cancelled
+
+import flows.support.results  # noqa: F401 - whatever runs here, its results are read without running what is in them
+from deployments.worker.client import RunClient
+from deployments.worker.draining import drain
+from deployments.worker.gates import Gates
+from mailroom.crash_points import crash_point
+
+logger = logging.getLogger("mailroom.worker")
+
+#: New objects before the youngest are looked through; a run makes some ten thousand.
+_COLLECT_AFTER = 20_000
+
+#: A changed entrypoint of a deployment is used after this many seconds.
+_ENTRYPOINT_FRESH_S = 60
+
+
+class WarmExecutor:
+    """Executes flow runs of deployments in this process's event loop.
+
+    Async flows only in the fast way: sync flows run in threads, at twice the client's CPU.
+    """
+
+    def __init__(self, client: RunClient, *, limit: int, gates: Gates | None = None) -> None:
+        self._client, self._gates = client, gates
+        # Each deployment and work queue its own: batches that take hours must not keep received e-mail waiting, and
+        # those of the queue `bulk` none that is not in it.
+        self._slots: dict[tuple[UUID | None, str | None], asyncio.Semaphore]
+        self._slots = defaultdict(lambda: asyncio.Semaphore(limit))
+        self._entrypoints: dict[UUID, tuple[float, str]] = {}
+        self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
+        self._running: dict[UUID, asyncio.Task[State | None]] = {}
+        self._runs: dict[UUID, FlowRun] = {}
+        self._cancelled: set[UUID] = set()
+
+    async def execute(self, run: FlowRun) -> State | None:
+        """Run `run` to its end and return its last state; None when the server did not let it run. A run that suspends itself ends Paused.
+
+        A run that is under way here already is joined, not started twice: a Retry may meet the message that comes back.
+        Cancelling the caller that started it cancels the run, which is then Crashed.
+        """
+        under_way = self._running.get(run.id)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
+        task = asyncio.create_task(self._execute_or_cancel(run), name=f"run-{run.id}")
+        self._running[run.id], self._runs[run.id] = task, run
+        task.add_done_callback(lambda _: (self._running.pop(run.id, None), self._runs.pop(run.id, None)))
+        state = await task
+        crash_point("after", "execute")
+        return state
+
+    def under_way(self) -> dict[UUID, FlowRun]:
+        """Return the runs that are under way here, by id."""
+        return dict(self._runs)
+
+    async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
+        """End a run that a person cancelled; return once it has ended. It has `patience_s` seconds to end by itself.
+
+        Its last state is the caller's to set: what the engine ends it as is not reported.
+        """
+        task = self._running.get(run_id)
+        if task is None:
+            return
+        self._cancelled.add(run_id)
+        self._client.cancelled(run_id)
+        await drain([task], patience_s=patience_s)
+
+    async def preload(self, deployment_id: UUID) -> None:
+        """Import the deployment's flow now, so that its first run does not wait for it.
+
+        What is loaded by then stays for ever: the collector need not walk through it again and again.
+        """
+        await self._flow_at(await self._entrypoint(deployment_id))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
+
+    async def stop(self, *, patience_s: float) -> None:
+        """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
+        await drain(self._running.values(), patience_s=patience_s)
+
+    async def _execute_or_cancel(self, run: FlowRun) -> State | None:
+        try:
+            state = await self._execute(run)
+        except asyncio.CancelledError:
+            if run.id not in self._cancelled:
+                raise
+            state = None
+        if run.id not in self._cancelled:
+            return state
+        self._cancelled.discard(run.id)
+        return Cancelled()
+
+    async def _execute(self, run: FlowRun) -> State | None:
+        async with self._slots[run.deployment_id, run.work_queue_name], self._begun(run):
+            crash_point("before", "execute")
+            flow = await self._flow_of(run)
+            with self._client.holding(run) as held:
+                how: dict[str, Any] = {"flow_run": held, "parameters": run.parameters, "return_type": "state"}
+                try:
+                    if flow.isasync:
+                        return cast(State, await run_flow_async(flow, **how))
+                    return cast(State, await asyncio.to_thread(lambda: run_flow_sync(flow, **how)))
+                except Pause as pause:
+                    return pause.state
+                except Abort:
+                    logger.warning("run %s was not allowed to go on", run.id)
+                    return None
+
+    def _begun(self, run: FlowRun) -> AbstractAsyncContextManager[None]:
+        gates = self._gates
+        return nullcontext() if gates is None else gates.begun(run.deployment_id, run.work_queue_name)
+
+    async def _flow_of(self, run: FlowRun) -> Flow:  # type: ignore[type-arg]
+        if run.deployment_id is None:
+            raise ValueError("a run without a deployment has no entrypoint")
+        return await self._flow_at(await self._entrypoint(run.deployment_id))
+
+    async def _entrypoint(self, deployment_id: UUID) -> str:
+        known = self._entrypoints.get(deployment_id)
+        if known is None or time.monotonic() - known[0] > _ENTRYPOINT_FRESH_S:
+            deployment = await self._client.read_deployment(deployment_id)
+            if deployment.entrypoint is None:
+                raise ValueError("the deployment has no entrypoint")
+            known = self._entrypoints[deployment_id] = time.monotonic(), deployment.entrypoint
+        return known[1]
+
+    async def _flow_at(self, entrypoint: str) -> Flow:  # type: ignore[type-arg]
+        if entrypoint not in self._flows:
+            loaded: Flow = await asyncio.to_thread(load_flow_from_entrypoint, entrypoint, use_placeholder_flow=False)  # type: ignore[type-arg]
+            self._flows[entrypoint] = loaded
+        return self._flows[entrypoint]

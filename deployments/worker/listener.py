@@ -1,0 +1,346 @@
+"""From the inbound queue to flow runs: each e-mail one run, acknowledged last.
+
+    receive ─> join the notices of one e-mail ─> ledger ─> run, got or created ─> executed here ─> delete
+                                                                  │
+                                   failed, left alone or stopped ─┴─> the messages go back to the queue
+
+S3 tells of the object and SES tells of the delivery; both together are one e-mail. A notice from S3 alone waits a moment
+for SES's, which has the recipients, and goes on without it when it does not come.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from deployments.worker.acknowledging import Acknowledger
+from deployments.worker.draining import drain
+from deployments.worker.gates import Gate, OpenGate
+from deployments.worker.health import Health
+from deployments.worker.lanes import Lanes
+from deployments.worker.runs import InboundRuns, Next, next_step
+from mailroom.archive.describing import keep_unopened
+from mailroom.domain.errors import MailroomError, Reason
+from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
+from mailroom.domain.inbound.received_email import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
+from mailroom.ports.ledger import Claim, Ledger, Manifests
+from mailroom.ports.queue import Queue, Received, Roster
+
+logger = logging.getLogger("mailroom.listener")
+
+#: What one receive brings at most.
+_BATCH = 10
+#: How often a gate that is held is looked at.
+_HELD_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The listener's clock, in seconds. `of` derives all of it from the worker's beat."""
+
+    long_poll_s: int = 3
+    visibility_s: int = 60
+    beat_s: float = 15.0
+    stale_s: float = 45.0
+    notice_grace_s: float = 5.0
+    stop_patience_s: float = 4.0
+    retry_after_s: int = 30
+    leave_for_s: int = 60
+
+    @classmethod
+    def of(cls, beat_s: float) -> "Timing":
+        """Return the clock of a worker that beats every `beat_s` seconds; 15 gives the defaults."""
+        visibility_s, retry_s = max(1, round(4 * beat_s)), max(1, round(2 * beat_s))
+        return cls(
+            visibility_s=visibility_s,
+            beat_s=beat_s,
+            stale_s=3 * beat_s,
+            notice_grace_s=min(5.0, beat_s),
+            retry_after_s=retry_s,
+            leave_for_s=visibility_s,
+        )
+
+
+@dataclass(slots=True)
+class Notice:
+    """One message of the queue, and how many of the e-mails that it tells of are not done yet."""
+
+    message: Received
+    open: int
+
+
+@dataclass(slots=True)
+class Job:
+    """One e-mail in hand: what is known of it, and the notices that told of it."""
+
+    arrival: Arrival
+    notices: list[Notice]
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
+    entry: Entry | None = None
+    gone: bool = False
+
+
+class Listener:
+    """Receives, runs and acknowledges.
+
+    It receives while it has fewer than `limit` and ten e-mails in hand: two messages tell of one e-mail, and each needs its
+    run before it can start, so that only with some waiting in the executor a free slot never waits for the queue.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        ledger: Ledger,
+        runs: InboundRuns,
+        lanes: Lanes,
+        health: Health,
+        roster: Roster,
+        manifests: Manifests,
+        *,
+        worker: str,
+        limit: int,
+        timing: Timing | None = None,
+        gate: Gate | OpenGate | None = None,
+    ) -> None:
+        self._gate: Gate | OpenGate = gate or OpenGate()
+        self._signed: str | None = None
+        self._queue, self._ledger, self._runs, self._lanes, self._health = queue, ledger, runs, lanes, health
+        self._roster, self._manifests, self._worker = roster, manifests, worker
+        self._limit = limit
+        self._timing = timing or Timing()
+        self._acks = Acknowledger(queue)
+        self._jobs: dict[tuple[str, str, str], Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen until `stop` is called."""
+        beat = asyncio.create_task(self._beat())
+        acks = asyncio.create_task(self._acks.run())
+        try:
+            while not self._stopping.is_set():
+                await self._listen_once()
+        finally:
+            # What is cancelled gives its messages back.
+            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
+            self._over.set()
+            await beat
+            await self._acks.stop()
+            await acks
+            await _survive(self._roster.leave, self._worker)
+
+    def stop(self) -> None:
+        """Receive no more; give what is not finished soon back to the queue."""
+        self._stopping.set()
+        self._freed.set()
+
+    async def _listen_once(self) -> None:
+        if await self._is_held():
+            return
+        # What waits for the isolated lane must not keep its neighbours from being received.
+        waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
+        if waiting >= self._gate.most(self._limit) + _BATCH:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        if not await self._health.ready(self._stopping):
+            return
+        try:
+            received = await asyncio.to_thread(self._queue.receive, most=_BATCH, wait_s=self._timing.long_poll_s)
+        except MailroomError as error:
+            logger.warning("the queue cannot be read: %s", error)
+            self._health.suspect()
+            await asyncio.sleep(1)
+            return
+        # SES's notification first: where both came together, nobody has to wait for it.
+        for message in sorted(received, key=lambda one: "notificationType" not in one.body):
+            self._accept(message)
+
+    async def _is_held(self) -> bool:
+        """Say whether an operator holds this deployment back; what is held here is in the roster at once."""
+        held = await self._gate.held()
+        if self._gate.all_held != self._signed:
+            await self._sign()
+        if held is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
+        return held is not None
+
+    def _accept(self, message: Received) -> None:
+        try:
+            arrivals = read_notification(message.body)
+        except UnreadableNotification:
+            logger.error("message %s is not understood; it goes to the dead-letter queue", message.message_id)
+            return
+        if not arrivals:
+            self._acks.delete(message.receipt)
+        notice = Notice(message, open=len(arrivals))
+        for arrival in arrivals:
+            self._join(arrival, notice)
+
+    def _join(self, arrival: Arrival, notice: Notice) -> None:
+        key = self._key_of(arrival.ref)
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._jobs[key] = Job(arrival, [notice])
+            task = asyncio.create_task(self._work(key, job), name=f"mail-{arrival.ref.message_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            job.notices.append(notice)
+            job.arrival = _richer(job.arrival, arrival)
+        if job.arrival.envelope is not None:
+            job.noticed.set()
+
+    def _key_of(self, ref: ObjectRef) -> tuple[str, str, str]:
+        """Return the key of the job for `ref`: notices join by object, but two versions are two e-mails."""
+        job = self._jobs.get((ref.bucket, ref.key, ""))
+        other = job is not None and job.arrival.ref.version and ref.version and job.arrival.ref.version != ref.version
+        return ref.bucket, ref.key, ref.version if other else ""
+
+    async def _work(self, key: tuple[str, str, str], job: Job) -> None:
+        try:
+            done = await self._outlast(job)
+            if done is Next.DONE:
+                self._acknowledge(job)
+            elif done is Next.LEAVE:
+                await self._hide(job, self._timing.leave_for_s)
+            else:
+                await self._give_back(job, 0 if self._stopping.is_set() else self._timing.retry_after_s)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(job, 0))
+            raise
+        finally:
+            del self._jobs[key]
+            self._freed.set()
+
+    def _acknowledge(self, job: Job) -> None:
+        """Delete the messages that tell of nothing else; one that tells of other e-mails too waits for them."""
+        for notice in job.notices:
+            notice.open -= 1
+            if notice.open == 0:
+                self._acks.delete(notice.message.receipt)
+
+    async def _outlast(self, job: Job) -> Next:
+        """Process, and again after an outage: what an outage stopped keeps its place and its receive count."""
+        while True:
+            outlasted = self._health.outlasted
+            done = await self._try(job)
+            if done is not Next.RUN:
+                return done
+            self._health.suspect()
+            if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
+                return done
+
+    async def _try(self, job: Job) -> Next:
+        try:
+            return await self._process(job)
+        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one mail does
+            logger.warning("mail %s failed: %s", job.arrival.ref.message_id, type(error).__name__)
+            return Next.RUN
+
+    async def _process(self, job: Job) -> Next:
+        """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
+        if job.arrival.envelope is None:
+            await self._wait_for_notice(job)
+        while True:
+            known, heard = job.arrival, len(job.notices)
+            async with self._gate.place():
+                done = await self._process_known(job, known)
+            # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
+            named = known.envelope is None and job.arrival.envelope is not None
+            # Another notice came after nothing was found: it may have come with the object.
+            found = job.gone and len(job.notices) > heard
+            if done is not Next.DONE or not (named or found):
+                return done
+
+    async def _process_known(self, job: Job, arrival: Arrival) -> Next:
+        claim = Claim(self._worker, stale_before=_now() - timedelta(seconds=self._timing.stale_s))
+        job.entry = entry = await asyncio.to_thread(self._ledger.register, arrival, now=_now(), claim=claim)
+        if entry is None:
+            return Next.LEAVE
+        if entry.state in FINAL:
+            await self._settle(job, entry)
+            return Next.DONE
+        run = await self._runs.get_or_create(entry)
+        step = next_step(run.state)
+        if step is Next.DROP:
+            close = self._ledger.close
+            await asyncio.to_thread(keep_unopened, entry, CANCELLED, manifests=self._manifests)
+            await asyncio.to_thread(close, entry.id, State.FAILED, now=_now(), reason=CANCELLED)
+            return Next.DONE
+        if step is Next.LEAVE:
+            await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
+            return step
+        # A run that is Completed runs again: the ledger's line is open, and only the ledger says what is done. It was reopened,
+        # or its database is an earlier one than the run's.
+        await self._lanes.execute(run, entry)
+        closed = await asyncio.to_thread(self._ledger.find, entry.id)
+        job.gone = closed is not None and closed.reason == Reason.GONE
+        return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
+
+    async def _settle(self, job: Job, entry: Entry) -> None:
+        """End the run as the ledger says, where a message came back: the worker that ran it may have stopped before it could."""
+        if all(notice.message.receive_count == 1 for notice in job.notices):
+            return
+        try:
+            await self._runs.settle(entry, stale_s=self._timing.stale_s)
+        except Exception as error:  # noqa: BLE001 - the ledger has decided; what Prefect shows keeps no message
+            logger.warning("the run of %s shows no end: %s", entry.ref.message_id, type(error).__name__)
+
+    async def _wait_for_notice(self, job: Job) -> None:
+        try:
+            await asyncio.wait_for(job.noticed.wait(), self._timing.notice_grace_s)
+        except TimeoutError:
+            logger.warning("no SES notification for %s; its own headers decide", job.arrival.ref.message_id)
+
+    async def _give_back(self, job: Job, seconds: int) -> None:
+        """Let any worker have this e-mail after `seconds`."""
+        if job.entry is not None:
+            await _survive(self._ledger.release, job.entry.id, worker=self._worker)
+        await self._hide(job, seconds)
+
+    async def _hide(self, job: Job, seconds: int) -> None:
+        await _survive(self._queue.hide, [notice.message.receipt for notice in job.notices], seconds=seconds)
+
+    async def _beat(self) -> None:
+        """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
+        while not self._over.is_set():
+            jobs = list(self._jobs.values())
+            receipts = [notice.message.receipt for job in jobs for notice in job.notices]
+            emails = [job.entry.id for job in jobs if job.entry is not None]
+            await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
+            await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
+            await self._sign()
+            # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._timing.beat_s)
+
+    async def _sign(self) -> None:
+        await self._gate.held()
+        told = {"paused_by": self._health.paused_by, "held_by": self._gate.all_held}
+        self._signed = self._gate.all_held
+        await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(self._jobs), **told)
+
+
+def _richer(one: Arrival, other: Arrival) -> Arrival:
+    """Return what both notices say together: SES's envelope, S3's version."""
+    version = one.ref.version or other.ref.version
+    ref = one.ref if one.ref.version == version else other.ref
+    return Arrival(ref, one.envelope or other.envelope)
+
+
+async def _survive(call: Callable[..., object], *args: object, **kwargs: object) -> None:
+    """Call, in a thread; what fails is told and comes right by itself: by the visibility timeout, or the next beat."""
+    try:
+        await asyncio.to_thread(call, *args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - these calls only make things better sooner
+        logger.warning("%s failed: %s", getattr(call, "__name__", "call"), type(error).__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,338 @@
+"""From the mailbox queue to flow runs: each order of a batch one run, acknowledged last.
+
+    receive ─┬─> an order ─> its run, got or created ─┬─ due now ──> executed here ─> delete
+             │                                        └─ due later ─> Scheduled in the pool ─> delete
+             └─> plain mails, all that came together ─> kept as one batch, whose order comes back here ─> delete
+
+An order may come twice, and to two workers: its run is the same, and messages are claimed one by one. What cannot be
+read stays, for the dead-letter queue.
+
+Bulk never keeps anything else waiting: its runs have slots of their own, and once as many of its orders are in hand as may
+be, the next ones go behind all others of the queue, as new messages, so that waiting counts no receives.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from blocks.sending import open_outbound
+from deployments.worker.decisions import Decisions
+from deployments.worker.draining import drain
+from deployments.worker.executor import WarmExecutor
+from deployments.worker.gates import Gate, OpenGate
+from deployments.worker.health import Health
+from deployments.worker.listener import Timing
+from deployments.worker.probing import outbound_probes
+from deployments.worker.runs import BatchRuns, Next, is_later, next_step, queue_of
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.domain.errors import MailroomError, Unacceptable
+from mailroom.domain.outbound.message import Lane
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
+from mailroom.outbound.settling import settle_unknown
+from mailroom.ports.queue import Queue, Received
+from mailroom.settings import Settings
+
+logger = logging.getLogger("mailroom.mailbox")
+
+#: What one receive brings at most.
+_BATCH = 10
+#: How often a gate that is held is looked at.
+_HELD_S = 0.5
+#: How often messages with unknown outcome are looked after, whether or not a batch runs.
+_LOOK_AFTER_S = 60.0
+#: How often it is looked what became of the runs of batches that wait for theirs.
+_OBEY_S = 10.0
+
+Together = Sequence[tuple[Received, PlainMail]]
+#: Does what some messages ask for, and returns those that are done; None is all of them. It may be called again.
+Work = Callable[[], Coroutine[Any, Any, Sequence[Received] | None]]
+
+
+class MailboxListener:
+    """Receives orders and plain mails, runs and acknowledges; up to `limit` of bulk and as many others are in hand."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        runs: BatchRuns,
+        executor: WarmExecutor,
+        health: Health,
+        *,
+        keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
+        waits: Callable[[Sequence[str]], Coroutine[Any, Any, object]],
+        look_after: Callable[[], Coroutine[Any, Any, object]],
+        limit: int,
+        timing: Timing | None = None,
+        gate: Gate | OpenGate | None = None,
+        decisions: Decisions | None = None,
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            keep: Keeps plain mails as a batch.
+            waits: Notes that these batches have their order and wait, so that no sweep orders them anew.
+            look_after: Settles unknown outcomes; called each minute.
+            gate: What an operator holds back in Prefect.
+            decisions: What an operator did to runs, as the ledger is to have it.
+        """
+        self._gate: Gate | OpenGate = gate or OpenGate()
+        self._decisions = decisions
+        self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
+        self._keep_plain, self._waits, self._look_after = keep, waits, look_after
+        self._limit, self._timing = limit, timing or Timing()
+        self._in_hand: dict[str, Received] = {}
+        self._bulk: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._freed, self._stopping = asyncio.Event(), asyncio.Event()
+
+    @property
+    def health(self) -> Health:
+        """Whether what it needs is there."""
+        return self._health
+
+    async def run(self) -> None:
+        """Listen until `stop` is called."""
+        always = [asyncio.create_task(work) for work in (self._beat(), self._keep_looking(), self._keep_obeying())]
+        try:
+            while not self._stopping.is_set():
+                await self._listen_once()
+        finally:
+            # What is cancelled gives its messages back.
+            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
+            for task in always:
+                task.cancel()
+            await asyncio.gather(*always, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Receive no more; give what is not finished soon back to the queue."""
+        self._stopping.set()
+        self._freed.set()
+
+    async def _listen_once(self) -> None:
+        if await self._gate.held():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
+            return
+        free = self._limit - (len(self._in_hand) - len(self._bulk))
+        if free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        if not await self._health.ready(self._stopping):
+            return
+        try:
+            wait_s = self._timing.long_poll_s
+            received = await asyncio.to_thread(self._queue.receive, most=min(free, _BATCH), wait_s=wait_s)
+        except MailroomError as error:
+            logger.warning("the mailbox queue cannot be read: %s", error)
+            self._health.suspect()
+            await asyncio.sleep(1)
+            return
+        if behind := self._accept(received):
+            await self._survive(self._put_behind(behind))
+
+    def _accept(self, received: Sequence[Received]) -> list[tuple[Received, Word]]:
+        """Begin what there is a place for, and return the orders of bulk that have none."""
+        plain: list[tuple[Received, PlainMail]] = []
+        behind: list[tuple[Received, Word]] = []
+        for message in received:
+            try:
+                said = read(message.body, message.attributes)
+            except Unacceptable as error:
+                _not_understood(message.message_id, error)
+                continue
+            if isinstance(said, PlainMail):
+                plain.append((message, said))
+            elif said.lane is not Lane.BULK:
+                self._begin(partial(self._send, said), [message])
+            elif len(self._bulk) < self._limit:
+                self._bulk.add(message.receipt)
+                self._begin(partial(self._send, said), [message])
+            else:
+                behind.append((message, said))
+        if plain:
+            self._begin(partial(self._keep, plain), [message for message, _ in plain])
+        return behind
+
+    async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
+        """Put orders back as new messages. Killed in between, they are there twice, which is no harm."""
+        bodies = [message.body for message, _ in orders]
+        await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
+        await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
+        await self._waits([word.batch_id for _, word in orders])
+
+    def _begin(self, work: Work, messages: Sequence[Received]) -> None:
+        self._in_hand |= {message.receipt: message for message in messages}
+        task = asyncio.create_task(self._work(work, messages))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, work: Work, messages: Sequence[Received]) -> None:
+        """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
+        try:
+            done = await self._outlast(work)
+            await asyncio.to_thread(self._queue.delete, [one.receipt for one in (messages if done is None else done)])
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hide(messages, 0))
+            raise
+        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one batch does
+            logger.warning("%d messages go back to the mailbox queue: %s", len(messages), type(error).__name__)
+            await self._hide(messages, self._timing.retry_after_s)
+        finally:
+            for message in messages:
+                self._in_hand.pop(message.receipt, None)
+                self._bulk.discard(message.receipt)
+            self._freed.set()
+
+    async def _outlast(self, work: Work) -> Sequence[Received] | None:
+        """Work, and again after an outage: what an outage stopped keeps its receive count."""
+        while True:
+            outlasted = self._health.outlasted
+            try:
+                return await work()
+            except Exception:
+                self._health.suspect()
+                if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
+                    raise
+
+    async def _send(self, word: Word) -> None:
+        if is_later(word):
+            await self._carry_out(word)
+        else:
+            async with self._gate.place(queue_of(word)):
+                await self._carry_out(word)
+
+    async def _carry_out(self, word: Word) -> None:
+        run = await self._run_of(word)
+        step = next_step(run.state) if run is not None else Next.DONE
+        if run is not None and step is Next.DROP and self._decisions is not None:
+            await self._decisions.cancelled(run)
+        # Scheduled: the pool has it. Completed, cancelled or gone: this order was carried out, or waits for a person.
+        if run is None or step is not Next.RUN:
+            return
+        state = await self._executor.execute(run)
+        # Paused: a breaker opened, and whoever resumes the run has the pool go on with it.
+        if state is None or not (state.is_completed() or state.is_paused() or state.is_cancelled()):
+            raise RunFailedError
+
+    async def _run_of(self, word: Word) -> FlowRun | None:
+        """Return the run of an order, noted in the ledger before anything else; None: it was there, and is gone."""
+        if self._decisions is None:
+            return await self._runs.get_or_create(word)
+        known = await self._decisions.run_of(word)
+        if known is None:
+            made = await self._runs.get_or_create(word)
+            if (since := await self._decisions.ordered_since(word, made)) is not None:
+                made = await self._runs.get_or_create(word, since=since)
+            await self._decisions.carried(word, made)
+            return made
+        run = await self._runs.find(known)
+        if run is None:
+            await self._decisions.gone(word.batch_id, known)
+        return run
+
+    async def _keep(self, plain: Together) -> list[Received]:
+        """Keep plain mails, and return the messages of those that are kept; the others are left."""
+        taken = await self._keep_plain(plain)
+        for message_id, faults in taken.refused.items():
+            _not_understood(message_id, Unacceptable("cannot be sent", faults=faults))
+        return [message for message, _ in plain if message.message_id not in taken.refused]
+
+    async def _hide(self, messages: Sequence[Received], seconds: int) -> None:
+        await self._survive(asyncio.to_thread(self._queue.hide, [one.receipt for one in messages], seconds=seconds))
+
+    async def _beat(self) -> None:
+        """Keep what is in hand invisible, for batches that take hours."""
+        while True:
+            await asyncio.sleep(self._timing.beat_s)
+            await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AFTER_S)
+            await self._survive(self._look_after())
+
+    async def _keep_obeying(self) -> None:
+        while self._decisions is not None:
+            await asyncio.sleep(_OBEY_S)
+            await self._survive(self._decisions.look())
+
+    async def _survive(self, call: Coroutine[Any, Any, object]) -> None:
+        """Await what only makes things better sooner: it comes right by itself, or the next time."""
+        try:
+            await call
+        except Exception as error:  # noqa: BLE001 - told, and done again
+            logger.warning("something for the mailbox failed: %s", type(error).__name__)
+
+
+class RunFailedError(Exception):
+    """The run of a batch did not complete; its order comes back."""
+
+
+def _not_understood(message_id: str, error: Unacceptable) -> None:
+    what = "; ".join(sorted({fault.what for fault in error.faults})) or error.message
+    logger.error("message %s is left for the dead-letter queue: %s", message_id, what)
+
+
+def open_mailbox(
+    settings: Settings,
+    client: PrefectClient,
+    executor: WarmExecutor,
+    *,
+    limit: int,
+    timing: Timing,
+    gate: Gate,
+    decisions: Decisions,
+) -> MailboxListener:
+    """Return the listener of this installation's mailbox queue."""
+    engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
+    outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
+
+    async def keep(plain: Together) -> TakenIn:
+        enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
+        return await asyncio.to_thread(
+            take_in,
+            plain,
+            tenant=settings.mailbox_tenant,
+            sender=settings.sender,
+            now=datetime.now(UTC),
+            new_id=lambda: str(uuid4()),
+            outbox=outbox,
+            enclosing=enclosing,
+        )
+
+    async def waits(batch_ids: Sequence[str]) -> None:
+        for batch_id in batch_ids:
+            await asyncio.to_thread(dispatch.work_on, batch_id, now=datetime.now(UTC))
+
+    async def look_after() -> None:
+        await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
+
+    url = settings.mailbox_queue_url
+    queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
+    return MailboxListener(
+        queue,
+        BatchRuns(client),
+        executor,
+        Health(outbound_probes(client, engine)),
+        keep=keep,
+        waits=waits,
+        look_after=look_after,
+        limit=limit,
+        timing=timing,
+        gate=gate,
+        decisions=decisions,
+    )

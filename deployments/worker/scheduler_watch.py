@@ -1,0 +1,63 @@
+"""Watches what starts the watch: each worker looks every minute whether Prefect's scheduler still works.
+
+The flow `watch` cannot say that schedules do not fire, for it is one of them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flows.support.notices import Fact, tell
+from mailroom.domain.errors import MailroomError
+from mailroom.ports.watch import REMIND_AFTER, Scheduler
+
+logger = logging.getLogger("mailroom.worker")
+
+_LOOK_EVERY_S = 60.0
+#: A scheduler that has just started, or a schedule that was just edited, has its runs a minute later.
+_LOOKS = 3
+
+
+class SchedulerWatch:
+    """Emits `mailroom.schedules.silent` once the scheduler was silent three times in a row, and each hour while it lasts."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        every_s: float = _LOOK_EVERY_S,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._scheduler, self._every_s, self._clock = scheduler, every_s, clock
+        self._silent = 0
+        self._emitted_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self.look()
+            except MailroomError:
+                continue  # Prefect does not answer: the listener pauses for that, and says so.
+            except Exception:
+                logger.exception("whether Prefect's scheduler works is not known; it is looked at again")
+
+    async def look(self) -> None:
+        """Look once."""
+        scheduling, now = await asyncio.to_thread(self._scheduler.look), self._clock()
+        if not scheduling.is_silent(now):
+            if self._emitted_at is not None:
+                logger.warning("Prefect's scheduler works again")
+            self._silent, self._emitted_at = 0, None
+            return
+        self._silent += 1
+        reminded = self._emitted_at is not None and now - self._emitted_at < REMIND_AFTER
+        if self._silent < _LOOKS or reminded:
+            return
+        self._emitted_at = now
+        worked = scheduling.last_worked_at.isoformat() if scheduling.last_worked_at else "never"
+        logger.error("Prefect's scheduler is silent, nothing starts by itself; it last worked: %s", worked)
+        facts = {"last_worked_at": worked, "without_runs": ", ".join(scheduling.idle)}
+        tell(Fact.SCHEDULES_SILENT, "schedules", facts=facts)

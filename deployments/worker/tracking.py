@@ -1,0 +1,43 @@
+"""Tracking inside the worker: what providers told is handled by a thread of its own, never by a flow run for each event."""
+
+import asyncio
+import threading
+from functools import partial
+
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.outbound.forgetting import forget_outbound
+from mailroom.adapters.postgres.skipping import note_skipped, why
+from mailroom.delivery.tracking import Tracking
+from mailroom.ports.watch import Loop
+from mailroom.settings import Settings
+
+
+class TrackingThread:
+    """Tracks from `start` until `stop`; what is in hand then is finished, or told again to another worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
+        url = settings.tracking_queue_url
+        queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
+        self._tracking = Tracking(
+            SqlEvents(engine),
+            SqlHooks(engine),
+            queue,
+            forget=partial(forget_outbound, engine),
+            step_over=lambda subject, error: note_skipped(engine, Loop.TRACKING, [(subject, why(error))]),
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tracking.run, args=[self._stop], name="tracking", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    async def stop(self, *, patience_s: float) -> None:
+        """End after the batch in hand."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, patience_s)

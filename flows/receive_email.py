@@ -1,0 +1,131 @@
+"""One run of `receive-email` for each e-mail that SES received."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.exceptions import Abort
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from blocks.inbound import open_inbound
+from flows.support.processing import process_again, process_filed
+from flows.support.reporting import Progress, report
+from mailroom.domain.errors import MailroomError, Quarantined, TakenOver
+from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
+from mailroom.inbound.filing import items_for
+from mailroom.inbound.holding import claim_at, in_hand
+from mailroom.inbound.processing import filed_mails
+from mailroom.ports.ledger import Inbound
+from tasks.receive_email import (
+    acknowledge,
+    archive,
+    create_inbox_item,
+    decrypt,
+    fetch,
+    keep_envelope,
+    parse,
+    recall_envelope,
+    reopen_filed,
+    route,
+)
+from tasks.support.steps import blocking
+
+
+# Prefect would build a pydantic model for each run to check three strings; ObjectRef checks them.
+@flow(name="receive-email", persist_result=False, validate_parameters=False)
+async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
+    """Fetch, decrypt, archive, parse and file one received e-mail.
+
+    Completed means filed. Failed means quarantined, with the reason as its message, or a fault that the queue will
+    bring back; either way Retry runs it again, and every step may run again. A Completed one says what processors failed
+    at: Retry does that again, and files nothing.
+
+    Args:
+        bucket: The bucket that SES wrote to.
+        key: The raw e-mail's key: prefix and SES message id.
+        version: Its version, where the bucket has versions.
+    """
+    inbound = await open_inbound()
+    try:
+        entry = await begin(ref := ObjectRef(bucket, key, version), inbound)
+        if entry.state is State.FILED and entry.envelope is None and (await reopen_filed(entry, inbound)).envelope:
+            entry = await begin(ref, inbound)
+        if entry.state is State.FILED:
+            return await process_again(entry, inbound)
+        async with in_hand(entry, inbound.ledger):
+            return await receive(Progress(entry), inbound)
+    except TakenOver as error:
+        if error.facts["run_id"] == flow_run.get_id():
+            raise Abort("another worker goes on with this run") from None
+        return Failed(message="another run has this e-mail in hand")
+
+
+async def begin(ref: ObjectRef, inbound: Inbound) -> Entry:
+    """Take the e-mail in hand, so that no other worker does; its attempt number is what filing and closing ask for."""
+    now = datetime.now(UTC)
+    run_id = flow_run.get_id()
+    return await blocking(inbound.ledger.begin, ref, now=now, run_id=run_id, claim=claim_at(now))
+
+
+async def receive(mail: Progress, inbound: Inbound) -> RunState:
+    """Take one e-mail as far as it goes, note in the ledger how it ended, and report."""
+    try:
+        await file_email(mail, inbound)
+    except TakenOver:
+        raise
+    except Quarantined as stop:
+        await mail.close(State.QUARANTINED, inbound, reason=stop.reason, facts=stop.facts)
+    except asyncio.CancelledError:
+        await asyncio.shield(mail.close(State.FAILED, inbound, reason="Interrupted", facts={}))
+        raise
+    except Exception as error:
+        facts = error.facts if isinstance(error, MailroomError) else {}
+        await mail.close(State.FAILED, inbound, reason=type(error).__name__, facts=facts)
+        await report(mail, inbound)
+        raise
+    await report(mail, inbound)
+    if mail.outcome is State.FILED:
+        failed = f"; failed: {', '.join(mail.failed)}" if mail.failed else ""
+        return Completed(message=f"filed{failed}")
+    return Failed(message=f"{mail.outcome}: {mail.reason}")
+
+
+async def open_email(mail: Progress, inbound: Inbound) -> bytes:
+    """Return the raw e-mail, with the envelope known as far as it can be; one that cannot be opened leaves its envelope."""
+    try:
+        # The sealed object is held by nobody else: it can be as large as the mail.
+        raw = await decrypt(mail.entry, await fetch(mail.entry, inbound), inbound)
+    except Quarantined as stop:
+        mail.entry = await envelope_known(mail.entry, None, inbound)
+        await keep_envelope(mail.entry, stop.reason, inbound)
+        raise
+    mail.entry = await envelope_known(mail.entry, raw, inbound)
+    return raw
+
+
+async def envelope_known(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
+    """Return the line with its envelope; only one that has none asks the archive."""
+    return entry if entry.envelope else await recall_envelope(entry, raw, inbound)
+
+
+async def file_email(mail: Progress, inbound: Inbound) -> None:
+    """Take one e-mail along its way, and note in `mail` how far it came."""
+    raw = await open_email(mail, inbound)
+    mail.way = await route(mail.entry, raw, inbound)
+    # The raw e-mail first: a fault of the parser may then cost a display, never a document. With it what makes its loss
+    # from the ledger harmless.
+    mail.kept = await archive(mail.entry, mail.way, [raw], inbound, raw=raw)
+    if mail.way.stop:
+        raise Quarantined(mail.way.stop)
+    parsed = await parse(raw, inbound)
+    if parsed.attachments:
+        parts = [part.content for part in parsed.attachments]
+        mail.kept |= await archive(mail.entry, mail.way, parts, inbound)
+    items = items_for(parsed, raw, mail.way, mail.kept)
+    mail.items = await create_inbox_item(mail.entry, items, inbound)
+    for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):
+        if not await process_filed(filed, inbound):
+            mail.failed.append(filed.key)
+    mail.outcome = await acknowledge(mail.entry, inbound)

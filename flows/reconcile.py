@@ -1,0 +1,99 @@
+"""The reconciliation: every hour, what is left over is settled, and it is proved that nothing is lost."""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State as RunState
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from prefect.variables import Variable
+
+from blocks.support.reconciling import Reconciling, open_reconciling
+from flows.support.notices import Fact, tell
+from flows.support.reconciling_report import as_markdown
+from mailroom.audit.mails import Patience
+from mailroom.audit.report import FORGOTTEN, INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
+from mailroom.domain.inbound.notifications import can_be_announced
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.inbound.sweeping import BACKLOG
+from mailroom.ports.watch import Reconciliation
+from tasks.reconcile import compare, match_parked, note, prove
+from tasks.send_batch import settle
+from tasks.sweep_inbound import announce_all, waiting
+
+#: The key of the archive's bucket after which the next reconciliation goes on comparing.
+_COMPARED_TO = "mailroom_archive_compared_to"
+
+
+@flow(name="reconcile", persist_result=False)
+async def reconcile(hours: int = 26, stuck_after_minutes: int = 60, archive_versions: int = 100_000) -> RunState:
+    """Settle unknown outcomes, match parked events, announce objects that nobody knows of, and prove that nothing is lost.
+
+    The proof is `mailroom check`'s: by other code than files mail. Completed says what was found; a difference is an event
+    `mailroom.reconcile.difference` too, and its ids are in the artifact.
+
+    Args:
+        hours: What came within so many hours is looked at; 0 is all there ever was.
+        stuck_after_minutes: What nothing happened to for so long is wrong.
+        archive_versions: About so many versions of the archive are compared with their receipts; the next run goes on from
+            there. 0 is all from there to the end.
+    """
+    begun = datetime.now(UTC)
+    since = begun - timedelta(hours=hours) if hours else None
+    work = await open_reconciling()
+    _, settled = await settle(work.outbound)
+    matched = await match_parked(work.events)
+    patience = Patience(begun, timedelta(minutes=stuck_after_minutes), since)
+    report = await prove(work.prove, patience)
+    await compare_archive(report, patience, archive_versions, work)
+    announced = await announce_unknown(report, work)
+    proof = await conclude(report, begun, work)
+    await acreate_markdown_artifact(
+        as_markdown(report, proof, settled=settled, matched=matched, announced=announced),
+        key="reconciliation",
+        description=f"{sum(proof.differences.values())} differences",
+    )
+    return Completed(message=sentence(proof))
+
+
+async def compare_archive(report: Report, patience: Patience, most: int, work: Reconciling) -> None:
+    """Add what is wrong in the archive from where the last run stopped, and remember where this one did."""
+    if work.compare is None:
+        return
+    found, until = await compare(work.compare, patience, str(await Variable.aget(_COMPARED_TO, default="")), most)
+    report.add(found)
+    await Variable.aset(_COMPARED_TO, until, overwrite=True)
+
+
+async def announce_unknown(report: Report, work: Reconciling) -> int:
+    """Announce objects that no line of the ledger knows, as the sweep does; not while many messages wait."""
+    inbound = work.inbound
+    unknown = [one.subject for one in report.violations if one.kind in (UNKNOWN_OBJECT, FORGOTTEN)]
+    keys = [key for key in unknown if can_be_announced(key)]
+    if not keys or await waiting(inbound) > BACKLOG:
+        return 0
+    await announce_all([ObjectRef(inbound.bucket, key) for key in keys], inbound)
+    return len(keys)
+
+
+async def conclude(report: Report, begun: datetime, work: Reconciling) -> Reconciliation:
+    """Keep what was found for the metrics, and tell of differences."""
+    proof = Reconciliation(
+        begun_at=begun,
+        ended_at=datetime.now(UTC),
+        differences={side: report.differences(side) for side in (INBOUND, OUTBOUND)},
+        counts=dict(report.counts),
+    )
+    await note(proof, work.reconciliations)
+    if not report.is_clean:
+        tell(Fact.DIFFERENCE, "reconciliation", facts=proof.differences, run_id=flow_run.get_id())
+    return proof
+
+
+def sentence(proof: Reconciliation) -> str:
+    """Return what a proof came to, as the message of the run's last state."""
+    wrong = sum(proof.differences.values())
+    if wrong:
+        return ", ".join(f"{count} {side}" for side, count in proof.differences.items()) + " differences"
+    return f"{proof.counts.get('e-mails', 0)} e-mails, {proof.counts.get('messages', 0)} messages: nothing lost"

@@ -1,0 +1,112 @@
+"""One run of `send-batch` for each time that a batch has something to send."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
+from prefect.flow_runs import aresume_flow_run, asuspend_flow_run
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from blocks.sending import open_outbound
+from flows.support.notices import Fact, tell
+from flows.support.sending_report import Dispatching
+from mailroom.domain.outbound.message import Batch
+from mailroom.outbound.dispatching import PATIENCE, Outbound, Sender
+from mailroom.ports.breakers import Broken
+from mailroom.ports.outbox import Planned
+from tasks.send_batch import dispatch, plan, settle
+from tasks.support.steps import blocking
+
+
+# Prefect would build a pydantic model for each run to check two strings; the outbox knows its batches.
+@flow(name="send-batch", persist_result=False, validate_parameters=False)
+async def send_batch(batch_id: str, due_at: str = "") -> RunState:
+    """Send what is due of one batch.
+
+    Completed means that nothing of it is due any more: handed over, refused, or put off with an order of its own.
+    Retry goes on where the run stopped. A run that comes after a cancel or a reschedule finds nothing due. Suspended means
+    that a circuit breaker opened: Resume closes it, and so does `mailroom breakers close`.
+
+    Args:
+        batch_id: The batch.
+        due_at: When it was to go; two runs of one batch differ in it.
+    """
+    outbound = await open_outbound()
+    batch = await blocking(outbound.dispatch.batch, batch_id)
+    if batch is None:
+        return Failed(message="there is no such batch")
+    await settle(outbound)
+    work = Dispatching(batch)
+    try:
+        while broken := await send_all(work, batch, outbound):
+            await wait_closed(broken, outbound)
+    finally:
+        await asyncio.shield(work.close())
+    return Completed(message=work.sentence())
+
+
+async def send_all(work: Dispatching, batch: Batch, outbound: Outbound) -> Broken | None:
+    """Hand over until nothing is due, or the rest was put off; return the breaker that stopped it before, if one did.
+
+    `work` is told how far it came.
+    """
+    sender = Sender(batch.id, batch.lane, outbound, run_id=flow_run.get_id())
+    planned = await plan(batch.id, outbound)
+    await work.begin(planned)
+    while planned.due or _soon(planned):
+        tally = await dispatch(sender, planned.due)
+        await work.add(tally)
+        if tally.resume_at or tally.broken:
+            return tally.broken
+        await asyncio.sleep(tally.pause_s)
+        if tally.over:
+            planned = await plan(batch.id, outbound)
+            await asyncio.sleep(_until_next(planned))
+    return None
+
+
+async def wait_closed(broken: Broken, outbound: Outbound) -> None:
+    """Suspend this run until somebody closes the breaker; it then begins anew and goes on with what is due.
+
+    A run is suspended once for each breaker. One that a person resumed while it was still open comes through here, and
+    that is this person's decision to close it: the others that wait for it are resumed too.
+    """
+    run_id = str(flow_run.get_id())
+    tell_of(broken)
+    await blocking(outbound.breakers.hold, broken.id, run_id)
+    await asuspend_flow_run(key=broken.id)
+    closed = await blocking(outbound.breakers.close, broken.id, by="Resume in Prefect", now=datetime.now(UTC))
+    for other in closed.runs if closed else ():
+        if other != run_id:
+            await resume(other)
+
+
+async def resume(run_id: str) -> None:
+    """Resume a run that waits; one that somebody resumed or cancelled before is left alone."""
+    with suppress(FlowPauseTimeout, NotPausedError, ObjectNotFound, RuntimeError):
+        await aresume_flow_run(UUID(run_id))
+
+
+def tell_of(broken: Broken) -> None:
+    """Tell that a breaker opened, as one event however many batches it stops."""
+    subject = f"batch.{broken.batch_id}" if broken.batch_id else f"tenant.{broken.tenant}"
+    tally = broken.tally
+    counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
+    facts = {"breaker": broken.id, "trip": broken.trip.value, **counts}
+    tell(Fact.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
+
+
+def _soon(planned: Planned) -> bool:
+    """Say whether what waits is worth waiting for: it was to be tried again, or the run came a moment early."""
+    return planned.next_at is not None and planned.next_at - datetime.now(UTC) <= 2 * PATIENCE
+
+
+def _until_next(planned: Planned) -> float:
+    if planned.due or not _soon(planned) or planned.next_at is None:
+        return 0.0
+    return max(0.0, (planned.next_at - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,66 @@
+"""A recurring send, as an example: a schedule hands over the batch that a file asks for, once for each of its times."""
+
+import hashlib
+from asyncio import to_thread
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from pydantic import ValidationError
+
+from blocks.sending import WayIn, open_outbound, open_way_in
+from mailroom.api.v1.requests import NewBatch
+from mailroom.domain.errors import Unacceptable
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.handing_over import hand_over
+from mailroom.ports.outbox import Key
+
+
+@flow(name="send-recurring", persist_result=False)
+async def send_recurring(request: str, tenant: str = "default") -> RunState:
+    """Hand over the batch of a file; it is sent by a run of `send-batch`.
+
+    The file stays with the worker, so that Prefect learns no address. Its key is the time that the schedule set: Retry
+    of a run, or a second run for the same time, hands nothing over twice.
+
+    What was due before a restore of the database may have been sent then: it fails, and a Quick run sends it.
+
+    Args:
+        request: A JSON file on the worker's machine: the body of `POST /v1/batches`, with `from`.
+        tenant: Whose batch it is.
+    """
+    body = await to_thread(Path(request).read_bytes)
+    period = flow_run.scheduled_start_time.isoformat(timespec="seconds")
+    key = Key(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())
+    outbound, way_in, now = await open_outbound(), await open_way_in(), datetime.now(UTC)
+    if await to_thread(_may_be_forgotten, way_in, tenant, key, due_at=flow_run.scheduled_start_time):
+        return Failed(message="due before the database was restored, and may have been sent then; a Quick run sends it")
+    try:
+        accepted = await to_thread(
+            hand_over,
+            NewBatch.model_validate_json(body).request(""),
+            tenant=tenant,
+            key=key,
+            now=now,
+            new_id=lambda: str(uuid4()),
+            outbox=way_in.outbox,
+            enclosing=Enclosing(tenant, archive=outbound.archive, shelf=None),
+            senders=way_in.senders,
+            terms=await to_thread(way_in.terms.known, now=now),
+        )
+    except ValidationError:
+        return Failed(message="the file is not what POST /v1/batches takes")
+    except Unacceptable as error:
+        return Failed(message=f"the batch cannot be sent as it is: {len(error.faults)} faults")
+    again = ", handed over before" if accepted.repeated else ""
+    return Completed(message=f"batch {accepted.batch_id}: {accepted.messages} messages{again}")
+
+
+def _may_be_forgotten(way_in: WayIn, tenant: str, key: Key, *, due_at: datetime) -> bool:
+    """Say whether a batch with this key may have been submitted to the database that was there before a restore."""
+    restored_at = way_in.outbox.restored_at()
+    return restored_at is not None and due_at < restored_at and way_in.outbox.answered(tenant, key) is None

@@ -1,0 +1,1 @@
+"""What flows share and is no flow: events, reports, tags, results."""

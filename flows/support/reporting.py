@@ -1,0 +1,106 @@
+"""What a run of an inbound e-mail shows in the Prefect UI: tags and one short report. Ids, sizes and counts only."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.runtime import flow_run
+
+from flows.support.notices import Fact, tell
+from mailroom.archive.archiving import Kept
+from mailroom.crash_points import crash_point
+from mailroom.domain.inbound.received_email import Entry, State
+from mailroom.inbound.routing import Way
+from mailroom.ports.ledger import Inbound
+from tasks.support.steps import blocking
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one e-mail has come in this run; `failed` is what processors failed at, as `<processor>/<tenant>`."""
+
+    entry: Entry
+    way: Way | None = None
+    kept: Kept = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    outcome: State = State.PROCESSING
+    reason: str | None = None
+
+    async def close(self, state: State, inbound: Inbound, *, reason: str, facts: Mapping[str, Any]) -> None:
+        """Note in the ledger that the way ended before the inbox."""
+        self.reason = reason
+        self.outcome = await blocking(
+            inbound.ledger.close,
+            self.entry.id,
+            state,
+            now=datetime.now(UTC),
+            reason=reason,
+            facts=facts,
+            attempt=self.entry.attempts,
+        )
+
+
+async def report(mail: Progress, inbound: Inbound) -> None:
+    """Give the run its name and tags, and attach the report."""
+    run_id = UUID(str(flow_run.get_id()))
+    # Prefect's own function for it looks for tasks, keys and clients first, at twice the cost.
+    told = ArtifactCreate(
+        type="markdown", data=_markdown(mail, inbound.pages_url), description="One received e-mail", flow_run_id=run_id
+    )
+    crash_point("before", "report")
+    async with get_client() as client:
+        await asyncio.gather(
+            client.update_flow_run(run_id, name=mail.entry.ref.message_id, tags=_tags(mail)),
+            client.create_artifact(told),
+        )
+    if mail.outcome is State.QUARANTINED:
+        tell(Fact.QUARANTINED, f"email.{mail.entry.id}", facts={"reason": mail.reason or ""}, run_id=str(run_id))
+    crash_point("after", "report")
+
+
+async def done_now(keys: Collection[str]) -> None:
+    """Take the tags of what a processor failed at from the run that has done it now."""
+    run_id, over = UUID(str(flow_run.get_id())), {_failed_tag(key) for key in keys}
+    async with get_client() as client:
+        known = (await client.read_flow_run(run_id)).tags
+        await client.update_flow_run(run_id, tags=[tag for tag in known if tag not in over])
+
+
+def _failed_tag(key: str) -> str:
+    return f"failed:{key}"
+
+
+def _tags(mail: Progress) -> list[str]:
+    tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
+    if mail.reason:
+        tags.add(f"reason:{mail.reason}")
+    tags |= {_failed_tag(key) for key in mail.failed}
+    if mail.way:
+        tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
+        tags |= {f"route:{route.why}" for route in mail.way.routes}
+    return sorted(tags)
+
+
+def _markdown(mail: Progress, pages_url: str) -> str:
+    lines = [
+        f"**{mail.outcome}**" + (f": {mail.reason}" if mail.reason else ""),
+        "",
+        f"- e-mail `{mail.entry.id}`, attempt {mail.entry.attempts}",
+        f"- object `{mail.entry.ref.bucket}/{mail.entry.ref.key}`",
+        f"- items: {len(mail.items)}"
+        + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
+    ]
+    lines += [f"- failed: `{key}`; `mailroom replay {mail.entry.id}` does it again" for key in mail.failed]
+    if mail.kept:
+        lines += ["", "| deposit | bytes | version | kept until |", "|---|---|---|---|"]
+        lines += [
+            f"| `{kept.tenant}/{kept.sha256[:12]}` | {kept.size} | `{kept.version[:12]}` | {kept.retain_until:%Y-%m-%d} |"
+            for kept in mail.kept.values()
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""What a run of a batch shows in the Prefect UI: progress, tags, and a table of what failed. Ids and codes, no addresses."""
+
+from datetime import datetime
+from uuid import UUID
+
+from prefect import get_client
+from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.runtime import flow_run
+
+from mailroom.domain.outbound.message import Batch
+from mailroom.outbound.dispatching import Failure, Tally
+from mailroom.ports.breakers import Broken
+from mailroom.ports.outbox import Planned
+
+#: Rows of the table; the rest is in `GET /v1/messages?batch=`.
+_MOST_FAILURES = 200
+
+
+class Dispatching:
+    """How far a batch has come in this run."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._planned: Planned | None = None
+        self._artifact: UUID | None = None
+        self._dispatched = 0
+        self._failures: list[Failure] = []
+        self._resume_at: datetime | None = None
+        self._reason = ""
+        self._broken: Broken | None = None
+
+    async def begin(self, planned: Planned) -> None:
+        """Show what there is to do."""
+        self._planned = planned
+        if planned.due:
+            words = f"Messages of batch {self._batch.id} handed over, of {planned.due} due"
+            made = await acreate_progress_artifact(0.0, key=f"batch-{self._batch.id}", description=words)
+            self._artifact = made if isinstance(made, UUID) else None
+
+    async def add(self, tally: Tally) -> None:
+        """Show what came of some turns."""
+        self._dispatched += tally.dispatched
+        self._failures += tally.failures
+        self._resume_at, self._reason, self._broken = tally.resume_at, tally.reason, tally.broken
+        await self._move()
+
+    async def close(self) -> None:
+        """Give the run its tags, and attach what failed."""
+        run_id = UUID(str(flow_run.get_id()))
+        async with get_client() as client:
+            await client.update_flow_run(run_id, tags=sorted(self._tags()))
+        if self._failures:
+            await acreate_table_artifact(
+                [
+                    {"message": one.message_id, "kind": one.kind, "what": one.what, "code": one.code}
+                    for one in self._failures[:_MOST_FAILURES]
+                ],
+                key=f"failed-{self._batch.id}",
+                description=f"{len(self._failures)} messages that did not go, or may not have",
+            )
+
+    def sentence(self) -> str:
+        """Return what the run came to, as the message of its last state."""
+        words = [f"{self._dispatched} dispatched"]
+        if self._failures:
+            words.append(f"{len(self._failures)} failed or unknown")
+        if self._planned and self._planned.suppressed:
+            words.append(f"{self._planned.suppressed} suppressed")
+        if self._planned and self._planned.expired:
+            words.append(f"{self._planned.expired} expired")
+        if self._resume_at:
+            words.append(f"the rest goes on at {self._resume_at:%Y-%m-%d %H:%M:%S} UTC ({self._reason})")
+        return ", ".join(words)
+
+    async def _move(self) -> None:
+        if self._artifact and self._planned:
+            done = self._dispatched + len(self._failures)
+            await aupdate_progress_artifact(self._artifact, min(100.0, round(100 * done / self._planned.due, 1)))
+
+    def _tags(self) -> set[str]:
+        tags = {f"batch:{self._batch.id}", f"tenant:{self._batch.tenant}", f"lane:{self._batch.lane}"}
+        tags |= {f"failed:{one.kind}" for one in self._failures}
+        tags |= {f"deferred:{self._reason}"} if self._resume_at else set()
+        return tags | ({f"breaker:{self._broken.trip}"} if self._broken else set())

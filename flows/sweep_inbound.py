@@ -1,0 +1,119 @@
+"""The sweeps: every few minutes, e-mails and batches that the queues forgot are announced and ordered anew."""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State as RunState
+from prefect.states import Completed
+from prefect.variables import Variable
+
+from blocks.inbound import open_inbound
+from blocks.sending import open_orders
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.inbound.sweeping import BACKLOG, Found
+from mailroom.outbound.obeying import Obeyed
+from mailroom.ports.ledger import Inbound
+from tasks.support.fates import ask_fates, is_sending_paused
+from tasks.sweep_inbound import (
+    announce_all,
+    find_lost,
+    find_overdue,
+    find_recalled,
+    find_silent,
+    obey_fates,
+    remind,
+    waiting,
+)
+
+#: The key of the inbound bucket after which the next sweep goes on looking.
+_SWEPT_TO = "mailroom_swept_to"
+#: How far lines of a restored database were compared with the archive.
+_RECALLED_TO = "mailroom_recalled_to"
+_SHOWN = 50
+
+
+@flow(name="sweep-inbound", persist_result=False)
+async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
+    """Announce e-mails that are open and silent, objects that the ledger never heard of, and what a restore made it forget.
+
+    While many messages wait in the queue nothing is announced: what seems lost may be among them.
+
+    Args:
+        older_than_minutes: What is younger than this is left to the queue.
+    """
+    inbound = await open_inbound()
+    backlog = await waiting(inbound)
+    if backlog > BACKLOG:
+        return Completed(message=f"{backlog} messages wait; what seems lost may be among them")
+    before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
+    silent = await find_silent(before, inbound)
+    found = await look_on(before, inbound)
+    if silent or found.lost:
+        await announce_all([*silent, *found.lost], inbound)
+        await report(silent, found.lost)
+    recalled = await recall(inbound)
+    words = f", {len(recalled)} recalled after a restore" if recalled else ""
+    return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown{words}")
+
+
+@flow(name="sweep-outbound", persist_result=False)
+async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
+    """Order batches again that are overdue and that no run is at work on.
+
+    An operator's word comes first: a batch whose run was cancelled is cancelled, one whose run is gone is held, and while
+    the deployment `send-batch` is paused nothing is ordered.
+
+    Args:
+        older_than_minutes: What is overdue for less is left to the queue.
+    """
+    before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
+    orders = await open_orders()
+    overdue = await find_overdue(before, orders.runs)
+    obeyed = await obey_fates(overdue, await ask_fates(overdue), orders.outbox)
+    if await is_sending_paused():
+        return Completed(message=f"{_sentence(obeyed, [])}; send-batch is paused in Prefect")
+    ordered = await remind(before, obeyed.left, orders.outbox)
+    await report_orders(obeyed, ordered)
+    return Completed(message=_sentence(obeyed, ordered))
+
+
+async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
+    """Attach what was decided of which batch, by their ids."""
+    lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
+    lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
+    lines += [f"- batch `{batch_id}`" for batch_id in ordered]
+    if lines:
+        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
+
+
+def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
+    words = [f"ordered {len(ordered)} batches anew"]
+    words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
+    words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []
+    return ", ".join(words)
+
+
+async def look_on(before: datetime, inbound: Inbound) -> Found:
+    """Look through the bucket from where the last sweep stopped, and remember where this one did."""
+    found = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
+    await Variable.aset(_SWEPT_TO, found.until, overwrite=True)
+    return found
+
+
+async def recall(inbound: Inbound) -> list[ObjectRef]:
+    """Announce closed lines of a restored database of which the archive knows more, and remember how far it was compared."""
+    after = str(await Variable.aget(_RECALLED_TO, default=""))
+    found = await find_recalled(after, inbound)
+    if found.lost:
+        await announce_all(found.lost, inbound)
+    if found.until != after:
+        await Variable.aset(_RECALLED_TO, found.until, overwrite=True)
+    return found.lost
+
+
+async def report(silent: list[ObjectRef], lost: list[ObjectRef]) -> None:
+    """Attach which e-mails were announced, by their ids."""
+    lines = [f"- silent `{ref.message_id}`" for ref in silent] + [f"- unknown `{ref.message_id}`" for ref in lost]
+    shown = lines[:_SHOWN] + ([f"- and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])
+    await acreate_markdown_artifact("\n".join(shown), description="E-mails announced anew")

@@ -1,0 +1,118 @@
+"""The watch: every five minutes it looks for what should not be, and tells it as events."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from prefect.variables import Variable
+
+from blocks.watch import Watching, open_watching
+from flows.support.notices import Fact, tell
+from flows.support.zombies import find_silent_runs
+from mailroom.domain.times import bounded
+from mailroom.ports.watch import news
+from tasks.watch import count_dead, count_held, in_hand, oldest, stepped_over
+
+#: What was told and when; while it lasts, it is told again each hour.
+_TOLD = "mailroom_told"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that should not be. `subject` is what the event is about; `run_id` the run that it concerns."""
+
+    fact: Fact
+    subject: str
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    run_id: str | None = None
+
+
+@flow(name="watch", persist_result=False)
+async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
+    """Look for dead letters, old queues, rows that loops step over, batches that are held and runs that nobody works on.
+
+    Args:
+        queue_age_minutes: What has waited for longer is told.
+        silent_minutes: A run of an e-mail that is Running without a sign of life for longer is a zombie.
+        long_silent_minutes: The same for other runs, whose one step may take long.
+    """
+    now, watching = datetime.now(UTC), await open_watching()
+    findings = [
+        *await dead_letters(watching),
+        *await aged(watching, now, timedelta(minutes=queue_age_minutes)),
+        *await skipped(watching),
+        *await held(watching),
+        *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
+    ]
+    told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
+    tell(Fact.WATCHED, "watch", facts={"findings": len(findings)})
+    return Completed(message=f"{len(findings)} findings, {told} of them told now")
+
+
+async def dead_letters(watching: Watching) -> list[Finding]:
+    """Return the queues that have dead letters."""
+    counts = await count_dead(watching.dead_letters)
+    return [Finding(Fact.DEAD_LETTERS, f"queue.{name}", {"messages": count}) for name, count in counts.items()]
+
+
+async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Finding]:
+    """Return the sides where something has waited for too long."""
+    since = await oldest(watching.watch, now)
+    ages = {side: now - at for side, at in since.items() if now - at > limit}
+    return [
+        Finding(Fact.QUEUE_AGED, f"queue.{side}", {"seconds": int(age.total_seconds())}) for side, age in ages.items()
+    ]
+
+
+async def skipped(watching: Watching) -> list[Finding]:
+    """Return the loops that step over rows which they cannot use; the first rows are named, by what they are and their ids."""
+    return [
+        Finding(
+            Fact.ROW_SKIPPED,
+            f"loop.{one.loop}",
+            {"rows": one.rows, "named": "; ".join(f"{subject}: {why}" for subject, why in one.named)},
+        )
+        for one in await stepped_over(watching.watch)
+    ]
+
+
+async def held(watching: Watching) -> list[Finding]:
+    """Return the reasons for which batches are held: nothing of them is sent until a person decides."""
+    counts = await count_held(watching.watch)
+    return [
+        Finding(Fact.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
+        for reason, count in counts.items()
+    ]
+
+
+async def zombies(watching: Watching, now: datetime, limit: timedelta, longer: timedelta) -> list[Finding]:
+    """Return runs that are Running and that nobody works on: neither their e-mail nor their steps give a sign of life."""
+    silent = await find_silent_runs(now, limit, longer, but=str(flow_run.get_id()))
+    alive = await in_hand(watching.watch, silent, now - limit) if silent else set()
+    return [Finding(Fact.ZOMBIE, f"run.{run}", run_id=run) for run in silent if run not in alive]
+
+
+async def tell_news(findings: Mapping[str, Finding], now: datetime) -> int:
+    """Tell what is new or was told an hour ago, and return how many that is."""
+    before = _told_before(str(await Variable.aget(_TOLD, default="{}")))
+    due, after = news(findings.keys(), before, now=now)
+    for name in sorted(due):
+        one = findings[name]
+        tell(one.fact, one.subject, facts=one.facts, run_id=one.run_id)
+    if after != before:
+        values = {name: at.isoformat() for name, at in after.items()}
+        await Variable.aset(_TOLD, json.dumps(values), overwrite=True)
+    return len(due)
+
+
+def _told_before(noted: str) -> dict[str, datetime]:
+    """Return what was told and when; a variable that somebody wrote into is as good as none, and all is told again."""
+    try:
+        return {name: bounded(datetime.fromisoformat(at)) for name, at in json.loads(noted).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,1 @@
+"""AWS: one service a module, and the clients that all of them use."""

@@ -1,0 +1,237 @@
+"""The archive (SAE) on S3 with Object Lock: write-once deposits keyed by content, their receipts in SQL.
+
+A deposit's key is `<tenant>/<first two hex digits>/<sha256>`. It is created with `If-None-Match: *`, a SHA-256 that S3
+checks, and a retention date before which nobody can delete that version. Designed after NF Z42-013 and ISO 14641; no
+conformity is claimed.
+
+Content that is there already keeps its version, whose lock is extended before the receipt is given. Other versions of its
+key, and delete markers, are not ours: somebody else may write to the bucket. They are reported and never in the way: the
+version that has these bytes under a lock is looked for, and where there is none, one is put on top.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
+from sqlalchemy import Engine, and_, case, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.adapters.aws.locked_objects import DECRYPT, EXTEND, MISSING, Lock, LockedObjects, Version, denied
+from mailroom.adapters.aws.s3 import check_readable
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.engine import statement, transaction
+from mailroom.adapters.postgres.inbox.shown import deposit_of
+from mailroom.adapters.postgres.models import DepositRow, table
+from mailroom.crash_points import crash_point
+from mailroom.domain.errors import NotPermitted, PermanentError, TransientError
+from mailroom.ports.ledger import Deposit
+
+log = logging.getLogger(__name__)
+
+#: A lock that ends so much earlier than it would if it were put now is long enough: no call, and the receipt says its date.
+_SHORT_OF, _AT_MOST = 100, timedelta(days=1)
+
+#: Versions of one key that are read to find the content; the newest first.
+_MOST_READ = 20
+
+#: How often another writer may come in between.
+_TRIES = 4
+
+_deposits = table(DepositRow)
+_there, _new = _deposits.c, insert(_deposits).excluded
+_is_same = and_(_there.bucket == _new.bucket, _there.version == _new.version)
+_record = insert(_deposits).on_conflict_do_update(
+    index_elements=["archive_id"],
+    # Two mails with the same content extend one lock at once; what was promised first must not be taken back.
+    set_={
+        "bucket": _new.bucket,
+        "version": _new.version,
+        "lock_mode": case((and_(_is_same, _there.lock_mode == "COMPLIANCE"), _there.lock_mode), else_=_new.lock_mode),
+        "retain_until": case(
+            (_is_same, func.greatest(_there.retain_until, _new.retain_until)), else_=_new.retain_until
+        ),
+        "verified_at": func.greatest(_there.verified_at, _new.verified_at),
+    },
+)
+
+
+class S3Archive:
+    """The port `Archive` on S3 and PostgreSQL."""
+
+    #: Of each bucket, what this process was denied, and as whom: by asking again, `check` knows when it is permitted.
+    _denied: ClassVar[dict[str, tuple[LockedObjects, NotPermitted]]] = {}
+
+    def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
+        self._s3 = s3
+        self._objects = LockedObjects(s3, bucket)
+        self._engine = engine
+        self._bucket = bucket
+        self._lock_mode = lock_mode
+        self._retention = retention
+
+    def deposit(self, tenant: str, content: bytes) -> Deposit:
+        """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
+        digest = hashlib.sha256(content).hexdigest()
+        key = f"{tenant}/{digest[:2]}/{digest}"
+        now = datetime.now(UTC).replace(microsecond=0)
+        try:
+            version, lock = self._keep(key, content, digest, Lock(self._lock_mode, now + self._retention))
+        except NotPermitted as error:
+            self._denied[self._bucket] = self._objects, error
+            raise
+        return self._record(
+            Deposit(
+                archive_id=f"{tenant}/{digest}",
+                tenant=tenant,
+                sha256=digest,
+                size=len(content),
+                bucket=self._bucket,
+                key=key,
+                version=version,
+                lock_mode=lock.mode,
+                retain_until=lock.until,
+                verified_at=now,
+            )
+        )
+
+    def find(self, archive_id: str) -> Deposit | None:
+        """Return the receipt given for `archive_id`, or None."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_deposits).where(_deposits.c.archive_id == archive_id)).first()
+        return deposit_of(row) if row else None
+
+    def read(self, archive_id: str) -> bytes:
+        """Return the content, checked against its digest."""
+        receipt = self.find(archive_id)
+        if receipt is None:
+            raise LookupError("no such deposit")
+        with translated("s3"):
+            try:
+                answer = self._s3.get_object(Bucket=receipt.bucket, Key=receipt.key, VersionId=receipt.version)
+                content: bytes = answer["Body"].read()
+            except ClientError as error:
+                if error_code(error) in MISSING | {"NoSuchBucket"}:
+                    raise LookupError("the deposit's object is not in the store") from None
+                raise
+        if hashlib.sha256(content).hexdigest() != receipt.sha256:
+            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+        return content
+
+    def check(self) -> None:
+        """Return if the archive serves, and what was denied in this process is permitted again.
+
+        Raises:
+            NotPermitted: a permission is still missing.
+            TransientError, PermanentError: the bucket cannot be reached.
+        """
+        check_readable(self._s3, self._bucket, "mailroom-probe")
+        if self._bucket in self._denied:
+            objects, denial = self._denied[self._bucket]
+            objects.ask_again(denial)
+            self._denied.pop(self._bucket, None)
+
+    def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
+        """Return a version that has these bytes and its lock, which is as wanted or differs too little to matter."""
+        over = None
+        for _ in range(_TRIES):
+            version = self._objects.put(key, content, digest, wanted, over=over)
+            if version is not None:
+                return version, wanted
+            crash_point("before", "adopt")
+            try:
+                newest = self._objects.read(key, content, digest)
+            except NotPermitted:
+                if (kept := self._behind(key, content, digest, wanted)) is None:
+                    raise
+                return kept
+            kept = self._adopt(key, content, digest, newest, wanted)
+            crash_point("after", "adopt")
+            if kept is not None:
+                return kept
+            over = newest.etag if newest is not None else None
+        raise TransientError("another writer deposits the same content", key=key)
+
+    def _adopt(
+        self, key: str, content: bytes, digest: str, newest: Version | None, wanted: Lock
+    ) -> tuple[str, Lock] | None:
+        """Return the version that keeps this content already, its lock extended; None where no version does.
+
+        Its bytes are compared, for a receipt given for other bytes would be false evidence.
+        """
+        if newest is not None and (lock := self._extended(key, newest, wanted)):
+            return newest.id, lock
+        known = self._known(key)
+        found = self._objects.versions(key, size=len(content))[:_MOST_READ]
+        for version in dict.fromkeys([*known, *found]):
+            is_newest = newest is not None and version == newest.id
+            one = newest if is_newest else self._objects.read(key, content, digest, version=version)
+            if one is not None and not one.is_readable and version in known:
+                raise denied("the archive's own objects may not be decrypted", DECRYPT, key, version)
+            if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
+                self._report_stranger(key, newest)
+                return one.id, lock
+        self._report_stranger(key, newest)
+        return None
+
+    def _behind(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
+        """Return the version that the receipt names and its lock, where only what lies on top of it may not be read.
+
+        That is a stranger's: where a bucket has access control lists, an object of another account is that account's.
+        """
+        for version in self._known(key):
+            try:
+                one = self._objects.read(key, content, digest, version=version)
+            except NotPermitted:
+                continue
+            if one is not None and (lock := self._extended(key, one, wanted)):
+                log.warning("the newest version of archive key %s may not be read; see mailroom archive findings", key)
+                return one.id, lock
+        return None
+
+    def _known(self, key: str) -> Sequence[str]:
+        """Return the version that the receipt names, if one was given."""
+        named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
+        with transaction(self._engine) as connection:
+            return connection.execute(named).scalars().all()
+
+    def _extended(self, key: str, version: Version, wanted: Lock) -> Lock | None:
+        """Return the version's lock, extended where it is too short; None where it does not keep this content as wanted.
+
+        A version under GOVERNANCE becomes one under COMPLIANCE where that is wanted and S3 lets us; where not, another is put.
+        """
+        lock = version.lock
+        if not version.is_same or lock is None:
+            return None
+        enough = Lock(wanted.mode, wanted.until - min(self._retention / _SHORT_OF, _AT_MOST))
+        if lock.is_at_least(enough):
+            return lock
+        mode = lock.mode if lock.is_as_strict_as(wanted) else wanted.mode
+        longer = Lock(mode, max(wanted.until, lock.until))
+        if self._objects.extend(key, version.id, longer):
+            return longer
+        # Another mail with this content may have extended it further; S3 refuses to shorten.
+        lock = self._objects.lock_of(key, version.id)
+        if lock is not None and lock.is_at_least(enough):
+            return lock
+        if lock is not None and not lock.is_as_strict_as(wanted):
+            return None
+        raise denied("the archive's locks may not be extended", EXTEND, key, version.id)
+
+    def _report_stranger(self, key: str, newest: Version | None) -> None:
+        """Say that something which is not this deposit lies on its key, or a delete marker does."""
+        if newest is not None and newest.is_same and newest.lock is not None:
+            return
+        what = f"version {newest.id}" if newest is not None else "a delete marker"
+        log.warning("%s of archive key %s was not deposited by Mailroom; see mailroom archive findings", what, key)
+        if newest is not None:
+            SqlArchiveFindings(self._engine, self._bucket).meet(key, newest.id, now=datetime.now(UTC))
+
+    def _record(self, receipt: Deposit) -> Deposit:
+        values = {name: getattr(receipt, name) for name in receipt.__slots__}
+        with statement(self._engine, "commit of record") as connection:
+            connection.execute(_record, values | {"deposited_at": datetime.now(UTC)})
+        return receipt

@@ -1,0 +1,101 @@
+"""The dead letters of a queue, and the way back for them."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.domain.errors import PermanentError, TransientError
+
+_BATCH = 10
+_LOOK_AGAIN_S = 2.0
+#: How services that do not have SQS's own redrive say so; the emulator says nothing but 500.
+_UNKNOWN = frozenset({"InvalidAction", "UnknownOperationException", "NotImplemented", "404", "500", "501"})
+_OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many have gone back."""
+
+
+class DeadLetters:
+    """The dead-letter queue that the redrive policy of the queue at `url` names."""
+
+    def __init__(self, sqs: Any, *, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+        with translated("sqs"):
+            told = self._attributes(url, "RedrivePolicy", "QueueArn")
+            if "RedrivePolicy" not in told:
+                raise PermanentError("the queue has no dead-letter queue")
+            self._arn, self._dead_arn = told["QueueArn"], json.loads(told["RedrivePolicy"])["deadLetterTargetArn"]
+            self._dead_url = sqs.get_queue_url(QueueName=self._dead_arn.rpartition(":")[2])["QueueUrl"]
+
+    def __len__(self) -> int:
+        """Return about how many there are."""
+        with translated("sqs"):
+            return int(self._attributes(self._dead_url, "ApproximateNumberOfMessages")["ApproximateNumberOfMessages"])
+
+    def redrive(self, progress: Progress) -> int:
+        """Send them back to the queue, those that are there now, and return how many went.
+
+        SQS's own task does it where there is one. By hand, each is sent before it is deleted: it may come twice, which
+        the ledger sees, but never be lost.
+        """
+        there = len(self)
+        with translated("sqs"):
+            moved = self._by_task(there, progress)
+            return self._by_hand(there, progress) if moved is None else moved
+
+    def _by_task(self, there: int, progress: Progress) -> int | None:
+        try:
+            self._sqs.start_message_move_task(SourceArn=self._dead_arn, DestinationArn=self._arn)
+        except ClientError as error:
+            if error_code(error) in _UNKNOWN:
+                return None
+            raise
+        while True:
+            task = self._sqs.list_message_move_tasks(SourceArn=self._dead_arn, MaxResults=1)["Results"][0]
+            moved = int(task.get("ApproximateNumberOfMessagesMoved", 0))
+            progress(moved, there)
+            if task["Status"] == "FAILED":
+                raise TransientError("SQS could not move every message", service="sqs", moved=moved)
+            if task["Status"] in _OVER:
+                return moved
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _by_hand(self, there: int, progress: Progress) -> int:
+        moved = 0
+        # No more than were there: what fails again at once would otherwise go round for ever.
+        while moved < there:
+            messages = self._sqs.receive_message(
+                QueueUrl=self._dead_url,
+                MaxNumberOfMessages=min(_BATCH, there - moved),
+                WaitTimeSeconds=1,
+                VisibilityTimeout=60,
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            if not messages:
+                break
+            moved += self._move(messages)
+            progress(moved, there)
+        return moved
+
+    def _move(self, messages: list[Any]) -> int:
+        entries = [
+            {"Id": str(at), "MessageBody": one["Body"], "MessageAttributes": one.get("MessageAttributes", {})}
+            for at, one in enumerate(messages)
+        ]
+        answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+        sent = [int(one["Id"]) for one in answer.get("Successful", [])]
+        if not sent:
+            raise TransientError("SQS did not take the messages back", service="sqs")
+        gone = [{"Id": str(at), "ReceiptHandle": messages[at]["ReceiptHandle"]} for at in sent]
+        self._sqs.delete_message_batch(QueueUrl=self._dead_url, Entries=gone)
+        return len(sent)
+
+    def _attributes(self, url: str, *names: str) -> dict[str, str]:
+        answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))
+        return dict(answer.get("Attributes", {}))

@@ -1,0 +1,86 @@
+"""The key service."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.crash_points import crash_point
+from mailroom.domain.errors import Quarantined, Reason, TransientError
+
+#: KMS's words for "this blob, key and context do not belong together".
+_FOREIGN = frozenset({"InvalidCiphertextException", "IncorrectKeyException", "InvalidKeyUsageException"})
+#: Its words for "this key cannot be used"; AWS says so of the key, the emulator also of a blob of another key.
+_UNUSABLE = frozenset({"AccessDeniedException", "NotFoundException", "DisabledException", "KMSInvalidStateException"})
+
+
+class KmsKeys:
+    """The port `Keys` on KMS; only `key_arn` is ever used, whatever a blob says."""
+
+    def __init__(self, kms: Any, *, key_arn: str) -> None:
+        self._kms = kms
+        self._key_arn = key_arn
+
+    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
+        """Return the data key.
+
+        A key that cannot be used at all (a policy slipped, somebody disabled it) is an outage, and every mail would meet
+        it; only where the key serves, and refuses this blob a second time, is the blob itself at fault.
+        """
+        crash_point("before", "unwrap")
+        with translated("kms"):
+            answer = self._decrypt(wrapped, dict(context))
+        crash_point("after", "unwrap")
+        if "Plaintext" not in answer:
+            # botocore reads an answer that was cut off as one without fields.
+            raise TransientError("the answer of the key service is not whole", service="kms")
+        return bytes(answer["Plaintext"])
+
+    def _decrypt(self, wrapped: bytes, context: dict[str, str], *, again: bool = False) -> Any:
+        try:
+            return self._kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=context, KeyId=self._key_arn)
+        except ClientError as error:
+            code = error_code(error)
+            if code in _UNUSABLE and not again:
+                self.check(context)
+                return self._decrypt(wrapped, context, again=True)
+            if code in _UNUSABLE | _FOREIGN:
+                raise Quarantined(Reason.NOT_DECRYPTABLE, step="key", code=code) from None
+            raise
+
+    def check(self, context: Mapping[str, str] | None = None) -> None:
+        """Return if the key can unwrap now: KMS must get as far as refusing what is no blob.
+
+        Its state is asked as well, where that is allowed: nobody says what KMS looks at first, the blob or the key.
+
+        Raises:
+            TransientError: the key is disabled, gone or not ours to use; a person must look.
+        """
+        with translated("kms"):
+            try:
+                state = self._state()
+                if state != "Enabled":
+                    raise TransientError("the key cannot be used", service="kms", state=state)
+                probe = {"CiphertextBlob": b"probe", "EncryptionContext": dict(context or {}), "KeyId": self._key_arn}
+                self._kms.decrypt(**probe)
+            except ClientError as error:
+                if error_code(error) in _UNUSABLE:
+                    raise TransientError("the key cannot be used", service="kms", code=error_code(error)) from None
+                if error_code(error) not in _FOREIGN:
+                    raise
+
+    def _state(self) -> str:
+        """Return the key's state; where KMS does not say it, as to who may only decrypt, decrypting will show it."""
+        try:
+            return str(self._kms.describe_key(KeyId=self._key_arn)["KeyMetadata"]["KeyState"])
+        except ClientError:
+            return "Enabled"
+
+    def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
+        """Return a new 256-bit data key and the same key wrapped."""
+        with translated("kms"):
+            answer = self._kms.generate_data_key(
+                KeyId=self._key_arn, KeySpec="AES_256", EncryptionContext=dict(context)
+            )
+            return bytes(answer["Plaintext"]), bytes(answer["CiphertextBlob"])

@@ -1,0 +1,280 @@
+"""Versions of a bucket with Object Lock: what each holds and how long it is locked, new ones, and longer locks.
+
+S3 leaves the lock out of its answers for a caller that may not read it. So an answer without a lock says nothing: S3 is
+asked for the lock itself, and only its word that there is none means that the version is not locked.
+Sources: Amazon S3 API reference, GetObject ("x-amz-object-lock-mode ... only returned if you have permission"),
+GetObjectRetention, PutObjectRetention, PutObject (conditional writes).
+"""
+
+import logging
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.crash_points import crash_point
+from mailroom.domain.errors import NotPermitted, TransientError
+
+log = logging.getLogger(__name__)
+
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"})
+DENIED = frozenset({"AccessDenied", "403"})
+#: Permissions that reading a version does not show.
+DECRYPT, EXTEND = "kms:Decrypt", "s3:PutObjectRetention"
+_NO_LOCK = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
+#: S3's words for "there is one already", and for "another writer is at it; try again".
+_TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
+
+_PIECE_BYTES = 1024 * 1024
+#: Versions of one key that are looked through; the newest come first.
+_MOST_VERSIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """How long nobody can delete a version, and how strictly."""
+
+    mode: str
+    until: datetime
+
+    def is_at_least(self, wanted: "Lock") -> bool:
+        """Return whether it lasts as long as `wanted`, and is no weaker."""
+        return self.until >= wanted.until and self.is_as_strict_as(wanted)
+
+    def is_as_strict_as(self, wanted: "Lock") -> bool:
+        """Return whether its mode is no weaker than that of `wanted`."""
+        return self.mode == "COMPLIANCE" or wanted.mode != "COMPLIANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version as it was read: whether its bytes are those that were looked for, and its lock, if it has one.
+
+    One that cannot be read is encrypted with a key that we may not use, or with one that S3 does not have.
+    """
+
+    id: str
+    etag: str
+    is_same: bool = False
+    lock: Lock | None = None
+    is_readable: bool = True
+
+
+class LockedObjects:
+    """The versions of one bucket."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def put(self, key: str, content: bytes, sha256: str, lock: Lock, *, over: str | None) -> str | None:
+        """Store a locked version and return its id; None when the key's newest version is another one than was thought.
+
+        Args:
+            over: The ETag of the newest version; None where the key has none, or a delete marker.
+
+        Raises:
+            TransientError: another writer is at the same key.
+        """
+        condition = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
+        with translated("s3"):
+            try:
+                crash_point("before", "put")
+                answer = self._s3.put_object(
+                    Bucket=self._bucket,
+                    Key=key,
+                    Body=content,
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=_in_base64(sha256),
+                    ObjectLockMode=lock.mode,
+                    ObjectLockRetainUntilDate=lock.until,
+                    ContentType="application/octet-stream",
+                    **condition,
+                )
+            except ClientError as error:
+                if error_code(error) in _CONTENDED:
+                    raise TransientError("another writer deposits the same content", key=key) from None
+                if error_code(error) in _TAKEN | (MISSING if over else frozenset()):
+                    return None
+                raise
+        crash_point("after", "put")
+        return str(answer["VersionId"])
+
+    def read(self, key: str, content: bytes, sha256: str, *, version: str | None = None) -> Version | None:
+        """Return a version, by default the newest, with its bytes compared to `content`; None when it is not there.
+
+        Raises:
+            NotPermitted: it, or its lock, may not be read.
+        """
+        which = self._which(key, version)
+        with translated("s3"), _permitted(which):
+            try:
+                answer = self._s3.get_object(**which)
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                if not 400 <= error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+                    raise
+                return self._unread(which, sha256)
+            is_same = answer["ContentLength"] == len(content) and _has(answer["Body"], content)
+            answer["Body"].close()
+        found = str(answer["VersionId"])
+        return Version(found, answer["ETag"], is_same, self._lock_in(answer, key, found) if is_same else None)
+
+    def versions(self, key: str, *, size: int) -> list[str]:
+        """Return the ids of the key's versions of this size, newest first; none where they may not be listed."""
+        with translated("s3"):
+            try:
+                listed = self._listed(key)
+            except ClientError as error:
+                if error_code(error) not in DENIED:
+                    raise
+                log.warning("versions of archive key %s may not be listed: s3:ListBucketVersions is not granted", key)
+                return []
+        return [one["VersionId"] for one in listed if one["Size"] == size]
+
+    def lock_of(self, key: str, version: str | None) -> Lock | None:
+        """Return the lock of a version, None being the newest; None when it has no lock or is not there.
+
+        Raises:
+            NotPermitted: it may not be read.
+        """
+        which = self._which(key, version)
+        with translated("s3"), _permitted(which):
+            try:
+                answer = self._s3.head_object(**which)
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        return self._lock_in(answer, key, str(answer["VersionId"]))
+
+    def extend(self, key: str, version: str, lock: Lock) -> bool:
+        """Have the version locked as long as `lock` says and as strictly; False when S3 refuses to. Never shortens: S3 refuses."""
+        with translated("s3"):
+            try:
+                self._s3.put_object_retention(
+                    Bucket=self._bucket,
+                    Key=key,
+                    VersionId=version,
+                    Retention={"Mode": lock.mode, "RetainUntilDate": lock.until},
+                )
+            except ClientError as error:
+                if error_code(error) in DENIED:
+                    return False
+                if error_code(error) in MISSING:
+                    raise TransientError("the version was removed meanwhile", key=key) from None
+                raise
+        return True
+
+    def ask_again(self, denial: NotPermitted) -> None:
+        """Return if what was denied is permitted by now; nothing is changed.
+
+        Raises:
+            NotPermitted: it is not.
+        """
+        key, version = denial.facts["key"], denial.facts["version"]
+        lock = self.lock_of(key, version)
+        if denial.permission == DECRYPT:
+            self._open(self._which(key, version))
+        # A lock that is set to what it is stays what it is.
+        if denial.permission == EXTEND and lock is not None and not self.extend(key, version, lock):
+            raise denial
+
+    def _open(self, which: dict[str, str]) -> None:
+        with translated("s3"), _permitted(which, DECRYPT):
+            try:
+                self._s3.get_object(**which)["Body"].close()
+            except ClientError as error:
+                if error_code(error) not in MISSING:
+                    raise
+
+    def _unread(self, which: dict[str, str], sha256: str) -> Version | None:
+        """Return what is known of a version whose bytes S3 does not give.
+
+        A lifecycle rule may have moved a deposit to Glacier; the checksum that S3 verified when it was put stands for its
+        bytes. Any other is encrypted with a key that is not ours to use.
+        """
+        answer = None
+        with suppress(ClientError):
+            answer = self._s3.head_object(**which, ChecksumMode="ENABLED")
+        if answer is not None:
+            found, is_same = str(answer["VersionId"]), answer.get("ChecksumSHA256") == _in_base64(sha256)
+            return Version(
+                found, answer["ETag"], is_same, self._lock_in(answer, which["Key"], found) if is_same else None
+            )
+        try:
+            answer = self._s3.head_object(**which)
+            return Version(str(answer["VersionId"]), answer["ETag"], is_readable=False)
+        except ClientError as error:
+            if error_code(error) in DENIED:
+                raise
+        # S3 says nothing without the caller's own key (SSE-C); the listing does.
+        for one in self._listed(which["Key"]):
+            if one["VersionId"] == which["VersionId"] if "VersionId" in which else one["IsLatest"]:
+                return Version(one["VersionId"], one["ETag"], is_readable=False)
+        return None
+
+    def _listed(self, key: str) -> list[Any]:
+        answer = self._s3.list_object_versions(Bucket=self._bucket, Prefix=key, MaxKeys=_MOST_VERSIONS)
+        return [one for one in answer.get("Versions", []) if one["Key"] == key]
+
+    def _which(self, key: str, version: str | None) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": key} | ({"VersionId": version} if version else {})
+
+    def _lock_in(self, answer: Any, key: str, version: str) -> Lock | None:
+        """Return the lock that an answer tells of; where it tells of none, ask for it."""
+        mode, until = answer.get("ObjectLockMode"), answer.get("ObjectLockRetainUntilDate")
+        if not mode or not until:
+            kept = self._retention(key, version)
+            mode, until = kept.get("Mode"), kept.get("RetainUntilDate")
+        return Lock(mode, until.astimezone(UTC)) if mode and until else None
+
+    def _retention(self, key: str, version: str) -> Any:
+        which = self._which(key, version)
+        with translated("s3"), _permitted(which, "s3:GetObjectRetention"):
+            try:
+                answer = self._s3.get_object_retention(**which)
+            except ClientError as error:
+                if error_code(error) in _NO_LOCK:
+                    return {}
+                raise
+        return answer.get("Retention", {})
+
+
+@contextmanager
+def _permitted(which: dict[str, str], permission: str = "") -> Iterator[None]:
+    """Raise `NotPermitted`, which names the permission to grant, where S3 denies access to a version; by default, to read it."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) not in DENIED:
+            raise
+        permission = permission or ("s3:GetObjectVersion" if "VersionId" in which else "s3:GetObject")
+        raise denied("the archive may not be read", permission, which["Key"], which.get("VersionId")) from None
+
+
+def denied(what: str, permission: str, key: str, version: str | None = None) -> NotPermitted:
+    """Return the error that says which permission to grant."""
+    return NotPermitted(
+        f"{what}; grant the permission to the depositor", permission=permission, key=key, version=version
+    )
+
+
+def _in_base64(sha256: str) -> str:
+    return b64encode(bytes.fromhex(sha256)).decode()
+
+
+def _has(body: Any, content: bytes) -> bool:
+    """Return whether a body of this length has this content, read piece by piece: the mail is in memory already."""
+    expected, at = memoryview(content), 0
+    for piece in body.iter_chunks(_PIECE_BYTES):
+        if expected[at : at + len(piece)] != piece:
+            return False
+        at += len(piece)
+    return at == len(content)

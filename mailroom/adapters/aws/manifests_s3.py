@@ -1,0 +1,181 @@
+"""Manifests in the archive's bucket, each version locked by the rule of its mail's class.
+
+Writing one is one conditional PUT; only one that is there already is read, and renewed where there is more to say.
+Finding those of an object asks for each tenant of the archive, which only happens to a mail whose envelope is not known.
+"""
+
+import logging
+import time
+from base64 import b64encode
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.crash_points import crash_point
+from mailroom.domain.archive.manifests import Manifest, key_of, read, write
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.inbound.received_email import ObjectRef
+
+logger = logging.getLogger("mailroom.archive")
+
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
+
+#: A mail has at most 1000 recipients of 320 letters; what is larger was not written here.
+_MOST_BYTES = 8 * 1024 * 1024
+
+#: So long a listing of the archive's tenants is used, in seconds; those of this process's own mails are in it at once.
+_TENANTS_FRESH_S = 10.0
+_ABREAST = 8
+
+#: A lock that would grow by less is left as it is: a mail that is tried again within the day is no new version.
+_SLACK = timedelta(days=1)
+
+
+class S3Manifests:
+    """The port `Manifests` on S3 with Object Lock; `retention` is how long documents are kept."""
+
+    def __init__(self, s3: Any, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._lock_mode = lock_mode
+        self._retention = retention
+        self._tenants: tuple[float, frozenset[str]] = (0.0, frozenset())
+        self._lock = Lock()
+
+    def keep(self, manifest: Manifest) -> None:
+        """Keep a tenant's manifest; see the port."""
+        with self._lock:
+            listed_at, known = self._tenants
+            if manifest.tenant not in known:
+                self._tenants = listed_at, known | {manifest.tenant}
+        if self._put(manifest, IfNoneMatch="*"):
+            return
+        # What cannot be read stays below: the new version names all that is known now, which is no less.
+        older = self._versions(manifest.key, needed=False)
+        renewed = manifest.renewing(older)
+        newest = next((one for one in reversed(older) if one.is_of(manifest.ref, manifest.sha256)), None)
+        if newest is not None and renewed.says_no_more_than(newest) and not self._outlasts(renewed, newest):
+            return
+        self._put(renewed)
+
+    def find(self, ref: ObjectRef) -> Sequence[Manifest]:
+        """Return every version of every tenant's manifest of an object, oldest first."""
+        keys = [key_of(tenant, ref) for tenant in self._all_tenants()]
+        with ThreadPoolExecutor(_ABREAST) as pool:
+            there = [key for key, is_there in zip(keys, pool.map(self._is_there, keys), strict=True) if is_there]
+            found = [one for versions in pool.map(self._versions, there) for one in versions]
+        return sorted(found, key=lambda one: one.written_at or one.received_at)
+
+    def _put(self, manifest: Manifest, **condition: str) -> bool:
+        """Write a version and return True; False where the condition does not hold."""
+        now = datetime.now(UTC)
+        period = manifest.retention.period(self._retention)
+        until = now.replace(microsecond=0) + period
+        body = write(replace(manifest, written_at=now, retain_until=until), lock_mode=self._lock_mode, period=period)
+        with translated("s3"):
+            try:
+                crash_point("before", "put")
+                self._s3.put_object(
+                    Bucket=self._bucket,
+                    Key=manifest.key,
+                    Body=body,
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=b64encode(sha256(body).digest()).decode(),
+                    ObjectLockMode=self._lock_mode,
+                    ObjectLockRetainUntilDate=until,
+                    ContentType="application/json",
+                    **condition,
+                )
+                crash_point("after", "put")
+            except ClientError as error:
+                if error_code(error) in _CONTENDED:
+                    raise TransientError("another writer keeps the same manifest", key=manifest.key) from None
+                if error_code(error) not in _TAKEN:
+                    raise
+                return False
+        return True
+
+    def _outlasts(self, renewed: Manifest, newest: Manifest) -> bool:
+        """Tell whether a version written now would be locked for longer than the newest one is."""
+        until = datetime.now(UTC) + renewed.retention.period(self._retention)
+        return newest.retain_until is None or until - newest.retain_until > _SLACK
+
+    def _is_there(self, key: str) -> bool:
+        """Tell whether there is any version under this key; one behind a delete marker is there."""
+        with translated("s3"):
+            try:
+                self._s3.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _is_of_another_key(error):
+                    return True
+                if error_code(error) not in _MISSING:
+                    raise
+                headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+                return headers.get("x-amz-delete-marker") == "true"
+        return True
+
+    def _versions(self, key: str, *, needed: bool = True) -> list[Manifest]:
+        """Return what all versions under a key say, oldest first; what a stranger put there is passed over.
+
+        A version that S3 does not give is a stranger's where it gives another one, for ours are all encrypted alike. Where it
+        gives none it may be ours, and `needed` raises what it answers.
+        """
+        with translated("s3"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
+            listed = [one for page in pages for one in page.get("Versions", []) if one["Key"] == key]
+        listed.sort(key=lambda one: one["LastModified"])
+        readable: list[Manifest] = []
+        refused: PermanentError | None = None
+        for one in (one for one in listed if one["Size"] <= _MOST_BYTES):
+            try:
+                readable += self._read(key, one["VersionId"])
+            except PermanentError as error:
+                refused = error
+        if refused is not None and needed and not readable:
+            raise refused
+        if len(readable) < len(listed):
+            logger.warning("%d versions of manifest %s are no manifests", len(listed) - len(readable), key)
+        return sorted(readable, key=lambda one: one.written_at or one.received_at)
+
+    def _read(self, key: str, version: str) -> list[Manifest]:
+        """Return the manifest that a version is, or none."""
+        with translated("s3"):
+            try:
+                stored = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read()
+            except ClientError as error:
+                if _is_of_another_key(error) or error_code(error) in _MISSING:
+                    return []
+                raise
+        try:
+            found = read(stored)
+        except ValueError:
+            return []
+        return [found] if found.key == key else []
+
+    def _all_tenants(self) -> frozenset[str]:
+        """Return everybody who has anything in the archive, as it was some seconds ago at most."""
+        with self._lock:
+            listed_at, known = self._tenants
+        now = time.monotonic()
+        if listed_at and now - listed_at <= _TENANTS_FRESH_S:
+            return known
+        with translated("s3"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
+            found = [one["Prefix"].removesuffix("/") for page in pages for one in page.get("CommonPrefixes", [])]
+        with self._lock:
+            self._tenants = now, self._tenants[1] | frozenset(found)
+            return self._tenants[1]
+
+
+def _is_of_another_key(error: ClientError) -> bool:
+    """Tell whether S3 asks for the caller's own key (SSE-C), which nothing of ours is encrypted with."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status == 400 and error_code(error) in ("400", "InvalidRequest", "InvalidArgument")

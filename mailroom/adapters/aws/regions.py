@@ -1,0 +1,238 @@
+"""Where an installation's data is: what its settings say, and what AWS answers; the rule is `mailroom.domain.operations.regions`.
+
+Asked once, when a process starts, and by `mailroom status`. It needs these permissions, without which a thing counts as
+outside: s3:GetBucketLocation and s3:GetReplicationConfiguration on the buckets, and on those that they are replicated to
+the first; kms:DescribeKey on the key; sqs:GetQueueAttributes on the queues (already needed by the watch).
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+
+from mailroom.adapters.aws.clients import client, error_code, translated
+from mailroom.delivery.webhooks.credentials import credentials
+from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.operations.regions import Allowed, Resource, bucket_region, database_hosts, refuse, region_of
+from mailroom.ports.queue import MOST_KEPT
+from mailroom.settings import Settings, allowed_regions
+
+logger = logging.getLogger("mailroom.regions")
+
+_LONGEST_PAUSE_S = 30.0
+#: What may pass; everything else that boto3 itself raises will not, such as a name of the wrong form.
+_OUTAGES = (ConnectionError, HTTPClientError, NoCredentialsError, CredentialRetrievalError)
+_T = TypeVar("_T")
+
+
+def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
+    """Return once all that holds data is known to be where it may be; waits while AWS cannot be asked.
+
+    With `whole`, the key, what the buckets are replicated to, and the inbound bucket are asked for too: a worker may, the
+    HTTP service need not have the permissions.
+
+    Raises:
+        ConfigurationError: something is outside, or cannot be checked; the message names it and what to do.
+    """
+    allowed = allowed_regions(settings.regions_allowed)
+    refuse(by_name(settings, allowed), allowed)
+    pause_s = 1.0
+    while True:
+        try:
+            return refuse(by_asking(settings, allowed, whole=whole), allowed)
+        except TransientError as error:
+            logger.warning("where the data is cannot be checked yet: %s; asked again in %.0f s", error, pause_s)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def refuse_named_outside(settings: Settings) -> None:
+    """Return if nothing that the settings name is outside; asks nobody.
+
+    Raises:
+        ConfigurationError: something is.
+    """
+    allowed = allowed_regions(settings.regions_allowed)
+    refuse(by_name(settings, allowed), allowed)
+
+
+def by_name(settings: Settings, allowed: Allowed) -> list[Resource]:
+    """Return everything that holds data and whose name or endpoint says where it is, without asking anybody."""
+    found = [allowed.judge("region of SES", settings.region, settings.region)]
+    for name in ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url"):
+        found.append(allowed.judge_named(_words(name, "_url"), getattr(settings, name)))
+    topics = [settings.inbound_topic_arn, *(one.secret for one in credentials(settings.ses_hook_topics))]
+    found += [allowed.judge_named("topic", arn) for arn in dict.fromkeys(topics)]
+    found.append(allowed.judge_named("KMS key", settings.kms_key_arn))
+    found += [_endpoint(allowed, service, region) for service, region in _clients(settings)]
+    for host in database_hosts(settings.database_url.get_secret_value()):
+        found.append(allowed.judge_if_said("database", host))
+    found.append(allowed.judge_if_said("Prefect server", settings.prefect_api_url))
+    if settings.scanner.startswith("tcp:"):
+        found.append(allowed.judge_if_said("scanner", settings.scanner.removeprefix("tcp:")))
+    return found
+
+
+def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> list[Resource]:
+    """Return where AWS says that buckets are, and where they and the key have copies.
+
+    Raises:
+        TransientError: AWS cannot answer now.
+    """
+    buckets = {settings.archive_bucket: settings.region_of_archive}
+    for bucket in (settings.files_bucket, settings.inbound_bucket if whole else ""):
+        if bucket:
+            buckets[bucket] = settings.region_of_buckets
+    found: list[Resource] = []
+    for bucket, region in buckets.items():
+        s3 = client("s3", region=region)
+        found.append(_bucket(s3, bucket, allowed))
+        found += _replicas(s3, bucket, allowed) if whole else ()
+    return [*found, *_key_replicas(settings, allowed)] if whole else found
+
+
+def short_lived_queues(settings: Settings) -> list[str]:
+    """Return one sentence for each queue, and each of dead letters, that keeps messages for less than SQS can.
+
+    SQS counts from a message's first arrival: a dead letter older than its queue keeps any is gone as it comes.
+
+    Raises:
+        TransientError: SQS cannot answer now.
+    """
+    names = ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url")
+    return [said for name in names for said in _short_lived(_words(name, "_url"), getattr(settings, name), settings)]
+
+
+def warn_of_short_lived_queues(settings: Settings) -> None:
+    """Log a warning for each such queue, and go on: mail flows, only a long outage would lose some."""
+    try:
+        for said in short_lived_queues(settings):
+            logger.warning("%s", said)
+    except TransientError as error:
+        logger.warning("how long the queues keep messages cannot be checked now: %s", error)
+
+
+def _words(name: str, end: str) -> str:
+    return name.removesuffix(end).replace("_", " ")
+
+
+def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the service and region of each client that the settings lead to, once; SES's is a provider's, in a block."""
+    queues = (settings.inbound_queue_url, settings.mailbox_queue_url, settings.tracking_queue_url)
+    yield from dict.fromkeys(
+        [
+            ("s3", settings.region_of_buckets),
+            ("s3", settings.region_of_archive),
+            *(("sqs", settings.region_of_queue(url)) for url in queues),
+            ("kms", settings.region_named(settings.kms_key_arn)),
+            ("sns", settings.region_named(settings.inbound_topic_arn)),
+        ]
+    )
+
+
+def _endpoint(allowed: Allowed, service: str, region: str) -> Resource:
+    """Return where a client's calls go: a global endpoint, or another region's, would take the data there."""
+    what = f"endpoint of {service} in {region},"
+    try:
+        endpoint = str(client(service, region=region).meta.endpoint_url)
+    except BotoCoreError as error:
+        return Resource(what, "", "", f"cannot be made out: {type(error).__name__}")
+    seen = allowed.judge_endpoint(what, endpoint)
+    says = region_of(seen.name)
+    if not seen.fault and says not in (None, region):
+        return Resource(what, seen.name, seen.region, f"is that of {says}")
+    return seen
+
+
+def _bucket(s3: Any, bucket: str, allowed: Allowed, *, what: str = "bucket") -> Resource:
+    def ask() -> str | None:
+        return bucket_region(s3.get_bucket_location(Bucket=bucket).get("LocationConstraint"))
+
+    region, fault = _ask(ask, "s3:GetBucketLocation")
+    return Resource(what, bucket, "", fault) if fault else allowed.judge(what, bucket, region)
+
+
+def _replicas(s3: Any, bucket: str, allowed: Allowed) -> Iterator[Resource]:
+    def ask() -> list[str]:
+        try:
+            rules = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Rules"]
+        except ClientError as error:
+            if error_code(error) == "ReplicationConfigurationNotFoundError":
+                return []
+            raise
+        return [rule["Destination"]["Bucket"] for rule in rules if rule.get("Status") == "Enabled"]
+
+    copies, fault = _ask(ask, "s3:GetReplicationConfiguration")
+    if fault:
+        yield Resource("replication of bucket", bucket, "", fault)
+    for arn in dict.fromkeys(copies or ()):
+        yield _bucket(s3, arn.rpartition(":")[2], allowed, what=f"bucket that {bucket} is replicated to,")
+
+
+def _key_replicas(settings: Settings, allowed: Allowed) -> Iterator[Resource]:
+    arn = settings.kms_key_arn
+    kms = client("kms", region=settings.region_named(arn))
+
+    def ask() -> list[str]:
+        copies = kms.describe_key(KeyId=arn)["KeyMetadata"].get("MultiRegionConfiguration", {})
+        there = [copies.get("PrimaryKey", {}), *copies.get("ReplicaKeys", [])]
+        return [str(one["Arn"]) for one in there if one.get("Arn") not in (None, arn)]
+
+    copies, fault = _ask(ask, "kms:DescribeKey")
+    if fault:
+        yield Resource("KMS key", arn, "", fault)
+    for copy in copies or ():
+        yield allowed.judge_named("copy of the KMS key,", copy)
+
+
+def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
+    """Return AWS's answer, or why there will be none."""
+    try:
+        with translated(permission.partition(":")[0]):
+            try:
+                return ask(), ""
+            except BotoCoreError as error:
+                if isinstance(error, _OUTAGES):
+                    raise
+                return None, f"cannot be checked: boto3 does not ask for it ({type(error).__name__})"
+    except PermanentError as error:
+        code = error.facts.get("code", "")
+        grant = f"; grant {permission}" if "AccessDenied" in code or code in ("403", "AuthorizationError") else ""
+        return None, f"cannot be checked: AWS answers {code}{grant}"
+
+
+def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
+    sqs = client("sqs", region=settings.region_of_queue(url))
+    told, said = _kept(sqs, what, url)
+    yield from said
+    if policy := told.get("RedrivePolicy"):
+        what, name = f"dead-letter queue of the {what},", json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
+        dead, fault = _ask(lambda: str(sqs.get_queue_url(QueueName=name)["QueueUrl"]), "sqs:GetQueueUrl")
+        yield from _kept(sqs, what, dead)[1] if dead else [f"how long the {what} {name} keeps messages {fault}"]
+
+
+def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
+    """Return a queue's attributes, and what is to be said of how long it keeps messages."""
+
+    def ask() -> dict[str, str]:
+        names = ["MessageRetentionPeriod", "RedrivePolicy"]
+        return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"])
+
+    told, fault = _ask(ask, "sqs:GetQueueAttributes")
+    if told is None:
+        return {}, [f"how long the {what} {url} keeps messages {fault}"]
+    kept_s, most_s = int(told["MessageRetentionPeriod"]), int(MOST_KEPT.total_seconds())
+    if kept_s >= most_s:
+        return told, []
+    how_long = f"keeps messages {kept_s / 86400:.3g} days and can keep them {MOST_KEPT.days}"
+    return told, [f"the {what} {url} {how_long}; set its MessageRetentionPeriod to {most_s}"]

@@ -1,0 +1,38 @@
+"""The bucket where callers leave files to be attached: each tenant under its own prefix, and nobody under another's."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.domain.errors import Quarantined, Reason
+from mailroom.outbound.request import Shelved
+
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidArgument", "404"})
+
+
+class S3Shelf:
+    """The port `Shelf` on S3: keys begin with `<tenant>/`."""
+
+    def __init__(self, s3: Any, *, bucket: str) -> None:
+        self._s3, self._bucket = s3, bucket
+
+    def fetch(self, tenant: str, shelved: Shelved, *, most: int) -> bytes:
+        """Return the bytes; what is in another bucket or under another tenant's prefix is not there."""
+        if shelved.bucket != self._bucket or not shelved.key.startswith(f"{tenant}/"):
+            raise LookupError("not on the shelf of this tenant")
+        where = {"Bucket": self._bucket, "Key": shelved.key}
+        if shelved.version:
+            where["VersionId"] = shelved.version
+        with translated("s3"):
+            try:
+                answer = self._s3.get_object(**where)
+            except ClientError as error:
+                if error_code(error) in _GONE:
+                    raise LookupError("no such object") from None
+                raise
+            with answer["Body"] as body:
+                if answer["ContentLength"] > most:
+                    raise Quarantined(Reason.TOO_LARGE, size=answer["ContentLength"])
+                content: bytes = body.read()
+                return content

@@ -1,0 +1,75 @@
+"""SNS beside its posts: its signing certificates, and the answer to a topic that asks whether it may post here."""
+
+import threading
+from collections import OrderedDict
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from mailroom.adapters.aws.clients import translated
+from mailroom.delivery.webhooks.sns import Unverified
+from mailroom.domain.errors import TransientError
+
+_MOST_KEPT = 100
+_MOST_BYTES = 64 * 1024
+_TIMEOUT_S = 5.0
+
+
+class SnsCertificates:
+    """The port `Certificates` over HTTPS: one try, no redirect, and each certificate asked for once.
+
+    SNS's certificates have names of their own and never change. With an `emulator` they are had there, whatever region
+    their URL is of.
+    """
+
+    def __init__(self, *, emulator: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
+        self._emulator = emulator
+        # Proxies of the environment are kept: on many networks they are the only way out.
+        self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, transport=transport)
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def fetch(self, url: str) -> bytes:
+        """Return the PEM at `url`, which the verifier has checked to be SNS's own."""
+        with self._lock:
+            if url in self._kept:
+                self._kept.move_to_end(url)
+                return self._kept[url]
+        pem = self._get(url)
+        with self._lock:
+            self._kept[url] = pem
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return pem
+
+    def _get(self, url: str) -> bytes:
+        headers = {}
+        if self._emulator:
+            parts = urlsplit(url)
+            # moto tells services apart by the credential scope where their host is not in the URL.
+            region = (parts.hostname or "").split(".")[1]
+            scope = f"Credential=sandbox/20260101/{region}/sns/aws4_request"
+            headers["Authorization"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none"
+            url = self._emulator.rstrip("/") + parts.path
+        try:
+            answer = self._http.get(url, headers=headers)
+        except httpx.HTTPError as error:
+            raise TransientError("a signing certificate cannot be had now", kind=type(error).__name__) from None
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise TransientError("a signing certificate cannot be had now", status=answer.status_code)
+        if answer.status_code != 200 or len(answer.content) > _MOST_BYTES:
+            raise Unverified(step="certificate", status=answer.status_code)
+        return answer.content
+
+
+class SnsTopics:
+    """Answers topics through the API; no address that stood in a message is ever called."""
+
+    def __init__(self, sns: Any) -> None:
+        self._sns = sns
+
+    def confirm(self, topic_arn: str, token: str) -> None:
+        """Let the topic post here, and let nobody but its owner end that."""
+        with translated("sns"):
+            self._sns.confirm_subscription(TopicArn=topic_arn, Token=token, AuthenticateOnUnsubscribe="true")

@@ -1,0 +1,1 @@
+"""The parser in processes of its own."""

@@ -1,0 +1,79 @@
+"""The process in which mails are parsed: started by `parser_process`, and nothing of it runs in the worker.
+
+    python -m mailroom.adapters.parser.child DESCRIPTOR package.module:function MEMORY_BYTES CPU_S
+
+It imports the parser and little else, bounds itself, then answers one mail after the other on the socket it was given.
+A frame is a line of JSON after its own length (8 bytes, big endian), and then the bytes that the line announces.
+"""
+
+import importlib
+import json
+import resource
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from mailroom.domain.parsing.model import ParsedEmail
+from mailroom.domain.parsing.record import to_record
+
+LENGTH = struct.Struct(">Q")
+_PAGE = resource.getpagesize()
+
+
+def main(descriptor: int, function: str, memory_bytes: int, cpu_s: int) -> None:
+    """Serve until the other side closes the socket."""
+    module, _, name = function.partition(":")
+    parse: Callable[[bytes], ParsedEmail] = getattr(importlib.import_module(module), name)
+    with socket.socket(fileno=descriptor) as line, line.makefile("rb") as mails:
+        parse(b"")
+        _bound_memory(memory_bytes)
+        line.sendall(LENGTH.pack(0))
+        while _serve(mails, line, parse, cpu_s=cpu_s):
+            pass
+
+
+def _serve(mails: BinaryIO, line: socket.socket, parse: Callable[[bytes], ParsedEmail], *, cpu_s: int) -> bool:
+    """Answer one mail; False when there are no more. An error ends the process: its memory is not to be trusted."""
+    announced = mails.read(LENGTH.size)
+    if len(announced) < LENGTH.size:
+        return False
+    _bound_cpu(cpu_s)
+    try:
+        _answer(line, parse(mails.read(LENGTH.unpack(announced)[0])))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must learn of it
+        _send(line, {"error": type(error).__name__})
+        return False
+    return True
+
+
+def _answer(line: socket.socket, parsed: ParsedEmail) -> None:
+    _send(line, to_record(parsed))
+    for attachment in parsed.attachments:
+        line.sendall(attachment.content)
+
+
+def _send(line: socket.socket, record: dict[str, object]) -> None:
+    told = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    line.sendall(LENGTH.pack(len(told)))
+    line.sendall(told)
+
+
+def _bound_memory(most: int) -> None:
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * _PAGE
+    resource.setrlimit(resource.RLIMIT_AS, (used + most, used + most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _bound_cpu(seconds: int) -> None:
+    """Give the next mail its own time: the kernel counts for the whole life of a process."""
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (int(spent.ru_utime + spent.ru_stime) + 1 + seconds, resource.RLIM_INFINITY)
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,113 @@
+"""What was found wrong in the archive's bucket, kept until it is right again or an operator has acknowledged it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, and_, case, delete, func, not_, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import ArchiveFindingRow, DepositRow, table
+from mailroom.ports.watch import ArchiveFinding, Looked
+
+_findings = table(ArchiveFindingRow)
+_row, _deposit = _findings.c, table(DepositRow).c
+_insert = insert(_findings)
+
+#: What is wrong with a deposit itself; all other kinds are about strangers beside it.
+DAMAGES = ("missing deposit", "altered", "wrong receipt")
+
+#: Keys with open findings that are looked at again in one run.
+_MOST_OPEN = 1000
+
+
+class SqlArchiveFindings:
+    """The port `ArchiveFindings` on PostgreSQL, for one bucket."""
+
+    def __init__(self, engine: Engine, bucket: str) -> None:
+        self._engine = engine
+        self._mine = _row.bucket == bucket
+        self._bucket = bucket
+
+    def meet(self, key: str, version: str, *, now: datetime) -> None:
+        """Note a version that a deposit met under its key and that is not the deposit's; the next check says more."""
+        do = "the next reconciliation says what to do"
+        values = self._values(ArchiveFinding("versions", key, version, do, now), now)
+        with transaction(self._engine) as connection:
+            connection.execute(_insert.values(values).on_conflict_do_nothing())
+
+    def note(self, found: Sequence[ArchiveFinding], looked: Looked, *, now: datetime) -> None:
+        """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
+        again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
+        is_damage = or_(*(_insert.excluded.kind == kind for kind in DAMAGES))
+        # A stranger that was acknowledged meanwhile stays so; damage never is.
+        again["acknowledged_at"] = case((is_damage, null()), else_=_row.acknowledged_at)
+        keys = ["bucket", "key", "version"]
+        with transaction(self._engine) as connection:
+            # PostgreSQL takes no NUL; such a stranger is found again by each look that comes by it.
+            rows = {(one.key, one.version): self._values(one, now) for one in found if "\0" not in one.key}
+            if rows:
+                connection.execute(_insert.on_conflict_do_update(index_elements=keys, set_=again), [*rows.values()])
+            settled = and_(self._mine, _seen_by(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
+            connection.execute(delete(_findings).where(settled))
+
+    def open_keys(self) -> list[str]:
+        """Return keys with findings that nobody has acknowledged, those seen longest ago first."""
+        wanted = select(_row.key).where(self._mine, _row.acknowledged_at.is_(None)).group_by(_row.key)
+        with transaction(self._engine) as connection:
+            return list(connection.execute(wanted.order_by(func.min(_row.seen_at)).limit(_MOST_OPEN)).scalars())
+
+    def all(self, *, acknowledged: bool, limit: int, key: str | None = None) -> list[ArchiveFinding]:
+        """Return findings by key, those too that were acknowledged if wanted, or those of one key alone."""
+        wanted = select(_findings).where(self._mine).order_by(_row.key, _row.version).limit(limit)
+        if key is not None:
+            wanted = wanted.where(_row.key == key)
+        if not acknowledged:
+            wanted = wanted.where(_row.acknowledged_at.is_(None))
+        with transaction(self._engine) as connection:
+            return [_finding(row) for row in connection.execute(wanted)]
+
+    def acknowledge(self, key: str, version: str | None, *, by: str, note: str, now: datetime) -> list[ArchiveFinding]:
+        """Note who takes responsibility for strangers under this key, and why; damage cannot be acknowledged."""
+        wanted = and_(self._mine, _row.key == key, not_(_row.kind.in_(DAMAGES)), _row.acknowledged_at.is_(None))
+        if version is not None:
+            wanted = and_(wanted, _row.version == version)
+        told = {"acknowledged_at": now, "acknowledged_by": by, "note": note}
+        with transaction(self._engine) as connection:
+            return [
+                _finding(row)
+                for row in connection.execute(update(_findings).where(wanted).values(told).returning(_findings))
+            ]
+
+    def _values(self, one: ArchiveFinding, now: datetime) -> dict[str, Any]:
+        return {
+            "bucket": self._bucket,
+            "key": one.key,
+            "version": one.version,
+            "kind": one.kind,
+            "do": one.do,
+            "found_at": now,
+            "seen_at": now,
+        }
+
+
+def damage() -> ScalarSelect[str | None]:
+    """Return, for a row of `deposit`, what a check has found wrong with it since it was last verified."""
+    since = func.coalesce(_deposit.verified_at, _deposit.deposited_at)
+    same = and_(_row.bucket == _deposit.bucket, _row.key == _deposit.key)
+    wanted = select(_row.kind).where(same, _row.kind.in_(DAMAGES), _row.seen_at > since).limit(1)
+    return wanted.correlate(table(DepositRow)).scalar_subquery()
+
+
+def _seen_by(looked: Looked) -> ColumnElement[bool]:
+    """Return which findings lie where was looked; keys are in the order of their bytes, as S3 lists them."""
+    key = _row.key.collate("C")
+    walked = [key > looked.after]
+    if looked.until:
+        walked.append(key <= looked.until)
+    return or_(and_(*walked), _row.key.in_(looked.keys)) if looked.keys else and_(*walked)
+
+
+def _finding(row: Any) -> ArchiveFinding:
+    return ArchiveFinding(**{name: getattr(row, name) for name in ArchiveFinding.__slots__})

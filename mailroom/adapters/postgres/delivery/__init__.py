@@ -1,0 +1,1 @@
+"""Provider events, suppressions, breakers, and tenants' endpoints."""

@@ -1,0 +1,155 @@
+"""The circuit breaker in SQL: judged by what became of messages, open until a person closes it.
+
+It is asked before each turn of sending, so the usual answer is cheap: two rows of indexes say that nothing is open, and
+the few bounces there are could not open anything. Only more of them have what was sent counted.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, true, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
+from mailroom.adapters.postgres.outbound.rows import owned, word
+from mailroom.adapters.postgres.skipping import stepping_over
+from mailroom.domain.delivery.events import Kind
+from mailroom.domain.delivery.reputation import (
+    OF_BATCH,
+    OF_TENANT,
+    TENANT_WITHIN,
+    Tally,
+    Thresholds,
+    Trip,
+    judge,
+    may_open,
+)
+from mailroom.domain.outbound.message import Status
+from mailroom.ports.breakers import Broken
+from mailroom.ports.watch import Loop
+
+_breakers, _batches = table(BreakerRow), table(BatchRow)
+_breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
+
+#: In the words of the index.
+_TROUBLE = _message.status.in_([Status.BOUNCED, Status.COMPLAINED])
+#: Soft bounces are no sign of a bad list.
+_BOUNCED = (_message.status == Status.BOUNCED) & (_message.reason == Kind.BOUNCED_HARD)
+_COMPLAINED = _message.status == Status.COMPLAINED
+
+
+class SqlBreakers:
+    """The port `Breakers` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def check(self, batch_id: str, *, now: datetime) -> Broken | None:
+        """Return what stops this batch, opened now if its own rates or its tenant's ask for it."""
+        with transaction(self._engine) as connection:
+            tenant = _tenant(connection, batch_id)
+            rows = connection.execute(_last(tenant, UUID(batch_id))).all()
+            broken = next((row for row in rows if row.closed_at is None), None)
+            if broken is not None:
+                return _broken(broken)
+            closed = {row.batch_id: row.closed_at for row in rows}
+            of_batch = _message.batch_id == UUID(batch_id)
+            last = max(filter(None, closed.values()), default=None)
+            if last is not None:
+                of_batch &= _message.handed_at > last
+            if found := _judge(connection, of_batch, OF_BATCH):
+                return _open(connection, tenant, UUID(batch_id), found, now)
+            since = max(now - TENANT_WITHIN, closed.get(None) or now - TENANT_WITHIN)
+            of_tenant = and_(_message.tenant == tenant, _message.handed_at > since)
+            if found := _judge(connection, of_tenant, OF_TENANT):
+                return _open(connection, tenant, None, found, now)
+        return None
+
+    def hold(self, breaker_id: str, run_id: str) -> None:
+        """Note that this run waits for the breaker to be closed."""
+        run = UUID(run_id)
+        new = ~_breaker.runs.contains([run])
+        values = {"runs": func.array_append(_breaker.runs, run)}
+        with transaction(self._engine) as connection:
+            connection.execute(update(_breakers).where(_breaker.id == UUID(breaker_id), new).values(values))
+
+    def close(self, breaker_id: str, *, by: str, now: datetime) -> Broken | None:
+        """Close it and return it, with the runs that waited."""
+        one = owned(_breakers, None, breaker_id)
+        closing = update(_breakers).where(one, _breaker.closed_at.is_(None)).values(closed_at=now, closed_by=by)
+        with transaction(self._engine) as connection:
+            connection.execute(closing)
+            row = connection.execute(select(_breakers).where(one)).first()
+        return _broken(row) if row else None
+
+    def all(self, tenant: str | None, *, only_open: bool, limit: int) -> list[Broken]:
+        """Return breakers that opened, newest first."""
+        mine = true() if tenant is None else _breaker.tenant == tenant
+        wanted = select(_breakers).where(mine, _breaker.closed_at.is_(None) if only_open else true())
+        newest_first = _breaker.opened_at.desc(), _breaker.id
+        with stepping_over(self._engine, Loop.LISTS, "breaker") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(*newest_first).limit(limit)), _broken)
+
+    def of_batch(self, batch_id: str) -> Broken | None:
+        """Return the open breaker that stops this batch, or None."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_last(_tenant(connection, batch_id), UUID(batch_id))).all()
+        return next((_broken(row) for row in rows if row.closed_at is None), None)
+
+
+def _tenant(connection: Connection, batch_id: str) -> str:
+    tenant = connection.execute(select(_batch.tenant).where(owned(_batches, None, batch_id))).scalar_one_or_none()
+    if tenant is None:
+        raise LookupError("no such batch")
+    return str(tenant)
+
+
+def _last(tenant: str, batch_id: UUID) -> Any:
+    """Return the latest breaker of the batch and the latest of its tenant."""
+    mine = and_(_breaker.tenant == tenant, or_(_breaker.batch_id == batch_id, _breaker.batch_id.is_(None)))
+    latest = select(_breakers).where(mine).ext(distinct_on(_breaker.batch_id))
+    return latest.order_by(_breaker.batch_id, _breaker.opened_at.desc())
+
+
+def _judge(connection: Connection, which: ColumnElement[bool], thresholds: Thresholds) -> tuple[Trip, Tally] | None:
+    troubles = select(func.count().filter(_BOUNCED), func.count().filter(_COMPLAINED)).where(which, _TROUBLE)
+    bounced, complained = connection.execute(troubles).one()
+    if not may_open(bounced, complained, thresholds):
+        return None
+    handed_over = select(func.count()).where(which, _message.handed_at.is_not(None))
+    tally = Tally(sent=connection.execute(handed_over).scalar_one(), bounced=bounced, complained=complained)
+    trip = judge(tally, thresholds)
+    return (trip, tally) if trip else None
+
+
+def _open(
+    connection: Connection, tenant: str, batch_id: UUID | None, found: tuple[Trip, Tally], now: datetime
+) -> Broken:
+    """Open it; where another worker did so at this moment, its is the one."""
+    trip, tally = found
+    counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
+    row = insert(_breakers).values(
+        id=uuid4(), tenant=tenant, batch_id=batch_id, trip=trip, opened_at=now, runs=[], **counts
+    )
+    connection.execute(row.on_conflict_do_nothing())
+    same = _breaker.batch_id.is_not_distinct_from(batch_id)
+    standing = select(_breakers).where(_breaker.tenant == tenant, same, _breaker.closed_at.is_(None))
+    return _broken(connection.execute(standing).one())
+
+
+def _broken(row: Row[Any]) -> Broken:
+    return Broken(
+        id=str(row.id),
+        tenant=row.tenant,
+        batch_id=str(row.batch_id) if row.batch_id else None,
+        trip=word(Trip, row.trip),
+        tally=Tally(sent=row.sent, bounced=row.bounced, complained=row.complained),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        closed_by=row.closed_by,
+        runs=tuple(str(run) for run in row.runs),
+    )

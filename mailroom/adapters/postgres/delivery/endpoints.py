@@ -1,0 +1,218 @@
+"""Endpoints of tenants in SQL. What is to be told is written by the trigger `activity_told` of migration 0007."""
+
+from dataclasses import asdict
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, delete, func, or_, select, text, true, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.delivery.models import AttemptRow, EndpointRow, NewsRow
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import TenantRow, table
+from mailroom.adapters.postgres.outbound.rows import owned, table_of, texts_of
+from mailroom.adapters.postgres.skipping import note_skipped, stepping_over, why
+from mailroom.domain.delivery.news import most_after
+from mailroom.ports.endpoints import Attempt, Endpoint, News, Parcel
+from mailroom.ports.watch import Loop
+
+_endpoints, _news, _attempts, _tenants = table(EndpointRow), table(NewsRow), table(AttemptRow), table(TenantRow)
+_endpoint, _new, _attempt = _endpoints.c, _news.c, _attempts.c
+
+#: More are not counted: the column has an end.
+_MOST_TRIES = 1_000_000
+
+_CLAIM = text("""
+    update endpoint set taken_until = :until where id = (
+        select id from endpoint
+        where disabled_at is null and next_at <= :now and (taken_until is null or taken_until <= :now)
+            and exists (select from endpoint_news where endpoint_id = endpoint.id and told_at is null)
+        order by next_at, id limit 1 for update skip locked
+    ) returning *
+""")
+_WAITING_NEWS = text("""
+    select activity.id as sequence, activity.kind, activity.at, activity.actor, activity.facts, message.id as message_id,
+        message.batch_id, message.reference, message.recipient, message.metadata, message.status, message.reason
+    from endpoint_news join activity on activity.id = endpoint_news.activity_id
+        join message on message.id = activity.message_id
+    where endpoint_news.endpoint_id = :endpoint and told_at is null order by activity.id limit :most
+""")
+_AGAIN = text("""
+    insert into endpoint_news (endpoint_id, activity_id)
+    select endpoint.id, activity.id
+    from endpoint join message on message.tenant = endpoint.tenant join activity on activity.message_id = message.id
+    where endpoint.id = :endpoint and activity.kind = any(endpoint.kinds) and activity.at >= :since and activity.at < :until
+    order by activity.id
+    on conflict (endpoint_id, activity_id) do update set told_at = null
+""")
+
+
+class SqlEndpoints:
+    """The port `Endpoints` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Tell this endpoint from now on; its tenant is made where it is new."""
+        values = {name: getattr(endpoint, name) for name in ("tenant", "url", "secret", "created_at")}
+        row = {"id": UUID(endpoint.id), "kinds": list(endpoint.kinds), "next_at": endpoint.created_at, **values}
+        tenant = insert(_tenants).values(id=endpoint.tenant, policy={}, created_at=endpoint.created_at)
+        with transaction(self._engine) as connection:
+            connection.execute(tenant.on_conflict_do_nothing())
+            connection.execute(insert(_endpoints).values(**row))
+
+    def all(self, tenant: str | None) -> list[Endpoint]:
+        """Return the endpoints, oldest first."""
+        wanted = select(_endpoints, _waiting()).where(true() if tenant is None else _endpoint.tenant == tenant)
+        with stepping_over(self._engine, Loop.LISTS, "webhook") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(_endpoint.created_at, _endpoint.id)), _endpoint_of)
+
+    def find(self, tenant: str | None, endpoint_id: str) -> Endpoint | None:
+        """Return one."""
+        wanted = select(_endpoints, _waiting()).where(owned(_endpoints, tenant, endpoint_id))
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return _endpoint_of(row) if row else None
+
+    def remove(self, tenant: str | None, endpoint_id: str) -> bool:
+        """Tell it no more and forget it."""
+        mine = owned(_endpoints, tenant, endpoint_id)
+        # Deleting may take a while, and who writes activities would wait for it; nobody waits for one that is told nothing.
+        with transaction(self._engine) as connection:
+            connection.execute(update(_endpoints).where(mine).values(kinds=[]))
+        with transaction(self._engine) as connection:
+            return connection.execute(delete(_endpoints).where(mine)).rowcount > 0
+
+    def enable(self, tenant: str | None, endpoint_id: str, *, now: datetime) -> bool:
+        """Tell it again, first what has waited."""
+        fresh = {"tries": 0, "failing_since": None, "disabled_at": None, "reason": None, "next_at": now}
+        with transaction(self._engine) as connection:
+            changed = update(_endpoints).where(owned(_endpoints, tenant, endpoint_id)).values(**fresh)
+            return connection.execute(changed).rowcount > 0
+
+    def replay(self, tenant: str | None, endpoint_id: str, *, since: datetime, until: datetime) -> int | None:
+        """Tell again what happened between the two."""
+        with transaction(self._engine) as connection:
+            mine = select(_endpoint.id).where(owned(_endpoints, tenant, endpoint_id))
+            id_ = connection.execute(mine).scalar_one_or_none()
+            if id_ is None:
+                return None
+            again = _AGAIN.execution_options(preserve_rowcount=True)
+            return connection.execute(again, {"endpoint": id_, "since": since, "until": until}).rowcount
+
+    def attempts(self, tenant: str | None, endpoint_id: str, *, limit: int) -> list[Attempt] | None:
+        """Return the latest attempts, newest first."""
+        mine = select(_endpoint.id).where(owned(_endpoints, tenant, endpoint_id))
+        with transaction(self._engine) as connection:
+            id_ = connection.execute(mine).scalar_one_or_none()
+            if id_ is None:
+                return None
+            wanted = select(_attempts).where(_attempt.endpoint_id == id_).order_by(_attempt.id.desc()).limit(limit)
+            return [_attempt_of(row) for row in connection.execute(wanted)]
+
+    def take(self, *, now: datetime, until: datetime) -> Parcel | None:
+        """Return what is to be told to the endpoint that has waited longest; see the port."""
+        sequence = attrgetter("sequence")
+        with (
+            stepping_over(self._engine, Loop.WEBHOOKS, "activity", name=sequence) as usable,
+            transaction(self._engine) as connection,
+        ):
+            row = connection.execute(_CLAIM, {"now": now, "until": until}).first()
+            if row is None:
+                return None
+            asked = {"endpoint": row.id, "most": most_after(row.tries)}
+            rows = connection.execute(_WAITING_NEWS, asked).all()
+            news = usable(rows, _news_of)
+            if aside := {one.sequence for one in rows} - {one.sequence for one in news}:
+                # Nobody can be told of these, and what comes behind them must not wait for a person.
+                mine = (_new.endpoint_id == row.id) & _new.activity_id.in_(aside)
+                connection.execute(update(_news).where(mine).values(told_at=now))
+        return Parcel(endpoint=_endpoint_of(row), news=news, taken_until=until) if news else None
+
+    def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
+        """Leave it alone until then; see the port."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(_endpoints).where(_endpoint.id == UUID(endpoint_id)).values(taken_until=until))
+        note_skipped(self._engine, Loop.WEBHOOKS, [(f"webhook {endpoint_id}", why(error))])
+
+    def told(self, parcel: Parcel, attempt: Attempt) -> None:
+        """Note that it knows."""
+        known = [news.sequence for news in parcel.news]
+        with transaction(self._engine) as connection:
+            # The endpoint first, as everybody has it, so that two that note the same do not block each other.
+            values: dict[str, Any] = {"tries": 0, "failing_since": None, "next_at": attempt.at, "taken_until": None}
+            connection.execute(update(_endpoints).where(_held(parcel)).values(**values))
+            mine = (_new.endpoint_id == UUID(parcel.endpoint.id)) & _new.activity_id.in_(known)
+            connection.execute(update(_news).where(mine).values(told_at=attempt.at))
+            _note(connection, parcel, attempt)
+
+    def failed(self, parcel: Parcel, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
+        """Note that it does not; without `retry_at` it is disabled."""
+        values: dict[str, Any] = {
+            "tries": func.least(_endpoint.tries, _MOST_TRIES) + 1,
+            "failing_since": func.coalesce(_endpoint.failing_since, attempt.at),
+            "taken_until": None,
+        }
+        values |= {"next_at": retry_at} if retry_at else {"disabled_at": attempt.at, "reason": reason}
+        with transaction(self._engine) as connection:
+            connection.execute(update(_endpoints).where(_held(parcel)).values(**values))
+            _note(connection, parcel, attempt)
+
+    def waiting(self) -> tuple[int, int]:
+        """Count what is not told yet, and the disabled endpoints."""
+        enabled = select(_endpoint.id).where(_endpoint.disabled_at.is_(None))
+        news = select(func.count()).where(_new.told_at.is_(None), _new.endpoint_id.in_(enabled))
+        disabled = select(func.count()).where(_endpoint.disabled_at.is_not(None))
+        with transaction(self._engine) as connection:
+            return connection.execute(news).scalar_one(), connection.execute(disabled).scalar_one()
+
+    def forget(self, *, before: datetime) -> int:
+        """Delete attempts and what was told before `before`, and what waits for endpoints disabled before."""
+        deaf = select(_endpoint.id).where(_endpoint.disabled_at < before)
+        old = or_(_new.told_at < before, _new.endpoint_id.in_(deaf) & _new.told_at.is_(None))
+        with transaction(self._engine) as connection:
+            connection.execute(delete(_attempts).where(_attempt.at < before))
+            return connection.execute(delete(_news).where(old)).rowcount
+
+
+def _waiting() -> Any:
+    """Return how much an endpoint is not told yet, as a column."""
+    mine = (_new.endpoint_id == _endpoint.id) & _new.told_at.is_(None)
+    return select(func.count()).where(mine).scalar_subquery().label("waiting")
+
+
+def _held(parcel: Parcel) -> Any:
+    """Return the condition that nobody else has taken the endpoint meanwhile."""
+    return (_endpoint.id == UUID(parcel.endpoint.id)) & (_endpoint.taken_until == parcel.taken_until)
+
+
+def _note(connection: Connection, parcel: Parcel, attempt: Attempt) -> None:
+    there = select(_endpoint.id).where(_endpoint.id == UUID(parcel.endpoint.id))
+    if connection.execute(there).first():
+        connection.execute(insert(_attempts).values(endpoint_id=UUID(parcel.endpoint.id), **asdict(attempt)))
+
+
+def _endpoint_of(row: Row[Any]) -> Endpoint:
+    stored = row._mapping
+    same = ("tenant", "url", "secret", "created_at", "tries", "failing_since", "next_at", "disabled_at", "reason")
+    return Endpoint(
+        id=str(row.id),
+        kinds=tuple(row.kinds),
+        waiting=stored.get("waiting", 0),
+        **{name: stored[name] for name in same},
+    )
+
+
+def _news_of(row: Row[Any]) -> News:
+    stored = dict(row._mapping)
+    ids = {name: str(stored[name]) for name in ("message_id", "batch_id")}
+    shaped = {"metadata": texts_of(stored["metadata"]), "facts": table_of(stored["facts"])}
+    return News(**stored | ids | shaped)
+
+
+def _attempt_of(row: Row[Any]) -> Attempt:
+    return Attempt(**{name: getattr(row, name) for name in ("at", "news", "first", "last", "status", "fault")})

@@ -1,0 +1,43 @@
+"""Between delivery events and their rows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.times import happened
+
+_LOOKED = frozenset({Kind.OPENED, Kind.CLICKED})
+
+
+def event_values(event: DeliveryEvent) -> dict[str, Any]:
+    """Return an event as it is stored, for JSON; who did it is told only of what machines do too."""
+    return {
+        "provider": event.provider,
+        "event_id": event.event_id,
+        "kind": event.kind,
+        "at": event.at.isoformat(),
+        "provider_message_id": event.provider_message_id,
+        "message_id": event.message_id,
+        "recipient": event.recipient,
+        "tenant": event.tenant,
+        "actor": event.actor if event.kind in _LOOKED else None,
+        "facts": dict(event.facts),
+    }
+
+
+def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEvent:
+    """Return the event that was stored; a time that cannot be true counts as the time of its receipt.
+
+    Raises:
+        Exception: of any kind, what was stored is no event.
+    """
+    if not all(isinstance(stored[name], str) for name in ("provider", "event_id")):
+        raise PermanentError("an event without its id")
+    told = {
+        "kind": Kind(stored["kind"]),
+        "at": happened(datetime.fromisoformat(stored["at"]), received_at=received_at),
+        "actor": Actor(stored["actor"] or Actor.UNKNOWN),
+    }
+    return DeliveryEvent(**{**stored, **told})

@@ -1,0 +1,80 @@
+"""Webhook calls in SQL: verified ones kept until they are handled, and what was taken at once, so that it is taken once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.models import HookRow
+from mailroom.ports.events import Hook
+
+_hooks = table(HookRow)
+_hook = _hooks.c
+
+
+class SqlHooks:
+    """The port `Hooks` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def store(self, hooks: Sequence[Hook], *, now: datetime) -> int:
+        """Keep them and return how many are new."""
+        if not hooks:
+            return 0
+        rows = [
+            {"source": hook.source, "id": hook.id, "body": hook.body, "facts": dict(hook.facts), "received_at": now}
+            # In one order everywhere, so that two that keep the same do not block each other.
+            for hook in sorted(hooks, key=lambda hook: (hook.source, hook.id))
+        ]
+        kept = insert(_hooks).values(rows).on_conflict_do_nothing().returning(_hook.id)
+        with transaction(self._engine) as connection:
+            return len(connection.execute(kept).all())
+
+    @contextmanager
+    def taken(self, *, most: int, now: datetime) -> Iterator[list[Hook]]:
+        """Give the oldest that are not handled to the block; see the port."""
+        wanted = (
+            select(_hook.source, _hook.id, _hook.body, _hook.facts)
+            .where(_hook.handled_at.is_(None))
+            .order_by(_hook.received_at)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+            yield [Hook(row.source, row.id, bytes(row.body), row.facts) for row in rows]
+            mine = tuple_(_hook.source, _hook.id).in_([(row.source, row.id) for row in rows])
+            if rows:
+                connection.execute(update(_hooks).where(mine).values(handled_at=now))
+
+    def waiting(self) -> int:
+        """Count those that are not handled."""
+        with transaction(self._engine) as connection:
+            return connection.execute(select(func.count()).where(_hook.handled_at.is_(None))).scalar_one()
+
+    def forget(self, *, before: datetime) -> int:
+        """Delete what was handled before `before`."""
+        with transaction(self._engine) as connection:
+            return connection.execute(delete(_hooks).where(_hook.handled_at < before)).rowcount
+
+
+class SqlOnce:
+    """The port `Once` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
+        """Do `action` unless this message was taken before, and note it in the same transaction."""
+        values = {"source": source, "id": message_id, "body": b"", "facts": {}, "received_at": now, "handled_at": now}
+        row = insert(_hooks).values(**values).on_conflict_do_nothing().returning(_hook.id)
+        with transaction(self._engine) as connection:
+            if connection.execute(row).first() is None:
+                return False
+            action()
+            return True

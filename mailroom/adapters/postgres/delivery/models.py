@@ -1,0 +1,68 @@
+"""The tables of what tenants are told: endpoints, what is to be told to each, and how that went."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+from mailroom.adapters.postgres.models import time_column
+
+
+def _endpoint(**more: Any) -> Any:
+    return Field(sa_column=Column(ForeignKey("endpoint.id", ondelete="CASCADE"), nullable=False, **more))
+
+
+class EndpointRow(SQLModel, table=True):
+    """A URL of a tenant that is told; the secret signs, so it is kept as it is."""
+
+    __tablename__ = "endpoint"
+    __table_args__ = (Index("ix_endpoint_tenant", "tenant"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id")
+    url: str = Field(sa_column=Column(Text, nullable=False))
+    secret: str = Field(sa_column=Column(Text, nullable=False))
+    kinds: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_at: datetime = time_column()
+    tries: int = 0
+    failing_since: datetime | None = time_column(nullable=True)
+    next_at: datetime = time_column()
+    taken_until: datetime | None = time_column(nullable=True)
+    disabled_at: datetime | None = time_column(nullable=True)
+    reason: str | None = None
+
+
+class NewsRow(SQLModel, table=True):
+    """One activity that an endpoint is to be told, written by a trigger in the activity's transaction."""
+
+    __tablename__ = "endpoint_news"
+    __table_args__ = (
+        Index("ix_endpoint_news_waiting", "endpoint_id", "activity_id", postgresql_where=text("told_at is null")),
+        Index("ix_endpoint_news_told", "told_at", postgresql_where=text("told_at is not null")),
+    )
+
+    endpoint_id: UUID = _endpoint(primary_key=True)
+    activity_id: int = Field(sa_column=Column(BigInteger, ForeignKey("activity.id"), primary_key=True))
+    told_at: datetime | None = time_column(nullable=True)
+
+
+class AttemptRow(SQLModel, table=True):
+    """One POST to an endpoint, and what was answered."""
+
+    __tablename__ = "endpoint_attempt"
+    __table_args__ = (
+        Index("ix_endpoint_attempt", "endpoint_id", "id"),
+        Index("ix_endpoint_attempt_at", "at"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    endpoint_id: UUID = _endpoint()
+    at: datetime = time_column()
+    news: int
+    first: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last: int = Field(sa_column=Column(BigInteger, nullable=False))
+    status: int | None = None
+    fault: str | None = None

@@ -1,0 +1,79 @@
+"""Addresses suppressed by what providers told, in the transaction that stores what was told."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import Row
+
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
+from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_WITHIN, Cause, cause_of, end_of
+
+_SUPPRESS = text("""
+    insert into suppression (id, tenant, address, reason, message_id, since, expires_at)
+    select gen_random_uuid(), tenant, address, reason, message_id, since, expires_at
+    from json_to_recordset(:rows) as given (tenant text, address text, reason text, message_id uuid, since timestamptz,
+        expires_at timestamptz)
+    on conflict on constraint ux_suppression_address do update set reason = excluded.reason,
+        message_id = excluded.message_id, since = excluded.since, expires_at = excluded.expires_at
+    where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
+""")
+#: How many messages to an address bounced softly in the time up to the newest such bounce, in whatever order they were told.
+_SOFT = text("""
+    with soft as (
+        select message.tenant, message.recipient, message.id, activity.at
+        from json_to_recordset(:rows) as given (tenant text, recipient text)
+        join message on message.tenant = given.tenant and message.recipient = given.recipient
+        join activity on activity.message_id = message.id and activity.kind = 'bounced_soft'
+    ), newest as (
+        select distinct on (tenant, recipient) tenant, recipient, id, at from soft order by tenant, recipient, at desc, id
+    )
+    select newest.tenant, newest.recipient, newest.id, newest.at, count(distinct soft.id) as messages
+    from newest join soft using (tenant, recipient)
+    where soft.at > newest.at - :within
+    group by newest.tenant, newest.recipient, newest.id, newest.at
+""")
+
+
+def suppress(connection: Connection, told: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
+    """Suppress the addresses whose new events say so; what is there already stays unless the new one lasts longer."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    # What lasts longest is written where several say so at once.
+    for event, message in sorted(told, key=lambda one: _end_of(one[0]) is not None):
+        cause = cause_of(event.kind)
+        if cause is not None:
+            rows.setdefault((message.tenant, message.recipient), _row(message, cause, event.at))
+    for newest in _over_the_threshold(connection, told):
+        rows.setdefault((newest.tenant, newest.recipient), _row(newest, Cause.SOFT_BOUNCES, newest.at))
+    if rows:
+        connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
+
+
+def _end_of(event: DeliveryEvent) -> datetime | None:
+    """Return when the suppression that an event brings ends, as far as one event brings any."""
+    cause = cause_of(event.kind)
+    return end_of(cause, event.at) if cause else None
+
+
+def _over_the_threshold(connection: Connection, told: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> list[Row[Any]]:
+    """Return the newest softly bounced message of each address that just told of one, where they are too many."""
+    soft = {(row.tenant, row.recipient) for event, row in told if event.kind is Kind.BOUNCED_SOFT}
+    if not soft:
+        return []
+    asked = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])
+    counted = connection.execute(_SOFT, {"rows": asked, "within": SOFT_WITHIN})
+    return [row for row in counted if row.messages >= SOFT_BOUNCES]
+
+
+def _row(message: Row[Any], cause: Cause, since: datetime) -> dict[str, Any]:
+    ends = end_of(cause, since)
+    return {
+        "tenant": message.tenant,
+        "address": message.recipient,
+        "reason": cause,
+        "message_id": str(message.id),
+        "since": since.isoformat(),
+        "expires_at": ends.isoformat() if ends else None,
+    }

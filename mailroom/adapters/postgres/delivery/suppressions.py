@@ -1,0 +1,95 @@
+"""Addresses that get no mail, in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Engine, Text, any_, case, delete, func, literal, or_, select, text, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.models import SuppressionRow
+from mailroom.ports.outbox import Suppression
+
+_rows = table(SuppressionRow)
+_row = _rows.c
+
+
+class SqlSuppressions:
+    """The port `Suppressions` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime) -> set[str]:
+        """Return which of these normalised addresses are suppressed for this tenant."""
+        still = or_(_row.expires_at.is_(None), _row.expires_at > now)
+        wanted = select(_row.address).where(
+            _visible(tenant), still, _row.address == any_(literal(list(addresses), ARRAY(Text)))
+        )
+        with transaction(self._engine) as connection:
+            return set(connection.execute(wanted).scalars())
+
+    def add(self, suppressions: Sequence[Suppression]) -> int:
+        """Keep them and return how many are new; one that is there already stays, with the later end."""
+        if not suppressions:
+            return 0
+        once = {(one.tenant, one.address): one for one in suppressions}
+        # In one order everywhere, as `suppressing` has it, so that two that add the same do not block each other.
+        ordered = sorted(once.values(), key=lambda one: (one.tenant or "", one.address))
+        new = insert(_rows).values([_values(one) for one in ordered])
+        for_good = or_(_row.expires_at.is_(None), new.excluded.expires_at.is_(None))
+        later = case((for_good, None), else_=func.greatest(_row.expires_at, new.excluded.expires_at))
+        kept = new.on_conflict_do_update(constraint="ux_suppression_address", set_={"expires_at": later})
+        # xmax tells an inserted row from an updated one.
+        with transaction(self._engine) as connection:
+            return sum(connection.execute(kept.returning(text("xmax = 0"))).scalars())
+
+    def remove(self, tenant: str | None, address: str) -> bool:
+        """Let mail go to the address again; False when it was not there."""
+        there = delete(_rows).where(_row.address == address, _row.tenant.is_not_distinct_from(tenant))
+        with transaction(self._engine) as connection:
+            return connection.execute(there).rowcount > 0
+
+    def all(
+        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Suppression]:
+        """Return suppressions by address and tenant."""
+        place = _row.address, func.coalesce(_row.tenant, "")
+        wanted = select(_rows).where(true() if tenant is None else _visible(tenant))
+        if address is not None:
+            wanted = wanted.where(_row.address == address)
+        if after is not None:
+            wanted = wanted.where(tuple_(*place) > after)
+        with transaction(self._engine) as connection:
+            return [_suppression(row) for row in connection.execute(wanted.order_by(*place).limit(limit))]
+
+
+def _visible(tenant: str) -> ColumnElement[bool]:
+    return or_(_row.tenant == tenant, _row.tenant.is_(None))
+
+
+def _values(one: Suppression) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "tenant": one.tenant,
+        "address": one.address,
+        "reason": one.reason,
+        "message_id": UUID(one.message_id) if one.message_id else None,
+        "since": one.since,
+        "expires_at": one.expires_at,
+    }
+
+
+def _suppression(row: Row[Any]) -> Suppression:
+    return Suppression(
+        address=row.address,
+        reason=row.reason,
+        tenant=row.tenant,
+        since=row.since,
+        expires_at=row.expires_at,
+        message_id=str(row.message_id) if row.message_id else None,
+    )

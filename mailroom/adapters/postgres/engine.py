@@ -1,0 +1,198 @@
+"""Connections to Mailroom's PostgreSQL, its migrations, and the translation of its errors."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mailroom.adapters.postgres.gate import gate_of
+from mailroom.adapters.postgres.saturating import bear_json, saturate_times
+from mailroom.adapters.postgres.schema import MIGRATIONS
+from mailroom.crash_points import crash_point
+from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
+
+#: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system;
+#: and a right that the user lacks, which somebody grants: it says nothing of the mail.
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "42501")
+
+#: A table, a column, a schema is not there: somebody took it away from under this code.
+_UNFIT = frozenset({"42P01", "42703", "3F000"})
+
+#: A transaction here takes milliseconds; one that does nothing for so long belongs to a process that froze.
+_LONGEST_PAUSE_MS = 15_000
+
+#: A connection that was used so recently is not asked whether it lives: no server restarts in less, and asking costs a
+#: quarter of all exchanges with it.
+_LIVES_FOR_S = 0.5
+#: A server that has vanished says nothing: without these a call waits until the kernel gives up, a quarter of an hour.
+_GIVE_UP = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5}
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Return an engine for `postgresql://...`; connections are checked after a pause, so a restart of the server is survived.
+
+    Parameters are hidden from errors: they hold addresses and subjects. A worker that freezes in a transaction (a paused
+    machine) would hold its locks for as long: the server ends its session, and another worker goes on with the mail.
+    """
+    driver_url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(
+        driver_url,
+        pool_size=pool_size,
+        max_overflow=10,
+        hide_parameters=True,
+        connect_args=_GIVE_UP
+        | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS} -c timezone=UTC"},
+    )
+    event.listen(engine, "connect", _saturate)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _check_after_pause)
+    event.listen(engine, "do_executemany", _execute_many)
+    return engine
+
+
+def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
+    saturate_times(connection)
+    bear_json(connection)
+
+
+def _execute_many(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Any], _context: object) -> bool:
+    """Execute a statement for many rows, and leave the server's clock for idle transactions running.
+
+    psycopg ends its pipeline with a Flush behind the Sync: PostgreSQL stops that clock for any message, and starts it again
+    only after a query. Without the empty query a worker that froze here would hold its locks for ever.
+    """
+    cursor.executemany(sql, rows)
+    cursor.connection.execute("")
+    return True
+
+
+def _note_use(_connection: psycopg.Connection[Any] | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used_at"] = time.monotonic()
+
+
+def _check_after_pause(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ask the server for a sign of life; without one the pool replaces all its connections. A new one was never used."""
+    used_at = entry.info.get("used_at")
+    if used_at is None or time.monotonic() - used_at < _LIVES_FOR_S:
+        return
+    try:
+        connection.execute("")
+        connection.rollback()
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
+@contextmanager
+def transaction(engine: Engine, what: str = "", *, gated: bool = True) -> Iterator[Connection]:
+    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash`).
+
+    `gated=False` is for what must be written even where the schema does not fit this code, as far as it can be.
+
+    Raises:
+        TransientError: the database or the connection failed; nothing is known to be written.
+        UnfitSchema: the schema does not fit this code; nothing is written.
+        PermanentError: the statement itself is wrong.
+    """
+    with _translating(engine):
+        if gated:
+            gate_of(engine).passed(engine)
+        with engine.begin() as connection:
+            yield connection
+            crash_point("before", what)
+        crash_point("after", what)
+
+
+@contextmanager
+def statement(engine: Engine, what: str = "") -> Iterator[Connection]:
+    """Run a block of one statement, which is a transaction by itself: two exchanges with the server fewer.
+
+    Raises:
+        TransientError, UnfitSchema, PermanentError: as `transaction`.
+    """
+    with _translating(engine):
+        gate_of(engine).passed(engine)
+        with engine.connect() as connection:
+            crash_point("before", what)
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            crash_point("after", what)
+
+
+@contextmanager
+def _translating(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except MailroomError:
+        raise
+    except DBAPIError as error:
+        # The driver's text names values of the row, so neither it nor its cause may travel on.
+        raise _explained(engine, _translated(error)) from None
+    except PoolTimeout:
+        raise TransientError("no database connection is free") from None
+
+
+def _translated(error: DBAPIError) -> MailroomError:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
+        return TransientError("the database cannot be reached or cannot serve now", sqlstate=sqlstate)
+    if sqlstate is not None and sqlstate.startswith(_TRANSIENT):
+        return TransientError("the database cannot serve now", sqlstate=sqlstate)
+    if sqlstate in _UNFIT:
+        return UnfitSchema("the schema lacks what this version uses; see `mailroom migrate --check`", sqlstate=sqlstate)
+    return PermanentError("the database refused a statement", sqlstate=sqlstate)
+
+
+def _explained(engine: Engine, error: MailroomError) -> MailroomError:
+    """Return why the schema does not fit, where that explains `error`; a migration may have come since the last look."""
+    if not isinstance(error, (UnfitSchema, PermanentError)):
+        return error
+    try:
+        return gate_of(engine).look_now(engine) or error
+    except (DBAPIError, PoolTimeout):
+        return error
+
+
+def reach(engine: Engine) -> None:
+    """Return if the database answers, whatever its schema.
+
+    Raises:
+        TransientError: it does not.
+    """
+    with _translating(engine), engine.connect() as connection:
+        connection.exec_driver_sql("select 1")
+
+
+def refuse_unfit(engine: Engine) -> None:
+    """Return if the schema fits this code, by a look of this moment.
+
+    Raises:
+        UnfitSchema: it does not; the message names what to do.
+        TransientError: the database cannot be reached.
+        PermanentError: its catalogue may not be read.
+    """
+    with _translating(engine):
+        found = gate_of(engine).look_now(engine)
+    if found is not None:
+        raise found
+
+
+def migrate(url: str, applied: list[str] | None = None) -> None:
+    """Bring the schema to the newest version; nothing happens when it is there already.
+
+    The revisions of the migrations that this call ran are added to `applied`. Two calls at once run each of them once.
+    """
+    engine = make_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes |= {"engine": engine, "applied": [] if applied is None else applied}
+    try:
+        command.upgrade(config, "head")
+    finally:
+        engine.dispose()

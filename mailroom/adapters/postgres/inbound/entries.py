@@ -1,0 +1,107 @@
+"""Between the ledger's rows and the domain's values."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.engine import Row
+
+from mailroom.domain.errors import PermanentError, TakenOver
+from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
+from mailroom.domain.inbound.routing import INBOX, Route
+from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.times import happened
+
+_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
+
+
+def envelope_json(envelope: Envelope) -> dict[str, Any]:
+    """Return the envelope as it is stored."""
+    verdicts = {check: str(getattr(envelope.verdicts, check)) for check in _CHECKS}
+    return {
+        "recipients": list(envelope.recipients),
+        "sender": envelope.sender,
+        "received_at": envelope.received_at.isoformat(),
+        "verdicts": verdicts | {"dmarc_policy": envelope.verdicts.dmarc_policy},
+    }
+
+
+def envelope_of(stored: dict[str, Any]) -> Envelope:
+    """Return the envelope that was stored.
+
+    Raises:
+        PermanentError: it is of another shape.
+    """
+    try:
+        told, recipients = stored["verdicts"], stored["recipients"]
+        if not isinstance(recipients, list) or not all(isinstance(one, str) for one in (*recipients, stored["sender"])):
+            raise TypeError
+        if not isinstance(told["dmarc_policy"] or "", str):
+            raise TypeError
+        return Envelope(
+            recipients=tuple(recipients),
+            sender=stored["sender"],
+            received_at=happened(datetime.fromisoformat(stored["received_at"]), received_at=datetime.now(UTC)),
+            verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise PermanentError("the envelope in the ledger cannot be read") from None
+
+
+def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
+    """Return the decision on a mail's way as it is noted."""
+    return [
+        {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
+        | ({} if to.processor == INBOX else {"processor": to.processor})
+        for to in routes
+    ]
+
+
+def scan_json(scan: Scan) -> dict[str, Any]:
+    """Return what a scanner said as it is stored."""
+    of = scan.signatures_of.isoformat() if scan.signatures_of else None
+    return {"finding": str(scan.finding), "engine": scan.engine, "why": scan.why, "signatures_of": of}
+
+
+def scan_of(stored: dict[str, Any]) -> Scan:
+    """Return what a scanner said."""
+    of = datetime.fromisoformat(stored["signatures_of"]) if stored["signatures_of"] else None
+    return Scan(Finding(stored["finding"]), stored["engine"], stored["why"], of)
+
+
+def check_attempt(standing: Any, attempt: int | None) -> None:
+    """Raise TakenOver if a later attempt than `attempt` stands in the ledger; None asks nothing."""
+    if attempt is not None and standing.attempts != attempt:
+        raise taken_over(standing, attempt=attempt)
+
+
+def taken_over(standing: Any, **facts: object) -> TakenOver:
+    """Return the error that says whose run has the e-mail now."""
+    run_id = str(standing.run_id) if standing.run_id else None
+    return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
+
+
+def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
+    """Return a ledger row as the steps need it; `looked_up` for a person, who may look at one whose envelope cannot be read.
+
+    Raises:
+        PermanentError: what is to be worked on cannot be read; without its envelope it would go elsewhere.
+    """
+    try:
+        envelope = envelope_of(row.envelope) if row.envelope else None
+    except PermanentError:
+        if not looked_up:
+            raise
+        envelope = None
+    return Entry(
+        id=str(row.id),
+        ref=ObjectRef(row.bucket, row.key, row.version),
+        state=State(row.state),
+        envelope=envelope,
+        attempts=row.attempts,
+        run_id=str(row.run_id) if row.run_id else None,
+        reason=row.reason,
+        facts=row.facts,
+        deaths=row.deaths,
+        received_at=row.received_at.astimezone(UTC),
+    )

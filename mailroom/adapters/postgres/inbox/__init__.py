@@ -1,0 +1,1 @@
+"""Inbox items: filed, read and searched."""

@@ -1,0 +1,102 @@
+"""Filing: the inbox items of one e-mail, written in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.inbound.entries import check_attempt
+from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
+from mailroom.domain.inbound.received_email import Item
+from mailroom.domain.inbox.searching import words_of
+
+_attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
+
+# Built once: a statement with twenty values takes longer to build than to execute.
+_line = (
+    select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id)
+    .where(_emails.c.id == bindparam("which"))
+    .with_for_update(read=True)
+)
+_file = (
+    insert(_items)
+    .values(words=func.to_tsvector("simple", bindparam("all_words", type_=Text)))
+    .on_conflict_do_nothing(index_elements=["email_id", "tenant", "recipient"])
+    .returning(_items.c.id)
+)
+
+
+class SqlInbox:
+    """The port `Inbox` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def file(self, email_id: str, items: Sequence[Item], *, now: datetime, attempt: int | None = None) -> list[str]:
+        """Put one item in each recipient's inbox, all or none, unless a later attempt has the e-mail."""
+        with transaction(self._engine, "commit of file") as connection:
+            # Locked until the items are there, so that no later attempt begins in between.
+            row = connection.execute(_line, {"which": UUID(email_id)}).one()
+            check_attempt(row, attempt)
+            times = {"received_at": row.received_at, "filed_at": now}
+            return [str(_file_one(connection, UUID(email_id), item, times)) for item in items]
+
+
+def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
+    values = _item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
+    made = connection.execute(_file, values).scalar_one_or_none()
+    if made is None:
+        mine = (
+            (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
+        )
+        there = update(_items).where(mine).values(_withdrawn(item, times)).returning(_items.c.id)
+        return UUID(str(connection.execute(there).scalar_one()))
+    if item.attachments:
+        connection.execute(insert(_attachments), _attachment_values(made, item))
+    return UUID(str(made))
+
+
+def _withdrawn(item: Item, times: dict[str, datetime]) -> dict[str, Any]:
+    return {"withdrawn_at": times["filed_at"] if item.held else None, "withdrawn_reason": item.held}
+
+
+def _item_values(item: Item) -> dict[str, Any]:
+    return {
+        "tenant": item.tenant,
+        "recipient": item.recipient,
+        "user_name": item.user,
+        "plus_token": item.plus_token,
+        "message_id": item.message_id,
+        "subject": item.subject,
+        "from": item.from_,
+        "to": list(item.to),
+        "cc": list(item.cc),
+        "date": item.date,
+        "text": item.text,
+        "html": item.html,
+        "defects": list(item.defects),
+        "raw_archive_id": item.raw_archive_id,
+        "all_words": words_of(item),
+    }
+
+
+def _attachment_values(item_id: UUID, item: Item) -> list[dict[str, Any]]:
+    return [
+        {
+            "item_id": item_id,
+            "number": part.number,
+            "filename": part.filename,
+            "content_type": part.content_type,
+            "detected_type": part.detected_type,
+            "size": part.size,
+            "sha256": part.sha256,
+            "inline": part.inline,
+            "content_id": part.content_id,
+            "archive_id": part.archive_id,
+        }
+        for part in item.attachments
+    ]

@@ -1,0 +1,1 @@
+"""Workers, counts, dumps and restores."""

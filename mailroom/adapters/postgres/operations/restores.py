@@ -1,0 +1,330 @@
+"""Recognising a restore, in SQL: see `mailroom.ports.restores` for the signs, and ADR 10 for why these.
+
+Each process remembers the highest counter that it has seen, so that a restore beneath it is seen by its next transaction,
+without a look outside. What is outside is read before the database is: whoever raises it has committed the database first.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, false, func, or_, select, text
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.holds import hold
+from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, MessageRow
+from mailroom.adapters.postgres.outbound.rows import is_held
+from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.domain.outbound.message import Batch, Policy, Status
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.restores import OutsideCounter, Recognised
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+#: While messages are claimed the counter is never older than this.
+BEAT_S = 5.0
+#: After a restore the counter goes ahead by so much: past what a process advanced to that could not write it outside.
+_LEAP = 1_000
+
+_message, _batch = table(MessageRow).c, table(BatchRow).c
+
+#: Database and table: a copy, or a dump that was put back, differs in one of them.
+_TABLE = "(select oid from pg_database where datname = current_database()), 'message'::regclass::oid"
+#: Server and timeline too, for a recovery to a point in time and a promoted replica; not every managed server says them.
+_SERVER = "(select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+_IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
+#: The SQLSTATE of a right that the user lacks.
+_DENIED = "42501"
+_MAKE = text("insert into installation (id, counter) values (1, 0) on conflict do nothing")
+_RESTORED_AT = text("select restored_at from installation")
+_WRITE = text("""
+    update installation set name = :name, counter = :counter, identity = :here,
+        restored_at = coalesce(:restored_at, restored_at)
+""")
+
+
+def transact(engine: Engine, restores: "SqlRestores | None", what: str, work: Callable[[Connection], Result]) -> Result:
+    """Return what `work` returns, done in one transaction; with `restores`, of a database that is not taken for restored."""
+    if restores is not None:
+        return restores.transact(what, work)
+    with transaction(engine, what) as connection:
+        return work(connection)
+
+
+def restored_at(connection: Connection) -> datetime | None:
+    """Return when this database was last recognised as restored; None: never."""
+    at: datetime | None = connection.execute(_RESTORED_AT).scalar_one_or_none()
+    return at
+
+
+class RestoredError(TransientError):
+    """The database was restored and nobody has held yet what waits in it; `SqlRestores` does, and it is tried again."""
+
+
+class SqlRestores:
+    """Recognises restores of one database; one for each engine of a process, and safe to share between threads."""
+
+    #: The highest counter that this process has seen, by the installation's name.
+    _seen: ClassVar[dict[UUID, int]] = {}
+
+    def __init__(
+        self,
+        engine: Engine,
+        outside: OutsideCounter,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        beat_s: float = BEAT_S,
+    ) -> None:
+        self._engine, self._outside, self._clock, self._beat_s = engine, outside, clock, beat_s
+        self._lock = threading.RLock()
+        self._read_at = self._advanced_at = float("-inf")
+        self._claimed = False
+        self._identity: str | None = None
+
+    def start(self) -> None:
+        """Look, and advance the counter, as a process does before it works; what is out of reach is looked at before a claim."""
+        try:
+            self.advance()
+        except MailroomError as error:
+            log.warning("whether the database was restored is not known yet: %s", error)
+
+    def claiming(self) -> None:
+        """Advance before something is claimed, and note that it is: `trail` advances after the last claim."""
+        if self._age_s() >= self._beat_s:
+            self.advance()
+        self._claimed = True
+
+    def trail(self) -> None:
+        """Advance after what was claimed last, so that a dump from between is behind too."""
+        if self._claimed and self._age_s() >= self._beat_s:
+            self._claimed = False
+            self.advance()
+
+    def transact(self, what: str, work: Callable[[Connection], Result]) -> Result:
+        """Return what `work` returns, done in one transaction of a database that is not, or no longer, taken for restored."""
+        try:
+            with transaction(self._engine, what) as connection:
+                self.verify(connection)
+                return work(connection)
+        except RestoredError:
+            self.recognise()
+        with transaction(self._engine, what) as connection:
+            self.verify(connection)
+            return work(connection)
+
+    def verify(self, connection: Connection) -> None:
+        """Return if neither the identity nor what this process has seen says that the database was restored.
+
+        Raises:
+            RestoredError: it was.
+        """
+        row = self._row(connection)
+        if (why := self._sign(row)) is not None:
+            raise RestoredError("the database was restored", why=why)
+
+    def look(self, *, max_age_s: float = 0) -> Recognised | None:
+        """Compare with the counter outside, and hold what waits if this is a restore; not if it was read a moment ago.
+
+        Raises:
+            TransientError: the counter outside was never read in this process, and cannot be now.
+        """
+        with self._lock:
+            if time.monotonic() - self._read_at < max_age_s:
+                return None
+            self._read_outside()
+        with transaction(self._engine) as connection:
+            restored = self._sign(self._row(connection)) is not None
+        return self.recognise() if restored else None
+
+    def advance(self) -> None:
+        """Look, then advance the counter: in the database, then outside.
+
+        Raises:
+            TransientError: as `look`. What cannot be written outside is written the next time.
+        """
+        with self._lock:
+            self.look()
+            name, counter = self._step()
+            self._raise_outside(name, counter)
+            self._advanced_at = time.monotonic()
+
+    def recognise(self, *, because: str | None = None) -> Recognised | None:
+        """Hold everything that waits, if this database was restored and nobody did so yet, and say how much it was.
+
+        One transaction: killed anywhere, the next one finds the same; of two at once, the second finds nothing.
+
+        Args:
+            because: Hold it in any case, for this reason in words.
+        """
+        with self._lock:
+            if because is not None:
+                # The counter goes past what is outside, or the next process takes this for a restore again.
+                with suppress(TransientError):
+                    self._read_outside()
+            with transaction(self._engine, "commit of recognise") as connection:
+                gone = connection.execute(_MAKE).rowcount > 0
+                row = self._lock_row(connection)
+                why = because or self._sign(None if gone else row)
+                if why is None:
+                    return None
+                held = _hold_all(connection, self._clock())
+                counter = max(row.counter, self._seen.get(row.name, 0)) + _LEAP
+                name = self._write(connection, row, counter, restored_at=self._clock())
+            self._seen[name] = counter
+        log.warning("the database was restored (%s): %d messages of %d batches are held", why, held[1], held[0])
+        self._raise_outside(name, counter)
+        return Recognised(why, *held)
+
+    def name(self) -> str | None:
+        """Return the installation's name; None before the first process."""
+        with transaction(self._engine) as connection:
+            row = self._row(connection)
+            return str(row.name) if row and row.name else None
+
+    def waiting(self) -> int:
+        """Return how many messages would be held if this were a restore."""
+        with transaction(self._engine) as connection:
+            return int(connection.execute(select(func.count()).where(_unsure())).scalar_one())
+
+    def counter(self) -> int:
+        """Return the database's counter."""
+        with transaction(self._engine) as connection:
+            row = self._row(connection)
+            return row.counter if row else 0
+
+    def _row(self, connection: Connection) -> Row[Any] | None:
+        """Return what the database says of itself, and what it is: `here`."""
+        return connection.execute(text(self._select())).first()
+
+    def _lock_row(self, connection: Connection) -> Row[Any]:
+        return connection.execute(text(f"{self._select()} for update of installation")).one()
+
+    def _select(self) -> str:
+        """Return the query of all that this server says; found out once."""
+        if self._identity is None:
+            self._identity = next((one for one in _IDENTITIES if self._says(one)), _TABLE)
+        return f"select name, counter, identity, concat_ws('/', {self._identity}) as here from installation"  # noqa: S608 - constants
+
+    def _says(self, identity: str) -> bool:
+        try:
+            with transaction(self._engine) as connection:
+                connection.execute(text(f"select concat_ws('/', {identity})"))
+        except MailroomError as error:
+            # A refusal counts as transient for mail, which waits until somebody grants the right; nobody need grant this one.
+            if isinstance(error, TransientError) and error.facts.get("sqlstate") != _DENIED:
+                raise
+            return False
+        return True
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._advanced_at
+
+    def _sign(self, row: Row[Any] | None) -> str | None:
+        """Return what says that this is a restored database, or None. One that has no name yet is new."""
+        if row is None:
+            return "its row of the installation is gone"
+        if row.name is None:
+            return None
+        if row.identity != row.here:
+            return "it is another database than the one that wrote it"
+        seen = self._seen.get(row.name, 0)
+        return f"its counter is {row.counter}, and {seen} was seen" if row.counter < seen else None
+
+    def _step(self) -> tuple[UUID, int]:
+        with transaction(self._engine, "commit of advance") as connection:
+            row = self._lock_row(connection)
+            name = self._write(connection, row, row.counter + 1)
+            counter = row.counter + 1
+        self._seen[name] = max(counter, self._seen.get(name, 0))
+        return name, counter
+
+    @staticmethod
+    def _write(connection: Connection, row: Row[Any], counter: int, *, restored_at: datetime | None = None) -> UUID:
+        name: UUID = row.name or uuid4()
+        values = {"name": name, "counter": counter, "here": row.here, "restored_at": restored_at}
+        connection.execute(_WRITE, values)
+        return name
+
+    def _read_outside(self) -> None:
+        """Remember what is kept outside; an outage is borne where it was read before in this process."""
+        with transaction(self._engine) as connection:
+            row = self._row(connection)
+        try:
+            value = None if row is None or row.name is None else self._outside.read(str(row.name))
+        except TransientError:
+            if self._read_at == float("-inf"):
+                raise
+            log.warning("the counter outside the database cannot be read; a restore is recognised without it")
+            return
+        except MailroomError as error:
+            # Not permitted, or not readable: an installation that is set up so must still send.
+            log.error("restores are recognised without the counter outside the database: %s", error)
+            value = None
+        if row is not None and row.name is not None:
+            self._seen[row.name] = max(value or 0, self._seen.get(row.name, 0))
+        self._read_at = time.monotonic()
+
+    def _raise_outside(self, name: UUID, counter: int) -> None:
+        try:
+            self._outside.raise_to(str(name), counter)
+        except MailroomError as error:
+            log.warning("the counter outside the database is behind until the next try: %s", error)
+
+
+def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
+    """Hold what waits, and what a policy would send again by itself; return of how many batches how many messages."""
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_unsure())).scalar_one()
+    return batches, hold(connection, _unsure(), HoldReason.RESTORED, now)
+
+
+def _unsure() -> ColumnElement[bool]:
+    """Return the condition that a message may have gone after the dump; also one that was held then, and resumed after it."""
+    return or_(_open(), and_(is_held(), _message.reason != HoldReason.RESTORED))
+
+
+def _open() -> ColumnElement[bool]:
+    """Return the condition that a message goes by itself, now or later."""
+    again = select(_batch.id).where(_batch.policy == Policy.PREFER_DELIVERY)
+    sent_again = and_(_message.status.in_((Status.SENDING, Status.UNKNOWN)), _message.batch_id.in_(again))
+    return or_(text(IS_WAITING), sent_again)
+
+
+_ADD_ATTEMPTS = text("update batch_attempts set attempts = attempts + :mails where batch_id = :batch")
+_BEGIN_ATTEMPTS = text("""
+    insert into batch_attempts (batch_id, attempts) select :batch, sum(attempts) from message where batch_id = :batch
+    on conflict (batch_id) do update set attempts = batch_attempts.attempts + :mails
+""")
+_MISSING_ATTEMPTS = text("""
+    select batch_attempts.attempts - coalesce((select sum(attempts) from message where batch_id = :batch), 0) as missing
+    from batch_attempts where batch_id = :batch
+""")
+
+
+def count_attempts(connection: Connection, batch: Batch, mails: int) -> None:
+    """Count the attempts of a batch beside its messages. Last in a claim: others of the batch wait here for its commit."""
+    values = {"batch": UUID(batch.id), "mails": mails}
+    if not connection.execute(_ADD_ATTEMPTS, values).rowcount:
+        connection.execute(_BEGIN_ATTEMPTS, values)
+
+
+def hold_put_back(connection: Connection, batch: Batch, now: datetime) -> int:
+    """Hold what waits of a batch whose messages know of fewer attempts than were counted: its rows alone were put back."""
+    batch_id = UUID(batch.id)
+    missing = connection.execute(_MISSING_ATTEMPTS, {"batch": batch_id}).scalar_one_or_none()
+    if not missing or missing < 0:
+        return 0
+    again = _message.status.in_((Status.SENDING, Status.UNKNOWN)) if batch.policy is Policy.PREFER_DELIVERY else false()
+    which = and_(_message.batch_id == batch_id, or_(text(IS_WAITING), again))
+    held = hold(connection, which, HoldReason.RESTORED, now)
+    connection.execute(_ADD_ATTEMPTS, {"batch": batch_id, "mails": -missing})
+    log.warning("rows of batch %s were put back as before sending: %d messages are held", batch.id, held)
+    return held

@@ -1,0 +1,1 @@
+"""Batches and messages: accepted, ordered, sent, followed."""

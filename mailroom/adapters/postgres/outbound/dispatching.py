@@ -1,0 +1,390 @@
+"""From the outbox to a provider, in SQL. What leaves is `sending` in a commit of its own before anybody calls.
+
+`attempts` fences: what is told of an attempt that is not the latest changes nothing. The provider is never called inside
+a transaction of these: its answer may take a minute, and a lock would be held as long.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, func, or_, select, text, update
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.operations.restores import SqlRestores, count_attempts, hold_put_back, transact
+from mailroom.adapters.postgres.outbound.holds import hold
+from mailroom.adapters.postgres.outbound.models import (
+    IS_WAITING,
+    BatchRow,
+    ContentRow,
+    FileRow,
+    MessageRow,
+    OutboxRow,
+    SuppressionRow,
+)
+from mailroom.adapters.postgres.outbound.outcomes import cancelled_batches, held_batches, is_held_batch, outcome_values
+from mailroom.adapters.postgres.outbound.quotas import give_back, room_for, spend
+from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
+from mailroom.adapters.postgres.skipping import Usable, met_lately, note_skipped, stepping_over, why
+from mailroom.domain.errors import (
+    PermanentError,
+    TransientError,
+)
+from mailroom.domain.outbound.message import WAITING, Batch, Content, Policy, Status
+from mailroom.ports.outbox import Claimed, Outcome, Planned, Unsettled
+from mailroom.ports.watch import Loop
+
+_batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
+_messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
+_message = _messages.c
+
+#: So many messages are looked at for one that cannot be read.
+_LOOKED_AT = 1_000
+#: A message that claims to have been tried so often is not counted on: the column has an end.
+_MOST_ATTEMPTS = 1_000_000
+#: A run that came a moment early waits for the time of its order.
+_EARLY = timedelta(minutes=1)
+
+_SETTLE = text("""
+    with given as (
+        select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
+            provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
+    ), told as (
+        select given.*, message.status in ('sending', 'unknown') or ahead and message.status = any(:ours) as open
+        from given join message on message.id = given.id
+            -- Taken in an attempt that this database knows nothing of: it was restored meanwhile, and the provider has the mail.
+            cross join lateral (select given.status = 'dispatched'
+                and (message.status = 'held' or message.attempts < given.attempt) as ahead) as known
+        where message.attempts = given.attempt or ahead
+        order by message.id for update of message
+    ), changed as (
+        update message set
+            provider = coalesce(told.provider, message.provider),
+            provider_message_id = coalesce(told.provider_message_id, message.provider_message_id),
+            status = case when open then told.status else message.status end,
+            reason = case when open then told.reason else message.reason end,
+            handed_at = case when open and not kept then null when open then coalesce(message.handed_at, :now)
+                else message.handed_at end,
+            due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
+            changed_at = :now
+        from told where message.id = told.id
+        returning message.id, message.tenant, message.provider, told.status, told.facts, open and not kept as back
+    ), noted as (
+        insert into activity (message_id, at, kind, provider, facts)
+        select id, :now, status, provider, facts from changed
+    )
+    select tenant, count(*) as mails from changed where back group by tenant order by tenant
+""")
+
+
+class SqlDispatch:
+    """The port `Dispatch` on PostgreSQL; with `restores`, nothing is claimed from a database that was restored."""
+
+    def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
+        self._engine, self._restores = engine, restores
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """Return what was asked for, with the time to send as it stands now."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
+            return batch_of(row) if row else None
+
+    def plan(self, batch_id: str, *, now: datetime) -> Planned:
+        """Withhold what is expired or suppressed, and count what is left."""
+        if self._restores is not None:
+            self._restores.claiming()
+        return transact(self._engine, self._restores, "commit of plan", lambda one: _plan(one, batch_id, now))
+
+    def work_on(self, batch_id: str, *, now: datetime) -> None:
+        """Note that somebody is at work on the batch."""
+        if self._restores is not None:
+            self._restores.claiming()
+        with transaction(self._engine) as connection:
+            connection.execute(update(_batches).where(owned(_batches, None, batch_id)).values(worked_at=now))
+
+    def claim(
+        self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
+    ) -> list[Claimed]:
+        """Take due messages in hand, committed before this returns; see the port."""
+        facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
+
+        def take(connection: Connection) -> list[Claimed]:
+            return _claim(connection, batch_id, most, provider, now, facts)
+
+        while True:
+            try:
+                return transact(self._engine, self._restores, "commit of claim", take)
+            except TransientError:
+                raise
+            except Exception:
+                # Nothing was written. One message that cannot be read must not keep its whole batch.
+                if not self._withhold_unreadable(batch_id, most=most, now=now):
+                    raise
+
+    def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime) -> int:
+        """Fail those of the messages that a claim would take of which no mail can be made, and return how many."""
+        with (
+            stepping_over(self._engine, Loop.DISPATCH, "message", name=_name) as usable,
+            transaction(self._engine, "commit of withhold") as connection,
+        ):
+            batch = _batch(connection, batch_id)
+            # More than the claim: behind suppressed ones it looks further.
+            chosen = _choose(connection, batch, max(most, _LOOKED_AT), now)
+            said = _said(connection, batch, chosen, usable)
+
+            def readable(row: Row[Any]) -> UUID:
+                draft_of(row)
+                if row.content not in said:
+                    raise PermanentError("its content cannot be read")
+                if row.attempts >= _MOST_ATTEMPTS:
+                    raise PermanentError("its attempts cannot be counted")
+                return cast(UUID, row.id)
+
+            sound = set(usable(chosen, readable))
+            bad = [row.id for row in chosen if row.id not in sound]
+            return move(connection, _message.id.in_(bad), now=now, status=Status.FAILED, reason="unreadable")
+
+    def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+        """Note what came of handing over."""
+        rows = [outcome_values(outcome) for outcome in outcomes]
+        again = [UUID(row["id"]) for row in rows if row["status"] in (Status.QUEUED, Status.DEFERRED)]
+        # Past the gate: the provider was called, and what came of that is noted if it can be.
+        with transaction(self._engine, "commit of settle", gated=False) as connection:
+            asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
+            cancelled = cancelled_batches(connection, again)
+            for row in connection.execute(_SETTLE, asked).all():
+                give_back(connection, row.tenant, row.mails, now)
+            if cancelled:
+                waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
+                move(connection, waits, now=now, status=Status.CANCELLED, reason="cancelled")
+            for batch_id, reason in held_batches(connection, again):
+                back = _message.id.in_(again) & (_message.batch_id == batch_id) & text(IS_WAITING)
+                hold(connection, back, reason, now)
+            _wake(connection, rows)
+
+    def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
+        """Have what is due wait for `until`, with an order for then."""
+        with transaction(self._engine, "commit of defer") as connection:
+            return _defer(connection, _batch(connection, batch_id), until, reason, now)
+
+    def strand(self, *, before: datetime, now: datetime) -> int:
+        """Make `unknown` what has been `sending` since before `before`."""
+        if self._restores is not None:
+            self._restores.trail()
+        lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
+        with transaction(self._engine, "commit of strand") as connection:
+            return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
+
+    def unknown(
+        self,
+        *,
+        before: datetime,
+        limit: int,
+        after: datetime | None = None,
+        providers: Collection[str] | None = None,
+        policy: Policy | None = None,
+    ) -> list[Unsettled]:
+        """Return messages whose outcome is unknown, oldest first; see the port."""
+        wanted_policies = list(Policy) if policy is None else [policy]
+        wanted = (
+            select(_message.id, _message.batch_id, _message.attempts, _message.provider, _message.handed_at)
+            .add_columns(_batches.c.policy)
+            .join_from(_messages, _batches, _batches.c.id == _message.batch_id)
+            .where(_message.status == Status.UNKNOWN, _message.handed_at < before)
+            .where(_batches.c.policy.in_(wanted_policies), ~met_lately(Loop.SETTLE, "message", _message.id))
+            .order_by(_message.handed_at, _message.id)
+            .limit(limit)
+        )
+        # Left to a person, these stay unknown for ever: the oldest, and in the way of all others.
+        if after is not None:
+            wanted = wanted.where(_message.handed_at >= after)
+        if providers is not None:
+            wanted = wanted.where(_message.provider.in_(providers))
+        if policy is not None:
+            wanted = wanted.where(_batches.c.cancelled_at.is_(None), ~is_held_batch())
+        with stepping_over(self._engine, Loop.SETTLE, "message") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted), _unsettled)
+
+    def step_over(self, message_id: str, error: Exception) -> None:
+        """Leave an unknown outcome alone for a while."""
+        note_skipped(self._engine, Loop.SETTLE, [(f"message {message_id}", why(error))])
+
+    def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
+        """Let these go again, if they are still `unknown` and their batch was neither cancelled nor is held."""
+        ids = [UUID(message_id) for message_id in message_ids]
+
+        def requeue(connection: Connection) -> int:
+            cancelled = cancelled_batches(connection, ids)
+            stopped = cancelled + [batch_id for batch_id, _ in held_batches(connection, ids)]
+            again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(stopped)
+            batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
+            values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
+            moved = move(connection, again, now=now, status=Status.QUEUED, **values)
+            for batch_id in batches:
+                order(connection, batch_id, now)
+            return moved
+
+        return transact(self._engine, self._restores, "commit of resend", requeue)
+
+    def read_file(self, tenant: str, sha256: str) -> bytes:
+        """Return the bytes of an attachment that came with its batch."""
+        wanted = select(_files.c.content).where(_files.c.tenant == tenant, _files.c.sha256 == sha256)
+        with transaction(self._engine) as connection:
+            content = connection.execute(wanted).scalar_one_or_none()
+        if content is None:
+            raise LookupError("no such file")
+        return bytes(content)
+
+
+def _batch(connection: Connection, batch_id: str) -> Batch:
+    row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
+    if row is None:
+        raise LookupError("no such batch")
+    return batch_of(row)
+
+
+def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
+    batch = _batch(connection, batch_id)
+    # Before any message is locked: the relay too goes from orders to messages.
+    _begin_orders(connection, batch, now)
+    hold_put_back(connection, batch, now)
+    left = waiting(UUID(batch.id))
+    expired = _expire(connection, batch, now)
+    suppressed = move(
+        connection,
+        left & _message.recipient.in_(_suppressed(batch.tenant, now)),
+        now=now,
+        status=Status.SUPPRESSED,
+        reason="suppressed",
+    )
+    due = func.count().filter(_message.due_at <= now)
+    next_at = func.min(_message.due_at).filter(_message.due_at > now)
+    row = connection.execute(select(func.count(), due, next_at).where(left)).one()
+    return Planned(
+        lane=batch.lane,
+        policy=batch.policy,
+        due=row[1],
+        later=row[0] - row[1],
+        suppressed=suppressed,
+        expired=expired,
+        next_at=row[2],
+    )
+
+
+def _claim(
+    connection: Connection, batch_id: str, most: int, provider: str, now: datetime, facts: dict[str, str]
+) -> list[Claimed]:
+    batch = _batch(connection, batch_id)
+    _expire(connection, batch, now)
+    # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
+    room, opens_at = room_for(connection, batch.tenant, now)
+    while chosen := _choose(connection, batch, most, now):
+        sendable = _without_suppressed(connection, batch, chosen, now)
+        if not sendable:
+            continue
+        going = sendable if room is None else sendable[:room]
+        if not going:
+            _defer(connection, batch, opens_at, "quota", now)
+            return []
+        spend(connection, batch.tenant, len(going), now)
+        claims = _send(connection, batch, going, provider, now, facts)
+        count_attempts(connection, batch, len(claims))
+        return claims
+    return []
+
+
+def _begin_orders(connection: Connection, batch: Batch, now: datetime) -> None:
+    """Note that somebody looks after what these orders are about."""
+    mine = (_orders.c.batch_id == UUID(batch.id)) & _orders.c.begun_at.is_(None)
+    connection.execute(update(_orders).where(mine, _orders.c.due_at <= now + _EARLY).values(begun_at=now))
+
+
+def _expire(connection: Connection, batch: Batch, now: datetime) -> int:
+    if batch.expires_at is None or batch.expires_at > now:
+        return 0
+    return move(connection, waiting(UUID(batch.id)), now=now, status=Status.EXPIRED, reason="expired")
+
+
+def _suppressed(tenant: str, now: datetime) -> Any:
+    column = _suppressions.c
+    here, still = or_(column.tenant == tenant, column.tenant.is_(None)), column.expires_at
+    return select(column.address).where(here, or_(still.is_(None), still > now))
+
+
+def _choose(connection: Connection, batch: Batch, most: int, now: datetime) -> list[Row[Any]]:
+    due = select(_messages).where(waiting(UUID(batch.id)), _message.due_at <= now).order_by(_message.number)
+    return list(connection.execute(due.limit(most).with_for_update(skip_locked=True)))
+
+
+def _without_suppressed(
+    connection: Connection, batch: Batch, chosen: Sequence[Row[Any]], now: datetime
+) -> list[Row[Any]]:
+    recipients = [row.recipient for row in chosen]
+    wanted = _suppressed(batch.tenant, now).where(_suppressions.c.address.in_(recipients))
+    stopped = set(connection.execute(wanted).scalars())
+    if stopped:
+        ids = [row.id for row in chosen if row.recipient in stopped]
+        move(connection, _message.id.in_(ids), now=now, status=Status.SUPPRESSED, reason="suppressed")
+    return [row for row in chosen if row.recipient not in stopped]
+
+
+def _defer(connection: Connection, batch: Batch, until: datetime, reason: str, now: datetime) -> int:
+    due = waiting(UUID(batch.id)) & (_message.due_at <= now)
+    moved = move(connection, due, now=now, status=Status.DEFERRED, reason=reason, due_at=until)
+    order(connection, UUID(batch.id), until)
+    return moved
+
+
+def _send(
+    connection: Connection, batch: Batch, going: Sequence[Row[Any]], provider: str, now: datetime, facts: dict[str, str]
+) -> list[Claimed]:
+    ids = [row.id for row in going]
+    values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
+    move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
+    said = _said(connection, batch, going)
+    return [
+        Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1, handed_at=now)
+        for row in going
+    ]
+
+
+def _name(row: Row[Any]) -> str:
+    """Return what names a message, or what several of them say."""
+    stored = row._mapping
+    return str(stored["id"]) if "id" in stored else f"content {row.batch_id}/{row.number}"
+
+
+def _said(
+    connection: Connection, batch: Batch, messages: Sequence[Row[Any]], usable: Usable | None = None
+) -> dict[int, Content]:
+    """Return what these messages say, by its number; with `usable` what cannot be read is left out."""
+    numbers = {row.content for row in messages}
+    wanted = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
+    rows = connection.execute(wanted).all()
+    if usable is None:
+        return {row.number: content_of(row) for row in rows}
+    return dict(usable(rows, lambda row: (row.number, content_of(row))))
+
+
+def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Order the batches of what was deferred anew: who dispatches them now may be gone by then."""
+    later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
+    wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
+    wanted = wanted.where(_message.status.not_in([Status.CANCELLED, Status.HELD]))
+    for batch_id, due_at in connection.execute(wanted.group_by(_message.batch_id)).all():
+        order(connection, batch_id, due_at)
+
+
+def _unsettled(row: Row[Any]) -> Unsettled:
+    return Unsettled(
+        message_id=str(row.id),
+        batch_id=str(row.batch_id),
+        attempt=row.attempts,
+        provider=row.provider,
+        handed_at=row.handed_at,
+        policy=Policy(row.policy),
+    )

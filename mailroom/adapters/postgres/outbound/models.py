@@ -1,0 +1,376 @@
+"""The tables of outbound mail, in the order of its way. What a message says is kept once for a batch (`content`), and a
+file once for a tenant (`file`), so that a batch of 100,000 is narrow rows and one text.
+
+Files lie in this database and not in S3: they are kept or not in one transaction with their batch, handing over needs no
+other service, and nothing is left behind. Activities are append-only, as for inbound.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from mailroom.adapters.postgres.models import json_column, time_column
+
+#: May be handed over when its time has come. What is held is not among them: a person lets it go on.
+IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
+
+
+def _text(*, nullable: bool = True) -> Any:
+    return Field(default=None, sa_column=Column(Text, nullable=nullable))
+
+
+def _batch() -> Any:
+    return Field(sa_column=Column(ForeignKey("batch.id"), nullable=False))
+
+
+class BatchRow(SQLModel, table=True):
+    """One request to send. Its statuses are the messages'."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("ix_batch_tenant", "tenant", "created_at", "id"),)
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id")
+    from_: dict[str, Any] = Field(sa_column=Column("from", JSONB, nullable=False))
+    lane: str
+    policy: str
+    send_at: datetime | None = time_column(nullable=True)
+    expires_at: datetime | None = time_column(nullable=True)
+    metadata_: dict[str, Any] = Field(sa_column=Column("metadata", JSONB, nullable=False))
+    track_opens: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    track_clicks: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    messages: int
+    created_at: datetime = time_column()
+    cancelled_at: datetime | None = time_column(nullable=True)
+    #: When a run was last at work on it.
+    worked_at: datetime | None = time_column(nullable=True)
+
+
+class ContentRow(SQLModel, table=True):
+    """What messages of a batch say; with `template`, texts to be filled with each one's data."""
+
+    __tablename__ = "content"
+
+    batch_id: UUID = Field(sa_column=Column(ForeignKey("batch.id"), primary_key=True))
+    number: int = Field(primary_key=True)
+    subject: str = _text(nullable=False)
+    text: str | None = _text()
+    html: str | None = _text()
+    reply_to: dict[str, Any] | None = json_column(nullable=True)
+    headers: list[list[str]] = json_column()
+    enclosures: list[dict[str, Any]] = json_column()
+    unsubscribe: str | None = _text()
+    template: bool = Field(sa_column=Column(Boolean, nullable=False))
+
+
+class MessageRow(SQLModel, table=True):
+    """One mail to one recipient. Handed over only while `handed_at` is null, whatever the status says.
+
+    `recipient` is normalised and compared; `to` is what goes into the header. `due_at` is when a waiting message may
+    go; `reason` says why it is what it is. `provider` and `provider_message_id` match events.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "recipient", "reference"),
+        Index("ix_message_status", "batch_id", "status"),
+        Index("ix_message_waiting", "batch_id", "number", postgresql_where=text(IS_WAITING)),
+        Index("ix_message_recipient", "tenant", "recipient", "created_at", "id"),
+        Index("ix_message_tenant", "tenant", "created_at", "id"),
+        Index("ix_message_created_at", "created_at", "id"),
+        Index(
+            "ix_message_provider",
+            "provider",
+            "provider_message_id",
+            postgresql_where=text("provider_message_id is not null"),
+        ),
+        Index(
+            "ix_message_trouble",
+            "tenant",
+            "handed_at",
+            postgresql_where=text("status in ('bounced', 'complained')"),
+        ),
+        Index("ix_message_handed_at", "handed_at", postgresql_include=["tenant", "provider"]),
+        Index("ix_message_held", "batch_id", postgresql_where=text("status = 'held'")),
+        Index("ix_message_open", "status", "handed_at", postgresql_where=text("status in ('sending', 'unknown')")),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    batch_id: UUID = _batch()
+    number: int
+    tenant: str
+    recipient: str
+    to: dict[str, Any] = json_column()
+    reference: str = ""
+    content: int
+    data: dict[str, Any] | None = json_column(nullable=True)
+    metadata_: dict[str, Any] | None = json_column("metadata", nullable=True)
+    size: int
+    status: str
+    reason: str | None = None
+    due_at: datetime = time_column()
+    handed_at: datetime | None = time_column(nullable=True)
+    attempts: int = 0
+    provider: str | None = None
+    provider_message_id: str | None = None
+    created_at: datetime = time_column()
+    changed_at: datetime = time_column()
+
+
+class ActivityRow(SQLModel, table=True):
+    """One fact about an outbound message, as it happened. Never changed.
+
+    Ours have no `event_id`; a provider's event has its own, and is kept once.
+    """
+
+    __tablename__ = "activity"
+    __table_args__ = (
+        Index("ix_activity_message_id", "message_id", "id"),
+        Index("ux_activity_event", "provider", "event_id", unique=True, postgresql_where=text("event_id is not null")),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    message_id: UUID = Field(sa_column=Column(ForeignKey("message.id"), nullable=False))
+    at: datetime = time_column()
+    kind: str
+    actor: str | None = None
+    provider: str | None = None
+    event_id: str | None = None
+    facts: dict[str, Any] = json_column()
+
+
+class EventTallyRow(SQLModel, table=True):
+    """How many events of a kind a provider told: counted as they are stored, for there are millions in the end."""
+
+    __tablename__ = "event_tally"
+
+    provider: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    events: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class OutboxRow(SQLModel, table=True):
+    """The word that a batch has something to send from `due_at` on, written with what it tells of.
+
+    It is published at once, whenever it is due; `published_at` null is not yet. `begun_at` is when a run first looked at what
+    it is about.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("ix_outbox_waiting", "id", postgresql_where=text("published_at is null")),
+        Index("ix_outbox_open", "batch_id", postgresql_where=text("begun_at is null")),
+        Index("ix_outbox_carried", "id", postgresql_where=text("begun_at is null and run_id is not null")),
+        Index("ix_outbox_batch", "batch_id", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    batch_id: UUID = _batch()
+    due_at: datetime = time_column()
+    written_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+    taken_until: datetime | None = time_column(nullable=True)
+    published_at: datetime | None = time_column(nullable=True)
+    begun_at: datetime | None = time_column(nullable=True)
+    #: The flow run that carries it; null until a worker has made one.
+    run_id: UUID | None = Field(default=None, sa_column=Column(Uuid, nullable=True))
+
+
+class IdempotencyKeyRow(SQLModel, table=True):
+    """A caller's key, the digest of what came with it, and what was answered."""
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (Index("ix_idempotency_key_made_at", "made_at"),)
+
+    tenant: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    sha256: str
+    batch_id: UUID = _batch()
+    answer: dict[str, Any] = json_column()
+    made_at: datetime = time_column()
+
+
+class FileRow(SQLModel, table=True):
+    """The bytes of an attachment that was handed over, once for a tenant."""
+
+    __tablename__ = "file"
+
+    tenant: str = Field(primary_key=True)
+    sha256: str = Field(primary_key=True)
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = time_column()
+
+
+class SuppressionRow(SQLModel, table=True):
+    """An address that gets no mail from a tenant; `tenant` null: from nobody here."""
+
+    __tablename__ = "suppression"
+    __table_args__ = (
+        UniqueConstraint("address", "tenant", name="ux_suppression_address", postgresql_nulls_not_distinct=True),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str | None = None
+    address: str
+    reason: str
+    message_id: UUID | None = None
+    since: datetime = time_column()
+    expires_at: datetime | None = time_column(nullable=True)
+
+
+class QuotaRow(SQLModel, table=True):
+    """What a tenant may send; null is no limit."""
+
+    __tablename__ = "quota"
+
+    tenant: str = Field(foreign_key="tenant.id", primary_key=True)
+    hour: int | None = None
+    day: int | None = None
+    month: int | None = None
+
+
+class QuotaUseRow(SQLModel, table=True):
+    """What a tenant sent in one window."""
+
+    __tablename__ = "quota_use"
+
+    tenant: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    starts_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    used: int
+
+
+class SenderRow(SQLModel, table=True):
+    """An address, or `@domain`, that a tenant sends from; who has none of these sends from what nobody else has."""
+
+    __tablename__ = "sender"
+
+    pattern: str = Field(primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id", primary_key=True)
+
+
+class ProviderRow(SQLModel, table=True):
+    """What a provider allows an account, as a worker last heard it."""
+
+    __tablename__ = "provider"
+
+    identity: str = Field(primary_key=True)
+    name: str
+    per_second: float | None = None
+    per_day: int | None = Field(default=None, sa_column=Column(BigInteger))
+    sent_today: int | None = Field(default=None, sa_column=Column(BigInteger))
+    paused: bool
+    max_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+    told_at: datetime = time_column()
+
+
+class RateRow(SQLModel, table=True):
+    """How many mails a second an account may be handed, as a worker last read it; 0 is none."""
+
+    __tablename__ = "rate"
+
+    identity: str = Field(primary_key=True)
+    provider: str
+    per_second: float
+    told_at: datetime = time_column()
+
+
+class TurnRow(SQLModel, table=True):
+    """A place of a provider's rate, and who has it until when."""
+
+    __tablename__ = "turn"
+
+    identity: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    free_at: datetime = time_column()
+    holder: UUID | None = None
+
+
+class HookRow(SQLModel, table=True):
+    """A verified webhook call, stored before it was answered; the same call again is the same row."""
+
+    __tablename__ = "hook"
+    __table_args__ = (Index("ix_hook_waiting", "received_at", postgresql_where=text("handled_at is null")),)
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    facts: dict[str, Any] = json_column()
+    received_at: datetime = time_column()
+    handled_at: datetime | None = time_column(nullable=True)
+
+
+class ParkedEventRow(SQLModel, table=True):
+    """A delivery event whose message is not known yet, whole, until it is matched."""
+
+    __tablename__ = "parked_event"
+    __table_args__ = (
+        UniqueConstraint("provider", "event_id"),
+        Index("ix_parked_event_waiting", "next_at", postgresql_where=text("matched_at is null")),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    provider: str
+    event_id: str
+    provider_message_id: str | None = None
+    message_id: UUID | None = None
+    event: dict[str, Any] = json_column()
+    parked_at: datetime = time_column()
+    next_at: datetime = time_column()
+    tries: int = 0
+    matched_at: datetime | None = time_column(nullable=True)
+
+
+class BreakerRow(SQLModel, table=True):
+    """A circuit breaker that opened for a batch, or with `batch_id` null for a tenant; one of each is open at a time."""
+
+    __tablename__ = "breaker"
+    __table_args__ = (
+        Index(
+            "ux_breaker_open",
+            "tenant",
+            "batch_id",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("closed_at is null"),
+        ),
+        Index("ix_breaker_tenant", "tenant", "batch_id", "opened_at"),
+    )
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    tenant: str = Field(foreign_key="tenant.id")
+    batch_id: UUID | None = Field(default=None, sa_column=Column(ForeignKey("batch.id"), nullable=True))
+    trip: str
+    sent: int
+    bounced: int
+    complained: int
+    runs: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
+    opened_at: datetime = time_column()
+    closed_at: datetime | None = time_column(nullable=True)
+    closed_by: str | None = None
+
+
+class BatchAttemptsRow(SQLModel, table=True):
+    """How often mails of a batch were handed over, counted beside its messages: rows put back alone know of fewer."""
+
+    __tablename__ = "batch_attempts"
+
+    batch_id: UUID = Field(sa_column=Column(Uuid, primary_key=True))
+    attempts: int = Field(sa_column=Column(BigInteger, nullable=False))

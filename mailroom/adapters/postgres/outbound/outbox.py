@@ -1,0 +1,318 @@
+"""Handing over, in SQL: a batch is there with all of its messages and its order, or not at all.
+
+Rows come as one JSON text for a few thousand of them (`json_to_recordset`): as fast as COPY, and a statement like any
+other.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import TenantRow, table
+from mailroom.adapters.postgres.operations.restores import SqlRestores, restored_at, transact
+from mailroom.adapters.postgres.outbound.carried import overdue_since
+from mailroom.adapters.postgres.outbound.holds import SqlHolds
+from mailroom.adapters.postgres.outbound.models import (
+    BatchRow,
+    BreakerRow,
+    FileRow,
+    IdempotencyKeyRow,
+    MessageRow,
+    OutboxRow,
+)
+from mailroom.adapters.postgres.outbound.rows import (
+    batch_values,
+    content_values,
+    draft_values,
+    is_held,
+    move,
+    order,
+    owned,
+    waiting,
+    word,
+)
+from mailroom.adapters.postgres.skipping import AGAIN_AFTER, stepping_over
+from mailroom.domain.errors import Conflict, PermanentError
+from mailroom.domain.outbound.message import WITHHELD, Batch, Content, Draft, Lane, Status
+from mailroom.domain.times import EARLIEST, LATEST
+from mailroom.ports.outbox import Accepted, Cancelled, Gone, Key, Order
+from mailroom.ports.watch import Loop
+
+_batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
+_keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(TenantRow)
+_message = _messages.c
+_breaker = table(BreakerRow).c
+
+#: How many rows go in one statement: bounds the text that client and server hold at a time.
+_ROWS = 5_000
+
+_ADD_CONTENTS = text("""
+    insert into content (batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template)
+    select :batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template
+    from json_to_recordset(:rows) as given (number int, subject text, text text, html text, reply_to jsonb,
+        headers jsonb, enclosures jsonb, unsubscribe text, template boolean)
+""")
+_ADD_MESSAGES = text("""
+    with added as (
+        insert into message (id, batch_id, number, tenant, recipient, "to", reference, content, data, metadata, size,
+            status, due_at, attempts, created_at, changed_at)
+        select id, :batch_id, number, :tenant, recipient, "to", reference, content, data, metadata, size,
+            'accepted', :due_at, 0, :now, :now
+        from json_to_recordset(:rows) as given (id uuid, number int, recipient text, "to" jsonb, reference text,
+            content int, data jsonb, metadata jsonb, size int)
+        returning id
+    )
+    insert into activity (message_id, at, kind, facts) select id, :now, 'accepted', '{}' from added
+""")
+
+
+#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
+_RELAY_LOOKS_S = 30.0
+
+
+class SqlOutbox(SqlHolds):
+    """The port `Outbox` on PostgreSQL; with `restores`, nothing is ordered from a database that was restored."""
+
+    def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
+        super().__init__(engine)
+        self._restores = restores
+
+    def answered(self, tenant: str, key: Key) -> Accepted | None:
+        """Return what the first request with this key was answered, or None."""
+        wanted = select(_keys).where(_keys.c.tenant == tenant, _keys.c.key == key.value)
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        if row.sha256 != key.sha256:
+            raise Conflict("the idempotency key came before with another body", batch=str(row.batch_id))
+        told = row.answer
+        return Accepted(
+            batch_id=str(row.batch_id), messages=told["messages"], duplicates=tuple(told["duplicates"]), repeated=True
+        )
+
+    def accept(
+        self,
+        batch: Batch,
+        contents: Sequence[Content],
+        drafts: Sequence[Draft],
+        *,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        duplicates: Sequence[int] = (),
+        key: Key | None = None,
+        now: datetime,
+    ) -> Accepted:
+        """Keep a batch whole; see the port."""
+        answer = Accepted(batch_id=batch.id, messages=len(drafts), duplicates=tuple(duplicates))
+        try:
+            with transaction(self._engine, "commit of accept") as connection:
+                _add_batch(connection, batch, len(drafts), now)
+                if key is not None and not _add_keys(connection, batch, [key], answer, now):
+                    raise _Repeated
+                _add_files(connection, batch.tenant, files, now)
+                _add_messages(connection, batch, contents, drafts, now)
+        except _Repeated:
+            first = self.answered(batch.tenant, key) if key else None
+            if first is None:
+                raise Conflict("the idempotency key was forgotten meanwhile") from None
+            return first
+        return answer
+
+    def accept_each(
+        self, batch: Batch, contents: Sequence[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+    ) -> int:
+        """Keep those drafts whose own key is new as one batch, and return how many."""
+        try:
+            with transaction(self._engine, "commit of accept") as connection:
+                _add_batch(connection, batch, len(drafts), now)
+                fresh = _add_keys(
+                    connection, batch, [key for key, _ in drafts], Accepted(batch_id=batch.id, messages=1), now
+                )
+                kept = [draft for key, draft in drafts if key.value in fresh]
+                if not kept:
+                    raise _Repeated
+                connection.execute(update(_batches).where(_batches.c.id == UUID(batch.id)).values(messages=len(kept)))
+                _add_messages(connection, batch, contents, kept, now)
+        except _Repeated:
+            return 0
+        return len(kept)
+
+    def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
+        """Return orders that are not published, for this relay alone until `until`; see the port."""
+        free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
+        waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
+        mine = (
+            update(_orders)
+            .where(_orders.c.id.in_(waiting.with_for_update(skip_locked=True)), _orders.c.batch_id == _batches.c.id)
+            .values(taken_until=until)
+            .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
+        )
+        if self._restores is not None:
+            self._restores.look(max_age_s=_RELAY_LOOKS_S)
+        of_batch = attrgetter("batch_id")
+        with stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable:
+
+            def take(connection: Connection) -> list[Order]:
+                rows = connection.execute(mine).all()
+                orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
+                if aside := {row.id for row in rows} - {one.id for one in orders}:
+                    # Not the first again the next time, or a hundred of these would leave no room for any other.
+                    later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
+                    connection.execute(later)
+                return orders
+
+            return transact(self._engine, self._restores, "commit of take", take)
+
+    def restored_at(self) -> datetime | None:
+        """Return when the database was last recognised as restored, also just now; None: never."""
+        if self._restores is not None:
+            self._restores.look()
+        with transaction(self._engine) as connection:
+            return restored_at(connection)
+
+    def published(self, orders: Sequence[Order], *, now: datetime) -> None:
+        """Note that these are on the mailbox queue."""
+        ids, batches = [order.id for order in orders], {UUID(order.batch_id) for order in orders}
+        status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
+        accepted = _message.batch_id.in_(batches) & (_message.status == Status.ACCEPTED)
+        with transaction(self._engine, "commit of published") as connection:
+            connection.execute(update(_orders).where(_orders.c.id.in_(ids)).values(published_at=now))
+            move(connection, accepted, now=now, status=status)
+
+    def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:
+        """Order batches anew that are overdue and that nobody works on; see the port."""
+        overdue = overdue_since(before).limit(limit)
+        if only is not None:
+            overdue = overdue.where(_batches.c.id.in_([UUID(batch_id) for batch_id in only]))
+
+        def order_all(connection: Connection) -> list[str]:
+            ids = connection.execute(overdue.with_for_update(skip_locked=True, of=_batches)).scalars().all()
+            for batch_id in ids:
+                order(connection, batch_id, now)
+            return [str(batch_id) for batch_id in ids]
+
+        if self._restores is not None:
+            self._restores.look()
+        return transact(self._engine, self._restores, "commit of remind", order_all)
+
+    def cancel(
+        self,
+        tenant: str | None,
+        batch_id: str,
+        *,
+        now: datetime,
+        reason: str = "cancelled",
+        facts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Cancelled | None:
+        """Withhold everything that has not gone, and tell exactly what has."""
+        one = owned(_batches, tenant, batch_id)
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                update(_batches).where(one).values(cancelled_at=now).returning(_batches.c.id)
+            ).first()
+            if found is None:
+                return None
+            held = (_message.batch_id == found.id) & is_held()
+            told: dict[str, Any] = {"now": now, "facts": facts, "status": Status.CANCELLED, "reason": reason}
+            released = move(connection, held, **told)
+            waited = move(connection, waiting(found.id), **told)
+            gone = select(_message.id, _message.recipient, _message.status).where(
+                _message.batch_id == found.id, _message.status.not_in(WITHHELD)
+            )
+            rows = connection.execute(gone.order_by(_message.number)).all()
+        usable = [row for row in rows if row.status in set(Status)]
+        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in usable)
+        return Cancelled(waited + released, known, held=released)
+
+    def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
+        """Have what waits go at `send_at` instead, by an order of its own."""
+        one = owned(_batches, tenant, batch_id)
+        with transaction(self._engine) as connection:
+            found = connection.execute(
+                update(_batches).where(one).values(send_at=send_at).returning(_batches.c.id)
+            ).first()
+            if found is None:
+                return None
+            held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
+            if (reason := connection.execute(held).scalar_one_or_none()) is not None:
+                raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
+            status = Status.SCHEDULED if send_at > now else Status.QUEUED
+            # A time that is past is now: by another age it would be the oldest that waits, before all that really does.
+            due_at = max(send_at, now)
+            moved = move(
+                connection, waiting(found.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
+            )
+            if moved:
+                order(connection, found.id, due_at)
+        return moved
+
+
+def _order_of(row: Row[Any]) -> Order:
+    lane = word(Lane, row.lane)
+    if row.due_at >= LATEST:
+        raise PermanentError("due_at is out of bounds")
+    return Order(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)
+
+
+class _Repeated(Exception):
+    """Rolls back what a repeated request began to write."""
+
+
+def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetime) -> None:
+    connection.execute(insert(_tenants).values(id=batch.tenant, created_at=now).on_conflict_do_nothing())
+    connection.execute(insert(_batches).values(**batch_values(batch), messages=messages, created_at=now))
+
+
+def _add_keys(connection: Connection, batch: Batch, keys: Sequence[Key], answer: Accepted, now: datetime) -> set[str]:
+    """Keep those keys that are new, and return them; who comes with the same key at the same time waits here."""
+    told = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
+    rows = [
+        {
+            "tenant": batch.tenant,
+            "key": key.value,
+            "sha256": key.sha256,
+            "batch_id": UUID(batch.id),
+            "answer": told,
+            "made_at": now,
+        }
+        # In one order everywhere, so that two that share keys wait for each other and do not block each other.
+        for key in sorted(keys, key=lambda key: key.value)
+    ]
+    made = connection.execute(insert(_keys).values(rows).on_conflict_do_nothing().returning(_keys.c.key))
+    return set(made.scalars())
+
+
+def _add_files(connection: Connection, tenant: str, files: Mapping[str, bytes], now: datetime) -> None:
+    for sha256, content in sorted(files.items()):
+        row = insert(_files).values(tenant=tenant, sha256=sha256, content=content, created_at=now)
+        # One that is there is wanted again: not forgotten between this and its batch.
+        connection.execute(row.on_conflict_do_update(index_elements=["tenant", "sha256"], set_={"created_at": now}))
+
+
+def _add_messages(
+    connection: Connection, batch: Batch, contents: Sequence[Content], drafts: Sequence[Draft], now: datetime
+) -> None:
+    due_at = batch.send_at or now
+    shared: dict[str, Any] = {"batch_id": UUID(batch.id)}
+    for rows in _texts([content_values(number, content) for number, content in enumerate(contents)]):
+        connection.execute(_ADD_CONTENTS, {**shared, "rows": rows})
+    shared |= {"tenant": batch.tenant, "due_at": due_at, "now": now}
+    for rows in _texts([draft_values(draft) for draft in drafts]):
+        connection.execute(_ADD_MESSAGES, {**shared, "rows": rows})
+    order(connection, UUID(batch.id), due_at)
+
+
+def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    left = iter(rows)
+    while some := list(islice(left, _ROWS)):
+        yield json.dumps(some, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""What providers allow, as the workers last heard it, in SQL: the HTTP service has no provider to ask."""
+
+from datetime import datetime, timedelta
+from math import isfinite
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.models import ProviderRow, RateRow
+from mailroom.adapters.postgres.skipping import sound
+from mailroom.domain.outbound.pace import Ceiling
+from mailroom.domain.outbound.quotas import Pace
+from mailroom.ports.terms import ProviderTerms
+
+_rows, _rates = table(ProviderRow), table(RateRow)
+
+#: What was told longer ago says nothing of today.
+_FRESH = timedelta(days=1)
+
+
+class SqlTerms:
+    """The port `Terms` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def tell(self, terms: ProviderTerms) -> None:
+        """Keep what a provider allows now."""
+        values = {
+            "name": terms.name,
+            "per_second": terms.pace.per_second,
+            "per_day": terms.pace.per_day,
+            "sent_today": terms.pace.sent_today,
+            "paused": terms.pace.paused,
+            "max_bytes": terms.max_bytes,
+            "told_at": terms.told_at,
+        }
+        row = insert(_rows).values(identity=terms.identity, **values)
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+
+    def known(self, *, now: datetime) -> ProviderTerms | None:
+        """Return what was told last, if that is of today; what no provider tells would hold for every tenant."""
+        usable = _rows.c.told_at > now - _FRESH, sound(_rows.c.told_at), _rows.c.max_bytes > 0
+        wanted = select(_rows).where(*usable).order_by(_rows.c.told_at.desc()).limit(1)
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        return ProviderTerms(
+            identity=row.identity,
+            name=row.name,
+            # A rate that is no number would be none of JSON either.
+            pace=Pace(_finite(row.per_second), row.per_day, row.sent_today or 0, row.paused),
+            max_bytes=row.max_bytes,
+            told_at=row.told_at,
+        )
+
+    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+        """Keep the rate that an account is held to now."""
+        values = {"provider": rate.provider, "per_second": rate.per_second, "told_at": now}
+        row = insert(_rates).values(identity=rate.identity, **values)
+        with transaction(self._engine) as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+
+
+def _finite(rate: float | None) -> float | None:
+    return rate if rate is not None and isfinite(rate) else None

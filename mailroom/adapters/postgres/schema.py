@@ -1,0 +1,125 @@
+"""Whether the database's schema and this code fit each other (docs/adr/0012).
+
+The code carries its generation and knows, from the migrations beside it, which revision it needs. The schema carries its
+revision and the oldest generation of code that it still serves: the last migration wrote both. So an old worker on a newer
+schema goes on for as long as that schema serves it, and one that is no longer served stops before it harms a mail.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Boolean, CheckConstraint, Column, Connection, Integer, MetaData, Table, text, true
+from sqlmodel import SQLModel
+
+from mailroom.domain.errors import UnfitSchema
+
+#: The generation of this code. Raise it by one in the change that stops using a table, a column or a value; the migration
+#: that removes it comes in a later release and says `oldest_code = <that generation>`.
+GENERATION = 1
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+#: One row: the oldest generation of code that the schema serves. Migrations write it (`migrations/env.py`).
+schema_serves = Table(
+    "schema_serves",
+    SQLModel.metadata,
+    Column("single", Boolean, CheckConstraint("single"), primary_key=True, server_default=true()),
+    Column("oldest_code", Integer, nullable=False),
+)
+
+_LACKS = text(
+    "select wanted.t || '.' || wanted.c from unnest(cast(:tables as text[]), cast(:columns as text[])) as wanted(t, c)"
+    " where not exists (select from pg_attribute where attrelid = to_regclass(quote_ident(wanted.t))"
+    " and attname = wanted.c and attnum > 0 and not attisdropped)"
+)
+_REVISION = text("select string_agg(version_num, '+' order by version_num) from alembic_version")
+_OLDEST_CODE = text("select min(oldest_code) from schema_serves")
+
+_VERSION_COLUMN, _SERVES_COLUMN = "alembic_version.version_num", "schema_serves.oldest_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database says of its schema: its revision, None where it has none; the oldest code that it serves, None where
+    it does not say; and which columns of this code's tables it lacks, as `table.column`."""
+
+    revision: str | None
+    oldest_code: int | None = None
+    lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What this code says of itself: its generation, the revisions that it knows, oldest first, and which one it needs."""
+
+    generation: int
+    revisions: tuple[str, ...]
+    needs: str
+
+    @property
+    def newest(self) -> str:
+        """The revision that `mailroom migrate` brings a schema to."""
+        return self.revisions[-1]
+
+    def is_older(self, revision: str) -> bool:
+        """Return whether `revision`, which this code knows, is older than it needs."""
+        return self.revisions.index(revision) < self.revisions.index(self.needs)
+
+
+@cache
+def this_code() -> Code:
+    """Return what this code says of itself. It needs the newest of its migrations that does not say `needed = False`."""
+    scripts = migrations()
+    needed = [script.revision for script in scripts if getattr(script.module, "needed", True)]
+    return Code(GENERATION, tuple(script.revision for script in scripts), needed[-1])
+
+
+def migrations() -> list[Script]:
+    """Return the migrations of this code, oldest first."""
+    return list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())[::-1]
+
+
+def look(connection: Connection) -> Schema:
+    """Return what the database of `connection` says of its schema; reads only."""
+    wanted = _wanted_columns()
+    lacks = connection.execute(_LACKS, wanted).scalars().all()
+    if _VERSION_COLUMN in lacks:
+        return Schema(revision=None)
+    revision = connection.execute(_REVISION).scalar_one()
+    oldest_code = None if _SERVES_COLUMN in lacks else connection.execute(_OLDEST_CODE).scalar_one()
+    return Schema(revision, oldest_code, tuple(sorted(lacks)))
+
+
+def fault(schema: Schema, code: Code) -> UnfitSchema | None:
+    """Return why `code` may not work on `schema`, with what to do about it; None where it may."""
+    if schema.revision is None:
+        return UnfitSchema("the database has no schema of Mailroom; run `mailroom migrate`", needs=code.needs)
+    facts: dict[str, Any] = {"schema": schema.revision}
+    if schema.revision in code.revisions and code.is_older(schema.revision):
+        return UnfitSchema(
+            "the schema is older than this version needs; run `mailroom migrate`", **facts, needs=code.needs
+        )
+    is_newer = schema.revision not in code.revisions
+    if (schema.oldest_code or 0) > code.generation or (is_newer and schema.oldest_code is None):
+        what = "the schema is newer and no longer serves this version; start the version that ran `mailroom migrate`"
+        return UnfitSchema(what, **facts, oldest_code=schema.oldest_code, this_code=code.generation)
+    if schema.lacks:
+        what = "the schema lacks what its revision has; `mailroom migrate --check` lists what to bring back"
+        return UnfitSchema(what, **facts, lacks=schema.lacks[0], more=len(schema.lacks) - 1)
+    return None
+
+
+@cache
+def _wanted_columns() -> dict[str, Any]:
+    """Return every column that this code's tables have, and the one that Alembic keeps the revision in."""
+    from mailroom.adapters.postgres import models, skipping  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata
+
+    tables: MetaData = SQLModel.metadata
+    names = [(table.name, column.name) for table in tables.tables.values() for column in table.columns]
+    names.append(("alembic_version", "version_num"))
+    return {"tables": [table for table, _ in names], "columns": [column for _, column in names]}

@@ -1,0 +1,1 @@
+"""Who receives and who sends at which address."""

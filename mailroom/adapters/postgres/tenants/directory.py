@@ -1,0 +1,128 @@
+"""Who receives at which address, in SQL. A tenant's policy comes with its addresses: routing a mail asks once."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailroom.adapters.postgres.engine import statement, transaction
+from mailroom.adapters.postgres.models import AddressRow, TenantRow, table
+from mailroom.domain.inbound.routing import Address
+from mailroom.domain.inbound.trust import DEFAULT_POLICY, Action, Policy
+from mailroom.ports.ledger import Webhook
+
+_addresses, _tenants = table(AddressRow), table(TenantRow)
+_address, _tenant = _addresses.c, _tenants.c
+
+
+class SqlDirectory:
+    """The port `Directory` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def lookup(self, patterns: Iterable[str]) -> dict[str, list[Address]]:
+        """Return the addresses that have these patterns, and those with stars at the domains among them."""
+        asked = list(patterns)
+        domains = [pattern[1:] for pattern in asked if pattern.startswith("@")]
+        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1).in_(domains))
+        wanted = _listed().where(or_(_address.pattern.in_(asked), starred)).order_by(_address.tenant)
+        found: dict[str, list[Address]] = {}
+        with statement(self._engine) as connection:
+            for row in connection.execute(wanted):
+                found.setdefault(row.pattern, []).append(_address_of(row))
+        return found
+
+    def add(self, address: Address) -> bool:
+        """Add an address and, where it is new, its tenant."""
+        row = insert(_addresses).values(
+            id=uuid4(),
+            pattern=address.pattern,
+            tenant=address.tenant,
+            user_name=address.user,
+            processor=address.processor,
+            created_at=datetime.now(UTC),
+        )
+        with transaction(self._engine) as connection:
+            connection.execute(_new_tenant(address.tenant))
+            made = connection.execute(row.on_conflict_do_nothing().returning(_address.id))
+            return made.first() is not None
+
+    def set_processor(self, pattern: str, tenant: str, processor: str) -> bool:
+        """Have a processor work on what this address receives; False when the tenant has no such address."""
+        mine = (_address.pattern == pattern) & (_address.tenant == tenant)
+        changed = update(_addresses).where(mine).values(processor=processor).returning(_address.id)
+        with transaction(self._engine) as connection:
+            return connection.execute(changed).first() is not None
+
+    def all(self) -> list[Address]:
+        """Return every address."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(_listed().order_by(_address.tenant, _address.pattern))
+            return [_address_of(row) for row in rows]
+
+
+class SqlTenants:
+    """The port `Tenants` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def policy(self, tenant: str) -> Policy:
+        """Return the tenant's policy."""
+        row = self._row(tenant)
+        return _policy_of(row.policy) if row else DEFAULT_POLICY
+
+    def set_policy(self, tenant: str, policy: Policy) -> None:
+        """Have this policy hold for the mails that come from now on."""
+        default = asdict(DEFAULT_POLICY)
+        self._set(tenant, policy={name: word for name, word in asdict(policy).items() if word != default[name]})
+
+    def webhook(self, tenant: str) -> Webhook | None:
+        """Return where and how the tenant wants to be told of its mail."""
+        row = self._row(tenant)
+        return Webhook(row.webhook_url, row.webhook_secret) if row and row.webhook_url else None
+
+    def set_webhook(self, tenant: str, webhook: Webhook | None) -> None:
+        """Have the tenant told there from now on, or nowhere."""
+        self._set(
+            tenant, webhook_url=webhook.url if webhook else None, webhook_secret=webhook.secret if webhook else None
+        )
+
+    def _row(self, tenant: str) -> Any:
+        with transaction(self._engine) as connection:
+            return connection.execute(select(_tenants).where(_tenant.id == tenant)).first()
+
+    def _set(self, tenant: str, **values: Any) -> None:
+        with transaction(self._engine) as connection:
+            connection.execute(_new_tenant(tenant))
+            connection.execute(update(_tenants).where(_tenant.id == tenant).values(**values))
+
+
+def _listed() -> Any:
+    return select(_addresses, _tenant.policy).join(_tenants, _tenant.id == _address.tenant)
+
+
+def _address_of(row: Any) -> Address:
+    return Address(row.pattern, row.tenant, row.user_name, row.processor, _policy_of(row.policy))
+
+
+def _policy_of(stored: Any) -> Policy:
+    """Return the policy that was stored; what of it cannot be read holds mail back: it is seen there, and nothing is lost."""
+    if not stored:
+        return DEFAULT_POLICY
+    known = asdict(DEFAULT_POLICY)
+    words = stored if isinstance(stored, dict) else dict.fromkeys(known, "")
+    return Policy(**{name: _action(word) for name, word in words.items() if name in known})
+
+
+def _action(word: Any) -> Action:
+    return next((action for action in Action if action == word), Action.QUARANTINE)
+
+
+def _new_tenant(tenant: str) -> Any:
+    return insert(_tenants).values(id=tenant, policy={}, created_at=datetime.now(UTC)).on_conflict_do_nothing()

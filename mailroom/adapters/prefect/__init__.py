@@ -1,0 +1,1 @@
+"""The orchestrator over its REST API; nothing here imports it."""

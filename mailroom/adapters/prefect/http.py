@@ -1,0 +1,148 @@
+"""The orchestrator over its REST API, for the parts of Mailroom that have no Prefect in them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.domain.operations.loopback import names_this_machine
+from mailroom.ports.queue import Run
+
+RECEIVE_EMAIL = "receive-email/receive-email"
+SEND_BATCH = "send-batch/send-batch"
+
+
+def idempotency_key(ref: ObjectRef) -> str:
+    """Return the key under which the run of an object exists once, whoever asks for it."""
+    return f"{ref.bucket}/{ref.key}@{ref.version}"
+
+
+def http_client(api_url: str) -> httpx.Client:
+    """Return a client for Prefect's REST API, with the password that Prefect itself would use."""
+    auth, key = os.environ.get("PREFECT_API_AUTH_STRING"), os.environ.get("PREFECT_API_KEY")
+    user, _, password = (auth or "").partition(":")
+    shown = {"Authorization": f"Bearer {key}"} if key and not auth else {}
+    return httpx.Client(
+        base_url=api_url.rstrip("/"), timeout=15, headers=shown, auth=(user, password) if auth else None
+    )
+
+
+def password() -> str | None:
+    """Return what this process shows to Prefect's API, None where it has nothing to show."""
+    return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("PREFECT_API_KEY")
+
+
+def refuse_if_open(api_url: str, *, password: str | None) -> None:
+    """Return if Prefect's API is for this machine only, or asks for a password. Who may use it may have workers run code.
+
+    Raises:
+        ConfigurationError: others reach it, and nothing is shown to it.
+    """
+    if not password and not names_this_machine(urlsplit(api_url).netloc.rpartition("@")[2]):
+        raise ConfigurationError(
+            "Prefect's API is not on this machine and no password for it is set: have the server ask for one "
+            "(PREFECT_SERVER_API_AUTH_STRING) and set PREFECT_API_AUTH_STRING here (docs/operations.md)"
+        )
+
+
+class PrefectRuns:
+    """The port `RunStarter` on a Prefect 3 server."""
+
+    def __init__(self, *, api_url: str, ui_url: str, deployment: str = RECEIVE_EMAIL) -> None:
+        self._ui_url = ui_url.rstrip("/")
+        self._deployment = deployment
+        self._http = http_client(api_url)
+
+    def start(self, ref: ObjectRef) -> Run:
+        """Return the run for this object, created and scheduled if there is none."""
+        deployment = self._get(f"/deployments/name/{self._deployment}")
+        if deployment is None:
+            raise PermanentError("the deployment is not registered; run `prefect deploy --all`", name=self._deployment)
+        body = {
+            "name": ref.message_id,
+            "parameters": {"bucket": ref.bucket, "key": ref.key, "version": ref.version},
+            "idempotency_key": idempotency_key(ref),
+            "state": _scheduled_now("Scheduled"),
+        }
+        return self._run(self._post(f"/deployments/{deployment['id']}/create_flow_run", body))
+
+    def retry(self, run_id: str) -> Run:
+        """Schedule this run again under its own id, as Retry in the UI does."""
+        state = _scheduled_now("AwaitingRetry") | {"message": "Replayed by Mailroom"}
+        found = self.find(run_id)
+        # A person asks for it: a run that was cancelled, or whose cancelling nobody finished, may run again.
+        force = found is not None and found.state in ("Cancelling", "Cancelled")
+        answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
+        if answer is None:
+            raise LookupError("the orchestrator has no such run")
+        if answer["status"] != "ACCEPT":
+            raise PermanentError("the orchestrator refused to run it again", status=answer["status"])
+        found = self.find(run_id)
+        if found is None:
+            raise LookupError("the orchestrator has no such run")
+        return found
+
+    def resume(self, run_id: str) -> bool:
+        """Let a run that suspended itself go on, as Resume in the UI does."""
+        # Of a run that is not there, Prefect 3.8 answers 500 to this question.
+        if self.find(run_id) is None:
+            return False
+        answer = self._post(f"/flow_runs/{run_id}/resume", {})
+        return answer is not None and answer["status"] == "ACCEPT"
+
+    def find(self, run_id: str) -> Run | None:
+        """Return the run, or None."""
+        found = self._get(f"/flow_runs/{run_id}")
+        return self._run(found) if found else None
+
+    def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
+        """Yield the name and state of each task of a run, in the order of their start."""
+        body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        for task in self._post("/task_runs/filter", body) or []:
+            yield task["name"], task["state_name"] or task["state_type"] or "Pending"
+
+    def _run(self, found: Any) -> Run:
+        state = (found.get("state") or {}).get("name") or "Unknown"
+        return Run(found["id"], found["name"], state, f"{self._ui_url}/runs/flow-run/{found['id']}")
+
+    def _get(self, path: str) -> Any:
+        with translated():
+            return _content(self._http.get(path))
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        with translated():
+            return _content(self._http.post(path, json=body))
+
+
+def _scheduled_now(name: str) -> dict[str, Any]:
+    # Without its time a scheduled run is never due, and no worker is handed it.
+    return {"type": "SCHEDULED", "name": name, "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    answer.raise_for_status()
+    return answer.json()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what httpx raises into Mailroom's errors."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        kind = TransientError if status >= 500 or status == httpx.codes.TOO_MANY_REQUESTS else PermanentError
+        raise kind("the orchestrator did not do it", status=status) from None
+    except httpx.HTTPError as error:
+        raise TransientError("the orchestrator cannot be reached", kind=type(error).__name__) from None
+    except ValueError as error:
+        # A proxy's page in place of an answer.
+        raise TransientError("the orchestrator's answer is not readable", kind=type(error).__name__) from None

@@ -1,0 +1,112 @@
+"""When the scheduler of a Prefect server last worked: read from the runs that it made, by its REST API."""
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from mailroom.adapters.prefect.http import http_client, translated
+from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.ports.watch import Scheduling
+
+#: The work pool whose deployments are ours; others may share the server.
+POOL = "mailroom"
+#: Prefect gives it to each run that its scheduler makes.
+_TAG = "auto-scheduled"
+_MOST = 200
+_TIMEOUT_S = 3
+#: Runs are made so far ahead at most (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
+_HORIZON = timedelta(days=100)
+
+
+class PrefectScheduler:
+    """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds.
+
+    A failed look is kept as long: callers get the same error at once and do not wait for a server that hangs.
+    """
+
+    def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:
+        self._http = http_client(api_url)
+        self._fresh_s = fresh_s
+        self._lock = Lock()
+        self._known: tuple[float, Scheduling | MailroomError] | None = None
+
+    def look(self) -> Scheduling:
+        """Return what the scheduler has done."""
+        with self._lock:
+            if self._known is None or time.monotonic() - self._known[0] > self._fresh_s:
+                found = self._asked()
+                self._known = time.monotonic(), found
+            found = self._known[1]
+        if isinstance(found, MailroomError):
+            # A new one each time: one exception raised in many threads would collect all their tracebacks.
+            raise type(found)(found.message, **found.facts)
+        return found
+
+    def _asked(self) -> Scheduling | MailroomError:
+        try:
+            return self._ask()
+        except MailroomError as error:
+            return error
+        except (ValueError, KeyError, TypeError) as error:
+            # A proxy's page in place of an answer.
+            return TransientError("the orchestrator's answer is not readable", kind=type(error).__name__)
+
+    def _ask(self) -> Scheduling:
+        ours = {"work_pools": {"name": {"any_": [POOL]}}}
+        made = {"flow_runs": {"tags": {"all_": [_TAG]}}}
+        ahead = {"flow_runs": made["flow_runs"] | {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+        deployments = self._post("/deployments/filter", {**ours, "limit": _MOST})
+        # Ids of runs are UUIDs of version 7: in their order is in the order in which they were made.
+        newest = self._post("/flow_runs/filter", {**ours, **made, "sort": "ID_DESC", "limit": 1})
+        active = [one for one in deployments if not one["paused"] and _endless(one)]
+        idle = self._idle(active, {**ours, **ahead}) if active else ()
+        return Scheduling(
+            last_worked_at=datetime.fromisoformat(newest[0]["created"]) if newest else None,
+            active=tuple(sorted(one["name"] for one in active)),
+            idle=idle,
+            every=min((every for one in active for every in _intervals(one)), default=None),
+        )
+
+    def _idle(self, active: Iterable[Mapping[str, Any]], ahead: dict[str, Any]) -> tuple[str, ...]:
+        names = {one["id"]: one["name"] for one in active}
+        runs = self._ahead(names, ahead, _MOST)
+        idle = names.keys() - {run["deployment_id"] for run in runs}
+        if len(runs) == _MOST:
+            # Schedules of seconds fill a page: who is not on it may be on the next.
+            idle = {key for key in idle if not self._ahead([key], ahead, 1)}
+        return tuple(sorted(names[key] for key in idle))
+
+    def _ahead(self, deployments: Iterable[str], ahead: dict[str, Any], most: int) -> list[Any]:
+        wanted = {"deployments": {"id": {"any_": list(deployments)}}, "limit": most}
+        found: list[Any] = self._post("/flow_runs/filter", {**ahead, **wanted})
+        return found
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        with translated():
+            answer = self._http.post(path, json=body, timeout=_TIMEOUT_S)
+            answer.raise_for_status()
+            return answer.json()
+
+
+def _endless(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the active schedules that always have a run ahead: an RRULE may have had its last, and one of a few times a
+    year has its next beyond the scheduler's horizon."""
+    schedules = [one["schedule"] for one in deployment["schedules"] if one["active"]]
+    return [one for one in schedules if _is_soon(one)]
+
+
+def _is_soon(schedule: Mapping[str, Any]) -> bool:
+    if interval := schedule.get("interval"):
+        return timedelta(seconds=interval) < _HORIZON
+    fields = str(schedule.get("cron") or "").split()
+    if len(fields) < 5:
+        return bool(fields) and fields[0] not in ("@yearly", "@annually")
+    # A day of the month that must be a day of the week as well: Friday the 13th may be a year away.
+    both = not schedule.get("day_or", True) and "*" not in (fields[2], fields[4])
+    return fields[3] in ("*", "?") and not both
+
+
+def _intervals(deployment: Mapping[str, Any]) -> list[timedelta]:
+    return [timedelta(seconds=one["interval"]) for one in _endless(deployment) if one.get("interval")]

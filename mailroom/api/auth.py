@@ -1,0 +1,106 @@
+"""Who may ask: API keys for programs, and for the pages a key or, on a laptop, the loopback host's name.
+
+Keys are looked up by their SHA-256, which takes the same time for a wrong key whatever it begins with. They are random,
+so they need no slow hash.
+"""
+
+import base64
+import binascii
+import hashlib
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from mailroom.api.services import Outside, Services
+from mailroom.domain.operations.loopback import names_this_machine
+from mailroom.ports.reader import Holder
+
+_bearer = HTTPBearer(auto_error=False, description="An API key")
+
+
+def api_holder(services: Outside, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Holder:
+    """Return who holds the Bearer key of this request.
+
+    Raises:
+        HTTPException: 401.
+    """
+    holder = _holder(services, sent.credentials) if sent else None
+    if holder is None:
+        raise HTTPException(
+            401, "This needs a valid API key as Bearer token.", {"WWW-Authenticate": 'Bearer realm="Mailroom"'}
+        )
+    return holder
+
+
+def page_holder(request: Request, services: Outside) -> Holder:
+    """Return for whom a page is shown: with open pages an administrator, else who holds the key that was sent.
+
+    Open pages answer only under a loopback name: a foreign site whose name was made to point at 127.0.0.1 (DNS
+    rebinding) sends its own name.
+
+    Raises:
+        HTTPException: 421 for another host's name, 401 without a valid key.
+    """
+    if services.settings.pages_open:
+        if not names_this_machine(request.headers.get("host", "")):
+            raise HTTPException(421, "These pages are open only under 127.0.0.1 or localhost.")
+        return Holder("open pages")
+    key = _page_key(request.headers.get("authorization", ""))
+    holder = _holder(services, key) if key else None
+    if holder is None:
+        challenge = 'Basic realm="Mailroom", charset="UTF-8"'
+        raise HTTPException(
+            401, "Sign in with any user name and an API key as password.", {"WWW-Authenticate": challenge}
+        )
+    return holder
+
+
+def from_this_site(request: Request) -> None:
+    """Return if a button of our own pages was pressed: browsers send a key wherever a form comes from, and say where from.
+
+    They say it over https and on loopback only; elsewhere nothing is changed by a page.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if request.headers.get("sec-fetch-site") != "same-origin":
+        raise HTTPException(403, "Only a button of these pages, over https, does this; else the API or `mailroom`.")
+
+
+ApiHolder = Annotated[Holder, Depends(api_holder)]
+PageHolder = Annotated[Holder, Depends(page_holder)]
+
+
+def tenant_for(holder: Holder, asked: str | None) -> str | None:
+    """Return the tenant to read for: an administrator may narrow to one, a tenant's key has but its own.
+
+    Raises:
+        HTTPException: 404 for another tenant, as for anything that is not there.
+    """
+    if holder.tenant is None:
+        return asked
+    if asked not in (None, holder.tenant):
+        raise HTTPException(404, "There is no such tenant.")
+    return holder.tenant
+
+
+def key_digest(key: str) -> str:
+    """Return what is stored of an API key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _holder(services: Services, key: str) -> Holder | None:
+    return services.keys.holder(key_digest(key))
+
+
+def _page_key(authorization: str) -> str | None:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,53 @@
+"""What SNS posts of received e-mail. Each post is verified before a word of it is read, and queued before it is answered."""
+
+from fastapi import APIRouter, HTTPException, Response
+
+from mailroom.api.hooks.delivery import Body
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import InboundHook, Outside
+from mailroom.delivery.webhooks.sns import Notification, Subscription, Unverified
+from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
+
+router = APIRouter(prefix="/hooks", tags=["hooks"], responses=PROBLEM)
+
+_SOURCE = "sns-inbound"
+
+
+@router.post("/inbound", status_code=204, response_class=Response)
+def inbound(services: Outside, body: Body) -> Response:
+    """SNS tells of received e-mail, where it cannot write to the queue itself: the notice is put on the queue.
+
+    403 for what SNS did not sign for one of our topics; 204 once the notice is on the queue, also for one that was
+    before. A subscription is confirmed.
+    """
+    hook = services.inbound_hook
+    if hook is None:
+        raise HTTPException(404, "No topic posts here; MAILROOM_INBOUND_HOOK=true lets SNS.")
+    _take(hook, body, services)
+    return Response(status_code=204)
+
+
+def _take(hook: InboundHook, body: bytes, services: Outside) -> None:
+    now = services.now()
+    try:
+        message = hook.verifier.read(body, now=now)
+    except Unverified:
+        # Which step refused is for the log of an operator, not for who tries.
+        raise HTTPException(403, "This is not a message of a topic that may post here.") from None
+    if isinstance(message, Subscription):
+        hook.subscriptions.confirm(message.topic_arn, message.token)
+    elif isinstance(message, Notification):
+        _check(message)
+        hook.once.do(_SOURCE, message.message_id, lambda: hook.queue.post([message.message]), now=now)
+
+
+def _check(message: Notification) -> None:
+    """Return if the queue's listener will understand the message; one that it does not would end as a dead letter.
+
+    Raises:
+        HTTPException: 422.
+    """
+    try:
+        read_notification(message.message)
+    except UnreadableNotification:
+        raise HTTPException(422, "This is no notice of received e-mail.") from None

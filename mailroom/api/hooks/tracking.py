@@ -1,0 +1,69 @@
+"""Where our own links and pixels lead: what happened is noted, and the reader goes on.
+
+A link leads where it was signed for and nowhere else; what is not signed gets one and the same 404, and nobody is asked.
+The reader goes on whether or not the note could be recorded (`mailroom.api.hooks.noting`).
+"""
+
+import base64
+from collections.abc import Callable
+from datetime import datetime
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import Response
+
+from mailroom.api.services import Outside, Services
+from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.looking import who_looked
+from mailroom.domain.delivery.tracked_links import CLICKS, OPENS, Look, clicked, opened
+
+router = APIRouter(include_in_schema=False)
+
+_MOST_TOKEN = 2_000
+_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+#: What browsers and mail programs say when they load what nobody has asked for yet.
+_AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+
+
+@router.api_route(CLICKS + "{token}", methods=["GET", "HEAD"])
+def follow(request: Request, services: Outside, token: str) -> Response:
+    """Lead on to the page behind a link."""
+    look = _verified(clicked, services, token)
+    _note(services, request, Kind.CLICKED, look, f"click-{look.message_id}-{look.link}", {"link": str(look.link)})
+    return Response(status_code=302, headers={"Location": look.target})
+
+
+@router.api_route(OPENS + "{token}.gif", methods=["GET", "HEAD"])
+def show_pixel(request: Request, services: Outside, token: str) -> Response:
+    """One transparent pixel, which any page may show."""
+    look = _verified(opened, services, token)
+    _note(services, request, Kind.OPENED, look, f"open-{look.message_id}", {})
+    return Response(_PIXEL, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
+
+
+def _verified(read: Callable[..., Look | None], services: Services, token: str) -> Look:
+    key = services.settings.unsubscribe_key
+    look = read(token, key=key.get_secret_value().encode()) if key and len(token) <= _MOST_TOKEN else None
+    if look is None:
+        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
+    return look
+
+
+def _note(services: Services, request: Request, kind: Kind, look: Look, what: str, facts: dict[str, str]) -> None:
+    if services.notes is None:
+        return
+    now = services.now()
+    actor = _actor(request, look, now)
+    # Loaded again within the hour it is the same look: whoever has the mail could write as many rows as he likes.
+    event_id = f"{what}-{actor}-{now:%Y%m%d%H}"
+    services.notes.note(
+        DeliveryEvent(
+            provider=OURS, event_id=event_id, kind=kind, at=now, message_id=look.message_id, actor=actor, facts=facts
+        )
+    )
+
+
+def _actor(request: Request, look: Look, now: datetime) -> Actor:
+    ahead = any(word in request.headers.get(name, "").lower() for name in _AHEAD for word in ("prefetch", "preview"))
+    if request.method == "HEAD" or ahead:
+        return Actor.MACHINE
+    return who_looked(request.headers.get("user-agent"), after=now - look.made_at)

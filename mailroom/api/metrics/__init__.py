@@ -1,0 +1,1 @@
+"""Counts in Prometheus's text format."""

@@ -1,0 +1,168 @@
+"""Counts of outbound mail in Prometheus's text format: no tenant, no address, no batch."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from mailroom.api.metrics.inbound import metric
+from mailroom.ports.events import Parked
+from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.watch import Loop, OutboundCensus, Reconciliation, Scheduling, Skipped
+
+_PER_S = 60
+
+#: Always told, so that a graph of what never happened is a line at 0 and not a gap.
+_SIDES, _STOPPED = ("inbound", "outbound"), ("batch", "tenant")
+
+
+def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
+    """Return the metrics of what is sent and of what came back."""
+    accepted = sum(group.messages for group in census.sent)
+    sent = [
+        ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
+    ]
+    told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.told]
+    # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
+    lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
+    rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]
+    ceilings = [
+        ({"provider": one.provider, "identity": _masked(one.identity)}, one.per_second) for one in census.ceilings
+    ]
+    breakers = [({"stops": what}, float(census.breakers.get(what, 0))) for what in _STOPPED]
+    nothing = HeldCount(0, 0)
+    held = [({"reason": reason.value}, float(census.held.get(reason, nothing).batches)) for reason in HoldReason]
+    lines = [
+        *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
+        *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
+        *metric("mailroom_delivery_events_total", "counter", "Events that providers told, by kind.", told),
+        *metric(
+            "mailroom_outbound_per_second",
+            "gauge",
+            "Mails a second that a provider was handed in the last minute.",
+            rates,
+        ),
+        *metric(
+            "mailroom_outbound_limit_per_second",
+            "gauge",
+            "Mails a second that an account is held to, as a worker last read it; 0 is stopped.",
+            ceilings,
+        ),
+        *metric(
+            "mailroom_outbox_orders", "gauge", "Orders that are not on the mailbox queue yet.", [({}, census.orders)]
+        ),
+        *_age(
+            "mailroom_outbox_oldest_seconds",
+            "Age of the oldest order that is not on the mailbox queue yet.",
+            census.oldest_order,
+            now,
+        ),
+        *_age(
+            "mailroom_mailbox_oldest_seconds",
+            "For how long the oldest due order on the mailbox queue has waited for a run to begin.",
+            census.oldest_told,
+            now,
+        ),
+        *_age(
+            "mailroom_outbound_oldest_due_seconds",
+            "Age of the oldest message that may go and has not.",
+            census.oldest_due,
+            now,
+        ),
+        *_age(
+            "mailroom_outbound_oldest_unknown_seconds", "Age of the oldest unknown outcome.", census.oldest_unknown, now
+        ),
+        *metric("mailroom_batches_held", "gauge", "Batches that wait for somebody to resume or cancel them.", held),
+        *metric("mailroom_breakers_open", "gauge", "Open circuit breakers, by what they stop.", breakers),
+        *_reconciled(census.reconciled),
+    ]
+    return _text(lines)
+
+
+def parked_exposition(parked: Parked, now: datetime) -> str:
+    """Return the metrics of events whose message is not known."""
+    states = [({"state": "waiting"}, float(parked.waiting)), ({"state": "aged"}, float(parked.aged))]
+    about = "Delivery events whose message is not known: tried again, or given up."
+    lines = [
+        *metric("mailroom_parked_events", "gauge", about, states),
+        *_age(
+            "mailroom_parked_oldest_seconds", "Age of the oldest parked event that is tried again.", parked.oldest, now
+        ),
+    ]
+    return _text(lines)
+
+
+def skipped_exposition(skipped: Sequence[Skipped]) -> str:
+    """Return the metric of rows that loops cannot use; a loop that uses all of them is told as 0."""
+    rows = {loop.value: 0 for loop in Loop} | {one.loop: one.rows for one in skipped}
+    about = "Rows that a loop cannot use and steps over; the watch and /readyz name them."
+    samples = [({"loop": loop}, float(count)) for loop, count in rows.items()]
+    return _text([*metric("mailroom_rows_skipped", "gauge", about, samples)])
+
+
+def broken_exposition(parts: Sequence[str]) -> str:
+    """Return the metric of metrics that could not be counted."""
+    about = "Groups of metrics that could not be counted and are missing here."
+    return _text([*metric("mailroom_metrics_missing", "gauge", about, [({"part": part}, 1.0) for part in parts])])
+
+
+def hooks_exposition(waiting: int) -> str:
+    """Return the metric of webhook calls."""
+    about = "Webhook calls that are kept and not handled yet."
+    return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
+
+
+def endpoints_exposition(waiting: int, disabled: int) -> str:
+    """Return the metrics of webhooks out."""
+    about = "What endpoints of tenants are not told yet; disabled ones wait for a person and are not counted."
+    lines = [
+        *metric("mailroom_webhooks_waiting", "gauge", about, [({}, waiting)]),
+        *metric("mailroom_endpoints_disabled", "gauge", "Endpoints that are told nothing any more.", [({}, disabled)]),
+    ]
+    return _text(lines)
+
+
+def _reconciled(last: Reconciliation | None) -> Iterator[str]:
+    """Yield nothing before the first proof: an alarm on the time of the last one finds that there is none."""
+    if last is None:
+        return
+    differences = [({"side": side}, float(last.differences.get(side, 0))) for side in _SIDES]
+    yield from metric("mailroom_reconcile_differences", "gauge", "What the last proof found wrong.", differences)
+    at = last.ended_at.timestamp()
+    yield from metric(
+        "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last proof ended.", [({}, at)]
+    )
+
+
+def _masked(identity: str) -> str:
+    """Return what an account is known by; a login that is an address is told by its digest."""
+    return re.sub(r"[^/]*@[^/]*", lambda login: hashlib.sha256(login[0].encode()).hexdigest()[:8], identity)
+
+
+def _age(name: str, about: str, since: datetime | None, now: datetime) -> Iterator[str]:
+    seconds = max((now - since).total_seconds(), 0.0) if since else 0.0
+    yield from metric(name, "gauge", f"{about[:-1]}, 0 if none.", [({}, round(seconds, 3))])
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def scheduler_exposition(scheduling: Scheduling, now: datetime) -> str:
+    """Return when the orchestrator's scheduler last worked; no time before its first."""
+    worked = scheduling.last_worked_at
+    lines = [
+        *metric(
+            "mailroom_scheduler_last_worked_timestamp_seconds",
+            "gauge",
+            "When Prefect's scheduler last scheduled a run by itself.",
+            [({}, round(worked.timestamp(), 3))] if worked else [],
+        ),
+        *metric(
+            "mailroom_scheduler_silent",
+            "gauge",
+            "1 while an active schedule has no run ahead or the scheduler has stopped; then nothing starts by itself.",
+            [({}, float(scheduling.is_silent(now)))],
+        ),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,74 @@
+"""The pages of webhooks: who is told what became of messages, what waits, and each POST with its answer.
+
+Their buttons tell again what was told, or a disabled one from now on.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from mailroom.api.auth import PageHolder, from_this_site
+from mailroom.api.pages.rendering import render
+from mailroom.api.services import Outside
+from mailroom.api.v1.endpoints import Kept
+from mailroom.ports.endpoints import Endpoint, Endpoints
+from mailroom.ports.reader import Holder
+
+router = APIRouter(prefix="/webhooks", include_in_schema=False, default_response_class=HTMLResponse)
+
+_LINES = 100
+
+#: What the buttons offer, in hours.
+AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
+
+
+@router.get("")
+def webhooks(holder: PageHolder, kept: Kept) -> Response:
+    """All of them."""
+    return render("webhooks.html", holder=holder, endpoints=kept.all(holder.tenant))
+
+
+@router.get("/{webhook_id}")
+def webhook(
+    holder: PageHolder, kept: Kept, webhook_id: str, told: Annotated[int | None, Query(ge=0)] = None
+) -> Response:
+    """One, and its log; `told` is how many events a button has told again."""
+    endpoint = kept.find(holder.tenant, webhook_id)
+    attempts = kept.attempts(holder.tenant, webhook_id, limit=_LINES)
+    if endpoint is None or attempts is None:
+        raise HTTPException(404, "There is no such webhook.")
+    return render("webhook.html", holder=holder, endpoint=endpoint, attempts=attempts, again=AGAIN, told=told)
+
+
+@router.post("/{webhook_id}/replay")
+def replay(
+    request: Request,
+    services: Outside,
+    holder: PageHolder,
+    kept: Kept,
+    webhook_id: str,
+    hours: Annotated[int, Query(ge=1, le=max(AGAIN))],
+) -> Response:
+    """Tell again what happened in the last hours, told or not."""
+    endpoint, now = _pressed(request, holder, kept, webhook_id), services.now()
+    count = kept.replay(holder.tenant, endpoint.id, since=now - timedelta(hours=hours), until=now)
+    return RedirectResponse(f"/webhooks/{endpoint.id}?told={count or 0}", 303)
+
+
+@router.post("/{webhook_id}/enable")
+def enable(request: Request, services: Outside, holder: PageHolder, kept: Kept, webhook_id: str) -> Response:
+    """Tell it again at once, first what has waited."""
+    endpoint = _pressed(request, holder, kept, webhook_id)
+    kept.enable(holder.tenant, endpoint.id, now=services.now())
+    return RedirectResponse(f"/webhooks/{endpoint.id}", 303)
+
+
+def _pressed(request: Request, holder: Holder, kept: Endpoints, webhook_id: str) -> Endpoint:
+    """Return the webhook whose button was pressed."""
+    endpoint = kept.find(holder.tenant, webhook_id)
+    if endpoint is None:
+        raise HTTPException(404, "There is no such webhook.")
+    from_this_site(request)
+    return endpoint

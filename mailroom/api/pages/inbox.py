@@ -1,0 +1,150 @@
+"""The inbox pages: rendered here, with no script and nothing from elsewhere."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from starlette.responses import HTMLResponse, Response
+
+from mailroom.api.auth import PageHolder, tenant_for
+from mailroom.api.downloads import download
+from mailroom.api.pages.rendering import render
+from mailroom.api.paging import Cursor, decode, encode
+from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
+from mailroom.api.services import Outside, Services
+from mailroom.api.v1.inbound import Question, Tenant, inbox_address
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.received_email import State
+from mailroom.ports.reader import FiledItem, Holder
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_FRAME_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
+_INBOXES, _LINES = 500, 50
+_TROUBLED = (State.QUARANTINED, State.FAILED)
+
+
+@router.get("/")
+def inboxes(services: Outside, holder: PageHolder) -> Response:
+    """All inboxes."""
+    lines = services.reader.inboxes(holder.tenant, limit=_INBOXES)
+    return render("inboxes.html", holder=holder, inboxes=lines, full=len(lines) == _INBOXES)
+
+
+@router.get("/inboxes/{address:path}")
+def inbox(
+    services: Outside,
+    holder: PageHolder,
+    address: str,
+    q: Question = "",
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+) -> Response:
+    """One inbox, newest first; or what was found in it."""
+    owner, name = tenant_for(holder, tenant), inbox_address(address)
+    if not services.reader.receives(owner, name):
+        raise HTTPException(404, "There is no such inbox. An address is added with: mailroom address add ADDRESS")
+    page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
+    older = encode(page.next)
+    return render(
+        "inbox.html", holder=holder, address=name, tenant=tenant, question=q, page=page, older=older, cursor=cursor
+    )
+
+
+@router.get("/items/{item_id}")
+def item(services: Outside, holder: PageHolder, item_id: str) -> Response:
+    """One item with everything known of it."""
+    filed = _filed(services, holder, item_id)
+    # The links and blocked pictures are counted as the frame will show them; the pictures' own bytes do not matter here.
+    framed = sanitise_for_frame(filed.item.html, {}) if filed.item.html else None
+    return render(
+        "item.html",
+        holder=holder,
+        filed=filed,
+        framed=framed,
+        run_url=run_url(services, filed.run_id),
+        history=_history(services, holder, filed.email_id),
+    )
+
+
+@router.get("/items/{item_id}/html")
+def item_html(services: Outside, holder: PageHolder, item_id: str) -> Response:
+    """The HTML of a mail, sanitised, for the sandboxed frame; under a policy of its own."""
+    filed = _filed(services, holder, item_id)
+    if not filed.item.html:
+        raise HTTPException(404, "This mail has no HTML.")
+    framed = sanitise_for_frame(filed.item.html, _pictures(services, filed))
+    if framed is None:
+        framed = SafeHtml(
+            "<p>This HTML is too large or too tangled to be made safe here. The archive has the original.</p>"
+        )
+    return render("frame.html", headers={"Content-Security-Policy": _FRAME_POLICY}, framed=framed)
+
+
+@router.get("/items/{item_id}/attachments/{number}")
+def attachment(
+    request: Request, services: Outside, holder: PageHolder, item_id: str, number: Annotated[int, Path(ge=1)]
+) -> Response:
+    """The bytes of one attachment, as a download."""
+    return download(services, holder.tenant, item_id, number, request)
+
+
+@router.get("/quarantine")
+def quarantine(services: Outside, holder: PageHolder, cursor: Cursor = None) -> Response:
+    """The e-mails that were not filed, with their reasons."""
+    page = services.reader.emails(
+        holder.tenant, states=_TROUBLED, reason=None, since=None, after=decode(cursor), limit=_LINES
+    )
+    runs = {line.id: run_url(services, line.run_id) for line in page.lines}
+    return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)
+
+
+def run_url(services: Services, run_id: str | None) -> str | None:
+    """Return where the orchestrator's UI shows a run."""
+    return f"{services.settings.prefect_url.rstrip('/')}/runs/flow-run/{run_id}" if run_id else None
+
+
+def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
+    filed = services.reader.item(holder.tenant, item_id)
+    if filed is None:
+        raise HTTPException(404, "There is no such item.")
+    if filed.withdrawn:
+        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}. The archive keeps the e-mail.")
+    return filed
+
+
+def _history(services: Services, holder: Holder, email_id: str) -> list[dict[str, Any]]:
+    """Return what happened to the e-mail; to a tenant without the facts, for one e-mail may be for several tenants."""
+    activities = services.ledger.trace(email_id).get("activities", [])
+    facts = holder.tenant is None
+    return [
+        {"at": activity["at"], "kind": activity["kind"], "facts": _plain(activity.get("facts")) if facts else {}}
+        for activity in activities
+    ]
+
+
+def _plain(facts: Any) -> dict[str, str]:
+    return {
+        name: str(value)
+        for name, value in (facts or {}).items()
+        if name != "run_id" and not isinstance(value, list | dict)
+    }
+
+
+def _pictures(services: Services, filed: FiledItem) -> dict[str, str]:
+    """Return the mail's own small pictures by content id; one that the archive cannot give is left out."""
+    pictures: dict[str, str] = {}
+    room = MAX_PICTURES
+    for part in filed.item.attachments:
+        fits = part.size <= min(MAX_PICTURE, room)
+        if not (part.content_id and fits and part.detected_type in PICTURES):
+            continue
+        try:
+            content = services.archive.read(part.archive_id)
+        except (LookupError, PermanentError):
+            continue
+        pictures[part.content_id.strip("<> ")] = data_uri(content, part.detected_type)
+        room -= part.size
+    return pictures

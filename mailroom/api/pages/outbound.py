@@ -1,0 +1,169 @@
+"""The pages of outbound mail: batches and how far they are, messages and what happened to them, who gets no mail.
+
+No script here either: a page that moves asks the browser to load it again.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from starlette.responses import HTMLResponse, Response
+
+from mailroom.api.auth import PageHolder, tenant_for
+from mailroom.api.pages.inbox import run_url
+from mailroom.api.pages.rendering import render
+from mailroom.api.pages.standing import refresh_s
+from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_place
+from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.outbound import address_of
+from mailroom.domain.outbound.message import Status
+from mailroom.ports.follower import ActivityLine, BatchLine
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_BATCHES, _LINES = 20, 50
+
+Asked = Annotated[str | None, Query(max_length=320)]
+Still = Annotated[bool, Query(description="Do not load the page again")]
+
+
+@router.get("/batches")
+def batches(
+    services: Outside, holder: PageHolder, sending: Sending, cursor: Cursor = None, still: Still = False
+) -> Response:
+    """All batches, newest first."""
+    page = sending.follower.batches(holder.tenant, after=decode(cursor), limit=_BATCHES)
+    return render(
+        "batches.html",
+        holder=holder,
+        page=page,
+        older=encode(page.next),
+        cursor=cursor,
+        refresh=None if still else _soonest(services, *page.lines),
+    )
+
+
+@router.get("/batches/{batch_id}")
+def batch(
+    services: Outside,
+    holder: PageHolder,
+    sending: Sending,
+    batch_id: str,
+    status: Status | None = None,
+    cursor: Cursor = None,
+    still: Still = False,
+) -> Response:
+    """One batch: how far it is, and its messages."""
+    line = sending.follower.batch(holder.tenant, batch_id)
+    if line is None:
+        raise HTTPException(404, "There is no such batch.")
+    page = sending.follower.messages(
+        holder.tenant,
+        recipient=None,
+        batch_id=batch_id,
+        statuses=[status] if status else [],
+        after=decode(cursor),
+        limit=_LINES,
+    )
+    return render(
+        "batch.html",
+        batch=line,
+        broken=sending.breakers.of_batch(batch_id),
+        page=page,
+        wanted=status,
+        older=encode(page.next),
+        cursor=cursor,
+        now=services.now(),
+        moves=_soonest(services, line) is not None,
+        refresh=None if still else _soonest(services, line),
+    )
+
+
+@router.get("/messages/{message_id}")
+def message(services: Outside, holder: PageHolder, sending: Sending, message_id: str) -> Response:
+    """One message and what happened to it."""
+    line = sending.follower.message(holder.tenant, message_id)
+    content = sending.follower.content(holder.tenant, message_id)
+    activities = sending.follower.activities(holder.tenant, message_id)
+    if line is None or content is None or activities is None:
+        raise HTTPException(404, "There is no such message.")
+    return render(
+        "message.html",
+        message=line,
+        content=content,
+        activities=activities,
+        run_url=run_url(services, run_of(activities)),
+    )
+
+
+@router.get("/recipients")
+def recipient(
+    services: Outside,
+    holder: PageHolder,
+    sending: Sending,
+    address: Asked = None,
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+) -> Response:
+    """Everything that was sent to one address, and what became of it; without an address, where to ask for one."""
+    asked = (address or "").strip()
+    if not asked:
+        return render("recipient.html", holder=holder, address="", page=None, suppressed=[])
+    owner, name = tenant_for(holder, tenant), address_of(asked)
+    page = sending.follower.messages(
+        owner, recipient=name, batch_id=None, statuses=[], after=decode(cursor), limit=_LINES
+    )
+    return render(
+        "recipient.html",
+        holder=holder,
+        address=name,
+        page=page,
+        older=encode(page.next),
+        cursor=cursor,
+        suppressed=sending.suppressions.all(owner, address=name, after=None, limit=_LINES),
+        now=services.now(),
+    )
+
+
+@router.get("/suppressions")
+def suppressions(
+    services: Outside, holder: PageHolder, sending: Sending, address: Asked = None, cursor: Cursor = None
+) -> Response:
+    """The addresses that get no mail."""
+    asked = (address or "").strip()
+    found = sending.suppressions.all(
+        holder.tenant, address=address_of(asked) if asked else None, after=decode_place(cursor), limit=_LINES + 1
+    )
+    last = found[_LINES - 1] if len(found) > _LINES else None
+    return render(
+        "suppressions.html",
+        holder=holder,
+        suppressions=found[:_LINES],
+        asked=asked,
+        now=services.now(),
+        older=encode_place(last.address, last.tenant) if last else None,
+        cursor=cursor,
+    )
+
+
+@router.get("/parked")
+def parked(
+    holder: PageHolder, sending: Sending, before: Annotated[int | None, Query(ge=1, lt=2**63)] = None
+) -> Response:
+    """What providers told of messages that are not known here; whose they are is not known, so for administrators."""
+    if holder.tenant is not None:
+        raise HTTPException(404, "There is no such page.")
+    lines = sending.follower.parked(before=before, limit=_LINES + 1)
+    older = lines[_LINES - 1].id if len(lines) > _LINES else None
+    return render("parked.html", holder=holder, lines=lines[:_LINES], older=older, before=before)
+
+
+def run_of(activities: list[ActivityLine]) -> str | None:
+    """Return the run that worked on a message last, where an activity of ours names it."""
+    runs = (activity.facts.get("run_id") for activity in reversed(activities) if activity.provider is None)
+    return next((str(run) for run in runs if run), None)
+
+
+def _soonest(services: Services, *lines: BatchLine) -> int | None:
+    now = services.now()
+    return min((after for line in lines if (after := refresh_s(line, now)) is not None), default=None)

@@ -1,0 +1,110 @@
+"""Templates, and how values look on a page.
+
+Everything is escaped. The one place that is not is the frame's template, which takes only what `sanitising` made.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from mailroom.api.pages.standing import settled, shares, tone
+from mailroom.domain.inbound.received_email import Verdict, Verdicts
+from mailroom.domain.inbound.trust import Finding, Scan
+
+FOLDER = Path(__file__).parent
+#: Controls but tab and line feed, and the characters that change the direction of what follows (Unicode TR 9).
+_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
+
+
+def render(
+    template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> HTMLResponse:
+    """Return the template as a page."""
+    return HTMLResponse(_templates.get_template(template).render(values), status, headers=headers)
+
+
+def shown(text: str | None, missing: str = "") -> str:
+    """Return text of a sender without the characters that deceive the eye; `missing` where there is none."""
+    return _DECEIVING.sub("", text or "").strip() or missing
+
+
+def when(time: datetime | str | None, *, seconds: bool = False) -> str:
+    """Return a time as people read it, in UTC."""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    if moment is None:
+        return "unknown"
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b} {utc.year}, {utc:{'%H:%M:%S' if seconds else '%H:%M'}} UTC"
+
+
+def stamp(time: datetime | str | None) -> str:
+    """Return a time as machines read it."""
+    return time.isoformat() if isinstance(time, datetime) else time or ""
+
+
+def size(octets: int) -> str:
+    """Return a number of bytes as people read it."""
+    if octets < 1000:
+        return f"{octets} B"
+    amount = float(octets)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.5 or unit == "GB":
+            break
+    return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+
+
+def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
+    """Return what SES did not pass, the worst first, each as (how bad, words); nothing when all passed."""
+    if verdicts is None:
+        return [("unsure", "not checked")]
+    told = [
+        (check.upper() if check != "spam" and check != "virus" else check, getattr(verdicts, check))
+        for check in _CHECKS
+    ]
+    failed = [("bad", f"{check} failed") for check, verdict in told if verdict is Verdict.FAIL]
+    others = [(check, verdict) for check, verdict in told if verdict not in (Verdict.PASS, Verdict.FAIL)]
+    return failed + [("unsure", f"{check} {_words(verdict)}") for check, verdict in others]
+
+
+def unscanned(scan: Scan | None) -> bool:
+    """Return whether a scanner was asked and could not look."""
+    return scan is not None and scan.finding is Finding.UNSCANNED
+
+
+def host(url: str) -> str:
+    """Return where a link leads, in short."""
+    parts = urlsplit(url)
+    return parts.netloc or parts.path.partition("?")[0]
+
+
+def _words(verdict: Verdict) -> str:
+    words = {Verdict.GRAY: "uncertain", Verdict.PROCESSING_FAILED: "not checked", Verdict.DISABLED: "not checked"}
+    return words.get(verdict, "unknown")
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _templates_of_this_package() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
+    found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
+    return found
+
+
+_templates = _templates_of_this_package()

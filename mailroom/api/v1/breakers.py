@@ -1,0 +1,82 @@
+"""Circuit breakers over HTTP: which are open, and closing one, which lets what it stopped go on."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+from pydantic import BaseModel, Field
+from starlette.responses import HTMLResponse, Response
+
+from mailroom.api.auth import ApiHolder, PageHolder, tenant_for
+from mailroom.api.pages.inbox import run_url
+from mailroom.api.pages.rendering import render
+from mailroom.api.paging import Limit
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import Outside, Sending
+from mailroom.api.v1.inbound import Tenant
+
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+page_router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+_SHOWN = 50
+
+
+class BreakerAnswer(BaseModel):
+    """What stopped a batch, or with `batch_id` null a whole tenant, and by which counts."""
+
+    id: str
+    tenant: str
+    batch_id: str | None
+    trip: str = Field(description="bounces or complaints")
+    sent: int
+    bounced: int
+    complained: int
+    opened_at: datetime
+    closed_at: datetime | None
+    closed_by: str | None
+    runs: list[str] = Field(description="Flow runs that waited for it")
+
+
+class BreakersAnswer(BaseModel):
+    """Breakers that opened, newest first."""
+
+    items: list[BreakerAnswer]
+
+
+class ClosedAnswer(BreakerAnswer):
+    """The breaker as it stands, and how many runs go on because of it."""
+
+    resumed: int
+
+
+@router.get("/breakers")
+def list_breakers(
+    holder: ApiHolder,
+    sending: Sending,
+    tenant: Tenant = None,
+    closed: Annotated[bool, Query(description="Those too that were closed")] = False,
+    limit: Limit = 50,
+) -> BreakersAnswer:
+    """Circuit breakers that are open; nothing of what they stop is sent until somebody closes them."""
+    found = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
+    return BreakersAnswer(items=[BreakerAnswer.model_validate(one.as_json()) for one in found])
+
+
+@router.post("/breakers/{breaker_id}/close")
+def close_breaker(services: Outside, holder: ApiHolder, sending: Sending, breaker_id: str) -> ClosedAnswer:
+    """Let what it stopped go on; for administrators, whose account with the provider it is. Asked again, runs are resumed again."""
+    if holder.tenant is not None:
+        raise HTTPException(403, "Only an administrator closes breakers.")
+    closed = sending.breakers.close(breaker_id, by=holder.name, now=services.now())
+    if closed is None:
+        raise HTTPException(404, "There is no such breaker.")
+    resumed = sum(services.runs.resume(run_id) for run_id in closed.runs)
+    return ClosedAnswer.model_validate(closed.as_json() | {"resumed": resumed})
+
+
+@page_router.get("/breakers")
+def breakers(services: Outside, holder: PageHolder, sending: Sending) -> Response:
+    """The latest breakers, open ones marked."""
+    found = sending.breakers.all(holder.tenant, only_open=False, limit=_SHOWN)
+    lines = [(one, [run_url(services, run) for run in one.runs]) for one in found]
+    return render("breakers.html", holder=holder, lines=lines)

@@ -1,0 +1,198 @@
+"""The JSON routes of webhooks: where a tenant is told what became of its messages, how that goes, and telling it again."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from pydantic import BaseModel, Field, model_validator
+
+from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import Outside
+from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.outbound import sender_tenant
+from mailroom.api.v1.responses.inbound import Answer
+from mailroom.domain.delivery.news import KINDS, USUAL, url_fault
+from mailroom.outbound.json_time import Time
+from mailroom.ports.endpoints import Endpoint, Endpoints
+
+router = APIRouter(prefix="/v1/webhooks", tags=["outbound"], responses=PROBLEM)
+
+#: A tenant's endpoints; each costs a row for each activity.
+_MOST = 20
+_LONGEST_REPLAY = timedelta(days=31)
+
+
+def endpoints_of(services: Outside) -> Endpoints:
+    """Return the endpoints. Routes name it behind the holder: who has no key learns nothing of the installation.
+
+    Raises:
+        HTTPException: 404, this installation tells nobody.
+    """
+    if services.endpoints is None:
+        raise HTTPException(404, "This installation sends no mail.")
+    return services.endpoints
+
+
+Kept = Annotated[Endpoints, Depends(endpoints_of)]
+
+
+class NewEndpoint(BaseModel, extra="forbid"):
+    """A URL to be told, and of which events."""
+
+    url: Annotated[str, Field(max_length=2_000)]
+    events: Annotated[list[str], Field(max_length=100)] = Field(
+        default_factory=list, description="Words such as `delivered`, `bounced_hard`; without, all but our own steps"
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> "NewEndpoint":
+        if not set(self.events) <= KINDS:
+            raise ValueError("an event that there is not")
+        return self
+
+
+class Again(BaseModel, extra="forbid"):
+    """Which time to tell again of."""
+
+    since: Time
+    until: Time | None = None
+
+
+class EndpointAnswer(Answer):
+    """A URL that is told, and how that goes."""
+
+    id: str
+    tenant: str
+    url: str
+    events: list[str]
+    created_at: datetime
+    waiting: int = Field(description="Events that it has not been told yet")
+    failing_since: datetime | None
+    next_at: datetime | None = Field(description="When it is told again, after a failure")
+    disabled_at: datetime | None
+    reason: str | None = Field(description="Why it is disabled")
+
+
+class NewEndpointAnswer(EndpointAnswer):
+    """With the secret that signs, told this once."""
+
+    secret: str
+
+
+class EndpointsAnswer(BaseModel):
+    """All of them, oldest first."""
+
+    items: list[EndpointAnswer]
+
+
+class AttemptAnswer(Answer):
+    """One POST."""
+
+    at: datetime
+    news: int = Field(serialization_alias="events")
+    first: int = Field(description="Sequence number of its first event")
+    last: int
+    status: int | None
+    fault: str | None
+
+
+class AttemptsAnswer(BaseModel):
+    """The latest, newest first."""
+
+    items: list[AttemptAnswer]
+
+
+class AgainAnswer(BaseModel):
+    """How many events will be told again."""
+
+    events: int
+
+
+@router.post("", status_code=201)
+def add_webhook(
+    services: Outside, holder: ApiHolder, kept: Kept, new: NewEndpoint, tenant: Tenant = None
+) -> NewEndpointAnswer:
+    """Tell a URL from now on. The secret is in this answer and in no other."""
+    owner = sender_tenant(holder, tenant)
+    fault = url_fault(new.url, private=services.settings.private_webhooks)
+    if fault:
+        raise HTTPException(422, fault)
+    if len(kept.all(owner)) >= _MOST:
+        raise HTTPException(409, f"A tenant has at most {_MOST} webhooks.")
+    endpoint = Endpoint(
+        id=str(uuid4()),
+        tenant=owner,
+        url=new.url,
+        secret=secrets.token_urlsafe(32),
+        kinds=tuple(sorted(new.events or USUAL)),
+        created_at=services.now(),
+    )
+    kept.add(endpoint)
+    return NewEndpointAnswer(**endpoint_answer(endpoint).model_dump(), secret=endpoint.secret)
+
+
+@router.get("")
+def list_webhooks(holder: ApiHolder, kept: Kept, tenant: Tenant = None) -> EndpointsAnswer:
+    """What is told where, and how that goes."""
+    return EndpointsAnswer(items=[endpoint_answer(one) for one in kept.all(tenant_for(holder, tenant))])
+
+
+@router.get("/{webhook_id}")
+def show_webhook(holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
+    """One webhook."""
+    endpoint = kept.find(holder.tenant, webhook_id)
+    if endpoint is None:
+        raise _unknown()
+    return endpoint_answer(endpoint)
+
+
+@router.delete("/{webhook_id}", status_code=204)
+def remove_webhook(holder: ApiHolder, kept: Kept, webhook_id: str) -> None:
+    """Tell it no more, and forget what it was not told."""
+    if not kept.remove(holder.tenant, webhook_id):
+        raise _unknown()
+
+
+@router.post("/{webhook_id}/enable")
+def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
+    """Tell it again at once, first what has waited."""
+    if not kept.enable(holder.tenant, webhook_id, now=services.now()):
+        raise _unknown()
+    return show_webhook(holder, kept, webhook_id)
+
+
+@router.post("/{webhook_id}/replay")
+def replay_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str, again: Again) -> AgainAnswer:
+    """Tell again what happened in a time, told or not; ids and sequence numbers are those of the first time."""
+    until = again.until or services.now()
+    if not timedelta(0) < until - again.since <= _LONGEST_REPLAY:
+        raise HTTPException(422, f"A replay is of at most {_LONGEST_REPLAY.days} days.")
+    count = kept.replay(holder.tenant, webhook_id, since=again.since, until=until)
+    if count is None:
+        raise _unknown()
+    return AgainAnswer(events=count)
+
+
+@router.get("/{webhook_id}/attempts")
+def list_attempts(
+    holder: ApiHolder, kept: Kept, webhook_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> AttemptsAnswer:
+    """The latest POSTs and what was answered."""
+    attempts = kept.attempts(holder.tenant, webhook_id, limit=limit)
+    if attempts is None:
+        raise _unknown()
+    return AttemptsAnswer(items=[AttemptAnswer.model_validate(one) for one in attempts])
+
+
+def endpoint_answer(endpoint: Endpoint) -> EndpointAnswer:
+    """Return an endpoint without its secret."""
+    values = {name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name != "events"}
+    failing = endpoint.failing_since is not None and endpoint.disabled_at is None
+    return EndpointAnswer(**values | {"next_at": endpoint.next_at if failing else None}, events=list(endpoint.kinds))
+
+
+def _unknown() -> HTTPException:
+    return HTTPException(404, "There is no such webhook.")

@@ -1,0 +1,133 @@
+"""The JSON routes of received mail."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+
+from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.downloads import download
+from mailroom.api.paging import Cursor, Limit, decode, encode
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import Outside
+from mailroom.api.v1.responses.inbound import (
+    EmailAnswer,
+    EmailsAnswer,
+    ItemAnswer,
+    ItemLineAnswer,
+    ItemsAnswer,
+    ReplayAnswer,
+    item_answer,
+    replay_answer,
+)
+from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.routing import normalise
+from mailroom.outbound.json_time import Time
+
+router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM)
+
+_WORD = r"^[^\x00]{1,200}$"  # PostgreSQL takes no NUL in a text
+
+Tenant = Annotated[str | None, Query(pattern=_WORD, description="For an administrator's key: narrow to one tenant")]
+Question = Annotated[
+    str,
+    Query(
+        pattern=r"^[^\x00]*$",
+        max_length=200,
+        description='Words of subject, sender, attachment names and text; also "in a row", -without, this or that',
+    ),
+]
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes, to be saved", "content": {"application/octet-stream": {}}},
+    304: {"description": "The asker has these bytes already"},
+    410: {"description": "The archive's store no longer has them"},
+}
+
+
+@router.get("/inboxes/{address:path}/items")
+def list_items(
+    services: Outside,
+    holder: ApiHolder,
+    address: str,
+    q: Question = "",
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> ItemsAnswer:
+    """The items of one address, newest first; with `q` those that hold its words."""
+    owner = tenant_for(holder, tenant)
+    inbox = inbox_address(address)
+    if not services.reader.receives(owner, inbox):
+        raise HTTPException(404, "There is no such inbox.")
+    page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit, question=q)
+    return ItemsAnswer(items=[ItemLineAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
+
+
+@router.get("/items/{item_id}")
+def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
+    """One item: headers, text, sanitised HTML, attachments with their archive receipts."""
+    filed = services.reader.item(holder.tenant, item_id)
+    if filed is None:
+        raise HTTPException(404, "There is no such item.")
+    if filed.withdrawn:
+        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
+    return item_answer(filed)
+
+
+@router.get("/items/{item_id}/attachments/{number}", response_class=Response, responses=_BYTES)
+def download_attachment(
+    request: Request, services: Outside, holder: ApiHolder, item_id: str, number: Annotated[int, Path(ge=1)]
+) -> Response:
+    """The bytes of one attachment, as a download."""
+    return download(services, holder.tenant, item_id, number, request)
+
+
+@router.get("/inbound")
+def list_emails(
+    services: Outside,
+    holder: ApiHolder,
+    state: Annotated[list[State] | None, Query(description="May be repeated")] = None,
+    reason: Annotated[str | None, Query(pattern=_WORD)] = None,
+    since: Annotated[Time | None, Query(description="Received then or later; UTC where no offset is told")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> EmailsAnswer:
+    """The ledger of received e-mails, newest first."""
+    page = services.reader.emails(
+        holder.tenant,
+        states=state or [],
+        reason=reason,
+        since=since,
+        after=decode(cursor),
+        limit=limit,
+    )
+    return EmailsAnswer(items=[EmailAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
+
+
+@router.post("/inbound/{email_id}/replay", status_code=202)
+def replay(services: Outside, holder: ApiHolder, email_id: str) -> ReplayAnswer:
+    """Process one received e-mail again: its own run once more or, where that is gone, a new one."""
+    line = services.reader.email(holder.tenant, email_id)
+    entry = services.ledger.find(line.id) if line else None
+    if entry is None:
+        raise HTTPException(404, "There is no such e-mail.")
+    if entry.state is State.PROCESSING:
+        raise HTTPException(409, "This e-mail is being processed now.")
+    try:
+        run = services.runs.retry(entry.run_id) if entry.run_id else services.runs.start(entry.ref)
+    except LookupError:
+        run = services.runs.start(entry.ref)
+    return replay_answer(entry.id, run)
+
+
+def inbox_address(address: str) -> str:
+    """Return `address` as inboxes are named.
+
+    Raises:
+        HTTPException: 404, it is no address, so nobody's inbox.
+    """
+    try:
+        if "\x00" in address:
+            raise ValueError("NUL")
+        return normalise(address)
+    except ValueError:
+        raise HTTPException(404, "There is no such inbox.") from None

@@ -1,0 +1,325 @@
+"""The JSON routes that hand over batches and ask after them."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Header, HTTPException, Query, Request
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.paging import Cursor, Limit, decode, encode
+from mailroom.api.problems import PROBLEM, answer_error
+from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.requests import NewBatch, NewTime, body_schema
+from mailroom.api.v1.responses.outbound import (
+    AcceptedAnswer,
+    ActivitiesAnswer,
+    ActivityAnswer,
+    BatchAnswer,
+    CancelledAnswer,
+    GoneAnswer,
+    MessageAnswer,
+    MessagesAnswer,
+    PreviewAnswer,
+    RescheduledAnswer,
+    ResumedAnswer,
+    batch_answer,
+    fault_answers,
+    message_answer,
+    preview_answer,
+)
+from mailroom.domain.delivery.unsubscribe import OURS
+from mailroom.domain.errors import Conflict, Fault, Unacceptable
+from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.outbound.message import LIMITS, WAITING, Status
+from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.handing_over import expected_end, hand_over, preview
+from mailroom.outbound.request import Request as Asked
+from mailroom.ports.outbox import Key
+from mailroom.ports.reader import Holder
+from mailroom.settings import Settings
+
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+
+#: Whose batch it is when an administrator does not say.
+DEFAULT_TENANT = "default"
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+#: What may be written in two ways, in words: pydantic tells of each way by itself.
+_EITHER = {"to": "one address, or a list of 1 to 50", "unsubscribe": "an https URL, or true"}
+_WAYS = ("str", "list[str]", "bool")
+_SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
+_UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
+_KEY = r"^[!-~]{1,256}$"
+
+IdempotencyKey = Annotated[
+    str | None, Header(pattern=_KEY, description="The same key and body again gets the same answer, and sends nothing")
+]
+DryRun = Annotated[bool, Query(description="Answer with a preview and keep nothing")]
+
+
+@router.post(
+    "/batches",
+    status_code=202,
+    response_model=AcceptedAnswer,
+    responses={200: {"model": PreviewAnswer, "description": "The preview, with dry_run"}},
+    openapi_extra=body_schema(NewBatch),
+)
+async def hand_over_batch(
+    request: Request,
+    services: Outside,
+    holder: ApiHolder,
+    sending: Sending,
+    idempotency_key: IdempotencyKey = None,
+    dry_run: DryRun = False,
+    tenant: Tenant = None,
+) -> Response:
+    """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
+    _refuse_unknown(request)
+    body = await _read(request, LIMITS.body)
+    owner = sender_tenant(holder, tenant)
+    return await run_in_threadpool(_hand_over, request, services, owner, body, idempotency_key, dry_run)
+
+
+def _hand_over(
+    request: Request, services: Services, tenant: str, body: bytes, key: str | None, dry_run: bool
+) -> Response:
+    sending = services.sending
+    if sending is None:
+        raise HTTPException(404, "This installation sends no mail.")
+    try:
+        asked = NewBatch.model_validate_json(body).request(services.settings.sender)
+    except ValidationError as error:
+        return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
+    if faults := _unlinked(asked, services.settings):
+        return _refuse(request, faults)
+    enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
+    now = services.now()
+    if dry_run:
+        seen = preview(
+            asked,
+            tenant=tenant,
+            now=now,
+            new_id=_new_id,
+            enclosing=enclosing,
+            suppressions=sending.suppressions,
+            quotas=sending.quotas,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
+        )
+        return JSONResponse(preview_answer(tenant, seen, now).model_dump(mode="json"))
+    came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
+    try:
+        kept = hand_over(
+            asked,
+            tenant=tenant,
+            key=came,
+            now=now,
+            new_id=_new_id,
+            outbox=sending.outbox,
+            enclosing=enclosing,
+            senders=sending.senders,
+            terms=sending.terms.known(now=now),
+        )
+    except Unacceptable as error:
+        return _refuse(request, error.faults)
+    except Conflict:
+        return answer_error(
+            request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
+        )
+    sending.handed.set()
+    answer = AcceptedAnswer(
+        id=kept.batch_id,
+        batch_id=kept.batch_id,
+        messages=kept.messages,
+        duplicates=list(kept.duplicates),
+        url=f"/v1/batches/{kept.batch_id}",
+    )
+    headers = {"Location": answer.url} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
+    return JSONResponse(answer.model_dump(), 202, headers)
+
+
+def _unlinked(asked: Asked, settings: Settings) -> list[Fault]:
+    """Return a fault for each wish for links of our own, where we have none."""
+    what = "this installation makes no links of its own"
+    letters = () if settings.link_url else asked.letters
+    faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
+    # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
+    untracked = bool(asked.tracking) and not settings.tracking_url
+    return [*faults, Fault(("tracking",), what)] if untracked else faults
+
+
+@router.get("/batches/{batch_id}")
+def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
+    """One batch: how many of its messages are in each status, and when the next that waits may go."""
+    line = sending.follower.batch(holder.tenant, batch_id)
+    if line is None:
+        raise HTTPException(404, "There is no such batch.")
+    now, done_at = services.now(), None
+    if line.next_at is not None:
+        waiting = sum(line.statuses.get(status, 0) for status in WAITING)
+        terms, starts_at = sending.terms.known(now=now), max(line.next_at, now)
+        done_at = expected_end(line.tenant, waiting, starts_at, quotas=sending.quotas, terms=terms)
+    return batch_answer(line, done_at)
+
+
+@router.post("/batches/{batch_id}/cancel", response_model_exclude_defaults=True)
+def cancel_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> CancelledAnswer:
+    """Withhold what has not gone, and say exactly what has."""
+    cancelled = sending.outbox.cancel(holder.tenant, batch_id, now=services.now())
+    if cancelled is None:
+        raise HTTPException(404, "There is no such batch.")
+    gone = [GoneAnswer(id=one.message_id, to=one.recipient, status=one.status) for one in cancelled.gone]
+    return CancelledAnswer(id=batch_id, cancelled=cancelled.cancelled, held=cancelled.held, gone=gone)
+
+
+@router.post("/batches/{batch_id}/resume")
+def resume_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> ResumedAnswer:
+    """Let what is held of a batch go on, each message at its time. Asked again, nothing more goes on."""
+    resumed = sending.outbox.resume(holder.tenant, batch_id, by=holder.name, now=services.now())
+    if resumed is None:
+        raise HTTPException(404, "There is no such batch.")
+    sending.handed.set()
+    return ResumedAnswer(id=batch_id, resumed=resumed)
+
+
+@router.patch("/batches/{batch_id}")
+def reschedule_batch(
+    services: Outside, holder: ApiHolder, sending: Sending, batch_id: str, new: NewTime
+) -> RescheduledAnswer:
+    """Have what has not gone go at another time; a time that is past is now."""
+    line = sending.follower.batch(holder.tenant, batch_id)
+    if line is None:
+        raise HTTPException(404, "There is no such batch.")
+    if line.expires_at is not None and line.expires_at <= new.send_at:
+        raise HTTPException(422, "The batch expires before this time.")
+    now = services.now()
+    if (new.send_at - now).days > LIMITS.schedule_days:
+        raise HTTPException(422, f"A batch waits for at most {LIMITS.schedule_days} days.")
+    try:
+        moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)
+    except Conflict:
+        raise HTTPException(409, f"This batch is held ({', '.join(line.held)}): resume or cancel it first.") from None
+    if not moved:
+        raise HTTPException(409, "Nothing of this batch waits any more.")
+    sending.handed.set()
+    return RescheduledAnswer(id=batch_id, send_at=new.send_at, messages=moved)
+
+
+@router.get("/messages")
+def list_messages(
+    holder: ApiHolder,
+    sending: Sending,
+    recipient: Annotated[str | None, Query(max_length=320)] = None,
+    batch: Annotated[str | None, Query(max_length=64)] = None,
+    status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> MessagesAnswer:
+    """Messages, newest first."""
+    page = sending.follower.messages(
+        tenant_for(holder, tenant),
+        recipient=None if recipient is None else address_of(recipient),
+        batch_id=batch,
+        statuses=status or [],
+        after=decode(cursor),
+        limit=limit,
+    )
+    return MessagesAnswer(items=[message_answer(line) for line in page.lines], next=encode(page.next))
+
+
+@router.get("/messages/{message_id}")
+def show_message(holder: ApiHolder, sending: Sending, message_id: str) -> MessageAnswer:
+    """One message as it stands."""
+    line = sending.follower.message(holder.tenant, message_id)
+    if line is None:
+        raise HTTPException(404, "There is no such message.")
+    return message_answer(line)
+
+
+@router.get("/messages/{message_id}/activities")
+def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> ActivitiesAnswer:
+    """What happened to one message, in order."""
+    lines = sending.follower.activities(holder.tenant, message_id)
+    if lines is None:
+        raise HTTPException(404, "There is no such message.")
+    return ActivitiesAnswer(items=[ActivityAnswer.model_validate(line) for line in lines])
+
+
+def sender_tenant(holder: Holder, asked: str | None) -> str:
+    """Return for whom mail is sent: an administrator may say so, a tenant's key is its tenant's.
+
+    Raises:
+        HTTPException: 404 for another tenant, 422 for what is no tenant's name.
+    """
+    tenant = tenant_for(holder, asked) or DEFAULT_TENANT
+    if not _TENANT.fullmatch(tenant):
+        raise HTTPException(422, "A tenant's name has small letters, digits and dashes.")
+    return tenant
+
+
+def address_of(written: str) -> str:
+    """Return an address as it is compared.
+
+    Raises:
+        HTTPException: 422, it is none.
+    """
+    try:
+        if "\x00" in written:
+            raise ValueError("NUL")
+        return normalise(written)
+    except ValueError:
+        raise HTTPException(422, "This is no e-mail address.") from None
+
+
+async def _read(request: Request, most: int) -> bytes:
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told) > most:
+        raise _too_large(most)
+    pieces, length = [], 0
+    async for piece in request.stream():
+        length += len(piece)
+        if length > most:
+            raise _too_large(most)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(
+        413, f"A request has at most {most} bytes: send several, or attach large files by archive_id or s3."
+    )
+
+
+def _refuse_unknown(request: Request) -> None:
+    # `?dryrun=true` would send.
+    if unknown := set(request.query_params) - {"dry_run", "tenant"}:
+        raise HTTPException(
+            422, f"There is no query parameter {sorted(unknown)[0][:50]!r} here; dry_run and tenant are."
+        )
+
+
+def _unusable(error: ValidationError) -> list[dict[str, Any]]:
+    # What was sent is not repeated: it may be an address.
+    found: list[Fault] = []
+    for told in error.errors(include_input=False, include_url=False, include_context=False):
+        where, what = told["loc"], _SHAPES.get(told["type"], told["msg"].removeprefix("Value error, "))
+        if where[-1:] and where[-1] in _WAYS and where[-2] in _EITHER:
+            where, what = where[:-1], _EITHER[str(where[-2])]
+        found.append(Fault(where, what))
+    return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
+
+
+def _refuse(request: Request, faults: Sequence[Fault]) -> Response:
+    errors = [fault.model_dump() for fault in fault_answers(faults)]
+    return answer_error(request, 422, _UNSENDABLE, errors=errors)
+
+
+def _new_id() -> str:
+    return str(uuid4())

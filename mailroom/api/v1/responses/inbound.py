@@ -1,0 +1,189 @@
+"""What the JSON routes answer. Stable: fields are added, never renamed or taken away."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mailroom.api.sanitising import sanitise
+from mailroom.domain.inbound.received_email import Attachment, State, Verdict
+from mailroom.domain.inbound.trust import Finding
+from mailroom.ports.queue import Run
+from mailroom.ports.reader import FiledItem
+
+
+class Answer(BaseModel):
+    """Read from the attributes of a domain value."""
+
+    model_config = ConfigDict(from_attributes=True, populate_by_name=True)
+
+
+class VerdictsAnswer(Answer):
+    """What SES said of the mail; anything but PASS is not a pass."""
+
+    spam: Verdict
+    virus: Verdict
+    spf: Verdict
+    dkim: Verdict
+    dmarc: Verdict
+    dmarc_policy: str | None
+
+
+class ScanAnswer(Answer):
+    """What the scanner said; anything but `clean` is not clean."""
+
+    finding: Finding
+    engine: str
+    why: str | None
+    signatures_of: datetime | None
+
+
+class ReceiptAnswer(Answer):
+    """What the archive keeps, where, and until when nobody can delete it.
+
+    The store confirmed bytes and lock at `verified_at`; `damage` is what a check has found wrong since, null being nothing.
+    """
+
+    archive_id: str
+    sha256: str
+    size: int
+    bucket: str
+    key: str
+    version: str
+    lock_mode: str
+    retain_until: datetime
+    verified_at: datetime | None = Field(description="When the store last confirmed the bytes and their lock")
+    damage: str | None = Field(description="What a later check found: `missing deposit`, `altered`, `wrong receipt`")
+
+
+class AttachmentAnswer(Answer):
+    """One attachment; its bytes are at `url`."""
+
+    number: int
+    filename: str
+    content_type: str = Field(description="What the sender declared")
+    detected_type: str | None = Field(description="What the first bytes say")
+    size: int
+    sha256: str
+    inline: bool
+    content_id: str | None
+    url: str
+    archive: ReceiptAnswer | None
+
+
+class ItemLineAnswer(Answer):
+    """An item in a list."""
+
+    id: str
+    email_id: str
+    tenant: str
+    recipient: str
+    subject: str | None
+    from_: str | None = Field(serialization_alias="from")
+    received_at: datetime
+    attachments: int = Field(description="How many, inline pictures not counted")
+    verdicts: VerdictsAnswer | None
+
+
+class ItemsAnswer(BaseModel):
+    """A page of an inbox; `next` goes into `cursor` for the page after it."""
+
+    items: list[ItemLineAnswer]
+    next: str | None
+
+
+class ItemAnswer(Answer):
+    """One item, whole."""
+
+    id: str
+    email_id: str
+    run_id: str | None
+    tenant: str
+    recipient: str
+    user: str
+    plus_token: str | None
+    message_id: str | None
+    subject: str | None
+    from_: str | None = Field(serialization_alias="from")
+    to: list[str]
+    cc: list[str]
+    date: datetime | None
+    received_at: datetime
+    filed_at: datetime
+    text: str | None
+    html: str | None = Field(description="Sanitised; null where there is none or it is too large to be made safe")
+    defects: list[str]
+    verdicts: VerdictsAnswer | None
+    scan: ScanAnswer | None = Field(description="Null where no scanner was asked")
+    archive: ReceiptAnswer | None = Field(description="The receipt of the raw e-mail")
+    attachments: list[AttachmentAnswer]
+
+
+class EmailAnswer(Answer):
+    """The ledger's line for a received e-mail."""
+
+    id: str
+    message_id: str
+    state: State
+    reason: str | None
+    attempts: int
+    run_id: str | None
+    received_at: datetime
+    closed_at: datetime | None
+    facts: dict[str, Any]
+    sender: str | None
+    recipients: list[str]
+
+
+class EmailsAnswer(BaseModel):
+    """A page of the ledger."""
+
+    items: list[EmailAnswer]
+    next: str | None
+
+
+class RunAnswer(Answer):
+    """The flow run that was scheduled."""
+
+    id: str
+    name: str
+    state: str
+    url: str
+
+
+class ReplayAnswer(BaseModel):
+    """A replay that was accepted."""
+
+    email_id: str
+    run: RunAnswer
+
+
+def item_answer(filed: FiledItem) -> ItemAnswer:
+    """Return an item as the API tells it."""
+    item = filed.item
+    safe = sanitise(item.html) if item.html else None
+    told: dict[str, Any] = {name: getattr(item, name) for name in ItemAnswer.model_fields if hasattr(item, name)}
+    told |= {name: getattr(filed, name) for name in ItemAnswer.model_fields if hasattr(filed, name)}
+    told |= {
+        "html": safe.html if safe else None,
+        "archive": _receipt(filed, item.raw_archive_id),
+        "attachments": [_attachment(filed, part) for part in item.attachments],
+    }
+    return ItemAnswer.model_validate(told)
+
+
+def replay_answer(email_id: str, run: Run) -> ReplayAnswer:
+    """Return what a replay started."""
+    return ReplayAnswer(email_id=email_id, run=RunAnswer.model_validate(run))
+
+
+def _attachment(filed: FiledItem, part: Attachment) -> dict[str, Any]:
+    listed = {name: getattr(part, name) for name in part.__slots__}
+    url = f"/v1/items/{filed.id}/attachments/{part.number}"
+    return listed | {"url": url, "archive": _receipt(filed, part.archive_id)}
+
+
+def _receipt(filed: FiledItem, archive_id: str) -> dict[str, Any] | None:
+    kept = filed.deposits.get(archive_id)
+    damage = filed.damages.get(archive_id)
+    return {name: getattr(kept, name) for name in kept.__slots__} | {"damage": damage} if kept else None

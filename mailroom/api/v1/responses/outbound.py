@@ -1,0 +1,281 @@
+"""What the JSON routes of outbound mail answer. Stable: fields are added, never renamed or taken away."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from mailroom.api.v1.responses.inbound import Answer
+from mailroom.domain.errors import Fault
+from mailroom.domain.outbound.message import Lane, Policy, Status
+from mailroom.domain.outbound.quotas import Allowance, Period, next_start
+from mailroom.outbound.handing_over import Preview
+from mailroom.ports.follower import BatchLine, MessageLine
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.terms import ProviderTerms
+
+
+class FaultAnswer(BaseModel):
+    """What is wrong and where; `index` is the message's or recipient's number."""
+
+    where: list[str]
+    index: int | None
+    what: str
+
+
+class AcceptedAnswer(BaseModel):
+    """The batch is kept; it goes from here without the caller."""
+
+    id: str
+    batch_id: str
+    messages: int
+    duplicates: list[int] = Field(description="Recipients, by number, that an earlier one repeats; they get one mail")
+    url: str
+
+
+class PeriodAnswer(BaseModel):
+    """One window of the calendar, in UTC."""
+
+    limit: int | None
+    used: int
+    left: int | None
+    resets_at: datetime
+
+
+class QuotaAnswer(BaseModel):
+    """What a tenant may send, and has sent."""
+
+    tenant: str
+    hour: PeriodAnswer
+    day: PeriodAnswer
+    month: PeriodAnswer
+
+
+class SendersAnswer(BaseModel):
+    """From where a tenant sends: addresses and `@domain`; none is anything that no other tenant has."""
+
+    tenant: str
+    patterns: list[str]
+
+
+class PaceAnswer(BaseModel):
+    """What a provider takes; null is no limit that is known. `max_bytes` is one mail on the wire."""
+
+    name: str
+    per_second: float | None
+    per_day: int | None
+    sent_today: int
+    paused: bool
+    max_bytes: int
+    told_at: datetime
+
+
+class PreviewAnswer(BaseModel):
+    """What would come of the batch; nothing was kept."""
+
+    dry_run: bool = True
+    messages: int
+    duplicates: list[int]
+    suppressed: list[int]
+    invalid: list[FaultAnswer]
+    size: int
+    quota_cost: int
+    quota: QuotaAnswer
+    starts_at: datetime
+    done_at: datetime | None = Field(description="At the earliest, by the quota and the provider; null: nobody knows")
+    provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
+
+
+class TrackingAnswer(Answer):
+    """What is told of readers."""
+
+    opens: bool
+    clicks: bool
+
+
+class BatchAnswer(Answer):
+    """A batch as it stands."""
+
+    id: str
+    tenant: str
+    from_: str = Field(serialization_alias="from")
+    lane: Lane
+    policy: Policy
+    metadata: dict[str, str]
+    tracking: TrackingAnswer
+    messages: int
+    statuses: dict[Status, int]
+    created_at: datetime
+    send_at: datetime | None
+    expires_at: datetime | None
+    cancelled_at: datetime | None
+    held: dict[HoldReason, int] = Field(
+        description="How many are held and why: nothing of these is sent until the batch is resumed or cancelled"
+    )
+    next_at: datetime | None = Field(description="When the next of those that wait may go")
+    done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
+
+
+class GoneAnswer(Answer):
+    """A message that has gone, or may have."""
+
+    id: str
+    to: str
+    status: Status
+
+
+class CancelledAnswer(BaseModel):
+    """What the cancel came to: exactly what has gone."""
+
+    id: str
+    cancelled: int
+    held: int = Field(
+        default=0,
+        description="Where some of the cancelled were held: how many; after a restore these may have gone before",
+    )
+    gone: list[GoneAnswer]
+
+
+class ResumedAnswer(BaseModel):
+    """How many messages were held and go on now, each at its time."""
+
+    id: str
+    resumed: int
+
+
+class RescheduledAnswer(BaseModel):
+    """How many messages wait for the new time."""
+
+    id: str
+    send_at: datetime
+    messages: int
+
+
+class MessageAnswer(Answer):
+    """A message as it stands."""
+
+    id: str
+    batch_id: str
+    number: int
+    tenant: str
+    to: str
+    name: str
+    reference: str
+    subject: str
+    metadata: dict[str, str]
+    status: Status
+    reason: str | None
+    attempts: int
+    provider: str | None
+    provider_message_id: str | None
+    created_at: datetime
+    changed_at: datetime
+    due_at: datetime
+    handed_at: datetime | None
+
+
+class MessagesAnswer(BaseModel):
+    """A page of messages; `next` goes into `cursor` for the page after it."""
+
+    items: list[MessageAnswer]
+    next: str | None
+
+
+class ActivityAnswer(Answer):
+    """One fact, as it happened."""
+
+    at: datetime
+    kind: str
+    actor: str | None
+    provider: str | None
+    facts: dict[str, Any]
+
+
+class ActivitiesAnswer(BaseModel):
+    """What happened to a message, in order."""
+
+    items: list[ActivityAnswer]
+
+
+class SuppressionAnswer(Answer):
+    """An address that gets no mail; `tenant` null is from nobody here."""
+
+    address: str
+    reason: str
+    tenant: str | None
+    since: datetime
+    expires_at: datetime | None
+    message_id: str | None
+
+
+class SuppressionsAnswer(BaseModel):
+    """A page of suppressions by address."""
+
+    items: list[SuppressionAnswer]
+    next: str | None
+
+
+class SuppressedAnswer(BaseModel):
+    """How many addresses were not on the list before."""
+
+    added: int
+
+
+def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
+    """Return what is wrong, each by its place."""
+    return [
+        FaultAnswer(
+            where=[str(part) for part in fault.where],
+            index=next((part for part in fault.where if isinstance(part, int)), None),
+            what=fault.what,
+        )
+        for fault in faults
+    ]
+
+
+def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
+    """Return a batch as it stands."""
+    apart = ("from_", "tracking", "done_at")
+    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
+    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
+    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
+
+
+def message_answer(line: MessageLine) -> MessageAnswer:
+    """Return a message as it stands."""
+    values = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in ("to", "name")}
+    return MessageAnswer(**values, to=line.to.address, name=line.to.name)
+
+
+def quota_answer(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaAnswer:
+    """Return what a tenant may send, and has sent."""
+
+    def of(period: Period) -> PeriodAnswer:
+        limit, gone = allowance.of(period), used.get(period, 0)
+        left = None if limit is None else max(limit - gone, 0)
+        return PeriodAnswer(limit=limit, used=gone, left=left, resets_at=next_start(period, now))
+
+    return QuotaAnswer(tenant=tenant, hour=of(Period.HOUR), day=of(Period.DAY), month=of(Period.MONTH))
+
+
+def preview_answer(tenant: str, seen: Preview, now: datetime) -> PreviewAnswer:
+    """Return what would come of a batch."""
+    return PreviewAnswer(
+        messages=seen.messages,
+        duplicates=list(seen.duplicates),
+        suppressed=list(seen.suppressed),
+        invalid=fault_answers(seen.faults),
+        size=seen.size,
+        quota_cost=seen.messages,
+        quota=quota_answer(tenant, seen.allowance, seen.used, now),
+        starts_at=seen.starts_at,
+        done_at=seen.done_at,
+        provider=None if seen.terms is None else pace_answer(seen.terms),
+    )
+
+
+def pace_answer(terms: ProviderTerms) -> PaceAnswer:
+    """Return what a provider takes."""
+    return PaceAnswer(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))

@@ -1,0 +1,126 @@
+"""The JSON routes of what limits sending: suppressed addresses, quotas, and from where who sends."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query
+
+from mailroom.api.auth import ApiHolder, tenant_for
+from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
+from mailroom.api.problems import PROBLEM
+from mailroom.api.services import Outside, Sending
+from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.outbound import address_of, sender_tenant
+from mailroom.api.v1.requests import NewAllowance, NewSender, NewSuppression
+from mailroom.api.v1.responses.outbound import (
+    QuotaAnswer,
+    SendersAnswer,
+    SuppressedAnswer,
+    SuppressionAnswer,
+    SuppressionsAnswer,
+    quota_answer,
+)
+from mailroom.domain.outbound.quotas import Allowance
+from mailroom.outbound.addresses import sender_pattern
+from mailroom.ports.outbox import Suppression
+from mailroom.ports.reader import Holder
+
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+
+Address = Annotated[str, Query(max_length=320)]
+
+
+@router.get("/suppressions")
+def list_suppressions(
+    holder: ApiHolder,
+    sending: Sending,
+    address: Address | None = None,
+    tenant: Tenant = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> SuppressionsAnswer:
+    """Addresses that get no mail, by address; those of all tenants are among a tenant's."""
+    wanted = None if address is None else address_of(address)
+    found = sending.suppressions.all(
+        tenant_for(holder, tenant), address=wanted, after=decode_place(cursor), limit=limit + 1
+    )
+    last = found[limit - 1] if len(found) > limit else None
+    items = [SuppressionAnswer.model_validate(one) for one in found[:limit]]
+    return SuppressionsAnswer(items=items, next=encode_place(last.address, last.tenant) if last else None)
+
+
+@router.post("/suppressions", status_code=201)
+def suppress(
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewSuppression, tenant: Tenant = None
+) -> SuppressedAnswer:
+    """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
+    owner, now = tenant_for(holder, tenant), services.now()
+    added = sending.suppressions.add(
+        [
+            Suppression(
+                address=address_of(address), reason=new.reason, tenant=owner, since=now, expires_at=new.expires_at
+            )
+            for address in new.addresses
+        ]
+    )
+    return SuppressedAnswer(added=added)
+
+
+@router.delete("/suppressions", status_code=204)
+def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenant = None) -> None:
+    """Let mail go to this address again."""
+    if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
+        raise HTTPException(404, "This address is not suppressed.")
+
+
+@router.get("/quotas")
+def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
+    """What a tenant may send in this hour, day and month, and has sent."""
+    owner, now = sender_tenant(holder, tenant), services.now()
+    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+
+
+@router.put("/quotas")
+def set_quota(
+    services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
+) -> QuotaAnswer:
+    """Set what a tenant may send; for administrators."""
+    _administrator(holder)
+    owner, now = sender_tenant(holder, tenant), services.now()
+    sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
+    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+
+
+@router.get("/senders")
+def list_senders(holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> SendersAnswer:
+    """From which addresses a tenant may send."""
+    owner = sender_tenant(holder, tenant)
+    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+
+
+@router.post("/senders", status_code=201)
+def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Tenant = None) -> SendersAnswer:
+    """Let a tenant send from an address, or from all of `@domain`, and no longer from others; for administrators."""
+    _administrator(holder)
+    owner = sender_tenant(holder, tenant)
+    sending.senders.allow(owner, _pattern(new.pattern))
+    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+
+
+@router.delete("/senders", status_code=204)
+def forbid_sender(holder: ApiHolder, sending: Sending, pattern: Address, tenant: Tenant = None) -> None:
+    """Take an address or `@domain` back; for administrators."""
+    _administrator(holder)
+    if not sending.senders.forbid(sender_tenant(holder, tenant), _pattern(pattern)):
+        raise HTTPException(404, "This tenant has no such sender.")
+
+
+def _administrator(holder: Holder) -> None:
+    if holder.tenant is not None:
+        raise HTTPException(403, "Only an administrator sets this; ask whoever runs this installation.")
+
+
+def _pattern(written: str) -> str:
+    try:
+        return sender_pattern(written)
+    except ValueError as error:
+        raise HTTPException(422, f"A sender is an address or @domain: {error}.") from None

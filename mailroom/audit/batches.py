@@ -1,0 +1,113 @@
+"""Batches: no message was handed over twice, and what was accepted agrees with what the receiving end counted."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mailroom.audit.report import Report
+
+#: The provider took it, whatever became of it then.
+_TAKEN = frozenset({"dispatched", "delivered", "opened", "clicked", "bounced", "complained"})
+#: Nobody knows: it may have been received or not.
+_UNKNOWN = "unknown"
+
+_MOST_IDS = 1000
+
+
+@dataclass(slots=True)
+class HandedOver:
+    """What both ends know: how many messages each accepted batch has, and how often each message was received."""
+
+    batches: dict[str, int] = field(default_factory=dict)
+    received: Counter[str] = field(default_factory=Counter)
+
+    def write(self, file: Path) -> None:
+        """Write it down, a JSON object on each line."""
+        with file.open("w") as lines:
+            for batch_id, messages in self.batches.items():
+                lines.write(json.dumps({"batch": batch_id, "messages": messages}) + "\n")
+            for message_id, times in self.received.items():
+                lines.write(json.dumps({"received": message_id, "times": times}) + "\n")
+
+
+def read_handed_over(file: Path) -> HandedOver:
+    """Return what such a file says."""
+    told = HandedOver()
+    with file.open() as lines:
+        for line in map(json.loads, lines):
+            if "batch" in line:
+                told.batches[line["batch"]] = line["messages"]
+            else:
+                told.received[line["received"]] += line["times"]
+    return told
+
+
+def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:
+    """Look for messages that went to a provider again when the time before had not ended with nothing sent."""
+    for message_id, before in connection.execute(_AGAIN, {"waiting": list(_WAITING)}):
+        report.violate("handed over twice", message_id, f"it was {before}, and then sending; ask the recipient")
+    for status, messages in connection.execute(_STATUSES):
+        report.counts[f"messages {status}"] = messages
+
+
+def check_handed_over(connection: psycopg.Connection[Any], told: HandedOver, report: Report) -> None:
+    """Compare each message of these batches with what the receiving end counted: never twice, and once if it was taken."""
+    known: set[str] = set()
+    for batch_id, messages in told.batches.items():
+        rows = connection.execute(_MESSAGES, {"batch": batch_id}).fetchall()
+        known.update(message_id for message_id, _, _ in rows)
+        if len(rows) != messages:
+            report.violate("lost", batch_id, f"{messages} messages were accepted, and {len(rows)} are there")
+        for message_id, status, again in rows:
+            _check_message(message_id, status, again, told.received[message_id], report)
+    for some in _some(told.received.keys() - known):
+        # Of another batch, or of none.
+        there = {message_id for (message_id,) in connection.execute(_KNOWN, {"ids": some})}
+        for message_id in set(some) - there:
+            report.violate("strange mail", message_id, "it was received, and no batch has it")
+
+
+def _check_message(message_id: str, status: str, again: bool, times: int, report: Report) -> None:
+    report.counts["received"] += times
+    if times > 1 and not again:
+        report.violate("received twice", message_id, f"the receiving end has it {times} times")
+    elif times > 1:
+        report.counts["received again"] += 1
+    elif times == 0 and status in _TAKEN:
+        report.violate("not received", message_id, f"{status}, and the receiving end never had it")
+    if times and status not in _TAKEN and status != _UNKNOWN:
+        report.violate("received unawares", message_id, f"{status}, and the receiving end has it")
+
+
+def _some(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(sorted(ids))
+    while some := list(islice(left, _MOST_IDS)):
+        yield some
+
+
+#: Our own words for a message that is on our side alone.
+_WAITING = ("accepted", "queued", "scheduled", "rescheduled", "deferred", "resumed")
+
+_AGAIN = """
+select message_id::text, before
+  from (select message_id, kind, lag(kind) over (partition by message_id order by id) as before
+          from activity where event_id is null) as told
+ where kind = 'sending' and before <> all(%(waiting)s)
+ order by message_id
+"""
+
+_STATUSES = "select status, count(*) from message group by status order by status"
+
+_MESSAGES = """
+select m.id::text, m.status,
+       exists (select from activity a where a.message_id = m.id and a.kind = 'queued' and a.facts ->> 'reason' = 'sent_again')
+  from message m where m.batch_id = %(batch)s::uuid
+"""
+
+_KNOWN = "select id::text from message where id = any(%(ids)s::uuid[])"

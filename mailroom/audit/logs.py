@@ -1,0 +1,169 @@
+"""The logs of an installation's parts: every ERROR and every traceback, against a list of those that are known.
+
+A part that works by halves says so in its log and nowhere else. What is known is written down with its reason and the
+largest count that is still no fault; anything else is a violation, once for each kind.
+"""
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mailroom.audit.report import Report
+
+#: A level as the parts write it: our own lines, Prefect's, PostgreSQL's, uvicorn's, Flask's. The first of a line is the line's.
+_LEVEL = re.compile(
+    r"(?:^|[\s|\[\]])"
+    r"(DEBUG|INFO|NOTICE|LOG|DETAIL|HINT|CONTEXT|STATEMENT|WARNING|ERROR|CRITICAL|FATAL|PANIC)(?=[\s:|\]])"
+)
+_SEVERE_LEVELS = frozenset({"ERROR", "CRITICAL", "FATAL", "PANIC"})
+_LEVEL_WITHIN = 60
+_SEVERE = frozenset({"error", "critical"})
+
+_TRACEBACK = re.compile(r"^[\s|+]*(Exception Group )?Traceback \(most recent call last\):")
+_CHAINED = re.compile(r"^(During handling of the above exception|The above exception was the direct cause)")
+#: A line that begins a record, and so ends a traceback: a date or time, or a level.
+_RECORD = re.compile(r"^\[?\d{2,4}[-:.]\d\d|^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|^\{")
+#: What differs from one time to the next: ids, numbers, addresses in memory.
+_VARIABLE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
+
+#: So much of an entry is shown.
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An entry that may be there: `match` is searched for in its text, in logs whose part is like `part` (a glob).
+
+    More than `most` of them in one folder is a violation all the same.
+    """
+
+    part: str
+    match: str
+    reason: str
+    most: int
+
+
+@dataclass(slots=True)
+class Entry:
+    """One ERROR or traceback: what was logged, and the exception that ended it, if one did."""
+
+    part: str
+    line: int
+    head: str = ""
+    exception: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The record's line and its exception's."""
+        return " / ".join(filter(None, [self.head, self.exception]))
+
+    @property
+    def kind(self) -> str:
+        """The text without what differs from one time to the next: the same fault is one kind."""
+        return _VARIABLE.sub("#", self.text[len(_stamp(self.head)) :])
+
+
+def read_known(file: Path) -> list[Known]:
+    """Return a list of known entries: TOML, tables `[[known]]` with part, match, reason and most."""
+    return [Known(**one) for one in tomllib.loads(file.read_text()).get("known", [])]
+
+
+#: What a healthy installation logs.
+KNOWN = Path(__file__).with_name("known_logs.toml")
+
+
+def check_logs(folder: Path, known: Sequence[Known], report: Report) -> None:
+    """Note every kind of entry in `folder`'s `*.log` files that is not known, and every known one that came too often."""
+    unknown: dict[tuple[str, str], list[Entry]] = {}
+    times: Counter[Known] = Counter()
+    for log in sorted(folder.glob("*.log")):
+        for entry in read_log(log.stem, log.read_text(errors="replace").splitlines()):
+            report.counts["errors logged"] += 1
+            expected = next((one for one in known if _is(one, entry)), None)
+            if expected is None:
+                unknown.setdefault((entry.part, entry.kind), []).append(entry)
+            else:
+                times[expected] += 1
+    for (part, _), entries in unknown.items():
+        first = entries[0]
+        report.violate(
+            "logged", f"{part}.log:{first.line}", f"{len(entries)} times: {first.text[:_SHOWN].strip()} (see the log)"
+        )
+    for one, count in times.items():
+        if count > one.most:
+            what = f"{count} times and at most {one.most} are no fault: {one.match} ({one.reason})"
+            report.violate("logged too often", f"{one.part}.log", what)
+
+
+def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
+    """Yield the entries of one log, in order."""
+    entry: Entry | None = None
+    tracing = False
+    before = ""
+    for number, line in enumerate(lines, start=1):
+        if _TRACEBACK.match(line):
+            if entry and _is_another(entry, line, before):
+                yield entry
+                entry = None
+            entry, tracing = entry or Entry(part, number), True
+        elif (head := _severe(line)) is not None:
+            if entry:
+                yield entry
+            entry, tracing = Entry(part, number, head), False
+        elif entry and tracing and _goes_on(line):
+            entry.exception = _exception(line) or entry.exception
+        elif entry and not _RECORD.match(line) and not tracing and line[:1].isspace():
+            continue  # A message of several lines, or the statement under PostgreSQL's.
+        elif entry:
+            yield entry
+            entry, tracing = None, False
+        before = line if line.strip() else before
+    if entry:
+        yield entry
+
+
+def _is_another(entry: Entry, line: str, before: str) -> bool:
+    """Tell whether a traceback that begins at the margin is no part of the one before it, which has named its exception."""
+    return bool(entry.exception) and not line[:1].isspace() and not _CHAINED.match(before)
+
+
+def _goes_on(line: str) -> bool:
+    """Tell whether a line belongs to the traceback before it."""
+    return not _RECORD.match(line)
+
+
+def _exception(line: str) -> str:
+    """Return the line if it names an exception: not indented, and no joint between two tracebacks."""
+    bare = line.lstrip("| ") if line.lstrip().startswith("|") else line
+    named = bare[:1].isalpha() and not _CHAINED.match(bare)
+    return bare if named and re.match(r"[\w.]+(:|$)", bare) else ""
+
+
+def _severe(line: str) -> str | None:
+    """Return the line, or what a line of JSON says, if its level is ERROR or worse, or it stands for a traceback."""
+    if line.startswith("{"):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(said, dict) or (said.get("level") not in _SEVERE and "exception" not in said):
+            return None
+        return f"{said.get('logger', '')} {said.get('message', '')} {said.get('exception', '')}".strip()
+    found = _LEVEL.search(line[:_LEVEL_WITHIN])
+    return line if found and found.group(1) in _SEVERE_LEVELS else None
+
+
+def _stamp(head: str) -> str:
+    """Return the time at the begin of a record."""
+    found = re.match(r"[\[\d][\d:.,\-T ]*(UTC|GMT|Z)?\]?\s*", head)
+    return found.group(0) if found else ""
+
+
+def _is(known: Known, entry: Entry) -> bool:
+    return fnmatch(entry.part, known.part) and re.search(known.match, entry.text) is not None

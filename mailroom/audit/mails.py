@@ -1,0 +1,177 @@
+"""Conservation of e-mails: every object is filed, quarantined, a duplicate, or under way and not for too long."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from mailroom.audit.aips import BRING_BACK
+from mailroom.audit.reading import Stored, side_by_side
+from mailroom.audit.report import ALL, FORGOTTEN, INBOUND, UNKNOWN_OBJECT, Report
+from mailroom.audit.rows import each
+
+_UNDER_WAY = ("received", "processing", "failed")
+
+#: Where a mail of each state is, in the words of the balance.
+_PLACES = dict.fromkeys(_UNDER_WAY, "in flight") | {state: state for state in ("filed", "duplicate", "quarantined")}
+
+#: Reasons for which the raw e-mail could not be opened: it stays in the bucket, not in the archive.
+_SEALED = ("gone", "not_decryptable", "not_bound", "not_encrypted", "empty", "too_large")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What is looked at, and how long nothing may happen to an e-mail before it counts as stuck."""
+
+    now: datetime
+    limit: timedelta
+    since: datetime | None = None
+
+    def is_over(self, at: datetime) -> bool:
+        """Tell whether what happened last, at `at`, is too long ago."""
+        return self.now - at >= self.limit
+
+    def covers(self, at: datetime) -> bool:
+        """Tell whether what came at `at` is looked at."""
+        return self.since is None or at >= self.since
+
+
+def check_mails(
+    objects: Iterable[Stored],
+    emails: Iterable[Any],
+    report: Report,
+    patience: Patience,
+    is_described: Callable[[str], bool],
+) -> None:
+    """Compare the inbound bucket with the ledger, and each line of the ledger with itself.
+
+    `is_described` says whether the archive knows the mail of a key.
+    """
+    for key, versions, lines in side_by_side(objects, emails, lambda one: one.key):
+        for version in versions:
+            if patience.covers(version.modified):
+                _check_object(version, lines, report, patience, is_described)
+        _check_lines(key, lines, report)
+        _balance(key, versions, lines, report, patience)
+        looked_at = [line for line in lines if patience.covers(line.received_at)]
+        each(looked_at, partial(_check_line, is_stored=bool(versions), report=report, patience=patience), report)
+        if report.counts["e-mails"] % 1000 == 0 and lines:
+            report.progress(f"{report.counts['e-mails']} e-mails")
+
+
+def _check_object(
+    stored: Stored, lines: list[Any], report: Report, patience: Patience, is_described: Callable[[str], bool]
+) -> None:
+    report.counts["objects"] += 1
+    if any(line.version in ("", stored.version) or stored.version == "null" for line in lines):
+        return
+    if not lines and is_described(stored.key):
+        report.violate(FORGOTTEN, stored.key, BRING_BACK)
+        return
+    if not patience.is_over(stored.modified):
+        report.in_flight(stored.modified)
+        return
+    report.violate(UNKNOWN_OBJECT, stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
+
+
+def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report, patience: Patience) -> None:
+    """Count what came under this key and where it is; an object counts with its own time, so both sides are of one window."""
+    prefix, matched = key[: key.rfind("/") + 1], set[str]()
+    for version in versions:
+        mine = [line for line in lines if line.version in ("", version.version) or version.version == "null"]
+        matched |= {line.id for line in mine}
+        if patience.covers(version.modified):
+            _count("came", mine[0] if mine else None, prefix, report)
+            for line in mine:
+                _count(_PLACES.get(line.state), line, prefix, report)
+            if not mine and not patience.is_over(version.modified):
+                _count("in flight", None, prefix, report)
+    for line in lines:
+        # The archive has it, and the bucket not any more; or it was announced and never there.
+        if line.id not in matched and patience.covers(line.received_at):
+            if line.archive_ids or line.reason == "gone":
+                _count("came", line, prefix, report)
+            _count(_PLACES.get(line.state), line, prefix, report)
+
+
+def _count(what: str | None, line: Any, prefix: str, report: Report) -> None:
+    """Count for all, and for each tenant that the mail is for; a mail in a state that there is not is nowhere."""
+    if what is None:
+        return
+    for tenant in (ALL, *filter(None, line.tenants if line else ())):
+        report.balance(INBOUND, tenant, prefix)[what] += 1
+
+
+def _check_lines(key: str, lines: list[Any], report: Report) -> None:
+    """One version of an object is one e-mail."""
+    for version, times in Counter(line.version for line in lines).items():
+        if times > 1:
+            report.violate("duplicate line", f"{key}@{version}", "two lines of the ledger are for one object")
+
+
+def _check_line(line: Any, is_stored: bool, report: Report, patience: Patience) -> None:
+    report.counts["e-mails"] += 1
+    report.counts[line.state] += 1
+    _check_receipts(line, report)
+    if line.state == "filed":
+        _check_filed(line, report)
+    elif line.state == "quarantined":
+        if line.reason is None:
+            report.violate("no reason", line.id, "quarantined without saying why; mailroom replay it")
+        if not line.archive_ids and not is_stored and line.reason != "gone":
+            report.violate("lost", line.id, "quarantined, and its raw e-mail is neither in the bucket nor archived")
+        if not line.archive_ids and line.reason not in _SEALED:
+            report.violate("not archived", line.id, "quarantined and could be opened; mailroom replay it")
+    elif line.state in _UNDER_WAY:
+        report.in_flight(line.last_at or line.received_at)
+        if patience.is_over(line.last_at or line.received_at):
+            report.violate("stuck", line.id, f"{line.state} for too long; mailroom trace it, then mailroom replay it")
+    elif line.state != "duplicate":
+        report.violate("unknown state", line.id, f"no e-mail can be {line.state}")
+
+
+def _check_receipts(line: Any, report: Report) -> None:
+    for archive_id in set(line.archive_ids) - set(line.kept):
+        report.violate("no receipt", f"{line.id} {archive_id}", "the e-mail names a deposit that has no receipt")
+
+
+def _check_filed(line: Any, report: Report) -> None:
+    """A filed e-mail has one item for each recipient that it was routed to, and each item has its deposits.
+
+    A tenant whose policy held it back gets none; one that had it before keeps it, withdrawn.
+    """
+    decided = [told for told in line.story if told["routes"]]
+    routed = [{(to["tenant"], to["recipient"]) for to in told["routes"]} for told in decided]
+    held = set(decided[-1]["held"] or ()) if decided else set()
+    items = Counter((item["tenant"], item["recipient"]) for item in line.items)
+    report.counts["items"] += items.total()
+    if not items:
+        report.violate("no item", line.id, "filed, and in nobody's inbox")
+    elif not routed:
+        report.violate("not routed", line.id, "filed, and nothing says why there")
+    else:
+        if missing := len({to for to in routed[-1] if to[0] not in held} - items.keys()):
+            report.violate("missing item", line.id, f"{missing} of its recipients have no item; mailroom replay it")
+        if strange := len(items.keys() - set().union(*routed)):
+            report.violate("strange item", line.id, f"{strange} items are for recipients it was never routed to")
+    if extra := items.total() - len(items):
+        report.violate("duplicate item", line.id, f"{extra} items too many for the same recipient")
+    told = Counter(one["kind"] for one in line.story)
+    if not 1 <= told["filed"] <= 1 + told["reopened"]:
+        report.violate("filed twice", line.id, f"{told['filed']} times filed, {told['reopened']} times reopened")
+    for item in line.items:
+        _check_item(line, item, report)
+
+
+def _check_item(line: Any, item: dict[str, Any], report: Report) -> None:
+    wanted = [item["raw"], *(part["kept"] for part in item["parts"])]
+    if not set(wanted) <= set(line.archive_ids):
+        report.violate("item not archived", item["id"], "it shows content that its e-mail does not name as archived")
+    if any(not name.startswith(f"{item['tenant']}/") for name in wanted):
+        report.violate("foreign deposit", item["id"], "it shows content that another tenant's archive keeps")
+    if any(part["kept"].rpartition("/")[2] != part["sha256"] for part in item["parts"]):
+        report.violate("wrong deposit", item["id"], "an attachment's digest is not its deposit's")
+    if [part["number"] for part in item["parts"]] != list(range(1, len(item["parts"]) + 1)):
+        report.violate("attachments", item["id"], "its attachments are not numbered 1, 2, 3, ...")

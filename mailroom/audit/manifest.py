@@ -1,0 +1,67 @@
+"""What a sender knows: which mails were accepted, for whom, with which attachments. Drills write it, the check proves it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mailroom.audit.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One accepted mail: the id in the 250, the recipients that are to have an item, and the digests of its attachments.
+
+    `attachments` is None where nobody can say what a reader makes of it; `state` is where it must end.
+    """
+
+    message_id: str
+    recipients: tuple[str, ...]
+    attachments: tuple[str, ...] | None
+    state: str = "filed"
+
+    def line(self) -> str:
+        """Return it as a line of a manifest."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def read_manifest(file: Path) -> Iterator[Sent]:
+    """Yield what a manifest says, a JSON object on each line."""
+    with file.open() as lines:
+        for line in lines:
+            told = json.loads(line)
+            yield Sent(told["message_id"], tuple(told["recipients"]), _digests(told["attachments"]), told["state"])
+
+
+def _digests(told: list[str] | None) -> tuple[str, ...] | None:
+    return None if told is None else tuple(told)
+
+
+def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[Sent], report: Report) -> None:
+    """Compare each accepted mail with what became of it."""
+    for mail in sent:
+        report.counts["sent"] += 1
+        rows = connection.execute(_BECAME, {"message_id": mail.message_id}).fetchall()
+        states = {state for state, _, _ in rows}
+        known = mail.attachments is not None
+        items = sorted((recipient, tuple(parts) if known else ()) for _, recipient, parts in rows if recipient)
+        wanted = sorted((recipient, mail.attachments or ()) for recipient in mail.recipients if mail.state == "filed")
+        if not rows:
+            report.violate("lost", mail.message_id, "it was accepted, and the ledger knows nothing of it")
+        elif states != {mail.state}:
+            report.violate("lost", mail.message_id, f"it was to be {mail.state} and is {', '.join(sorted(states))}")
+        elif len(items) > len(wanted):
+            report.violate("duplicate item", mail.message_id, f"{len(items)} items and not {len(wanted)}")
+        elif items != wanted:
+            report.violate("wrong content", mail.message_id, "its items or their attachments are not what was sent")
+
+
+_BECAME = """
+select e.state, i.recipient,
+       array(select p.sha256 from attachment p where p.item_id = i.id order by p.number) as parts
+  from inbound_email e left join inbox_item i on i.email_id = e.id
+ where e.message_id = %(message_id)s
+"""

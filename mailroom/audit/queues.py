@@ -1,0 +1,28 @@
+"""What waits in the inbound queue, and what it gave up."""
+
+import json
+from typing import Any
+
+from mailroom.audit.report import Report
+
+_DEPTHS = {
+    "ApproximateNumberOfMessages": "queue waiting",
+    "ApproximateNumberOfMessagesNotVisible": "queue in hand",
+    "ApproximateNumberOfMessagesDelayed": "queue delayed",
+}
+
+
+def check_queue(sqs: Any, url: str, report: Report) -> None:
+    """Count what waits; a dead letter is a mail that nobody will look at again unless a person does."""
+    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, "RedrivePolicy"])["Attributes"]
+    for name, meaning in _DEPTHS.items():
+        report.counts[meaning] = int(told.get(name, 0))
+    if "RedrivePolicy" not in told:
+        report.violate("no dead letters", url.rpartition("/")[2], "the queue has no dead-letter queue")
+        return
+    account, name = json.loads(told["RedrivePolicy"])["deadLetterTargetArn"].split(":")[4:6]
+    dead = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    depths = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=list(_DEPTHS))["Attributes"]
+    report.counts["dead letters"] = sum(int(depths.get(depth, 0)) for depth in _DEPTHS)
+    if report.counts["dead letters"]:
+        report.violate("dead letters", name, f"{report.counts['dead letters']} messages wait there to be redriven")

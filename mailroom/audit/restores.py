@@ -1,0 +1,64 @@
+"""A restored database: what waits in it may have been sent after the dump, and nobody may say otherwise before a person did."""
+
+import json
+from typing import Any
+
+import psycopg
+
+from mailroom.audit.report import Report
+
+
+def check_restores(
+    connection: psycopg.Connection[Any], *, database_url: str, s3: Any, bucket: str, report: Report
+) -> None:
+    """Say which batches are held after a restore, and whether this database is one that nobody has recognised yet."""
+    for batch_id, messages in connection.execute(_HELD):
+        report.counts["messages held after a restore"] += messages
+        what = f"{messages} messages may have been sent before the restore: mailroom batch resume {batch_id}, or cancel"
+        report.violate("held after a restore", batch_id, what)
+    outside = {name: _outside(s3, bucket, name, report) for name, *_ in connection.execute(_INSTALLATION)}
+    # Not in this check's snapshot: while mail is sent the counter advances, in the database before it does outside.
+    with psycopg.connect(database_url) as latest:
+        for name, counter, identity, table in latest.execute(_INSTALLATION).fetchall():
+            if identity not in (table, f"{_server(latest)}/{table}") or counter < outside.get(name, 0):
+                what = "what waits here may have been sent already: start a worker, which holds it, then look again"
+                report.violate("restored database", name, what)
+
+
+def _server(connection: psycopg.Connection[Any]) -> str:
+    """Return what the server is known by; empty where it does not say."""
+    try:
+        with connection.transaction():
+            row = connection.execute(_SERVER).fetchone()
+    except psycopg.Error:
+        return ""
+    return str(row[0]) if row else ""
+
+
+def _outside(s3: Any, bucket: str, name: str, report: Report) -> int:
+    """Return the counter that is kept beside the archive, 0 where none is."""
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=f"_mailroom/{name}/counter.json")
+        return int(json.loads(answer["Body"].read())["counter"])
+    except s3.exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code not in ("NoSuchKey", "404"):
+            report.violate("no counter", name, f"a restore may go unseen: the archive's bucket answers {code}")
+    except (ValueError, KeyError, TypeError):
+        report.violate("no counter", name, "a restore may go unseen: the counter beside the archive is not readable")
+    return 0
+
+
+_HELD = """
+select batch_id::text, count(*) from message where status = 'held' and reason = 'restored' group by batch_id order by 1
+"""
+
+_INSTALLATION = """
+select name::text, counter, identity,
+       concat_ws('/', (select oid from pg_database where datname = current_database()), 'message'::regclass::oid)
+  from installation where name is not null and not pg_is_in_recovery()
+"""
+
+_SERVER = """
+select concat_ws('/', (select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
+"""

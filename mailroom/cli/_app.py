@@ -1,0 +1,232 @@
+"""The command line. Each command takes `--json` for programs, and fails with one clear line on stderr.
+
+Commands are the modules of `mailroom/cli/`: a file `demo.py` with a Typer named `app` is the command `demo`, and
+its docstring's first line is what `mailroom --help` says of it. A module is imported only when its command runs.
+"""
+
+import ast
+import json
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mailroom.domain.errors import ConfigurationError, MailroomError
+
+_COMMANDS = Path(__file__).parent
+
+
+class _Lazy(TyperGroup):
+    """The commands written here, and those of `mailroom/cli/`, read but not imported until one is wanted."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return [*super().list_commands(ctx), *(name for name in _summaries() if name not in self.commands)]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name in self.commands or cmd_name not in _summaries():
+            return super().get_command(ctx, cmd_name)
+        from importlib import import_module
+
+        module = import_module(f"mailroom.cli.{cmd_name.replace('-', '_')}")
+        return typer.main.get_command(module.app)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        here = {name: command.get_short_help_str(100) for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(list((here | _summaries()).items()))
+
+
+def _summaries() -> dict[str, str]:
+    """Return what each command module says of itself in its first line."""
+    found = {}
+    for file in sorted(_COMMANDS.glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(file.read_text())) or ""
+        found[file.stem.replace("_", "-")] = text.partition("\n")[0]
+    return found
+
+
+app = typer.Typer(
+    cls=_Lazy,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.callback()
+def _mailroom() -> None:
+    """E-mail in: archived and filed. Batches out: each message sent once and followed.
+
+    First steps:
+
+    \b
+      mailroom up --detach                     start everything on this machine
+      mailroom address add ada@mailroom.test   an address that receives
+      mailroom status                          where the inbox, Prefect and the SMTP door are
+      mailroom down                            stop it; --wipe forgets its data
+    """
+
+
+def say(line: str) -> None:
+    """Print a line at once; a reader that has gone away (`| head`) must not stop a stack half way."""
+    with suppress(BrokenPipeError):
+        print(line, flush=True)
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; it runs on.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Only this part and what it needs; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the embedded stack and say what runs where; Ctrl-C stops it."""
+    from mailroom.sandbox.stack import background, stack
+
+    progress = _to_stderr if as_json else say
+    if detach:
+        background.up_detached(progress, names=only)
+        if as_json:
+            say(json.dumps(stack.status(), indent=1))
+    else:
+        stack.up(progress, names=only)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be."""
+    from mailroom.cli._regions import region_lines, regions_of
+    from mailroom.sandbox.stack import stack
+
+    found = stack.status()
+    found["workers"], found["regions"] = _on_duty(found), regions_of(found)
+    found["scheduler"] = _scheduler(found)
+    found["held"] = _held(found)
+    if as_json:
+        say(json.dumps(found, indent=1))
+    else:
+        for part in found["parts"]:
+            port = f"127.0.0.1:{part['port']}" if part["port"] else ""
+            say(f"{part['name']:<12} {part['state']:<9} {port:<16} pid {part['pid']}")
+        for worker in found["workers"]:
+            paused = f", paused: {worker['paused_by']} does not serve" if worker["paused_by"] else ""
+            paused += f", held: {worker['held_by']}" if worker["held_by"] else ""
+            say(
+                f"{'on duty':<12} {worker['name']}, {worker['silent_s']} s ago{paused}; has {len(worker['holds'])} e-mails"
+            )
+            for message_id in worker["holds"]:
+                say(f"{'':<12} {message_id}")
+        if found["scheduler"]:
+            say(f"{'schedules':<12} {found['scheduler']['says']}")
+        for line in region_lines(found["regions"]):
+            say(line)
+        for one in found["held"]:
+            say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
+            say(f"{'':<12} see `mailroom batch list --held`")
+        for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
+            if name in found:
+                say(f"{name:<12} {found[name]}")
+    if found["state"] != "ready":
+        raise ConfigurationError(
+            f"the stack is {found['state']}" + (f": {found['reason']}" if "reason" in found else "")
+        )
+    if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
+        raise ConfigurationError(
+            f"{len(faults)} resources are not where MAILROOM_REGIONS_ALLOWED lets data be; see above"
+        )
+
+
+def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return who works and on what; nobody where the database does not serve."""
+    from mailroom.adapters.postgres.engine import make_engine
+    from mailroom.adapters.postgres.operations.roster import SqlRoster
+
+    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+        return []
+    now = datetime.now(UTC)
+    try:
+        workers = SqlRoster(make_engine(found["database_url"], pool_size=1)).on_duty()
+    except MailroomError:
+        return []
+    return [
+        {
+            "name": worker.name,
+            "silent_s": round(max((now - worker.beat_at).total_seconds(), 0)),
+            "paused_by": worker.paused_by,
+            "held_by": worker.held_by,
+            "holds": list(worker.holds),
+        }
+        for worker in workers
+    ]
+
+
+def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return when Prefect's scheduler last worked; None where Prefect does not serve."""
+    from mailroom.adapters.prefect.schedules import PrefectScheduler
+
+    if not any(part["name"] == "prefect" and part["state"] == "ready" for part in found["parts"]):
+        return None
+    now = datetime.now(UTC)
+    try:
+        seen = PrefectScheduler(found["prefect_api_url"]).look()
+    except MailroomError:
+        return None
+    worked = seen.last_worked_at
+    said = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing was ever scheduled"
+    if seen.is_silent(now):
+        without = f": nothing ahead for {', '.join(seen.idle)}" if seen.idle else ""
+        said += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
+    return {**seen.as_json(now), "says": said}
+
+
+def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
+    from mailroom.adapters.postgres.engine import make_engine
+    from mailroom.adapters.postgres.outbound.holds import SqlHolds
+
+    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+        return []
+    try:
+        counts = SqlHolds(make_engine(found["database_url"], pool_size=1)).held_count()
+    except MailroomError:
+        return []
+    return [
+        {"reason": reason.value, "why": reason.sentence, "batches": count.batches, "messages": count.messages}
+        for reason, count in counts.items()
+    ]
+
+
+@app.command()
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Forget its data too.")] = False, as_json: AsJson = False
+) -> None:
+    """Stop the embedded stack; --wipe forgets its data."""
+    from mailroom.sandbox.stack import stack
+
+    stack.down(_to_stderr if as_json else say, wipe=wipe)
+    if as_json:
+        say(json.dumps({"state": "stopped", "wiped": wipe}))
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the set-up or a mail becomes one line on stderr and exit code 1."""
+    try:
+        app(prog_name="mailroom")
+    except (ConfigurationError, MailroomError) as error:
+        print(f"mailroom: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What `backup` and `restore` share: what a backup says of itself, and what is in a database."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError
+
+#: What people know of a database, by its table.
+_COUNTED = {"inbound_email": "e-mails", "inbox_item": "items", "batch": "batches", "message": "messages"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """What a backup says of itself: when it was begun, of which schema, and at which counter of which installation."""
+
+    made_at: datetime
+    revision: str
+    counter: int
+    installation: str | None
+
+    def as_text(self) -> str:
+        """Return it as it stands beside the dump."""
+        return json.dumps(asdict(self) | {"made_at": self.made_at.isoformat()}, indent=1) + "\n"
+
+
+def about_file(file: Path) -> Path:
+    """Return where it is written what `file` is."""
+    return file.with_name(f"{file.name}.json")
+
+
+def read_backup(file: Path) -> Backup:
+    """Return what is written of a backup.
+
+    Raises:
+        ConfigurationError: nothing is, or nothing that `mailroom backup` wrote.
+    """
+    try:
+        told: dict[str, Any] = json.loads(about_file(file).read_text())
+        return Backup(**told | {"made_at": datetime.fromisoformat(told["made_at"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigurationError(
+            f"{about_file(file)} does not say what {file} is; `mailroom backup` writes both, keep them together"
+        ) from None
+
+
+def restores_of(opened: Opened) -> SqlRestores:
+    """Return what recognises restores of this installation."""
+    s3 = aws.client("s3", region=opened.settings.region_of_archive)
+    return SqlRestores(opened.engine, S3Counter(s3, bucket=opened.settings.archive_bucket))
+
+
+def revision_of(engine: Engine) -> str:
+    """Return the revision of the schema; empty where there is none."""
+    with transaction(engine, gated=False) as connection:
+        there = connection.execute(text("select to_regclass('alembic_version') is not null")).scalar_one()
+        return str(connection.execute(text("select version_num from alembic_version")).scalar_one()) if there else ""
+
+
+def contents_of(engine: Engine) -> dict[str, int]:
+    """Return how much of what is in the database; of what it has no table for, nothing."""
+    found = {}
+    with transaction(engine, gated=False) as connection:
+        for name, what in _COUNTED.items():
+            if connection.execute(text("select to_regclass(:name) is not null"), {"name": name}).scalar_one():
+                found[what] = int(connection.execute(text(f"select count(*) from {name}")).scalar_one())  # noqa: S608 - a constant
+    return found
+
+
+def others_at_work(engine: Engine) -> list[str]:
+    """Return who else is connected to this database, each by its name or address and how many times."""
+    wanted = """
+        select coalesce(nullif(application_name, ''), client_addr::text, 'local') as who, count(*) as sessions
+        from pg_stat_activity where datname = current_database() and backend_type = 'client backend'
+            and pid <> pg_backend_pid() group by 1 order by 1
+    """
+    with transaction(engine, gated=False) as connection:
+        return [f"{row.who} ({row.sessions})" for row in connection.execute(text(wanted))]

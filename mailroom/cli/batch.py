@@ -1,0 +1,170 @@
+"""Batches: list them, show one, resume or cancel what is held.
+
+A batch is held when the database was restored (`restored`: what waited may have been sent after the dump), or when the run
+that was to send it is gone from Prefect (`run_gone`). Nothing of it is sent until somebody decides:
+
+\b
+    mailroom batch list --held           which, why, and how many messages
+    mailroom batch show ID               one batch: what its messages have come to
+    mailroom batch resume ID             send what is held of it, each message at its time
+    mailroom batch resume --all --dry-run    what would go; without --dry-run it goes
+    mailroom batch cancel ID             withhold it for good
+
+What the provider reports meanwhile settles held messages by itself: one that it has is not sent again.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.api.v1.responses.outbound import batch_answer
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError
+from mailroom.ports.follower import BatchLine
+from mailroom.ports.holds import HeldBatch, HoldReason
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_MOST = 100_000
+_LISTED = 50
+
+BatchId = Annotated[str, typer.Argument(metavar="ID", help="As `mailroom batch list` says.")]
+Reason = Annotated[HoldReason | None, typer.Option(help="Only what is held for this reason.")]
+
+
+@app.command("list")
+def list_(
+    held: Annotated[bool, typer.Option("--held", help="Only batches that are held, and why.")] = False,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    most: Annotated[int, typer.Option(help="At most this many.", min=1, max=_MOST)] = _LISTED,
+    as_json: AsJson = False,
+) -> None:
+    """List batches, newest first; with --held those that wait for a person, in the order of their times."""
+    opened = Opened()
+    if held:
+        found = SqlOutbox(opened.engine).held(tenant, limit=most)
+        lines, told = [_held_line(one) for one in found], [one.as_json() for one in found]
+    else:
+        page = opened.follower.batches(tenant, after=None, limit=most)
+        lines, told = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
+    if as_json:
+        say(json.dumps(told, indent=1))
+        return
+    for line in lines:
+        say(line)
+    if held and lines:
+        say("resume one with `mailroom batch resume ID`, withhold it with `mailroom batch cancel ID`")
+    elif not lines:
+        say("no batch is held" if held else "no batches")
+
+
+@app.command()
+def show(batch_id: BatchId, as_json: AsJson = False) -> None:
+    """Show one batch: what its messages have come to, and what is held of it."""
+    line = _found(Opened(), batch_id)
+    if as_json:
+        say(json.dumps(_json(line), indent=1))
+        return
+    say(_line(line))
+    for reason, count in line.held.items():
+        say(
+            f"held: {count:,} messages, {reason.sentence}; `mailroom batch resume {line.id}`, or `... cancel {line.id}`"
+        )
+
+
+@app.command()
+def resume(
+    batch_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="As `mailroom batch list --held` says.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All held batches.")] = False,
+    reason: Reason = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send what is held, each message at its time, or now where that has passed. --dry-run first: mail does not come back.
+
+    After a restore a held message may have been sent before it. Killed half way and run again, it goes on.
+    """
+    if bool(batch_id) == all_ or (batch_id and reason):
+        raise ConfigurationError("say which: an ID, or --all, perhaps with --reason; --dry-run shows what would go")
+    opened = Opened()
+    outbox, now = SqlOutbox(opened.engine), datetime.now(UTC)
+    if batch_id:
+        _found(opened, batch_id)
+    held = [one for one in outbox.held(None, reason=reason, limit=_MOST) if all_ or one.id == batch_id]
+    if not dry_run:
+        with _bar(len(held)) as step:
+            for one in held:
+                outbox.resume(None, one.id, by=getuser(), now=now)
+                step()
+    if as_json:
+        told = [one.as_json() | {"resumed": not dry_run} for one in held]
+        say(json.dumps(told, indent=1))
+        return
+    for one in held:
+        say(f"{_held_line(one)}; {_then(one, now, dry_run=dry_run)}")
+    if not held:
+        say("nothing is held" if all_ else f"nothing of {batch_id} is held")
+
+
+@app.command()
+def cancel(batch_id: BatchId, as_json: AsJson = False) -> None:
+    """Withhold what has not gone of a batch, held or not, and say how many have gone or may have."""
+    cancelled = SqlOutbox(Opened().engine).cancel(None, batch_id, now=datetime.now(UTC))
+    if cancelled is None:
+        raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
+    gone = len(cancelled.gone)
+    if as_json:
+        say(json.dumps({"id": batch_id, "cancelled": cancelled.cancelled, "held": cancelled.held, "gone": gone}))
+        return
+    say(f"{cancelled.cancelled:,} withheld, {gone:,} have gone or may have")
+    if cancelled.held:
+        say(f"{cancelled.held:,} of those withheld were held; after a restore these may have gone before it")
+
+
+def _found(opened: Opened, batch_id: str) -> BatchLine:
+    line = opened.follower.batch(None, batch_id)
+    if line is None:
+        raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
+    return line
+
+
+def _json(line: BatchLine) -> dict[str, Any]:
+    return batch_answer(line).model_dump(mode="json", by_alias=True)
+
+
+def _line(line: BatchLine) -> str:
+    statuses = ", ".join(f"{count:,} {status}" for status, count in line.statuses.items())
+    return f"{line.id}  {line.tenant}  {line.created_at:%Y-%m-%d %H:%M}  {statuses}"
+
+
+def _held_line(one: HeldBatch) -> str:
+    return f"{one.id}  {one.tenant}  {one.messages:,} held since {one.held_at:%Y-%m-%d %H:%M}: {one.reason.sentence}"
+
+
+def _then(one: HeldBatch, now: datetime, *, dry_run: bool) -> str:
+    when = "expired" if one.expires_at and one.expires_at <= now else ""
+    when = when or (f"at {one.due_at:%Y-%m-%d %H:%M} UTC" if one.due_at > now else "now")
+    if when == "expired":
+        return "would expire" if dry_run else "expires"
+    return f"would go {when}" if dry_run else f"goes {when}"
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Any]:
+    """Yield what moves a progress bar on stderr; there is none where nobody looks."""
+    console = Console(stderr=True)
+    columns = TextColumn("resuming"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,59 @@
+"""Circuit breakers: list those that are open, and close one, which lets what it stopped go on."""
+
+import json
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Annotated
+
+import typer
+
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError
+from mailroom.ports.breakers import Broken
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_MOST = 1000
+
+
+@app.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    closed: Annotated[bool, typer.Option("--closed", help="Those too that were closed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which breakers are open, what they stop and why."""
+    found = SqlBreakers(Opened().engine).all(tenant, only_open=not closed, limit=_MOST)
+    if as_json:
+        say(json.dumps([one.as_json() for one in found], indent=1))
+        return
+    for one in found:
+        say(f"{one.id}  {_sentence(one)}")
+    if not found:
+        say("no breaker is open")
+
+
+@app.command()
+def close(
+    breaker_id: Annotated[str, typer.Argument(metavar="ID", help="As `mailroom breakers list` says.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let what it stopped go on: runs that wait for it are resumed. Bounces from before count no more."""
+    opened = Opened()
+    one = SqlBreakers(opened.engine).close(breaker_id, by=getuser(), now=datetime.now(UTC))
+    if one is None:
+        raise ConfigurationError(f"{breaker_id}: there is no such breaker; see `mailroom breakers list`")
+    resumed = sum(opened.runs.resume(run_id) for run_id in one.runs)
+    if as_json:
+        say(json.dumps(one.as_json() | {"resumed": resumed}))
+    else:
+        say(f"closed; {resumed} of {len(one.runs)} runs go on")
+
+
+def _sentence(one: Broken) -> str:
+    what = f"batch {one.batch_id} of {one.tenant}" if one.batch_id else f"all of {one.tenant}"
+    tally = f"of {one.tally.sent} sent {one.tally.bounced} bounced, {one.tally.complained} were complained of"
+    ended = f"; closed by {one.closed_by}" if one.closed_at else ""
+    return f"{what}: {one.trip}, {tally}; {len(one.runs)} runs wait{ended}"

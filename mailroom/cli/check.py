@@ -1,0 +1,102 @@
+"""Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them.
+
+What runs by itself is looked at too: every active schedule has runs ahead, and no part has logged an ERROR or a traceback
+that is not known. Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
+anything is wrong.
+"""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import boto3
+import typer
+
+from mailroom.adapters.postgres.migrating import standing
+from mailroom.audit.batches import read_handed_over
+from mailroom.audit.check import Places
+from mailroom.audit.check import check as look
+from mailroom.audit.logs import KNOWN, check_logs, read_known
+from mailroom.audit.mails import Patience
+from mailroom.audit.manifest import read_manifest
+from mailroom.audit.report import Report
+from mailroom.audit.schedules import check_schedules
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._times import duration, since
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import data_folder, load_settings, running_stack, use_stack_environment
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def check(
+    received_since: Annotated[str | None, typer.Option("--since", help="Only received since: 2h, 3d, a time.")] = None,
+    stuck_after: Annotated[str, typer.Option(help="An e-mail under way for longer is wrong: 0s, 15m, 2h.")] = "1h",
+    deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not a sample.")] = False,
+    manifest: Annotated[Path | None, typer.Option(help="What was sent, as a drill writes it.", exists=True)] = None,
+    batches: Annotated[Path | None, typer.Option(help="Batches and what of them was received.", exists=True)] = None,
+    logs: Annotated[
+        Path | None, typer.Option(help="Folder of logs to read; the embedded stack's if it runs here.", exists=True)
+    ] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="What may be logged besides, as a drill declares it (TOML).", exists=True)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them."""
+    limit = duration(stuck_after)
+    if limit is None or limit > timedelta(days=36_500):
+        raise ConfigurationError(f"--stuck-after {stuck_after}: write 0s, 15m or 2h")
+    use_stack_environment()
+    settings = load_settings()
+    places = Places(
+        database_url=settings.database_url.get_secret_value(),
+        inbound_bucket=settings.inbound_bucket,
+        archive_bucket=settings.archive_bucket,
+        inbound_queue_url=settings.inbound_queue_url,
+    )
+    report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
+    # What is read of a schema that does not fit says nothing of the mail; schedules and logs are looked at all the same.
+    if (fault := standing(places.database_url).fault) is not None:
+        report.violate("schema", "database", str(fault))
+    else:
+        look(
+            places,
+            s3=boto3.client("s3", region_name=settings.region_of_buckets),
+            sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
+            archive_s3=boto3.client("s3", region_name=settings.region_of_archive),
+            report=report,
+            patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
+            deep=deep,
+            sent=read_manifest(manifest) if manifest else (),
+            handed_over=read_handed_over(batches) if batches else None,
+        )
+    check_schedules(settings.prefect_api_url, report)
+    if folder := logs or _stack_logs():
+        check_logs(folder, [*read_known(KNOWN), *(read_known(known) if known else [])], report)
+    say(json.dumps(report.as_json(), indent=1)) if as_json else _show(report)
+    if not report.is_clean:
+        raise typer.Exit(1)
+
+
+def _stack_logs() -> Path | None:
+    """Return where the logs of the embedded stack are, None where another installation is checked."""
+    folder = data_folder() / "logs"
+    return folder if running_stack() and "MAILROOM_DATABASE_URL" not in os.environ and folder.is_dir() else None
+
+
+def _show(report: Report) -> None:
+    say(", ".join(f"{count} {what}" for what, count in report.counts.items()))
+    if report.oldest_in_flight:
+        say(f"the oldest under way was last heard of at {report.oldest_in_flight:%Y-%m-%d %H:%M:%S} UTC")
+    wrong = ", ".join(f"{times} {kind}" for kind, times in report.wrong.items())
+    say(f"wrong: {wrong}" if wrong else "nothing lost, nothing twice")
+
+
+def _progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{line} ", end="", file=sys.stderr, flush=True)

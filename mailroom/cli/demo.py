@@ -1,0 +1,208 @@
+"""The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both.
+
+Starts the embedded stack when it does not run, and leaves it up. The mail takes the way of any other: a plain SMTP
+client, the door that stands in for SES, the bucket, the queue, a flow run, the archive, the inbox. So does the batch:
+the API, the queue, a flow run, SES, and back by its events.
+"""
+
+import json
+import os
+import smtplib
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_LINES
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import mailroom.sandbox
+from mailroom.api.pages.outbound import run_of
+from mailroom.cli import _outcomes
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._calling import Calling
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
+from mailroom.domain.inbound.received_email import FINAL, Entry, State
+from mailroom.domain.inbound.routing import Address
+from mailroom.ports.queue import Run
+from mailroom.sandbox.stack import background, stack
+from mailroom.settings import running_stack
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+TO = "accounting@mailroom.test"
+_SCAN = Path(mailroom.sandbox.__file__).parent / "samples" / "delivery-note.pdf"
+_PATIENCE_S = 90
+
+
+@app.command()
+def demo(
+    mails: Annotated[int, typer.Option(min=1, max=200, help="How many mails the batch has.")] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both."""
+    if "MAILROOM_DATABASE_URL" in os.environ:
+        raise ConfigurationError(
+            "the demo is for the embedded stack, and MAILROOM_DATABASE_URL names another; unset it"
+        )
+    tell: Callable[[str], None] = (lambda _: None) if as_json else say
+    up = _running(tell)
+    opened = Opened()
+    received = _receive(opened, up, tell)
+    sent = _send_batch(opened, up, mails, tell, quiet=as_json)
+    if as_json:
+        say(json.dumps(received | {"batch": sent}))
+        return
+    say("\nThe stack is still up: mail it yourself, look around, and stop it with `.venv/bin/mailroom down`.")
+
+
+def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """Mail the sample, follow it to the inbox, and return where it is."""
+    opened.directory.add(Address(TO, "demo", "accounting"))
+    tell(
+        f"\n{TO} receives for user accounting; a scanner mails it a document (SMTP to {up['smtp_host']}:{up['smtp_port']})"
+    )
+    message_id = _send(up)
+    accepted = time.time()
+    tell(f"accepted by the door as {message_id}; encrypted, in the bucket, announced")
+    entry = _follow(opened, message_id, tell)
+    took = _filed_at(opened, entry) - accepted
+    links = _links(opened, entry)
+    tell(f"filed {took:.1f} s after the door's 250\n")
+    tell(f"  inbox item   {links['item_url']}")
+    tell(f"  flow run     {links['run_url']}")
+    tell(f"  everything   .venv/bin/mailroom trace {message_id}")
+    tell(f"  quarantine   {up['api_url']}/quarantine")
+    return {"message_id": message_id, "state": entry.state, "seconds": round(took, 2)} | links
+
+
+def _send_batch(
+    opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
+) -> dict[str, Any]:
+    """Send a batch, show what comes back of it, and return what became of it."""
+    api, began = Calling(up["api_url"], up["api_key"]), time.monotonic()
+    batch_id = _outcomes.hand_over(api, mails)
+    tell(f"\n{mails} mails handed over to the API as batch {batch_id}; SES tells what becomes of each")
+    with nullcontext(_nowhere) if quiet else _outcomes.showing(mails) as show:
+        statuses = _outcomes.follow(api, batch_id, mails=mails, show=show)
+    took = time.monotonic() - began
+    page = opened.follower.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
+    run_url = _run_that_sent(opened, page.lines[0].id)
+    links = {"batch_url": f"{up['api_url']}/batches/{batch_id}", "run_url": run_url}
+    tell(f"all came back {took:.1f} s after they were handed over\n")
+    for line in _outcomes.table(page.lines):
+        tell(line)
+    tell(f"\n  batch        {links['batch_url']}")
+    tell(f"  flow run     {links['run_url']}")
+    tell(f"  everything   .venv/bin/mailroom trace {batch_id}")
+    return {"id": batch_id, "statuses": statuses, "seconds": round(took, 2)} | links
+
+
+def _nowhere(_: Mapping[str, int]) -> None:
+    """Show nothing."""
+
+
+def _run_that_sent(opened: Opened, message_id: str) -> str:
+    """Return where the run that sent a message is shown."""
+    run_id = run_of(opened.follower.activities(None, message_id) or [])
+    run = opened.runs.find(run_id) if run_id else None
+    return run.url if run else ""
+
+
+def _running(tell: Callable[[str], None]) -> dict[str, Any]:
+    """Return what the stack says of itself, started now if it does not run."""
+    if stack.status()["state"] != "ready":
+        tell("starting the embedded stack (the first start takes about a minute)")
+        background.up_detached(tell)
+    up = running_stack()
+    if up is None:
+        raise PermanentError("the stack says nothing of itself; see `mailroom status`")
+    return up
+
+
+def _send(up: dict[str, Any]) -> str:
+    """Mail the sample with a plain SMTP client; return the message id in the door's answer, as SES gives it."""
+    mail = EmailMessage()
+    mail["From"] = "Scanner 3rd floor <scanner@office.test>"
+    mail["To"] = TO
+    mail["Subject"] = "Scan: delivery note 2026-1142"
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = make_msgid(domain="office.test")
+    mail.set_content("One page was scanned.\n\nThe document is attached.\n")
+    mail.add_attachment(_SCAN.read_bytes(), maintype="application", subtype="pdf", filename=_SCAN.name)
+    with smtplib.SMTP(up["smtp_host"], up["smtp_port"], timeout=30) as smtp:
+        smtp.ehlo()
+        smtp.mail("scanner@office.test")
+        smtp.rcpt(TO)
+        code, answer = smtp.data(mail.as_bytes(policy=SMTP_LINES))
+    if code != 250:
+        raise PermanentError("the door did not take the mail", code=code)
+    return answer.decode().split()[-1]
+
+
+def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
+    """Tell each new state of the mail and its run until it is filed."""
+    told: set[str] = set()
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        entry = opened.ledger.find(message_id)
+        for line in _states(opened, entry):
+            if line not in told:
+                told.add(line)
+                tell(f"  {line}")
+        if entry is not None and entry.state in FINAL and entry.run_id and _has_ended(opened, entry.run_id):
+            if entry.state is not State.FILED:
+                raise PermanentError("the mail was not filed", state=entry.state, reason=entry.reason)
+            _tell_steps(opened, entry.run_id, tell)
+            return entry
+        time.sleep(0.05)
+    raise PermanentError(
+        "the mail was not filed in time; see `mailroom status` and the worker's log", seconds=_PATIENCE_S
+    )
+
+
+def _states(opened: Opened, entry: Entry | None) -> list[str]:
+    """Return where the mail and its run stand now, a line each."""
+    if entry is None:
+        return []
+    run = _run(opened, entry.run_id)
+    told = [f"flow run   {run.state}"] if run else []
+    return [*told, f"ledger     {entry.state}"]
+
+
+def _run(opened: Opened, run_id: str | None) -> Run | None:
+    """Return the run, or None where it cannot be told now; the next look may succeed."""
+    try:
+        return opened.runs.find(run_id) if run_id else None
+    except TransientError:
+        return None
+
+
+def _has_ended(opened: Opened, run_id: str) -> bool:
+    run = _run(opened, run_id)
+    return run is not None and run.state in ("Completed", "Failed", "Crashed", "Cancelled")
+
+
+def _tell_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
+    """Tell the run's tasks; the server records them a moment after they ran."""
+    deadline = time.monotonic() + 5
+    while not (steps := list(opened.runs.tasks(run_id))) or any(state != "Completed" for _, state in steps):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    tell("  steps      " + ", ".join(name.rpartition("-")[0] or name for name, _ in steps))
+
+
+def _filed_at(opened: Opened, entry: Entry) -> float:
+    return datetime.fromisoformat(opened.ledger.trace(entry.id)["email"]["closed_at"]).timestamp()
+
+
+def _links(opened: Opened, entry: Entry) -> dict[str, str]:
+    item = opened.ledger.trace(entry.id)["items"][0]["id"]
+    run = opened.runs.find(entry.run_id) if entry.run_id else None
+    return {"item_url": f"{opened.settings.api_url}/items/{item}", "run_url": run.url if run else ""}

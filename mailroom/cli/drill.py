@@ -1,0 +1,106 @@
+"""Kill workers at every crash point and at random while mails arrive, and prove that none is lost or filed twice.
+
+With `--outbound`, while batches are sent to a server that counts: none is lost, and none is received twice.
+
+It starts an embedded stack of its own and forgets it at the end; a stack of yours is not touched. The proof is
+`mailroom check`, which shares no code with what it checks. With the seed of a drill, its kills come again at the same
+moments of the workers' lives. A drill whose kills at random met nothing under way proves nothing, and fails.
+"""
+
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mailroom.cli._app import AsJson, say
+from mailroom.sandbox.drills.drill import Drill, Outcome
+from mailroom.sandbox.drills.ground import Ground, drill_ground
+from mailroom.sandbox.drills.post_office import post_office
+from mailroom.sandbox.drills.send_drill import SendDrill, SendOutcome
+from mailroom.sandbox.drills.workers import Zygote
+from mailroom.sandbox.stack.ports import any_free_port
+from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+#: Mails that are always under way, where nothing is said; batches go out at so many a second.
+_ARRIVING, _SENDING = 30, 1500
+_PER_SECOND = 60.0
+
+
+@app.command()
+def drill(
+    outbound: Annotated[bool, typer.Option("--outbound", help="Send batches, and count what is received.")] = False,
+    kills: Annotated[int, typer.Option(help="Kill at random this often.", min=0)] = 500,
+    minutes: Annotated[float, typer.Option(help="Kill at random for at most this long.", min=0)] = 30,
+    workers: Annotated[int, typer.Option(help="Workers at once.", min=1)] = 1,
+    in_hand: Annotated[
+        int | None,
+        typer.Option(help=f"Mails that are always under way; {_ARRIVING}, or {_SENDING} of batches.", min=1),
+    ] = None,
+    points: Annotated[bool, typer.Option(help="First kill at every crash point.")] = True,
+    seed: Annotated[int | None, typer.Option(help="The seed of an earlier drill.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Kill workers at every crash point and at random while mails arrive, or batches are sent; none may be lost or twice."""
+    chosen = seed if seed is not None else secrets.randbelow(1_000_000)
+    _tell(f"seed {chosen}")
+    how: dict[str, Any] = {"kills": kills, "seconds": minutes * 60, "workers": workers}
+    how["in_hand"] = in_hand or (_SENDING if outbound else _ARRIVING)
+    hold = _send if outbound else _receive
+    with (
+        tempfile.TemporaryDirectory(prefix="mailroom-drill-") as folder,
+        drill_ground(Path(folder) / "stack", seed=chosen) as ground,
+        Zygote(ground.environment(), ground.folder / "drill") as zygote,
+    ):
+        outcome = hold(ground, zygote, chosen, points, **how)
+    say(json.dumps(outcome.as_json(), indent=1)) if as_json else _show(outcome)
+    if not outcome.is_clean:
+        raise typer.Exit(1)
+
+
+def _receive(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers: int, **how: Any) -> Outcome:
+    held = Drill(ground, zygote, seed=seed, say=_tell)
+    if points:
+        held.kill_at_points(mails=5)
+        held.settle(workers=workers)
+    held.kill_at_random(workers=workers, **how)
+    return held.prove(workers=workers)
+
+
+def _send(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers: int, **how: Any) -> SendOutcome:
+    receiver, port = Receiver(pipelining=True), any_free_port()
+    with receiving(receiver, port=port), post_office(ground, zygote, lambda: list(receiver.accepted)) as office:
+        office.use(port, per_second=_PER_SECOND)
+        office.serve()
+        held = SendDrill(office, seed=seed, say=_tell, throttle=lambda: receiver.moods.append(Mood.DAILY))
+        if points:
+            held.kill_at_points(mails=3)
+            held.settle(workers=workers)
+        held.kill_while_sending(workers=workers, **how)
+        return held.prove(workers=workers)
+
+
+def _show(outcome: Outcome | SendOutcome) -> None:
+    told = outcome.as_json()
+    say(f"kills        {told['kills']}, {told['crash_points']} of them at crash points, others at random;")
+    say(f"             {told['kills_at_work']} of those at random met a mail under way")
+    for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
+        if name in told:
+            say(f"{name:<12} {told[name]}")
+    drained = "not in time" if told["drained_s"] is None else f"{told['drained_s']} s after the last kill"
+    say(f"drained      {drained}")
+    say(f"seed         {told['seed']}")
+    if outcome.proves_nothing:
+        say("No kill met a mail under way: this drill proves nothing. Give it more time, or a quieter machine.")
+    for found in told["check"]["violations"]:
+        say(f"{found['kind']}  {found['subject']}  {found['do']}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

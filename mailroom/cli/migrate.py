@@ -1,0 +1,108 @@
+"""Bring the database's schema to the newest revision; with --check only say whether it is there.
+
+Run it before the new workers and HTTP services start; those of the last release go on meanwhile. It runs all that is
+pending in one transaction, waits where another `mailroom migrate` is at it, and never downgrades: a schema that a newer
+version has migrated is left as it is.
+
+\b
+  mailroom migrate --check     exit code 1 and what is missing, where it is not at the newest revision; changes nothing
+  mailroom migrate --dry-run   the migrations that would run, and their SQL; changes nothing
+  mailroom migrate             from where to where
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from mailroom.adapters.postgres.migrating import Standing, bring_up, refuse_newer, sql_of, standing
+from mailroom.cli._app import AsJson, say
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import load_database_url
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+
+@app.command(help=__doc__)
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 unless it is at the newest; change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, with its SQL.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database's schema to the newest revision."""
+    if check and dry_run:
+        raise ConfigurationError("give --check or --dry-run, not both: --dry-run shows what --check finds missing")
+    url = load_database_url()
+    if check:
+        _check(standing(url), as_json=as_json)
+    elif dry_run:
+        _show(standing(url), as_json=as_json)
+    else:
+        _migrate(url, as_json=as_json)
+
+
+def _migrate(url: str, *, as_json: bool) -> None:
+    done = bring_up(url)
+    if as_json:
+        say(json.dumps({"from": done.begun_at, "to": done.ended_at, "applied": list(done.applied)}))
+    elif done.applied:
+        say(f"the schema went from {_name(done.begun_at)} to {done.ended_at}: {_migrations(len(done.applied))}")
+    else:
+        say(f"the schema is at {done.ended_at}, the newest; nothing was changed")
+
+
+def _check(found: Standing, *, as_json: bool) -> None:
+    """Say how the schema stands; exit 1 where something is to be done before this version may start."""
+    if as_json:
+        say(json.dumps(_facts(found)))
+    elif found.pending:
+        where = f"the schema is at {found.revision}" if found.revision else "the database has no schema of Mailroom"
+        say(f"{where}; missing: {_migrations(len(found.pending))}, to {found.newest}; run `mailroom migrate`")
+        _list(found)
+    elif found.fault is not None:
+        say(str(found.fault))
+        for column in found.lacks:
+            say(f"  {column} is missing")
+    elif found.is_newer:
+        say(f"the schema is at {found.revision}, newer than this version's {found.newest}, and still serves it")
+    else:
+        say(f"the schema is at {found.revision}, the newest")
+    if found.pending or found.fault is not None:
+        raise typer.Exit(1)
+
+
+def _show(found: Standing, *, as_json: bool) -> None:
+    refuse_newer(found)
+    sql = sql_of(found)
+    if as_json:
+        say(json.dumps(_facts(found) | {"sql": sql}))
+    elif not found.pending:
+        say(f"the schema is at {found.revision}, the newest; nothing would run")
+    else:
+        say(f"-- from {_name(found.revision)} to {found.newest}: {_migrations(len(found.pending))} would run")
+        _list(found, before="-- ")
+        say(sql)
+
+
+def _list(found: Standing, *, before: str = "  ") -> None:
+    for one in found.pending:
+        say(f"{before}{one.revision}  {one.what}")
+
+
+def _facts(found: Standing) -> dict[str, Any]:
+    return {
+        "revision": found.revision,
+        "newest": found.newest,
+        "pending": [{"revision": one.revision, "what": one.what} for one in found.pending],
+        "lacks": list(found.lacks) if found.revision else [],
+        "fits": found.fault is None,
+        "fault": str(found.fault) if found.fault is not None else None,
+    }
+
+
+def _name(revision: str | None) -> str:
+    return revision or "nothing"
+
+
+def _migrations(count: int) -> str:
+    return "1 migration" if count == 1 else f"{count} migrations"

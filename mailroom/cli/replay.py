@@ -1,0 +1,168 @@
+"""Run e-mails again: by id, or all that are quarantined or failed, by reason and age, or that a processor failed at.
+
+Every step may run again: what is archived stays archived once, and an inbox item that is there stays. Of an e-mail that
+is filed only what processors failed at is done again. Nothing is changed by --dry-run, which lists what would run.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from mailroom.adapters.aws import clients as aws
+from mailroom.adapters.aws.dead_letters import DeadLetters
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened
+from mailroom.cli._times import since as time_of
+from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
+from mailroom.domain.inbound.received_email import Entry, State
+from mailroom.inbound.holding import stale_s
+from mailroom.ports.queue import Run
+from mailroom.settings import use_stack_environment
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+_REPLAYABLE = (State.QUARANTINED, State.FAILED)
+
+
+@app.command(epilog="Reasons: " + ", ".join(Reason) + ".")
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Any ids of the e-mails.")] = None,
+    state: Annotated[str | None, typer.Option(help="quarantined, failed, or processing by a dead worker.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only this reason, such as no_route.")] = None,
+    processor: Annotated[
+        str | None, typer.Option(help="Filed e-mails at which this processor failed, such as webhook.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Received since: 2026-11-21T08:00, or 2h, 3d.")] = None,
+    most: Annotated[int, typer.Option(help="At most this many.", min=1)] = 1000,
+    dlq: Annotated[bool, typer.Option("--dlq", help="Send all dead letters of the inbound queue back to it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run e-mails again: by id, by state, reason and age, by the processor that failed; or the dead letters."""
+    _check(ids, dlq=dlq, state=state, reason=reason, processor=processor, since=since)
+    opened = Opened()
+    if dlq:
+        _redrive(opened, dry_run=dry_run, as_json=as_json)
+        return
+    failed = 0
+    if ids:
+        entries = [_by_id(opened, any_id) for any_id in ids]
+    elif processor:
+        ids = opened.processings.failed_emails(processor, since=time_of(since), limit=most)
+        entries = [_by_id(opened, email_id) for email_id in ids]
+    else:
+        entries = _selected(opened, state, reason, time_of(since), most)
+    for entry in entries:
+        filed = entry.state is State.FILED
+        left = opened.processings.failed(entry.id) if filed else []
+        try:
+            run = None if dry_run or (filed and not left) else _run_again(opened, entry)
+        except MailroomError as error:
+            failed += 1
+            print(f"{entry.ref.message_id}  could not be replayed: {error}", file=sys.stderr)
+            continue
+        _tell(entry, run, left, dry_run=dry_run, as_json=as_json)
+    if not entries and not as_json:
+        say("nothing to replay")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check(
+    ids: list[str] | None,
+    *,
+    dlq: bool,
+    state: str | None,
+    reason: str | None,
+    processor: str | None,
+    since: str | None,
+) -> None:
+    """Refuse what says nothing, or two things at once."""
+    chosen = any((state, reason, processor))
+    if dlq and (ids or chosen or since):
+        raise ConfigurationError("--dlq takes all dead letters: give no ids and nothing else to choose by")
+    if ids and (chosen or since):
+        raise ConfigurationError("give ids, or --state, --reason, --processor and --since, not both")
+    if processor and (state or reason):
+        raise ConfigurationError("--processor is about filed e-mails; give no --state and no --reason")
+    if not (ids or dlq or chosen):
+        raise ConfigurationError(
+            "say which: ids, --state quarantined|failed|processing, --reason R, --processor P or --dlq; "
+            "--dry-run shows what would run"
+        )
+
+
+def _selected(opened: Opened, state: str | None, reason: str | None, since: datetime | None, most: int) -> list[Entry]:
+    if state == State.PROCESSING:
+        if reason or since:
+            raise ConfigurationError("--state processing goes with neither --reason nor --since")
+        # What a living worker has in hand is left to it.
+        return opened.ledger.silent(before=datetime.now(UTC) - timedelta(seconds=stale_s()), limit=most)
+    states = [_state(state)] if state else list(_REPLAYABLE)
+    return opened.ledger.select(states=states, reason=reason, since=since, limit=most)
+
+
+def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
+    """Send the dead letters back, and say how many; the worker takes them up as it takes up any message."""
+    use_stack_environment()
+    settings = opened.settings
+    sqs = aws.client("sqs", region=settings.region_of_queue(settings.inbound_queue_url))
+    letters = DeadLetters(sqs, url=settings.inbound_queue_url)
+    there = len(letters)
+    moved = 0 if dry_run or not there else letters.redrive(_show_progress)
+    if as_json:
+        say(json.dumps({"dead_letters": there, "moved": moved}))
+    elif not there:
+        say("no dead letters")
+    else:
+        say(
+            f"{there} dead letters would go back to the queue"
+            if dry_run
+            else f"{moved} dead letters are in the queue again"
+        )
+
+
+def _show_progress(moved: int, there: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{moved} of {there}", end="" if moved < there else "\n", file=sys.stderr, flush=True)
+
+
+def _by_id(opened: Opened, any_id: str) -> Entry:
+    entry = opened.ledger.find(any_id)
+    if entry is None:
+        raise ConfigurationError(f"nothing is known of {any_id}; see `mailroom trace --help` for the ids it may be")
+    return entry
+
+
+def _run_again(opened: Opened, entry: Entry) -> Run:
+    """Schedule the e-mail's own run; where Prefect has forgotten it, a new one."""
+    if entry.run_id is not None:
+        try:
+            return opened.runs.retry(entry.run_id)
+        except LookupError:
+            pass
+    run = opened.runs.start(entry.ref)
+    # One that was made before and never ran is not scheduled by asking for it.
+    return run if run.state == "Scheduled" else opened.runs.retry(run.id)
+
+
+def _tell(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_json: bool) -> None:
+    what = f"{', '.join(left)} failed" if left else entry.reason
+    if as_json:
+        facts = {"id": entry.id, "message_id": entry.ref.message_id, "state": entry.state, "reason": entry.reason}
+        say(json.dumps(facts | {"failed": left, "replayed": run is not None, "run_url": run.url if run else None}))
+    elif entry.state is State.FILED and not left:
+        say(f"{entry.ref.message_id}  is filed already; nothing to do")
+    elif dry_run:
+        say(f"{entry.ref.message_id}  {entry.state} ({what}) would run again")
+    elif run is not None:
+        say(f"{entry.ref.message_id}  {entry.state} ({what}) runs again: {run.url}")
+
+
+def _state(word: str) -> State:
+    if word not in _REPLAYABLE:
+        raise ConfigurationError(f"--state is {', '.join(_REPLAYABLE)} or processing, not {word}")
+    return State(word)

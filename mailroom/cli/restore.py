@@ -1,0 +1,145 @@
+"""Restore Mailroom's database from a backup: what waited in it is held, so that nothing is sent twice.
+
+\b
+    mailroom restore FILE --dry-run      what would be replaced by what
+    mailroom restore FILE                do it; stop workers and HTTP service first
+
+Everything in the database is replaced. A batch that waited at the time of the backup may have been sent since: it becomes
+`held`, and nothing of it leaves until somebody resumes or cancels it (`mailroom batch --help`). E-mail that came since is
+filed again from S3. With --mark-only nothing is restored: for a database that was put back by other means (a snapshot, a
+point in time), everything that waits in it is held. docs/operations.md has the run-book.
+"""
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mailroom.adapters.postgres.engine import migrate
+from mailroom.adapters.postgres.operations.dumps import check_dump, schema_aside
+from mailroom.adapters.postgres.operations.dumps import restore as put_back
+from mailroom.adapters.postgres.outbound.holds import SqlHolds
+from mailroom.adapters.postgres.schema import this_code
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._backups import (
+    Backup,
+    contents_of,
+    others_at_work,
+    read_backup,
+    restores_of,
+    revision_of,
+)
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError, PermanentError
+from mailroom.ports.holds import HoldReason
+from mailroom.settings import use_stack_environment
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+
+@app.command(help=__doc__)
+def restore(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="What `mailroom backup` wrote.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replaced by what.")] = False,
+    beneath: Annotated[
+        bool, typer.Option("--beneath-running-processes", help="Restore though others are connected to the database.")
+    ] = False,
+    mark_only: Annotated[
+        bool,
+        typer.Option("--mark-only", help="Restore nothing: hold what waits in a database that was put back otherwise."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore Mailroom's database."""
+    if (file is None) != mark_only:
+        raise ConfigurationError("say which: a FILE that `mailroom backup` wrote, or --mark-only without one")
+    use_stack_environment()
+    opened = Opened()
+    if file is None:
+        _mark(opened, dry_run=dry_run, as_json=as_json)
+        return
+    url, about = opened.settings.database_url.get_secret_value(), read_backup(file)
+    check_dump(url, file)
+    others, there = others_at_work(opened.engine), contents_of(opened.engine)
+    _refuse_newer(about)
+    _tell(file, about, there, others)
+    if dry_run:
+        if as_json:
+            say(json.dumps({"restored": False, "replaces": there, "connected": others} | json.loads(about.as_text())))
+        return
+    if others and not beneath:
+        raise ConfigurationError(
+            f"others are connected to the database: {', '.join(others)}; stop workers and HTTP service (`mailroom down`, "
+            "or your orchestrator), or give --beneath-running-processes"
+        )
+    before = revision_of(opened.engine)
+    opened.engine.dispose()
+    # What a newer schema has and the dump has not would stay otherwise.
+    with schema_aside(url) if before and before != about.revision else nullcontext():
+        put_back(url, file)
+    migrate(url)
+    _finish(opened, file, as_json=as_json)
+
+
+def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
+    """Hold what waits. Killed before this, the next process that starts does it: the database is another one than before."""
+    restores_of(opened).recognise(because=f"mailroom restore {file.name}")
+    held = _held(opened)
+    if as_json:
+        say(json.dumps({"restored": True, "held": held, "contains": contents_of(opened.engine)}))
+        return
+    say(f"restored; {held['messages']:,} messages of {held['batches']:,} batches are held")
+    for line in (
+        "what to do next:",
+        "  1. start workers and HTTP service; e-mail that came since the backup is filed again from S3 by itself",
+        "  2. mailroom batch list --held              decide about each: what the provider reports settles some by itself",
+        "  3. mailroom batch resume ID | cancel ID    what was sent after the backup is not in this database: ask the provider",
+        "  4. mailroom check",
+    ):
+        say(line)
+
+
+def _held(opened: Opened) -> dict[str, int]:
+    """Return how much is held, whoever held it: a process beneath which this was restored may have been first."""
+    count = SqlHolds(opened.engine).held_count().get(HoldReason.RESTORED)
+    return {"batches": count.batches if count else 0, "messages": count.messages if count else 0}
+
+
+def _mark(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
+    restores = restores_of(opened)
+    if dry_run:
+        waiting = restores.waiting()
+        say(
+            json.dumps({"marked": False, "messages": waiting})
+            if as_json
+            else f"{waiting:,} messages that wait would be held"
+        )
+        return
+    restores.recognise(because="mailroom restore --mark-only")
+    held = _held(opened)
+    if as_json:
+        say(json.dumps({"marked": True, "messages": held["messages"]}))
+    else:
+        say(f"{held['messages']:,} messages of {held['batches']:,} batches are held; see `mailroom batch list --held`")
+
+
+def _refuse_newer(about: Backup) -> None:
+    if about.revision > this_code().newest:
+        raise PermanentError(
+            f"the backup is of schema {about.revision}, and this Mailroom knows {this_code().newest}: install the newer one"
+        )
+
+
+def _tell(file: Path, about: Backup, there: dict[str, int], others: list[str]) -> None:
+    replaced = ", ".join(f"{count:,} {what}" for what, count in there.items()) or "nothing"
+    lines = [
+        f"{file}: made {about.made_at:%Y-%m-%d %H:%M:%S} UTC, schema {about.revision}, counter {about.counter}",
+        f"replaces {replaced}",
+    ]
+    if others:
+        lines.append(f"connected: {', '.join(others)}")
+    for line in lines:
+        print(line, file=sys.stderr)

@@ -1,0 +1,217 @@
+"""Send a template to everyone in a CSV or JSON file: look first with --dry-run, follow it with --wait.
+
+\b
+FILE has a column `to`; the other columns fill the template:
+    to,name,total
+    ada@users.test,Ada,12.50
+    Bob Moore <bob@users.test>,Bob,7.00
+
+\b
+The template begins with its subject; a file called .html is HTML, and its data is escaped:
+    Subject: Your invoice, {{ name }}
+\b
+    Dear {{ name }}, please pay {{ total }} EUR.
+
+\b
+    mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
+    mailroom send people.csv --template letter.txt --from desk@acme.test --wait
+
+In a CSV, `reference` tells two mails to one recipient apart. JSON is an array of objects with the same names. A template
+in JSON is the API's, with attachments and headers. Everything goes or nothing: one wrong row and nothing is handed over.
+The sandbox is used, or the API that MAILROOM_API_URL and MAILROOM_API_KEY name.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from mailroom.api.pages.rendering import size, when
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._calling import Calling, calling, faults_of
+from mailroom.cli._letters import Row, recipients, template
+from mailroom.cli._times import at as moment
+from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+_MOST_TOLD = 20
+_OPEN = ("accepted", "queued", "scheduled", "sending")
+_WRONG = ("failed", "rejected", "unknown", "held")
+
+
+@app.command(help=__doc__)
+def send(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recipients, CSV or JSON.")],
+    template_file: Annotated[
+        Path, typer.Option("--template", metavar="T", help="What the mail says: .txt, .html, .json.")
+    ],
+    sender: Annotated[
+        str | None, typer.Option("--from", help="From address; the installation's own by default.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Send then: 2026-11-23T08:00 (UTC), or in 90m, 2h, 3d.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would come of it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it until all have gone.")] = False,
+    key: Annotated[
+        str | None, typer.Option(help="The same key and files again send nothing twice; for jobs that repeat.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="For whom, with an administrator's key.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    rows, words = recipients(file), template(template_file)
+    send_at = moment(at)
+    asked = {
+        "template": words,
+        "recipients": [row.recipient for row in rows],
+        "from": sender,
+        "send_at": send_at.isoformat() if send_at else None,
+    }
+    body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
+    api = calling()
+    with _bar("handing over", len(body)) as (bar, task):
+        try:
+            handed = api.hand_over(
+                body,
+                key=key or str(uuid4()),
+                tenant=tenant,
+                dry_run=dry_run,
+                sent=lambda done: bar.update(task, completed=done),
+            )
+        except Unacceptable as error:
+            bar.stop()
+            _complain(file, rows, error.faults)
+            raise ConfigurationError("nothing was handed over; put right what is named above") from None
+    if dry_run:
+        _preview(handed.answer, file, rows, as_json=as_json)
+        return
+    if not as_json:
+        _tell(handed.answer, api.url, repeated=handed.repeated)
+    answer = _followed(api, handed.answer["id"]) if wait else handed.answer | {"repeated": handed.repeated}
+    if as_json:
+        say(json.dumps(answer))
+    elif wait:
+        say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
+    if wait and any(answer["statuses"].get(status) for status in _WRONG):
+        raise typer.Exit(1)
+
+
+def _tell(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
+    if repeated:
+        say(f"this key came before: batch {answer['id']}; nothing was handed over again")
+    else:
+        say(f"{answer['messages']:,} handed over as batch {answer['id']}")
+        if answer["duplicates"]:
+            say(f"{len(answer['duplicates']):,} rows repeat an earlier one, and get no second mail")
+    say(f"follow it at {url}/batches/{answer['id']}, or with `mailroom trace {answer['id']}`")
+
+
+def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool) -> None:
+    """Show what would come of the batch; exit 1 if that is nothing, for something is wrong."""
+    faults = faults_of(seen["invalid"])
+    if as_json:
+        say(json.dumps(seen))
+    else:
+        _complain(file, rows, faults)
+        periods = {name: seen["quota"][name]["left"] for name in ("hour", "day", "month")}
+        left = [f"{left:,} left this {name}" for name, left in periods.items() if left is not None]
+        done = "nobody knows" if seen["done_at"] is None else f"{when(seen['done_at'])} at the earliest"
+        lines = {
+            "mails": f"{seen['messages']:,}",
+            "suppressed": _places(seen["suppressed"], rows),
+            "duplicates": _places(seen["duplicates"], rows),
+            "invalid": f"{len(faults):,}" + (", so nothing would be sent" if faults else ""),
+            "size": size(seen["size"]),
+            "quota": f"{seen['quota_cost']:,} of " + (", ".join(left) or "no limit"),
+            "starts": when(seen["starts_at"]),
+            "done": f"{done}, {_pace(seen['provider'])}",
+        }
+        for name, value in lines.items():
+            say(f"{name:<12} {value}")
+        say("nothing was handed over: a dry run")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _pace(provider: dict[str, Any] | None) -> str:
+    """Say what the last line rests on."""
+    if provider is None:
+        return "by the quota; no provider has told its rate today"
+    if provider["paused"]:
+        return f"for {provider['name']} is paused"
+    told = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
+    told += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
+    return f"by the quota and {provider['name']}: {', '.join(filter(None, told)) or 'no limit told'}"
+
+
+def _places(numbers: list[int], rows: list[Row]) -> str:
+    if not numbers:
+        return "0"
+    shown = ", ".join(str(rows[number].number) for number in numbers[:_MOST_TOLD])
+    more = f" and {len(numbers) - _MOST_TOLD:,} more" if len(numbers) > _MOST_TOLD else ""
+    return f"{len(numbers):,}  (row{'s' if len(numbers) > 1 else ''} {shown}{more})"
+
+
+def _complain(file: Path, rows: list[Row], faults: Sequence[Fault]) -> None:
+    for fault in faults[:_MOST_TOLD]:
+        print(f"{file}, {_place(fault, rows)}: {fault.what}", file=sys.stderr)
+    if len(faults) > _MOST_TOLD:
+        print(f"{file}: and {len(faults) - _MOST_TOLD:,} more", file=sys.stderr)
+
+
+def _place(fault: Fault, rows: list[Row]) -> str:
+    match fault.where:
+        case ("recipients", int(number), *_) if number < len(rows):
+            return f"row {rows[number].number}"
+        case ():
+            return "the whole"
+    return ".".join(str(part) for part in fault.where)
+
+
+def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
+    """Return the batch when nothing of it waits any more; meanwhile the bar moves."""
+    batch = api.batch(batch_id)
+    with _bar("sending", batch["messages"]) as (bar, task):
+        try:
+            while (left := _left(batch)) > 0:
+                bar.update(task, completed=batch["messages"] - left)
+                time.sleep(_pause_s(batch))
+                batch = api.batch(batch_id)
+        except KeyboardInterrupt:
+            bar.stop()
+            say("it goes on without you")
+            raise typer.Exit(130) from None
+        bar.update(task, completed=batch["messages"])
+    return batch
+
+
+def _left(batch: dict[str, Any]) -> int:
+    """Return how many still wait here; `deferred` is ours while a time is known for it, the provider's afterwards."""
+    waiting = (*_OPEN, "deferred") if batch["next_at"] else _OPEN
+    return sum(batch["statuses"].get(status, 0) for status in waiting)
+
+
+def _pause_s(batch: dict[str, Any]) -> float:
+    if batch["next_at"] is None:
+        return 0.5
+    until = datetime.fromisoformat(batch["next_at"]) - datetime.now(UTC)
+    return min(max(until.total_seconds(), 0.5), 10)
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
+    """Yield a progress bar on stderr; there is none where nobody looks."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield bar, bar.add_task(what, total=total)

@@ -1,0 +1,132 @@
+"""Addresses that get no mail: import and export them, as CSV or JSON.
+
+CSV has a header line with `address`, and perhaps `tenant`, `reason`, `since`, `expires_at`; JSON is a list of objects with
+the same names. An address of no tenant is suppressed for all of them. Times are ISO 8601.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened
+from mailroom.domain.delivery.suppression import Cause
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.times import OUT_OF_BOUNDS, read_time
+from mailroom.ports.outbox import Suppression
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+_FIELDS = ("address", "tenant", "reason", "since", "expires_at", "message_id")
+_PAGE, _MOST_BYTES = 1000, 100 << 20
+#: A spreadsheet runs what begins with one of these.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV or JSON; - is standard input.")],
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose, where a line does not say; nobody's is everybody's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Suppress every address of FILE; nothing of a file with a fault. What is there already stays, with the later end."""
+    now = datetime.now(UTC)
+    told = [_suppression(at, values, tenant, now) for at, values in enumerate(_read(source), 1)]
+    kept, added = SqlSuppressions(Opened().engine), 0
+    for at in range(0, len(told), _PAGE):
+        added += kept.add(told[at : at + _PAGE])
+    if as_json:
+        say(json.dumps({"read": len(told), "added": added}))
+    else:
+        say(f"read {len(told)} addresses; {added} are new")
+
+
+@app.command()
+def export(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's and everybody's.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Those that have ended too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write suppressions to standard output: CSV, or with --json a list."""
+    now = datetime.now(UTC)
+    kept = [one for one in _all(tenant) if expired or one.expires_at is None or one.expires_at > now]
+    rows = [_values(one) for one in kept]
+    if as_json:
+        say(json.dumps(rows, indent=1))
+        return
+    output = io.StringIO()
+    writer = csv.DictWriter(output, _FIELDS)
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    say(output.getvalue().rstrip("\r\n"))
+
+
+def _all(tenant: str | None) -> Iterator[Suppression]:
+    kept, after = SqlSuppressions(Opened().engine), None
+    while page := kept.all(tenant, address=None, after=after, limit=_PAGE):
+        yield from page
+        after = (page[-1].address, page[-1].tenant or "")
+
+
+def _read(source: str) -> list[Mapping[str, Any]]:
+    if source != "-" and not Path(source).is_file():
+        raise ConfigurationError(f"{source}: no such file")
+    raw = sys.stdin.buffer.read(_MOST_BYTES + 1) if source == "-" else Path(source).read_bytes()
+    if len(raw) > _MOST_BYTES:
+        raise ConfigurationError(f"{source}: more than {_MOST_BYTES} bytes; split it")
+    try:
+        text = raw.decode("utf-8-sig")
+        told = json.loads(text) if text.lstrip().startswith("[") else list(csv.DictReader(io.StringIO(text)))
+    except (ValueError, csv.Error):
+        raise ConfigurationError(f"{source}: neither CSV nor a JSON list, in UTF-8") from None
+    if not all(isinstance(one, dict) and one.get("address") for one in told):
+        raise ConfigurationError(f"{source}: each line needs an address, under that name")
+    return told
+
+
+def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:
+    try:
+        return Suppression(
+            # What was written for a spreadsheet comes back from it.
+            address=normalise(str(told["address"]).removeprefix("'")),
+            tenant=told.get("tenant") or tenant,
+            reason=str(told.get("reason") or Cause.MANUAL)[:100],
+            since=_time(told.get("since")) or now,
+            expires_at=_time(told.get("expires_at")),
+        )
+    except ValueError as error:
+        what = f" ({OUT_OF_BOUNDS})" if str(error) == OUT_OF_BOUNDS else ""
+        raise ConfigurationError(
+            f"entry {at} is no suppression: check its address and times{what}; nothing was kept"
+        ) from None
+
+
+def _time(value: object) -> datetime | None:
+    return read_time(str(value)) if value else None
+
+
+def _values(one: Suppression) -> dict[str, str | None]:
+    return {
+        "address": one.address,
+        "tenant": one.tenant,
+        "reason": one.reason,
+        "since": one.since.isoformat(),
+        "expires_at": one.expires_at.isoformat() if one.expires_at else None,
+        "message_id": one.message_id,
+    }
+
+
+def _harmless(value: str | None) -> str:
+    text = value or ""
+    return f"'{text}" if text.startswith(_FORMULA) else text

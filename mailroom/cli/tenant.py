@@ -1,0 +1,105 @@
+"""A customer of this installation: what becomes of its doubtful mail, where it is told of its mail, what it sends from."""
+
+import json
+import secrets
+from dataclasses import asdict, replace
+from typing import Annotated
+
+import typer
+
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened, tenant_named
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.trust import Action, Policy
+from mailroom.outbound.addresses import sender_pattern
+from mailroom.ports.ledger import Webhook
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+Tenant = Annotated[str, typer.Argument(help="The customer's name.")]
+_ACTION = "file or quarantine."
+
+
+@app.command()
+def policy(
+    tenant: Tenant,
+    spam: Annotated[Action | None, typer.Option(help=f"SES takes it for spam: {_ACTION}")] = None,
+    dmarc_reject: Annotated[
+        Action | None, typer.Option(help=f"DMARC failed and the domain asks to reject: {_ACTION}")
+    ] = None,
+    dmarc_quarantine: Annotated[
+        Action | None, typer.Option(help=f"DMARC failed and the domain asks to quarantine: {_ACTION}")
+    ] = None,
+    unsure: Annotated[
+        Action | None, typer.Option(help=f"Spam, virus or DMARC neither passed nor failed: {_ACTION}")
+    ] = None,
+    unscanned: Annotated[Action | None, typer.Option(help=f"The scanner could not look: {_ACTION}")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what becomes of doubtful mail, after changing what the options say. A virus is always quarantined."""
+    tenants = Opened().tenants
+    asked = {"spam": spam, "dmarc_reject": dmarc_reject, "dmarc_quarantine": dmarc_quarantine}
+    asked |= {"unsure": unsure, "unscanned": unscanned}
+    changes = {name: action for name, action in asked.items() if action is not None}
+    chosen: Policy = replace(tenants.policy(tenant_named(tenant)), **changes)
+    if changes:
+        tenants.set_policy(tenant, chosen)
+    if as_json:
+        say(json.dumps({"tenant": tenant, **asdict(chosen)}))
+    else:
+        for name, action in asdict(chosen).items():
+            say(f"{name.replace('_', '-'):<18} {action}")
+
+
+@app.command()
+def webhook(
+    tenant: Tenant,
+    url: Annotated[str | None, typer.Argument(help="https://... that is told of each mail.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Tell nobody any more.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a customer is told of its mail, or set it; a new secret is shown this once."""
+    tenants = Opened().tenants
+    tenant_named(tenant)
+    secret = None
+    if url is not None:
+        if not url.startswith(("https://", "http://")):
+            raise ConfigurationError("a webhook is at https://... (or http://... on a laptop)")
+        secret = secrets.token_urlsafe(32)
+        tenants.set_webhook(tenant, Webhook(url, secret))
+    elif remove:
+        tenants.set_webhook(tenant, None)
+    told_at = tenants.webhook(tenant)
+    told = {"tenant": tenant, "url": told_at.url if told_at else None} | ({"secret": secret} if secret else {})
+    if as_json:
+        say(json.dumps(told))
+    else:
+        say(f"{tenant} is told at {told_at.url}" if told_at else f"{tenant} is told nowhere")
+        if secret:
+            say(f"secret, shown this once: {secret}")
+
+
+@app.command()
+def sender(
+    tenant: Tenant,
+    pattern: Annotated[str | None, typer.Argument(help="An address, or @domain, that it sends from.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show from which addresses a customer sends, after adding one. With none it is any that no other customer has."""
+    senders = Opened().senders
+    tenant_named(tenant)
+    if pattern is not None:
+        try:
+            wanted = sender_pattern(pattern)
+        except ValueError as error:
+            raise ConfigurationError(f"a sender is an address or @domain: {error}") from None
+        if not remove:
+            senders.allow(tenant, wanted)
+        elif not senders.forbid(tenant, wanted):
+            raise ConfigurationError(f"{tenant} has no sender {wanted}")
+    patterns = senders.patterns(tenant)
+    if as_json:
+        say(json.dumps({"tenant": tenant, "patterns": patterns}))
+    else:
+        say(f"{tenant} sends from {', '.join(patterns) or 'any address that no other tenant has'}")

@@ -1,0 +1,149 @@
+"""One e-mail, message or batch end to end: object or provider, run, archive receipts, and what happened when.
+
+ID is any id of it. Of a received e-mail: SES's message id, the ledger's, an inbox item's or a flow run's. Of what was
+sent: the batch's id, the message's, or the provider's.
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from mailroom.api.pages.outbound import run_of
+from mailroom.api.pages.rendering import shown
+from mailroom.api.v1.responses.outbound import ActivityAnswer, batch_answer, message_answer
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened
+from mailroom.domain.errors import ConfigurationError, MailroomError
+from mailroom.ports.follower import BatchLine, MessageLine
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+_SHOWN = 20
+
+
+@app.command(help=__doc__)
+def trace(any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of it.")], as_json: AsJson = False) -> None:
+    opened = Opened()
+    if (entry := opened.ledger.find(any_id)) is not None:
+        found, show = opened.ledger.trace(entry.id) | {"run": _run(opened, entry.run_id)}, _show
+    elif (batch := opened.follower.batch(None, any_id)) is not None:
+        found, show = _batch(opened, batch), _show_batch
+    else:
+        found, show = _sent(opened, any_id), _show_sent
+    if as_json:
+        say(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        show(found, opened.settings.api_url)
+
+
+def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
+    """Return the messages with this id, of ours or of a provider's; nearly always it is one."""
+    message = opened.follower.message(None, any_id)
+    lines = [message] if message else opened.follower.told_by(None, any_id, limit=_SHOWN)
+    if not lines:
+        raise ConfigurationError(
+            f"nothing is known of {any_id}; `mailroom trace` takes any id of a received e-mail, a message or a batch"
+        )
+    return {"messages": [_message(opened, line) for line in lines]}
+
+
+def _message(opened: Opened, line: MessageLine) -> dict[str, Any]:
+    activities = opened.follower.activities(None, line.id) or []
+    told = [ActivityAnswer.model_validate(activity).model_dump(mode="json") for activity in activities]
+    message = message_answer(line).model_dump(mode="json")
+    return {"message": message, "activities": told, "run": _run(opened, run_of(activities))}
+
+
+def _batch(opened: Opened, line: BatchLine) -> dict[str, Any]:
+    """Return a batch with its first messages; `mailroom trace` of each says more."""
+    page = opened.follower.messages(None, recipient=None, batch_id=line.id, statuses=[], after=None, limit=_SHOWN)
+    return {
+        "batch": batch_answer(line).model_dump(mode="json", by_alias=True),
+        "messages": [message_answer(message).model_dump(mode="json") for message in page.lines],
+    }
+
+
+def _run(opened: Opened, run_id: str | None) -> dict[str, Any] | None:
+    """Return the run and its tasks, or what keeps it from being told."""
+    if run_id is None:
+        return None
+    try:
+        run = opened.runs.find(run_id)
+        if run is None:
+            return {"id": run_id, "state": "not on the Prefect server any more"}
+        tasks = [{"name": name, "state": state} for name, state in opened.runs.tasks(run_id)]
+    except MailroomError as error:
+        return {"id": run_id, "state": f"unknown: {error}"}
+    return {"id": run.id, "state": run.state, "url": run.url, "tasks": tasks}
+
+
+def _show(found: dict[str, Any], api_url: str) -> None:
+    email, run = found["email"], found["run"]
+    say(f"e-mail    {email['id']}  {email['state']}" + (f" ({email['reason']})" if email["reason"] else ""))
+    say(f"object    s3://{email['bucket']}/{email['key']}")
+    if email["envelope"]:
+        _show_envelope(email["envelope"])
+    if run:
+        say(f"run       {run['state']}  {run.get('url', run['id'])}")
+        for task in run.get("tasks", []):
+            say(f"          {task['state']:<10} {task['name']}")
+    for kept in found["deposits"]:
+        say(
+            f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until {kept['retain_until'][:10]}"
+        )
+    for item in found["items"]:
+        say(f"item      {api_url}/items/{item['id']}  for {item['recipient']} ({item['tenant']})")
+        for part in item["attachments"]:
+            say(f"          {part['number']}. {part['filename']}  {part['size']} bytes  {part['sha256'][:12]}")
+    for activity in found["activities"]:
+        known = activity["facts"] if isinstance(activity["facts"], dict) else {"unreadable": activity["facts"]}
+        facts = {name: value for name, value in known.items() if name != "routes"}
+        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}")
+
+
+def _show_envelope(envelope: Any) -> None:
+    try:
+        lines = [f"envelope  {envelope['sender']} -> {', '.join(envelope['recipients'])}"]
+        lines.append("verdicts  " + " ".join(f"{check}={word}" for check, word in envelope["verdicts"].items() if word))
+    except (TypeError, KeyError, AttributeError):
+        lines = ["envelope  cannot be read; see --json, and docs/operations.md"]
+    for line in lines:
+        say(line)
+
+
+def _show_batch(found: dict[str, Any], api_url: str) -> None:
+    batch, messages = found["batch"], found["messages"]
+    say(f"batch     {batch['id']}  {batch['messages']:,} messages of {batch['tenant']}, {batch['lane']}")
+    say(f"from      {batch['from']}")
+    say("statuses  " + ", ".join(f"{count:,} {status}" for status, count in batch["statuses"].items()))
+    for name in ("created_at", "send_at", "expires_at", "cancelled_at", "next_at"):
+        if batch[name]:
+            say(f"{name.partition('_')[0]:<9} {batch[name]}")
+    say(f"page      {api_url}/batches/{batch['id']}")
+    for message in messages:
+        say(f"message   {message['id']}  {_state(message)}  {message['to']}")
+    if batch["messages"] > len(messages):
+        say(f"          and {batch['messages'] - len(messages):,} more")
+
+
+def _show_sent(found: dict[str, Any], api_url: str) -> None:
+    for one in found["messages"]:
+        message, run = one["message"], one["run"]
+        say(f"message   {message['id']}  {_state(message)}  to {message['to']} ({message['tenant']})")
+        say(f"batch     {message['batch_id']}  number {message['number']}")
+        if message["provider"]:
+            told = shown(message["provider_message_id"], "told no id")
+            say(f"provider  {message['provider']}  {told}, attempt {message['attempts']}")
+        if run:
+            say(f"run       {run['state']}  {run.get('url', run['id'])}")
+        say(f"page      {api_url}/messages/{message['id']}")
+        for activity in one["activities"]:
+            facts = {"by": activity["actor"], "provider": activity["provider"], **activity["facts"]}
+            told = " ".join(f"{name}={shown(str(value))}" for name, value in facts.items() if value is not None)
+            say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}".rstrip())
+
+
+def _state(message: dict[str, Any]) -> str:
+    return f"{message['status']} ({shown(message['reason'])})" if message["reason"] else str(message["status"])

@@ -1,0 +1,134 @@
+"""Who is told what became of messages: URLs, how telling them goes, and telling again."""
+
+import json
+import secrets
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+from uuid import uuid4
+
+import typer
+
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.cli._app import AsJson, say
+from mailroom.cli._opening import Opened, tenant_named
+from mailroom.cli._times import since as time_of
+from mailroom.domain.delivery.news import KINDS, USUAL, url_fault
+from mailroom.domain.errors import ConfigurationError
+from mailroom.ports.endpoints import Endpoint
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The webhook's id.")]
+
+
+@app.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Only this customer's.")] = None, as_json: AsJson = False
+) -> None:
+    """List the webhooks: what waits for each, and which fail or are disabled."""
+    found = SqlEndpoints(Opened().engine).all(tenant)
+    if as_json:
+        say(json.dumps([_shown(one) for one in found], default=str))
+        return
+    for one in found:
+        say(f"{one.id}  {one.tenant:<16} {_state(one):<28} {one.waiting:>6} waiting  {one.url}")
+    if not found:
+        say("nobody is told")
+
+
+@app.command()
+def add(
+    tenant: Annotated[str, typer.Argument(help="The customer's name.")],
+    url: Annotated[str, typer.Argument(help="https://... that is told.")],
+    event: Annotated[list[str] | None, typer.Option(help="Only these, such as delivered; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a URL what becomes of a customer's messages from now on; its secret is shown this once."""
+    opened = Opened()
+    if fault := url_fault(url, private=opened.settings.private_webhooks):
+        raise ConfigurationError(fault)
+    if not set(event or ()) <= KINDS:
+        raise ConfigurationError(f"events are: {', '.join(sorted(KINDS))}")
+    endpoint = Endpoint(
+        id=str(uuid4()),
+        tenant=tenant_named(tenant),
+        url=url,
+        secret=secrets.token_urlsafe(32),
+        kinds=tuple(sorted(event or USUAL)),
+        created_at=datetime.now(UTC),
+    )
+    SqlEndpoints(opened.engine).add(endpoint)
+    if as_json:
+        say(json.dumps(_shown(endpoint) | {"secret": endpoint.secret}, default=str))
+    else:
+        say(f"{endpoint.id}  {endpoint.tenant} is told at {url}")
+        say(f"secret, shown this once: {endpoint.secret}")
+
+
+@app.command()
+def remove(webhook_id: Id, as_json: AsJson = False) -> None:
+    """Tell it no more, and forget what it was not told."""
+    if not SqlEndpoints(Opened().engine).remove(None, webhook_id):
+        _unknown()
+    say(json.dumps({"removed": webhook_id}) if as_json else f"{webhook_id} is told nothing any more")
+
+
+@app.command()
+def enable(webhook_id: Id, as_json: AsJson = False) -> None:
+    """Tell it again at once, first what has waited."""
+    kept = SqlEndpoints(Opened().engine)
+    if not kept.enable(None, webhook_id, now=datetime.now(UTC)):
+        _unknown()
+    waiting = sum(one.waiting for one in kept.all(None) if one.id == webhook_id)
+    say(json.dumps({"enabled": webhook_id, "waiting": waiting}) if as_json else f"{waiting} events wait to be told")
+
+
+@app.command()
+def replay(
+    webhook_id: Id,
+    since: Annotated[str, typer.Option(help="What happened since: 2026-11-21T08:00, or 2h, 3d.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell again what happened, told or not; ids and sequence numbers are those of the first time."""
+    start = time_of(since)
+    if start is None:
+        raise ConfigurationError("say since when")
+    count = SqlEndpoints(Opened().engine).replay(None, webhook_id, since=start, until=datetime.now(UTC))
+    if count is None:
+        _unknown()
+    say(json.dumps({"events": count}) if as_json else f"{count} events are told again")
+
+
+@app.command()
+def log(
+    webhook_id: Id,
+    most: Annotated[int, typer.Option(help="At most this many.", min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest attempts, newest first."""
+    attempts = SqlEndpoints(Opened().engine).attempts(None, webhook_id, limit=most)
+    if attempts is None:
+        _unknown()
+    if as_json:
+        say(json.dumps([asdict(one) for one in attempts], default=str))
+        return
+    for one in attempts:
+        outcome = f"{one.status or ''} {one.fault or 'told'}".strip()
+        say(f"{one.at.isoformat(timespec='seconds')}  {one.news:>4} events  {one.first}-{one.last}  {outcome}")
+    if not attempts:
+        say("nothing was told yet")
+
+
+def _shown(endpoint: Endpoint) -> dict[str, Any]:
+    return {name: value for name, value in asdict(endpoint).items() if name != "secret"}
+
+
+def _state(endpoint: Endpoint) -> str:
+    if endpoint.disabled_at is not None:
+        return f"disabled: {endpoint.reason}"
+    return "failing" if endpoint.failing_since is not None else "told"
+
+
+def _unknown() -> NoReturn:
+    raise ConfigurationError("there is no such webhook; `mailroom webhooks list` shows them")

@@ -1,0 +1,169 @@
+"""From what providers told to what became of the mail: stored webhook calls and the tracking queue, in batches into SQL.
+
+    hooks, stored and not handled ─> events ─> recorded ─> handled
+    tracking queue, received      ─> events ─> recorded ─> deleted
+    parked events, their time come ─> tried again
+
+Recording is idempotent and comes before acknowledging, so that who dies in between only tells again. One call or message
+that cannot be used never holds up the others.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.webhooks.reading import Unreadable
+from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.ports.events import Events, Hook, Hooks
+from mailroom.ports.queue import Queue, Received
+
+log = logging.getLogger(__name__)
+
+#: Events of how many calls or messages are recorded together.
+_BATCH = 200
+_RECEIVE = 10
+_WAIT_S = 3
+_REMATCH_EVERY = timedelta(seconds=2)
+_FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=7)
+_LONG_PAUSE_S = 5.0
+
+_READERS: Mapping[str, Callable[..., list[DeliveryEvent]]] = {
+    ses.PROVIDER: ses.read,
+    sendgrid.PROVIDER: sendgrid.read,
+    postmark.PROVIDER: postmark.read,
+}
+
+
+class Tracking:
+    """Handles what was told, until it is stopped; several may run at once."""
+
+    def __init__(
+        self,
+        events: Events,
+        hooks: Hooks,
+        queue: Queue,
+        *,
+        forget: Callable[[datetime], object] = lambda _: None,
+        step_over: Callable[[str, Exception], object] = lambda _subject, _error: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take the ports.
+
+        Args:
+            forget: Drops what nobody needs any more, once an hour.
+            step_over: Notes a call or message that cannot be used, by what it is and what went wrong.
+        """
+        self._events, self._hooks, self._queue, self._forget, self._clock = events, hooks, queue, forget, clock
+        self._step_over = step_over
+        self._rematched_at = self._forgot_at = clock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Track until `stop` is set; an outage of the database or the queue is waited out."""
+        down = False
+        while not stop.is_set():
+            try:
+                self.once(wait_s=_WAIT_S)
+            except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
+                if not down:
+                    log.warning(
+                        "what providers tell waits: %s", error if isinstance(error, MailroomError) else type(error)
+                    )
+                down = True
+                stop.wait(_LONG_PAUSE_S)
+                continue
+            if down:
+                log.info("what providers tell is handled again")
+            down = False
+
+    def once(self, *, wait_s: int = 0) -> int:
+        """Handle what is there, for at most one batch of each source, and return how many calls and messages it was."""
+        trouble: list[Exception] = []
+        handled = self._try(self._handle_hooks, trouble)
+        handled += self._try(lambda: self._handle_queue(0 if handled else wait_s), trouble)
+        now = self._clock()
+        if now - self._rematched_at >= _REMATCH_EVERY:
+            self._rematched_at = now
+            self._try(lambda: self._events.rematch(now=now, limit=_BATCH), trouble)
+        if now - self._forgot_at >= _FORGET_EVERY:
+            self._forgot_at = now
+            self._try(lambda: self._hooks.forget(before=now - _KEPT_FOR), trouble)
+            self._try(lambda: self._forget(now), trouble)
+        if trouble:
+            raise trouble[0]
+        return handled
+
+    def _try(self, part: Callable[[], object], trouble: list[Exception]) -> int:
+        """Do one part, so that what is wrong with it keeps no other part from being done; an outage ends them all."""
+        try:
+            done = part()
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again when the other parts are done
+            trouble.append(error)
+            return 0
+        return done if isinstance(done, int) else 0
+
+    def _handle_hooks(self) -> int:
+        now = self._clock()
+        with self._hooks.taken(most=_BATCH, now=now) as hooks:
+            # A call that cannot be used counts as handled: its body stays in the table for a person.
+            self._record([(hook.id, events) for hook in hooks if (events := self._events_of(hook))])
+            return len(hooks)
+
+    def _handle_queue(self, wait_s: int) -> int:
+        received = self._receive(wait_s)
+        told = [(message, self._events_in(message)) for message in received]
+        bad = self._record([(message.message_id, events) for message, events in told if events])
+        done = [message.receipt for message, events in told if events is not None and message.message_id not in bad]
+        # The others come back, and go to the dead letters in the end.
+        self._queue.delete(done)
+        return len(received)
+
+    def _receive(self, wait_s: int) -> list[Received]:
+        received = self._queue.receive(most=_RECEIVE, wait_s=wait_s)
+        more = received
+        while more and len(received) < _BATCH:
+            more = self._queue.receive(most=_RECEIVE, wait_s=0)
+            received += more
+        return received
+
+    def _events_of(self, hook: Hook) -> list[DeliveryEvent]:
+        try:
+            events = _READERS[hook.source](hook.body, received_at=self._clock())
+            tenant = hook.facts.get("tenant")
+            return [replace(event, tenant=tenant) for event in events]
+        except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever
+            shown = error if isinstance(error, Unreadable) else type(error).__name__
+            log.error("webhook call %s of %s cannot be used: %s", hook.id, hook.source, shown)
+            self._step_over(f"webhook call {hook.source}/{hook.id}", error)
+            return []
+
+    def _events_in(self, message: Received) -> list[DeliveryEvent] | None:
+        try:
+            return ses.read(ses.unwrapped(message.body), received_at=self._clock())
+        except Exception as error:  # noqa: BLE001 - it goes to the dead letters; the others are read
+            shown = error if isinstance(error, Unreadable) else type(error).__name__
+            log.error("message %s of the tracking queue cannot be used: %s", message.message_id, shown)
+            self._step_over(f"message {message.message_id} of the tracking queue", error)
+            return None
+
+    def _record(self, told: Sequence[tuple[str, list[DeliveryEvent]]]) -> set[str]:
+        """Record events, and return the ids of what could not be: only where all together cannot, each by itself."""
+        if not told:
+            return set()
+        try:
+            self._events.record([event for _, events in told for event in events], now=self._clock())
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot be recorded never will be, and the others wait for it
+            if len(told) == 1:
+                shown = error if isinstance(error, MailroomError) else type(error).__name__
+                log.error("events of %s cannot be recorded: %s", told[0][0], shown)
+                self._step_over(f"events of {told[0][0]}", error)
+                return {told[0][0]}
+            return set().union(*(self._record([one]) for one in told))
+        return set()

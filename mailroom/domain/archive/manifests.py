@@ -1,0 +1,280 @@
+"""The manifest of a received e-mail: what must be known besides its bytes to file it again, for each tenant apart.
+
+It lies in the archive beside the raw e-mail, at `<tenant>/aip/<id>.json`, and is written before anything is acknowledged.
+The id comes from the raw object alone, so that a mail that is announced again without its notification finds its envelope.
+No tenant's manifest names another's recipients; all of a mail's manifests together are its envelope.
+
+The form is canonical JSON (RFC 8785, for text and integers): names in order, nothing between them, UTF-8. What is not known
+is left out. A reader passes over names that it does not know, so later versions may add some. Nothing in it is ever taken
+away: a renewed manifest is a new version of the object, and names at least the recipients that the older ones name.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.received_email import Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.routing import INBOX, Route
+
+FORMAT, VERSION = "mailroom.aip", 1
+
+#: Where in a tenant's part of the archive its manifests lie.
+FOLDER = "aip"
+
+#: How long a manifest of a mail that is no document is locked.
+SHORT = timedelta(days=30)
+
+_CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
+
+
+class Source(StrEnum):
+    """Who named recipients and verdicts: SES in its notification, the headers that SES wrote into the mail, or nobody."""
+
+    SES = "ses"
+    HEADERS = "headers"
+    NOBODY = "nobody"
+
+
+class RetentionClass(StrEnum):
+    """What decides how long a mail's manifest is locked."""
+
+    DOCUMENT = "document"
+    UNROUTED = "unrouted"
+    VIRUS = "virus"
+    QUARANTINED = "quarantined"
+    WITHDRAWN = "withdrawn"
+    """It was a document before more was known of it; it is kept as one."""
+
+    def period(self, document: timedelta) -> timedelta:
+        """Return for how long, where documents are kept for `document`."""
+        return document if self in (RetentionClass.DOCUMENT, RetentionClass.WITHDRAWN) else SHORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One tenant's part of what is known of a mail.
+
+    `received_at` is the ledger's time of receipt, which inboxes show; the envelope has SES's own. `attempt` is the one that
+    wrote it: a ledger that knows of fewer attempts is older than this. `sha256` and `size` are those of the raw e-mail,
+    None where it could not be opened. `written_at` and `retain_until` are the store's.
+    """
+
+    tenant: str
+    ref: ObjectRef
+    received_at: datetime
+    envelope: Envelope
+    named_by: Source
+    attempt: int
+    retention: RetentionClass
+    routes: tuple[Route, ...] = ()
+    reason: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    written_at: datetime | None = None
+    retain_until: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the archive."""
+        return key_of(self.tenant, self.ref)
+
+    def is_of(self, ref: ObjectRef, sha256: str | None) -> bool:
+        """Tell whether it is about this object, not about another version under the same key.
+
+        The digest of the raw e-mail decides where both sides know it, the version where both know that.
+        """
+        if self.sha256 and sha256:
+            return self.sha256 == sha256
+        return not (self.ref.version and ref.version) or self.ref.version == ref.version
+
+    def renewing(self, older: Iterable["Manifest"]) -> "Manifest":
+        """Return this manifest with what `older` ones of the same tenant and mail, oldest first, say besides."""
+        others = [one for one in older if one.is_of(self.ref, self.sha256)]
+        if not others:
+            return self
+        by_ses = [one for one in others if one.named_by is Source.SES]
+        first = by_ses[-1] if by_ses and self.named_by is not Source.SES else self
+        named = [name for one in (*others, self) for name in one.envelope.recipients]
+        kept = {RetentionClass.DOCUMENT, RetentionClass.WITHDRAWN} & {one.retention for one in others}
+        withdrawn = bool(kept) and self.retention is not RetentionClass.DOCUMENT
+        newest_first = (self, *reversed(others))
+        opened = next((one for one in newest_first if one.sha256), self)
+        named_version = next((one for one in newest_first if one.ref.version), self)
+        return replace(
+            self,
+            ref=named_version.ref,
+            received_at=min(one.received_at for one in (*others, self)),
+            envelope=replace(first.envelope, recipients=tuple(dict.fromkeys(named))),
+            named_by=first.named_by,
+            retention=RetentionClass.WITHDRAWN if withdrawn else self.retention,
+            sha256=opened.sha256,
+            size=opened.size,
+        )
+
+    def says_no_more_than(self, older: "Manifest") -> bool:
+        """Tell whether `older` says the same; which attempt wrote it, and when, is no difference."""
+        return replace(self, attempt=0, written_at=None, retain_until=None) == replace(
+            older, attempt=0, written_at=None, retain_until=None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What all manifests of a mail say together; `envelope` is None where SES's notification never came."""
+
+    received_at: datetime
+    envelope: Envelope | None
+
+
+def recalled(manifests: Iterable[Manifest]) -> Recalled | None:
+    """Return what manifests of one mail, oldest first, say together: the newest word, and every recipient ever named."""
+    known = list(manifests)
+    if not known:
+        return None
+    by_ses = [one for one in known if one.named_by is Source.SES]
+    envelope = None
+    if by_ses:
+        named = dict.fromkeys(name for one in by_ses for name in one.envelope.recipients)
+        envelope = replace(by_ses[-1].envelope, recipients=tuple(named))
+    return Recalled(min(one.received_at for one in known), envelope)
+
+
+def id_of(ref: ObjectRef) -> str:
+    """Return the id of the manifests of an object; the version has no part in it, for SES's notification does not say it."""
+    return hashlib.sha256(f"{ref.bucket}/{ref.key}".encode()).hexdigest()
+
+
+def key_of(tenant: str, ref: ObjectRef) -> str:
+    """Return where a tenant's manifest of an object lies in the archive."""
+    return f"{tenant}/{FOLDER}/{id_of(ref)}.json"
+
+
+def canonical(value: Any) -> bytes:
+    """Return `value` as canonical JSON (RFC 8785); it may hold text, integers, lists, and mappings whose names are ASCII."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
+    """Return a manifest as it is stored, with the rule that it is locked by."""
+    if manifest.retain_until is None or manifest.written_at is None:
+        raise ConfigurationError("a manifest is written with its times")
+    envelope = manifest.envelope
+    raw = {"sha256": manifest.sha256, "size": manifest.size} if manifest.sha256 else None
+    return canonical(
+        _known(
+            format=FORMAT,
+            version=VERSION,
+            tenant=manifest.tenant,
+            source={
+                "bucket": manifest.ref.bucket,
+                "key": manifest.ref.key,
+                "version": manifest.ref.version,
+                "message_id": manifest.ref.message_id,
+            },
+            received_at=_text(manifest.received_at),
+            envelope={
+                "named_by": manifest.named_by.value,
+                "recipients": list(envelope.recipients),
+                "sender": envelope.sender,
+                "received_at": _text(envelope.received_at),
+                "verdicts": _known(
+                    **{check: getattr(envelope.verdicts, check).value for check in _CHECKS},
+                    dmarc_policy=envelope.verdicts.dmarc_policy,
+                ),
+            },
+            routing=_known(routes=[_route(to) for to in manifest.routes], reason=manifest.reason),
+            raw=raw,
+            retention={
+                "class": manifest.retention.value,
+                "days": period.days,
+                "until": _text(manifest.retain_until),
+                "lock_mode": lock_mode,
+            },
+            attempt=manifest.attempt,
+            written_at=_text(manifest.written_at),
+        )
+    )
+
+
+def read(stored: bytes) -> Manifest:
+    """Return the manifest that was stored.
+
+    Raises:
+        ValueError: these bytes are no manifest.
+    """
+    try:
+        return _read(json.loads(stored))
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, ConfigurationError) as error:
+        raise ValueError("no manifest") from error
+
+
+def _read(facts: Mapping[str, Any]) -> Manifest:
+    if facts["format"] != FORMAT:
+        raise ValueError("no manifest")
+    source, envelope, raw = facts["source"], facts["envelope"], facts.get("raw", {})
+    verdicts = envelope["verdicts"]
+    return Manifest(
+        tenant=str(facts["tenant"]),
+        ref=ObjectRef(source["bucket"], source["key"], source["version"]),
+        received_at=_time(facts["received_at"]),
+        envelope=Envelope(
+            recipients=tuple(_storable(name) for name in envelope["recipients"]),
+            sender=_storable(envelope["sender"]),
+            received_at=_time(envelope["received_at"]),
+            verdicts=Verdicts(
+                **{check: Verdict(verdicts[check]) for check in _CHECKS}, dmarc_policy=verdicts.get("dmarc_policy")
+            ),
+        ),
+        named_by=Source(envelope["named_by"]),
+        attempt=int(facts["attempt"]),
+        retention=_class_of(facts["retention"]["class"]),
+        routes=tuple(_route_of(facts["tenant"], to) for to in facts["routing"]["routes"]),
+        reason=facts["routing"].get("reason"),
+        sha256=raw.get("sha256"),
+        size=raw.get("size"),
+        written_at=_time(facts["written_at"]),
+        retain_until=_time(facts["retention"]["until"]),
+    )
+
+
+def _route(to: Route) -> dict[str, str]:
+    return _known(recipient=to.recipient, user=to.user, why=to.why, plus=to.plus_token, processor=to.processor)
+
+
+def _route_of(tenant: str, facts: Mapping[str, str]) -> Route:
+    return Route(
+        facts["recipient"], tenant, facts["user"], facts["why"], facts.get("plus"), facts.get("processor", INBOX)
+    )
+
+
+def _storable(text: str) -> str:
+    """Return `text` if the database takes it: what a stranger put there must not stop the mail."""
+    if "\0" in text:
+        raise ValueError("no manifest")
+    text.encode()
+    return text
+
+
+def _class_of(word: str) -> RetentionClass:
+    """Return the class of this name; one that only later versions know is kept as what is kept longest."""
+    return RetentionClass(word) if word in RetentionClass.__members__.values() else RetentionClass.DOCUMENT
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no manifest")
+    return moment.astimezone(UTC)

@@ -1,0 +1,118 @@
+"""Who opens a mail and follows its links, asked by links and a pixel of our own: for providers that do not ask themselves.
+
+A tracked link names the message, its place in the mail, when the mail was made and where it leads, all under one tag: the
+target is part of what is signed, so nobody can have us lead to a place that was not in the mail, and leading there needs
+no database. Only the HTML is changed, and in it only the values of `href` and one place at the end.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from urllib.parse import quote
+from uuid import UUID
+
+from mailroom.domain.delivery.unsubscribe import PATH as UNSUBSCRIBE
+from mailroom.domain.mail.anchors import Anchor, anchors
+from mailroom.domain.outbound.message import Tracked
+from mailroom.domain.tokens import seal, unseal
+
+CLICKS, OPENS = "/c/", "/o/"
+
+_CLICK, _OPEN = b"mailroom click 1:", b"mailroom open 1:"
+#: Absolute, with a plain host and without a user: of what is spelt otherwise, programs differ in where it leads.
+_FOLLOWED = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|\Z)", re.IGNORECASE)
+#: What browsers drop from a URL, and what they send encoded.
+_DROPPED, _ENCODED = re.compile(r"[\t\n\r]"), re.compile(r"[^!-~]+")
+#: Mail programs and proxies cut longer ones.
+_MOST_TARGET = 1_400
+_HEAD, _TIME, _NUMBER = 16, 4, 2
+_MOST_LINKS = 1 << 8 * _NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a genuine token tells: whose mail was opened, or which of its links followed (from 1) and where that leads."""
+
+    message_id: str
+    made_at: datetime
+    link: int | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracker:
+    """Signs links and pixel below `base`, the URL of our HTTP service."""
+
+    base: str
+    key: bytes
+
+    def tracked(
+        self, html: str, wish: Tracked, *, message_id: str, made_at: datetime, unsubscribe: str | None = None
+    ) -> str:
+        """Return the HTML with its links and a pixel signed for one message.
+
+        Left as they are: `mailto:`, fragments and whatever else is no absolute http or https URL, the links of
+        unsubscribing, those with the attribute `data-no-track`, and those too long to be signed.
+        """
+        head = UUID(message_id).bytes + int(made_at.timestamp()).to_bytes(_TIME, "big")
+        found = anchors(html)
+        edits = self._links(found.links, head, unsubscribe) if wish.clicks else []
+        if wish.opens:
+            edits.append((found.tail, found.tail, self._pixel(head)))
+        pieces, at = [], 0
+        for start, end, new in sorted(edits):
+            pieces += [html[at:start], new]
+            at = end
+        return "".join([*pieces, html[at:]])
+
+    def _links(self, links: tuple[Anchor, ...], head: bytes, unsubscribe: str | None) -> list[tuple[int, int, str]]:
+        edits = []
+        for number, link in enumerate(links[: _MOST_LINKS - 1], 1):
+            target = followed(link.target)
+            if target is None or target == unsubscribe or self._is_ours(target):
+                continue
+            said = head + number.to_bytes(_NUMBER, "big") + target.encode()
+            token = seal(said, purpose=_CLICK, key=self.key)
+            edits.append((link.start, link.end, self._url(CLICKS, token)))
+        return edits
+
+    def _is_ours(self, target: str) -> bool:
+        return target.startswith(tuple(f"{self.base.rstrip('/')}{path}" for path in (UNSUBSCRIBE, CLICKS)))
+
+    def _pixel(self, head: bytes) -> str:
+        url = self._url(OPENS, f"{seal(head, purpose=_OPEN, key=self.key)}.gif")
+        return f'<img src="{url}" width="1" height="1" alt="" style="border:0;width:1px;height:1px">'
+
+    def _url(self, path: str, token: str) -> str:
+        return escape(f"{self.base.rstrip('/')}{path}{token}")
+
+
+def followed(target: str) -> str | None:
+    """Return a link's target as a browser sends it, in ASCII, or None for one that is left as it is."""
+    sent = _ENCODED.sub(lambda some: quote(some[0], errors="replace"), _DROPPED.sub("", target.strip(" \t\n\f\r")))
+    return sent if _FOLLOWED.match(sent) and len(sent) <= _MOST_TARGET else None
+
+
+def clicked(token: str, *, key: bytes) -> Look | None:
+    """Return which link this is and where it leads, or None for what we did not sign."""
+    said = unseal(token, purpose=_CLICK, key=key)
+    if said is None:
+        return None
+    place = _HEAD + _TIME
+    target = said[place + _NUMBER :].decode()
+    # Signed means followed once; looked at again, a fault of the signing side is still no open redirect.
+    if followed(target) != target:
+        return None
+    return Look(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
+
+
+def opened(token: str, *, key: bytes) -> Look | None:
+    """Return whose pixel this is, or None for what we did not sign."""
+    said = unseal(token, purpose=_OPEN, key=key)
+    return Look(*_head(said)) if said is not None else None
+
+
+def _head(said: bytes) -> tuple[str, datetime]:
+    made_at = datetime.fromtimestamp(int.from_bytes(said[_HEAD : _HEAD + _TIME], "big"), UTC)
+    return str(UUID(bytes=said[:_HEAD])), made_at

@@ -1,0 +1,1 @@
+"""Received mail: notifications, encryption, routing, verdicts, the life of an e-mail."""

@@ -1,0 +1,127 @@
+"""Automatic answers to received mail: when none may be sent, and what a receipt says.
+
+An answer goes to the address of the envelope alone, and only where SPF says that its domain sent the mail: a forged sender
+would otherwise get a mail for each that was forged in its name. It is never given to what is itself automatic, and never
+to an address that is received here, so that no two machines answer each other for ever.
+
+Source: RFC 3834 sections 2 and 3; RFC 5230 section 4.6; RFC 2369 and RFC 2919 for lists.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.headerregistry import Address as Mailbox
+from email.message import EmailMessage
+from email.policy import SMTP
+
+from mailroom.domain.inbound.received_email import Envelope, Verdict
+from mailroom.domain.inbound.routing import normalise
+
+_MACHINES = re.compile(r"(mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?|listserv|majordomo|root|daemon)")
+_PARTS_OF_LISTS = re.compile(r"owner-.*|.*-(request|owner|bounces?|relay)")
+_MOST_HEADER_BYTES = 256 * 1024
+_MESSAGE_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]{1,250}")
+_MOST_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLine:
+    """What became of one attachment: archived, duplicate or rejected."""
+
+    filename: str
+    outcome: str
+    archive_id: str | None = None
+
+
+def headers_of(raw: bytes) -> dict[str, list[str]] | None:
+    """Return the header fields by name in lower case; None where the block has no end within what is looked at."""
+    text = raw[:_MOST_HEADER_BYTES].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    block, end, _ = text.partition("\n\n")
+    if not end and len(raw) > _MOST_HEADER_BYTES:
+        return None
+    found: dict[str, list[str]] = {}
+    for line in re.sub(r"\n[ \t]+", " ", block).split("\n"):
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip().lower(), []).append(value.strip())
+    return found
+
+
+def why_silent(raw: bytes, envelope: Envelope | None) -> str | None:
+    """Return why this mail must not be answered automatically, or None. Whether the sender is one of ours is not known here."""
+    headers = headers_of(raw)
+    if envelope is None or headers is None:
+        return "unknown_sender"
+    if not envelope.sender:
+        return "null_sender"
+    return _why_by_sender(envelope) or _why_by_headers(headers)
+
+
+def receipt_mail(
+    *, sender: str, recipient: str, subject: str | None, message_id: str | None, lines: Sequence[ReceiptLine]
+) -> bytes:
+    """Return the answer to a mail: one line for each attachment, with its archive id.
+
+    Raises:
+        ValueError: `sender` or `recipient` is no address that a header can hold.
+    """
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = _mailbox(sender)
+    mail["To"] = _mailbox(recipient)
+    mail["Subject"] = f"Receipt: {_one_line(subject or 'your e-mail')}"[:200]
+    mail["Auto-Submitted"] = "auto-replied"
+    mail["X-Auto-Response-Suppress"] = "All"
+    if message_id and _MESSAGE_ID.fullmatch(message_id.strip("<>")):
+        mail["In-Reply-To"] = mail["References"] = f"<{message_id.strip('<>')}>"
+    mail.set_content("\n".join(_text(lines)), cte="quoted-printable")
+    return mail.as_bytes()
+
+
+def _why_by_sender(envelope: Envelope) -> str | None:
+    try:
+        local = normalise(envelope.sender).rpartition("@")[0]
+    except ValueError:
+        return "unknown_sender"
+    if _MACHINES.fullmatch(local) or _PARTS_OF_LISTS.fullmatch(local):
+        return "automatic"
+    verdicts = envelope.verdicts
+    if verdicts.spf is not Verdict.PASS or Verdict.FAIL in (verdicts.dmarc, verdicts.dkim):
+        return "unverified_sender"
+    return None if verdicts.spam is Verdict.PASS and verdicts.virus is Verdict.PASS else "unverified_content"
+
+
+def _why_by_headers(headers: Mapping[str, Sequence[str]]) -> str | None:
+    def words(name: str) -> list[str]:
+        return [re.split(r"[;\s(]", value.lower(), maxsplit=1)[0] for value in headers.get(name, [])]
+
+    if any(word != "no" for word in words("auto-submitted")):
+        return "automatic"
+    if headers.keys() & {"x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-loop", "feedback-id"}:
+        return "automatic"
+    if any(word in ("multipart/report", "message/delivery-status") for word in words("content-type")):
+        return "report"
+    if "<>" in headers.get("return-path", ["", ""])[:1]:
+        return "null_sender"
+    if any(word in ("bulk", "list", "junk", "auto_reply") for word in words("precedence")):
+        return "bulk"
+    return "list" if any(name.startswith("list-") or name == "mailing-list" for name in headers) else None
+
+
+def _text(lines: Sequence[ReceiptLine]) -> list[str]:
+    told = [f"{_one_line(line.filename)}: {line.outcome}" + _where(line) for line in lines[:_MOST_LINES]]
+    more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    head = "Your e-mail was received. What became of its attachments:" if lines else "Your e-mail was received."
+    return [head, "", *told, *more, "", "This answer was sent automatically."]
+
+
+def _where(line: ReceiptLine) -> str:
+    return f", archive id {line.archive_id}" if line.archive_id else ""
+
+
+def _mailbox(address: str) -> Mailbox:
+    if not address.isascii():
+        raise ValueError("not an address for a header")
+    return Mailbox(addr_spec=address)
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

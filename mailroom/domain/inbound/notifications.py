@@ -1,0 +1,260 @@
+"""What the inbound queue's messages say: which raw e-mails are there and, where SES says it, for whom.
+
+Read are S3 event notifications and SES "Received" notifications (as S3 or Lambda actions shape them), raw or in an SNS
+envelope, and the test events that both services send. A body is refused as a whole or read as a whole. Recipients come
+from `receipt.recipients` alone: what stands in To and Cc was written by the sender and knows no Bcc.
+
+Sources: S3 user guide "Event message structure"; SES developer guide "Contents of notifications for email receiving".
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Never
+from urllib.parse import quote_plus, unquote_plus
+
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
+from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.times import happened
+
+MOST_BODY_BYTES = 1024 * 1024
+MOST_RECIPIENTS = 1000
+SETUP_NOTIFICATION = "AMAZON_SES_SETUP_NOTIFICATION"
+"""SES writes an object of this name, and may notify of it, each time a receipt rule is made or changed."""
+
+_SIGNATURE = "x-ses-dkim-signature"
+_MOST_HEADER_BYTES = 64 * 1024
+_MOST_VALUE_LETTERS = 4 * 1024
+_POLICIES = frozenset({"none", "quarantine", "reject"})
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_BY_SES = re.compile(r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with E?SMTPS? id (?P<id>[A-Za-z0-9-]+)")
+_AUTHENTICATED = re.compile(r"amazonses\.com;(?P<checks>.*)", re.DOTALL)
+# A method stands after a semicolon, so that no word of a comment is taken for one.
+_CHECK = re.compile(r"(?:^|;)\s*(spf|dkim|dmarc)=([a-z]+)")
+_RECEIVED_BY_SES = re.compile(
+    _BY_SES.pattern + r' for <?(?P<recipient>(?:"(?:[^"\\]|\\.)*"|[^@\s<>;"]+)@[^@\s<>;"]+)>? ?;'
+)
+
+
+class UnreadableNotification(PermanentError):
+    """A message of the inbound queue is none of the shapes that are understood."""
+
+    def __init__(self, message: str = "unreadable notification", **facts: Any) -> None:
+        super().__init__(message, **facts)
+
+
+def read_notification(body: str) -> list[Arrival]:
+    """Return the e-mails that a queue message tells of; test events and deleted objects give none.
+
+    A time of receipt that cannot be true (out of bounds, or of a later day than this) counts as now: the mail is there.
+
+    Raises:
+        UnreadableNotification: it is none of the shapes named above, or over 1 MiB or 1000 recipients; the step that
+            refused is in the facts.
+    """
+    message = _parse(body)
+    if message.get("Type") == "Notification" and "Message" in message:
+        message = _parse(_text(message["Message"]))
+    if message.get("Event") == "s3:TestEvent":
+        return []
+    if message.get("notificationType") == "Received":
+        return _from_ses(message)
+    records = message.get("Records")
+    if not isinstance(records, list) or not records:
+        _refuse("shape")
+    return [arrival for record in records for arrival in _from_record(_object(record))]
+
+
+def can_be_announced(key: str) -> bool:
+    """Return whether a notification of an object with this key is read; no mail of SES has another, but anybody's object may."""
+    return not _UNPRINTABLE.search(key)
+
+
+def announcement(ref: ObjectRef) -> str:
+    """Return S3's word that an object is there, for one whose own notification was lost."""
+    stored = {"key": quote_plus(ref.key)} | ({"versionId": ref.version} if ref.version else {})
+    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
+    return json.dumps({"Records": [record | {"s3": {"bucket": {"name": ref.bucket}, "object": stored}}]})
+
+
+def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
+    """Return the recipient that SES itself noted in a mail, for a mail whose notification never came; () if it did not.
+
+    Only the first Received header counts, and only above the first X-SES-DKIM-SIGNATURE: SES puts both before
+    everything the sender wrote. It must name SES as receiver and `message_id`, which no sender can foresee.
+    """
+    headers = _first_headers(raw)
+    names = [name for name, _ in headers]
+    if _SIGNATURE in names:
+        for name, value in headers[: names.index(_SIGNATURE)]:
+            if name == "received":
+                return _recipient_of(value, message_id)
+    return ()
+
+
+def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
+    """Return the verdicts that SES itself noted in a mail whose notification never came; what it did not note is missing.
+
+    As for recipients: the first of each header, above the first X-SES-DKIM-SIGNATURE, in a block that names `message_id`.
+    """
+    headers = _first_headers(raw)
+    names = [name for name, _ in headers]
+    if _SIGNATURE not in names:
+        return Verdicts()
+    block: dict[str, str] = {}
+    for name, value in headers[: names.index(_SIGNATURE)]:
+        block.setdefault(name, value)
+    if not _is_of_ses(block.get("received", ""), message_id):
+        return Verdicts()
+    checks = _AUTHENTICATED.match(block.get("authentication-results", "")[:_MOST_VALUE_LETTERS])
+    found = _CHECK.findall(checks["checks"]) if checks else []
+    # SES quotes HELO and MAIL FROM, which a sender may make look like a check: what stands there twice says nothing.
+    methods = [method for method, _ in found]
+    told = {method: word for method, word in found if methods.count(method) == 1}
+    return Verdicts(
+        spam=_verdict({"status": block.get("x-ses-spam-verdict")}),
+        virus=_verdict({"status": block.get("x-ses-virus-verdict")}),
+        spf=_word(told.get("spf")),
+        dkim=_word(told.get("dkim")),
+        dmarc=_word(told.get("dmarc")),
+    )
+
+
+def _is_of_ses(received: str, message_id: str) -> bool:
+    folded = " ".join(received[:_MOST_VALUE_LETTERS].split())
+    return any(match["id"] == message_id for match in _BY_SES.finditer(folded))
+
+
+def _word(word: str | None) -> Verdict:
+    """Return what a word of Authentication-Results means (RFC 8601): none, neutral and errors are no pass and no failure."""
+    return {None: Verdict.MISSING, "pass": Verdict.PASS, "fail": Verdict.FAIL}.get(word, Verdict.GRAY)
+
+
+def _first_headers(raw: bytes) -> list[tuple[str, str]]:
+    text = raw[:_MOST_HEADER_BYTES].decode("utf-8", "replace").replace("\r\n", "\n")
+    block = "" if text.startswith("\n") else text.partition("\n\n")[0]
+    lines = re.sub(r"\n[ \t]+", " ", block).split("\n")
+    split = (line.partition(":") for line in lines)
+    return [(name.strip().lower(), value.strip()) for name, _, value in split]
+
+
+def _recipient_of(received: str, message_id: str) -> tuple[str, ...]:
+    for match in _RECEIVED_BY_SES.finditer(" ".join(received[:_MOST_VALUE_LETTERS].split())):
+        if match["id"] == message_id:
+            try:
+                normalise(match["recipient"])
+            except ValueError:
+                return ()
+            return (match["recipient"],)
+    return ()
+
+
+def _from_record(record: Mapping[str, Any]) -> list[Arrival]:
+    source = record.get("eventSource")
+    if source == "aws:ses":
+        return _from_ses(_object(record.get("ses")))
+    if source != "aws:s3":
+        _refuse("source")
+    if not _text(record.get("eventName")).removeprefix("s3:").startswith("ObjectCreated:"):
+        return []
+    s3 = _object(record.get("s3"))
+    described = _object(s3.get("object"))
+    version = described.get("versionId")
+    ref = ObjectRef(
+        bucket=_name(_object(s3.get("bucket")).get("name")),
+        key=_name(unquote_plus(_text(described.get("key")))),
+        version="" if version in (None, "null") else _name(version),
+    )
+    # A key with nothing behind its last slash is a folder that somebody made in the S3 console.
+    return [] if ref.message_id in ("", SETUP_NOTIFICATION) else [Arrival(ref)]
+
+
+def _from_ses(message: Mapping[str, Any]) -> list[Arrival]:
+    mail, receipt = _object(message.get("mail")), _object(message.get("receipt"))
+    message_id = _name(mail.get("messageId"))
+    if message_id == SETUP_NOTIFICATION:
+        return []
+    action = _object(receipt.get("action"))
+    ref = ObjectRef(bucket=_name(action.get("bucketName")), key=_name(action.get("objectKey")))
+    if not ref.key.endswith(message_id):
+        _refuse("object_key")
+    return [Arrival(ref, _envelope(mail, receipt))]
+
+
+def _envelope(mail: Mapping[str, Any], receipt: Mapping[str, Any]) -> Envelope:
+    recipients = receipt.get("recipients")
+    if not isinstance(recipients, list):
+        _refuse("recipients")
+    if len(recipients) > MOST_RECIPIENTS:
+        _refuse("too_many_recipients", count=len(recipients))
+    return Envelope(
+        recipients=tuple(dict.fromkeys(_printable(_text(recipient)) for recipient in recipients)),
+        sender=_printable(_text(mail.get("source") or "")).removeprefix("<").removesuffix(">"),
+        received_at=_time(receipt.get("timestamp")),
+        verdicts=Verdicts(
+            spam=_verdict(receipt.get("spamVerdict")),
+            virus=_verdict(receipt.get("virusVerdict")),
+            spf=_verdict(receipt.get("spfVerdict")),
+            dkim=_verdict(receipt.get("dkimVerdict")),
+            dmarc=(dmarc := _verdict(receipt.get("dmarcVerdict"))),
+            dmarc_policy=_policy(receipt.get("dmarcPolicy")) if dmarc is Verdict.FAIL else None,
+        ),
+    )
+
+
+def _verdict(verdict: object) -> Verdict:
+    word = verdict.get("status") if isinstance(verdict, dict) else None
+    return Verdict(word) if isinstance(word, str) and word in Verdict.__members__ else Verdict.MISSING
+
+
+def _policy(word: object) -> str | None:
+    return word.lower() if isinstance(word, str) and word.lower() in _POLICIES else None
+
+
+def _time(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(text))
+        utc = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        _refuse("timestamp")
+    return happened(utc, received_at=datetime.now(UTC))
+
+
+def _parse(text: str) -> dict[str, Any]:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MOST_BODY_BYTES:
+        _refuse("size", size=size)
+    try:
+        return _object(json.loads(text, object_pairs_hook=_once))
+    except (ValueError, RecursionError):
+        _refuse("json")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names are all different: of two, another reader might take the other."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _refuse("json")
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else _refuse("shape")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _refuse("shape")
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    return name if name and not _UNPRINTABLE.search(name) else _refuse("name")
+
+
+def _printable(address: str) -> str:
+    # Such an address routes nowhere, but it must not cost the other recipients theirs: the database takes no NUL.
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", address)
+
+
+def _refuse(step: str, **facts: Any) -> Never:
+    raise UnreadableNotification(step=step, **facts) from None

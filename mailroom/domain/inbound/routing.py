@@ -1,0 +1,231 @@
+"""From envelope recipients to the inboxes that get the mail.
+
+One rule for spelling, for what is stored and for what is compared:
+
+- The domain is its A-label in lower case, by UTS 46 without transitional mapping (IDNA 2008): `BÜCHER.test` and
+  `xn--bcher-kva.test` are one domain, `straße.test` and `strasse.test` are two. A closing full stop is nothing.
+- The local part is in lower case and Unicode's composed form (NFC): who receives here tells nobody apart by case.
+- Quotes and backslashes that are not needed are nothing (RFC 5321 section 4.1.2): `"anna"` is `anna`, `"a\\nna"` too.
+  Within quotes a plus sign or star stands for itself, so there quotes are needed.
+- Everything from the first plus sign on, the first letter apart, is a token that is kept as data (RFC 5233 calls it the detail).
+
+And one for choice, the narrowest first: the exact address, the address without its token, a pattern (the one with the
+most letters), the whole domain, and last the rule for the key prefix under which SES's receipt rule stored the mail.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import idna
+
+from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.inbound.trust import DEFAULT_POLICY, Policy
+
+INBOX = "inbox"
+"""The processor of an address for which nothing but filing is done."""
+
+_ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)')
+_NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
+_PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
+#: RFC 2606: no such domain can exist, so the inbox of mail whose recipient nobody knows is nobody's address.
+_NO_ADDRESS = "prefix.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What receives. `pattern` is an address, one with stars in its local part, `@domain` for all of a domain, or
+    `prefix/` for what no address takes of the mails under a key prefix.
+
+    `processor` is what is done with the mail besides filing it; `policy` is its tenant's.
+    """
+
+    pattern: str
+    tenant: str
+    user: str
+    processor: str = INBOX
+    policy: Policy = DEFAULT_POLICY
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One recipient's way to one inbox, with the reason for the choice."""
+
+    recipient: str
+    tenant: str
+    user: str
+    why: str
+    plus_token: str | None = None
+    processor: str = INBOX
+    policy: Policy = DEFAULT_POLICY
+
+
+def normalise(address: str) -> str:
+    """Return `address` in the spelling that is stored and compared.
+
+    Raises:
+        ValueError: it is not one address.
+    """
+    match = _ADDRESS.fullmatch(address.strip())
+    if match is None or len(address) > 320:
+        raise ValueError("not an e-mail address")
+    # Composed before and after: some capitals have no small letter of their own and come apart.
+    local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", match["local"]).lower())
+    return f"{_needed_quotes(local)}@{normalise_domain(match['domain'])}"
+
+
+def normalise_domain(domain: str) -> str:
+    """Return `domain` as its A-label in lower case.
+
+    Raises:
+        ValueError: a label is empty, over 63 octets or not allowed.
+    """
+    try:
+        name = idna.uts46_remap(domain, False, False).removesuffix(".")
+        labels = [_label(label) for label in name.split(".")]
+    except UnicodeError:
+        raise ValueError("not a domain name") from None
+    if len(".".join(labels)) > 253:
+        raise ValueError("not a domain name")
+    return ".".join(labels)
+
+
+def normalise_pattern(text: str) -> str:
+    """Return what an address, a pattern, a domain or a prefix rule is stored as.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if "@" not in text:
+        if _PREFIX.fullmatch(text) and len(text) <= 320:
+            return text
+        raise ValueError("not a key prefix")
+    local, _, domain = text.rpartition("@")
+    if "*" in domain:
+        raise ValueError("stars stand in the local part only")
+    # Nothing but stars takes everything at the domain.
+    return normalise(text) if local.strip("*") else f"@{normalise_domain(domain)}"
+
+
+def candidates(recipient: str) -> list[str]:
+    """Return the patterns that could take `recipient`, best first: exact, without the plus token, the whole domain."""
+    local, _, domain = normalise(recipient).rpartition("@")
+    exact = f"{local}@{domain}"
+    bare = f"{_split_plus(local)[0]}@{domain}"
+    return list(dict.fromkeys([exact, bare, f"@{domain}"]))
+
+
+def prefix_rules(key: str) -> list[str]:
+    """Return the prefix rules that could take an object with this key, the longest first."""
+    folders = key.split("/")[:-1]
+    return ["/".join(folders[:count]) + "/" for count in range(len(folders), 0, -1)]
+
+
+def wanted(recipients: Iterable[str], key: str) -> list[str]:
+    """Return everything that a directory must be asked for to route a mail; what is no address has no part in it."""
+    patterns: dict[str, None] = {}
+    for recipient in recipients:
+        try:
+            patterns.update(dict.fromkeys(candidates(recipient)))
+        except ValueError:
+            continue
+    return [*patterns, *prefix_rules(key)]
+
+
+def is_starred(pattern: str) -> bool:
+    """Return whether `pattern` stands for several addresses of one domain."""
+    return "*" in pattern.rpartition("@")[0] and not pattern.startswith('"')
+
+
+def takes(pattern: str, address: str) -> bool:
+    """Return whether a pattern with stars takes an address in its stored spelling; a star is any number of letters."""
+    if not is_starred(pattern):
+        return False
+    first, *middle, last = pattern.split("*")
+    if not (address.startswith(first) and address.endswith(last) and len(address) >= len(first) + len(last)):
+        return False
+    at, end = len(first), len(address) - len(last)
+    for piece in middle:
+        found = address.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
+def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, key: str = "") -> list[Route]:
+    """Return one route for each recipient and inbox, in the order of the recipients.
+
+    `known` maps a pattern (see `wanted`) to the addresses that have it; `key` is the raw object's.
+
+    Raises:
+        Quarantined: `no_route`, when no recipient is known here.
+    """
+    routes: dict[tuple[str, str], Route] = {}
+    told = list(recipients)
+    for found in (one for recipient in told for one in _routes_of(recipient, known, key)):
+        routes.setdefault((found.tenant, found.recipient), found)
+    if not routes:
+        # Nobody is known to receive it, by a fault or because only the bucket told of it: the prefix still says whose it is.
+        rule = next((rule for rule in prefix_rules(key) if rule in known), None)
+        inbox = f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}" if rule else ""
+        return [_to(at, inbox, "prefix") for at in known[rule]] if rule else _no_route()
+    return list(routes.values())
+
+
+def _routes_of(recipient: str, known: Mapping[str, Sequence[Address]], key: str) -> list[Route]:
+    try:
+        exact = normalise(recipient)
+    except ValueError:
+        return []
+    local, _, domain = exact.rpartition("@")
+    name, token = _split_plus(local)
+    bare = f"{name}@{domain}"
+    if exact in known:
+        return [_to(at, exact, "exact") for at in known[exact]]
+    if bare in known:
+        return [_to(at, bare, "plus", token) for at in known[bare]]
+    for spelling, kept in ((bare, token), (exact, None)):
+        starred = [pattern for pattern in known if takes(pattern, spelling)]
+        if starred:
+            best = max(starred, key=lambda pattern: (len(pattern) - pattern.count("*"), pattern))
+            return [_to(at, spelling, "pattern", kept) for at in known[best]]
+    for pattern, why in ((f"@{domain}", "domain"), *((rule, "prefix") for rule in prefix_rules(key))):
+        if pattern in known:
+            return [_to(at, bare, why, token) for at in known[pattern]]
+    return []
+
+
+def _to(at: Address, inbox: str, why: str, token: str | None = None) -> Route:
+    return Route(inbox, at.tenant, at.user, why, token, at.processor, at.policy)
+
+
+def _no_route() -> list[Route]:
+    raise Quarantined(Reason.NO_ROUTE)
+
+
+def _label(label: str) -> str:
+    """Return one label of a domain; what is ASCII stays as it is, for names with underscores receive mail too."""
+    if label.isascii() and not label.startswith("xn--"):
+        if not 0 < len(label) <= 63:
+            raise ValueError("not a domain name")
+        return label
+    return idna.alabel(label).decode("ascii")
+
+
+def _needed_quotes(local: str) -> str:
+    if not local.startswith('"'):
+        return local
+    text = re.sub(r"\\(.)", r"\1", local[1:-1], flags=re.DOTALL)
+    if _NEEDS_QUOTES.search(text):
+        escaped = re.sub(r'(["\\])', r"\\\1", text)
+        return f'"{escaped}"'
+    return text
+
+
+def _split_plus(local: str) -> tuple[str, str | None]:
+    if local.startswith('"') or "+" not in local[1:]:
+        return local, None
+    at = local.index("+", 1)
+    return local[:at], local[at + 1 :] or None

@@ -1,0 +1,78 @@
+"""Whether a mail may be filed: what SES's verdicts and a scanner say, and what the tenant makes of it.
+
+Only PASS is a pass; GRAY, missing and unknown words never are, and a scanner that could not look has not found a mail
+clean. A virus stops a mail whatever a tenant says; for the rest each tenant has its policy.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mailroom.domain.errors import Reason
+from mailroom.domain.inbound.received_email import Verdict, Verdicts
+
+
+class Action(StrEnum):
+    """What becomes of a mail. Filed mail always shows what was found."""
+
+    FILE = "file"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a tenant wants done with a mail that is not beyond doubt.
+
+    `spam`: SES takes it for spam. `dmarc_reject`, `dmarc_quarantine`: DMARC failed, and the sender's domain asks for this.
+    `unsure`: spam, virus or DMARC neither passed nor failed. `unscanned`: the scanner could not look.
+    """
+
+    spam: Action = Action.FILE
+    dmarc_reject: Action = Action.QUARANTINE
+    dmarc_quarantine: Action = Action.FILE
+    unsure: Action = Action.FILE
+    unscanned: Action = Action.FILE
+
+
+DEFAULT_POLICY = Policy()
+
+
+class Finding(StrEnum):
+    """What a scanner says."""
+
+    CLEAN = "clean"
+    INFECTED = "infected"
+    UNSCANNED = "unscanned"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a scanner said of one mail; `why` names the signature, or what kept it from looking."""
+
+    finding: Finding
+    engine: str
+    why: str | None = None
+    signatures_of: datetime | None = None
+
+
+def stop_reason(verdicts: Verdicts, policy: Policy | None = None, scan: Scan | None = None) -> Reason | None:
+    """Return why a mail is not filed for a tenant with this policy, or None when it is; the gravest reason first."""
+    if verdicts.virus is Verdict.FAIL or (scan and scan.finding is Finding.INFECTED):
+        return Reason.VIRUS
+    policy = policy or DEFAULT_POLICY
+    found = (
+        (scan is not None and scan.finding is Finding.UNSCANNED, policy.unscanned, Reason.UNSCANNED),
+        (_dmarc_asks(verdicts, "reject"), policy.dmarc_reject, Reason.DMARC),
+        (_dmarc_asks(verdicts, "quarantine"), policy.dmarc_quarantine, Reason.DMARC),
+        (verdicts.spam is Verdict.FAIL, policy.spam, Reason.SPAM),
+        (_is_unsure(verdicts), policy.unsure, Reason.UNSURE),
+    )
+    return next((reason for there, action, reason in found if there and action is Action.QUARANTINE), None)
+
+
+def _dmarc_asks(verdicts: Verdicts, policy: str) -> bool:
+    return verdicts.dmarc is Verdict.FAIL and verdicts.dmarc_policy == policy
+
+
+def _is_unsure(verdicts: Verdicts) -> bool:
+    return any(word not in (Verdict.PASS, Verdict.FAIL) for word in (verdicts.spam, verdicts.virus, verdicts.dmarc))

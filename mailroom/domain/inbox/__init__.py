@@ -1,0 +1,1 @@
+"""What a user searches for in an inbox."""

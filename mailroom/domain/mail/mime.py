@@ -1,0 +1,181 @@
+"""A mail as the bytes that go over the wire (RFC 5322, MIME), written by the standard library's generator.
+
+Headers are folded and encoded by `email.header`, for the newer `email.policy` wraps long words (a link to unsubscribe, a
+message id) in encoded words that no receiver reads. The same mail gives the same bytes: boundaries come from
+its id, with a sign in them that neither quoted-printable nor base64 can hold. All of it is ASCII, but for addresses with a
+local part that is not (RFC 6532), which only a server with SMTPUTF8 may be given.
+"""
+
+import base64
+import quopri
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from email.generator import BytesGenerator
+from email.header import Header
+from email.message import Message
+from email.policy import Compat32
+from email.utils import format_datetime, formataddr
+from io import BytesIO
+from itertools import count
+from typing import Any
+from urllib.parse import quote
+
+from mailroom.domain.errors import Refused
+from mailroom.domain.mail.soundness import check, on_the_wire
+from mailroom.domain.outbound.message import File, Outgoing, Party
+
+CORRELATION = "X-Correlation-ID"
+#: What the provider's own tag, metadata or argument with our id is called.
+TAG = "mailroom-id"
+ONE_CLICK = "List-Unsubscribe=One-Click"
+
+_POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
+#: A word longer than this cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1).
+_LONGEST_WORD = 900
+_SEGMENT = 60
+
+
+def mime(mail: Outgoing, *, message_id: str, date: datetime) -> bytes:
+    """Return the mail with CRLF line ends; `message_id` comes without its angle brackets, `date` is aware.
+
+    Raises:
+        Refused: something in it would be taken for something else; see `mailroom.domain.mail.soundness`.
+    """
+    check(mail)
+    numbers = count()
+    root = _body(mail, numbers)
+    headers = [*_headers(mail, message_id, date), ("MIME-Version", "1.0")]
+    content = root.items()
+    for name, _ in content:
+        del root[name]
+    for name, value in [*headers, *content]:
+        root[name] = value
+    out = BytesIO()
+    BytesGenerator(out, mangle_from_=False, policy=_POLICY).flatten(root)
+    raw = out.getvalue()
+    _check_names(raw, [name for name, _ in [*headers, *content]])
+    return raw
+
+
+def tagged_headers(mail: Outgoing) -> list[tuple[str, str]]:
+    """Return the headers beyond the usual ones: ours, those of one-click unsubscribe (RFC 8058), and the caller's."""
+    own = [(CORRELATION, mail.id)]
+    if mail.unsubscribe is not None:
+        own += [("List-Unsubscribe", f"<{mail.unsubscribe}>"), ("List-Unsubscribe-Post", ONE_CLICK)]
+    return [*own, *mail.headers]
+
+
+def _headers(mail: Outgoing, message_id: str, date: datetime) -> Iterator[tuple[str, Any]]:
+    yield "From", _mailbox("From", mail.from_)
+    yield "To", _mailbox("To", mail.to)
+    if mail.reply_to is not None:
+        yield "Reply-To", _mailbox("Reply-To", mail.reply_to)
+    yield "Subject", _text("Subject", mail.subject)
+    yield "Date", format_datetime(date)
+    yield "Message-ID", f"<{message_id}>"
+    for name, value in tagged_headers(mail):
+        yield name, _text(name, value)
+
+
+def _text(name: str, value: str) -> Header:
+    charset = "us-ascii" if _may_stay(value) else "utf-8"
+    return Header(value.strip(), charset, header_name=name, maxlinelen=78)
+
+
+def _mailbox(name: str, party: Party) -> str | Header:
+    address = on_the_wire(party.address)
+    if not address.isascii():
+        # Carried as bytes, the way the generator leaves them alone; it must not become an encoded word.
+        shown = f'"{_quoted(party.name)}" <{address}>' if party.name else address
+        return shown.encode().decode("ascii", "surrogateescape")
+    if _may_stay(party.name):
+        return Header(formataddr((party.name, address)), "us-ascii", header_name=name, maxlinelen=78)
+    header = Header(header_name=name, maxlinelen=78)
+    header.append(party.name, "utf-8")
+    header.append(f"<{address}>", "us-ascii")
+    return header
+
+
+def _may_stay(value: str) -> bool:
+    # A literal encoded word would be decoded by whoever reads it.
+    return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in value.split())
+
+
+def _quoted(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _body(mail: Outgoing, numbers: Iterator[int]) -> Message:
+    inline = [file for file in mail.attachments if _is_inline(file, mail)]
+    attached = [file for file in mail.attachments if not _is_inline(file, mail)]
+    texts = [] if mail.text is None else [_text_part("plain", mail.text)]
+    if mail.html is not None:
+        html = _text_part("html", mail.html)
+        texts.append(_multipart("related", [html, *map(_file_part, inline)], mail, numbers) if inline else html)
+    said = texts[0] if len(texts) == 1 else _multipart("alternative", texts, mail, numbers)
+    return _multipart("mixed", [said, *map(_file_part, attached)], mail, numbers) if attached else said
+
+
+def _is_inline(file: File, mail: Outgoing) -> bool:
+    return file.content_id is not None and mail.html is not None
+
+
+def _multipart(subtype: str, parts: Sequence[Message], mail: Outgoing, numbers: Iterator[int]) -> Message:
+    whole = Message(_POLICY)
+    kind = '; type="text/html"' if subtype == "related" else ""
+    whole["Content-Type"] = f'multipart/{subtype}{kind}; boundary="=_{mail.id}_{next(numbers)}"'
+    for part in parts:
+        whole.attach(part)
+    return whole
+
+
+def _text_part(subtype: str, text: str) -> Message:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    raw = lines.encode()
+    part = Message(_POLICY)
+    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+    # Quoted-printable costs three bytes for each that is not ASCII, base64 four for three of any.
+    if sum(byte > 127 for byte in raw) * 6 > len(raw):
+        part["Content-Transfer-Encoding"] = "base64"
+        part.set_payload(base64.encodebytes(lines.replace("\n", "\r\n").encode()).decode())
+    else:
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        part.set_payload(quopri.encodestring(raw).decode())
+    return part
+
+
+def _file_part(file: File) -> Message:
+    part = Message(_POLICY)
+    # A message or multipart must not be base64 (RFC 2046 section 5); as bytes it arrives unchanged.
+    whole = file.content_type.lower().startswith(("message/", "multipart/"))
+    part["Content-Type"] = "application/octet-stream" if whole else file.content_type
+    part["Content-Transfer-Encoding"] = "base64"
+    part["Content-Disposition"] = ("attachment" if file.content_id is None else "inline") + _filename(file.filename)
+    if file.content_id is not None:
+        part["Content-ID"] = f"<{file.content_id}>"
+    part.set_payload(base64.encodebytes(file.content).decode("ascii"))
+    return part
+
+
+def _filename(name: str) -> str:
+    # RFC 2231: percent-encoded, and in numbered pieces where one line would grow too long.
+    if name.isascii() and len(name) < _SEGMENT:
+        return f'; filename="{_quoted(name)}"'
+    pieces = [""]
+    for char in name:
+        encoded = quote(char, safe="")
+        if len(pieces[-1]) + len(encoded) > _SEGMENT:
+            pieces.append("")
+        pieces[-1] += encoded
+    if len(pieces) == 1:
+        return f"; filename*=utf-8''{pieces[0]}"
+    pieces[0] = "utf-8''" + pieces[0]
+    return "".join(f"; filename*{number}*={piece}" for number, piece in enumerate(pieces))
+
+
+def _check_names(raw: bytes, names: Sequence[str]) -> None:
+    # The gate before this one is thorough; this one would catch what the generator itself gets wrong.
+    block = raw.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
+    written = [line.split(b":", 1)[0].decode("ascii", "replace") for line in block if line[:1] not in b" \t"]
+    if written != list(names) or any(b"\r" in line or b"\n" in line for line in block):
+        raise Refused("a header would break out of its line", where="headers")

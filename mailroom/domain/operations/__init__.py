@@ -1,0 +1,1 @@
+"""Where an installation is: its regions and its own machine."""

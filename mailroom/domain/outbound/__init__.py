@@ -1,0 +1,1 @@
+"""Outbound mail as values: batches, messages, quotas, the rate."""

@@ -1,0 +1,128 @@
+"""The kill drills: workers die at every crash point, and at random, while mails arrive; then everything must be there once.
+
+Kills are SIGKILL to the worker and all that it started: no handler runs, nothing is flushed. What they cannot show is a
+power cut, for the kernel keeps what a dead process wrote.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from mailroom.audit.manifest import Sent
+from mailroom.crash_points import POINTS
+from mailroom.sandbox.drills.ground import Ground
+from mailroom.sandbox.drills.lives import PAUSE_S, READY_PATIENCE_S, Toll, kill_at_random
+from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.sandbox.errors import StackError
+
+Say = Callable[[str], None]
+
+#: A mail killed again and again waits for its message each time; then the backlog is worked off.
+DRAIN_PATIENCE_S = 300.0
+
+_POINT_PATIENCE_S = 120.0
+
+#: Reached only by a worker that is told to stop while it has mails in hand.
+_WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"})
+
+
+@dataclass(slots=True)
+class Outcome(Toll):
+    """What a drill did, and what the check found after it."""
+
+    gone = "lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"
+    twofold = "duplicate line", "duplicate item", "filed twice", "versions"
+
+    sent: list[Sent] = field(default_factory=list)
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """How many mails were sent."""
+        return {"mails": len(self.sent)}
+
+
+class Drill:
+    """Kills workers on a ground, and proves what came of it."""
+
+    def __init__(self, ground: Ground, zygote: Zygote, *, seed: int, say: Say) -> None:
+        self.outcome = Outcome(seed)
+        self._ground, self._zygote, self._say = ground, zygote, say
+        self._chance = Random(seed)
+
+    def kill_at_points(self, points: tuple[str, ...] = POINTS, *, mails: int) -> None:
+        """Have a worker die at each of these crash points, with new mails each time.
+
+        Raises:
+            StackError: a worker did not die there: nothing reaches that point.
+        """
+        for point in points:
+            self.outcome.sent += self._ground.send(mails)
+            worker = self._zygote.fork(crash=point, beat_s=0.3, stop_patience_s=0.0)
+            if point in _WHEN_STOPPED:
+                self._stop_at_work(worker)
+            if not worker.wait(within_s=_POINT_PATIENCE_S) or self._zygote.deaths()[-1:] != [point]:
+                worker.kill()
+                raise StackError(f"no worker died {point}: nothing reaches this crash point")
+            worker.kill()
+            self.outcome.kills += 1
+            self.outcome.points.append(point)
+            self._say(f"killed {point}")
+
+    def kill_at_random(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
+        """Kill workers 0.05 to 2 s after their first mail, while mails keep coming so that some are always under way."""
+        kill_at_random(
+            self._zygote.fork,
+            self._at_work,
+            self._end,
+            lambda: self._feed(in_hand),
+            chance=self._chance,
+            kills=kills,
+            seconds=seconds,
+            workers=workers,
+        )
+
+    def prove(self, *, workers: int = 1) -> Outcome:
+        """Let workers finish what is left, run the check, and return what came of it all."""
+        self.settle(workers=workers)
+        self.outcome.found = self._ground.check()
+        return self.outcome
+
+    def settle(self, *, workers: int = 1) -> None:
+        """Let workers finish what is left, and note how long they took."""
+        alive = [self._zygote.fork() for _ in range(workers)]
+        self.outcome.drained_s = None
+        try:
+            self.outcome.drained_s = self._ground.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
+        except TimeoutError as error:
+            self._say(f"not drained: {error}")
+        for worker in alive:
+            worker.stop()
+        for worker in alive:
+            worker.wait(within_s=15)
+            worker.kill()
+
+    def _stop_at_work(self, worker: Worker) -> None:
+        """Tell a worker to stop as soon as it has a mail in hand."""
+        deadline = time.monotonic() + READY_PATIENCE_S
+        while not self._at_work(worker) and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+        worker.stop()
+
+    def _end(self, worker: Worker) -> None:
+        self.outcome.kills_at_work += self._at_work(worker)
+        worker.kill()
+        self.outcome.kills += 1
+        if self.outcome.kills % 25 == 0:
+            self._say(f"{self.outcome.kills} kills, {len(self.outcome.sent)} mails")
+
+    def _feed(self, in_hand: int) -> None:
+        missing = in_hand - len(self._ground.unfinished(self.outcome.sent))
+        if missing > 0:
+            self.outcome.sent += self._ground.send(missing)
+
+    def _at_work(self, worker: Worker) -> bool:
+        """Tell whether a worker has a mail under way."""
+        mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
+        return bool(self._ground.ask(mine, f"%-{worker.process.pid}"))

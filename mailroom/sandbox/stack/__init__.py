@@ -1,0 +1,1 @@
+"""The embedded stack: its parts, how they are started, watched and stopped."""

@@ -1,0 +1,145 @@
+"""The data folder: what the embedded stack keeps between two starts, and who may read it.
+
+    mailroom.lock    held (flock) by the supervisor; says which process holds it
+    ports.json       the ports of the last start
+    secrets/         the password of PostgreSQL, the admin key of the API; mode 0600
+    run.json         the processes of this start; gone after a clean stop
+    stack.json       what runs where (`mailroom status --json`); gone after a clean stop
+    aws.json         the names that this start made in the AWS emulator
+    logs/            one file for each part, and the one before it as `.1`
+    postgres/ socket/ prefect/ and one folder for each part that wants one
+
+Everything else in the folder is not ours: `wipe` leaves it alone.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mailroom.sandbox.stack.processes import ProcessId
+
+_OURS = (
+    *("postgres", "postgres.new", "socket", "prefect", "logs", "secrets", "aws", "worker", "api", "door"),
+    *(
+        "ports.json",
+        "run.json",
+        "stack.json",
+        "aws.json",
+        "worker.ready",
+        "worker.gate",
+        "deployments.gate",
+        "foreign.json",
+        "mailroom.lock",
+    ),
+)
+
+
+class HeldError(Exception):
+    """Another process holds the folder: `holder` is its supervisor, as far as it can be known."""
+
+    def __init__(self, holder: ProcessId | None) -> None:
+        super().__init__("the data folder is in use")
+        self.holder = holder
+
+
+class DataFolder:
+    """One data folder; made on first use, readable by its owner only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self.run_file = path / "run.json"
+        self.stack_file = path / "stack.json"
+        self.aws_file = path / "aws.json"
+        self._lock_file = path / "mailroom.lock"
+
+    def make(self) -> None:
+        """Make the folder where it is missing, and remember what was in it before us."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        foreign = self.path / "foreign.json"
+        if not foreign.exists():
+            write_json(foreign, sorted(entry.name for entry in self.path.iterdir()))
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def secret(self, name: str) -> str:
+        """Return the random word kept under `name`, made on first use: 43 characters that need no quoting in a URL."""
+        file = self.path / "secrets" / name
+        if not file.exists():
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            write_private(file, secrets.token_urlsafe(32))
+        return file.read_text()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock goes with the process, however that ends.
+
+        Raises:
+            HeldError: somebody else does.
+        """
+        with self._lock_file.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise HeldError(self.holder()) from None
+            lock.truncate(0)
+            lock.write(json.dumps(ProcessId.of(os.getpid()).as_json()))
+            lock.flush()
+            try:
+                yield
+            finally:
+                lock.truncate(0)
+
+    def holder(self) -> ProcessId | None:
+        """Return the supervisor that runs on this folder, or None when none does."""
+        written = read_json(self._lock_file)
+        holder = ProcessId.from_json(written) if written else None
+        return holder if holder and holder.is_alive() else None
+
+    def wipe(self) -> None:
+        """Delete what the stack made, and the folder itself if nothing else is in it."""
+        foreign = read_json(self.path / "foreign.json") or []
+        for name in _OURS:
+            entry = self.path / name
+            if name in foreign:
+                continue
+            if name == "socket" and entry.is_symlink():
+                # It leads to a temporary folder of ours where this one's path is too long for a socket.
+                shutil.rmtree(entry.resolve(), ignore_errors=True)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write `file` in one step, readable by its owner only: a reader sees the old text or the new, never a part."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(text)
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write `value` to `file` in one step, readable by its owner only."""
+    write_private(file, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(file: Path) -> Any:
+    """Return what `file` holds, or None when it is missing or not (yet) JSON."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

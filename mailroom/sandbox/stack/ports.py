@@ -1,0 +1,92 @@
+"""The ports of the embedded stack, all on the loopback address."""
+
+import os
+import random
+import socket
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.stack.folder import read_json, write_json
+
+LOOPBACK = "127.0.0.1"
+
+#: What each part would like; 5433 and not 5432, where a PostgreSQL of the machine's own would be.
+PREFERRED = {"postgres": 5433, "aws": 5566, "prefect": 4200, "api": 8025, "door": 2525}
+
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, int]:
+    """Return a port for each part and remember it in `file`, so that links stay good over a restart.
+
+    `MAILROOM_PORT_<PART>` decides; else the port of last time, else the preferred one, else any that is free.
+
+    Raises:
+        StackError: a port that the environment asks for is not a free port.
+    """
+    remembered = read_json(file) or {}
+    chosen: dict[str, int] = {}
+    for part, preferred in PREFERRED.items():
+        asked = environment.get(f"MAILROOM_PORT_{part.upper()}")
+        wishes = [_asked_port(part, asked)] if asked else [remembered.get(part, preferred), preferred]
+        free = (port for port in wishes if port not in chosen.values() and is_free(port))
+        chosen[part] = next(free, None) or any_free_port(taken=chosen.values())
+    write_json(file, chosen)
+    return chosen
+
+
+def choose_apart(file: Path) -> None:
+    """Have the stack whose ports `file` keeps take none that another stack would like; two may start in one moment."""
+    chosen: dict[str, int] = {}
+    for part in PREFERRED:
+        chosen[part] = any_free_port(taken=chosen.values())
+    write_json(file, chosen)
+
+
+def _asked_port(part: str, asked: str) -> int:
+    if not asked.isdecimal() or not 0 < int(asked) < 65536 or not is_free(int(asked)):
+        raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a port that is free on {LOOPBACK}")
+    return int(asked)
+
+
+def is_connected(pid: int, port: int) -> bool:
+    """Tell whether a process has a connection to `port` on this machine; False also where the process is gone."""
+    try:
+        own = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+        lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    # Columns of proc(5): the other side's address and port in hex, the state (01 is established), the socket's inode.
+    told = [line.split() for line in lines]
+    return any(one[2].endswith(f":{port:04X}") and one[3] == "01" and f"socket:[{one[9]}]" in own for one in told)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on `port` now; a port whose last connections are still closing counts as free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int) -> bool:
+    """Tell whether something accepts connections on `port`."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def any_free_port(*, taken: Collection[int] = ()) -> int:
+    """Return a port that nothing listens on, below those that the kernel gives to outgoing connections.
+
+    One of theirs may be in use by the time that the server binds it: between the two, this machine calls itself a lot.
+    """
+    first_outgoing = int(_OUTGOING.read_text().split()[0]) if _OUTGOING.exists() else 32768
+    while True:
+        port = random.SystemRandom().randrange(max(1024, first_outgoing - 12_000), max(2048, first_outgoing))
+        if port not in taken and is_free(port):
+            return port

@@ -1,0 +1,211 @@
+"""The embedded stack as a whole: up, down, and what runs where."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.stack.environment import ACCOUNT, REGION, aws_environment, process_environment
+from mailroom.sandbox.stack.folder import DataFolder, HeldError, read_json, write_json
+from mailroom.sandbox.stack.leftovers import end_leftovers
+from mailroom.sandbox.stack.parts import Part, only, stack_parts
+from mailroom.sandbox.stack.ports import LOOPBACK, answers, choose_ports
+from mailroom.sandbox.stack.postgres import Postgres
+from mailroom.sandbox.stack.prefect_settings import client_settings, server_settings
+from mailroom.sandbox.stack.processes import ProcessId
+from mailroom.sandbox.stack.steps import ADMIN_KEY
+from mailroom.sandbox.stack.supervisor import Say, State, Supervisor
+from mailroom.settings import CHECKOUT, Settings, data_folder
+
+_DOWN_PATIENCE_S = 60.0
+
+
+class Stack:
+    """One installation of the embedded stack: its folder, ports and secrets, and what follows from them."""
+
+    def __init__(self, folder: DataFolder, ports: Mapping[str, int]) -> None:
+        self.folder, self.ports = folder, ports
+        self.postgres = Postgres(folder.path, ports["postgres"], folder.secret("postgres"))
+        self._urls = {part: f"http://{LOOPBACK}:{port}" for part, port in ports.items()}
+        self._prefect_home = folder.path / "prefect"
+
+    def parts(self) -> list[Part]:
+        """Return the parts, each kind with its own environment: only Prefect's server learns its database's password."""
+        database = self.postgres.socket_url
+        own: dict[str, Callable[[], Mapping[str, str]]] = {
+            "server": lambda: server_settings(
+                home=self._prefect_home,
+                host=LOOPBACK,
+                port=self.ports["prefect"],
+                database_url=database("prefect", driver="asyncpg"),
+            ),
+            "client": lambda: client_settings(home=self._prefect_home, url=self._urls["prefect"]) | self.settings(),
+            "mailroom": self.settings,
+        }
+        return stack_parts(data=self.folder.path, ports=self.ports, postgres=self.postgres, own=own)
+
+    def environment(self) -> dict[str, str]:
+        """Return what all parts have in common."""
+        return process_environment(os.environ, self.folder.path) | aws_environment(self._urls["aws"])
+
+    def settings(self) -> dict[str, str]:
+        """Return Mailroom's settings as environment variables, as far as they are known at this point of the start."""
+        known = self.description()
+        if "inbound_bucket" not in known:
+            return {"MAILROOM_DATABASE_URL": known["database_url"]}
+        return Settings(**{name: known[name] for name in Settings.model_fields if name in known}).environment()
+
+    def description(self) -> dict[str, Any]:
+        """Return what runs where: the object of `mailroom status --json`, without the state of the parts."""
+        provisioned = read_json(self.folder.aws_file) or {}
+        return {
+            "region": REGION,
+            "account_id": ACCOUNT,
+            **provisioned,
+            "aws_endpoint": self._urls["aws"],
+            "smtp_host": LOOPBACK,
+            "smtp_port": self.ports["door"],
+            "api_url": self._urls["api"],
+            "api_key": self.folder.secret(ADMIN_KEY),
+            "prefect_url": self._urls["prefect"],
+            "prefect_api_url": f"{self._urls['prefect']}/api",
+            "database_url": self.postgres.url("mailroom"),
+            "pages_open": True,
+            "private_webhooks": True,
+            "sender": "mailroom@mailroom.test",
+            # The emulator tells no rate.
+            "per_second": 200.0,
+            # Links in mails are https; the same paths are served at api_url.
+            "public_url": "https://mailroom.test",
+            "unsubscribe_key": self.folder.secret("unsubscribe-key"),
+            "data": str(self.folder.path),
+        }
+
+
+def up(say: Say, *, names: list[str] | None = None) -> None:
+    """Start the stack, or the named parts and what they need, and stay until a signal ends it.
+
+    Raises:
+        StackError: it runs already, cannot start, or a part ended by itself.
+    """
+    folder = DataFolder(data_folder())
+    folder.make()
+    try:
+        with folder.held():
+            for stale in (folder.stack_file, folder.aws_file):
+                stale.unlink(missing_ok=True)
+            left = end_leftovers(folder)
+            if left:
+                say(f"ended {left} processes that a killed start had left")
+            stack = Stack(folder, choose_ports(folder.path / "ports.json"))
+            supervise(only(stack.parts(), names or []), folder=folder, say=say, stack=stack)
+    except HeldError as held:
+        pid = f", process {held.holder.pid}" if held.holder else ""
+        raise StackError(f"a stack runs already in {folder.path}{pid}; see `mailroom status`") from None
+
+
+def supervise(parts: list[Part], *, folder: DataFolder, say: Say, stack: Stack | None = None) -> None:
+    """Run `parts` in a folder that is held, and keep `stack.json` true while they run."""
+    begun = time.monotonic()
+    env = stack.environment() if stack else dict(os.environ)
+    supervisor = Supervisor(parts, folder=folder, env=env, home=CHECKOUT, say=say)
+
+    def write(state: State, **more: Any) -> None:
+        described = stack.description() if stack else {}
+        own = {"state": str(state), "pid": os.getpid(), "parts": supervisor.parts_json()}
+        write_json(folder.stack_file, described | own | more)
+
+    def when_ready() -> None:
+        write(State.READY)
+        say(f"ready after {time.monotonic() - begun:.1f} s")
+        if stack:
+            for line in _where(stack, {part.name for part in parts}):
+                say(line)
+
+    try:
+        supervisor.run(when_ready)
+    except Exception as error:
+        write(State.FAILED, reason=str(error))
+        raise
+    else:
+        folder.stack_file.unlink(missing_ok=True)
+        say("stopped; nothing is left running")
+    finally:
+        folder.run_file.unlink(missing_ok=True)
+
+
+def _where(stack: Stack, started: set[str]) -> list[str]:
+    known = stack.description()
+    places = {
+        "api": ("inbox pages and API", known["api_url"]),
+        "prefect": ("Prefect", known["prefect_url"]),
+        "door": ("SMTP door", f"{known['smtp_host']}:{known['smtp_port']}"),
+        "aws": ("AWS emulator", known["aws_endpoint"]),
+        "postgres": ("PostgreSQL", f"{LOOPBACK}:{stack.ports['postgres']}"),
+    }
+    lines = [f"  {name:<20} {where}" for part, (name, where) in places.items() if part in started]
+    lines.append(f"  {'data':<20} {known['data']}")
+    if "aws" in started:
+        lines.append("The AWS emulator keeps its objects, queues and keys in memory: they end with it; all else stays.")
+    return lines
+
+
+def down(say: Say, *, wipe: bool = False) -> None:
+    """Stop the stack and wait for its end; end what a killed one left; with `wipe`, forget its data.
+
+    Raises:
+        StackError: somebody starts it at this moment.
+    """
+    folder = DataFolder(data_folder())
+    if not folder.path.exists():
+        say(f"nothing runs in {folder.path}")
+        return
+    holder = folder.holder()
+    if holder:
+        _end(holder)
+    folder.make()
+    try:
+        with folder.held():
+            left = end_leftovers(folder)
+            folder.stack_file.unlink(missing_ok=True)
+            if wipe:
+                folder.wipe()
+    except HeldError:
+        raise StackError(f"a stack is being started in {folder.path}") from None
+    say("stopped" if holder else f"ended {left} processes" if left else "nothing was running")
+    if wipe:
+        say(f"forgot the data in {folder.path}")
+
+
+def _end(supervisor: ProcessId) -> None:
+    supervisor.signal(signal.SIGTERM)
+    deadline = time.monotonic() + _DOWN_PATIENCE_S
+    while supervisor.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    supervisor.signal(signal.SIGKILL)
+
+
+def status() -> dict[str, Any]:
+    """Return what runs where, looked at now: `state` is `stopped` when nothing was started here.
+
+    A part is `ready` only if its process lives and its port answers; the whole is `ready` only if all parts are.
+    """
+    folder = DataFolder(data_folder())
+    run = read_json(folder.run_file)
+    described: dict[str, Any] = read_json(folder.stack_file) or {"data": str(folder.path), "parts": []}
+    if run is None:
+        return {"state": str(State.STOPPED)} | described
+    parts = [part | {"state": _look(part)} for part in run["parts"]]
+    whole = run["state"] if folder.holder() else str(State.FAILED)
+    if whole == State.READY and any(part["state"] not in (State.READY, State.DONE) for part in parts):
+        whole = State.FAILED
+    return described | {"state": str(whole), "parts": parts}
+
+
+def _look(part: dict[str, Any]) -> str:
+    if part["state"] not in (State.READY, State.STARTING):
+        return str(part["state"])
+    alive = ProcessId.from_json(part).is_alive() and (part["port"] is None or answers(part["port"]))
+    return str(part["state"]) if alive or part["state"] == State.STARTING else str(State.FAILED)

@@ -1,0 +1,52 @@
+"""The steps that a start runs once, each as a process of its own: `python -m mailroom.sandbox.stack.steps database|provision`."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg
+
+from mailroom.domain.errors import MailroomError
+from mailroom.sandbox.stack.folder import DataFolder, write_json
+
+ADMIN_KEY = "api-key"
+
+
+def database(environment: Mapping[str, str]) -> None:
+    """Do what `mailroom migrate` does, and let the sandbox's admin key in."""
+    from mailroom.adapters.postgres.migrating import bring_up
+
+    url = environment["MAILROOM_DATABASE_URL"]
+    done = bring_up(url)
+    print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations were run")
+    admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
+
+
+def admit(url: str, key: str) -> None:
+    """Make `key` an administrator's key of the API; once is enough."""
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "INSERT INTO api_key (sha256, name, tenant, created_at) VALUES (%s, 'sandbox', NULL, now())"
+            " ON CONFLICT DO NOTHING",
+            (digest,),
+        )
+
+
+def provision(environment: Mapping[str, str]) -> None:
+    """Make buckets, queues, topic and key in the emulator, and write down their names for the parts that follow."""
+    from mailroom.sandbox.stack.aws import Names
+    from mailroom.sandbox.stack.aws import provision as make
+
+    write_json(DataFolder(Path(environment["MAILROOM_DATA"])).aws_file, make(Names()))
+
+
+_STEPS: dict[str, Callable[[Mapping[str, str]], None]] = {"database": database, "provision": provision}
+
+if __name__ == "__main__":
+    try:
+        _STEPS[sys.argv[1]](os.environ)
+    except MailroomError as error:
+        sys.exit(f"{sys.argv[1]}: {error}")

@@ -1,0 +1,101 @@
+"""The AWS emulator of the sandbox: moto's server, with SES event publishing, which moto has not.
+
+    moto's SES takes a mail ─> its list of what was sent ─> watched here ─> events ─> SNS ─> whoever is subscribed
+
+Events go to the topics of the configuration sets' event destinations, as in AWS; where there is none, nobody is told. moto
+does not keep which configuration set a mail was sent with, so all of them are told. SNS signs what it delivers.
+
+moto's SQS counts all messages of the queue, several times, for each message that it hands out: a backlog of 240 cost more
+than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see `object_lock`.
+
+Run as `python -m mailroom.sandbox.stand_ins.emulator -H 127.0.0.1 -p 5000`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from moto import server
+from moto.ses.models import RawMessage, ses_backends
+from moto.sqs.models import Message, SQSBackend
+
+from mailroom.sandbox.stack.environment import ACCOUNT, REGION
+from mailroom.sandbox.stand_ins import object_lock
+from mailroom.sandbox.stand_ins.ses_events import Taken, events_of
+
+log = logging.getLogger("mailroom.emulator")
+
+_LOOK_EVERY_S = 0.1
+
+
+class EventPublisher:
+    """Publishes what becomes of each mail that moto's SES in this process takes, once."""
+
+    def __init__(self, publish: Callable[[str, str], Any], *, region: str = REGION, account_id: str = ACCOUNT) -> None:
+        """Take what publishes: given a topic's ARN and a text."""
+        self._publish = publish
+        self._backend = ses_backends[account_id][region]
+        self._account_id = account_id
+        self._seen = 0
+
+    def once(self) -> int:
+        """Publish the events of the mails that came since the last time, and return how many mails that was."""
+        sent = list(self._backend.sent_messages)
+        # A reset emulator begins anew.
+        self._seen = min(self._seen, len(sent))
+        new = sent[self._seen :]
+        for message in new:
+            self._tell(message)
+            self._seen += 1
+        return len(new)
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish until `stop` is set."""
+        while not stop.wait(_LOOK_EVERY_S):
+            try:
+                self.once()
+            except (BotoCoreError, ClientError) as error:
+                log.warning("an event was not published and is tried again: %s", type(error).__name__)
+
+    def _tell(self, message: Any) -> None:
+        if not isinstance(message, RawMessage):
+            return
+        # moto adds the addresses of the headers to those that the caller named.
+        named = tuple(dict.fromkeys(message.destinations))
+        taken = Taken(message.id, message.source or "", named, message.raw_data, datetime.now(UTC))
+        for configuration_set, topic in self._topics():
+            for event in events_of(taken, account_id=self._account_id, configuration_set=configuration_set):
+                self._publish(topic, event)
+
+    def _topics(self) -> Iterator[tuple[str, str]]:
+        for name, destination in list(self._backend.config_set_event_destination.items()):
+            topic = (destination.get("SNSDestination") or {}).get("TopicARN")
+            if topic:
+                yield name, topic
+
+
+def is_retained(backend: SQSBackend, queue_name: str, message: Message) -> bool:
+    """Return whether the queue still keeps this message, as moto's own method does."""
+    kept_s = int(backend.get_queue(queue_name).message_retention_period)  # type: ignore[attr-defined]
+    return bool(message.sent_timestamp / 1000 + kept_s > time.time())  # type: ignore[operator]
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT, with moto's own options."""
+    SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[method-assign, assignment]
+    object_lock.like_s3()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sns = boto3.client("sns", region_name=REGION, config=Config(connect_timeout=5, read_timeout=30))
+    publisher = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))
+    threading.Thread(target=publisher.run, args=[threading.Event()], name="events", daemon=True).start()
+    server.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What SES publishes of mail that it took: the events of one recipient, by who the recipient is.
+
+SES's simulator has addresses for each end (`bounce@simulator.amazonses.com`, also with `+label`). Here the same words work
+as a local part at any domain, with a label of its own: `bounce+7@users.test`. Who is none of them gets the mail.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.parser import HeaderParser
+from email.utils import parseaddr
+from typing import Any
+
+from mailroom.delivery.webhooks.reading import CORRELATION_HEADER, OUR_ID
+
+SIMULATOR = "simulator.amazonses.com"
+
+_MOST_HEADER_BYTES = 10 * 1024
+#: Nothing that a person does comes sooner; what comes sooner counts as a machine's.
+_READING = timedelta(seconds=90)
+_BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+_ENDS = {
+    "success": ("Delivery",),
+    "bounce": ("Bounce",),
+    "softbounce": ("SoftBounce",),
+    "suppressionlist": ("Listed",),
+    "complaint": ("Delivery", "Complaint"),
+    "delay": ("DeliveryDelay",),
+    "reject": ("Reject",),
+    "open": ("Delivery", "Open"),
+    "click": ("Delivery", "Open", "Click"),
+    "scanner": ("Delivery", "ScannerClick"),
+    "latebounce": ("Delivery", "Bounce"),
+    "silent": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A mail that SES took: its id, the sender, and the raw text."""
+
+    message_id: str
+    source: str
+    destinations: tuple[str, ...]
+    raw: str
+    at: datetime
+
+
+def events_of(taken: Taken, *, account_id: str, configuration_set: str) -> list[str]:
+    """Return what SES publishes of this mail, as JSON, in SES's order: Send first."""
+    mail = _mail(taken, account_id, configuration_set)
+    told = [{"eventType": "Send", "send": {}, "mail": mail}]
+    for address in dict.fromkeys(parseaddr(destination)[1] for destination in taken.destinations):
+        told += [_event(end, address, taken, mail) for end in _ends(address)]
+    return [json.dumps(event, separators=(",", ":")) for event in told]
+
+
+def _ends(address: str) -> tuple[str, ...]:
+    local, _, domain = address.lower().partition("@")
+    word, label, _ = local.partition("+")
+    # A person may be called Bounce; with a label, or at the simulator, it is the word.
+    return _ENDS.get(word, ("Delivery",)) if label or domain == SIMULATOR else ("Delivery",)
+
+
+def _event(end: str, address: str, taken: Taken, mail: Mapping[str, Any]) -> dict[str, Any]:
+    word, part, later = _PARTS[end]
+    told = json.loads(json.dumps(part).replace("ADDRESS", address).replace("MESSAGE", taken.message_id))
+    told["timestamp"] = _stamp(taken.at + later)
+    name = {"DeliveryDelay": "deliveryDelay"}.get(word, word.lower())
+    return {"eventType": word, name: told, "mail": mail}
+
+
+def _mail(taken: Taken, account_id: str, configuration_set: str) -> dict[str, Any]:
+    headers = list(_within(HeaderParser().parsestr(taken.raw[: 10 * _MOST_HEADER_BYTES]).items()))
+    ours = [value for name, value in headers if name.lower() == CORRELATION_HEADER]
+    tags = {
+        "ses:configuration-set": [configuration_set],
+        "ses:from-domain": [taken.source.rpartition("@")[2].strip(">")],
+    }
+    return {
+        "timestamp": _stamp(taken.at),
+        "source": taken.source,
+        "sendingAccountId": account_id,
+        "messageId": taken.message_id,
+        "destination": list(taken.destinations),
+        "headersTruncated": False,
+        "headers": [{"name": name, "value": value} for name, value in headers],
+        "commonHeaders": {"messageId": taken.message_id},
+        # The emulator forgets the tags of a send; the header that goes with them says the same.
+        "tags": tags | ({OUR_ID: ours[:1]} if ours else {}),
+    }
+
+
+def _within(headers: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    total = 0
+    for name, value in headers:
+        total += len(name) + len(value)
+        if total > _MOST_HEADER_BYTES:
+            return
+        yield name, " ".join(str(value).split())
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _bounce(kind: str, subtype: str, status: str, answer: str, mark: str) -> dict[str, Any]:
+    recipient = {"emailAddress": "ADDRESS", "action": "failed", "status": status, "diagnosticCode": f"smtp; {answer}"}
+    return {
+        "bounceType": kind,
+        "bounceSubType": subtype,
+        "bouncedRecipients": [recipient],
+        "feedbackId": f"MESSAGE-{mark}",
+        "reportingMTA": "dsn; sandbox.amazonses.com",
+    }
+
+
+_LOOK: dict[str, Any] = {"ipAddress": "192.0.2.1", "userAgent": _BROWSER}
+_SOON = timedelta(milliseconds=400)
+_PARTS: dict[str, tuple[str, dict[str, Any], timedelta]] = {
+    "Delivery": (
+        "Delivery",
+        {
+            "processingTimeMillis": 400,
+            "recipients": ["ADDRESS"],
+            "smtpResponse": "250 2.6.0 Message received",
+            "reportingMTA": "sandbox.amazonses.com",
+        },
+        _SOON,
+    ),
+    "Bounce": ("Bounce", _bounce("Permanent", "General", "5.1.1", "550 5.1.1 user unknown", "bounce"), 2 * _SOON),
+    "SoftBounce": ("Bounce", _bounce("Transient", "MailboxFull", "5.2.2", "552 5.2.2 mailbox full", "soft"), _SOON),
+    "Listed": ("Bounce", _bounce("Permanent", "OnAccountSuppressionList", "5.1.1", "not sent", "listed"), _SOON),
+    "Complaint": (
+        "Complaint",
+        {
+            "complainedRecipients": [{"emailAddress": "ADDRESS"}],
+            "complaintFeedbackType": "abuse",
+            "complaintSubType": None,
+            "feedbackId": "MESSAGE-complaint",
+            "userAgent": "Amazon SES Mailbox Simulator",
+        },
+        _READING,
+    ),
+    "DeliveryDelay": (
+        "DeliveryDelay",
+        {
+            "delayType": "TransientCommunicationFailure",
+            "delayedRecipients": [
+                {"emailAddress": "ADDRESS", "status": "4.4.1", "diagnosticCode": "smtp; 421 4.4.1 try later"}
+            ],
+        },
+        _SOON,
+    ),
+    "Reject": ("Reject", {"reason": "Bad content"}, _SOON),
+    "Open": ("Open", _LOOK, _READING),
+    "Click": ("Click", {**_LOOK, "link": "https://link.test/", "linkTags": {}}, _READING),
+    "ScannerClick": ("Click", {**_LOOK, "link": "https://link.test/", "linkTags": {}}, 2 * _SOON),
+}

@@ -1,0 +1,137 @@
+"""The steps of an inbound e-mail, in their order. Each may be killed anywhere and run again."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mailroom.archive import describing
+from mailroom.archive.archiving import Kept, deposit_all
+from mailroom.archive.describing import describe
+from mailroom.domain.inbound.envelope import Binding, unseal
+from mailroom.domain.inbound.received_email import Entry, Item, State
+from mailroom.domain.parsing import ParsedEmail
+from mailroom.inbound.processing import Action, FiledMail
+from mailroom.inbound.recalling import recall
+from mailroom.inbound.routing import Way, find_way
+from mailroom.ports.ledger import Inbound, StoredObject
+from tasks.support.steps import blocking, step
+
+
+@step("fetch")
+async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
+    """Read the raw object as SES stored it."""
+    return await blocking(inbound.mails.fetch, entry.ref)
+
+
+@step("decrypt")
+async def decrypt(entry: Entry, sealed: StoredObject, inbound: Inbound) -> bytes:
+    """Open the envelope, once it is known to be this message's own."""
+    binding = Binding(inbound.account_id, entry.ref.message_id, inbound.rules, key=entry.ref.key)
+    ours = sealed.sse_kms_key is not None and sealed.sse_kms_key == inbound.kms_key_arn
+    body, metadata = sealed.body, sealed.metadata
+    return await blocking(
+        unseal, body, metadata, keys=inbound.keys, binding=binding, forms=inbound.forms, server_side=ours
+    )
+
+
+@step("recall envelope")
+async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> Entry:
+    """Find the envelope of a mail whose notification is not known in the archive's manifests, and have the ledger know it."""
+
+    def recalled() -> Entry:
+        sha256 = describing.digest_of(raw) if raw is not None else None
+        manifests, ledger = inbound.manifests, inbound.ledger
+        return describing.recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=_now())
+
+    return await blocking(recalled)
+
+
+@step("reopen")
+async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
+    """Open a filed line again where the archive remembers an envelope that the ledger does not."""
+    return await blocking(
+        describing.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
+    )
+
+
+@step("keep envelope")
+async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
+    """Keep the envelope of a mail that cannot be opened; its message will be acknowledged."""
+    is_first = entry.attempts == 1
+    await blocking(describing.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
+
+
+@step("route")
+async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
+    """Decide whose mail this is, and record why."""
+    directory, ledger, scanner = inbound.directory, inbound.ledger, inbound.scanner
+    return await blocking(find_way, entry, raw, directory=directory, ledger=ledger, now=_now(), scanner=scanner)
+
+
+@step("archive")
+async def archive(
+    entry: Entry, way: Way, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
+) -> Kept:
+    """Deposit each content for each tenant; the same content again gives the same receipt.
+
+    With `raw`, the e-mail itself, each tenant's manifest of it is kept too.
+    """
+
+    def deposited() -> Kept:
+        described = describe(entry, way, raw) if raw is not None else ()
+        archive, manifests, ledger = inbound.archive, inbound.manifests, inbound.ledger
+        return deposit_all(
+            entry,
+            way.tenants,
+            contents,
+            archive=archive,
+            ledger=ledger,
+            now=_now(),
+            described=described,
+            manifests=manifests,
+        )
+
+    return await blocking(deposited)
+
+
+@step("parse")
+async def parse(raw: bytes, inbound: Inbound) -> ParsedEmail:
+    """Read the e-mail, within the limits. A mail that breaks the parser all the same is quarantined, and only that one."""
+    return await blocking(inbound.parser.parse, raw)
+
+
+@step("create inbox item")
+async def create_inbox_item(entry: Entry, items: Sequence[Item], inbound: Inbound) -> list[str]:
+    """File one item for each recipient, all or none; items that are there already stay."""
+    return await blocking(inbound.inbox.file, entry.id, items, now=_now(), attempt=entry.attempts)
+
+
+@step("recall")
+async def recall_filed(entry: Entry, failed: Sequence[str], inbound: Inbound) -> list[FiledMail]:
+    """Have a filed mail before processors again, as they had it, where they failed."""
+
+    def recalled() -> list[FiledMail]:
+        ledger, archive, parser = inbound.ledger, inbound.archive, inbound.parser
+        return list(recall(entry, failed, ledger=ledger, archive=archive, parser=parser))
+
+    return await blocking(recalled)
+
+
+def processing(name: str) -> Callable[[FiledMail, Action, Inbound], Coroutine[Any, Any, Mapping[str, Any]]]:
+    """Return the task that does one step of a processor; the facts that it returns are noted."""
+
+    @step(name)
+    async def process(mail: FiledMail, action: Action, inbound: Inbound) -> Mapping[str, Any]:
+        return await blocking(action, mail, inbound) or {}
+
+    return process
+
+
+@step("acknowledge")
+async def acknowledge(entry: Entry, inbound: Inbound) -> State:
+    """Close the ledger's line. From here on the queue's message may go; the listener deletes it when the run has ended."""
+    return await blocking(inbound.ledger.close, entry.id, State.FILED, now=_now(), attempt=entry.attempts)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""What tasks share: the retry policy of a step, and what became of runs."""

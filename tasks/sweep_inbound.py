@@ -1,0 +1,61 @@
+"""The steps of the sweeps."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.inbound.sweeping import MOST, Found, announce, lost, recalled, silent
+from mailroom.outbound.obeying import Carried, Fate, Obeyed, OrderRuns, obey
+from mailroom.ports.ledger import Inbound
+from mailroom.ports.outbox import Outbox
+from tasks.support.steps import blocking, step
+
+
+@step("count waiting messages")
+async def waiting(inbound: Inbound) -> int:
+    """Return about how many messages wait in the inbound queue."""
+    return await blocking(inbound.queue.waiting)
+
+
+@step("find silent")
+async def find_silent(before: datetime, inbound: Inbound) -> list[ObjectRef]:
+    """Return the objects of open lines without a sign of life since `before`."""
+    return await blocking(silent, ledger=inbound.ledger, before=before)
+
+
+@step("find lost")
+async def find_lost(after: str, before: datetime, inbound: Inbound) -> Found:
+    """Return objects that the ledger does not know, from key `after` on."""
+    mails, ledger, bucket = inbound.mails, inbound.ledger, inbound.bucket
+    return await blocking(lost, mails=mails, ledger=ledger, bucket=bucket, after=after, before=before)
+
+
+@step("find recalled")
+async def find_recalled(after: str, inbound: Inbound) -> Found:
+    """Return objects of a restored database's closed lines of which the archive has SES's word; the lines are open again."""
+    manifests, ledger = inbound.manifests, inbound.ledger
+    return await blocking(recalled, ledger=ledger, manifests=manifests, after=after, now=datetime.now(UTC))
+
+
+@step("announce")
+async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
+    """Put a message for each object in the inbound queue; one that is there twice is one e-mail."""
+    await blocking(announce, refs, queue=inbound.queue)
+
+
+@step("find overdue")
+async def find_overdue(before: datetime, runs: OrderRuns) -> list[Carried]:
+    """Return the batches that are overdue and that nobody works on, each with the run that carries it."""
+    return await blocking(runs.overdue, before=before, limit=MOST)
+
+
+@step("obey")
+async def obey_fates(carried: Sequence[Carried], fates: Mapping[str, Fate], outbox: Outbox) -> Obeyed:
+    """Cancel the batches whose run a person cancelled, and hold those whose run is gone."""
+    return await blocking(obey, carried, fates, outbox=outbox, now=datetime.now(UTC))
+
+
+@step("remind")
+async def remind(before: datetime, batch_ids: Sequence[str], outbox: Outbox) -> list[str]:
+    """Order these overdue batches again and return their ids; one that is under way after all is sent by two runs, each mail once."""
+    return await blocking(outbox.remind, before=before, limit=MOST, now=datetime.now(UTC), only=batch_ids)

@@ -1,0 +1,39 @@
+"""The looks of the watch."""
+
+from collections.abc import Mapping, Sequence, Sized
+from datetime import datetime
+
+from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.watch import Skipped, Watch
+from tasks.support.steps import blocking, step
+
+
+@step("count dead letters")
+async def count_dead(queues: Mapping[str, Sized]) -> dict[str, int]:
+    """Return how many dead letters wait, by queue; those that have none are left out."""
+    counts = {name: await blocking(len, letters) for name, letters in queues.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+@step("find the oldest")
+async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
+    """Return since when the oldest waits, by side."""
+    return await blocking(watch.waiting_since, now=now)
+
+
+@step("count what is held")
+async def count_held(watch: Watch) -> Mapping[HoldReason, HeldCount]:
+    """Return how many batches and messages are held, by reason."""
+    return await blocking(watch.held)
+
+
+@step("ask the ledger")
+async def in_hand(watch: Watch, runs: Mapping[str, str], since: datetime) -> set[str]:
+    """Return those of these runs whose e-mail has had a sign of life since then."""
+    return await blocking(watch.in_hand, runs, since=since)
+
+
+@step("find rows stepped over")
+async def stepped_over(watch: Watch) -> Sequence[Skipped]:
+    """Return what loops step over at present."""
+    return await blocking(watch.skipped)

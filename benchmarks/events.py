@@ -28,9 +28,10 @@ from mailroom.delivery.webhooks import sendgrid
 from mailroom.delivery.webhooks.credentials import Credential
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
-from mailroom.ports.events import Hook
+from mailroom.ports.hooks import Hook
 from mailroom.sandbox.stack.postgres import running_postgres
-from mailroom.testing.queue import MemoryQueue, an_event
+from mailroom.testing.notices import an_event
+from mailroom.testing.queue import MemoryQueue
 from tests.loopback import free_port
 
 MESSAGES, CALLS, EVENTS_OF_CALL = 4_000, 400, 20

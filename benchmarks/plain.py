@@ -23,7 +23,7 @@ from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.received_email import Arrival, State
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import find_way
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 from mailroom.settings import Settings
 
 _LIMIT = 8

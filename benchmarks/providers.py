@@ -22,7 +22,7 @@ from rich.table import Table
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.outbound.message import Outgoing, Party
-from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.vendors import SesStandIn, serving
 from tests.loopback import free_port

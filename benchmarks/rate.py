@@ -29,7 +29,7 @@ from mailroom.domain.outbound.pace import Pace
 from mailroom.outbound.dispatching import HANDS, Outbound, Sender
 from mailroom.sandbox.stack.postgres import running_postgres
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.loopback import free_port
 
 WORKERS, SECONDS, WARM_S = 3, 20, 2

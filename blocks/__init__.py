@@ -6,8 +6,12 @@
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.inbound import InboundMail
-from blocks.provider_smtp import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
-from blocks.sending import OutboundMail
+from blocks.outbound import OutboundMail
+from blocks.provider_folder import FolderProvider
+from blocks.provider_postmark import PostmarkProvider
+from blocks.provider_sendgrid import SendGridProvider
+from blocks.provider_ses import SesProvider
+from blocks.provider_smtp import SmtpProvider
 from blocks.watch import MailroomWatch
 
 __all__ = [

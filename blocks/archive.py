@@ -12,7 +12,7 @@ from blocks.support.credentials import client_in
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
-from mailroom.ports.ledger import Manifests
+from mailroom.ports.manifests import Manifests
 
 
 class LegalArchive(Block):

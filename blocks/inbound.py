@@ -27,7 +27,7 @@ from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.domain.inbound.envelope import Forms, ses_context
 from mailroom.domain.operations.regions import region_of
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300

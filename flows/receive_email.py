@@ -17,7 +17,7 @@ from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.holding import claim_at, in_hand
 from mailroom.inbound.processing import filed_mails
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 from tasks.receive_email import (
     acknowledge,
     archive,

@@ -17,7 +17,7 @@ from mailroom.audit.report import FORGOTTEN, INBOUND, OUTBOUND, UNKNOWN_OBJECT, 
 from mailroom.domain.inbound.notifications import can_be_announced
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG
-from mailroom.ports.watch import Reconciliation
+from mailroom.ports.reconciliations import Reconciliation
 from tasks.reconcile import compare, match_parked, note, prove
 from tasks.send_batch import settle
 from tasks.sweep_inbound import announce_all, waiting

@@ -12,13 +12,13 @@ from prefect.flow_runs import aresume_flow_run, asuspend_flow_run
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from blocks.sending import open_outbound
+from blocks.outbound import open_outbound
 from flows.support.notices import Fact, tell
 from flows.support.sending_report import Dispatching
 from mailroom.domain.outbound.message import Batch
 from mailroom.outbound.dispatching import PATIENCE, Outbound, Sender
 from mailroom.ports.breakers import Broken
-from mailroom.ports.outbox import Planned
+from mailroom.ports.dispatch import Planned
 from tasks.send_batch import dispatch, plan, settle
 from tasks.support.steps import blocking
 

@@ -12,9 +12,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
 
-from blocks.sending import WayIn, open_outbound, open_way_in
-from mailroom.api.v1.requests import NewBatch
+from blocks.outbound import WayIn, open_outbound, open_way_in
 from mailroom.domain.errors import Unacceptable
+from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import hand_over
 from mailroom.ports.outbox import Key

@@ -1,4 +1,4 @@
-"""The sweeps: every few minutes, e-mails and batches that the queues forgot are announced and ordered anew."""
+"""The sweep of inbound mail: every few minutes, e-mails that the queue forgot are announced anew."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,22 +9,10 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.inbound import open_inbound
-from blocks.sending import open_orders
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.inbound.sweeping import BACKLOG, Found
-from mailroom.outbound.obeying import Obeyed
-from mailroom.ports.ledger import Inbound
-from tasks.support.fates import ask_fates, is_sending_paused
-from tasks.sweep_inbound import (
-    announce_all,
-    find_lost,
-    find_overdue,
-    find_recalled,
-    find_silent,
-    obey_fates,
-    remind,
-    waiting,
-)
+from mailroom.ports.inbound import Inbound
+from tasks.sweep_inbound import announce_all, find_lost, find_recalled, find_silent, waiting
 
 #: The key of the inbound bucket after which the next sweep goes on looking.
 _SWEPT_TO = "mailroom_swept_to"
@@ -55,43 +43,6 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
     recalled = await recall(inbound)
     words = f", {len(recalled)} recalled after a restore" if recalled else ""
     return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown{words}")
-
-
-@flow(name="sweep-outbound", persist_result=False)
-async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
-    """Order batches again that are overdue and that no run is at work on.
-
-    An operator's word comes first: a batch whose run was cancelled is cancelled, one whose run is gone is held, and while
-    the deployment `send-batch` is paused nothing is ordered.
-
-    Args:
-        older_than_minutes: What is overdue for less is left to the queue.
-    """
-    before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
-    orders = await open_orders()
-    overdue = await find_overdue(before, orders.runs)
-    obeyed = await obey_fates(overdue, await ask_fates(overdue), orders.outbox)
-    if await is_sending_paused():
-        return Completed(message=f"{_sentence(obeyed, [])}; send-batch is paused in Prefect")
-    ordered = await remind(before, obeyed.left, orders.outbox)
-    await report_orders(obeyed, ordered)
-    return Completed(message=_sentence(obeyed, ordered))
-
-
-async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
-    """Attach what was decided of which batch, by their ids."""
-    lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
-    lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
-    lines += [f"- batch `{batch_id}`" for batch_id in ordered]
-    if lines:
-        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
-
-
-def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
-    words = [f"ordered {len(ordered)} batches anew"]
-    words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
-    words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []
-    return ", ".join(words)
 
 
 async def look_on(before: datetime, inbound: Inbound) -> Found:

@@ -15,7 +15,7 @@ from blocks.watch import Watching, open_watching
 from flows.support.notices import Fact, tell
 from flows.support.zombies import find_silent_runs
 from mailroom.domain.times import bounded
-from mailroom.ports.watch import news
+from mailroom.operations.watching import news
 from tasks.watch import count_dead, count_held, in_hand, oldest, stepped_over
 
 #: What was told and when; while it lasts, it is told again each hour.

@@ -13,7 +13,8 @@ from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.recalling import recall
 from mailroom.inbound.routing import Way, find_way
-from mailroom.ports.ledger import Inbound, StoredObject
+from mailroom.ports.inbound import Inbound
+from mailroom.ports.mail_store import StoredObject
 from tasks.support.steps import blocking, step
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.ports.events import Events
-from mailroom.ports.watch import Reconciliation, Reconciliations
+from mailroom.ports.reconciliations import Reconciliation, Reconciliations
 from tasks.support.steps import blocking, step
 
 #: Parked events looked at in one transaction, and how many of those in one run; the rest is for the next hour's.

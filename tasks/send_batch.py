@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from mailroom.outbound.dispatching import Outbound, Sender, Tally
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.outbox import Planned
+from mailroom.ports.dispatch import Planned
 from tasks.support.steps import blocking, step
 
 

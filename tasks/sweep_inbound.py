@@ -1,13 +1,11 @@
-"""The steps of the sweeps."""
+"""The steps of the sweep of inbound mail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.inbound.sweeping import MOST, Found, announce, lost, recalled, silent
-from mailroom.outbound.obeying import Carried, Fate, Obeyed, OrderRuns, obey
-from mailroom.ports.ledger import Inbound
-from mailroom.ports.outbox import Outbox
+from mailroom.inbound.sweeping import Found, announce, lost, recalled, silent
+from mailroom.ports.inbound import Inbound
 from tasks.support.steps import blocking, step
 
 
@@ -41,21 +39,3 @@ async def find_recalled(after: str, inbound: Inbound) -> Found:
 async def announce_all(refs: Sequence[ObjectRef], inbound: Inbound) -> None:
     """Put a message for each object in the inbound queue; one that is there twice is one e-mail."""
     await blocking(announce, refs, queue=inbound.queue)
-
-
-@step("find overdue")
-async def find_overdue(before: datetime, runs: OrderRuns) -> list[Carried]:
-    """Return the batches that are overdue and that nobody works on, each with the run that carries it."""
-    return await blocking(runs.overdue, before=before, limit=MOST)
-
-
-@step("obey")
-async def obey_fates(carried: Sequence[Carried], fates: Mapping[str, Fate], outbox: Outbox) -> Obeyed:
-    """Cancel the batches whose run a person cancelled, and hold those whose run is gone."""
-    return await blocking(obey, carried, fates, outbox=outbox, now=datetime.now(UTC))
-
-
-@step("remind")
-async def remind(before: datetime, batch_ids: Sequence[str], outbox: Outbox) -> list[str]:
-    """Order these overdue batches again and return their ids; one that is under way after all is sent by two runs, each mail once."""
-    return await blocking(outbox.remind, before=before, limit=MOST, now=datetime.now(UTC), only=batch_ids)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
-from blocks.sending import open_outbound
+from blocks.outbound import open_outbound
 from blocks.support.credentials import client_in
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.delivery.events import SqlEvents
@@ -16,9 +16,10 @@ from mailroom.audit.check import Places, compare_archive, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.outbound.dispatching import Outbound
+from mailroom.ports.archive_findings import ArchiveFinding, ArchiveFindings, Looked
 from mailroom.ports.events import Events
-from mailroom.ports.ledger import Inbound
-from mailroom.ports.watch import ArchiveFinding, ArchiveFindings, Looked, Reconciliations
+from mailroom.ports.inbound import Inbound
+from mailroom.ports.reconciliations import Reconciliations
 
 
 @dataclass(frozen=True, slots=True)

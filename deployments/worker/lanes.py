@@ -24,7 +24,8 @@ from mailroom.archive.describing import keep_unopened
 from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound.received_email import FINAL, MOST_DEATHS, Arrival, Entry, ObjectRef, State
 from mailroom.inbound.holding import WORKER_VARIABLE, claim_at
-from mailroom.ports.ledger import Ledger, Manifests
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.manifests import Manifests
 
 logger = logging.getLogger("mailroom.worker")
 

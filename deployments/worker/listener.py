@@ -25,8 +25,10 @@ from mailroom.archive.describing import keep_unopened
 from mailroom.domain.errors import MailroomError, Reason
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 from mailroom.domain.inbound.received_email import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
-from mailroom.ports.ledger import Claim, Ledger, Manifests
-from mailroom.ports.queue import Queue, Received, Roster
+from mailroom.ports.ledger import Claim, Ledger
+from mailroom.ports.manifests import Manifests
+from mailroom.ports.queue import Queue, Received
+from mailroom.ports.roster import Roster
 
 logger = logging.getLogger("mailroom.listener")
 

@@ -23,7 +23,7 @@ from uuid import uuid4
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from blocks.sending import open_outbound
+from blocks.outbound import open_outbound
 from deployments.worker.decisions import Decisions
 from deployments.worker.draining import drain
 from deployments.worker.executor import WarmExecutor

@@ -10,7 +10,7 @@ from prefect.client.orchestration import PrefectClient
 from sqlalchemy import Engine
 
 from blocks.inbound import check_inbound
-from blocks.sending import check_outbound
+from blocks.outbound import check_outbound
 from mailroom.adapters.postgres.engine import reach, refuse_unfit
 from mailroom.adapters.prefect.http import RECEIVE_EMAIL, SEND_BATCH
 

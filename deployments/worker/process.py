@@ -27,7 +27,7 @@ from prefect.settings import (
 from sqlalchemy import Engine
 
 from blocks.inbound import open_inbound
-from blocks.sending import refuse_providers_outside
+from blocks.outbound import refuse_providers_outside
 from deployments.worker.cancelling import Cancelling
 from deployments.worker.client import RunClient, run_client_context
 from deployments.worker.decisions import Decisions

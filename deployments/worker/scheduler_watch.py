@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from flows.support.notices import Fact, tell
 from mailroom.domain.errors import MailroomError
-from mailroom.ports.watch import REMIND_AFTER, Scheduler
+from mailroom.operations.watching import REMIND_AFTER
+from mailroom.ports.scheduler import Scheduler
 
 logger = logging.getLogger("mailroom.worker")
 

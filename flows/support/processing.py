@@ -11,7 +11,7 @@ from mailroom.domain.errors import MailroomError
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.inbound.processing import FiledMail
 from mailroom.inbound.processors import known_processors
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 from tasks.receive_email import processing, recall_filed
 from tasks.support.steps import blocking
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mailroom.audit.report import INBOUND, OUTBOUND, Account, Report, difference
-from mailroom.ports.watch import Reconciliation
+from mailroom.ports.reconciliations import Reconciliation
 
 _COLUMNS = {
     INBOUND: {

@@ -16,7 +16,7 @@ from mailroom.archive.archiving import Kept
 from mailroom.crash_points import crash_point
 from mailroom.domain.inbound.received_email import Entry, State
 from mailroom.inbound.routing import Way
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 from tasks.support.steps import blocking
 
 

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from mailroom.domain.outbound.message import Batch
 from mailroom.outbound.dispatching import Failure, Tally
 from mailroom.ports.breakers import Broken
-from mailroom.ports.outbox import Planned
+from mailroom.ports.dispatch import Planned
 
 #: Rows of the table; the rest is in `GET /v1/messages?batch=`.
 _MOST_FAILURES = 200

@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from mailroom.api.services import Outside, Services
 from mailroom.domain.operations.loopback import names_this_machine
-from mailroom.ports.reader import Holder
+from mailroom.ports.api_keys import Holder
 
 _bearer = HTTPBearer(auto_error=False, description="An API key")
 

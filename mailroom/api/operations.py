@@ -24,7 +24,7 @@ from mailroom.api.metrics.outbound import (
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import Outside, Services
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
-from mailroom.ports.watch import Scheduling
+from mailroom.ports.scheduler import Scheduling
 
 log = logging.getLogger(__name__)
 

@@ -47,7 +47,7 @@ from mailroom.delivery.webhooks import postmark, sendgrid, sns
 from mailroom.delivery.webhooks.credentials import credentials
 from mailroom.domain.errors import ConfigurationError
 from mailroom.outbound.relaying import keep_relaying
-from mailroom.ports.events import Hooks
+from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
 
 #: How many tenants' endpoints are told at once; one that does not answer takes 15 s of one of these.

@@ -13,16 +13,21 @@ from mailroom.api.hooks.noting import Notes
 from mailroom.delivery.webhooks.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.outbound.enclosing import Shelf
+from mailroom.ports.api_keys import ApiKeys
+from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
 from mailroom.ports.endpoints import Endpoints
 from mailroom.ports.events import Events
 from mailroom.ports.follower import Follower
-from mailroom.ports.ledger import Archive
-from mailroom.ports.outbox import Outbox, Quotas, Suppressions
-from mailroom.ports.queue import RunStarter
-from mailroom.ports.reader import ApiKeys, Reader
-from mailroom.ports.terms import Senders, Terms
-from mailroom.ports.watch import Scheduler, Watch
+from mailroom.ports.outbox import Outbox
+from mailroom.ports.quotas import Quotas
+from mailroom.ports.reader import Reader
+from mailroom.ports.runs import RunStarter
+from mailroom.ports.scheduler import Scheduler
+from mailroom.ports.senders import Senders
+from mailroom.ports.suppressions import Suppressions
+from mailroom.ports.terms import Terms
+from mailroom.ports.watch import Watch
 from mailroom.settings import Settings
 
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from mailroom.domain.archive.manifests import Manifest
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.received_email import Entry
-from mailroom.ports.ledger import Archive, Deposit, Ledger, Manifests
+from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.manifests import Manifests
 
 #: The receipts by tenant and SHA-256.
 Kept = dict[tuple[str, str], Deposit]

@@ -11,7 +11,8 @@ from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import Route, candidates
 from mailroom.domain.inbound.trust import DEFAULT_POLICY
 from mailroom.inbound.routing import NOBODY, Way
-from mailroom.ports.ledger import Ledger, Manifests
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.manifests import Manifests
 
 
 def describe(entry: Entry, way: Way, raw: bytes) -> list[Manifest]:

@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindi
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError
-from mailroom.ports.watch import ArchiveFinding
+from mailroom.ports.archive_findings import ArchiveFinding
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.api.v1.responses.outbound import batch_answer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError
+from mailroom.outbound.batch_json import batch_answer
 from mailroom.ports.follower import BatchLine
 from mailroom.ports.holds import HeldBatch, HoldReason
 

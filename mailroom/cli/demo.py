@@ -21,7 +21,6 @@ from typing import Annotated, Any
 import typer
 
 import mailroom.sandbox
-from mailroom.api.pages.outbound import run_of
 from mailroom.cli import _outcomes
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._calling import Calling
@@ -29,7 +28,8 @@ from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import FINAL, Entry, State
 from mailroom.domain.inbound.routing import Address
-from mailroom.ports.queue import Run
+from mailroom.outbound.last_run import run_of
+from mailroom.ports.runs import Run
 from mailroom.sandbox.stack import background, stack
 from mailroom.settings import running_stack
 

@@ -19,7 +19,7 @@ from mailroom.cli._times import since as time_of
 from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
 from mailroom.domain.inbound.received_email import Entry, State
 from mailroom.inbound.holding import stale_s
-from mailroom.ports.queue import Run
+from mailroom.ports.runs import Run
 from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)

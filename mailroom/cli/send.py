@@ -35,12 +35,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mailroom.api.pages.rendering import size, when
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._calling import Calling, calling, faults_of
 from mailroom.cli._letters import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
+from mailroom.domain.readable import size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 

@@ -22,7 +22,7 @@ from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.times import OUT_OF_BOUNDS, read_time
-from mailroom.ports.outbox import Suppression
+from mailroom.ports.suppressions import Suppression
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

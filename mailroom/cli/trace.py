@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mailroom.api.pages.outbound import run_of
-from mailroom.api.pages.rendering import shown
-from mailroom.api.v1.responses.outbound import ActivityAnswer, batch_answer, message_answer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, MailroomError
+from mailroom.domain.readable import shown
+from mailroom.outbound.batch_json import ActivityAnswer, batch_answer, message_answer
+from mailroom.outbound.last_run import run_of
 from mailroom.ports.follower import BatchLine, MessageLine
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)

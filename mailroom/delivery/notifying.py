@@ -20,7 +20,7 @@ from mailroom.domain.delivery.news import PATIENCE, next_try
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import MailroomError, Refused, TransientError
 from mailroom.ports.endpoints import Attempt, Endpoints, News, Parcel
-from mailroom.ports.ledger import Webhooks
+from mailroom.ports.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 

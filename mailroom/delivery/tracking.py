@@ -18,7 +18,8 @@ from mailroom.delivery.webhooks import postmark, sendgrid, ses
 from mailroom.delivery.webhooks.reading import Unreadable
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import MailroomError, TransientError
-from mailroom.ports.events import Events, Hook, Hooks
+from mailroom.ports.events import Events
+from mailroom.ports.hooks import Hook, Hooks
 from mailroom.ports.queue import Queue, Received
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,9 @@ from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Refused, 
 from mailroom.domain.inbound.answering import ReceiptLine, receipt_mail, why_silent
 from mailroom.domain.inbound.routing import normalise, wanted
 from mailroom.inbound.processing import FiledMail
-from mailroom.ports.ledger import Answers, Inbound, Processings
+from mailroom.ports.answers import Answers
+from mailroom.ports.inbound import Inbound
+from mailroom.ports.processings import Processings
 
 #: One for each e-mail, whoever of its tenants wants one: the sender wrote one mail and gets at most one answer.
 _KEY = "digest"

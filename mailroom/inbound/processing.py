@@ -15,7 +15,8 @@ from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.routing import Way
-from mailroom.ports.ledger import Deposit, Inbound
+from mailroom.ports.archive import Deposit
+from mailroom.ports.inbound import Inbound
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
-from mailroom.ports.ledger import Archive, Deposit, Ledger, Parser
+from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.parser import Parser
 
 
 def recall(

@@ -14,7 +14,9 @@ from mailroom.archive.describing import reopen_filed
 from mailroom.domain.inbound.notifications import SETUP_NOTIFICATION, announcement
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.times import bounded
-from mailroom.ports.ledger import Ledger, MailStore, Manifests
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.mail_store import MailStore
+from mailroom.ports.manifests import Manifests
 from mailroom.ports.queue import Queue
 
 #: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.

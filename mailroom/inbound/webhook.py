@@ -11,7 +11,7 @@ from typing import Any
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.processing import FiledMail
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 
 
 def tell(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:

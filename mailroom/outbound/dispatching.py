@@ -33,9 +33,11 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
 from mailroom.outbound.rendering import outgoing
+from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
-from mailroom.ports.ledger import Archive
-from mailroom.ports.outbox import Claimed, Dispatch, MailProvider, Outcome, Rate, Receipt, Turn
+from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
+from mailroom.ports.provider import MailProvider, Receipt
+from mailroom.ports.rate import Rate, Turn
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from mailroom.domain.errors import Quarantined
 from mailroom.domain.outbound.message import LIMITS, Enclosure
 from mailroom.outbound import checking
 from mailroom.outbound.request import Attached, Shelved
-from mailroom.ports.ledger import Archive
+from mailroom.ports.archive import Archive
 
 
 class Shelf(Protocol):

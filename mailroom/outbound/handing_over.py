@@ -11,8 +11,11 @@ from mailroom.domain.outbound.quotas import Allowance, Pace, Period, earliest_en
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
 from mailroom.outbound.request import Request
-from mailroom.ports.outbox import Accepted, Key, Outbox, Quotas, Suppressions
-from mailroom.ports.terms import ProviderTerms, Senders
+from mailroom.ports.outbox import Accepted, Key, Outbox
+from mailroom.ports.quotas import Quotas
+from mailroom.ports.senders import Senders
+from mailroom.ports.suppressions import Suppressions
+from mailroom.ports.terms import ProviderTerms
 
 
 def hand_over(

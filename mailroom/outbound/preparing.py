@@ -16,7 +16,7 @@ from mailroom.outbound.addresses import party
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.request import Letter, Recipient, Request, Words
 from mailroom.outbound.templating import Filled, Template
-from mailroom.ports.terms import Senders
+from mailroom.ports.senders import Senders
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound.pace import Ceiling
-from mailroom.ports.outbox import MailProvider, ProviderQuota
+from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.ports.terms import Terms, terms_of
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import MailroomError
+from mailroom.ports.mailbox import Mailbox
 from mailroom.ports.outbox import Order, Outbox
-from mailroom.ports.queue import Mailbox
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from mailroom.domain.errors import MailroomError, PermanentError, Refused
 from mailroom.domain.outbound.message import Content, Enclosure, File, Outgoing
 from mailroom.outbound.plain_text import text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
-from mailroom.ports.ledger import Archive
-from mailroom.ports.outbox import Claimed, Dispatch
+from mailroom.ports.archive import Archive
+from mailroom.ports.dispatch import Claimed, Dispatch
 
 
 def outgoing(

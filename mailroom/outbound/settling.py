@@ -12,7 +12,7 @@ from functools import partial
 from mailroom.domain.errors import OutcomeUnknown, TransientError
 from mailroom.domain.outbound.message import Policy
 from mailroom.outbound.dispatching import Outbound
-from mailroom.ports.outbox import Outcome, Unsettled
+from mailroom.ports.dispatch import Outcome, Unsettled
 
 log = logging.getLogger(__name__)
 

@@ -1,14 +1,9 @@
-"""What is needed of what providers tell after they took a mail: their calls kept, and their events folded into messages.
+"""Delivery events of providers, folded into messages. Every call may raise `TransientError`."""
 
-Both work on one SQL database. Every call may raise `TransientError`.
-"""
-
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from mailroom.domain.delivery.events import DeliveryEvent
 
@@ -46,32 +41,3 @@ class Events(Protocol):
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A verified webhook call as it came, stored before it is answered. `id` is the same when it is sent again."""
-
-    source: str
-    id: str
-    body: bytes
-    facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-
-class Hooks(Protocol):
-    """Verified webhook calls, kept before they are answered and handled afterwards."""
-
-    def store(self, hooks: Sequence[Hook], *, now: datetime) -> int:
-        """Keep them and return how many are new."""
-
-    def taken(self, *, most: int, now: datetime) -> AbstractContextManager[list[Hook]]:
-        """Give the oldest that are not handled to the block, to nobody else meanwhile; they are handled when it ends.
-
-        A block that raises leaves them as they were.
-        """
-
-    def waiting(self) -> int:
-        """Count those that are not handled."""
-
-    def forget(self, *, before: datetime) -> int:
-        """Delete what was handled before `before`: bodies hold addresses."""

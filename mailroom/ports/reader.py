@@ -14,17 +14,9 @@ from typing import Generic, Protocol, TypeVar
 
 from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
 from mailroom.domain.inbound.trust import Scan
-from mailroom.ports.ledger import Deposit
+from mailroom.ports.archive import Deposit
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds an API key. `tenant` None is an administrator."""
-
-    name: str
-    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +194,3 @@ class Reader(Protocol):
 
     def ping(self) -> None:
         """Return if questions can be answered now; raise `TransientError` if not."""
-
-
-class ApiKeys(Protocol):
-    """The keys that open the HTTP API."""
-
-    def holder(self, sha256: str) -> Holder | None:
-        """Return who holds the key with this SHA-256 (lower-case hex), or None."""

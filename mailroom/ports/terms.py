@@ -1,4 +1,4 @@
-"""What a batch is held to when it is handed over: the senders of its tenant, and what the provider allows."""
+"""What providers allow, told by who sends to who takes batches."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,27 +6,7 @@ from typing import Protocol
 
 from mailroom.domain.outbound.pace import Ceiling
 from mailroom.domain.outbound.quotas import Pace
-from mailroom.ports.outbox import MailProvider, ProviderQuota
-
-
-class Senders(Protocol):
-    """From which addresses each tenant sends. Patterns are normalised addresses or `@domain`.
-
-    Who has patterns sends from nothing else. Who has none sends from any address that no other tenant has: the provider
-    still knows which are the installation's.
-    """
-
-    def may(self, tenant: str, address: str) -> bool:
-        """Return whether the tenant may send from this normalised address."""
-
-    def patterns(self, tenant: str) -> list[str]:
-        """Return what the tenant's addresses are limited to; nothing is no limit."""
-
-    def allow(self, tenant: str, pattern: str) -> None:
-        """Let the tenant send from an address, or from all of `@domain`."""
-
-    def forbid(self, tenant: str, pattern: str) -> bool:
-        """Take a pattern back; False when it was not there."""
+from mailroom.ports.provider import MailProvider, ProviderQuota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

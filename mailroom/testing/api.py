@@ -15,9 +15,10 @@ from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import Attachment, Entry, Item, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.inbox.searching import words_asked, words_of
-from mailroom.ports.ledger import Deposit
-from mailroom.ports.queue import Run
-from mailroom.ports.reader import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position, Tally
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.archive import Deposit
+from mailroom.ports.reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position, Tally
+from mailroom.ports.runs import Run
 from mailroom.settings import Settings
 
 with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
-from mailroom.ports.ledger import Deposit
+from mailroom.ports.archive import Deposit
 
 RETENTION = timedelta(days=10)
 _numbers = count()

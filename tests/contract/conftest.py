@@ -18,7 +18,7 @@ from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.sandbox.stand_ins.object_lock import like_s3
 from mailroom.testing.api import Memory, MemoryRuns, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 
 

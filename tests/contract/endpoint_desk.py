@@ -16,7 +16,7 @@ from mailroom.delivery.notifying import notify
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.testing.api import Memory, TestClient
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 from tests.contract.handing import ACME, HOLDERS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

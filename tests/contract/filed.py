@@ -15,7 +15,7 @@ from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import Way
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ANNA = Route("anna@acme.test", "acme", "anna", "exact", None, "digest")

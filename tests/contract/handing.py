@@ -15,11 +15,12 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.rendering import outgoing
 from mailroom.outbound.request import Shelved
-from mailroom.ports.outbox import Outcome, Receipt
-from mailroom.ports.reader import Holder
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.ports.terms import ProviderTerms
 from mailroom.testing.api import NOW, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
 #: What the routes of outbound mail work with, in the order that they take it.

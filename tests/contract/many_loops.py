@@ -39,10 +39,12 @@ from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.inbound.sweeping import silent
 from mailroom.outbound.relaying import relay
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.events import Hook
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.hooks import Hook
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import MemoryQueue, an_event
+from mailroom.testing.notices import an_event
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.filed import Filed
 from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 from tests.contract.sending import office_on

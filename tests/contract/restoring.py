@@ -20,9 +20,10 @@ from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.mailbox import Word, read
 from mailroom.outbound.relaying import relay
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.outbox import Claimed
+from mailroom.ports.dispatch import Claimed
 from mailroom.ports.restores import OutsideCounter
-from mailroom.testing.queue import MemoryCounter, MemoryProvider
+from mailroom.testing.counter import MemoryCounter
+from mailroom.testing.provider import MemoryProvider
 from tests.contract.sending import Office, office_on
 
 _numbers = count()

@@ -16,8 +16,10 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party
 from mailroom.outbound.dispatching import Outbound
-from mailroom.ports.outbox import MailProvider, Turn
-from mailroom.testing.queue import MemoryArchive, MemoryProvider
+from mailroom.ports.provider import MailProvider
+from mailroom.ports.rate import Turn
+from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.provider import MemoryProvider
 
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
 

@@ -12,9 +12,10 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.quotas import Allowance, Pace
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import (
     ACME,
     ADMIN,

@@ -15,7 +15,7 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.testing.api import NOW, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import (
     ACME,
     MemoryShelf,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.cli import archive as command
 from mailroom.domain.errors import ConfigurationError
-from mailroom.ports.watch import ArchiveFinding, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, Looked
 
 FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
 

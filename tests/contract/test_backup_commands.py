@@ -24,7 +24,7 @@ from mailroom.cli._backups import restores_of
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
-from mailroom.testing.queue import MemoryCounter
+from mailroom.testing.counter import MemoryCounter
 from tests.contract.sending import office_on
 from tests.contract.test_restores_sql import NOW
 

@@ -12,7 +12,7 @@ from mailroom.domain.errors import PermanentError
 from mailroom.outbound.relaying import relay
 from mailroom.ports.watch import Loop
 from mailroom.testing.api import NOW
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 from tests.contract.handing import ADMIN, UMBRELLA, batch
 from tests.contract.many_loops import LATER, Installation
 

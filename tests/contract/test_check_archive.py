@@ -17,8 +17,8 @@ from mailroom.audit.deposits import read_deposit
 from mailroom.audit.mails import Patience
 from mailroom.audit.reading import Stored, parts
 from mailroom.audit.report import Report
-from mailroom.ports.ledger import Deposit
-from mailroom.ports.watch import ArchiveFinding, Looked
+from mailroom.ports.archive import Deposit
+from mailroom.ports.archive_findings import ArchiveFinding, Looked
 from tests.contract.archive_store import RETENTION, Refusing, Store, store_on
 from tests.contract.lock_blind import LockBlind
 from tests.contract.test_manifests import ENVELOPE, MANIFEST

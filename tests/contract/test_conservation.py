@@ -25,8 +25,9 @@ from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef, State
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
-from mailroom.ports.outbox import Outcome, Receipt
-from mailroom.testing.queue import an_event
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
+from mailroom.testing.notices import an_event
 
 NOW = datetime.now(UTC)
 _numbers = count()

@@ -11,7 +11,7 @@ from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.audit.reading import stored_versions
 from mailroom.domain.errors import PermanentError
 from mailroom.ports.restores import OutsideCounter
-from mailroom.testing.queue import MemoryCounter
+from mailroom.testing.counter import MemoryCounter
 
 _numbers = count()
 

@@ -23,8 +23,10 @@ from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind, ad
 from mailroom.domain.delivery.suppression import Cause, cause_of
 from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
-from mailroom.ports.outbox import Claimed, Outcome, Receipt, Suppression
-from mailroom.testing.queue import an_event
+from mailroom.ports.dispatch import Claimed, Outcome
+from mailroom.ports.provider import Receipt
+from mailroom.ports.suppressions import Suppression
+from mailroom.testing.notices import an_event
 
 MESSAGES = 4
 _LATER = [

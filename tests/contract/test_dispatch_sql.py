@@ -25,7 +25,9 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
 from mailroom.domain.outbound.quotas import Allowance, Period
-from mailroom.ports.outbox import Claimed, Outcome, Receipt, Suppression
+from mailroom.ports.dispatch import Claimed, Outcome
+from mailroom.ports.provider import Receipt
+from mailroom.ports.suppressions import Suppression
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

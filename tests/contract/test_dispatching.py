@@ -22,8 +22,9 @@ from mailroom.domain.errors import (
 from mailroom.domain.outbound.message import Enclosure, Lane, Policy, Status
 from mailroom.outbound.dispatching import Sender, Tally
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt, Turn
-from mailroom.testing.queue import MemoryProvider
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.rate import Turn
+from mailroom.testing.provider import MemoryProvider
 from tests.contract.sending import CONTENT, Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

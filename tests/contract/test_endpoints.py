@@ -19,7 +19,7 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.news import MOST, PATIENCE
 from mailroom.domain.errors import Refused, TransientError
 from mailroom.ports.endpoints import Attempt, Parcel
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 from tests.contract.endpoint_desk import NOW, URL, Desk, Receiver
 from tests.contract.handing import UMBRELLA
 

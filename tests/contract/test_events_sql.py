@@ -17,7 +17,7 @@ from mailroom.domain.delivery.events import OURS, PARKED_FOR, Actor, DeliveryEve
 from mailroom.domain.delivery.suppression import SOFT_BOUNCES, SOFT_FOR, SOFT_WITHIN
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
 from mailroom.ports.events import Folded, Parked
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)

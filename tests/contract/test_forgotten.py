@@ -23,7 +23,8 @@ from mailroom.domain.inbound.received_email import (
 from mailroom.inbound import sweeping
 from mailroom.inbound.sweeping import Found, recalled, silent
 from mailroom.ports.ledger import Claim
-from mailroom.testing.queue import MemoryCounter, MemoryManifests
+from mailroom.testing.counter import MemoryCounter
+from mailroom.testing.manifests import MemoryManifests
 
 CAME = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 NOW = CAME + timedelta(days=2)

@@ -14,9 +14,9 @@ from mailroom.adapters.postgres.skipping import standing
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import Conflict, DailyQuota, Throttled, TransientError
 from mailroom.domain.outbound.message import Policy, Status
+from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.outbox import Outcome
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -12,7 +12,7 @@ from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.adapters.aws.s3 import MAX_OBJECT_BYTES, S3MailStore
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.ports.ledger import StoredObject
+from mailroom.ports.mail_store import StoredObject
 
 CONTEXT = {"aws:ses:message-id": "abc123", "aws:ses:rule-name": "inbound"}
 _numbers = count()

@@ -19,7 +19,8 @@ from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.relaying import keep_relaying, relay
 from mailroom.ports.outbox import Accepted
 from mailroom.ports.queue import Received
-from mailroom.testing.queue import MemoryArchive, MemoryQueue
+from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.queue import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 PLAIN = {"channel": "email", "type": "plaintext"}

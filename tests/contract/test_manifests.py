@@ -15,8 +15,8 @@ from mailroom.archive.describing import keep_unopened
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
-from mailroom.ports.ledger import Manifests
-from mailroom.testing.queue import MemoryManifests
+from mailroom.ports.manifests import Manifests
+from mailroom.testing.manifests import MemoryManifests
 from tests.contract.archive_store import Refusing
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

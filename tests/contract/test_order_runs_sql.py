@@ -11,8 +11,8 @@ from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import Throttled
 from mailroom.outbound.obeying import Carried, Fate, obey
+from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.outbox import Outcome
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -16,9 +16,9 @@ from mailroom.api.app import create_app
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.domain.outbound.pace import Ceiling
-from mailroom.ports.watch import Reconciliation
+from mailroom.ports.reconciliations import Reconciliation
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 
 
 def accepted(engine: Engine, *ends: tuple[str, str | None, int | None], due_s: int = 0) -> list[str]:

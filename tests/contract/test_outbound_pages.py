@@ -12,9 +12,10 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.domain.errors import Refused
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message, sent
 
 IMG = '"><img src=x onerror=alert(1)>'

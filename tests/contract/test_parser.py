@@ -9,8 +9,8 @@ import pytest
 from mailroom.adapters.parser.process import Bounds, ParserProcess
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.parsing import parse_email
-from mailroom.ports.ledger import Parser
-from mailroom.testing.queue import MemoryParser
+from mailroom.ports.parser import Parser
+from mailroom.testing.parser import MemoryParser
 from tests.contract.misbehaving import parse as misbehave
 
 HARMLESS = b"Subject: harmless\r\n\r\nhello"

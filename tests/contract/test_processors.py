@@ -28,8 +28,11 @@ from mailroom.domain.parsing import parse_email
 from mailroom.inbound import digest, processors, webhook
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.routing import Way
-from mailroom.ports.ledger import Deposit, Inbound, Webhook
-from mailroom.testing.queue import MemoryAnswers, MemoryArchive
+from mailroom.ports.archive import Deposit
+from mailroom.ports.inbound import Inbound
+from mailroom.ports.tenants import Webhook
+from mailroom.testing.answers import MemoryAnswers
+from mailroom.testing.archive import MemoryArchive
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = Verdicts(*[Verdict.PASS] * 5)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.testing.queue import MemoryCounter
+from mailroom.testing.counter import MemoryCounter
 from tests.contract.test_processors import NOW, Desk, desk
 
 __all__ = ["desk"]

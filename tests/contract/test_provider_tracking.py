@@ -9,7 +9,7 @@ from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.domain.errors import Refused
 from mailroom.domain.outbound.message import Tracked
 from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, serving
-from mailroom.testing.queue import a_mail
+from mailroom.testing.provider import a_mail
 
 BOTH = Tracked(opens=True, clicks=True)
 

@@ -32,11 +32,11 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound.message import File, Outgoing, Party
-from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
-from mailroom.testing.queue import MemoryProvider, a_mail
+from mailroom.testing.provider import MemoryProvider, a_mail
 from tests.loopback import free_port
 
 #: How long a provider waits for an answer that never comes.

@@ -28,10 +28,12 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import File, Lane, Outgoing, Party
 from mailroom.domain.parsing import parse_email
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt, Turn
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.rate import Turn
 from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving
-from mailroom.testing.queue import Clock, MemoryProvider, a_mail
+from mailroom.testing.clock import Clock
+from mailroom.testing.provider import MemoryProvider, a_mail
 
 LOGO = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
 BILL = File(filename="März.pdf", content_type="application/pdf", content=b"pdf")

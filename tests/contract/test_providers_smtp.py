@@ -24,10 +24,10 @@ from mailroom.adapters.providers.signing import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Paused, Refused, TransientError
 from mailroom.domain.outbound.message import Outgoing, Party
-from mailroom.ports.outbox import Receipt
+from mailroom.ports.provider import Receipt
 from mailroom.sandbox.stand_ins.moods import Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.testing.queue import a_mail
+from mailroom.testing.provider import a_mail
 from tests.loopback import free_port
 from tests.smtp_sink import SMTP_SINK, smtp_sink
 

@@ -20,7 +20,8 @@ from mailroom.adapters.postgres.models import (
 )
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.inbound.received_email import State, Verdict
-from mailroom.ports.reader import Holder, WorkerLine
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.reader import WorkerLine
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
 VERDICTS = dict.fromkeys(("spam", "virus", "spf", "dkim"), "PASS") | {"dmarc": "FAIL", "dmarc_policy": "none"}

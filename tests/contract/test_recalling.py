@@ -11,7 +11,7 @@ from mailroom.domain.errors import PermanentError
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.recalling import recall
-from mailroom.testing.queue import MemoryParser
+from mailroom.testing.parser import MemoryParser
 from tests.contract.filed import BOB, NOW, RAW, WAY, Filed
 
 

@@ -18,10 +18,12 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import DailyQuota, TransientError
 from mailroom.domain.outbound.message import Policy, Status
 from mailroom.outbound.settling import settle_unknown
+from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.provider import Receipt
 from mailroom.sandbox.stack.postgres import Postgres
-from mailroom.testing.queue import MemoryCounter, an_event
+from mailroom.testing.counter import MemoryCounter
+from mailroom.testing.notices import an_event
 from tests.contract.restoring import Installation, Process
 from tests.contract.sending import office_on
 

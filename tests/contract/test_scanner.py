@@ -15,8 +15,8 @@ import pytest
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.trust import Finding, Scan
-from mailroom.ports.ledger import Scanner
-from mailroom.testing.queue import EICAR, MemoryScanner
+from mailroom.ports.scanner import Scanner
+from mailroom.testing.scanner import EICAR, MemoryScanner
 
 MOST_BYTES = 1024 * 1024
 

@@ -19,9 +19,10 @@ from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError, Refused
 from mailroom.domain.outbound.message import Limits
 from mailroom.domain.outbound.quotas import Allowance
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, TestClient, settings
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import kept, sent
 from tests.serving import serving
 

@@ -32,12 +32,14 @@ from mailroom.outbound import settling
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.outbound.settling import settle_unknown
 from mailroom.ports.endpoints import Endpoint
-from mailroom.ports.events import Hook
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.ledger import Listed
-from mailroom.ports.outbox import Capabilities, Receipt
+from mailroom.ports.hooks import Hook
+from mailroom.ports.mail_store import Listed
+from mailroom.ports.provider import Capabilities, Receipt
 from mailroom.ports.watch import Loop
-from mailroom.testing.queue import MemoryProvider, MemoryQueue, an_event
+from mailroom.testing.notices import an_event
+from mailroom.testing.provider import MemoryProvider
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

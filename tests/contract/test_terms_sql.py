@@ -10,10 +10,10 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.publishing_terms import publishing_terms
-from mailroom.ports.outbox import ProviderQuota
+from mailroom.ports.provider import ProviderQuota
 from mailroom.ports.terms import ProviderTerms
 from mailroom.testing.api import NOW
-from mailroom.testing.queue import MemoryProvider
+from mailroom.testing.provider import MemoryProvider
 from tests.contract.handing import provider_terms
 
 

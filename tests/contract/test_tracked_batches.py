@@ -18,9 +18,10 @@ from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.errors import Refused
 from mailroom.domain.outbound.message import UNTRACKED, Outgoing, Tracked
 from mailroom.outbound.rendering import outgoing
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import MemoryArchive
+from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
 
 KEY = "a key of some length"

@@ -21,7 +21,8 @@ from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
-from mailroom.ports.events import Folded, Hook
+from mailroom.ports.events import Folded
+from mailroom.ports.hooks import Hook
 from mailroom.ports.queue import Received
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.queue import MemoryQueue

@@ -18,8 +18,9 @@ from mailroom.domain.inbound.trust import Action, Finding, Policy
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import NOBODY, Way, find_way
-from mailroom.ports.ledger import Webhook
-from mailroom.testing.queue import EICAR, MemoryArchive, MemoryScanner
+from mailroom.ports.tenants import Webhook
+from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.scanner import EICAR, MemoryScanner
 
 NOW = datetime(2026, 11, 22, 3, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")

@@ -21,7 +21,7 @@ from blocks import InboundMail, LegalArchive, MailroomDatabase
 from deployments.worker.client import RunClient
 from deployments.worker.probing import inbound_probes, outbound_probes
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
-from mailroom.ports.ledger import Inbound
+from mailroom.ports.inbound import Inbound
 from tests.serving import serving
 
 MAILS, DEPOSITS = "probed-mails", "probed-deposits"

@@ -18,7 +18,8 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.domain.errors import Refused
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message
 from tests.serving import serving

@@ -13,7 +13,7 @@ import pytest
 
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.sandbox.stand_ins.verdicts import EICAR
-from mailroom.testing.queue import s3_notice, ses_notice
+from mailroom.testing.notices import s3_notice, ses_notice
 from tests.e2e.driving import Stack, store_as_ses, wait_until
 from tests.e2e.restoring import dump, restore
 

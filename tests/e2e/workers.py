@@ -18,7 +18,7 @@ import httpx
 
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.settings import Settings
-from mailroom.testing.queue import ses_notice
+from mailroom.testing.notices import ses_notice
 from tests.e2e.driving import Stack, store_as_ses, wait_until
 
 #: All of a worker's clock follows its beat: at 1 s, a message is hidden for 4 s, and a silent worker is dead after 3.

@@ -23,11 +23,11 @@ from mailroom.domain.errors import MailroomError, OutcomeUnknown
 from mailroom.domain.outbound.message import Lane, Outgoing, Status
 from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.outbox import MailProvider, Receipt
+from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.moods import Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
-from mailroom.testing.queue import MemoryProvider
+from mailroom.testing.provider import MemoryProvider
 from tests.contract.sending import Office, office_on
 from tests.loopback import free_port
 

@@ -21,7 +21,8 @@ from mailroom.outbound.mailbox import TakenIn
 from mailroom.outbound.relaying import order_body
 from mailroom.ports.outbox import Order
 from mailroom.ports.queue import Received
-from mailroom.testing.queue import Clock, MemoryQueue
+from mailroom.testing.clock import Clock
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.sending import Office
 from tests.flows.surroundings import QUICK, holds
 

@@ -18,12 +18,12 @@ from deployments.worker.executor import WarmExecutor
 from deployments.worker.gates import Gates
 from deployments.worker.lanes import Lanes
 from deployments.worker.process import POOL
-from flows import sweep_inbound as sweeping
+from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import SEND_BATCH
-from mailroom.testing.queue import MemoryManifests
+from mailroom.testing.manifests import MemoryManifests
 from tests.flows.mailbox_desk import Desk, deployed
 
 

@@ -18,7 +18,10 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound import received_email as inbound
 from mailroom.domain.inbound.received_email import Entry, ObjectRef
 from mailroom.ports.queue import Received
-from mailroom.testing.queue import Clock, MemoryManifests, MemoryQueue, s3_notice, ses_notice
+from mailroom.testing.clock import Clock
+from mailroom.testing.manifests import MemoryManifests
+from mailroom.testing.notices import s3_notice, ses_notice
+from mailroom.testing.queue import MemoryQueue
 
 QUICK = Timing(
     long_poll_s=0,

@@ -22,8 +22,8 @@ from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound.message import Content, Lane, Outgoing
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.mailbox import Word
-from mailroom.ports.outbox import Receipt
-from mailroom.testing.queue import MemoryProvider
+from mailroom.ports.provider import Receipt
+from mailroom.testing.provider import MemoryProvider
 from tests.contract.sending import office_on
 from tests.flows.mailbox_desk import LIMIT, Desk, deployed
 from tests.flows.surroundings import holds

@@ -14,7 +14,7 @@ from mailroom.adapters.prefect.http import http_client
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.pace import Pace
-from mailroom.ports.outbox import ProviderQuota
+from mailroom.ports.provider import ProviderQuota
 
 
 class Patient(httpx.HTTPTransport):

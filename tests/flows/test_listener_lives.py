@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import Arrival, Entry
 from mailroom.ports.ledger import Claim
-from mailroom.testing.queue import s3_notice
+from mailroom.testing.notices import s3_notice
 from tests.flows.surroundings import QUICK, Desk, from_ses, holds, ref
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -13,14 +13,14 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy import Engine
 
-from blocks.sending import Orders
+from blocks.outbound import Orders
 from deployments.worker import cancelling
 from deployments.worker.client import run_client_context
 from deployments.worker.gates import Gates
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
 from flows import send_batch as flows_outbound
-from flows import sweep_inbound as sweeping
+from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
@@ -28,7 +28,7 @@ from mailroom.adapters.prefect.http import SEND_BATCH
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.ledger import Claim
-from mailroom.ports.outbox import Turn
+from mailroom.ports.rate import Turn
 from tests.contract.sending import office_on
 from tests.flows.operated_desk import (
     OperatedDesk,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from blocks.sending import WayIn
+from blocks.outbound import WayIn
 from flows import send_recurring as recurring
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
@@ -19,7 +19,7 @@ from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.outbound.dispatching import Outbound
-from mailroom.testing.queue import MemoryCounter
+from mailroom.testing.counter import MemoryCounter
 from tests.contract.handing import batch, message
 from tests.contract.sending import Office, office_on
 

@@ -20,8 +20,9 @@ from prefect_aws.credentials import _get_client_cached
 from sqlalchemy import Engine
 from werkzeug.serving import make_server
 
-from blocks import InboundMail, SmtpProvider, sending
+from blocks import InboundMail, SmtpProvider
 from blocks import inbound as inbound_blocks
+from blocks import outbound as sending
 from blocks.watch import open_watching
 from deployments.ensure import _ensure_blocks
 from flows.receive_email import receive_email

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from blocks.sending import Orders
+from blocks.outbound import Orders
 from flows import send_batch as flows_outbound
-from flows import sweep_inbound as sweeping
+from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
@@ -19,7 +19,7 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.relaying import relay
-from mailroom.testing.queue import MemoryCounter
+from mailroom.testing.counter import MemoryCounter
 from tests.contract.sending import office_on
 from tests.flows.mailbox_desk import Desk
 

@@ -16,7 +16,7 @@ from deployments.worker.scheduler_watch import SchedulerWatch
 from flows.support.notices import Fact
 from flows.watch import watch
 from mailroom.adapters.prefect.schedules import PrefectScheduler
-from mailroom.ports.watch import Scheduling
+from mailroom.ports.scheduler import Scheduling
 from tests.flows.surroundings import holds_on_server
 
 

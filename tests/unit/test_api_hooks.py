@@ -19,7 +19,8 @@ from mailroom.delivery.webhooks.sns import Verifier, signed_text
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import MemoryQueue, ses_notice
+from mailroom.testing.notices import ses_notice
+from mailroom.testing.queue import MemoryQueue
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
 NOTICE = ses_notice(ObjectRef("mails", "in/abc"), "anna@acme.test")

@@ -7,7 +7,7 @@ import pytest
 
 from mailroom.api.app import create_app
 from mailroom.domain.errors import TransientError
-from mailroom.ports.watch import Scheduling
+from mailroom.ports.scheduler import Scheduling
 from mailroom.testing.api import NOW, Memory, TestClient
 
 

@@ -18,7 +18,7 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound.message import Tracked
 from mailroom.ports.events import Folded
 from mailroom.testing.api import NOW, Memory, TestClient
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 
 KEY = "a key of some length"
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"

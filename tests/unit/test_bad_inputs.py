@@ -12,7 +12,7 @@ import pytest
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.parsing import ParsedEmail, parse_email
-from mailroom.testing.queue import s3_notice, ses_notice
+from mailroom.testing.notices import s3_notice, ses_notice
 
 PNG = b"Content-Type: image/png; name=%s.png\r\n\r\n\x89PNG"
 REF = ObjectRef("mails", "in/abc123")

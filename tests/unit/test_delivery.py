@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind, advance, counts_as
 from mailroom.domain.outbound.message import Status
-from mailroom.testing.queue import an_event
+from mailroom.testing.notices import an_event
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "delivery.md"
 OURS = (

@@ -8,7 +8,7 @@ from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
 from blocks import FolderProvider, PostmarkProvider, SendGridProvider, SesProvider, SmtpProvider
-from blocks.provider_smtp import Provider
+from blocks.provider import Provider
 from mailroom.adapters.providers.catalogue import PROVIDERS, table
 from mailroom.domain.errors import ConfigurationError
 

@@ -6,7 +6,7 @@ from typing import Any
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound.message import Batch, Content, Draft, Outgoing, Party
 from mailroom.outbound.rendering import outgoing
-from mailroom.ports.outbox import Claimed
+from mailroom.ports.dispatch import Claimed
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 BATCH = Batch(id="b", tenant="acme", from_=Party("desk@acme.test"))

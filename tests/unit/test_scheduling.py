@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailroom.ports.watch import Scheduling
+from mailroom.ports.scheduler import Scheduling
 
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 FIVE_MINUTES = timedelta(minutes=5)

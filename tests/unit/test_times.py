@@ -14,7 +14,7 @@ from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.outbound.quotas import Allowance, Pace, earliest_end
 from mailroom.domain.times import EARLIEST, LATEST, bounded, happened, read_time
 from mailroom.outbound.mailbox import Word, read
-from mailroom.testing.queue import ses_notice
+from mailroom.testing.notices import ses_notice
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 DAY = timedelta(hours=23, minutes=59)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from mailroom.ports.watch import REMIND_AFTER, news
+from mailroom.operations.watching import REMIND_AFTER, news
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

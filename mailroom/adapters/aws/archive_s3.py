@@ -28,7 +28,7 @@ from mailroom.adapters.postgres.inbox.shown import deposit_of
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import NotPermitted, PermanentError, TransientError
-from mailroom.ports.ledger import Deposit
+from mailroom.ports.archive import Deposit
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.ports.ledger import Listed, StoredObject
+from mailroom.ports.mail_store import Listed, StoredObject
 
 #: SES takes 40 MB; the encryption adds a tag of 16 bytes, our margin the rest.
 MAX_OBJECT_BYTES = 41 * 1024 * 1024

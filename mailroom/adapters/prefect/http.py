@@ -12,7 +12,7 @@ import httpx
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.operations.loopback import names_this_machine
-from mailroom.ports.queue import Run
+from mailroom.ports.runs import Run
 
 RECEIVE_EMAIL = "receive-email/receive-email"
 SEND_BATCH = "send-batch/send-batch"

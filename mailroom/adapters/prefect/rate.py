@@ -18,7 +18,7 @@ import httpx
 from mailroom.adapters.prefect.http import translated
 from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.pace import Pace
-from mailroom.ports.outbox import ProviderQuota
+from mailroom.ports.provider import ProviderQuota
 
 #: How soon what an operator changes is used, how soon what the provider changes, and how long what was read last
 #: holds while the server is away.

@@ -8,7 +8,7 @@ from typing import Any
 
 from mailroom.adapters.prefect.http import http_client, translated
 from mailroom.domain.errors import MailroomError, TransientError
-from mailroom.ports.watch import Scheduling
+from mailroom.ports.scheduler import Scheduling
 
 #: The work pool whose deployments are ours; others may share the server.
 POOL = "mailroom"

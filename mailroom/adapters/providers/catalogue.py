@@ -7,7 +7,7 @@ from mailroom.adapters.providers.postmark import Postmark
 from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.adapters.providers.ses import Ses
 from mailroom.adapters.providers.smtp import Smtp
-from mailroom.ports.outbox import Capabilities
+from mailroom.ports.provider import Capabilities
 
 PROVIDERS: dict[str, Capabilities] = {
     kind.name: kind.capabilities for kind in (Ses, Smtp, SendGrid, Postmark, Folder, Console)

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Throttled, TransientError
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.outbox import Capabilities, MailProvider, ProviderQuota, Rate, Receipt, Turn
+from mailroom.ports.provider import Capabilities, MailProvider, ProviderQuota, Receipt
+from mailroom.ports.rate import Rate, Turn
 
 
 class FailOver:

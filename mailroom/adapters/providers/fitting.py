@@ -3,7 +3,7 @@
 from mailroom.domain.errors import Refused
 from mailroom.domain.mail.soundness import check, needs_utf8
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.outbox import Capabilities
+from mailroom.ports.provider import Capabilities
 
 
 def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> None:

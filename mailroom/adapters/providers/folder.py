@@ -11,7 +11,7 @@ from mailroom.domain.errors import MailroomError, OutcomeUnknown, TransientError
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 
 def _raw(mail: Outgoing) -> bytes:

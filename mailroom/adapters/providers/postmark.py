@@ -16,7 +16,7 @@ from mailroom.domain.errors import MailroomError, OutcomeUnknown, Paused, Refuse
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 API = "https://api.postmarkapp.com"
 #: A call may have 50 MB, and each mail in it 10.

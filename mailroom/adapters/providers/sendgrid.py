@@ -16,7 +16,7 @@ from mailroom.domain.errors import MailroomError, OutcomeUnknown, Refused
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 

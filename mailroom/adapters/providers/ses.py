@@ -40,7 +40,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.mail.mime import TAG, mime
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 _SLOW = frozenset(
     {

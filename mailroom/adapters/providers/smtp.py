@@ -26,7 +26,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.mail.soundness import needs_utf8, on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.outbox import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 #: A connection that rested longer is opened anew: servers close theirs after half a minute or more.
 _REST_S = 20

@@ -18,7 +18,7 @@ from mailroom.api.services import Outside
 from mailroom.delivery.webhooks import postmark, sendgrid, ses, sns
 from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, Unreadable
 from mailroom.domain.delivery.events import DeliveryEvent
-from mailroom.ports.events import Hook
+from mailroom.ports.hooks import Hook
 
 log = logging.getLogger(__name__)
 

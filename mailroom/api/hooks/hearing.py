@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mailroom.delivery.webhooks import postmark, sendgrid, sns
-from mailroom.ports.events import Hooks
+from mailroom.ports.hooks import Hooks
 
 
 class Topics(Protocol):

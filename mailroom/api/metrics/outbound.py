@@ -8,7 +8,9 @@ from datetime import datetime
 from mailroom.api.metrics.inbound import metric
 from mailroom.ports.events import Parked
 from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.watch import Loop, OutboundCensus, Reconciliation, Scheduling, Skipped
+from mailroom.ports.reconciliations import Reconciliation
+from mailroom.ports.scheduler import Scheduling
+from mailroom.ports.watch import Loop, OutboundCensus, Skipped
 
 _PER_S = 60
 

@@ -13,8 +13,8 @@ from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.pages.rendering import render
 from mailroom.api.services import Outside
 from mailroom.api.v1.endpoints import Kept
+from mailroom.ports.api_keys import Holder
 from mailroom.ports.endpoints import Endpoint, Endpoints
-from mailroom.ports.reader import Holder
 
 router = APIRouter(prefix="/webhooks", include_in_schema=False, default_response_class=HTMLResponse)
 

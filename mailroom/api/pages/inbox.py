@@ -14,7 +14,8 @@ from mailroom.api.services import Outside, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import State
-from mailroom.ports.reader import FiledItem, Holder
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 

@@ -17,12 +17,11 @@ from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
 from mailroom.domain.outbound.message import Status
-from mailroom.ports.follower import ActivityLine, BatchLine
+from mailroom.outbound.last_run import run_of
+from mailroom.ports.follower import BatchLine
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
 _BATCHES, _LINES = 20, 50
-
 Asked = Annotated[str | None, Query(max_length=320)]
 Still = Annotated[bool, Query(description="Do not load the page again")]
 
@@ -156,12 +155,6 @@ def parked(
     lines = sending.follower.parked(before=before, limit=_LINES + 1)
     older = lines[_LINES - 1].id if len(lines) > _LINES else None
     return render("parked.html", holder=holder, lines=lines[:_LINES], older=older, before=before)
-
-
-def run_of(activities: list[ActivityLine]) -> str | None:
-    """Return the run that worked on a message last, where an activity of ours names it."""
-    runs = (activity.facts.get("run_id") for activity in reversed(activities) if activity.provider is None)
-    return next((str(run) for run in runs if run), None)
 
 
 def _soonest(services: Services, *lines: BatchLine) -> int | None:

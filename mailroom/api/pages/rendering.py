@@ -3,9 +3,7 @@
 Everything is escaped. The one place that is not is the frame's template, which takes only what `sanitising` made.
 """
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,10 +14,9 @@ from starlette.responses import HTMLResponse
 from mailroom.api.pages.standing import settled, shares, tone
 from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.readable import shown, size, stamp, when
 
 FOLDER = Path(__file__).parent
-#: Controls but tab and line feed, and the characters that change the direction of what follows (Unicode TR 9).
-_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 
@@ -28,37 +25,6 @@ def render(
 ) -> HTMLResponse:
     """Return the template as a page."""
     return HTMLResponse(_templates.get_template(template).render(values), status, headers=headers)
-
-
-def shown(text: str | None, missing: str = "") -> str:
-    """Return text of a sender without the characters that deceive the eye; `missing` where there is none."""
-    return _DECEIVING.sub("", text or "").strip() or missing
-
-
-def when(time: datetime | str | None, *, seconds: bool = False) -> str:
-    """Return a time as people read it, in UTC."""
-    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
-    if moment is None:
-        return "unknown"
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b} {utc.year}, {utc:{'%H:%M:%S' if seconds else '%H:%M'}} UTC"
-
-
-def stamp(time: datetime | str | None) -> str:
-    """Return a time as machines read it."""
-    return time.isoformat() if isinstance(time, datetime) else time or ""
-
-
-def size(octets: int) -> str:
-    """Return a number of bytes as people read it."""
-    if octets < 1000:
-        return f"{octets} B"
-    amount = float(octets)
-    for unit in ("kB", "MB", "GB"):
-        amount /= 1000
-        if amount < 999.5 or unit == "GB":
-            break
-    return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
 
 
 def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import sender_tenant
-from mailroom.api.v1.responses.inbound import Answer
 from mailroom.domain.delivery.news import KINDS, USUAL, url_fault
+from mailroom.outbound.json_model import Answer
 from mailroom.outbound.json_time import Time
 from mailroom.ports.endpoints import Endpoint, Endpoints
 

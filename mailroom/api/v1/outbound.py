@@ -16,33 +16,30 @@ from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
-from mailroom.api.v1.requests import NewBatch, NewTime, body_schema
+from mailroom.api.v1.requests import NewTime, body_schema
 from mailroom.api.v1.responses.outbound import (
     AcceptedAnswer,
     ActivitiesAnswer,
-    ActivityAnswer,
-    BatchAnswer,
     CancelledAnswer,
     GoneAnswer,
-    MessageAnswer,
     MessagesAnswer,
     PreviewAnswer,
     RescheduledAnswer,
     ResumedAnswer,
-    batch_answer,
     fault_answers,
-    message_answer,
     preview_answer,
 )
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
+from mailroom.outbound.batch_body import NewBatch
+from mailroom.outbound.batch_json import ActivityAnswer, BatchAnswer, MessageAnswer, batch_answer, message_answer
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import expected_end, hand_over, preview
 from mailroom.outbound.request import Request as Asked
+from mailroom.ports.api_keys import Holder
 from mailroom.ports.outbox import Key
-from mailroom.ports.reader import Holder
 from mailroom.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)

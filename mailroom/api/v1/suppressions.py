@@ -21,8 +21,8 @@ from mailroom.api.v1.responses.outbound import (
 )
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.outbound.addresses import sender_pattern
-from mailroom.ports.outbox import Suppression
-from mailroom.ports.reader import Holder
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.suppressions import Suppression
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 

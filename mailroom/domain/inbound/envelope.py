@@ -64,7 +64,7 @@ class Forms:
 
 
 class Unwrapper(Protocol):
-    """The part of the key service that opening needs; `mailroom.ports.ledger.Keys` has it."""
+    """The part of the key service that opening needs; `mailroom.ports.keys.Keys` has it."""
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes: ...
 

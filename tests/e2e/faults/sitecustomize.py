@@ -33,7 +33,7 @@ def _file_or_fail(self: SqlInbox, email_id: str, items: Any, **how: Any) -> list
 SqlInbox.file = _file_or_fail  # type: ignore[method-assign]
 
 if port := os.environ.get("MAILROOM_FAULTS_SMTP"):
-    from blocks import sending
+    from blocks import outbound as sending
     from mailroom.adapters.providers.smtp import Smtp, Tls
 
     async def _to_the_port(_name: str) -> Smtp:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import ArchiveFindingRow, DepositRow, table
-from mailroom.ports.watch import ArchiveFinding, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, Looked
 
 _findings = table(ArchiveFindingRow)
 _row, _deposit = _findings.c, table(DepositRow).c

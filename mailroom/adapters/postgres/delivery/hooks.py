@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import HookRow
-from mailroom.ports.events import Hook
+from mailroom.ports.hooks import Hook
 
 _hooks = table(HookRow)
 _hook = _hooks.c

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import SuppressionRow
-from mailroom.ports.outbox import Suppression
+from mailroom.ports.suppressions import Suppression
 
 _rows = table(SuppressionRow)
 _row = _rows.c

@@ -31,7 +31,8 @@ from mailroom.adapters.postgres.skipping import readable, stepping_over
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, takes
 from mailroom.domain.inbox.searching import words_asked
-from mailroom.ports.reader import Census, EmailLine, FiledItem, Holder, InboxLine, ItemLine, Page, Position
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
 from mailroom.ports.watch import Loop
 
 _address = AddressRow.__table__.c  # type: ignore[attr-defined]

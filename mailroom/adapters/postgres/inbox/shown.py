@@ -7,7 +7,7 @@ from mailroom.adapters.postgres.inbound.entries import envelope_of, scan_of
 from mailroom.adapters.postgres.outbound.rows import table_of, word
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import Attachment, Envelope, Item, State, Verdicts
-from mailroom.ports.ledger import Deposit
+from mailroom.ports.archive import Deposit
 from mailroom.ports.reader import EmailLine, FiledItem, ItemLine
 
 

@@ -24,7 +24,8 @@ from mailroom.domain.inbound.received_email import State
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.pace import Ceiling
 from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.watch import OutboundCensus, Reconciliation, Sent, Skipped, Told
+from mailroom.ports.reconciliations import Reconciliation
+from mailroom.ports.watch import OutboundCensus, Sent, Skipped, Told
 
 _email = table(InboundEmailRow).c
 _message, _tally, _breaker = table(MessageRow).c, table(EventTallyRow).c, table(BreakerRow).c

@@ -35,7 +35,7 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound.message import WAITING, Batch, Content, Policy, Status
-from mailroom.ports.outbox import Claimed, Outcome, Planned, Unsettled
+from mailroom.ports.dispatch import Claimed, Outcome, Planned, Unsettled
 from mailroom.ports.watch import Loop
 
 _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)

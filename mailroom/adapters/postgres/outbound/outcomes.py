@@ -11,8 +11,9 @@ from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
 from mailroom.domain.outbound.message import Status
+from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.outbox import Outcome, Receipt
+from mailroom.ports.provider import Receipt
 
 _batches, _messages = table(BatchRow), table(MessageRow)
 _message = _messages.c

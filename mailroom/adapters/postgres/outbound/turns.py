@@ -22,7 +22,7 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.domain.outbound.message import Lane
 from mailroom.domain.outbound.pace import Pace
-from mailroom.ports.outbox import Turn
+from mailroom.ports.rate import Turn
 
 #: How far ahead of its moment a place may be taken.
 _AHEAD_S = {Lane.TRANSACTIONAL: 0.75, Lane.BULK: 0.5}

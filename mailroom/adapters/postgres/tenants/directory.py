@@ -13,7 +13,7 @@ from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.models import AddressRow, TenantRow, table
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.inbound.trust import DEFAULT_POLICY, Action, Policy
-from mailroom.ports.ledger import Webhook
+from mailroom.ports.tenants import Webhook
 
 _addresses, _tenants = table(AddressRow), table(TenantRow)
 _address, _tenant = _addresses.c, _tenants.c

@@ -3,19 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from mailroom.api.sanitising import sanitise
 from mailroom.domain.inbound.received_email import Attachment, State, Verdict
 from mailroom.domain.inbound.trust import Finding
-from mailroom.ports.queue import Run
+from mailroom.outbound.json_model import Answer
 from mailroom.ports.reader import FiledItem
-
-
-class Answer(BaseModel):
-    """Read from the attributes of a domain value."""
-
-    model_config = ConfigDict(from_attributes=True, populate_by_name=True)
+from mailroom.ports.runs import Run
 
 
 class VerdictsAnswer(Answer):

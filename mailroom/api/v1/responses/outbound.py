@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mailroom.api.v1.responses.inbound import Answer
 from mailroom.domain.errors import Fault
-from mailroom.domain.outbound.message import Lane, Policy, Status
+from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.quotas import Allowance, Period, next_start
+from mailroom.outbound.batch_json import ActivityAnswer, MessageAnswer
 from mailroom.outbound.handing_over import Preview
-from mailroom.ports.follower import BatchLine, MessageLine
-from mailroom.ports.holds import HoldReason
+from mailroom.outbound.json_model import Answer
 from mailroom.ports.terms import ProviderTerms
 
 
@@ -88,36 +86,6 @@ class PreviewAnswer(BaseModel):
     provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
 
 
-class TrackingAnswer(Answer):
-    """What is told of readers."""
-
-    opens: bool
-    clicks: bool
-
-
-class BatchAnswer(Answer):
-    """A batch as it stands."""
-
-    id: str
-    tenant: str
-    from_: str = Field(serialization_alias="from")
-    lane: Lane
-    policy: Policy
-    metadata: dict[str, str]
-    tracking: TrackingAnswer
-    messages: int
-    statuses: dict[Status, int]
-    created_at: datetime
-    send_at: datetime | None
-    expires_at: datetime | None
-    cancelled_at: datetime | None
-    held: dict[HoldReason, int] = Field(
-        description="How many are held and why: nothing of these is sent until the batch is resumed or cancelled"
-    )
-    next_at: datetime | None = Field(description="When the next of those that wait may go")
-    done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
-
-
 class GoneAnswer(Answer):
     """A message that has gone, or may have."""
 
@@ -153,44 +121,11 @@ class RescheduledAnswer(BaseModel):
     messages: int
 
 
-class MessageAnswer(Answer):
-    """A message as it stands."""
-
-    id: str
-    batch_id: str
-    number: int
-    tenant: str
-    to: str
-    name: str
-    reference: str
-    subject: str
-    metadata: dict[str, str]
-    status: Status
-    reason: str | None
-    attempts: int
-    provider: str | None
-    provider_message_id: str | None
-    created_at: datetime
-    changed_at: datetime
-    due_at: datetime
-    handed_at: datetime | None
-
-
 class MessagesAnswer(BaseModel):
     """A page of messages; `next` goes into `cursor` for the page after it."""
 
     items: list[MessageAnswer]
     next: str | None
-
-
-class ActivityAnswer(Answer):
-    """One fact, as it happened."""
-
-    at: datetime
-    kind: str
-    actor: str | None
-    provider: str | None
-    facts: dict[str, Any]
 
 
 class ActivitiesAnswer(BaseModel):
@@ -233,20 +168,6 @@ def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
         )
         for fault in faults
     ]
-
-
-def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
-    """Return a batch as it stands."""
-    apart = ("from_", "tracking", "done_at")
-    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
-    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
-    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
-
-
-def message_answer(line: MessageLine) -> MessageAnswer:
-    """Return a message as it stands."""
-    values = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in ("to", "name")}
-    return MessageAnswer(**values, to=line.to.address, name=line.to.name)
 
 
 def quota_answer(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaAnswer:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
-from blocks.provider_smtp import Provider
+from blocks.provider import Provider
 from blocks.support.regions import refuse_block_outside
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.operations.restores import SqlRestores
@@ -32,7 +32,7 @@ from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
-from mailroom.ports.outbox import MailProvider, ProviderQuota
+from mailroom.ports.provider import MailProvider, ProviderQuota
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300

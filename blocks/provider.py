@@ -1,0 +1,21 @@
+"""What every provider's block can do. A flow loads one by its name and opens it."""
+
+from abc import abstractmethod
+
+from prefect.blocks.core import Block
+
+from mailroom.ports.provider import MailProvider
+
+
+class Provider(Block):
+    """What every provider's block can do."""
+
+    _block_schema_capabilities = ["send-mail"]  # noqa: RUF012
+
+    @abstractmethod
+    def open(self) -> MailProvider:
+        """Return the provider; the caller closes it."""
+
+    @abstractmethod
+    def endpoint(self) -> str:
+        """Return where mail goes, as a URL or host name; "" where it stays on this machine."""

@@ -1,0 +1,35 @@
+"""A folder that mails are written to, for development."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from blocks.provider import Provider
+from mailroom.adapters.providers.folder import Folder
+from mailroom.ports.provider import MailProvider
+
+
+class FolderProvider(Provider):
+    """A folder that mails are written to, for development.
+
+    Example:
+        ```python
+        from blocks import FolderProvider
+
+        provider = FolderProvider.load("folder").open()
+        ```
+    """
+
+    _block_type_name = "Mailroom provider: folder"
+    _block_type_slug = "mailroom-provider-folder"
+    _description = "Writes mails to files; nothing leaves the machine."
+
+    folder: Path = Field(description="Where the files go.")
+
+    def open(self) -> MailProvider:
+        """Return the folder, made if it is not there."""
+        return Folder(self.folder)
+
+    def endpoint(self) -> str:
+        """Return nothing: a folder is of this machine."""
+        return ""

@@ -1,0 +1,52 @@
+"""The sweep of outbound mail: every few minutes, batches that the queue forgot are ordered anew."""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State as RunState
+from prefect.states import Completed
+
+from blocks.outbound import open_orders
+from mailroom.outbound.obeying import Obeyed
+from tasks.support.fates import ask_fates, is_sending_paused
+from tasks.sweep_outbound import find_overdue, obey_fates, remind
+
+_SHOWN = 50
+
+
+@flow(name="sweep-outbound", persist_result=False)
+async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
+    """Order batches again that are overdue and that no run is at work on.
+
+    An operator's word comes first: a batch whose run was cancelled is cancelled, one whose run is gone is held, and while
+    the deployment `send-batch` is paused nothing is ordered.
+
+    Args:
+        older_than_minutes: What is overdue for less is left to the queue.
+    """
+    before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
+    orders = await open_orders()
+    overdue = await find_overdue(before, orders.runs)
+    obeyed = await obey_fates(overdue, await ask_fates(overdue), orders.outbox)
+    if await is_sending_paused():
+        return Completed(message=f"{_sentence(obeyed, [])}; send-batch is paused in Prefect")
+    ordered = await remind(before, obeyed.left, orders.outbox)
+    await report_orders(obeyed, ordered)
+    return Completed(message=_sentence(obeyed, ordered))
+
+
+async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
+    """Attach what was decided of which batch, by their ids."""
+    lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
+    lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
+    lines += [f"- batch `{batch_id}`" for batch_id in ordered]
+    if lines:
+        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
+
+
+def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
+    words = [f"ordered {len(ordered)} batches anew"]
+    words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
+    words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []
+    return ", ".join(words)

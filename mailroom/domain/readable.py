@@ -1,0 +1,38 @@
+"""Texts, times and sizes as people read them."""
+
+import re
+from datetime import UTC, datetime
+
+#: Controls but tab and line feed, and the characters that change the direction of what follows (Unicode TR 9).
+_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def shown(text: str | None, missing: str = "") -> str:
+    """Return text of a sender without the characters that deceive the eye; `missing` where there is none."""
+    return _DECEIVING.sub("", text or "").strip() or missing
+
+
+def when(time: datetime | str | None, *, seconds: bool = False) -> str:
+    """Return a time as people read it, in UTC."""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    if moment is None:
+        return "unknown"
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b} {utc.year}, {utc:{'%H:%M:%S' if seconds else '%H:%M'}} UTC"
+
+
+def stamp(time: datetime | str | None) -> str:
+    """Return a time as machines read it."""
+    return time.isoformat() if isinstance(time, datetime) else time or ""
+
+
+def size(octets: int) -> str:
+    """Return a number of bytes as people read it."""
+    if octets < 1000:
+        return f"{octets} B"
+    amount = float(octets)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.5 or unit == "GB":
+            break
+    return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"

@@ -1,0 +1,178 @@
+"""A batch as its caller writes it in JSON. Here is only its shape; what it says is checked where it is prepared."""
+
+import base64
+import binascii
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mailroom.domain.delivery.unsubscribe import OURS
+from mailroom.domain.outbound.message import Lane, Policy, Tracked
+from mailroom.outbound.json_time import Time
+from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+    return text
+
+
+class _Asked(BaseModel):
+    # A misspelt field would be a wish that nobody fulfils.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class S3Object(_Asked):
+    """An object under this tenant's prefix in the bucket for files."""
+
+    bucket: str
+    key: str
+    version: str = ""
+
+
+class Attachment(_Asked):
+    """A file: its bytes in base64, or an archive deposit's id, or an S3 object. A `content_id` makes it inline."""
+
+    filename: str
+    content_type: str | None = None
+    content: Annotated[str, AfterValidator(_base64)] | None = None
+    archive_id: str | None = None
+    s3: S3Object | None = None
+    content_id: str | None = None
+
+    def attached(self) -> Attached:
+        """Return it as the product's value."""
+        return Attached(
+            filename=self.filename,
+            content_type=self.content_type,
+            content_id=self.content_id,
+            content=None if self.content is None else base64.b64decode(self.content),
+            archive_id=self.archive_id,
+            shelved=None if self.s3 is None else Shelved(self.s3.bucket, self.s3.key, self.s3.version),
+        )
+
+
+class _Says(_Asked):
+    subject: str
+    text: str | None = None
+    html: str | None = None
+    reply_to: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    attachments: list[Attachment] = Field(default_factory=list)
+    unsubscribe: bool | str | None = Field(
+        default=None,
+        description="One-click unsubscribe (RFC 8058): your https URL, or true for this installation's own",
+    )
+
+    def words(self) -> Words:
+        """Return what it says as the product's value."""
+        return Words(
+            subject=self.subject,
+            text=self.text,
+            html=self.html,
+            reply_to=self.reply_to,
+            headers=self.headers,
+            attachments=tuple(attachment.attached() for attachment in self.attachments),
+            unsubscribe=OURS if self.unsubscribe is True else self.unsubscribe or None,
+        )
+
+
+class Message(_Says):
+    """One mail; with several addresses in `to`, one mail to each."""
+
+    to: str | Annotated[list[str], Field(min_length=1, max_length=50)]
+    metadata: dict[str, str] = Field(default_factory=dict)
+    reference: str = Field(default="", description="Tells two mails to one recipient in one batch apart")
+
+    def letter(self, number: int) -> Letter:
+        """Return it as the product's value."""
+        where: tuple[str | int, ...] = ("messages", number)
+        several = isinstance(self.to, list)
+        recipients = tuple(
+            Recipient(
+                to=to,
+                where=where,
+                at=(*where, "to", at) if several else (*where, "to"),
+                reference=self.reference,
+                metadata=self.metadata,
+            )
+            for at, to in enumerate(self.to if isinstance(self.to, list) else [self.to])
+        )
+        return Letter(words=self.words(), where=where, recipients=recipients)
+
+
+class Template(_Says):
+    """Jinja templates, filled with each recipient's `data`; HTML is escaped."""
+
+
+class TemplateRecipient(_Asked):
+    """Who gets the template, and what it is filled with."""
+
+    to: str
+    data: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, str] = Field(default_factory=dict)
+    reference: str = ""
+
+    def recipient(self, number: int) -> Recipient:
+        """Return it as the product's value."""
+        where: tuple[str | int, ...] = ("recipients", number)
+        return Recipient(
+            to=self.to,
+            where=where,
+            at=(*where, "to"),
+            reference=self.reference,
+            data=self.data,
+            metadata=self.metadata,
+        )
+
+
+class Tracking(_Asked):
+    """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
+
+    opens: bool = False
+    clicks: bool = False
+
+
+class NewBatch(_Asked):
+    """Either `messages`, or a `template` with `recipients`."""
+
+    from_: str | None = Field(default=None, alias="from", description="The installation's own sender by default")
+    messages: list[Message] | None = None
+    template: Template | None = None
+    recipients: list[TemplateRecipient] | None = None
+    lane: Lane | None = Field(default=None, description="transactional for messages, bulk for a template, by default")
+    policy: Policy = Policy.PREFER_NO_DUPLICATE
+    send_at: Time | None = None
+    expires_at: Time | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    tracking: Tracking = Field(default_factory=Tracking, description="Nothing by default")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.messages is None) == (self.template is None) or (self.template is None) != (self.recipients is None):
+            raise ValueError("either messages, or a template with recipients")
+        return self
+
+    def request(self, default_sender: str) -> Request:
+        """Return what is asked for as the product's value."""
+        if self.template is not None:
+            recipients = tuple(one.recipient(number) for number, one in enumerate(self.recipients or ()))
+            words = self.template.words()
+            letters: tuple[Letter, ...] = (
+                Letter(words=words, where=("template",), recipients=recipients, template=True),
+            )
+        else:
+            letters = tuple(message.letter(number) for number, message in enumerate(self.messages or ()))
+        return Request(
+            from_=default_sender if self.from_ is None else self.from_,
+            letters=letters,
+            lane=self.lane or (Lane.BULK if self.template else Lane.TRANSACTIONAL),
+            policy=self.policy,
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+            metadata=self.metadata,
+            tracking=Tracked(opens=self.tracking.opens, clicks=self.tracking.clicks),
+        )

@@ -1,0 +1,91 @@
+"""A batch, its messages and their activities as JSON, for the HTTP service and the command line.
+
+Stable: fields are added, never renamed or taken away.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from mailroom.domain.outbound.message import Lane, Policy, Status
+from mailroom.outbound.json_model import Answer
+from mailroom.ports.follower import BatchLine, MessageLine
+from mailroom.ports.holds import HoldReason
+
+
+class TrackingAnswer(Answer):
+    """What is told of readers."""
+
+    opens: bool
+    clicks: bool
+
+
+class BatchAnswer(Answer):
+    """A batch as it stands."""
+
+    id: str
+    tenant: str
+    from_: str = Field(serialization_alias="from")
+    lane: Lane
+    policy: Policy
+    metadata: dict[str, str]
+    tracking: TrackingAnswer
+    messages: int
+    statuses: dict[Status, int]
+    created_at: datetime
+    send_at: datetime | None
+    expires_at: datetime | None
+    cancelled_at: datetime | None
+    held: dict[HoldReason, int] = Field(
+        description="How many are held and why: nothing of these is sent until the batch is resumed or cancelled"
+    )
+    next_at: datetime | None = Field(description="When the next of those that wait may go")
+    done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
+
+
+class MessageAnswer(Answer):
+    """A message as it stands."""
+
+    id: str
+    batch_id: str
+    number: int
+    tenant: str
+    to: str
+    name: str
+    reference: str
+    subject: str
+    metadata: dict[str, str]
+    status: Status
+    reason: str | None
+    attempts: int
+    provider: str | None
+    provider_message_id: str | None
+    created_at: datetime
+    changed_at: datetime
+    due_at: datetime
+    handed_at: datetime | None
+
+
+class ActivityAnswer(Answer):
+    """One fact, as it happened."""
+
+    at: datetime
+    kind: str
+    actor: str | None
+    provider: str | None
+    facts: dict[str, Any]
+
+
+def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
+    """Return a batch as it stands."""
+    apart = ("from_", "tracking", "done_at")
+    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
+    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
+    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
+
+
+def message_answer(line: MessageLine) -> MessageAnswer:
+    """Return a message as it stands."""
+    values = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in ("to", "name")}
+    return MessageAnswer(**values, to=line.to.address, name=line.to.name)

@@ -1,0 +1,67 @@
+"""The archive in memory."""
+
+import hashlib
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from mailroom.domain.errors import PermanentError
+from mailroom.ports.archive import Deposit
+
+
+class MemoryArchive:
+    """The port `Archive` in memory, safe between threads.
+
+    `contents` has the stored bytes by archive id. It is open, so that a test can lose or alter what is kept; `retention`
+    is what deposits get from now on.
+    """
+
+    def __init__(self, *, retention: timedelta = timedelta(days=1)) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.retention = retention
+        self._receipts: dict[str, Deposit] = {}
+        self._versions = count(1)
+        self._lock = threading.Lock()
+
+    def deposit(self, tenant: str, content: bytes) -> Deposit:
+        """Keep `content` and return its receipt; the same content again is the same deposit, kept for longer."""
+        digest = hashlib.sha256(content).hexdigest()
+        archive_id = f"{tenant}/{digest}"
+        now = datetime.now(UTC).replace(microsecond=0)
+        with self._lock:
+            if self.contents.get(archive_id) != content:
+                self.contents[archive_id] = content
+                self._receipts[archive_id] = self._receipt(tenant, digest, len(content), now)
+            known = self._receipts[archive_id]
+            is_short = known.retain_until < now + self.retention - min(self.retention / 100, timedelta(days=1))
+            until = now + self.retention if is_short else known.retain_until
+            self._receipts[archive_id] = replace(known, retain_until=until, verified_at=now)
+            return self._receipts[archive_id]
+
+    def find(self, archive_id: str) -> Deposit | None:
+        """Return the receipt given for `archive_id`, or None."""
+        return self._receipts.get(archive_id)
+
+    def read(self, archive_id: str) -> bytes:
+        """Return the content, checked against its digest."""
+        with self._lock:
+            receipt, content = self._receipts.get(archive_id), self.contents.get(archive_id)
+        if receipt is None or content is None:
+            raise LookupError("no such deposit")
+        if hashlib.sha256(content).hexdigest() != receipt.sha256:
+            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+        return content
+
+    def _receipt(self, tenant: str, digest: str, size: int, now: datetime) -> Deposit:
+        return Deposit(
+            archive_id=f"{tenant}/{digest}",
+            tenant=tenant,
+            sha256=digest,
+            size=size,
+            bucket="memory",
+            key=f"{tenant}/{digest[:2]}/{digest}",
+            version=str(next(self._versions)),
+            lock_mode="GOVERNANCE",
+            retain_until=now + self.retention,
+        )

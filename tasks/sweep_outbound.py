@@ -1,0 +1,27 @@
+"""The steps of the sweep of outbound mail."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from mailroom.inbound.sweeping import MOST
+from mailroom.outbound.obeying import Carried, Fate, Obeyed, OrderRuns, obey
+from mailroom.ports.outbox import Outbox
+from tasks.support.steps import blocking, step
+
+
+@step("find overdue")
+async def find_overdue(before: datetime, runs: OrderRuns) -> list[Carried]:
+    """Return the batches that are overdue and that nobody works on, each with the run that carries it."""
+    return await blocking(runs.overdue, before=before, limit=MOST)
+
+
+@step("obey")
+async def obey_fates(carried: Sequence[Carried], fates: Mapping[str, Fate], outbox: Outbox) -> Obeyed:
+    """Cancel the batches whose run a person cancelled, and hold those whose run is gone."""
+    return await blocking(obey, carried, fates, outbox=outbox, now=datetime.now(UTC))
+
+
+@step("remind")
+async def remind(before: datetime, batch_ids: Sequence[str], outbox: Outbox) -> list[str]:
+    """Order these overdue batches again and return their ids; one that is under way after all is sent by two runs, each mail once."""
+    return await blocking(outbox.remind, before=before, limit=MOST, now=datetime.now(UTC), only=batch_ids)

@@ -4,3 +4,6 @@ Adapters fulfil them (`mailroom/adapters/`), in-memory twins too (`mailroom/test
 port proves both (`tests/contract/`). All calls are blocking; callers that live in an event loop use a thread. Every call
 may raise `TransientError` (and `Throttled`); other errors are named at the call.
 """
+
+# The documented name of processors in other packages, for one release.
+from mailroom.ports.inbound import Inbound as Inbound

@@ -1,0 +1,3 @@
+"""The old name of `flows.reconcile`, for one release: what was registered under it runs on."""
+
+from flows.reconcile import reconcile as reconcile

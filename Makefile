@@ -27,12 +27,13 @@ demo: setup ## Mail a document to an inbox, send a batch, and show what became o
 test: setup debian ## Run every test, on real parts
 	@$(BIN)/python -m pytest
 
-check: setup ## Format, lint, types, architecture, spelling
+check: setup ## Format, lint, types, architecture, spelling, sizes
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/python -m pytest -q tests/unit/test_architecture.py -k 'outgrows or beside or built or named'
 
 bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending
 	@$(BIN)/python -m benchmarks.parsing

@@ -1,6 +1,5 @@
 """Where deposits are kept."""
 
-from datetime import timedelta
 from typing import Any, Literal
 
 from prefect.blocks.core import Block
@@ -9,9 +8,9 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in
+from mailroom import wiring
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
-from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.ports.manifests import Manifests
 
 
@@ -47,23 +46,16 @@ class LegalArchive(Block):
 
     def counter(self) -> S3Counter:
         """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
-        return S3Counter(self.client(), bucket=self.bucket)
+        return wiring.counter(self.client(), bucket=self.bucket)
 
     def open(self) -> S3Archive:
         """Return the archive."""
-        return S3Archive(
-            self.client(),
-            self.database.open(),
-            bucket=self.bucket,
-            lock_mode=self.lock_mode,
-            retention=timedelta(days=self.retention_days),
-        )
+        return wiring.archive(self.client(), self.database.open(), **self._locked)
 
     def open_manifests(self) -> Manifests:
         """Return what is kept of each mail beside its deposits."""
-        return S3Manifests(
-            self.client(),
-            bucket=self.bucket,
-            lock_mode=self.lock_mode,
-            retention=timedelta(days=self.retention_days),
-        )
+        return wiring.manifests(self.client(), **self._locked)
+
+    @property
+    def _locked(self) -> dict[str, Any]:
+        return {"bucket": self.bucket, "lock_mode": self.lock_mode, "days": self.retention_days}

@@ -1,12 +1,11 @@
 """Where Mailroom's state is."""
 
-from functools import cache
-
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 from sqlalchemy import Engine
 
-from mailroom.adapters.postgres.engine import make_engine, refuse_unfit
+from mailroom import wiring
+from mailroom.adapters.postgres.engine import refuse_unfit
 
 
 class MailroomDatabase(Block):
@@ -32,9 +31,4 @@ class MailroomDatabase(Block):
 
     def open(self) -> Engine:
         """Return this process's engine for the database; opening twice gives the same."""
-        return _engine(self.url.get_secret_value())
-
-
-@cache
-def _engine(url: str) -> Engine:
-    return make_engine(url, pool_size=20)
+        return wiring.engine_of(self.url.get_secret_value())

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import time
-from functools import cache, partial
 from typing import Any, cast
 
 from prefect.blocks.core import Block
@@ -14,18 +13,8 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in, for_one_try
 from blocks.support.regions import refuse_block_outside
-from mailroom.adapters.aws.answers_ses import SesAnswers
-from mailroom.adapters.aws.kms import KmsKeys
-from mailroom.adapters.aws.s3 import S3MailStore, check_readable
-from mailroom.adapters.aws.sqs import SqsQueue
-from mailroom.adapters.clamav import ClamdScanner
-from mailroom.adapters.http import HttpWebhooks
-from mailroom.adapters.parser.process import ParserProcess
-from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.inbound.processing import SqlProcessings
-from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
-from mailroom.domain.inbound.envelope import Forms, ses_context
+from mailroom import wiring
+from mailroom.domain.inbound.envelope import Forms
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.inbound import Inbound
 
@@ -91,38 +80,27 @@ class InboundMail(Block):
 
     def open(self) -> Inbound:
         """Return the ports of the inbound way."""
-        engine = self.database.open()
-        s3, archive = self._client("s3", self.storage_region), self.archive.open()
-        keys = KmsKeys(self._client("kms", region_of(self.kms_key_arn)), key_arn=self.kms_key_arn)
-        # Key policies may ask for a context like SES's.
-        like_ses = ses_context(message_id="probe", rule="probe", account_id=self.account_id, key_id=self.kms_key_arn)
-        return Inbound(
-            mails=S3MailStore(s3),
-            keys=keys,
-            archive=archive,
-            manifests=self.archive.open_manifests(),
-            ledger=SqlLedger(engine),
-            directory=SqlDirectory(engine),
-            inbox=SqlInbox(engine),
-            parser=_parser(),
-            queue=SqsQueue(self._client("sqs", self._queue_region), url=self.queue_url),
-            bucket=self.bucket,
+        return wiring.inbound(
+            wiring.InboundClients(
+                s3=self._client("s3", self.storage_region),
+                kms=self._client("kms", region_of(self.kms_key_arn)),
+                sqs=self._client("sqs", self._queue_region),
+                sesv2=for_one_try(self.credentials, timeout_s=30).get_client("sesv2"),
+            ),
+            self.database.open(),
+            archive=self.archive.open(),
+            kms_key_arn=self.kms_key_arn,
             account_id=self.account_id,
+            queue_url=self.queue_url,
+            scanner=self.scanner,
+            private_webhooks=self.private_webhooks,
+            probe=(self.bucket, f"{self.prefix}mailroom-probe"),
+            check_database=self.database.check,
+            manifests=self.archive.open_manifests(),
+            bucket=self.bucket,
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
-            scanner=ClamdScanner(self.scanner) if self.scanner else None,
-            answers=SesAnswers(for_one_try(self.credentials, timeout_s=30).get_client("sesv2")),
-            webhooks=HttpWebhooks(private=self.private_webhooks),
-            tenants=SqlTenants(engine),
-            processings=SqlProcessings(engine),
-            kms_key_arn=self.kms_key_arn,
             pages_url=self.api_url,
-            checks={
-                "database": self.database.check,
-                "mails": partial(check_readable, s3, self.bucket, f"{self.prefix}mailroom-probe"),
-                "keys": partial(keys.check, like_ses),
-                "archive": archive.check,
-            },
         )
 
     def refuse_outside(self) -> None:
@@ -160,12 +138,6 @@ class InboundMail(Block):
             sse_kms=tuple(self.sse_kms_prefixes),
             plain=tuple(self.plain_prefixes),
         )
-
-
-@cache
-def _parser() -> ParserProcess:
-    """Return the one parser of this process: its children stay warm when the block is opened anew."""
-    return ParserProcess()
 
 
 async def check_inbound(what: str, name: str = "inbound") -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
 from typing import NamedTuple, cast
@@ -17,22 +16,17 @@ from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.provider import Provider
 from blocks.support.regions import refuse_block_outside
-from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom import wiring
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
-from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
-from mailroom.adapters.postgres.outbound.turns import SqlRate
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
-from mailroom.adapters.prefect.http import http_client
-from mailroom.adapters.prefect.rate import PrefectLimit
-from mailroom.adapters.providers.failing_over import FailOver
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import unsubscribe_url
-from mailroom.outbound.dispatching import HANDS, Outbound
-from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
-from mailroom.ports.provider import MailProvider, ProviderQuota
+from mailroom.outbound.dispatching import Outbound
+from mailroom.ports.provider import MailProvider
+from mailroom.wiring import Store
 
 #: What an operator changes in the UI is used by a warm worker after this many seconds.
 _FRESH_S = 300
@@ -69,27 +63,17 @@ class OutboundMail(Block):
 
     async def open(self) -> Outbound:
         """Return the ports of the outbound way."""
-        provider = await _provider(self.provider)
-        names = frozenset({provider.name})
-        engine = self.database.open()
-        # Of the first provider only: by it the HTTP service says when all will be gone.
-        quota = publishing_terms(provider, SqlTerms(engine), otherwise=self.per_second)
-        rate = self._rate(provider, quota, engine)
-        if self.second:
-            second = await _provider(self.second)
-            names |= {second.name}
-            provider = FailOver(provider, second, rate=self._rate(second, second.quota, engine))
-        return Outbound(
-            dispatch=SqlDispatch(engine, self.restores(engine)),
-            breakers=SqlBreakers(engine),
+        names = filter(None, (self.provider, self.second))
+        return wiring.outbound(
+            self.database.open(),
+            [await _provider(name) for name in names],
+            per_second=self.per_second,
+            prefect_api_url=str(PREFECT_API_URL.value()),
+            outside=self.archive.counter(),
+            check_database=self.database.check,
             archive=self.archive.open(),
-            provider=provider,
-            rate=rate,
-            hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
-            names=names,
             leave_url=self._leave_url(),
             tracker=self._tracker(),
-            checks={"database": self.database.check},
         )
 
     async def refuse_outside(self) -> None:
@@ -105,7 +89,7 @@ class OutboundMail(Block):
 
     def restores(self, engine: Engine) -> SqlRestores:
         """Return what recognises that the database was restored."""
-        return SqlRestores(engine, self.archive.counter())
+        return Store(engine).restores(self.archive.counter())
 
     def _tracker(self) -> Tracker | None:
         if not self.tracking_url or self.unsubscribe_key is None:
@@ -116,12 +100,6 @@ class OutboundMail(Block):
         if not self.public_url or self.unsubscribe_key is None:
             return None
         return partial(_unsubscribe_url, self.public_url, self.unsubscribe_key.get_secret_value().encode())
-
-    def _rate(self, provider: MailProvider, quota: Callable[[], ProviderQuota], engine: Engine) -> SqlRate:
-        http = http_client(str(PREFECT_API_URL.value()))
-        told = publishing_ceiling(provider, SqlTerms(engine))
-        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=self.per_second, tell=told)
-        return SqlRate(engine, provider.identity, pace=limit.pace)
 
 
 def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
@@ -147,7 +125,8 @@ async def open_way_in(name: str = "outbound") -> WayIn:
     """Return what batches of the block `name` are handed over with."""
     block = cast(OutboundMail, await OutboundMail.aload(name))
     engine = block.database.open()
-    return WayIn(SqlOutbox(engine, block.restores(engine)), SqlSenders(engine), SqlTerms(engine))
+    store = Store(engine)
+    return WayIn(store.guarded_outbox(block.restores(engine)), store.senders, store.terms)
 
 
 async def open_orders(name: str = "outbound") -> Orders:
@@ -159,7 +138,8 @@ async def open_orders(name: str = "outbound") -> Orders:
     engine = block.database.open()
     restores = block.restores(engine)
     await asyncio.to_thread(restores.look)
-    return Orders(SqlOutbox(engine, restores), SqlOrderRuns(engine))
+    store = Store(engine)
+    return Orders(store.guarded_outbox(restores), store.order_runs)
 
 
 async def _provider(name: str) -> MailProvider:

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in
-from mailroom.adapters.aws.dead_letters import DeadLetters
-from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom import wiring
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.watch import Watch
 
@@ -48,8 +47,8 @@ class MailroomWatch(Block):
 
     def open(self) -> Watching:
         """Return what is looked at."""
-        letters = {name: DeadLetters(self._client(url), url=url) for name, url in self.queues.items()}
-        return Watching(SqlWatch(self.database.open()), letters)
+        letters = {name: wiring.dead_letters(self._client(url), url=url) for name, url in self.queues.items()}
+        return Watching(wiring.Store(self.database.open()).watch, letters)
 
     def _client(self, url: str) -> Any:
         return client_in(region_of(url) or self.storage_region, self.credentials, "sqs")

@@ -9,9 +9,6 @@ from typing import Any, cast
 from blocks.inbound import InboundMail, open_inbound
 from blocks.outbound import open_outbound
 from blocks.support.credentials import client_in
-from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
-from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations
 from mailroom.audit.check import Places, compare_archive, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
@@ -20,6 +17,7 @@ from mailroom.ports.archive_findings import ArchiveFinding, ArchiveFindings, Loo
 from mailroom.ports.events import Events
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.reconciliations import Reconciliations
+from mailroom.wiring import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +38,17 @@ class Reconciling:
 async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return what the block `name` of inbound mail leads to."""
     block = cast(InboundMail, await InboundMail.aload(name))
-    engine, s3 = block.database.open(), client_in(block.storage_region, block.credentials, "s3")
+    store, s3 = Store(block.database.open()), client_in(block.storage_region, block.credentials, "s3")
     archive_s3 = block.archive.client()
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)
     return Reconciling(
         await open_inbound(name),
         await open_outbound(),
-        SqlEvents(engine),
-        SqlReconciliations(engine),
+        store.events,
+        store.reconciliations,
         lambda patience: prove(places, s3, archive_s3, patience),
-        partial(compare, places, archive_s3, SqlArchiveFindings(engine, places.archive_bucket)),
+        partial(compare, places, archive_s3, store.archive_findings(places.archive_bucket)),
     )
 
 

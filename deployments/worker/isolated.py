@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State as RunState
 from deployments.worker.client import RunClient, run_client_context
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.logs import log_to_stderr
+from mailroom import wiring
 from mailroom.domain.errors import MailroomError
 
 #: A mail of 40 MB needs a quarter of this and 10 s of CPU at most; the address space of Prefect's threads the rest.
@@ -68,6 +69,7 @@ async def _main(run_id: UUID) -> int:
 def main() -> None:
     """Run the flow run that the command line names, and end at once."""
     log_to_stderr()
+    wiring.keep_to(wiring.CHILD)
     limit(int(sys.argv[2]))
     os._exit(asyncio.run(_main(UUID(sys.argv[1]))))
 

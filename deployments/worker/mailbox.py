@@ -32,18 +32,13 @@ from deployments.worker.health import Health
 from deployments.worker.listener import Timing
 from deployments.worker.probing import outbound_probes
 from deployments.worker.runs import BatchRuns, Next, is_later, next_step, queue_of
-from mailroom.adapters.aws import clients as aws
-from mailroom.adapters.aws.sqs import SqsQueue
-from mailroom.adapters.postgres.engine import make_engine
-from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import MailroomError, Unacceptable
 from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.settling import settle_unknown
 from mailroom.ports.queue import Queue, Received
-from mailroom.settings import Settings
+from mailroom.wiring import Installation
 
 logger = logging.getLogger("mailroom.mailbox")
 
@@ -288,7 +283,7 @@ def _not_understood(message_id: str, error: Unacceptable) -> None:
 
 
 def open_mailbox(
-    settings: Settings,
+    installation: Installation,
     client: PrefectClient,
     executor: WarmExecutor,
     *,
@@ -298,8 +293,7 @@ def open_mailbox(
     decisions: Decisions,
 ) -> MailboxListener:
     """Return the listener of this installation's mailbox queue."""
-    engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
-    outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
+    settings, store = installation.settings, installation.store
 
     async def keep(plain: Together) -> TakenIn:
         enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
@@ -310,24 +304,22 @@ def open_mailbox(
             sender=settings.sender,
             now=datetime.now(UTC),
             new_id=lambda: str(uuid4()),
-            outbox=outbox,
+            outbox=store.outbox,
             enclosing=enclosing,
         )
 
     async def waits(batch_ids: Sequence[str]) -> None:
         for batch_id in batch_ids:
-            await asyncio.to_thread(dispatch.work_on, batch_id, now=datetime.now(UTC))
+            await asyncio.to_thread(store.dispatch.work_on, batch_id, now=datetime.now(UTC))
 
     async def look_after() -> None:
         await asyncio.to_thread(settle_unknown, await open_outbound(), now=datetime.now(UTC))
 
-    url = settings.mailbox_queue_url
-    queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
     return MailboxListener(
-        queue,
+        installation.queue(settings.mailbox_queue_url),
         BatchRuns(client),
         executor,
-        Health(outbound_probes(client, engine)),
+        Health(outbound_probes(client, installation.engine)),
         keep=keep,
         waits=waits,
         look_after=look_after,

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,6 @@ from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
-from sqlalchemy import Engine
 
 from blocks.inbound import open_inbound
 from blocks.outbound import refuse_providers_outside
@@ -44,23 +43,15 @@ from deployments.worker.runs import InboundRuns
 from deployments.worker.scheduler_watch import SchedulerWatch
 from deployments.worker.schema_watch import SchemaWatch
 from deployments.worker.tracking import TrackingThread
-from mailroom.adapters.aws import clients as aws
-from mailroom.adapters.aws.counter_s3 import S3Counter
-from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom import wiring
 from mailroom.adapters.aws.regions import refuse_outside, warn_of_short_lived_queues
-from mailroom.adapters.aws.sqs import SqsQueue
-from mailroom.adapters.postgres.engine import make_engine
-from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.migrating import refuse_start
-from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
-from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
-from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.holding import beat_s, claim_at, worker_name
 from mailroom.settings import Settings, load_settings, use_stack_environment
+from mailroom.wiring import Installation, Store
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -119,22 +110,19 @@ class WarmWorker:
         async with run_client_context() as context:
             client = cast(RunClient, context.client)
             name = worker_name()
-            engine = make_engine(self._settings.database_url.get_secret_value())
-            gates = Gates(client, pool=POOL, share=partial(share_of, SqlRoster(engine), name))
+            installation = Installation(self._settings)
+            engine, store, manifests = installation.engine, installation.store, installation.manifests
+            gates = Gates(client, pool=POOL, share=partial(share_of, store.roster, name))
             executor = WarmExecutor(client, limit=self._limit, gates=gates)
             runs = InboundRuns(client)
-            counter = S3Counter(
-                aws.client("s3", region=self._settings.region_of_archive), bucket=self._settings.archive_bucket
-            )
             # Before anything is received: what waits in a restored database is held first.
-            await asyncio.to_thread(SqlRestores(engine, counter).start)
-            manifests = self._manifests()
-            lanes = Lanes(executor, SqlLedger(engine), manifests, client, worker=name)
+            await asyncio.to_thread(installation.restores.start)
+            lanes = Lanes(executor, store.ledger, manifests, client, worker=name)
             health = Health(inbound_probes(client, engine))
-            decisions = _decisions(client, engine)
-            listener = self._listener(lanes, runs, engine, health, manifests, gates.gate(RECEIVE_EMAIL))
+            decisions = _decisions(client, store)
+            listener = self._listener(lanes, runs, installation, health, gates.gate(RECEIVE_EMAIL))
             mailbox = open_mailbox(
-                *(self._settings, client, executor),
+                *(installation, client, executor),
                 limit=2 * self._limit,
                 timing=self._timing,
                 gate=gates.gate(SEND_BATCH),
@@ -146,11 +134,11 @@ class WarmWorker:
             listening = asyncio.create_task(listener.run())
             sending = asyncio.create_task(mailbox.run())
             schema = SchemaWatch(engine, [health, mailbox.health], every_s=self._timing.beat_s)
-            scheduler = SchedulerWatch(PrefectScheduler(self._settings.prefect_api_url))
+            scheduler = SchedulerWatch(installation.scheduler)
             cancelling = Cancelling(client, lanes, decisions, pool=POOL)
             loops = schema.run(), scheduler.run(), cancelling.run(), self._poll(lanes, schema, name, gates)
             always = [asyncio.create_task(loop) for loop in loops]
-            tracking = TrackingThread(self._settings)
+            tracking = TrackingThread(installation)
             tracking.start()
             _tell_ready()
             stopped = asyncio.create_task(self._stop.wait())
@@ -184,23 +172,11 @@ class WarmWorker:
                 logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
-    def _manifests(self) -> S3Manifests:
-        settings = self._settings
-        return S3Manifests(
-            aws.client("s3", region=settings.region_of_archive),
-            bucket=settings.archive_bucket,
-            lock_mode=settings.archive_lock_mode,
-            retention=timedelta(days=settings.archive_retention_days),
-        )
-
     def _listener(
-        self, lanes: Lanes, runs: InboundRuns, engine: Engine, health: Health, manifests: S3Manifests, gate: Gate
+        self, lanes: Lanes, runs: InboundRuns, installation: Installation, health: Health, gate: Gate
     ) -> Listener:
-        settings = self._settings
-        url = settings.inbound_queue_url
-        queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
-        ledger, roster = SqlLedger(engine), SqlRoster(engine)
-        parts = queue, ledger, runs, lanes, health, roster, manifests
+        store, queue = installation.store, installation.queue(self._settings.inbound_queue_url)
+        parts = queue, store.ledger, runs, lanes, health, store.roster, installation.manifests
         return Listener(*parts, worker=worker_name(), limit=self._limit, timing=self._timing, gate=gate)
 
 
@@ -209,8 +185,8 @@ def share_of(roster: SqlRoster, worker: str) -> Share:
     return Share(*roster.number(worker, since=claim_at(datetime.now(UTC)).stale_before))
 
 
-def _decisions(client: RunClient, engine: Engine) -> Decisions:
-    return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
+def _decisions(client: RunClient, store: Store) -> Decisions:
+    return Decisions(client, outbox=store.outbox, runs=store.order_runs, ledger=store.ledger)
 
 
 def _tell_ready() -> None:
@@ -235,6 +211,7 @@ def main(timing: Timing | None = None) -> None:
     except ConfigurationError as error:
         sys.exit(f"mailroom worker: {error}")
     warn_of_short_lived_queues(settings)
+    wiring.keep_to(wiring.WORKER)
     worker = WarmWorker(settings, limit=int(os.environ.get("MAILROOM_WORKER_LIMIT", "8")), timing=timing)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: worker.stop())

@@ -4,29 +4,22 @@ import asyncio
 import threading
 from functools import partial
 
-from mailroom.adapters.aws import clients as aws
-from mailroom.adapters.aws.sqs import SqsQueue
-from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.delivery.hooks import SqlHooks
-from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.forgetting import forget_outbound
 from mailroom.adapters.postgres.skipping import note_skipped, why
 from mailroom.delivery.tracking import Tracking
 from mailroom.ports.watch import Loop
-from mailroom.settings import Settings
+from mailroom.wiring import Installation
 
 
 class TrackingThread:
     """Tracks from `start` until `stop`; what is in hand then is finished, or told again to another worker."""
 
-    def __init__(self, settings: Settings) -> None:
-        engine = make_engine(settings.database_url.get_secret_value(), pool_size=2)
-        url = settings.tracking_queue_url
-        queue = SqsQueue(aws.client("sqs", region=settings.region_of_queue(url)), url=url)
+    def __init__(self, installation: Installation) -> None:
+        engine, store = installation.engine, installation.store
         self._tracking = Tracking(
-            SqlEvents(engine),
-            SqlHooks(engine),
-            queue,
+            store.events,
+            store.hooks,
+            installation.queue(installation.settings.tracking_queue_url),
             forget=partial(forget_outbound, engine),
             step_over=lambda subject, error: note_skipped(engine, Loop.TRACKING, [(subject, why(error))]),
         )

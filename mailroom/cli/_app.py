@@ -10,12 +10,15 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mailroom.domain.errors import ConfigurationError, MailroomError
+
+if TYPE_CHECKING:
+    from mailroom.wiring import Store
 
 _COMMANDS = Path(__file__).parent
 
@@ -145,14 +148,11 @@ def status(as_json: AsJson = False) -> None:
 
 def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return who works and on what; nobody where the database does not serve."""
-    from mailroom.adapters.postgres.engine import make_engine
-    from mailroom.adapters.postgres.operations.roster import SqlRoster
-
     if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
         return []
     now = datetime.now(UTC)
     try:
-        workers = SqlRoster(make_engine(found["database_url"], pool_size=1)).on_duty()
+        workers = _store(found).roster.on_duty()
     except MailroomError:
         return []
     return [
@@ -167,15 +167,21 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _store(found: dict[str, Any]) -> "Store":
+    from mailroom import wiring
+
+    return wiring.Store(wiring.engine_of(found["database_url"], wiring.COMMAND))
+
+
 def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
     """Return when Prefect's scheduler last worked; None where Prefect does not serve."""
-    from mailroom.adapters.prefect.schedules import PrefectScheduler
+    from mailroom import wiring
 
     if not any(part["name"] == "prefect" and part["state"] == "ready" for part in found["parts"]):
         return None
     now = datetime.now(UTC)
     try:
-        seen = PrefectScheduler(found["prefect_api_url"]).look()
+        seen = wiring.scheduler(found["prefect_api_url"]).look()
     except MailroomError:
         return None
     worked = seen.last_worked_at
@@ -188,13 +194,10 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
-    from mailroom.adapters.postgres.engine import make_engine
-    from mailroom.adapters.postgres.outbound.holds import SqlHolds
-
     if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
         return []
     try:
-        counts = SqlHolds(make_engine(found["database_url"], pool_size=1)).held_count()
+        counts = _store(found).outbox.held_count()
     except MailroomError:
         return []
     return [

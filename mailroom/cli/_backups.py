@@ -8,8 +8,6 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.aws import clients as aws
-from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.cli._opening import Opened
@@ -55,8 +53,7 @@ def read_backup(file: Path) -> Backup:
 
 def restores_of(opened: Opened) -> SqlRestores:
     """Return what recognises restores of this installation."""
-    s3 = aws.client("s3", region=opened.settings.region_of_archive)
-    return SqlRestores(opened.engine, S3Counter(s3, bucket=opened.settings.archive_bucket))
+    return opened.restores
 
 
 def revision_of(engine: Engine) -> str:

@@ -1,20 +1,15 @@
 """Opens what commands work on, from the environment or the running embedded stack."""
 
 import re
-from functools import cached_property
 
-from sqlalchemy import Engine
-
-from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.outbound.following import SqlFollower
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
-from mailroom.adapters.prefect.http import PrefectRuns
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.routing import NOBODY
-from mailroom.settings import Settings, load_settings
+from mailroom.wiring import COMMAND, Installation
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -30,50 +25,38 @@ def tenant_named(name: str) -> str:
     return name
 
 
-class Opened:
-    """Ports, opened when first used."""
+class Opened(Installation):
+    """The installation that a command works on; its database is asked by one thread."""
 
-    @cached_property
-    def settings(self) -> Settings:
-        """Where everything is."""
-        return load_settings()
+    def __init__(self) -> None:
+        super().__init__(budget=COMMAND)
 
-    @cached_property
-    def engine(self) -> Engine:
-        """Mailroom's database."""
-        return make_engine(self.settings.database_url.get_secret_value(), pool_size=2)
-
-    @cached_property
+    @property
     def ledger(self) -> SqlLedger:
         """The book of received e-mails."""
-        return SqlLedger(self.engine)
+        return self.store.ledger
 
-    @cached_property
+    @property
     def processings(self) -> SqlProcessings:
         """What processors did with received e-mails."""
-        return SqlProcessings(self.engine)
+        return self.store.processings
 
-    @cached_property
+    @property
     def follower(self) -> SqlFollower:
         """What became of outbound mail."""
-        return SqlFollower(self.engine)
+        return self.store.follower
 
-    @cached_property
+    @property
     def directory(self) -> SqlDirectory:
         """Who receives at which address."""
-        return SqlDirectory(self.engine)
+        return self.store.directory
 
-    @cached_property
+    @property
     def tenants(self) -> SqlTenants:
         """What each customer has chosen."""
-        return SqlTenants(self.engine)
+        return self.store.tenants
 
-    @cached_property
+    @property
     def senders(self) -> SqlSenders:
         """From which addresses each customer sends."""
-        return SqlSenders(self.engine)
-
-    @cached_property
-    def runs(self) -> PrefectRuns:
-        """The orchestrator."""
-        return PrefectRuns(api_url=self.settings.prefect_api_url, ui_url=self.settings.prefect_url)
+        return self.store.senders

@@ -73,7 +73,7 @@ def acknowledge(
 
 def _findings() -> SqlArchiveFindings:
     opened = Opened()
-    return SqlArchiveFindings(opened.engine, opened.settings.archive_bucket)
+    return opened.store.archive_findings(opened.settings.archive_bucket)
 
 
 def _sentence(one: ArchiveFinding) -> str:

@@ -24,7 +24,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError
@@ -51,7 +50,7 @@ def list_(
     """List batches, newest first; with --held those that wait for a person, in the order of their times."""
     opened = Opened()
     if held:
-        found = SqlOutbox(opened.engine).held(tenant, limit=most)
+        found = opened.store.outbox.held(tenant, limit=most)
         lines, told = [_held_line(one) for one in found], [one.as_json() for one in found]
     else:
         page = opened.follower.batches(tenant, after=None, limit=most)
@@ -98,7 +97,7 @@ def resume(
     if bool(batch_id) == all_ or (batch_id and reason):
         raise ConfigurationError("say which: an ID, or --all, perhaps with --reason; --dry-run shows what would go")
     opened = Opened()
-    outbox, now = SqlOutbox(opened.engine), datetime.now(UTC)
+    outbox, now = opened.store.outbox, datetime.now(UTC)
     if batch_id:
         _found(opened, batch_id)
     held = [one for one in outbox.held(None, reason=reason, limit=_MOST) if all_ or one.id == batch_id]
@@ -120,7 +119,7 @@ def resume(
 @app.command()
 def cancel(batch_id: BatchId, as_json: AsJson = False) -> None:
     """Withhold what has not gone of a batch, held or not, and say how many have gone or may have."""
-    cancelled = SqlOutbox(Opened().engine).cancel(None, batch_id, now=datetime.now(UTC))
+    cancelled = Opened().store.outbox.cancel(None, batch_id, now=datetime.now(UTC))
     if cancelled is None:
         raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
     gone = len(cancelled.gone)

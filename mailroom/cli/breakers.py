@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError
@@ -25,7 +24,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Say which breakers are open, what they stop and why."""
-    found = SqlBreakers(Opened().engine).all(tenant, only_open=not closed, limit=_MOST)
+    found = Opened().store.breakers.all(tenant, only_open=not closed, limit=_MOST)
     if as_json:
         say(json.dumps([one.as_json() for one in found], indent=1))
         return
@@ -42,7 +41,7 @@ def close(
 ) -> None:
     """Let what it stopped go on: runs that wait for it are resumed. Bounces from before count no more."""
     opened = Opened()
-    one = SqlBreakers(opened.engine).close(breaker_id, by=getuser(), now=datetime.now(UTC))
+    one = opened.store.breakers.close(breaker_id, by=getuser(), now=datetime.now(UTC))
     if one is None:
         raise ConfigurationError(f"{breaker_id}: there is no such breaker; see `mailroom breakers list`")
     resumed = sum(opened.runs.resume(run_id) for run_id in one.runs)

@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-from mailroom.adapters.aws import clients as aws
-from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.cli._times import since as time_of
@@ -109,8 +107,7 @@ def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
     """Send the dead letters back, and say how many; the worker takes them up as it takes up any message."""
     use_stack_environment()
     settings = opened.settings
-    sqs = aws.client("sqs", region=settings.region_of_queue(settings.inbound_queue_url))
-    letters = DeadLetters(sqs, url=settings.inbound_queue_url)
+    letters = opened.dead_letters(settings.inbound_queue_url)
     there = len(letters)
     moved = 0 if dry_run or not there else letters.redrive(_show_progress)
     if as_json:

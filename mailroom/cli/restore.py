@@ -21,7 +21,6 @@ import typer
 from mailroom.adapters.postgres.engine import migrate
 from mailroom.adapters.postgres.operations.dumps import check_dump, schema_aside
 from mailroom.adapters.postgres.operations.dumps import restore as put_back
-from mailroom.adapters.postgres.outbound.holds import SqlHolds
 from mailroom.adapters.postgres.schema import this_code
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import (
@@ -104,7 +103,7 @@ def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
 
 def _held(opened: Opened) -> dict[str, int]:
     """Return how much is held, whoever held it: a process beneath which this was restored may have been first."""
-    count = SqlHolds(opened.engine).held_count().get(HoldReason.RESTORED)
+    count = opened.store.outbox.held_count().get(HoldReason.RESTORED)
     return {"batches": count.batches if count else 0, "messages": count.messages if count else 0}
 
 

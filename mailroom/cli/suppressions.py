@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 
-from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.delivery.suppression import Cause
@@ -43,7 +42,7 @@ def import_(
     """Suppress every address of FILE; nothing of a file with a fault. What is there already stays, with the later end."""
     now = datetime.now(UTC)
     told = [_suppression(at, values, tenant, now) for at, values in enumerate(_read(source), 1)]
-    kept, added = SqlSuppressions(Opened().engine), 0
+    kept, added = Opened().store.suppressions, 0
     for at in range(0, len(told), _PAGE):
         added += kept.add(told[at : at + _PAGE])
     if as_json:
@@ -73,7 +72,7 @@ def export(
 
 
 def _all(tenant: str | None) -> Iterator[Suppression]:
-    kept, after = SqlSuppressions(Opened().engine), None
+    kept, after = Opened().store.suppressions, None
     while page := kept.all(tenant, address=None, after=after, limit=_PAGE):
         yield from page
         after = (page[-1].address, page[-1].tenant or "")

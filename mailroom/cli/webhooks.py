@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import typer
 
-from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened, tenant_named
 from mailroom.cli._times import since as time_of
@@ -27,7 +26,7 @@ def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this customer's.")] = None, as_json: AsJson = False
 ) -> None:
     """List the webhooks: what waits for each, and which fail or are disabled."""
-    found = SqlEndpoints(Opened().engine).all(tenant)
+    found = Opened().store.endpoints.all(tenant)
     if as_json:
         say(json.dumps([_shown(one) for one in found], default=str))
         return
@@ -58,7 +57,7 @@ def add(
         kinds=tuple(sorted(event or USUAL)),
         created_at=datetime.now(UTC),
     )
-    SqlEndpoints(opened.engine).add(endpoint)
+    opened.store.endpoints.add(endpoint)
     if as_json:
         say(json.dumps(_shown(endpoint) | {"secret": endpoint.secret}, default=str))
     else:
@@ -69,7 +68,7 @@ def add(
 @app.command()
 def remove(webhook_id: Id, as_json: AsJson = False) -> None:
     """Tell it no more, and forget what it was not told."""
-    if not SqlEndpoints(Opened().engine).remove(None, webhook_id):
+    if not Opened().store.endpoints.remove(None, webhook_id):
         _unknown()
     say(json.dumps({"removed": webhook_id}) if as_json else f"{webhook_id} is told nothing any more")
 
@@ -77,7 +76,7 @@ def remove(webhook_id: Id, as_json: AsJson = False) -> None:
 @app.command()
 def enable(webhook_id: Id, as_json: AsJson = False) -> None:
     """Tell it again at once, first what has waited."""
-    kept = SqlEndpoints(Opened().engine)
+    kept = Opened().store.endpoints
     if not kept.enable(None, webhook_id, now=datetime.now(UTC)):
         _unknown()
     waiting = sum(one.waiting for one in kept.all(None) if one.id == webhook_id)
@@ -94,7 +93,7 @@ def replay(
     start = time_of(since)
     if start is None:
         raise ConfigurationError("say since when")
-    count = SqlEndpoints(Opened().engine).replay(None, webhook_id, since=start, until=datetime.now(UTC))
+    count = Opened().store.endpoints.replay(None, webhook_id, since=start, until=datetime.now(UTC))
     if count is None:
         _unknown()
     say(json.dumps({"events": count}) if as_json else f"{count} events are told again")
@@ -107,7 +106,7 @@ def log(
     as_json: AsJson = False,
 ) -> None:
     """Show the latest attempts, newest first."""
-    attempts = SqlEndpoints(Opened().engine).attempts(None, webhook_id, limit=most)
+    attempts = Opened().store.endpoints.attempts(None, webhook_id, limit=most)
     if attempts is None:
         _unknown()
     if as_json:

@@ -14,6 +14,7 @@ from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.cli import archive as command
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding, Looked
+from mailroom.wiring import Store
 
 FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
 
@@ -21,7 +22,7 @@ FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("mis
 @pytest.fixture
 def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     settings = SimpleNamespace(archive_bucket="archive")
-    monkeypatch.setattr(command, "Opened", lambda: SimpleNamespace(engine=engine, settings=settings))
+    monkeypatch.setattr(command, "Opened", lambda: SimpleNamespace(store=Store(engine), settings=settings))
     now = datetime.now(UTC)
     found = [ArchiveFinding(kind, key, version, "remove it", now) for kind, key, version in FOUND]
     SqlArchiveFindings(engine, "archive").note(found, Looked("", ""), now=now)

@@ -11,6 +11,7 @@ from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.cli import breakers as command
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, MemoryRuns, TestClient
+from mailroom.wiring import Store
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
 
 
@@ -105,4 +106,4 @@ def test_the_command_line_lists_and_closes(
 
 class _Opened:
     def __init__(self, engine: Engine, runs: MemoryRuns) -> None:
-        self.engine, self.runs = engine, runs
+        self.store, self.runs = Store(engine), runs

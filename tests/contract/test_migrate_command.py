@@ -13,9 +13,8 @@ import pytest
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
-from mailroom.adapters.postgres.migrating import bring_up, standing
+from mailroom.adapters.postgres.migrating import bring_up, refuse_start, standing
 from mailroom.adapters.postgres.schema import this_code
-from mailroom.api import serve
 from mailroom.cli.migrate import app
 from mailroom.domain.errors import MailroomError, PermanentError
 from mailroom.sandbox.stack.postgres import Postgres
@@ -179,7 +178,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     """After a power cut all start together; what ends because the database is slower would have to be started by hand."""
     nowhere = make_url(database_url).set(port=1).render_as_string(hide_password=False)
 
-    serve.refuse_start(nowhere)
+    refuse_start(nowhere)
 
     assert "the schema cannot be looked at yet" in caplog.text
 

@@ -36,7 +36,7 @@ _LIVES_FOR_S = 0.5
 _GIVE_UP = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5}
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Engine:
     """Return an engine for `postgresql://...`; connections are checked after a pause, so a restart of the server is survived.
 
     Parameters are hidden from errors: they hold addresses and subjects. A worker that freezes in a transaction (a paused
@@ -46,7 +46,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     engine = create_engine(
         driver_url,
         pool_size=pool_size,
-        max_overflow=10,
+        max_overflow=max_overflow,
         hide_parameters=True,
         connect_args=_GIVE_UP
         | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS} -c timezone=UTC"},

@@ -1,0 +1,366 @@
+"""Builds what stands behind the ports: the one place that says which adapter it is, and the one engine of a process.
+
+Blocks, commands, the HTTP service and the worker come here with what they know: settings, a URL, boto3 clients with their
+credentials. Nobody else builds an adapter or an engine (`tests/unit/test_architecture.py` holds that).
+
+A process has one engine for each database URL, for as long as anything uses it, within the process's budget of connections.
+PostgreSQL allows 100 by default and keeps three for its superuser; Prefect's own database needs some more:
+
+    worker                 20 kept open, 10 more under load   `WORKER`; its threads wait for one, at most 30 s
+    its isolated child      2 kept open,  3 more              `CHILD`, one at a time for each worker
+    HTTP service           10 kept open, 10 more              `SERVICE`
+    a command               2 kept open,  2 more              `COMMAND`
+
+A block that names another database, or another user, has an engine of its own, within the same budget.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, cached_property, partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Engine
+
+from mailroom.adapters.aws.answers_ses import SesAnswers
+from mailroom.adapters.aws.archive_s3 import S3Archive
+from mailroom.adapters.aws.clients import client, emulator_of
+from mailroom.adapters.aws.counter_s3 import S3Counter
+from mailroom.adapters.aws.dead_letters import DeadLetters
+from mailroom.adapters.aws.kms import KmsKeys
+from mailroom.adapters.aws.manifests_s3 import S3Manifests
+from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
+from mailroom.adapters.aws.s3 import S3MailStore, check_readable
+from mailroom.adapters.aws.shelf_s3 import S3Shelf
+from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
+from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.clamav import ClamdScanner
+from mailroom.adapters.http import HttpWebhooks
+from mailroom.adapters.parser.process import ParserProcess
+from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
+from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
+from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
+from mailroom.adapters.postgres.delivery.events import SqlEvents
+from mailroom.adapters.postgres.delivery.hooks import SqlHooks, SqlOnce
+from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
+from mailroom.adapters.postgres.engine import make_engine
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
+from mailroom.adapters.postgres.inbox.filing import SqlInbox
+from mailroom.adapters.postgres.inbox.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.postgres.migrating import refuse_start
+from mailroom.adapters.postgres.operations.restores import SqlRestores
+from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.adapters.postgres.tenants.senders import SqlSenders
+from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
+from mailroom.adapters.prefect.rate import PrefectLimit
+from mailroom.adapters.prefect.schedules import PrefectScheduler
+from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.domain.inbound.envelope import ses_context
+from mailroom.outbound.dispatching import HANDS, Outbound
+from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
+from mailroom.ports.inbound import Inbound
+from mailroom.ports.provider import MailProvider, ProviderQuota
+from mailroom.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many connections an engine keeps open, and how many more it opens under load."""
+
+    kept: int
+    more: int
+
+
+WORKER, CHILD, SERVICE, COMMAND = Budget(20, 10), Budget(2, 3), Budget(10, 10), Budget(2, 2)
+
+_engines: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+_making = threading.Lock()
+_budget = SERVICE
+
+
+def keep_to(budget: Budget) -> None:
+    """Have the engines that this process makes from now on keep to `budget`; each program says it first."""
+    global _budget
+    _budget = budget
+
+
+def engine_of(url: str, budget: Budget | None = None) -> Engine:
+    """Return this process's engine for the database; asking twice gives the same while anything uses it.
+
+    Without a `budget` of its own it keeps to the process's.
+    """
+    with _making:
+        engine, within = _engines.get(url), budget or _budget
+        if engine is None:
+            engine = _engines[url] = make_engine(url, pool_size=within.kept, max_overflow=within.more)
+        return engine
+
+
+@cache
+def parser() -> ParserProcess:
+    """Return the one parser of this process: its children stay warm when a block is opened anew."""
+    return ParserProcess()
+
+
+class Store:
+    """What is kept in one database. Nothing is asked of it before one of these is used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        # Received mail.
+        self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
+        self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlReader(engine), SqlApiKeys(engine)
+        self.directory, self.tenants, self.senders = SqlDirectory(engine), SqlTenants(engine), SqlSenders(engine)
+        # Outbound mail, for who does not ask whether the database was restored.
+        self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
+        self.follower, self.quotas, self.terms = SqlFollower(engine), SqlQuotas(engine), SqlTerms(engine)
+        # What becomes of it, and of the installation.
+        self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlOnce(engine)
+        self.endpoints, self.suppressions, self.breakers = (
+            SqlEndpoints(engine),
+            SqlSuppressions(engine),
+            SqlBreakers(engine),
+        )
+        self.watch, self.reconciliations = SqlWatch(engine), SqlReconciliations(engine)
+
+    def archive_findings(self, bucket: str) -> SqlArchiveFindings:
+        """Return what was found wrong in this bucket."""
+        return SqlArchiveFindings(self.engine, bucket)
+
+    def restores(self, outside: S3Counter) -> SqlRestores:
+        """Return what recognises that the database was restored."""
+        return SqlRestores(self.engine, outside)
+
+    def guarded_outbox(self, guard: SqlRestores) -> SqlOutbox:
+        """Return the outbox of who accepts batches: nothing is kept in a restored database before what waits is held."""
+        return SqlOutbox(self.engine, guard)
+
+    def guarded_dispatch(self, guard: SqlRestores) -> SqlDispatch:
+        """Return what is due, claimed only from a database that is not taken for restored."""
+        return SqlDispatch(self.engine, guard)
+
+
+class Installation:
+    """What stands behind the ports of the installation that `settings` name; each part is built when it is first used."""
+
+    def __init__(self, settings: Settings | None = None, *, budget: Budget | None = None) -> None:
+        self._settings, self._budget = settings, budget
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Where everything is."""
+        return self._settings or load_settings()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Mailroom's database."""
+        return engine_of(self.settings.database_url.get_secret_value(), self._budget)
+
+    @cached_property
+    def store(self) -> Store:
+        """What is kept in it."""
+        return Store(self.engine)
+
+    @cached_property
+    def archive(self) -> S3Archive:
+        """The SAE."""
+        return archive(self._archive_s3, self.engine, **self._locked)
+
+    @cached_property
+    def manifests(self) -> S3Manifests:
+        """What the archive keeps of each mail besides its bytes."""
+        return manifests(self._archive_s3, **self._locked)
+
+    @cached_property
+    def restores(self) -> SqlRestores:
+        """What recognises that the database was restored."""
+        return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
+
+    @cached_property
+    def shelf(self) -> S3Shelf | None:
+        """Where callers leave files, if anywhere."""
+        bucket = self.settings.files_bucket
+        return S3Shelf(client("s3", region=self.settings.region_of_buckets), bucket=bucket) if bucket else None
+
+    @cached_property
+    def runs(self) -> PrefectRuns:
+        """The orchestrator."""
+        return PrefectRuns(api_url=self.settings.prefect_api_url, ui_url=self.settings.prefect_url)
+
+    @cached_property
+    def scheduler(self) -> PrefectScheduler:
+        """The orchestrator's scheduler."""
+        return scheduler(self.settings.prefect_api_url)
+
+    @cached_property
+    def webhooks(self) -> HttpWebhooks:
+        """What posts to tenants' endpoints."""
+        return HttpWebhooks(private=self.settings.private_webhooks)
+
+    def queue(self, url: str) -> SqsQueue:
+        """Return one of the installation's queues."""
+        return SqsQueue(self._sqs(url), url=url)
+
+    def dead_letters(self, url: str) -> DeadLetters:
+        """Return the dead letters of one of its queues."""
+        return dead_letters(self._sqs(url), url=url)
+
+    def topics(self, region: str) -> tuple[SnsTopics, SnsCertificates]:
+        """Return what answers the topics of a region, and where their certificates are."""
+        sns = client("sns", region=region)
+        return SnsTopics(sns), SnsCertificates(emulator=emulator_of(sns))
+
+    def refuse_open_orchestrator(self) -> None:
+        """Return if only who may reaches the Prefect server; raise `ConfigurationError` if not."""
+        refuse_if_open(self.settings.prefect_api_url, password=password())
+
+    def refuse_unfit_schema(self) -> None:
+        """Return if this code may start on the database; raise `ConfigurationError` if not."""
+        refuse_start(self.settings.database_url.get_secret_value())
+
+    def refuse_outside(self, *, asking: bool = True) -> None:
+        """Return if all data is where it may be, as names say it, or, `asking`, as AWS says; raise `ConfigurationError` if not."""
+        if asking:
+            refuse_outside(self.settings, whole=False)
+        else:
+            refuse_named_outside(self.settings)
+
+    @cached_property
+    def _archive_s3(self) -> Any:
+        return client("s3", region=self.settings.region_of_archive)
+
+    @property
+    def _locked(self) -> dict[str, Any]:
+        settings = self.settings
+        how = {"lock_mode": settings.archive_lock_mode, "days": settings.archive_retention_days}
+        return {"bucket": settings.archive_bucket, **how}
+
+    def _sqs(self, url: str) -> Any:
+        return client("sqs", region=self.settings.region_of_queue(url))
+
+
+def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
+    """Return the archive in this bucket; a deposit is locked for so many days."""
+    return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+
+
+def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
+    """Return what is kept of each mail beside its deposits."""
+    return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
+
+
+def counter(s3: Any, *, bucket: str) -> S3Counter:
+    """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
+    return S3Counter(s3, bucket=bucket)
+
+
+def scheduler(api_url: str) -> PrefectScheduler:
+    """Return the scheduler of this Prefect server."""
+    return PrefectScheduler(api_url)
+
+
+def dead_letters(sqs: Any, *, url: str) -> DeadLetters:
+    """Return the dead letters of a queue."""
+    return DeadLetters(sqs, url=url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundClients:
+    """boto3 clients of the inbound way, each with its credentials and region; `sesv2` must not try twice by itself."""
+
+    s3: Any
+    kms: Any
+    sqs: Any
+    sesv2: Any
+
+
+def inbound(
+    clients: InboundClients,
+    engine: Engine,
+    *,
+    archive: S3Archive,
+    kms_key_arn: str,
+    account_id: str,
+    queue_url: str,
+    scanner: str,
+    private_webhooks: bool,
+    probe: tuple[str, str],
+    check_database: Callable[[], None],
+    **rest: Any,
+) -> Inbound:
+    """Return the ports of the inbound way; `probe` is a bucket and key at which reading is probed, `rest` what is no port."""
+    keys = KmsKeys(clients.kms, key_arn=kms_key_arn)
+    # Key policies may ask for a context like SES's.
+    like_ses = ses_context(message_id="probe", rule="probe", account_id=account_id, key_id=kms_key_arn)
+    store = Store(engine)
+    return Inbound(
+        mails=S3MailStore(clients.s3),
+        keys=keys,
+        archive=archive,
+        ledger=store.ledger,
+        directory=store.directory,
+        inbox=store.inbox,
+        parser=parser(),
+        queue=SqsQueue(clients.sqs, url=queue_url),
+        scanner=ClamdScanner(scanner) if scanner else None,
+        answers=SesAnswers(clients.sesv2),
+        webhooks=HttpWebhooks(private=private_webhooks),
+        tenants=store.tenants,
+        processings=store.processings,
+        account_id=account_id,
+        kms_key_arn=kms_key_arn,
+        checks={
+            "database": check_database,
+            "mails": partial(check_readable, clients.s3, *probe),
+            "keys": partial(keys.check, like_ses),
+            "archive": archive.check,
+        },
+        **rest,
+    )
+
+
+def outbound(
+    engine: Engine,
+    providers: Sequence[MailProvider],
+    *,
+    per_second: float,
+    prefect_api_url: str,
+    outside: S3Counter,
+    check_database: Callable[[], None],
+    **rest: Any,
+) -> Outbound:
+    """Return the ports of the outbound way; the second of `providers`, if any, takes what the first cannot."""
+    store, first = Store(engine), providers[0]
+
+    def rate(provider: MailProvider, quota: Callable[[], ProviderQuota]) -> SqlRate:
+        http, tell = http_client(prefect_api_url), publishing_ceiling(provider, store.terms)
+        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, tell=tell)
+        return SqlRate(engine, provider.identity, pace=limit.pace)
+
+    # Of the first provider only: by it the HTTP service says when all will be gone.
+    of_first = rate(first, publishing_terms(first, store.terms, otherwise=per_second))
+    for second in providers[1:]:
+        first = FailOver(first, second, rate=rate(second, second.quota))
+    return Outbound(
+        dispatch=store.guarded_dispatch(store.restores(outside)),
+        breakers=store.breakers,
+        provider=first,
+        rate=of_first,
+        hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
+        names=frozenset(provider.name for provider in providers),
+        checks={"database": check_database},
+        **rest,
+    )

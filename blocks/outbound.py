@@ -63,7 +63,7 @@ class OutboundMail(Block):
 
     async def open(self) -> Outbound:
         """Return the ports of the outbound way."""
-        names = filter(None, (self.provider, self.second))
+        names = [self.provider, *filter(None, [self.second])]
         return wiring.outbound(
             self.database.open(),
             [await _provider(name) for name in names],

@@ -4,14 +4,17 @@ Blocks, commands, the HTTP service and the worker come here with what they know:
 credentials. Nobody else builds an adapter or an engine (`tests/unit/test_architecture.py` holds that).
 
 A process has one engine for each database URL, for as long as anything uses it, within the process's budget of connections.
-PostgreSQL allows 100 by default and keeps three for its superuser; Prefect's own database needs some more:
+A worker has a second one for its listeners, so that work that waits for the database never keeps their heartbeats waiting:
+a heartbeat that is late would give its mail to another worker. PostgreSQL allows 100 by default and keeps three for its
+superuser; Prefect's own database needs some more:
 
-    worker                 20 kept open, 10 more under load   `WORKER`; its threads wait for one, at most 30 s
+    worker, its flow runs  16 kept open,  4 more under load   `WORKER`; its threads wait for one, at most 30 s
+    worker, its listeners   6 kept open,  4 more              `LISTENERS`
     its isolated child      2 kept open,  3 more              `CHILD`, one at a time for each worker
     HTTP service           10 kept open, 10 more              `SERVICE`
     a command               2 kept open,  2 more              `COMMAND`
 
-A block that names another database, or another user, has an engine of its own, within the same budget.
+A block that names another database, or another user, has an engine of its own, with a budget of its own of the same size.
 """
 
 import threading
@@ -84,9 +87,10 @@ class Budget:
     more: int
 
 
-WORKER, CHILD, SERVICE, COMMAND = Budget(20, 10), Budget(2, 3), Budget(10, 10), Budget(2, 2)
+WORKER, LISTENERS, CHILD = Budget(16, 4), Budget(6, 4), Budget(2, 3)
+SERVICE, COMMAND = Budget(10, 10), Budget(2, 2)
 
-_engines: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+_engines: WeakValueDictionary[tuple[str, Budget], Engine] = WeakValueDictionary()
 _making = threading.Lock()
 _budget = SERVICE
 
@@ -102,10 +106,11 @@ def engine_of(url: str, budget: Budget | None = None) -> Engine:
 
     Without a `budget` of its own it keeps to the process's.
     """
+    within = budget or _budget
     with _making:
-        engine, within = _engines.get(url), budget or _budget
+        engine = _engines.get((url, within))
         if engine is None:
-            engine = _engines[url] = make_engine(url, pool_size=within.kept, max_overflow=within.more)
+            engine = _engines[url, within] = make_engine(url, pool_size=within.kept, max_overflow=within.more)
         return engine
 
 

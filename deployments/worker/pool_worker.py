@@ -17,6 +17,7 @@ from deployments.worker.executor import WarmExecutor
 from deployments.worker.gates import Gates
 from deployments.worker.lanes import Lanes
 from deployments.worker.runs import BULK
+from mailroom import wiring
 
 _OWN_LIMIT = 8
 #: What part of the places batches of bulk have at most: newsletters of nine o'clock leave the others to all else.
@@ -61,6 +62,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
     async def setup(self) -> None:
         """Make an executor of its own for a worker that got no lanes."""
         if self.lanes is None:
+            wiring.keep_to(wiring.WORKER)
             context = await self._exit_stack.enter_async_context(run_client_context())
             self._own = WarmExecutor(cast(RunClient, context.client), limit=self._limit or _OWN_LIMIT)
         await super().setup()

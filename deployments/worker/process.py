@@ -110,7 +110,7 @@ class WarmWorker:
         async with run_client_context() as context:
             client = cast(RunClient, context.client)
             name = worker_name()
-            installation = Installation(self._settings)
+            installation = Installation(self._settings, budget=wiring.LISTENERS)
             engine, store, manifests = installation.engine, installation.store, installation.manifests
             gates = Gates(client, pool=POOL, share=partial(share_of, store.roster, name))
             executor = WarmExecutor(client, limit=self._limit, gates=gates)

@@ -229,7 +229,3 @@ def main() -> None:
     except (ConfigurationError, MailroomError) as error:
         print(f"mailroom: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

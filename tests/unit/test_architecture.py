@@ -114,10 +114,15 @@ def test_adapters_and_engines_are_built_in_one_place() -> None:
 
 
 def _called_of_adapters(tree: ast.Module) -> set[str]:
-    """Return what a module imports from the adapters and calls."""
+    """Return what a module imports from the adapters and calls, by its own name or through its module."""
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported = {
-        one.name for node in imports for one in node.names if (node.module or "").startswith("mailroom.adapters")
+        one.asname or one.name: one.name
+        for node in imports
+        for one in node.names
+        if (node.module or "").startswith("mailroom.adapters")
     }
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return imported & {func.id for func in calls if isinstance(func, ast.Name)}
+    named = {imported[func.id] for func in calls if isinstance(func, ast.Name) and func.id in imported}
+    through = [func for func in calls if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name)]
+    return named | {func.attr for func in through if isinstance(func.value, ast.Name) and func.value.id in imported}

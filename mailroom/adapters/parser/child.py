@@ -1,4 +1,4 @@
-"""The process in which mails are parsed: started by `parser_process`, and nothing of it runs in the worker.
+"""The process in which mails are parsed: started by `process`, and nothing of it runs in the worker.
 
     python -m mailroom.adapters.parser.child DESCRIPTOR package.module:function MEMORY_BYTES CPU_S
 

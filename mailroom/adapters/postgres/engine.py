@@ -92,7 +92,7 @@ def _check_after_pause(connection: psycopg.Connection[Any], entry: ConnectionPoo
 
 @contextmanager
 def transaction(engine: Engine, what: str = "", *, gated: bool = True) -> Iterator[Connection]:
-    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash`).
+    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash_points`).
 
     `gated=False` is for what must be written even where the schema does not fit this code, as far as it can be.
 

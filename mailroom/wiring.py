@@ -8,7 +8,7 @@ A worker has a second one for its listeners, so that work that waits for the dat
 a heartbeat that is late would give its mail to another worker. PostgreSQL allows 100 by default and keeps three for its
 superuser; Prefect's own database needs some more:
 
-    worker, its flow runs  16 kept open,  4 more under load   `WORKER`; its threads wait for one, at most 30 s
+    worker, its flow runs  20 kept open, none more            `WORKER`; its threads wait for one, at most 30 s
     worker, its listeners   6 kept open,  4 more              `LISTENERS`
     its isolated child      2 kept open,  3 more              `CHILD`, one at a time for each worker
     HTTP service           10 kept open, 10 more              `SERVICE`
@@ -87,7 +87,7 @@ class Budget:
     more: int
 
 
-WORKER, LISTENERS, CHILD = Budget(16, 4), Budget(6, 4), Budget(2, 3)
+WORKER, LISTENERS, CHILD = Budget(20, 0), Budget(6, 4), Budget(2, 3)
 SERVICE, COMMAND = Budget(10, 10), Budget(2, 2)
 
 _engines: WeakValueDictionary[tuple[str, Budget], Engine] = WeakValueDictionary()

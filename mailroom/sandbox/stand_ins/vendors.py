@@ -159,8 +159,7 @@ class SesStandIn(Vendor):
 def serving(vendor: Vendor, *, port: int = 0) -> Iterator[str]:
     """Serve a stand-in on a port of the loopback interface, any free one if none is given; the URL is where."""
     handler = type("Handler", (_Handler,), {"vendor": vendor})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
@@ -169,6 +168,12 @@ def serving(vendor: Vendor, *, port: int = 0) -> Iterator[str]:
         vendor.released.set()
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    #: With the default of 5 a burst of new connections overflows it, and the kernel resets one that has sent its request.
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,6 +14,8 @@ from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in, for_one_try
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
+from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.envelope import Forms
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.inbound import Inbound
@@ -65,7 +67,11 @@ class InboundMail(Block):
     )
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     private_webhooks: bool = Field(
-        default=False, description="Post to private addresses and over http too; for a laptop, never for tenants."
+        default=False,
+        description="Post to private addresses, to any port and over http too; for a laptop, never for tenants.",
+    )
+    webhook_ports: str = Field(
+        default="443", description="Ports that tenants' webhooks may have, with blanks or commas between."
     )
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
@@ -93,7 +99,7 @@ class InboundMail(Block):
             account_id=self.account_id,
             queue_url=self.queue_url,
             scanner=self.scanner,
-            private_webhooks=self.private_webhooks,
+            webhook_targets=self._webhook_targets(),
             probe=(self.bucket, f"{self.prefix}mailroom-probe"),
             check_database=self.database.check,
             manifests=self.archive.open_manifests(),
@@ -128,6 +134,12 @@ class InboundMail(Block):
 
     def _client(self, service: str, region: str | None) -> Any:
         return client_in(region, self.credentials, service)
+
+    def _webhook_targets(self) -> WebhookTargets:
+        try:
+            return WebhookTargets.read(self.webhook_ports, anywhere=self.private_webhooks)
+        except ValueError as fault:
+            raise ConfigurationError(f"webhook_ports of the block inbound: {fault}") from None
 
     def _forms(self) -> Forms:
         return Forms(

@@ -106,6 +106,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         account_id=settings.account_id,
         kms_key_arn=settings.kms_key_arn,
         scanner=settings.scanner,
+        webhook_ports=settings.webhook_ports,
         archive=archive,
         database=database,
         bucket=settings.inbound_bucket,

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
 
@@ -82,7 +83,10 @@ class Settings(BaseSettings):
         description="Signs our own links in mails, at least 16 characters: unsubscribing, opens and clicks; none makes none.",
     )
     private_webhooks: bool = Field(
-        default=False, description="Let tenants' endpoints be http and private addresses; for a laptop."
+        default=False, description="Let tenants' endpoints be http and private addresses, at any port; for a laptop."
+    )
+    webhook_ports: str = Field(
+        default="443", description="Ports that tenants' endpoints may have, with blanks or commas between."
     )
     public_url: str = Field(
         default="",
@@ -114,6 +118,11 @@ class Settings(BaseSettings):
         return region_of(arn) or self.region
 
     @property
+    def webhook_targets(self) -> WebhookTargets:
+        """Where tenants' endpoints may be."""
+        return WebhookTargets.read(self.webhook_ports, anywhere=self.private_webhooks)
+
+    @property
     def link_url(self) -> str:
         """The https URL that links in mails begin with; empty where there is none, or no key that signs them."""
         url = self.public_url or self.api_url
@@ -123,6 +132,12 @@ class Settings(BaseSettings):
     def tracking_url(self) -> str:
         """The URL that tracked links begin with, which may be http on a laptop; empty where no key signs them."""
         return (self.public_url or self.api_url) if self.unsubscribe_key else ""
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _are_ports(cls, ports: str) -> str:
+        WebhookTargets.read(ports, anywhere=False)
+        return ports
 
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables for a child process."""

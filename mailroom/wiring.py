@@ -71,6 +71,7 @@ from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, r
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope import ses_context
 from mailroom.outbound.dispatching import HANDS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
@@ -213,7 +214,7 @@ class Installation:
     @cached_property
     def webhooks(self) -> HttpWebhooks:
         """What posts to tenants' endpoints."""
-        return HttpWebhooks(private=self.settings.private_webhooks)
+        return HttpWebhooks(self.settings.webhook_targets)
 
     def queue(self, url: str) -> SqsQueue:
         """Return one of the installation's queues."""
@@ -301,7 +302,7 @@ def inbound(
     account_id: str,
     queue_url: str,
     scanner: str,
-    private_webhooks: bool,
+    webhook_targets: WebhookTargets,
     probe: tuple[str, str],
     check_database: Callable[[], None],
     **rest: Any,
@@ -322,7 +323,7 @@ def inbound(
         queue=SqsQueue(clients.sqs, url=queue_url),
         scanner=ClamdScanner(scanner) if scanner else None,
         answers=SesAnswers(clients.sesv2),
-        webhooks=HttpWebhooks(private=private_webhooks),
+        webhooks=HttpWebhooks(webhook_targets),
         tenants=store.tenants,
         processings=store.processings,
         account_id=account_id,

@@ -1,11 +1,11 @@
 """Posting to URLs that tenants chose, over HTTPS and to public addresses only.
 
-A name is resolved once, every address that it has must be public, and the connection goes to the address that was looked
-at: a name that points elsewhere a moment later gains nothing. A connection is used once, so that no name is spoken to over
-one that another name's certificate has opened, and cut after 15 s, however slowly the other side goes on talking.
+`mailroom.domain.delivery.webhook_targets` says what a URL may be. A name is resolved once, every address that it has must be
+public, and the connection goes to the address that was checked: a name that points elsewhere a moment later gains nothing. A
+connection is used once, so that no name is spoken to over one that another name's certificate has opened, and cut after
+15 s, however slowly the other side goes on talking.
 """
 
-import ipaddress
 import socket
 import threading
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import httpx
 
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import Refused, TransientError
 
 _TIMEOUT_S, _LONGEST_S = 5.0, 15.0
@@ -22,10 +23,12 @@ _AGAIN = frozenset({408, 409, 425, 429})
 
 
 class HttpWebhooks:
-    """The port `Webhooks`. `private` allows http and addresses that are not public: for a laptop."""
+    """The port `Webhooks`, for URLs that `targets` allows. `private` allows any: for a laptop."""
 
-    def __init__(self, *, private: bool = False, longest_s: float = _LONGEST_S) -> None:
-        self._private, self._longest_s = private, longest_s
+    def __init__(
+        self, targets: WebhookTargets | None = None, *, private: bool = False, longest_s: float = _LONGEST_S
+    ) -> None:
+        self._targets, self._longest_s = targets or WebhookTargets(anywhere=private), longest_s
         self._http = httpx.Client(
             timeout=_TIMEOUT_S,
             follow_redirects=False,
@@ -38,7 +41,7 @@ class HttpWebhooks:
         """Post once."""
         target, host = self._target(url)
         sent = {**headers, "Host": host}
-        name = urlsplit(url).hostname or ""
+        name = (urlsplit(url).hostname or "").removesuffix(".")
         cut = _Cut()
         extensions = {"sni_hostname": name, "trace": cut.trace}
         request = self._http.build_request("POST", target, content=body, headers=sent, extensions=extensions)
@@ -60,16 +63,10 @@ class HttpWebhooks:
 
     def _target(self, url: str) -> tuple[str, str]:
         """Return the URL with an address in place of its name, and the name with its port."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            _refuse("url")
-        if parts.scheme not in ("https", "http") or parts.hostname is None or parts.username is not None:
-            _refuse("url")
-        if parts.scheme == "http" and not self._private:
-            _refuse("not_https")
-        address = self._address(parts.hostname, port or (443 if parts.scheme == "https" else 80))
+        if fault := self._targets.url_fault(url):
+            _refuse(fault)
+        parts = urlsplit(url)
+        address = self._address(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         return urlunsplit(_at(parts, address)), parts.netloc
 
     def _address(self, name: str, port: int) -> str:
@@ -77,10 +74,10 @@ class HttpWebhooks:
             found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise TransientError("the webhook's name has no address") from None
-        addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
-        if not self._private and not all(_is_public(address) for address in addresses):
-            _refuse("private_address")
-        return str(addresses[0])
+        addresses = [str(one[4][0]) for one in found]
+        if fault := self._targets.addresses_fault(addresses):
+            _refuse(fault)
+        return addresses[0].partition("%")[0]
 
 
 class _Cut:
@@ -102,21 +99,10 @@ class _Cut:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is not None:
-            return _is_public(inner)
-        # 64:ff9b::/96 leads to IPv4 addresses, private ones too, wherever the network translates.
-        if address in ipaddress.ip_network("64:ff9b::/96"):
-            return False
-    return address.is_global and not address.is_multicast
-
-
 def _at(parts: SplitResult, address: str) -> SplitResult:
     host = f"[{address}]" if ":" in address else address
     return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host, fragment="")
 
 
 def _refuse(step: str, **facts: int) -> Never:
-    raise Refused("the webhook is not for posting to", step=step, **facts) from None
+    raise Refused("the webhook is not for posting to", step=str(step), **facts) from None

@@ -59,12 +59,13 @@ def webhook(
     as_json: AsJson = False,
 ) -> None:
     """Show where a customer is told of its mail, or set it; a new secret is shown this once."""
-    tenants = Opened().tenants
+    opened = Opened()
+    tenants = opened.tenants
     tenant_named(tenant)
     secret = None
     if url is not None:
-        if not url.startswith(("https://", "http://")):
-            raise ConfigurationError("a webhook is at https://... (or http://... on a laptop)")
+        if fault := opened.settings.webhook_targets.url_fault(url):
+            raise ConfigurationError(fault.sentence)
         secret = secrets.token_urlsafe(32)
         tenants.set_webhook(tenant, Webhook(url, secret))
     elif remove:

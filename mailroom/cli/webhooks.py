@@ -12,7 +12,8 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened, tenant_named
 from mailroom.cli._times import since as time_of
-from mailroom.domain.delivery.news import KINDS, USUAL, url_fault
+from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.webhook_targets import TargetFault, WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.endpoints import Endpoint
 
@@ -25,13 +26,16 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The webhook's id.")]
 def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this customer's.")] = None, as_json: AsJson = False
 ) -> None:
-    """List the webhooks: what waits for each, and which fail or are disabled."""
-    found = Opened().store.endpoints.all(tenant)
+    """List the webhooks: what waits for each, and which fail, are disabled, or are refused by a rule of this installation."""
+    opened = Opened()
+    found, targets = opened.store.endpoints.all(tenant), opened.settings.webhook_targets
     if as_json:
-        say(json.dumps([_shown(one) for one in found], default=str))
+        say(json.dumps([_shown(one, targets) for one in found], default=str))
         return
     for one in found:
-        say(f"{one.id}  {one.tenant:<16} {_state(one):<28} {one.waiting:>6} waiting  {one.url}")
+        say(f"{one.id}  {one.tenant:<16} {_state(one, targets):<28} {one.waiting:>6} waiting  {one.url}")
+    for fault in sorted({fault for one in found if (fault := targets.url_fault(one.url))}):
+        say(f"refused, {fault}: {fault.sentence}")
     if not found:
         say("nobody is told")
 
@@ -45,8 +49,9 @@ def add(
 ) -> None:
     """Tell a URL what becomes of a customer's messages from now on; its secret is shown this once."""
     opened = Opened()
-    if fault := url_fault(url, private=opened.settings.private_webhooks):
-        raise ConfigurationError(fault)
+    targets = opened.settings.webhook_targets
+    if fault := targets.url_fault(url):
+        raise ConfigurationError(fault.sentence)
     if not set(event or ()) <= KINDS:
         raise ConfigurationError(f"events are: {', '.join(sorted(KINDS))}")
     endpoint = Endpoint(
@@ -59,7 +64,7 @@ def add(
     )
     opened.store.endpoints.add(endpoint)
     if as_json:
-        say(json.dumps(_shown(endpoint) | {"secret": endpoint.secret}, default=str))
+        say(json.dumps(_shown(endpoint, targets) | {"secret": endpoint.secret}, default=str))
     else:
         say(f"{endpoint.id}  {endpoint.tenant} is told at {url}")
         say(f"secret, shown this once: {endpoint.secret}")
@@ -115,17 +120,24 @@ def log(
     for one in attempts:
         outcome = f"{one.status or ''} {one.fault or 'told'}".strip()
         say(f"{one.at.isoformat(timespec='seconds')}  {one.news:>4} events  {one.first}-{one.last}  {outcome}")
+    for fault in TargetFault:
+        if any(one.fault == fault for one in attempts):
+            say(f"{fault}: {fault.sentence}")
     if not attempts:
         say("nothing was told yet")
 
 
-def _shown(endpoint: Endpoint) -> dict[str, Any]:
-    return {name: value for name, value in asdict(endpoint).items() if name != "secret"}
+def _shown(endpoint: Endpoint, targets: WebhookTargets) -> dict[str, Any]:
+    shown = {name: value for name, value in asdict(endpoint).items() if name != "secret"}
+    fault = targets.url_fault(endpoint.url)
+    return shown | {"fault": fault.sentence if fault else None}
 
 
-def _state(endpoint: Endpoint) -> str:
+def _state(endpoint: Endpoint, targets: WebhookTargets) -> str:
     if endpoint.disabled_at is not None:
         return f"disabled: {endpoint.reason}"
+    if fault := targets.url_fault(endpoint.url):
+        return f"refused: {fault}"
     return "failing" if endpoint.failing_since is not None else "told"
 
 

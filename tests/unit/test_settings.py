@@ -20,6 +20,7 @@ REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_re
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
     "unsubscribe_key": ("key of the stack, long", "key of the environment"),
+    "webhook_ports": ("8443", "443,9443"),
 }
 STACK = {"aws_endpoint": "http://127.0.0.1:4566", "region": "eu-west-1", "database_url": "postgresql://stack/mailroom"}
 

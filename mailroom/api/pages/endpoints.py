@@ -4,7 +4,7 @@ Their buttons tell again what was told, or a disabled one from now on.
 """
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -25,21 +25,31 @@ AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 
 
 @router.get("")
-def webhooks(holder: PageHolder, kept: Kept) -> Response:
+def webhooks(services: Outside, holder: PageHolder, kept: Kept) -> Response:
     """All of them."""
-    return render("webhooks.html", holder=holder, endpoints=kept.all(holder.tenant))
+    found, targets = kept.all(holder.tenant), services.settings.webhook_targets
+    return render("webhooks.html", holder=holder, endpoints=found, fault_of=targets.url_fault)
 
 
 @router.get("/{webhook_id}")
 def webhook(
-    holder: PageHolder, kept: Kept, webhook_id: str, told: Annotated[int | None, Query(ge=0)] = None
+    services: Outside,
+    holder: PageHolder,
+    kept: Kept,
+    webhook_id: str,
+    told: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
     """One, and its log; `told` is how many events a button has told again."""
     endpoint = kept.find(holder.tenant, webhook_id)
     attempts = kept.attempts(holder.tenant, webhook_id, limit=_LINES)
     if endpoint is None or attempts is None:
         raise HTTPException(404, "There is no such webhook.")
-    return render("webhook.html", holder=holder, endpoint=endpoint, attempts=attempts, again=AGAIN, told=told)
+    more: dict[str, Any] = {
+        "again": AGAIN,
+        "told": told,
+        "fault": services.settings.webhook_targets.url_fault(endpoint.url),
+    }
+    return render("webhook.html", holder=holder, endpoint=endpoint, attempts=attempts, **more)
 
 
 @router.post("/{webhook_id}/replay")

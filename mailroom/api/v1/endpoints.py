@@ -13,7 +13,8 @@ from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import sender_tenant
-from mailroom.domain.delivery.news import KINDS, USUAL, url_fault
+from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.outbound.json_model import Answer
 from mailroom.outbound.json_time import Time
 from mailroom.ports.endpoints import Endpoint, Endpoints
@@ -74,6 +75,7 @@ class EndpointAnswer(Answer):
     next_at: datetime | None = Field(description="When it is told again, after a failure")
     disabled_at: datetime | None
     reason: str | None = Field(description="Why it is disabled")
+    fault: str | None = Field(description="Why this installation posts nothing to this URL, and what to do")
 
 
 class NewEndpointAnswer(EndpointAnswer):
@@ -117,9 +119,9 @@ def add_webhook(
 ) -> NewEndpointAnswer:
     """Tell a URL from now on. The secret is in this answer and in no other."""
     owner = sender_tenant(holder, tenant)
-    fault = url_fault(new.url, private=services.settings.private_webhooks)
-    if fault:
-        raise HTTPException(422, fault)
+    targets = services.settings.webhook_targets
+    if fault := targets.url_fault(new.url):
+        raise HTTPException(422, fault.sentence)
     if len(kept.all(owner)) >= _MOST:
         raise HTTPException(409, f"A tenant has at most {_MOST} webhooks.")
     endpoint = Endpoint(
@@ -131,22 +133,23 @@ def add_webhook(
         created_at=services.now(),
     )
     kept.add(endpoint)
-    return NewEndpointAnswer(**endpoint_answer(endpoint).model_dump(), secret=endpoint.secret)
+    return NewEndpointAnswer(**endpoint_answer(endpoint, targets).model_dump(), secret=endpoint.secret)
 
 
 @router.get("")
-def list_webhooks(holder: ApiHolder, kept: Kept, tenant: Tenant = None) -> EndpointsAnswer:
+def list_webhooks(services: Outside, holder: ApiHolder, kept: Kept, tenant: Tenant = None) -> EndpointsAnswer:
     """What is told where, and how that goes."""
-    return EndpointsAnswer(items=[endpoint_answer(one) for one in kept.all(tenant_for(holder, tenant))])
+    targets = services.settings.webhook_targets
+    return EndpointsAnswer(items=[endpoint_answer(one, targets) for one in kept.all(tenant_for(holder, tenant))])
 
 
 @router.get("/{webhook_id}")
-def show_webhook(holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
+def show_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
     """One webhook."""
     endpoint = kept.find(holder.tenant, webhook_id)
     if endpoint is None:
         raise _unknown()
-    return endpoint_answer(endpoint)
+    return endpoint_answer(endpoint, services.settings.webhook_targets)
 
 
 @router.delete("/{webhook_id}", status_code=204)
@@ -161,7 +164,7 @@ def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id:
     """Tell it again at once, first what has waited."""
     if not kept.enable(holder.tenant, webhook_id, now=services.now()):
         raise _unknown()
-    return show_webhook(holder, kept, webhook_id)
+    return show_webhook(services, holder, kept, webhook_id)
 
 
 @router.post("/{webhook_id}/replay")
@@ -187,11 +190,13 @@ def list_attempts(
     return AttemptsAnswer(items=[AttemptAnswer.model_validate(one) for one in attempts])
 
 
-def endpoint_answer(endpoint: Endpoint) -> EndpointAnswer:
+def endpoint_answer(endpoint: Endpoint, targets: WebhookTargets) -> EndpointAnswer:
     """Return an endpoint without its secret."""
-    values = {name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name != "events"}
+    values = {name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name not in ("events", "fault")}
     failing = endpoint.failing_since is not None and endpoint.disabled_at is None
-    return EndpointAnswer(**values | {"next_at": endpoint.next_at if failing else None}, events=list(endpoint.kinds))
+    values["next_at"] = endpoint.next_at if failing else None
+    fault = targets.url_fault(endpoint.url)
+    return EndpointAnswer(**values, events=list(endpoint.kinds), fault=fault.sentence if fault else None)
 
 
 def _unknown() -> HTTPException:

@@ -1,8 +1,6 @@
 """What tenants are told of their messages, and how long a deaf endpoint is waited for."""
 
-import re
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Status
@@ -18,7 +16,6 @@ PATIENCE = timedelta(days=3)
 #: How many things one POST tells; after a failure fewer, so that one that cannot be borne stands alone.
 MOST = 100
 
-_PRINTABLE = re.compile(r"[!-~]{1,2000}")
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -31,17 +28,3 @@ def next_try(tries: int, now: datetime, *, jitter: float) -> datetime:
 def most_after(tries: int) -> int:
     """Return how many things to tell at once after so many failures in a row."""
     return max(1, MOST >> max(0, min(tries, 20)))
-
-
-def url_fault(url: str, *, private: bool) -> str | None:
-    """Return what is wrong with a URL that is to be told, in a constant sentence, or None; where it leads is seen later."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.hostname is not None and parts.username is None and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not _PRINTABLE.fullmatch(url) or parts.scheme not in ("https", "http"):
-        return "a webhook is an absolute https URL without a user"
-    if parts.scheme == "http" and not private:
-        return "a webhook is an https URL"
-    return None

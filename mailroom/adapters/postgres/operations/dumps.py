@@ -27,8 +27,14 @@ _ASIDE: Final = "mailroom_replaced"
 
 
 def dump(url: str, file: Path) -> None:
-    """Write the whole database to `file` in pg_dump's custom format; a half-written one does not get its name."""
+    """Write the whole database to `file` in pg_dump's custom format, readable by its owner alone.
+
+    A half-written one does not get its name.
+    """
     part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    # It will hold signing secrets and addresses; pg_dump itself would let the umask say who reads it.
+    part.touch(mode=0o600)
     try:
         _run(url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={part}")
         part.rename(file)

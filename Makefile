@@ -3,21 +3,22 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 INSTALLED := .venv/.installed
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
+.PHONY: help setup demo test test-long test-pythons check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## Make .venv from the lock file, with .venv/bin/mailroom in it
+setup: $(INSTALLED) ## Make .venv from the lock files, with .venv/bin/mailroom in it
 
-$(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+$(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "installing into .venv (about a minute)"
 	@$(PYTHON) -m venv --clear .venv
-	@$(PIP) --no-deps --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --require-hashes --requirement requirements.lock --requirement requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -62,6 +63,9 @@ fuzz: setup ## Search ten minutes each for a mail, an object and a notice that t
 test-long: setup debian ## The long forms of tests: every crash point, outages of minutes, kills by the dozen
 	@$(BIN)/python -m pytest -m long
 
+test-pythons: debian ## Run the unit and contract tiers on each of Python 3.11, 3.12 and 3.13 that is here
+	@./tests/pythons.sh
+
 drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice
 	@$(BIN)/mailroom drill --workers 3
 	@$(BIN)/mailroom drill --outbound --workers 3 --minutes 15
@@ -73,9 +77,10 @@ format: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet .
 
-lock: ## Resolve the dependencies anew into requirements.lock (needs uv: pip install uv)
-	@uv pip compile pyproject.toml --quiet --all-extras --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" --output-file requirements.lock
+lock: ## Resolve the dependencies into the lock files, keeping the versions they have (needs uv: pip install uv)
+	@$(RESOLVE) --output-file requirements.lock pyproject.toml
+	@$(RESOLVE) --output-file requirements-dev.lock --all-extras --constraint requirements.lock \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) pyproject.toml
 
 oracle: ## Record again what AWS's own S3 Encryption Client writes and reads, in an environment of its own
 	@$(PYTHON) -m venv --clear .venv-oracle

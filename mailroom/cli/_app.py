@@ -34,7 +34,14 @@ class _Lazy(TyperGroup):
             return super().get_command(ctx, cmd_name)
         from importlib import import_module
 
-        module = import_module(f"mailroom.cli.{cmd_name.replace('-', '_')}")
+        try:
+            module = import_module(f"mailroom.cli.{cmd_name.replace('-', '_')}")
+        except ModuleNotFoundError as missing:
+            if not missing.name or missing.name.startswith("mailroom"):
+                raise
+            raise ConfigurationError(
+                f"`mailroom {cmd_name}` needs {missing.name}, which is not installed; install mailroom[sandbox]"
+            ) from None
         return typer.main.get_command(module.app)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]

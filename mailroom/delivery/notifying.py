@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailroom.domain.delivery.news import PATIENCE, next_try
+from mailroom.domain.delivery.news import PATIENCE, facts_for_tenants, next_try
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import MailroomError, Refused, TransientError
 from mailroom.ports.endpoints import Attempt, Endpoints, News, Parcel
@@ -97,7 +97,7 @@ def _event(news: News) -> dict[str, Any]:
         "event": f"message.{news.kind}",
         "at": news.at.isoformat(),
         "actor": news.actor,
-        "facts": dict(news.facts),
+        "facts": facts_for_tenants(news.facts),
         "message": {
             "id": news.message_id,
             "batch_id": news.batch_id,

@@ -10,6 +10,7 @@ from typing import Any
 
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS
 from mailroom.inbound.processing import FiledMail
 from mailroom.ports.inbound import Inbound
 
@@ -37,6 +38,11 @@ def told(mail: FiledMail, pages_url: str) -> dict[str, Any]:
         part.as_dict() | {"archive_id": receipt.archive_id if (receipt := mail.receipts.get(part.sha256)) else None}
         for part in mail.parsed.attachments
     ]
-    about = {"subject": mail.parsed.subject, "from": mail.parsed.from_, "message_id": mail.parsed.message_id}
+    about: dict[str, Any] = {
+        "subject": mail.parsed.subject,
+        "from": mail.parsed.from_,
+        "message_id": mail.parsed.message_id,
+    }
+    about["sender_ambiguous"] = SENDER_AMBIGUOUS in mail.parsed.defects
     head = {"event": "email.filed", "email_id": mail.email_id, "tenant": mail.tenant}
     return head | about | {"items": items, "attachments": attachments}

@@ -7,6 +7,7 @@ from mimetypes import guess_type
 from typing import Any
 
 from mailroom.domain.delivery.unsubscribe import OURS
+from mailroom.domain.mail.urls import plain_web_url
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.outbound.addresses import has_break
 
@@ -93,6 +94,8 @@ def unsubscribe(url: str) -> None:
         return
     if not _URL.fullmatch(url) or "<" in url or ">" in url:
         raise ValueError("one-click unsubscribe is an https URL")
+    if plain_web_url(url) is None:
+        raise ValueError("the host of a one-click unsubscribe URL is written as a browser shows it, without a user")
 
 
 def reference(written: str) -> None:

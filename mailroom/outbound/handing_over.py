@@ -93,8 +93,11 @@ def preview(
     quotas: Quotas,
     senders: Senders,
     terms: ProviderTerms | None,
+    with_global: bool,
 ) -> Preview:
-    """Return what would come of the request; nothing is kept and nothing counted."""
+    """Return what would come of the request; nothing is kept and nothing counted. `with_global` is for administrators:
+    previews of guessed addresses would read the global suppressions.
+    """
     prepared = prepare(
         request,
         tenant=tenant,
@@ -105,7 +108,7 @@ def preview(
         limits=limits_with(terms),
     )
     recipients = {draft.number: normalise(draft.to.address) for draft in prepared.drafts}
-    stopped = suppressions.among(tenant, list(recipients.values()), now=now)
+    stopped = suppressions.among(tenant, list(recipients.values()), now=now, with_global=with_global)
     going = [draft for draft in prepared.drafts if recipients[draft.number] not in stopped]
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=now)
     starts_at = max(request.send_at or now, now)

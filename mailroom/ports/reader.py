@@ -48,7 +48,10 @@ class InboxLine:
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
-    """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES's were never told."""
+    """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES's were never told.
+
+    `sender_ambiguous` where the mail's From names more than one address.
+    """
 
     id: str
     email_id: str
@@ -59,12 +62,14 @@ class ItemLine:
     received_at: datetime
     attachments: int
     verdicts: Verdicts | None
+    sender_ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FiledItem:
     """An item with everything that is shown of it; `deposits` has the receipts by archive id, the raw e-mail's too.
 
+    `run_id` is None for a tenant.
     `damages` has what a later check found wrong with deposits, by archive id.
     `withdrawn` is why it is shown no longer, None for one that is; `scan` is None where no scanner was asked.
     """
@@ -86,8 +91,8 @@ class FiledItem:
 class EmailLine:
     """The ledger's line for an e-mail, as it is shown.
 
-    `sender` and `recipients` are the envelope's, and empty for a tenant: one e-mail may be for several tenants, and
-    none may learn of the others.
+    `sender`, `recipients` and `facts` are empty for a tenant: one e-mail may be for several tenants, and none may learn of
+    the others. So is `run_id`, which is the installation's own.
     """
 
     id: str

@@ -21,8 +21,12 @@ class Suppression:
 class Suppressions(Protocol):
     """The addresses that get no mail."""
 
-    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime) -> set[str]:
-        """Return which of these normalised addresses are suppressed for this tenant."""
+    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime, with_global: bool = False) -> set[str]:
+        """Return which of these normalised addresses are suppressed for this tenant: by its own list, or the global one too.
+
+        The global list is for administrators: another tenant's recipients may be on it, and questions about
+        guessed addresses would read it.
+        """
 
     def add(self, suppressions: Sequence[Suppression]) -> int:
         """Keep them and return how many are new; one that is there already stays, with the later end."""
@@ -31,9 +35,17 @@ class Suppressions(Protocol):
         """Let mail go to the address again; False when it was not there."""
 
     def all(
-        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+        self,
+        tenant: str | None,
+        *,
+        address: str | None,
+        after: tuple[str, str] | None,
+        limit: int,
+        with_global: bool = False,
     ) -> list[Suppression]:
-        """Return suppressions by address and tenant from behind `after` on; a tenant sees its own and the global ones.
+        """Return suppressions by address and tenant from behind `after` on: a tenant's own, or with the global ones.
+
+        Without a tenant, all there are. The global list is for administrators, as in `among`.
 
         In that order the global one of an address is first, its tenant an empty text.
         """

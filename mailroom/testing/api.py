@@ -66,7 +66,9 @@ class MemoryReader:
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item."""
         found = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
-        return found[0] if found else None
+        if not found:
+            return None
+        return found[0] if tenant is None else replace(found[0], run_id=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return what is listed of one attachment."""
@@ -124,7 +126,7 @@ class MemoryReader:
             if tenant is None:
                 yield line
             elif tenant in tenants:
-                yield replace(line, sender=None, recipients=())
+                yield replace(line, run_id=None, facts={}, sender=None, recipients=())
 
 
 @dataclass(slots=True)
@@ -325,6 +327,7 @@ def _line(filed: FiledItem) -> ItemLine:
         received_at=filed.received_at,
         attachments=sum(not part.inline for part in item.attachments),
         verdicts=filed.verdicts,
+        sender_ambiguous=item.sender_ambiguous,
     )
 
 

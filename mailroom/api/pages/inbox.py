@@ -65,7 +65,7 @@ def item(services: Outside, holder: PageHolder, item_id: str) -> Response:
         holder=holder,
         filed=filed,
         framed=framed,
-        run_url=run_url(services, filed.run_id),
+        run_url=run_url(services, holder, filed.run_id),
         history=_history(services, holder, filed.email_id),
     )
 
@@ -98,13 +98,15 @@ def quarantine(services: Outside, holder: PageHolder, cursor: Cursor = None) -> 
     page = services.reader.emails(
         holder.tenant, states=_TROUBLED, reason=None, since=None, after=decode(cursor), limit=_LINES
     )
-    runs = {line.id: run_url(services, line.run_id) for line in page.lines}
+    runs = {line.id: run_url(services, holder, line.run_id) for line in page.lines}
     return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)
 
 
-def run_url(services: Services, run_id: str | None) -> str | None:
-    """Return where the orchestrator's UI shows a run."""
-    return f"{services.settings.prefect_url.rstrip('/')}/runs/flow-run/{run_id}" if run_id else None
+def run_url(services: Services, holder: Holder, run_id: str | None) -> str | None:
+    """Return where the orchestrator's UI shows a run; it is for administrators, and None for a tenant."""
+    if run_id is None or holder.tenant is not None:
+        return None
+    return f"{services.settings.prefect_url.rstrip('/')}/runs/flow-run/{run_id}"
 
 
 def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:

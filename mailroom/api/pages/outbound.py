@@ -91,7 +91,7 @@ def message(services: Outside, holder: PageHolder, sending: Sending, message_id:
         message=line,
         content=content,
         activities=activities,
-        run_url=run_url(services, run_of(activities)),
+        run_url=run_url(services, holder, run_of(activities)),
     )
 
 
@@ -119,7 +119,9 @@ def recipient(
         page=page,
         older=encode(page.next),
         cursor=cursor,
-        suppressed=sending.suppressions.all(owner, address=name, after=None, limit=_LINES),
+        suppressed=sending.suppressions.all(
+            owner, address=name, after=None, limit=_LINES, with_global=holder.tenant is None
+        ),
         now=services.now(),
     )
 
@@ -131,7 +133,11 @@ def suppressions(
     """The addresses that get no mail."""
     asked = (address or "").strip()
     found = sending.suppressions.all(
-        holder.tenant, address=address_of(asked) if asked else None, after=decode_place(cursor), limit=_LINES + 1
+        holder.tenant,
+        address=address_of(asked) if asked else None,
+        after=decode_place(cursor),
+        limit=_LINES + 1,
+        with_global=holder.tenant is None,
     )
     last = found[_LINES - 1] if len(found) > _LINES else None
     return render(

@@ -6,7 +6,7 @@ Everything is escaped. The one place that is not is the frame's template, which 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from mailroom.api.pages.standing import settled, shares, tone
 from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
+from mailroom.domain.mail.urls import readable_host, web_url
 from mailroom.domain.readable import shown, size, stamp, when
 
 FOLDER = Path(__file__).parent
@@ -46,9 +47,16 @@ def unscanned(scan: Scan | None) -> bool:
 
 
 def host(url: str) -> str:
-    """Return where a link leads, in short."""
-    parts = urlsplit(url)
-    return parts.netloc or parts.path.partition("?")[0]
+    """Return where a link leads, in short: the host that a browser opens, or the address that a mail goes to."""
+    read = web_url(url)
+    return read.place if read is not None else unquote(url.partition(":")[2].partition("?")[0])
+
+
+def in_letters(url: str) -> str:
+    """Return how the host of a link reads in letters that are not ASCII, and whose they are; "" where it has none."""
+    read = web_url(url)
+    letters, alphabets = readable_host(read.host) if read is not None else ("", ())
+    return f"{letters}, in {' and '.join(alphabets)} letters" if alphabets else letters
 
 
 def _words(verdict: Verdict) -> str:
@@ -69,6 +77,7 @@ def _templates_of_this_package() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
+    found.filters["in_letters"] = in_letters
     found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
     return found
 

@@ -1,7 +1,8 @@
 """Circuit breakers over HTTP: which are open, and closing one, which lets what it stopped go on."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field
@@ -12,8 +13,9 @@ from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Limit
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import Outside, Sending
+from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
+from mailroom.ports.api_keys import Holder
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 page_router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -34,7 +36,7 @@ class BreakerAnswer(BaseModel):
     opened_at: datetime
     closed_at: datetime | None
     closed_by: str | None
-    runs: list[str] = Field(description="Flow runs that waited for it")
+    runs: list[str] = Field(description="Flow runs that waited for it; for administrators, empty for a tenant's key")
 
 
 class BreakersAnswer(BaseModel):
@@ -59,7 +61,8 @@ def list_breakers(
 ) -> BreakersAnswer:
     """Circuit breakers that are open; nothing of what they stop is sent until somebody closes them."""
     found = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
-    return BreakersAnswer(items=[BreakerAnswer.model_validate(one.as_json()) for one in found])
+    hidden: dict[str, Any] = {} if holder.tenant is None else {"runs": []}
+    return BreakersAnswer(items=[BreakerAnswer.model_validate(one.as_json() | hidden) for one in found])
 
 
 @router.post("/breakers/{breaker_id}/close")
@@ -78,5 +81,9 @@ def close_breaker(services: Outside, holder: ApiHolder, sending: Sending, breake
 def breakers(services: Outside, holder: PageHolder, sending: Sending) -> Response:
     """The latest breakers, open ones marked."""
     found = sending.breakers.all(holder.tenant, only_open=False, limit=_SHOWN)
-    lines = [(one, [run_url(services, run) for run in one.runs]) for one in found]
+    lines = [(one, _run_urls(services, holder, one.runs)) for one in found]
     return render("breakers.html", holder=holder, lines=lines)
+
+
+def _run_urls(services: Services, holder: Holder, runs: Sequence[str]) -> list[str]:
+    return [url for run in runs if (url := run_url(services, holder, run)) is not None]

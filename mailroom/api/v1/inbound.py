@@ -70,7 +70,7 @@ def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
         raise HTTPException(404, "There is no such item.")
     if filed.withdrawn:
         raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
-    return item_answer(filed)
+    return item_answer(filed, internal=holder.tenant is None)
 
 
 @router.get("/items/{item_id}/attachments/{number}", response_class=Response, responses=_BYTES)
@@ -116,7 +116,7 @@ def replay(services: Outside, holder: ApiHolder, email_id: str) -> ReplayAnswer:
         run = services.runs.retry(entry.run_id) if entry.run_id else services.runs.start(entry.ref)
     except LookupError:
         run = services.runs.start(entry.ref)
-    return replay_answer(entry.id, run)
+    return replay_answer(entry.id, run, internal=holder.tenant is None)
 
 
 def inbox_address(address: str) -> str:

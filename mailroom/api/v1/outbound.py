@@ -29,6 +29,7 @@ from mailroom.api.v1.responses.outbound import (
     fault_answers,
     preview_answer,
 )
+from mailroom.domain.delivery.news import facts_for_tenants
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
@@ -80,11 +81,17 @@ async def hand_over_batch(
     _refuse_unknown(request)
     body = await _read(request, LIMITS.body)
     owner = sender_tenant(holder, tenant)
-    return await run_in_threadpool(_hand_over, request, services, owner, body, idempotency_key, dry_run)
+    return await run_in_threadpool(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run)
 
 
 def _hand_over(
-    request: Request, services: Services, tenant: str, body: bytes, key: str | None, dry_run: bool
+    request: Request,
+    services: Services,
+    holder: Holder,
+    tenant: str,
+    body: bytes,
+    key: str | None,
+    dry_run: bool,
 ) -> Response:
     sending = services.sending
     if sending is None:
@@ -108,6 +115,7 @@ def _hand_over(
             quotas=sending.quotas,
             senders=sending.senders,
             terms=sending.terms.known(now=now),
+            with_global=holder.tenant is None,
         )
         return JSONResponse(preview_answer(tenant, seen, now).model_dump(mode="json"))
     came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
@@ -246,7 +254,10 @@ def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> Act
     lines = sending.follower.activities(holder.tenant, message_id)
     if lines is None:
         raise HTTPException(404, "There is no such message.")
-    return ActivitiesAnswer(items=[ActivityAnswer.model_validate(line) for line in lines])
+    items = [ActivityAnswer.model_validate(line) for line in lines]
+    if holder.tenant is not None:
+        items = [one.model_copy(update={"facts": facts_for_tenants(one.facts)}) for one in items]
+    return ActivitiesAnswer(items=items)
 
 
 def sender_tenant(holder: Holder, asked: str | None) -> str:

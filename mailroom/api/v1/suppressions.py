@@ -38,10 +38,14 @@ def list_suppressions(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> SuppressionsAnswer:
-    """Addresses that get no mail, by address; those of all tenants are among a tenant's."""
+    """Addresses that get no mail, by address. A tenant's key sees its tenant's; an administrator those of all tenants too."""
     wanted = None if address is None else address_of(address)
     found = sending.suppressions.all(
-        tenant_for(holder, tenant), address=wanted, after=decode_place(cursor), limit=limit + 1
+        tenant_for(holder, tenant),
+        address=wanted,
+        after=decode_place(cursor),
+        limit=limit + 1,
+        with_global=holder.tenant is None,
     )
     last = found[limit - 1] if len(found) > limit else None
     items = [SuppressionAnswer.model_validate(one) for one in found[:limit]]

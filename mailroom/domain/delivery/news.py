@@ -1,6 +1,8 @@
 """What tenants are told of their messages, and how long a deaf endpoint is waited for."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Status
@@ -16,6 +18,9 @@ PATIENCE = timedelta(days=3)
 #: How many things one POST tells; after a failure fewer, so that one that cannot be borne stands alone.
 MOST = 100
 
+#: Facts of activities that are the installation's own.
+_INTERNAL = frozenset({"run_id"})
+
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -28,3 +33,8 @@ def next_try(tries: int, now: datetime, *, jitter: float) -> datetime:
 def most_after(tries: int) -> int:
     """Return how many things to tell at once after so many failures in a row."""
     return max(1, MOST >> max(0, min(tries, 20)))
+
+
+def facts_for_tenants(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of an activity as its tenant may know them: without ids of the installation's own."""
+    return {name: value for name, value in facts.items() if name not in _INTERNAL}

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from mailroom.domain.delivery.unsubscribe import PATH as UNSUBSCRIBE
 from mailroom.domain.mail.anchors import Anchor, anchors
+from mailroom.domain.mail.urls import plain_web_url
 from mailroom.domain.outbound.message import Tracked
 from mailroom.domain.tokens import seal, unseal
 
@@ -90,8 +91,8 @@ class Tracker:
 
 def followed(target: str) -> str | None:
     """Return a link's target as a browser sends it, in ASCII, or None for one that is left as it is."""
-    sent = _ENCODED.sub(lambda some: quote(some[0], errors="replace"), _DROPPED.sub("", target.strip(" \t\n\f\r")))
-    return sent if _FOLLOWED.match(sent) and len(sent) <= _MOST_TARGET else None
+    sent = _as_sent(target)
+    return sent if _is_followed(sent) and plain_web_url(sent) is not None else None
 
 
 def clicked(token: str, *, key: bytes) -> Look | None:
@@ -102,7 +103,7 @@ def clicked(token: str, *, key: bytes) -> Look | None:
     place = _HEAD + _TIME
     target = said[place + _NUMBER :].decode()
     # Signed means followed once; looked at again, a fault of the signing side is still no open redirect.
-    if followed(target) != target:
+    if _as_sent(target) != target or not _is_followed(target):
         return None
     return Look(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
 
@@ -111,6 +112,14 @@ def opened(token: str, *, key: bytes) -> Look | None:
     """Return whose pixel this is, or None for what we did not sign."""
     said = unseal(token, purpose=_OPEN, key=key)
     return Look(*_head(said)) if said is not None else None
+
+
+def _as_sent(target: str) -> str:
+    return _ENCODED.sub(lambda some: quote(some[0], errors="replace"), _DROPPED.sub("", target.strip(" \t\n\f\r")))
+
+
+def _is_followed(sent: str) -> bool:
+    return _FOLLOWED.match(sent) is not None and len(sent) <= _MOST_TARGET
 
 
 def _head(said: bytes) -> tuple[str, datetime]:

@@ -39,6 +39,9 @@ MOST_DEATHS = 3
 #: The reason of an e-mail whose run a person cancelled.
 CANCELLED = "Cancelled"
 
+#: The parser's word, `Defect.SENDER_AMBIGUOUS`, for those who read items without the parser.
+SENDER_AMBIGUOUS = "sender_ambiguous"
+
 
 class Verdict(StrEnum):
     """What SES says of one check. Anything but PASS is not a pass."""
@@ -145,6 +148,11 @@ class Item:
     plus_token: str | None = None
     held: str | None = None
     """Why the tenant's policy keeps it from being shown, where it does."""
+
+    @property
+    def sender_ambiguous(self) -> bool:
+        """Whether its From names more than one address, so that programs differ in whose mail it is."""
+        return SENDER_AMBIGUOUS in self.defects
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ address. One pass over the bytes, with a counter for nested comments where a par
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,10 @@ _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
 _ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
+#: An address in a name: what a person would take for one, with a dot in its domain.
+_AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
+_LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 @dataclass(slots=True)
@@ -39,6 +44,31 @@ def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -
             if shown:
                 found.append(shown)
     return tuple(found)
+
+
+def names_several(mailbox: str) -> bool:
+    """Return whether one mailbox, as `read_addresses` returns it, names a second address: in its name, or behind the first.
+
+    What a reader takes for the sender is often the name alone: `"ceo@bank.example" <x@evil.example>`.
+    """
+    name, _, address = mailbox[:-1].rpartition(" <") if mailbox.endswith(">") else ("", "", mailbox)
+    if _QUOTED.sub("", address).count("@") > 1:
+        return True
+    return any(_bare(one) != _bare(address) for one in _addresses_in(name))
+
+
+def _addresses_in(name: str) -> Iterator[str]:
+    # Compatibility forms of letters, at signs and full stops look the same, and format characters like nothing.
+    seen = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
+    seen = seen.replace("\u3002", ".")
+    for domain in _AT_DOMAIN.finditer(seen):
+        at = domain.start()
+        if local := _LOCAL_PART.search(seen, max(0, at - 64), at):
+            yield local[0] + domain[0]
+
+
+def _bare(address: str) -> str:
+    return "".join(address.split()).strip("'`\"‘’‚“”„«»*_.-").casefold()
 
 
 def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
@@ -91,7 +121,10 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
     name = header_text(words, hint=hint, reading=reading) or ""
     if mailbox.route is not None:
         address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
-        address = address.replace(" ", "").rpartition(":")[2] if "@" in address else address
+        before, _, address = address.replace(" ", "").rpartition(":") if "@" in address else ("", "", address)
+        # A source route is no address of anybody's; another address before a colon is.
+        if "@" in before and not before.startswith("@"):
+            name = f"{name} <{before}>".strip()
         return _named(name or _comments(mailbox, hint=hint, reading=reading), address)
     if "@" in name:
         name = _without_gaps(name)

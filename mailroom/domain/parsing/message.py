@@ -1,6 +1,6 @@
 """An e-mail read from its raw bytes: the steps, in order."""
 
-from mailroom.domain.parsing.addresses import read_addresses
+from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
 from mailroom.domain.parsing.contents import identity, read_contents
 from mailroom.domain.parsing.dates import read_date
@@ -61,10 +61,10 @@ def _from_utf16(raw: bytes) -> bytes:
 
 
 def _senders(headers: Headers, *, hint: str | None, reading: Reading) -> tuple[str, ...]:
-    """Return the mailboxes of the first From. More than one, or more than one From, is what forgeries have."""
+    """Return the mailboxes of the first From. More than one, more than one From, or a second address in one is what forgeries have."""
     values = [value for value in headers.all(b"from") if value]
     senders = read_addresses(values[:1], hint=hint, reading=reading)
-    if len(values) > 1 or len(senders) > 1:
+    if len(values) > 1 or len(senders) > 1 or any(names_several(one) for one in senders):
         reading.note(Defect.SENDER_AMBIGUOUS)
     return senders
 

@@ -24,11 +24,11 @@ class SqlSuppressions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime) -> set[str]:
+    def among(self, tenant: str, addresses: Sequence[str], *, now: datetime, with_global: bool = False) -> set[str]:
         """Return which of these normalised addresses are suppressed for this tenant."""
         still = or_(_row.expires_at.is_(None), _row.expires_at > now)
         wanted = select(_row.address).where(
-            _visible(tenant), still, _row.address == any_(literal(list(addresses), ARRAY(Text)))
+            _visible(tenant, with_global), still, _row.address == any_(literal(list(addresses), ARRAY(Text)))
         )
         with transaction(self._engine) as connection:
             return set(connection.execute(wanted).scalars())
@@ -55,11 +55,17 @@ class SqlSuppressions:
             return connection.execute(there).rowcount > 0
 
     def all(
-        self, tenant: str | None, *, address: str | None, after: tuple[str, str] | None, limit: int
+        self,
+        tenant: str | None,
+        *,
+        address: str | None,
+        after: tuple[str, str] | None,
+        limit: int,
+        with_global: bool = False,
     ) -> list[Suppression]:
         """Return suppressions by address and tenant."""
         place = _row.address, func.coalesce(_row.tenant, "")
-        wanted = select(_rows).where(true() if tenant is None else _visible(tenant))
+        wanted = select(_rows).where(true() if tenant is None else _visible(tenant, with_global))
         if address is not None:
             wanted = wanted.where(_row.address == address)
         if after is not None:
@@ -68,8 +74,9 @@ class SqlSuppressions:
             return [_suppression(row) for row in connection.execute(wanted.order_by(*place).limit(limit))]
 
 
-def _visible(tenant: str) -> ColumnElement[bool]:
-    return or_(_row.tenant == tenant, _row.tenant.is_(None))
+def _visible(tenant: str, with_global: bool) -> ColumnElement[bool]:
+    own: ColumnElement[bool] = _row.tenant == tenant
+    return or_(own, _row.tenant.is_(None)) if with_global else own
 
 
 def _values(one: Suppression) -> dict[str, Any]:

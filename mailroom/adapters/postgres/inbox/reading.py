@@ -106,7 +106,9 @@ class SqlReader:
         files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
         wanted = (
             select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
-            .add_columns(_item.received_at, files.scalar_subquery().label("attachments"), _email.envelope)
+            .add_columns(
+                _item.defects, _item.received_at, files.scalar_subquery().label("attachments"), _email.envelope
+            )
             .select_from(chosen.join(InboxItemRow, _item.id == chosen.c.id))
             .join(InboundEmailRow, _email.id == _item.email_id)
             .order_by(*newest_first)
@@ -137,7 +139,9 @@ class SqlReader:
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             kept_of = list(connection.execute(receipts))
-            return readable(lambda one: shown.filed_item(one, attachments, kept_of), row, kind="item")
+            return readable(
+                lambda one: shown.filed_item(one, attachments, kept_of, internal=tenant is None), row, kind="item"
+            )
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return what is listed of one attachment."""
@@ -176,7 +180,7 @@ class SqlReader:
         wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
         with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
             rows = connection.execute(wanted).all()
-            return _page(rows, limit, usable(rows[:limit], lambda row: shown.email_line(row, envelope=tenant is None)))
+            return _page(rows, limit, usable(rows[:limit], lambda row: shown.email_line(row, internal=tenant is None)))
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger."""
@@ -186,7 +190,7 @@ class SqlReader:
         wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-            make = partial(shown.email_line, envelope=tenant is None)
+            make = partial(shown.email_line, internal=tenant is None)
             return readable(make, row, kind="e-mail") if row else None
 
     def census(self) -> Census:

@@ -6,7 +6,7 @@ from typing import Any
 from mailroom.adapters.postgres.inbound.entries import envelope_of, scan_of
 from mailroom.adapters.postgres.outbound.rows import table_of, word
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import Attachment, Envelope, Item, State, Verdicts
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, Item, State, Verdicts
 from mailroom.ports.archive import Deposit
 from mailroom.ports.reader import EmailLine, FiledItem, ItemLine
 
@@ -24,16 +24,20 @@ def item_line(row: Any) -> ItemLine:
         received_at=row.received_at,
         attachments=row.attachments,
         verdicts=_verdicts(row),
+        sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
     )
 
 
-def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any]) -> FiledItem:
-    """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it."""
+def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any], *, internal: bool) -> FiledItem:
+    """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it.
+
+    The run is `internal`: for administrators.
+    """
     deposits = [deposit_of(receipt) for receipt in receipts]
     return FiledItem(
         id=str(row.id),
         email_id=str(row.email_id),
-        run_id=str(row.run_id) if row.run_id else None,
+        run_id=str(row.run_id) if internal and row.run_id else None,
         item=_item(row, attachments),
         received_at=row.received_at,
         filed_at=row.filed_at,
@@ -56,21 +60,21 @@ def attachment(row: Any) -> Attachment:
     return Attachment(**{name: getattr(row, name) for name in Attachment.__slots__})
 
 
-def email_line(row: Any, *, envelope: bool) -> EmailLine:
-    """Return a ledger's row as it is shown, with or without who wrote to whom."""
-    told = _envelope(row) if envelope else None
+def email_line(row: Any, *, internal: bool) -> EmailLine:
+    """Return a ledger's row as it is shown, with or without what is for administrators: the envelope, run and facts."""
+    envelope = _envelope(row) if internal else None
     return EmailLine(
         id=str(row.id),
         message_id=row.message_id,
         state=word(State, row.state),
         reason=row.reason,
         attempts=row.attempts,
-        run_id=str(row.run_id) if row.run_id else None,
+        run_id=str(row.run_id) if internal and row.run_id else None,
         received_at=row.received_at,
         closed_at=row.closed_at,
-        facts=table_of(row.facts),
-        sender=told.sender if told else None,
-        recipients=told.recipients if told else (),
+        facts=table_of(row.facts) if internal else {},
+        sender=envelope.sender if envelope else None,
+        recipients=envelope.recipients if envelope else (),
     )
 
 

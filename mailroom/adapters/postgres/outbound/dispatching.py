@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, or_, select, text, update
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.engine import transaction
@@ -258,6 +258,7 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         connection,
         left & _message.recipient.in_(_suppressed(batch.tenant, now)),
         now=now,
+        row_facts=_whose_list(batch.tenant, now),
         status=Status.SUPPRESSED,
         reason="suppressed",
     )
@@ -315,6 +316,14 @@ def _suppressed(tenant: str, now: datetime) -> Any:
     return select(column.address).where(here, or_(still.is_(None), still > now))
 
 
+def _whose_list(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
+    """Return the fact whose list a suppressed address is on: all that its tenant learns of the global one."""
+    mine = _suppressed(tenant, now).where(
+        _suppressions.c.tenant == tenant, _suppressions.c.address == _message.recipient
+    )
+    return {"list": case((mine.correlate(_messages).exists(), "tenant"), else_="global")}
+
+
 def _choose(connection: Connection, batch: Batch, most: int, now: datetime) -> list[Row[Any]]:
     due = select(_messages).where(waiting(UUID(batch.id)), _message.due_at <= now).order_by(_message.number)
     return list(connection.execute(due.limit(most).with_for_update(skip_locked=True)))
@@ -328,7 +337,8 @@ def _without_suppressed(
     stopped = set(connection.execute(wanted).scalars())
     if stopped:
         ids = [row.id for row in chosen if row.recipient in stopped]
-        move(connection, _message.id.in_(ids), now=now, status=Status.SUPPRESSED, reason="suppressed")
+        listed = _whose_list(batch.tenant, now)
+        move(connection, _message.id.in_(ids), now=now, row_facts=listed, status=Status.SUPPRESSED, reason="suppressed")
     return [row for row in chosen if row.recipient not in stopped]
 
 

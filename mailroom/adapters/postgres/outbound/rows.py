@@ -43,19 +43,21 @@ def move(
     now: datetime,
     kind: str | None = None,
     facts: Mapping[str, Any] | None = None,
+    row_facts: Mapping[str, ColumnElement[Any]] | None = None,
     **values: Any,
 ) -> int:
     """Change messages, write each one's activity with it, and return how many there were.
 
-    The activity's kind is the new status unless `kind` says otherwise; it tells the reason and the time that is waited for.
+    The activity's kind is the new status unless `kind` says otherwise; it tells the reason and the time that is waited for,
+    and `row_facts`, each of the message itself.
     """
     column = _messages.c
-    told = {"reason": column.reason, "due_at": column.due_at} if {"reason", "due_at"} & values.keys() else {}
+    always = {"reason": column.reason, "due_at": column.due_at} if {"reason", "due_at"} & values.keys() else {}
     changed = (
         update(_messages)
         .where(which)
         .values(changed_at=now, **values)
-        .returning(column.id, column.status, _facts(facts or {}, told).label("facts"))
+        .returning(column.id, column.status, _facts(facts or {}, {**always, **(row_facts or {})}).label("facts"))
         .cte("changed")
     )
     written = insert(_activities).from_select(

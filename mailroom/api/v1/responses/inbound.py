@@ -12,6 +12,9 @@ from mailroom.outbound.json_model import Answer
 from mailroom.ports.reader import FiledItem
 from mailroom.ports.runs import Run
 
+_AMBIGUOUS = "Whether From names more than one address, so that programs differ in whose mail it is"
+_INTERNAL = "For administrators; null for a tenant's key"
+
 
 class VerdictsAnswer(Answer):
     """What SES said of the mail; anything but PASS is not a pass."""
@@ -37,14 +40,15 @@ class ReceiptAnswer(Answer):
     """What the archive keeps, where, and until when nobody can delete it.
 
     The store confirmed bytes and lock at `verified_at`; `damage` is what a check has found wrong since, null being nothing.
+    `bucket`, `key` and `version` are for administrators, and null for a tenant's key.
     """
 
     archive_id: str
     sha256: str
     size: int
-    bucket: str
-    key: str
-    version: str
+    bucket: str | None
+    key: str | None
+    version: str | None
     lock_mode: str
     retain_until: datetime
     verified_at: datetime | None = Field(description="When the store last confirmed the bytes and their lock")
@@ -75,6 +79,7 @@ class ItemLineAnswer(Answer):
     recipient: str
     subject: str | None
     from_: str | None = Field(serialization_alias="from")
+    sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
     attachments: int = Field(description="How many, inline pictures not counted")
     verdicts: VerdictsAnswer | None
@@ -92,7 +97,7 @@ class ItemAnswer(Answer):
 
     id: str
     email_id: str
-    run_id: str | None
+    run_id: str | None = Field(description=_INTERNAL)
     tenant: str
     recipient: str
     user: str
@@ -100,6 +105,7 @@ class ItemAnswer(Answer):
     message_id: str | None
     subject: str | None
     from_: str | None = Field(serialization_alias="from")
+    sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     to: list[str]
     cc: list[str]
     date: datetime | None
@@ -122,10 +128,10 @@ class EmailAnswer(Answer):
     state: State
     reason: str | None
     attempts: int
-    run_id: str | None
+    run_id: str | None = Field(description=_INTERNAL)
     received_at: datetime
     closed_at: datetime | None
-    facts: dict[str, Any]
+    facts: dict[str, Any] = Field(description="For administrators; empty for a tenant's key")
     sender: str | None
     recipients: list[str]
 
@@ -138,12 +144,12 @@ class EmailsAnswer(BaseModel):
 
 
 class RunAnswer(Answer):
-    """The flow run that was scheduled."""
+    """The flow run that was scheduled; of it a tenant's key sees `state` alone."""
 
-    id: str
-    name: str
+    id: str | None
+    name: str | None
     state: str
-    url: str
+    url: str | None
 
 
 class ReplayAnswer(BaseModel):
@@ -153,32 +159,36 @@ class ReplayAnswer(BaseModel):
     run: RunAnswer
 
 
-def item_answer(filed: FiledItem) -> ItemAnswer:
-    """Return an item as the API tells it."""
+def item_answer(filed: FiledItem, *, internal: bool) -> ItemAnswer:
+    """Return an item as the API tells it, `internal` with where the archive keeps it."""
     item = filed.item
     safe = sanitise(item.html) if item.html else None
     told: dict[str, Any] = {name: getattr(item, name) for name in ItemAnswer.model_fields if hasattr(item, name)}
     told |= {name: getattr(filed, name) for name in ItemAnswer.model_fields if hasattr(filed, name)}
     told |= {
         "html": safe.html if safe else None,
-        "archive": _receipt(filed, item.raw_archive_id),
-        "attachments": [_attachment(filed, part) for part in item.attachments],
+        "archive": _receipt(filed, item.raw_archive_id, internal),
+        "attachments": [_attachment(filed, part, internal) for part in item.attachments],
     }
     return ItemAnswer.model_validate(told)
 
 
-def replay_answer(email_id: str, run: Run) -> ReplayAnswer:
-    """Return what a replay started."""
-    return ReplayAnswer(email_id=email_id, run=RunAnswer.model_validate(run))
+def replay_answer(email_id: str, run: Run, *, internal: bool) -> ReplayAnswer:
+    """Return what a replay started, `internal` with the orchestrator's ids and links."""
+    started = RunAnswer.model_validate(run) if internal else RunAnswer(id=None, name=None, state=run.state, url=None)
+    return ReplayAnswer(email_id=email_id, run=started)
 
 
-def _attachment(filed: FiledItem, part: Attachment) -> dict[str, Any]:
+def _attachment(filed: FiledItem, part: Attachment, internal: bool) -> dict[str, Any]:
     listed = {name: getattr(part, name) for name in part.__slots__}
     url = f"/v1/items/{filed.id}/attachments/{part.number}"
-    return listed | {"url": url, "archive": _receipt(filed, part.archive_id)}
+    return listed | {"url": url, "archive": _receipt(filed, part.archive_id, internal)}
 
 
-def _receipt(filed: FiledItem, archive_id: str) -> dict[str, Any] | None:
+def _receipt(filed: FiledItem, archive_id: str, internal: bool) -> dict[str, Any] | None:
     kept = filed.deposits.get(archive_id)
-    damage = filed.damages.get(archive_id)
-    return {name: getattr(kept, name) for name in kept.__slots__} | {"damage": damage} if kept else None
+    if kept is None:
+        return None
+    hidden: dict[str, Any] = {} if internal else dict.fromkeys(("bucket", "key", "version"))
+    receipt = {name: getattr(kept, name) for name in kept.__slots__}
+    return receipt | hidden | {"damage": filed.damages.get(archive_id)}

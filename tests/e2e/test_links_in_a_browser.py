@@ -40,10 +40,11 @@ def test_shown_host_is_the_one_that_the_link_opens(browser: Browser) -> None:
     html = "".join(f'<a href="{written}">bank.example</a>' for written in HOSTS if "\x00" not in written)
     filed = memory.file(an_item(html=html))
     with serving(create_app(memory.services(pages_open=True))) as site:
-        page = browser.new_page(java_script_enabled=True)
+        page = browser.new_page()
         page.goto(f"{site}/items/{filed.id}")
         listed = page.eval_on_selector_all("ol.links a", _LISTED)
         page.close()
 
     assert [shown for shown, _ in listed] == [opened for _, opened in listed]
-    assert {shown for shown, _ in listed} == {host for host in HOSTS.values() if host}
+    # The sanitiser's own parser refuses a label that is no Punycode before ours is asked.
+    assert {shown for shown, _ in listed} == {host for host in HOSTS.values() if host} - {"xn--a"}

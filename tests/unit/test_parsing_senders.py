@@ -25,6 +25,8 @@ SEVERAL = [
     "<ceo@bank.example@evil.example>",
     "<ceo@bank.example:attacker@evil.example>",
     "attacker@evil.example (ceo@bank.example)",
+    '"ceo@bank.example"@evil.example',
+    "ceo\uff20bank.example <attacker@evil.example>",
     "a@x.example b@y.example",
     "a@x.example; b@y.example",
 ]
@@ -43,6 +45,8 @@ ONE = [
     "a@x.example (Ann)",
     "@ann <a@x.example>",
     "o'brien@x.example <o'brien@x.example>",
+    "MAILER-DAEMON@x.example (Mail Delivery System)",
+    "Ann via docs <a@x.example>",
     "undisclosed:;",
     "Ann",
     "",

@@ -56,7 +56,7 @@ def in_letters(url: str) -> str:
     """Return how the host of a link reads in letters that are not ASCII, and whose they are; "" where it has none."""
     read = web_url(url)
     letters, alphabets = readable_host(read.host) if read is not None else ("", ())
-    return f"{letters}, in {' and '.join(alphabets)} letters" if alphabets else letters
+    return f"{letters}, in {' and '.join(alphabets)} letters" if letters else ""
 
 
 def _words(verdict: Verdict) -> str:

@@ -71,6 +71,7 @@ def readable_host(host: str) -> tuple[str, tuple[str, ...]]:
     """Return a host in letters of its own, and the alphabets of its labels that are not ASCII; ("", ()) where all of it is.
 
     For people, and beside the host itself: `xn--80ak6aa92e.com` reads `аррӏе.com`, and only the alphabet tells it from the fruit.
+    One with signs that are no letters has no reading, for some look like the slash or the dot of a URL.
     """
     if "xn--" not in host:
         return "", ()
@@ -78,6 +79,8 @@ def readable_host(host: str) -> tuple[str, tuple[str, ...]]:
     if letters == host:
         return "", ()
     foreign = "".join(label for label in letters.split(".") if not label.isascii())
+    if not all(sign.isalnum() or sign == "-" or unicodedata.category(sign).startswith("M") for sign in foreign):
+        return "", ()
     names = (unicodedata.name(letter, "unknown").partition(" ")[0] for letter in foreign if letter.isalpha())
     return letters, tuple(sorted({name if name == "CJK" else name.capitalize() for name in names}))
 

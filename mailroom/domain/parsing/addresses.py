@@ -52,7 +52,8 @@ def names_several(mailbox: str) -> bool:
     What a reader takes for the sender is often the name alone: `"ceo@bank.example" <x@evil.example>`.
     """
     name, _, address = mailbox[:-1].rpartition(" <") if mailbox.endswith(">") else ("", "", mailbox)
-    if _QUOTED.sub("", address).count("@") > 1:
+    quoted = " ".join(_QUOTED.findall(address))
+    if _QUOTED.sub("", address).count("@") > 1 or any(_addresses_in(quoted)):
         return True
     return any(_bare(one) != _bare(address) for one in _addresses_in(name))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import time
 from typing import Any, cast
 
 from prefect.blocks.core import Block
@@ -12,6 +11,7 @@ from pydantic import Field, SecretStr
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in, for_one_try
+from blocks.support.kept import Kept
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
@@ -19,10 +19,6 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.envelope import Forms
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.inbound import Inbound
-
-#: What an operator changes in the UI is used by a warm worker after this many seconds.
-_FRESH_S = 300
-_opened: dict[str, tuple[float, Inbound]] = {}
 
 
 class InboundMail(Block):
@@ -152,25 +148,30 @@ class InboundMail(Block):
         )
 
 
-async def check_inbound(what: str, name: str = "inbound") -> None:
-    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is loaded again.
+async def _load(name: str) -> InboundMail:
+    return cast(InboundMail, await InboundMail.aload(name))
 
-    So what an operator mends in the block is found at the next look, and not after minutes.
+
+async def _open(block: InboundMail) -> Inbound:
+    block.refuse_outside()
+    return block.open()
+
+
+_opened = Kept(_load, _open)
+
+
+async def check_inbound(what: str, name: str = "inbound") -> None:
+    """Return if `what` (one of `Inbound.checks`) would serve the flows now; after a failure the block is opened again.
+
+    So what an operator mends in the block is found at the next look, and not after seconds.
     """
     try:
         await asyncio.to_thread((await open_inbound(name)).checks[what])
     except Exception:
-        _opened.pop(name, None)
+        _opened.forget(name)
         raise
 
 
 async def open_inbound(name: str = "inbound") -> Inbound:
-    """Return the opened block `name`, kept for five minutes so that a warm worker asks the server rarely."""
-    known = _opened.get(name)
-    if known is not None and time.monotonic() - known[0] < _FRESH_S:
-        return known[1]
-    block = cast(InboundMail, await InboundMail.aload(name))
-    block.refuse_outside()
-    opened = block.open()
-    _opened[name] = (time.monotonic(), opened)
-    return opened
+    """Return the opened block `name`; what was changed in the UI is used within ten seconds."""
+    return await _opened.open(name)

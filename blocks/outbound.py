@@ -1,10 +1,8 @@
 """Everything that outbound mail needs on its way."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
-from math import inf
 from typing import NamedTuple, cast
 
 from prefect.blocks.core import Block
@@ -15,6 +13,7 @@ from sqlalchemy import Engine
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.provider import Provider
+from blocks.support.kept import Kept
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.adapters.postgres.operations.restores import SqlRestores
@@ -27,10 +26,6 @@ from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.provider import MailProvider
 from mailroom.wiring import Store
-
-#: What an operator changes in the UI is used by a warm worker after this many seconds.
-_FRESH_S = 300
-_opened: dict[str, tuple[float, "OutboundMail", Outbound]] = {}
 
 
 class OutboundMail(Block):
@@ -61,12 +56,16 @@ class OutboundMail(Block):
         default=None, description="Signs our own links in mails: unsubscribing, opens and clicks."
     )
 
+    @property
+    def provider_names(self) -> list[str]:
+        """The blocks of its providers, the first choice first."""
+        return [self.provider, *filter(None, [self.second])]
+
     async def open(self) -> Outbound:
         """Return the ports of the outbound way."""
-        names = [self.provider, *filter(None, [self.second])]
         return wiring.outbound(
             self.database.open(),
-            [await _provider(name) for name in names],
+            [await _provider(name) for name in self.provider_names],
             per_second=self.per_second,
             prefect_api_url=str(PREFECT_API_URL.value()),
             outside=self.archive.counter(),
@@ -84,7 +83,7 @@ class OutboundMail(Block):
         """
         url = self.database.url.get_secret_value()
         refuse_block_outside("outbound", clients=[self.archive.client()], database_url=url)
-        for name in filter(None, (self.provider, self.second)):
+        for name in filter(None, self.provider_names):
             refuse_block_outside(name, providers=[cast(Provider, await Block.aload(name)).endpoint()])
 
     def restores(self, engine: Engine) -> SqlRestores:
@@ -158,24 +157,29 @@ async def refuse_providers_outside(name: str = "outbound") -> None:
         return
 
 
+async def _load(name: str) -> tuple[OutboundMail, list[Block]]:
+    """Return the block and those that it only names: what is changed in a provider's block counts as well."""
+    block = cast(OutboundMail, await OutboundMail.aload(name))
+    return block, [await Block.aload(provider) for provider in block.provider_names]
+
+
+async def _open(loaded: tuple[OutboundMail, list[Block]]) -> Outbound:
+    await loaded[0].refuse_outside()
+    return await loaded[0].open()
+
+
+_opened = Kept(_load, _open)
+
+
 async def check_outbound(what: str, name: str = "outbound") -> None:
     """Return if `what` (one of `Outbound.checks`) would serve the flows now; after a failure the block is loaded again."""
     try:
         await asyncio.to_thread((await open_outbound(name)).checks[what])
     except Exception:
-        if known := _opened.get(name):
-            _opened[name] = -inf, known[1], known[2]
+        _opened.suspect(name)
         raise
 
 
 async def open_outbound(name: str = "outbound") -> Outbound:
-    """Return the opened block `name`; looked at every five minutes, and opened anew when it was changed."""
-    known = _opened.get(name)
-    if known is not None and time.monotonic() - known[0] < _FRESH_S:
-        return known[2]
-    block = cast(OutboundMail, await OutboundMail.aload(name))
-    if known is None or known[1] != block:
-        await block.refuse_outside()
-    opened = known[2] if known is not None and known[1] == block else await block.open()
-    _opened[name] = time.monotonic(), block, opened
-    return opened
+    """Return the opened block `name`; what was changed in the UI, in its providers too, is used within ten seconds."""
+    return await _opened.open(name)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import subprocess
 import sys
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import yaml
 from prefect.blocks.core import Block
@@ -28,6 +28,8 @@ from deployments.automations import ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
 from mailroom.settings import CHECKOUT, Settings, load_settings
+
+Saved = TypeVar("Saved", bound=Block)
 
 _REGISTERED = "mailroom_deployments"
 
@@ -89,9 +91,9 @@ async def _ensure_blocks(settings: Settings) -> None:
         ),
     )
     await _ensure_block(LocalFileSystem(basepath=str(get_current_settings().results.local_storage_path)), _RESULTS)
-    await _ensure_block(credentials, "mailroom", keep=True)
+    credentials = await _ensure_block(credentials, "mailroom", keep=True)
     database = MailroomDatabase(url=SecretStr(settings.database_url.get_secret_value()))
-    await _ensure_block(database, "mailroom")
+    database = await _ensure_block(database, "mailroom")
     archive = LegalArchive(
         credentials=credentials,
         database=database,
@@ -100,7 +102,7 @@ async def _ensure_blocks(settings: Settings) -> None:
         lock_mode=settings.archive_lock_mode,
         retention_days=settings.archive_retention_days,
     )
-    await _ensure_block(archive, "archive")
+    archive = await _ensure_block(archive, "archive")
     inbound = InboundMail(
         credentials=credentials,
         account_id=settings.account_id,
@@ -146,19 +148,26 @@ def _queues(settings: Settings) -> dict[str, str]:
     }
 
 
-async def _ensure_block(block: Block, name: str, *, keep: bool = False) -> None:
-    """Save `block` under `name`, unless it is there as it should be; what only an operator sets is kept."""
+async def _ensure_block(block: Saved, name: str, *, keep: bool = False) -> Saved:
+    """Save `block` under `name`, unless it is there as it should be; what only an operator sets is kept.
+
+    Returns the block that the server has: one that is saved within another is a reference then, and what an operator
+    changes in it later counts there too. A copy would not change any more.
+    """
+    known: Any
     try:
-        known: Any = await type(block).aload(name)
+        known = await type(block).aload(name)
     except ValueError:
         known = None
     if known is not None and keep:
-        return
+        return cast(Saved, known)
     for field in _OPERATORS.get(type(block), ()) if known is not None else ():
         setattr(block, field, getattr(known, field))
-    if known is None or _values(known) != _values(block):
-        await block.asave(name, overwrite=True)
-        print(f"saved block {block.get_block_type_slug()}/{name}")
+    if known is not None and _values(known) == _values(block):
+        return cast(Saved, known)
+    await block.asave(name, overwrite=True)
+    print(f"saved block {block.get_block_type_slug()}/{name}")
+    return block
 
 
 def _values(block: Block) -> Any:

@@ -223,10 +223,10 @@ def _is_complete(environment: Mapping[str, str]) -> bool:
 def running_stack() -> dict[str, Any] | None:
     """Return what the embedded stack of this data folder says of itself, or None when none was started."""
     try:
-        stack: dict[str, Any] = json.loads(stack_file().read_text())
-    except (FileNotFoundError, ValueError):
+        stack: Any = json.loads(stack_file().read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return stack
+    return stack if isinstance(stack, dict) else None
 
 
 def use_stack_environment() -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import logging
 import sys
 import threading
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from mailroom.delivery.notifying import keep_notifying
 from mailroom.delivery.webhooks import postmark, sendgrid, sns
 from mailroom.delivery.webhooks.credentials import credentials
 from mailroom.domain.errors import ConfigurationError
+from mailroom.operations.logs import log_to_stderr, say_why_not
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
@@ -31,8 +31,7 @@ _NOTIFYING = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; 2 when the settings do not allow it."""
     asked = _arguments(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr()
     try:
         use_stack_environment()
         settings = load_settings()
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
     except ConfigurationError as error:
-        print(f"mailroom api: {error}", file=sys.stderr)
+        say_why_not("mailroom api", error)
         return 2
     wiring.keep_to(wiring.SERVICE)
     installation.restores.start()
@@ -80,7 +79,7 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
     try:
         installation.refuse_outside()
     except ConfigurationError as error:
-        print(f"mailroom api: {error}", file=sys.stderr, flush=True)
+        say_why_not("mailroom api", error)
         outside.set()
         server.should_exit = True
 

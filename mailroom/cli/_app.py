@@ -109,9 +109,23 @@ def up(
         stack.up(progress, names=only)
 
 
+#: What `mailroom status` exits with while the stack comes up, goes down or heals, and where none runs.
+_UNDER_WAY, _NOT_RUNNING = 3, 4
+
+
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be."""
+    """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be.
+
+    A part that died is started again by itself: it shows as restarting, with how often it was and what it died of.
+
+    \b
+    Exit codes:
+      0  everything is ready
+      1  a part failed or was given up, or data is where it may not be; the last line says what to do
+      3  starting, restarting or stopping: ask again in some seconds
+      4  no stack runs here: mailroom up
+    """
     from mailroom.cli._regions import region_lines, regions_of
     from mailroom.sandbox.stack import stack
 
@@ -123,8 +137,7 @@ def status(as_json: AsJson = False) -> None:
         say(json.dumps(found, indent=1))
     else:
         for part in found["parts"]:
-            port = f"127.0.0.1:{part['port']}" if part["port"] else ""
-            say(f"{part['name']:<12} {part['state']:<9} {port:<16} pid {part['pid']}")
+            say(_part_line(part))
         for worker in found["workers"]:
             paused = f", paused: {worker['paused_by']} does not serve" if worker["paused_by"] else ""
             paused += f", held: {worker['held_by']}" if worker["held_by"] else ""
@@ -143,19 +156,47 @@ def status(as_json: AsJson = False) -> None:
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
-    if found["state"] != "ready":
-        raise ConfigurationError(
-            f"the stack is {found['state']}" + (f": {found['reason']}" if "reason" in found else "")
-        )
+    _end_as(found)
+
+
+def _part_line(part: dict[str, Any]) -> str:
+    port = f"127.0.0.1:{part['port']}" if part["port"] else ""
+    pid = f"pid {part['pid']}" if part["pid"] else ""
+    line = f"{part['name']:<12} {part['state'].replace('_', ' '):<10} {port:<16} {pid}"
+    if part.get("last_death"):
+        line += f"  started again {part['restarts']} times; last death {part['last_death_at']}: {part['last_death']}"
+    return line.rstrip()
+
+
+def _end_as(found: dict[str, Any]) -> None:
+    """End with the exit code that the stack's state has, and a line that says what is wrong."""
+    state, why = found["state"], found.get("reason")
     if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
         raise ConfigurationError(
             f"{len(faults)} resources are not where MAILROOM_REGIONS_ALLOWED lets data be; see above"
         )
+    if state == "ready":
+        return
+    if state == "stopped":
+        _to_stderr(f"mailroom: no stack runs in {found['data']}; start it with `mailroom up`")
+        raise typer.Exit(_NOT_RUNNING)
+    if state in ("starting", "restarting", "stopping"):
+        down = [part["name"] for part in found["parts"] if part["state"] not in ("ready", "done")]
+        which = f" ({', '.join(down)})" if down else ""
+        _to_stderr(f"mailroom: the stack is {state}{which}; ask again in some seconds")
+        raise typer.Exit(_UNDER_WAY)
+    raise ConfigurationError(f"the stack is {state}" + (f": {why}" if why else ""))
+
+
+def _serves(found: dict[str, Any], part: str) -> bool:
+    """Return whether a part serves and it is known where; while the stack starts for the first time it is not."""
+    is_ready = any(one["name"] == part and one["state"] == "ready" for one in found["parts"])
+    return is_ready and {"database_url", "prefect_api_url"} <= set(found)
 
 
 def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return who works and on what; nobody where the database does not serve."""
-    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+    if not _serves(found, "postgres"):
         return []
     now = datetime.now(UTC)
     try:
@@ -184,7 +225,7 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
     """Return when Prefect's scheduler last worked; None where Prefect does not serve."""
     from mailroom import wiring
 
-    if not any(part["name"] == "prefect" and part["state"] == "ready" for part in found["parts"]):
+    if not _serves(found, "prefect"):
         return None
     now = datetime.now(UTC)
     try:
@@ -201,7 +242,7 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is held and waits for a person, by reason; nothing where the database does not serve."""
-    if not any(part["name"] == "postgres" and part["state"] == "ready" for part in found["parts"]):
+    if not _serves(found, "postgres"):
         return []
     try:
         counts = _store(found).outbox.held_count()

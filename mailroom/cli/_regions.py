@@ -14,7 +14,9 @@ from mailroom.settings import allowed_regions, load_settings, use_stack_environm
 def regions_of(found: dict[str, Any]) -> dict[str, Any]:
     """Return where data may be and where it is; nothing is asked where neither a stack nor an installation is known."""
     regions: dict[str, Any] = {"allowed": "", "resources": [], "queues": []}
-    emulated = any(part["name"] == "aws" and part["state"] == "ready" for part in found["parts"])
+    emulated = (
+        any(part["name"] == "aws" and part["state"] == "ready" for part in found["parts"]) and "inbound_bucket" in found
+    )
     try:
         regions["allowed"] = str(allowed_regions())
         if emulated or "MAILROOM_DATABASE_URL" in os.environ:

@@ -1,14 +1,17 @@
-"""One whole embedded stack for all end-to-end tests, in a folder of its own, and a browser."""
+"""One whole embedded stack for all end-to-end tests, in a folder of its own, a browser, and a supervisor of small parts."""
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from mailroom.sandbox.stack.leftovers import end_leftovers
 from mailroom.sandbox.stack.ports import choose_apart
 from tests.e2e.driving import Stack
 from tests.e2e.logs import EXPECTED, unexpected
+from tests.e2e.supervising import Supervised
 
 #: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
 expect.set_options(timeout=60_000)
@@ -42,3 +45,15 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=found, args=flags)
         yield started
         started.close()
+
+
+@pytest.fixture
+def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
+    """A supervisor that can be started, in the data folder that the commands of this process mean too."""
+    made = Supervised(tmp_path / "data")
+    monkeypatch.setenv("MAILROOM_DATA", str(made.folder.path))
+    yield made
+    if made.process and made.process.poll() is None:
+        made.process.terminate()
+        made.process.communicate(timeout=30)
+    end_leftovers(made.folder)

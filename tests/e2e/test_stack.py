@@ -1,14 +1,10 @@
 """The supervisor at work on small parts: what it starts, it watches; what it watches, it ends, however it ends itself."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,115 +16,8 @@ from mailroom.sandbox.stack.parts import Part
 from mailroom.sandbox.stack.ports import answers
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.sandbox.stack.stack import down, status, supervise, up
-from mailroom.settings import CHECKOUT
+from tests.e2e.supervising import SERVER, SLEEPER, STUBBORN, Supervised, wait_until
 from tests.loopback import free_port
-
-#: A supervisor of parts that are given as JSON: {name, code (Python), after, port, once, grace_s, gate}.
-SUPERVISOR = """
-import json, sys
-from pathlib import Path
-from mailroom.sandbox.errors import StackError
-from mailroom.sandbox.stack.folder import DataFolder
-from mailroom.sandbox.stack.parts import Part
-from mailroom.sandbox.stack.ports import answers
-from mailroom.sandbox.stack.stack import supervise
-
-def part(name, code, after=(), port=None, once=False, grace_s=10, gate=None):
-    argv = [sys.executable, "-c", code]
-    if gate:
-        Path(gate).with_suffix(".py").write_text(code)
-        env = {"PYTHONPATH": str(Path(gate).parent)}
-        argv = [sys.executable, "-m", "mailroom.sandbox.stack.early", Path(gate).stem, gate]
-        return Part(name=name, argv=argv, after=tuple(after), once=True, gate=Path(gate), env=lambda: env)
-    ready = (lambda: answers(port)) if port else (lambda: True)
-    return Part(name=name, argv=argv, after=tuple(after), port=port, once=once, ready=ready, grace_s=grace_s)
-
-folder = DataFolder(Path(sys.argv[1]))
-folder.make()
-try:
-    with folder.held():
-        parts = [part(**fields) for fields in json.loads(sys.argv[2])]
-        supervise(parts, folder=folder, say=lambda line: print(line, flush=True))
-except StackError as error:
-    sys.exit(f"mailroom: {error}")
-"""
-
-SLEEPER = "import time; time.sleep(600)"
-SERVER = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(600)"
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-)
-
-
-def wait_until(is_so: Callable[[], Any], *, within_s: float = 20) -> None:
-    """Return as soon as `is_so`; fail when it does not become so in time."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not become so in time"
-        time.sleep(0.02)
-
-
-class Supervised:
-    """A supervisor in a process of its own, as `mailroom up` is one."""
-
-    def __init__(self, data: Path) -> None:
-        self.folder = DataFolder(data)
-        self.process: subprocess.Popen[str] | None = None
-
-    def argv(self, *parts: dict[str, Any]) -> list[str]:
-        """Return the command that supervises `parts`."""
-        return [sys.executable, "-c", SUPERVISOR, str(self.folder.path), json.dumps(parts)]
-
-    def start(self, *parts: dict[str, Any]) -> None:
-        """Start it, and return at once."""
-        self.process = subprocess.Popen(
-            self.argv(*parts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT
-        )
-
-    def start_and_wait(self, *parts: dict[str, Any]) -> None:
-        """Start it, and return when all parts are ready."""
-        self.start(*parts)
-        wait_until(lambda: self.run().get("state") == "ready")
-
-    def send(self, number: signal.Signals) -> None:
-        """Send the supervisor a signal."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def output(self) -> str:
-        """Return all it said, once it has ended."""
-        assert self.process is not None
-        return self.process.communicate(timeout=30)[0]
-
-    def code(self) -> int:
-        """Return its exit code, once it has ended."""
-        assert self.process is not None
-        self.process.communicate(timeout=30)
-        return self.process.returncode
-
-    def run(self) -> dict[str, Any]:
-        """Return what it wrote of its processes."""
-        try:
-            found: dict[str, Any] = json.loads(self.folder.run_file.read_text())
-        except FileNotFoundError:
-            return {}
-        return found
-
-    def parts(self) -> dict[str, ProcessId]:
-        """Return the processes of the parts."""
-        return {part["name"]: ProcessId.from_json(part) for part in self.run()["parts"]}
-
-
-@pytest.fixture
-def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
-    """A supervisor that can be started, in the data folder that the commands of this process mean too."""
-    made = Supervised(tmp_path / "data")
-    monkeypatch.setenv("MAILROOM_DATA", str(made.folder.path))
-    yield made
-    if made.process and made.process.poll() is None:
-        made.process.terminate()
-        made.process.communicate(timeout=30)
-    end_leftovers(made.folder)
 
 
 def test_a_part_that_dies_is_named_with_the_end_of_its_log_and_stops_the_rest(supervised: Supervised) -> None:

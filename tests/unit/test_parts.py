@@ -207,6 +207,15 @@ def test_only_the_prefect_server_learns_its_databases_password(folder: DataFolde
     assert parts["worker"]["PREFECT_API_URL"] == "http://127.0.0.1:15403/api"
 
 
+def test_every_part_that_stays_heals_but_the_emulator(folder: DataFolder) -> None:
+    """What it knew was in its memory; a part that is added must be one or the other on purpose."""
+    staying = {part.name: (part.heals, bool(part.loss)) for part in Stack(folder, PORTS).parts() if not part.once}
+
+    assert staying.pop("aws") == (False, True)
+    assert set(staying) == {"postgres", "prefect", "worker", "api", "door"}
+    assert set(staying.values()) == {(True, False)}
+
+
 def test_a_long_path_gets_its_socket_elsewhere(tmp_path: Path) -> None:
     """A unix socket's path ends after 107 bytes, and data folders of test runs are longer than that."""
     deep = tmp_path / ("x" * 110)

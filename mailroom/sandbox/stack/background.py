@@ -7,7 +7,8 @@ import time
 
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.folder import DataFolder, read_json
-from mailroom.sandbox.stack.supervisor import Say, State
+from mailroom.sandbox.stack.running import State
+from mailroom.sandbox.stack.supervisor import Say
 from mailroom.settings import CHECKOUT, data_folder
 
 
@@ -59,9 +60,10 @@ def relay(argv: list[str], *, folder: DataFolder, say: Say) -> None:
 
 
 def _is_ready(folder: DataFolder, pid: int) -> bool:
-    run = read_json(folder.run_file) or {}
+    run = folder.run() or {}
     holder = folder.holder()
-    return run.get("state") == State.READY and holder is not None and holder.pid == pid
+    is_its = holder is not None and holder.pid == pid and run.get("supervisor") == holder.as_json()
+    return is_its and run.get("state") == State.READY
 
 
 def _repeat(text: str, say: Say) -> None:

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.processes import ProcessId
 
 _OURS = (
@@ -61,8 +62,15 @@ class DataFolder:
         self._lock_file = path / "mailroom.lock"
 
     def make(self) -> None:
-        """Make the folder where it is missing, and remember what was in it before us."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder where it is missing, and remember what was in it before us.
+
+        Raises:
+            StackError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StackError(f"{self.path} cannot be the data folder: {error.strerror}") from None
         foreign = self.path / "foreign.json"
         if not foreign.exists():
             write_json(foreign, sorted(entry.name for entry in self.path.iterdir()))
@@ -99,8 +107,15 @@ class DataFolder:
     def holder(self) -> ProcessId | None:
         """Return the supervisor that runs on this folder, or None when none does."""
         written = read_json(self._lock_file)
-        holder = ProcessId.from_json(written) if written else None
+        is_whole = isinstance(written, dict) and {"pid", "started"} <= set(written)
+        holder = ProcessId.from_json(written) if is_whole else None
         return holder if holder and holder.is_alive() else None
+
+    def run(self) -> dict[str, Any] | None:
+        """Return what the last supervisor wrote of its processes, or None where there is none, or not all of it."""
+        written = read_json(self.run_file)
+        whole = isinstance(written, dict) and {"word", "parts"} <= set(written)
+        return written if whole else None
 
     def wipe(self) -> None:
         """Delete what the stack made, and the folder itself if nothing else is in it."""
@@ -141,5 +156,5 @@ def read_json(file: Path) -> Any:
     """Return what `file` holds, or None when it is missing or not (yet) JSON."""
     try:
         return json.loads(file.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from mailroom.sandbox.stack.folder import DataFolder, read_json
+from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.sandbox.stack.processes import ProcessId, carriers
 
 _GRACE_S = 10.0
@@ -11,8 +11,9 @@ _GRACE_S = 10.0
 
 def end_leftovers(folder: DataFolder) -> int:
     """End what a killed supervisor left running, and return how many processes that were."""
-    run = read_json(folder.run_file)
-    if not run:
+    run = folder.run()
+    if run is None:
+        folder.run_file.unlink(missing_ok=True)
         return 0
     left = {ProcessId.from_json(part): signal.Signals(part["stop_signal"]) for part in run["parts"]}
     left = {process: number for process, number in left.items() if process.is_alive()}

@@ -7,6 +7,7 @@
 
 `database`, `provision` and `deployments` run once and end; the others stay. Whatever does not wait for another starts
 with it, and what imports Prefect does that before its turn, so that a start takes little longer than its slowest part.
+Those that stay heal, all but `aws`.
 """
 
 import signal
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from mailroom.sandbox.stack.ports import LOOPBACK
+from mailroom.sandbox.stack.ports import LOOPBACK, is_free
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stack.probes import exists, greets, page_answers
 
@@ -39,6 +40,8 @@ class Part:
     that all parts share. A part with `once` is ready when it ended with exit code 0; any other is ready when `ready`
     says so, and must stay. One with a `gate` is started early and does its work when that file is there (see `early`);
     the environment in the file adds to the one it was started with. A part has `patience_s` to get ready, and `grace_s` to end before it is killed.
+    One that `heals` is started again when it dies after the start; the death of any other ends the stack, and `loss` says why.
+    `stopping` tells whether one that lives has begun to end; it cannot be seen from a closed port alone.
     """
 
     name: str
@@ -53,6 +56,13 @@ class Part:
     stop_signal: signal.Signals = signal.SIGTERM
     patience_s: float = 120
     grace_s: float = 10
+    heals: bool = False
+    loss: str = ""
+    stopping: Callable[[], bool] = field(default=lambda: False)
+
+    def is_leaving(self) -> bool:
+        """Tell whether it lives and serves no longer: it was asked to stop by somebody else, and may never come to it."""
+        return self.stopping() or (self.port is not None and is_free(self.port))
 
     def command(self) -> list[str]:
         """Return the words of its command."""
@@ -72,6 +82,8 @@ def stack_parts(
             prepare=postgres.initialise,
             ready=postgres.is_ready,
             port=postgres.port,
+            heals=True,
+            stopping=postgres.is_stopping,
             # SIGTERM would wait for every client to leave; SIGINT is its fast shutdown, and loses nothing.
             stop_signal=signal.SIGINT,
         ),
@@ -80,6 +92,8 @@ def stack_parts(
             argv=[*_PYTHON, "mailroom.sandbox.stand_ins.emulator", "-H", LOOPBACK, "-p", str(ports["aws"])],
             ready=partial(page_answers, ports["aws"], "/moto-api/data.json"),
             port=ports["aws"],
+            loss="the AWS emulator kept buckets, queues and keys in its memory, so the stack ends with it; "
+            "start it again with `mailroom up`",
         ),
         Part(
             name="prefect",
@@ -88,6 +102,7 @@ def stack_parts(
             env=server,
             ready=partial(page_answers, ports["prefect"], "/api/health"),
             port=ports["prefect"],
+            heals=True,
             # The first start makes its tables in several hundred migrations.
             patience_s=300,
         ),
@@ -109,6 +124,7 @@ def stack_parts(
             env=lambda: {**client(), "MAILROOM_READY_FILE": str(ready_file)},
             prepare=lambda: ready_file.unlink(missing_ok=True),
             ready=partial(exists, ready_file),
+            heals=True,
             # It gives unfinished mails back to the queue, for which it allows itself ten seconds.
             grace_s=15,
         ),
@@ -119,6 +135,7 @@ def stack_parts(
             env=client,
             ready=partial(page_answers, ports["api"], "/healthz"),
             port=ports["api"],
+            heals=True,
         ),
         Part(
             name="door",
@@ -127,6 +144,7 @@ def stack_parts(
             env=mailroom,
             ready=partial(greets, ports["door"], b"220"),
             port=ports["door"],
+            heals=True,
         ),
     ]
 

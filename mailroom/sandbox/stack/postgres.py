@@ -120,6 +120,15 @@ class Postgres:
             return False
         return True
 
+    def is_stopping(self) -> bool:
+        """Tell whether the server was asked to stop, as its pid file says (line 8; `src/include/utils/pidfile.h`, PostgreSQL 18).
+
+        After a SIGTERM it waits for every client to leave, and lets no other in: with pools of connections, for ever.
+        """
+        with suppress(OSError, IndexError):
+            return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping"
+        return False
+
     def socket_folder(self) -> Path:
         """Return the folder of the unix socket: in the data folder if its path is short enough, else a temporary one."""
         within = self.folder / "socket"

@@ -9,8 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 RUN_VARIABLE = "MAILROOM_STACK_RUN"
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -67,16 +68,23 @@ def _stat(pid: int) -> tuple[str, int]:
 
 
 def start(
-    argv: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Path, last_signal: signal.Signals
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    last_signal: signal.Signals,
+    again: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session of its own, writing to `log` (the log before it is kept as `.1`).
 
+    Started `again` it goes on in the same log, so that this still says what the process before it died of.
     If this process dies without a word (SIGKILL), the kernel sends `last_signal` to the child. The kernel watches the
     thread that started the child, so call this from the main thread.
     """
-    if log.exists():
+    if log.exists() and not again:
         log.replace(log.with_name(f"{log.name}.1"))
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         return subprocess.Popen(
             argv,
             env=dict(env),
@@ -114,6 +122,48 @@ def collect(process: subprocess.Popen[bytes]) -> int:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
+
+
+@contextmanager
+def adopting() -> Iterator[set[int]]:
+    """Have what a dead part leaves behind become this process's children, so that it is found, ended and collected.
+
+    Yields the children that are here already: they belong to somebody else. PostgreSQL's children are known by nothing
+    but their parent: each has a session of its own, and overwrites its environment.
+    """
+    here = set(_children())
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield here
+    finally:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def orphans(known: Collection[int]) -> list[ProcessId]:
+    """Return the children of this process that are none of `known`; those that have ended are collected."""
+    left = []
+    for pid in _children():
+        if pid not in known:
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    left.append(ProcessId.of(pid))
+    return left
+
+
+def collect_ended(known: Collection[int]) -> None:
+    """Collect one adopted child that has ended, if there is one; those of `known` are collected by their own."""
+    with suppress(ChildProcessError):
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if ended is not None and ended.si_pid not in known:
+            os.waitpid(ended.si_pid, 0)
+
+
+def _children() -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                    yield int(entry.name)
 
 
 def carriers(word: str) -> list[ProcessId]:

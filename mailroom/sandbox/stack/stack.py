@@ -9,14 +9,16 @@ from typing import Any
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.environment import ACCOUNT, REGION, aws_environment, process_environment
 from mailroom.sandbox.stack.folder import DataFolder, HeldError, read_json, write_json
+from mailroom.sandbox.stack.healing import given_up
 from mailroom.sandbox.stack.leftovers import end_leftovers
 from mailroom.sandbox.stack.parts import Part, only, stack_parts
 from mailroom.sandbox.stack.ports import LOOPBACK, answers, choose_ports
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stack.prefect_settings import client_settings, server_settings
 from mailroom.sandbox.stack.processes import ProcessId
+from mailroom.sandbox.stack.running import State
 from mailroom.sandbox.stack.steps import ADMIN_KEY
-from mailroom.sandbox.stack.supervisor import Say, State, Supervisor
+from mailroom.sandbox.stack.supervisor import Say, Supervisor
 from mailroom.settings import CHECKOUT, Settings, data_folder
 
 _DOWN_PATIENCE_S = 60.0
@@ -190,22 +192,58 @@ def _end(supervisor: ProcessId) -> None:
 def status() -> dict[str, Any]:
     """Return what runs where, looked at now: `state` is `stopped` when nothing was started here.
 
-    A part is `ready` only if its process lives and its port answers; the whole is `ready` only if all parts are.
+    A part is `ready` only if its process lives and its port answers; the whole is `ready` only if all parts are, and
+    `starting` from the first moment of a start, whatever the one before it has left.
+
+    Raises:
+        StackError: the data folder cannot be read.
     """
     folder = DataFolder(data_folder())
-    run = read_json(folder.run_file)
-    described: dict[str, Any] = read_json(folder.stack_file) or {"data": str(folder.path), "parts": []}
-    if run is None:
-        return {"state": str(State.STOPPED)} | described
-    parts = [part | {"state": _look(part)} for part in run["parts"]]
-    whole = run["state"] if folder.holder() else str(State.FAILED)
-    if whole == State.READY and any(part["state"] not in (State.READY, State.DONE) for part in parts):
-        whole = State.FAILED
-    return described | {"state": str(whole), "parts": parts}
+    if folder.path.exists() and not folder.path.is_dir():
+        raise StackError(f"{folder.path} is no folder; see MAILROOM_DATA")
+    try:
+        holder, run, described = folder.holder(), folder.run(), read_json(folder.stack_file)
+    except OSError as error:
+        raise StackError(f"{folder.path} cannot be read: {error.strerror}") from None
+    unknown: dict[str, Any] = {"data": str(folder.path), "parts": []}
+    described = unknown | (described if isinstance(described, dict) else {})
+    if holder is None and run is None:
+        # What a stack that failed wrote last stays to be read.
+        return described if described.get("state") == State.FAILED else unknown | {"state": str(State.STOPPED)}
+    if holder is not None and (run is None or run.get("supervisor") != holder.as_json()):
+        return unknown | {"state": str(State.STARTING)}
+    assert run is not None
+    written = run.get("state", State.FAILED)
+    healing = holder is not None and written == State.READY
+    parts = [part | {"state": _look(part, healing=healing)} for part in run["parts"]]
+    whole = _whole(written, parts) if holder else State.FAILED
+    reason = (
+        _reason(parts if healing else [])
+        if holder
+        else "its supervisor has died; `mailroom up` ends what it left and starts it again"
+    )
+    return described | {"state": str(whole), "parts": parts} | ({"reason": reason} if reason else {})
 
 
-def _look(part: dict[str, Any]) -> str:
-    if part["state"] not in (State.READY, State.STARTING):
+def _reason(parts: list[dict[str, Any]]) -> str:
+    """Return the sentence about the first part that does not come back by itself; empty where there is none."""
+    for part in parts:
+        if part["state"] == State.GIVEN_UP:
+            return f"{part['name']} {part['last_death']}, and {given_up(part['log'])}"
+    silent = [part for part in parts if part["state"] == State.FAILED]
+    return f"{silent[0]['name']} does not answer; see {silent[0]['log']}" if silent else ""
+
+
+def _look(part: dict[str, Any], *, healing: bool) -> str:
+    if part["state"] != State.READY:
         return str(part["state"])
-    alive = ProcessId.from_json(part).is_alive() and (part["port"] is None or answers(part["port"]))
-    return str(part["state"]) if alive or part["state"] == State.STARTING else str(State.FAILED)
+    if not ProcessId.from_json(part).is_alive():
+        return str(State.RESTARTING if healing and part.get("heals") else State.FAILED)
+    return str(part["state"] if part["port"] is None or answers(part["port"]) else State.FAILED)
+
+
+def _whole(written: str, parts: list[dict[str, Any]]) -> State:
+    states = {part["state"] for part in parts}
+    if written != State.READY or states <= {State.READY, State.DONE}:
+        return State(written)
+    return State.FAILED if states & {State.FAILED, State.GIVEN_UP} else State.RESTARTING

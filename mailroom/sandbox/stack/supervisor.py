@@ -1,31 +1,28 @@
 """The supervisor: starts parts as soon as what they wait for is ready, watches them, and stops all of them together.
 
-    waiting -> starting -> ready                      (a part that runs once: done)
-                   \\________\\___-> failed             the first failure stops the whole stack
-                                    stopped           in the reverse of the order of starting
-
+A failure before all are ready stops the whole stack; later a part that dies is started again (see `healing`), unless it cannot heal.
 It is one thread: the kernel ties a child's life to the thread that started it.
 """
 
+import os
 import secrets
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.folder import DataFolder, write_json
+from mailroom.sandbox.stack.healing import Healing
 from mailroom.sandbox.stack.parts import Part
 from mailroom.sandbox.stack.ports import LOOPBACK
 from mailroom.sandbox.stack.processes import (
     RUN_VARIABLE,
     ProcessId,
+    adopting,
     carriers,
     collect,
     ending,
@@ -33,52 +30,12 @@ from mailroom.sandbox.stack.processes import (
     last_lines,
     start,
 )
+from mailroom.sandbox.stack.running import Running, State
 
 _STARTING_PAUSE_S = 0.05
 _WATCHING_PAUSE_S = 0.25
 
 Say = Callable[[str], None]
-
-
-class State(StrEnum):
-    """Where a part is, or the whole stack."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    READY = "ready"
-    DONE = "done"
-    FAILED = "failed"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-
-
-@dataclass(slots=True)
-class Running:
-    """A part and the process that it is now."""
-
-    part: Part
-    log: Path
-    state: State = State.WAITING
-    process: subprocess.Popen[bytes] | None = None
-    identity: ProcessId | None = None
-    since: float = 0.0
-    kill_at: float = 0.0
-
-    @property
-    def is_up(self) -> bool:
-        """Whether others may start on it."""
-        return self.state in (State.READY, State.DONE)
-
-    @property
-    def lives(self) -> bool:
-        """Whether there is a process to stop."""
-        return self.process is not None and self.state not in (State.DONE, State.FAILED, State.STOPPED)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `status` and the next start want to know."""
-        known = self.identity or ProcessId(0, 0)
-        described = {"name": self.part.name, "state": str(self.state), "port": self.part.port, "log": str(self.log)}
-        return described | known.as_json() | {"stop_signal": self.part.stop_signal.value}
 
 
 class Supervisor:
@@ -96,16 +53,17 @@ class Supervisor:
         """Start everything, call `when_ready`, and stay until a signal says stop; nothing is left running.
 
         Raises:
-            StackError: a part failed or ended by itself; the message names it.
+            StackError: a part failed before all were ready, or one died that cannot heal; the message names it.
         """
-        with self._signals():
+        with self._signals(), adopting() as strangers:
+            healing = self._healing(strangers)
             try:
                 self._start_all()
                 if not self._asked_to_stop:
                     self.state = State.READY
                     when_ready()
                     self._write()
-                    self._watch()
+                    self._watch(healing)
             except BaseException:
                 self.state = State.FAILED
                 raise
@@ -113,6 +71,8 @@ class Supervisor:
                 if self._asked_to_stop:
                     self.state = State.STOPPING
                 self._stop_all()
+                for process in (*carriers(self._word), *healing.left_behind()):
+                    process.signal(signal.SIGKILL)
 
     def parts_json(self) -> list[dict[str, Any]]:
         """Return the parts as they are now."""
@@ -158,7 +118,7 @@ class Supervisor:
             running.since, running.state = now, State.STARTING
             self._write()
 
-    def _start(self, running: Running) -> None:
+    def _start(self, running: Running, *, again: bool = False) -> None:
         part = running.part
         if part.gate:
             part.gate.unlink(missing_ok=True)
@@ -170,11 +130,27 @@ class Supervisor:
                 folder=self._home,
                 log=running.log,
                 last_signal=part.stop_signal,
+                again=again,
             )
         except OSError as error:
             raise StackError(f"{part.name} cannot be started: {error}") from error
         running.identity = ProcessId.of(running.process.pid)
         self._write()
+
+    def _start_again(self, running: Running) -> None:
+        self._start(running, again=True)
+        if running.part.gate:
+            write_json(running.part.gate, dict(running.part.env()))
+
+    def _healing(self, strangers: set[int]) -> Healing:
+        return Healing(
+            self._running,
+            start=self._start_again,
+            foundations=lambda running: self._foundations(running.part),
+            strangers=strangers,
+            say=self._say,
+            changed=self._write,
+        )
 
     def _check_start(self, running: Running) -> None:
         part = running.part
@@ -195,16 +171,22 @@ class Supervisor:
         self._say(f"{running.part.name:<12} {state:<6} {time.monotonic() - running.since:5.1f} s{where}")
         self._write()
 
-    def _watch(self) -> None:
+    def _watch(self, healing: Healing) -> None:
         while not self._asked_to_stop:
+            healing.look()
             self._check_lives()
             time.sleep(_WATCHING_PAUSE_S)
 
     def _check_lives(self) -> None:
+        """Fail for a part that died: any while not all are ready, later one that cannot heal."""
         for running in self._running.values():
+            heals = running.part.heals and self.state is State.READY
             settled = running.state in (State.READY, State.WAITING)
-            if settled and running.process and has_exited(running.process):
-                raise self._failure(running, ending(collect(running.process)))
+            if settled and not heals and running.process and has_exited(running.process):
+                raise self._failure(running, ending(collect(running.process)) + self._loss(running))
+
+    def _loss(self, running: Running) -> str:
+        return f": {running.part.loss}" if running.part.loss and self.state is State.READY else ""
 
     def _failure(self, running: Running, what: str) -> StackError:
         name = running.part.name
@@ -217,7 +199,7 @@ class Supervisor:
         return StackError(f"{name} {what}; see {running.log}")
 
     def _stop_all(self) -> None:
-        """Stop each part once nobody who started on it lives; then end what escaped its parent."""
+        """Stop each part once nobody who started on it lives."""
         while living := [running for running in self._running.values() if running.lives]:
             needed = {name for running in living for name in self._foundations(running.part)}
             for running in living:
@@ -226,8 +208,6 @@ class Supervisor:
                 elif running.state is State.STOPPING:
                     self._finish(running)
             time.sleep(_STARTING_PAUSE_S)
-        for process in carriers(self._word):
-            process.signal(signal.SIGKILL)
 
     def _foundations(self, part: Part) -> set[str]:
         """Return all that `part` stands on, also by way of steps that are long done."""
@@ -253,5 +233,6 @@ class Supervisor:
             running.kill_at = float("inf")
 
     def _write(self) -> None:
-        run = {"state": str(self.state), "word": self._word, "parts": self.parts_json()}
+        own = ProcessId.of(os.getpid()).as_json()
+        run = {"state": str(self.state), "word": self._word, "supervisor": own, "parts": self.parts_json()}
         write_json(self._folder.run_file, run)

@@ -1,0 +1,78 @@
+"""The log of worker and HTTP service: a line for a person, or with `MAILROOM_LOG=json` an object for a program. Ids only, in both."""
+
+import json
+import logging
+import os
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+#: So many of the innermost places of a traceback are named.
+_PLACES = 20
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `event` is the constant sentence, `facts` the ids and counts that stand in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line; of an exception its type and the places in the code, for its text may quote a mail."""
+        told: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": str(record.msg),
+            "facts": [one if isinstance(one, (int, float)) else str(one) for one in _args(record)],
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            told["exception"] = record.exc_info[0].__name__
+            told["places"] = _places(record.exc_info[2])
+        return json.dumps(told)
+
+
+def _args(record: logging.LogRecord) -> list[object]:
+    return list(record.args) if isinstance(record.args, tuple) else [record.args] if record.args else []
+
+
+def _places(trace: TracebackType | None) -> list[str]:
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(trace)]
+    return [f"{code.co_filename}:{line} in {code.co_name}" for code, line in frames[-_PLACES:]]
+
+
+def log_to_stderr() -> None:
+    """Set up the process's log, in place of the console that Prefect gave it when it was imported."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if is_json() else logging.Formatter(_TEXT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Prefect sets the root's level back to WARNING with each run.
+    logging.getLogger("mailroom").setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    if is_json():
+        # A program that reads objects is to find nothing else: no bare traceback, no warning of Python's.
+        logging.captureWarnings(capture=True)
+        sys.excepthook = _log_uncaught
+        threading.excepthook = lambda ended: _log_uncaught(ended.exc_type, ended.exc_value, ended.exc_traceback)
+
+
+def is_json() -> bool:
+    """Return whether the log is for a program."""
+    return os.environ.get("MAILROOM_LOG", "").strip().lower() == "json"
+
+
+def say_why_not(program: str, error: Exception) -> None:
+    """Say in one line on stderr, as part of the log, why `program` does not run."""
+    if is_json():
+        logging.getLogger("mailroom").critical("%s: %s", program, error)
+    else:
+        print(f"{program}: {error}", file=sys.stderr, flush=True)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt) or error is None:
+        sys.__excepthook__(kind, error or kind(), trace)
+    else:
+        logging.getLogger("mailroom").critical("ended by what was not foreseen", exc_info=(kind, error, trace))

@@ -1,0 +1,36 @@
+"""How often a part has died, and when it is started again: after 1, 2, 4, 8 and 16 s, and not after a sixth death within ten minutes.
+
+Deaths that are ten minutes past count no more, so that a part that dies once a day always comes back within seconds.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+#: So many deaths are borne within `WITHIN_S`.
+MOST_DEATHS = 5
+WITHIN_S = 600.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+
+
+@dataclass(slots=True)
+class Deaths:
+    """The deaths of one part since the stack was started."""
+
+    restarts: int = 0
+    last_at: datetime | None = None
+    last_of: str = ""
+    _recent: list[float] = field(default_factory=list)
+
+    def note(self, what: str, *, now: float) -> float | None:
+        """Note a death at `now` on a monotonic clock; return for how many seconds it is left down, None for good."""
+        self.last_at, self.last_of = datetime.now(UTC), what
+        self._recent = [at for at in self._recent if now - at < WITHIN_S] + [now]
+        if len(self._recent) > MOST_DEATHS:
+            return None
+        return float(min(_FIRST_PAUSE_S * 2 ** (len(self._recent) - 1), _LONGEST_PAUSE_S))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `status` shows."""
+        at = self.last_at.isoformat(timespec="seconds") if self.last_at else None
+        return {"restarts": self.restarts, "last_death_at": at, "last_death": self.last_of or None}

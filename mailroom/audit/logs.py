@@ -26,6 +26,7 @@ _SEVERE = frozenset({"error", "critical"})
 
 _TRACEBACK = re.compile(r"^[\s|+]*(Exception Group )?Traceback \(most recent call last\):")
 _CHAINED = re.compile(r"^(During handling of the above exception|The above exception was the direct cause)")
+_BARE = re.compile(r"^[\w.]*(Error|Exception)(:|$)")
 #: A line that begins a record, and so ends a traceback: a date or time, or a level.
 _RECORD = re.compile(r"^\[?\d{2,4}[-:.]\d\d|^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|^\{")
 #: What differs from one time to the next: ids, numbers, addresses in memory.
@@ -116,6 +117,9 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
             if entry:
                 yield entry
             entry, tracing = Entry(part, number, head), False
+        elif entry and not tracing and not entry.exception and _BARE.match(line):
+            # The first of a chain of exceptions, raised without a frame of its own; its traceback follows.
+            entry.exception, tracing = line, True
         elif entry and tracing and _goes_on(line):
             entry.exception = _exception(line) or entry.exception
         elif entry and not _RECORD.match(line) and not tracing and line[:1].isspace():

@@ -143,3 +143,23 @@ def test_what_is_known_is_no_violation_up_to_its_largest_count(tmp_path: Path) -
     (tmp_path / "worker.log").write_text(f"{OURS}\n" * 4)
     assert report_of(tmp_path, known).wrong == {"logged too often": 1}
     assert report_of(tmp_path, Known("api", "paused", "another part", most=9)).wrong == {"logged": 1}
+
+
+def test_an_exception_without_frames_begins_its_chain() -> None:
+    """asyncpg raises what the socket said, which never was in a frame; all of it is one entry, named by its last exception."""
+    lines = [
+        "17:34:15.993 | ERROR   | uvicorn.error - Exception in ASGI application",
+        "BrokenPipeError: [Errno 32] Broken pipe",
+        "",
+        "The above exception was the direct cause of the following exception:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "/x/asyncpg.py", line 620, in fetch',
+        "    raise error",
+        "sqlalchemy.exc.DBAPIError: connection was closed in the middle of operation",
+        "17:34:16.000 | INFO    | uvicorn.error - going on",
+    ]
+
+    [entry] = read_log("prefect", lines)
+
+    assert entry.exception == "sqlalchemy.exc.DBAPIError: connection was closed in the middle of operation"

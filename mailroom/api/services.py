@@ -10,6 +10,7 @@ from fastapi import Depends, HTTPException, Request
 
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.api.hooks.noting import Notes
+from mailroom.api.slots import Slots
 from mailroom.delivery.webhooks.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.outbound.enclosing import Shelf
@@ -95,7 +96,7 @@ class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
     `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
-    calls are checked against, `watch` what counts it all, `endpoints` who is told of it.
+    calls are checked against, `watch` what counts it all, `endpoints` who is told of it. Batches are prepared in `slots`.
     """
 
     settings: Settings
@@ -113,6 +114,7 @@ class Services:
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
     scheduler: Scheduler | None = None
+    slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

@@ -15,7 +15,8 @@ from mailroom.outbound import checking
 from mailroom.outbound.addresses import party
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.request import Letter, Recipient, Request, Words
-from mailroom.outbound.templating import Filled, Template
+from mailroom.outbound.template_budget import TOO_MUCH
+from mailroom.outbound.templating import Clock, Filled, Template
 from mailroom.ports.senders import Senders
 
 P = ParamSpec("P")
@@ -74,6 +75,7 @@ class _Preparing:
         self._numbers: dict[Content, int] = {}
         self._seen: dict[tuple[str, str], Draft] = {}
         self._number = 0
+        self._clock = Clock(limits.preparation_s)
 
     def prepared(self, request: Request) -> Prepared:
         self._out = Prepared(Batch(id=self._new_id(), tenant=self._tenant, from_=Party("")))
@@ -122,8 +124,11 @@ class _Preparing:
         content = self._content(letter)
         template = None
         if content is not None and letter.template:
-            template = self._checked(letter.where, Template, content, self._limits.mail)
+            template = self._checked(letter.where, Template, content, self._limits.mail, self._clock)
         for recipient in letter.recipients:
+            if template is not None and template.exhausted:
+                self._fault(letter.where, TOO_MUCH)
+                break
             number, self._number = self._number, self._number + 1
             draft = self._draft(recipient, number, content)
             if draft is None or content is None or (letter.template and template is None):
@@ -233,5 +238,7 @@ class _Preparing:
 
 
 def _size(filled: Filled, enclosures: tuple[Enclosure, ...]) -> int:
-    texts = sum(len(text.encode()) for text in (filled.text, filled.html) if text)
+    texts = sum(
+        len(text) if text.isascii() else len(text.encode()) for text in (filled.text, filled.html) if text
+    )
     return int((texts + sum(enclosure.size for enclosure in enclosures)) * _ENCODED) + _OVERHEAD

@@ -3,12 +3,12 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from mailroom.api.auth import ApiHolder, tenant_for
@@ -81,7 +81,9 @@ async def hand_over_batch(
     _refuse_unknown(request)
     body = await _read(request, LIMITS.body)
     owner = sender_tenant(holder, tenant)
-    return await run_in_threadpool(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run)
+    return await services.slots.run(
+        owner, partial(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run)
+    )
 
 
 def _hand_over(

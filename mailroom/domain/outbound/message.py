@@ -192,7 +192,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold. Sizes are bytes; a mail's size is that of its parts in base64."""
+    """What one request may hold. Sizes are bytes; a mail's size is that of its parts in base64.
+
+    `preparation_s` is processor time: of one request with templates, until all of its mails have been filled.
+    """
 
     body: int = 40 << 20
     messages: int = 100_000
@@ -206,6 +209,7 @@ class Limits:
     data: int = 16 << 10
     template: int = 512 << 10
     schedule_days: int = 366
+    preparation_s: float = 20.0
 
 
 LIMITS = Limits()

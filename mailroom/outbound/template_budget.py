@@ -1,0 +1,103 @@
+"""What filling a template may cost: steps for one mail, a clock for one request.
+
+A step is about half a microsecond of a processor. Everything that a template can do is paid before it is done, in
+proportion to what it works on; so the same template and data cost the same on every machine, when a batch is accepted and
+when its mails are sent. The clock is the second bound, of a request only: seconds of this thread's processor time.
+"""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any
+
+#: One mail's: about a tenth of a second.
+STEPS = 200_000
+#: Between two looks at the clock.
+_SLICE = 20_000
+
+TOO_MUCH = "the template takes too long for so many recipients; send them in several batches"
+
+
+class Unfit(ValueError):
+    """A template or its data cannot make a mail; the message is a constant sentence."""
+
+
+class Clock:
+    """Processor time that one request may take, in the thread that made this clock."""
+
+    def __init__(self, seconds: float, thread_time: Callable[[], float] = time.thread_time) -> None:
+        self._thread_time = thread_time
+        self._until = thread_time() + seconds
+
+    def is_over(self) -> bool:
+        """Return whether the time is used up."""
+        return self._thread_time() > self._until
+
+
+class Budget:
+    """The steps that are left for one mail, taken in slices; a mail is what is filled within `with budget:`."""
+
+    __slots__ = ("_clock", "_kept", "_price", "_token", "left", "spent")
+
+    def __init__(self, price: int, clock: Clock | None = None) -> None:
+        """Have each mail pay `price` before anything else."""
+        self._price, self._clock = price, clock
+        #: Steps of all mails until now.
+        self.spent = 0
+
+    def __enter__(self) -> None:
+        self._kept, self.left = STEPS, -self._price
+        self._token: Token[Budget] = _budget.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        _budget.reset(self._token)
+        # What was asked for when it was no longer there was not done.
+        self.spent += STEPS - max(0, self._kept + self.left)
+
+    def refill(self) -> None:
+        """Take the next slice, which pays what is owed.
+
+        Raises:
+            Unfit: nothing is left for this mail, or the request's time is over.
+        """
+        if self._clock is not None and self._clock.is_over():
+            raise Unfit(TOO_MUCH)
+        kept = self._kept + self.left
+        if kept < 0:
+            raise Unfit("the template repeats itself too often")
+        self.left = min(_SLICE, kept)
+        self._kept = kept - self.left
+
+
+_budget: ContextVar[Budget] = ContextVar("budget")
+
+
+def spend(steps: int) -> None:
+    """Pay for what comes next.
+
+    Raises:
+        Unfit: it is more than is left.
+        LookupError: nothing is being filled: Jinja then leaves constants to be worked out when it is.
+    """
+    budget = _budget.get()
+    budget.left -= steps
+    if budget.left < 0:
+        budget.refill()
+
+
+def weight(value: Any, characters: int) -> int:
+    """Return the steps that work on all of a value takes: one for each value in it, and for so many `characters` of text."""
+    steps, left = 0, [value]
+    while left:
+        one = left.pop()
+        steps += 1
+        if isinstance(one, str):
+            steps += len(one) // characters
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, dict):
+            left += one
+            left += one.values()
+        elif isinstance(one, int):
+            steps += one.bit_length() // 64
+    return steps

@@ -1,0 +1,221 @@
+"""What a template can work with, each at its price: filters, tests, comparisons, loops, and writing a value.
+
+Data is JSON, so a value is a text, a number, true, false, null, a list or an object. What takes time in proportion to a
+value's size pays for that size before it begins; what can take more (sorting, searching, stripping) pays for more.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from itertools import chain
+from typing import Any
+
+from jinja2 import Environment, Undefined, pass_environment, pass_eval_context
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS, do_int, do_join, do_round, do_trim, ignore_case, make_attrgetter, make_multi_attrgetter
+from jinja2.nodes import EvalContext
+from jinja2.runtime import LoopContext
+from jinja2.tests import TESTS
+
+from mailroom.outbound.template_budget import Unfit, spend, weight
+
+#: Larger numbers are no sums of money; with digits without end, one multiplication takes minutes.
+LARGEST = 10**15
+_MOST_PLACES = 10
+_MOST_JOINED = 1 << 20
+#: Python reads no longer decimal number; of another base it would.
+_MOST_DIGITS = 4_300
+#: Characters in the time of one step: that a filter works on, that are printed, searched, and compared.
+_FILTERED, _PRINTED, _SEARCHED, _COMPARED = 4, 32, 256, 1_024
+#: Items of a list in the time of one step: looked at one after the other, and compared while they are sorted.
+_LOOKED_AT, _SORTED = 16, 8
+#: A longer text is searched in time proportional to its length, a shorter one to both (CPython's `fastsearch.h`).
+_TWO_WAY = 30_000
+
+
+def counted(items: Iterable[Any], price: int) -> Iterator[Any]:
+    """Yield the items, each at the price of the loop's body."""
+    for item in items:
+        spend(price)
+        yield item
+
+
+def printed(value: Any) -> Any:
+    """Return a value that is about to be written into the mail, paid."""
+    if isinstance(value, str):
+        if len(value) >= _SEARCHED:
+            spend(len(value) // _SEARCHED)
+    elif isinstance(value, (list, dict)) or (isinstance(value, int) and not -LARGEST <= value <= LARGEST):
+        spend(weight(value, _PRINTED))
+    return value
+
+
+def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def paid(left: Any, right: Any) -> Any:
+        if isinstance(left, str):
+            if len(left) >= _COMPARED and isinstance(right, str):
+                spend(min(len(left), len(right)) // _COMPARED)
+        elif isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
+            # Neither is looked at for longer than the other lasts.
+            spend(weight(left if len(left) <= len(right) else right, _COMPARED))
+        return compare(left, right)
+
+    return paid
+
+
+def _within(item: Any, where: Any) -> bool:
+    if isinstance(where, str) and isinstance(item, str):
+        many, few = len(where), len(item)
+        work = few * max(many - few, 0) if many < _TWO_WAY else 8 * many
+        spend((many + work) // _SEARCHED)
+    elif isinstance(where, list) and isinstance(item, (list, dict)):
+        spend(weight(where, _COMPARED))
+    elif isinstance(where, list):
+        length = len(item) if isinstance(item, str) else 1
+        spend(len(where) // _LOOKED_AT + len(where) * length // _COMPARED)
+    return item in where
+
+
+def _side(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    paid = _compared(compare)
+    return lambda side, other: paid(side.value, other.value)
+
+
+class Compared:
+    """One side of a comparison, paid when it is compared with the other; Python's own chains (`a < b < c`) work with it."""
+
+    __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    __eq__, __ne__ = _side(operator.eq), _side(operator.ne)
+    __lt__, __le__, __gt__, __ge__ = map(_side, (operator.lt, operator.le, operator.gt, operator.ge))
+
+    def __contains__(self, other: "Compared") -> bool:
+        return _within(other.value, self.value)
+
+
+def _number(value: Any) -> Any:
+    """Return a number, or what is missing; `%` and `*` mean something else for a text."""
+    if not isinstance(value, (int, float, Undefined)):
+        raise TypeError("not a number")
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        spend(weight(value, _FILTERED))
+    return value
+
+
+def _divisible_by(value: Any, num: Any) -> bool:
+    return bool(_number(value) % _number(num) == 0)
+
+
+OFFERED_TESTS: dict[str, Callable[..., Any]] = {
+    **{name: TESTS[name] for name in ("boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined")},
+    **{name: _compared(getattr(operator, name)) for name in ("eq", "ge", "gt", "le", "lt", "ne")},
+    "divisibleby": _divisible_by,
+    "even": lambda value: _divisible_by(value, 2),
+    "in": _within,
+    "odd": lambda value: _number(value) % 2 == 1,
+}
+
+
+def _shallow(value: Any) -> int:
+    if isinstance(value, (list, dict)):
+        return len(value)
+    return _alone(value)
+
+
+def _deep(value: Any) -> int:
+    if isinstance(value, (list, dict)):
+        return weight(value, _FILTERED)
+    return _alone(value)
+
+
+def _alone(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) // _FILTERED
+    if isinstance(value, int):
+        return value.bit_length() // 64
+    if isinstance(value, LoopContext):
+        raise TypeError("a loop is no value")
+    return 0
+
+
+def _paid(work: Callable[..., Any], price: Callable[[Any], int]) -> Callable[..., Any]:
+    """Return a filter that pays for all that it is given."""
+
+    @wraps(work)
+    def paid(*given: Any, **named: Any) -> Any:
+        if steps := sum(map(price, chain(given, named.values()))):
+            spend(steps)
+        return work(*given, **named)
+
+    return paid
+
+
+@pass_eval_context
+def _join(context: EvalContext, value: Iterable[Any], d: str = "") -> str:
+    items = [str(printed(item)) for item in counted(value, 1)]
+    length = sum(map(len, items)) + len(d) * len(items)
+    if length > _MOST_JOINED:
+        raise Unfit("with these values the mail gets too long")
+    spend(length // _FILTERED)
+    joined: str = do_join(context, value, d)
+    return joined
+
+
+@pass_environment
+def _sort(
+    environment: Environment, value: Any, reverse: bool = False, case_sensitive: bool = False, attribute: Any = None
+) -> list[Any]:
+    items = list(value)
+    spend(len(items) * _parts(attribute))
+    key = make_multi_attrgetter(environment, attribute, None if case_sensitive else ignore_case)
+    keys: list[Any] = [key(item) for item in items]
+    steps = weight(keys, _SEARCHED)
+    spend(steps + steps * len(items).bit_length() // _SORTED)
+    return [items[at] for at in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
+
+
+@pass_environment
+def _sum(environment: Environment, iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
+    items = list(iterable)
+    spend(len(items) * _parts(attribute))
+    value = make_attrgetter(environment, attribute)
+    return sum((_number(value(item)) for item in items), _number(start))
+
+
+def _parts(attribute: Any) -> int:
+    return 1 + (attribute.count(",") + attribute.count(".") if isinstance(attribute, str) else 0)
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
+    if abs(precision) > _MOST_PLACES:
+        raise SecurityError("precision too large")
+    return do_round(_number(value), precision, method)
+
+
+def _int(value: Any, default: Any = 0, base: int = 10) -> Any:
+    return default if isinstance(value, str) and len(value) > _MOST_DIGITS else do_int(value, default, base)
+
+
+def _trim(value: Any, chars: str | None = None) -> str:
+    text = value if isinstance(value, str) else str(value)
+    if chars is not None:
+        spend(len(text) * len(chars) // _SEARCHED)
+    return do_trim(text, chars)
+
+
+OFFERED_FILTERS: dict[str, Callable[..., Any]] = {
+    **{name: _paid(FILTERS[name], _shallow) for name in ("count", "d", "default", "first", "last", "length")},
+    **{
+        name: _paid(FILTERS[name], _deep)
+        for name in ("abs", "capitalize", "e", "escape", "float", "lower", "title", "upper", "urlencode")
+    },
+    **{
+        name: _paid(work, _deep)
+        for name, work in {"int": _int, "join": _join, "round": _round, "trim": _trim}.items()
+    },
+    **{name: _paid(work, _shallow) for name, work in {"sort": _sort, "sum": _sum}.items()},
+}

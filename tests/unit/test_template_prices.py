@@ -1,0 +1,227 @@
+"""What templates pay: whatever one does, filling it for one recipient takes a bounded time."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mailroom.domain.outbound.message import LIMITS, Content
+from mailroom.outbound.template_budget import STEPS
+from mailroom.outbound.template_language import MOST_PARTS
+from mailroom.outbound.templating import Clock, Template, Unfit
+from tests.unit.template_grammar import EXPRESSIONS, Grammar, data, in_loops
+
+#: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second.
+ONE_MAIL_S = 0.3
+@pytest.fixture(scope="module")
+def slowness() -> float:
+    """How much slower than the machine of the figures this one is now."""
+
+    def counted() -> float:
+        began = time.thread_time()
+        for _ in range(10_000_000):
+            pass
+        return time.thread_time() - began
+
+    return max(1.0, min(counted() for _ in range(3)) / 0.33)
+
+
+def compiled(text: str | None, html: str | None = None, **more: Any) -> Template:
+    return Template(Content(subject="s", text=text, html=html, template=True), **more)
+
+
+def filling(text: str | None, html: str | None = None) -> float:
+    """Return the seconds of processor time that filling takes, whatever comes of it."""
+    template, given = compiled(text, html), data()
+    began = time.thread_time()
+    try:
+        template.fill(given)
+    except Unfit as unfit:
+        # Else it has not cost what it is here to cost.
+        assert "another kind" not in str(unfit)
+        assert "no number" not in str(unfit)
+        assert "lacks" not in str(unfit)
+    return time.thread_time() - began
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS, ids=lambda one: one[:40])
+@pytest.mark.parametrize("form", ["{{% if {} %}}{{% endif %}}", "{{{{ {} }}}}"], ids=["if", "output"])
+def test_whatever_is_repeated_one_mail_takes_a_bounded_time(form: str, expression: str, slowness: float) -> None:
+    """Case 65: comparisons and constants were free, and five recipients took 44 s of a processor."""
+    source = in_loops(form.format(expression))
+
+    taken = filling(source) if len(expression) % 2 else filling(None, source)
+
+    assert taken < ONE_MAIL_S * slowness
+
+
+def _tried(seeds: range, slowness: float) -> list[tuple[float, str]]:
+    dear = []
+    for seed in seeds:
+        source = Grammar(seed).template()
+        taken = filling(source) if seed % 2 else filling(None, source)
+        if taken > ONE_MAIL_S * slowness:
+            dear.append((taken, source[:500]))
+    return dear
+
+
+def test_no_template_takes_longer_than_one_mail_may(slowness: float) -> None:
+    """What is dear alone may be dearer together: at random, of all that the grammar has."""
+    assert _tried(range(40), slowness) == []
+
+
+@pytest.mark.long
+def test_no_template_of_thousands_takes_longer_than_one_mail_may(slowness: float) -> None:
+    """The same for longer."""
+    assert _tried(range(1_000, 3_000), slowness) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ '%1000000000d' is odd }}",
+        "{{ '%1000000000d' is even }}",
+        "{{ '%1000000000d' is divisibleby(3) }}",
+        "{{ x|round(9, 'floor') }}",
+        "{{ turns|round(9, 'ceil') }}",
+        "{{ turns|sum(start=x) }}",
+        "{{ deep|sum(start=deep) }}",
+        "{% for a in turns %}{{ loop|sort }}{% endfor %}",
+    ],
+)
+def test_what_is_no_number_is_not_calculated_with(source: str) -> None:
+    """Python formats a text by `%` and repeats it by `*`: a gigabyte of blanks from a dozen characters."""
+    with pytest.raises(Unfit, match="another kind"):
+        compiled(source).fill(data())
+
+
+def test_an_invoice_with_a_thousand_rows_fits() -> None:
+    """As many rows as the data of one recipient holds, each with filters and a comparison, sorted, and summed up."""
+    source = (
+        "{% for row in rows|sort(attribute='n') %}<tr{% if loop.index is even %} class='even'{% endif %}><td>{{ loop.index }}</td>"
+        "<td>{{ row.n|upper }}</td><td>{{ (row.p * 1.19)|round(2) }}</td>{% if row.p > 500 %}<td>*</td>{% endif %}</tr>"
+        "{% endfor %}<b>{{ rows|sum(attribute='p') }}</b>"
+    )
+    rows = [{"n": "tea", "p": n} for n in range(1_000)]
+    assert len(str(rows)) > LIMITS.data
+
+    made = compiled(None, source).fill({"rows": rows})
+
+    assert made.html is not None
+    assert made.html.count("<tr") == 1_000
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{{ 1 < 2 < 3 }} {{ 1 < 3 < 2 }} {{ 2 < 1 < missing }}", "True False False"),
+        ("{{ 'b' in 'abc' }} {{ 'd' not in 'abc' }} {{ 'k' in o }} {{ 2 in l }} {{ 4 not in l }}", "True True True True True"),
+        ("{{ l == l }} {{ l != m }} {{ l < m }} {{ o == o }} {{ l == o }} {{ 1 == '1' }}", "True True True True False False"),
+        ("{{ l is eq(l) }} {{ 3 is gt(2) }} {{ 'a' is in('abc') }} {{ 3 is odd }} {{ 2.5 is odd }}", "True True True True False"),
+        ("{{ n|sort(attribute='a,b')|join }}", "{'a': 1, 'b': 'x'}{'a': 1, 'b': 'y'}{'a': 2, 'b': 'X'}"),
+        ("{{ n|sort(reverse=true, attribute='b')|last }}", "{'a': 1, 'b': 'x'}"),
+        ("{{ l|sum }} {{ n|sum(attribute='a', start=10) }} {{ l|sum(start=0.5) }}", "6 14 6.5"),
+        ("{{ 'xxaxx'|trim('x') }} {{ '12'|int }} {{ 'ff'|int(base=16) }} {{ 'no'|int(7) }} {{ 7.25|round(1) }}", "a 12 255 7 7.2"),
+        ("{{ 'b' if 1 == 1 else missing }} {{ 'a' == 'b' or 'c' }}", "b c"),
+    ],
+)  # fmt: skip
+def test_what_is_paid_says_the_same_as_before(source: str, said: str) -> None:
+    """The meaning of comparisons, chains and filters is Jinja's."""
+    given = {"l": [1, 2, 3], "m": [1, 2, 4], "o": {"k": 1}}
+    given["n"] = [{"a": 2, "b": "X"}, {"a": 1, "b": "y"}, {"a": 1, "b": "x"}]  # type: ignore[list-item]
+
+    assert compiled(source).fill(given).text == said
+
+
+@pytest.mark.parametrize("source", ["{{ missing == 1 }}", "{{ 1 in missing }}", "{{ missing is eq(1) }}", "{{ missing is odd }}"])
+def test_what_is_missing_is_named_when_it_is_compared(source: str) -> None:
+    """As when it is written."""
+    with pytest.raises(Unfit, match="the data lacks `missing`"):
+        compiled(source).fill({})
+
+
+def test_the_same_mail_costs_the_same_whenever_it_is_filled() -> None:
+    """A mail that was accepted is filled again when it is sent: with the same steps, on any machine, and without a clock."""
+    source = in_loops("{% if rows == others %}{% endif %}")
+    template = compiled(source)
+
+    said = set()
+    for one in (template, template, compiled(source, clock=Clock(3_600))):
+        before = one.spent
+        with pytest.raises(Unfit, match="too often"):
+            one.fill(data())
+        said.add(one.spent - before)
+
+    assert len(said) == 1
+
+
+def ticking(seconds: float) -> Callable[[], float]:
+    """Return a clock that goes on by so much each time it is read."""
+    times: Iterator[float] = (number * seconds for number in range(10**9))
+    return lambda: next(times)
+
+
+def test_a_clock_ends_what_takes_too_long_within_a_mail_and_between_mails() -> None:
+    """Steps are what we think that things cost; the clock is what they cost."""
+    ordinary, dear = "Dear {{ turns[0] }}", in_loops("{{ empty }}")
+
+    with pytest.raises(Unfit, match="several batches"):
+        compiled(dear, clock=Clock(1.0, ticking(0.3))).fill(data())
+    between = compiled(ordinary, clock=Clock(1.0, ticking(0.15)))
+    between.fill(data())
+    with pytest.raises(Unfit, match="several batches"):
+        for _ in range(5):
+            between.fill(data())
+    with pytest.raises(Unfit, match="several batches"):
+        compiled(ordinary, clock=Clock(1.0, ticking(2.0)))
+
+
+COMPILED_S = 1.0
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{a}}" * 100_000,
+        "{{a+" + "a+" * 250_000 + "a}}",
+        "{{ " + "((" * 100_000 + " }}",
+        "{% if a %}" * 50_000,
+        "".join(f"{{% if a{n} %}}{{% endif %}}" for n in range(1_400)),
+        "".join(f"{{% if a{n} %}}{{% endif %}}" for n in range(6_000)),
+        "".join(f"{{{{a{n}}}}}" for n in range(MOST_PARTS - 5)),
+        "{% for a in b %}" * 15 + "{{ loop.index }}" * (MOST_PARTS // 2 - 50) + "{% endfor %}" * 15,
+        ("{{ a" + "|e" * 35 + " }}") * (MOST_PARTS // 38),
+        "{% raw %}" * 50_000,
+        "{{ '" + "\\" * 250_000,
+        "{%- if a -%} " * 30_000,
+        "\n" * 500_000 + "{{",
+    ],
+    ids=lambda one: one[:20],
+)
+def test_a_template_is_compiled_or_refused_in_a_bounded_time(source: str, slowness: float) -> None:
+    """It is compiled before a step is paid."""
+    began = time.thread_time()
+    try:
+        compiled(source[: LIMITS.template])
+    except Unfit:
+        pass
+
+    assert time.thread_time() - began < COMPILED_S * slowness
+
+
+def test_the_parts_of_all_texts_are_counted_together() -> None:
+    """Four texts of a mail would have compiled four times as long."""
+    half = "{{ a }}" * (MOST_PARTS // 2)
+
+    compiled(half)
+    with pytest.raises(Unfit, match="html: a template has at most"):
+        compiled(half, half)
+
+
+def test_steps_of_one_mail_are_a_tenth_of_a_second(slowness: float) -> None:
+    """What the constants say."""
+    taken = filling(in_loops("{{ empty }}"))
+
+    assert 0.01 < taken < 0.2 * slowness
+    assert STEPS == 200_000

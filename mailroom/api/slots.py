@@ -82,5 +82,7 @@ class Slots:
                 self._waiting.pop(tenant, None)
             own = self._running[tenant] >= self._for_one
         if own:
-            return HTTPException(429, "Too many batches of this tenant at once: send fewer, or wait between them.", retry)
+            return HTTPException(
+                429, "Too many batches of this tenant at once: send fewer, or wait between them.", retry
+            )
         return HTTPException(503, "Too many batches at once: try again later.", retry)

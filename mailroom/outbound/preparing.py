@@ -238,7 +238,5 @@ class _Preparing:
 
 
 def _size(filled: Filled, enclosures: tuple[Enclosure, ...]) -> int:
-    texts = sum(
-        len(text) if text.isascii() else len(text.encode()) for text in (filled.text, filled.html) if text
-    )
+    texts = sum(len(text) if text.isascii() else len(text.encode()) for text in (filled.text, filled.html) if text)
     return int((texts + sum(enclosure.size for enclosure in enclosures)) * _ENCODED) + _OVERHEAD

@@ -25,8 +25,8 @@ _NODES = (
     nodes.Filter, nodes.Test, nodes.If, nodes.CondExpr, nodes.For, nodes.And, nodes.Or, nodes.Not, nodes.Compare,
     nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.Neg, nodes.Keyword,
 )  # fmt: skip
-#: Comparisons by the names that Jinja's parser has for them, where those of its tests are others.
-_TEST_OF = {"gteq": "ge", "lteq": "le"}
+#: Comparisons by the names that Jinja's parser has for them, where those of its tests are others, and whether it is negated.
+_TEST_OF = {"gteq": ("ge", False), "lteq": ("le", False), "not" + "in": ("in", True)}
 #: Steps; a node that is not here takes one.
 _PRICES: dict[type[nodes.Node], int] = {nodes.Filter: 4, nodes.Test: 2, nodes.Compare: 2}
 #: What a loop says about itself.
@@ -146,8 +146,9 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
         names.update(value for _, value in node.iter_fields() if isinstance(value, str))
     if ifs * len(names) > _MOST_NAMES_AT_IFS:
         raise Unfit("a template has fewer names where it has so many ifs")
-    price = _price(tree)
-    _PAYING.visit(tree)
+    paying = _Paying()
+    price = paying.price(tree)
+    paying.visit(tree)
     return Parsed(tree, count, price, frozenset(names))
 
 
@@ -164,35 +165,40 @@ def _walk(tree: nodes.Node) -> Iterator[tuple[nodes.Node, int]]:
         left += [(child, depth + 1) for child in node.iter_child_nodes()]
 
 
-def _price(node: nodes.Node) -> int:
-    return _PRICES.get(type(node), 1) + sum(map(_price, node.iter_child_nodes()))
-
-
 class _Paying(NodeTransformer):
     """Makes loops and comparisons pay."""
 
-    def visit_For(self, node: nodes.For) -> nodes.For:
-        price = nodes.Const(_price(node), lineno=node.lineno)
+    def __init__(self) -> None:
+        self._prices: dict[nodes.Node, int] = {}
+
+    def price(self, node: nodes.Node) -> int:
+        """Return what a node costs with all below it, once."""
+        price = _PRICES.get(type(node), 1) + sum(map(self.price, node.iter_child_nodes()))
+        if isinstance(node, nodes.For):
+            self._prices[node] = price
+        return price
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - Jinja's name
+        """Have each turn pay."""
         self.generic_visit(node)
-        node.iter = _filter(node.iter, "counted", price)
+        node.iter = _filter(node.iter, "counted", nodes.Const(self._prices[node], lineno=node.lineno))
         return node
 
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802 - Jinja's name
+        """Have a comparison made by the test that pays, a chain of them by sides that do."""
         self.generic_visit(node)
         if len(node.ops) > 1:
-            for side in (node, *node.ops):
+            node.expr = _filter(node.expr, "compared")
+            for side in node.ops:
                 side.expr = _filter(side.expr, "compared")
             return node
         [right] = node.ops
-        name = _TEST_OF.get(right.op, right.op)
-        test = nodes.Test(node.expr, name.removeprefix("not"), [right.expr], [], None, None, lineno=node.lineno)
-        return nodes.Not(test, lineno=node.lineno) if right.op == "notin" else test
+        name, negated = _TEST_OF.get(right.op, (right.op, False))
+        test = nodes.Test(node.expr, name, [right.expr], [], None, None, lineno=node.lineno)
+        return nodes.Not(test, lineno=node.lineno) if negated else test
 
 
-_PAYING = _Paying()
-
-
-def _filter(node: nodes.Expr, name: str, *given: nodes.Expr) -> nodes.Filter:
+def _filter(node: nodes.Node, name: str, *given: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(given), [], None, None, lineno=node.lineno)
 
 

@@ -5,19 +5,31 @@ value's size pays for that size before it begins; what can take more (sorting, s
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, Undefined, pass_environment, pass_eval_context
 from jinja2.exceptions import SecurityError
-from jinja2.filters import FILTERS, do_int, do_join, do_round, do_trim, ignore_case, make_attrgetter, make_multi_attrgetter
+from jinja2.filters import (
+    FILTERS,
+    do_int,
+    do_join,
+    do_round,
+    do_trim,
+    ignore_case,
+    make_attrgetter,
+    make_multi_attrgetter,
+)
 from jinja2.nodes import EvalContext
 from jinja2.runtime import LoopContext
 from jinja2.tests import TESTS
 
 from mailroom.outbound.template_budget import Unfit, spend, weight
+
+_FILTERS: Mapping[str, Callable[..., Any]] = cast(Any, FILTERS)
+_TESTS: Mapping[str, Callable[..., Any]] = cast(Any, TESTS)
 
 #: Larger numbers are no sums of money; with digits without end, one multiplication takes minutes.
 LARGEST = 10**15
@@ -111,7 +123,10 @@ def _divisible_by(value: Any, num: Any) -> bool:
 
 
 OFFERED_TESTS: dict[str, Callable[..., Any]] = {
-    **{name: TESTS[name] for name in ("boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined")},
+    **{
+        name: _TESTS[name]
+        for name in ("boolean", "defined", "mapping", "none", "number", "sequence", "string", "undefined")
+    },
     **{name: _compared(getattr(operator, name)) for name in ("eq", "ge", "gt", "le", "lt", "ne")},
     "divisibleby": _divisible_by,
     "even": lambda value: _divisible_by(value, 2),
@@ -208,14 +223,15 @@ def _trim(value: Any, chars: str | None = None) -> str:
 
 
 OFFERED_FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: _paid(FILTERS[name], _shallow) for name in ("count", "d", "default", "first", "last", "length")},
+    **{name: _paid(_FILTERS[name], _shallow) for name in ("count", "d", "default", "first", "last", "length")},
     **{
-        name: _paid(FILTERS[name], _deep)
+        name: _paid(_FILTERS[name], _deep)
         for name in ("abs", "capitalize", "e", "escape", "float", "lower", "title", "upper", "urlencode")
     },
-    **{
-        name: _paid(work, _deep)
-        for name, work in {"int": _int, "join": _join, "round": _round, "trim": _trim}.items()
-    },
-    **{name: _paid(work, _shallow) for name, work in {"sort": _sort, "sum": _sum}.items()},
+    "int": _paid(_int, _deep),
+    "join": _paid(_join, _deep),
+    "round": _paid(_round, _deep),
+    "sort": _paid(_sort, _shallow),
+    "sum": _paid(_sum, _shallow),
+    "trim": _paid(_trim, _deep),
 }

@@ -56,7 +56,9 @@ class Service:
 def service(stack: dict[str, str], engine: Engine, database_url: str) -> Iterator[Service]:
     with engine.begin() as connection:
         for tenant in ("acme", "umbrella"):
-            connection.execute(text("insert into tenant (id, policy, created_at) values (:t, '{}', now())"), {"t": tenant})
+            connection.execute(
+                text("insert into tenant (id, policy, created_at) values (:t, '{}', now())"), {"t": tenant}
+            )
             key = {"sha256": key_digest(f"{tenant}-key"), "t": tenant}
             connection.execute(
                 text("insert into api_key (sha256, name, tenant, created_at) values (:sha256, :t, :t, now())"), key
@@ -116,6 +118,8 @@ def test_batches_that_keep_a_processor_busy_do_not_keep_others_waiting(service: 
         service.process.kill()
     p95 = quantiles(reading, n=20)[-1]
 
-    print(f"\nreading: p95 {p95:.3f} s, longest {max(reading):.3f} s; submitting {max(submitting):.3f} s; {dict(statuses)}")
+    print(
+        f"\nreading: p95 {p95:.3f} s, longest {max(reading):.3f} s; submitting {max(submitting):.3f} s; {dict(statuses)}"
+    )
     assert p95 < 1.0
     assert max(submitting) < 2.0

@@ -121,10 +121,21 @@ class Grammar:
         return self._random.choice(ways)()
 
     def text(self, deep: int = 3) -> str:
-        paths = ("x", "y", "marks", "words", "wide", "empty", "names[3]", "rows[2].name", "'abc'", "'" + "ab" * 5_000 + "'")
+        paths = (
+            "x",
+            "y",
+            "marks",
+            "words",
+            "wide",
+            "empty",
+            "names[3]",
+            "rows[2].name",
+            "'abc'",
+            "'" + "ab" * 5_000 + "'",
+        )
         if deep == 0:
             return self._random.choice(paths)
-        filters = "capitalize e escape lower title trim upper urlencode".split()
+        filters = ("capitalize", "e", "escape", "lower", "title", "trim", "upper", "urlencode")
         return self.one(
             lambda: self._random.choice(paths),
             lambda: f"({self.text(deep - 1)})|{self._random.choice(filters)}",

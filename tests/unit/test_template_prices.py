@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from tests.unit.template_grammar import EXPRESSIONS, Grammar, data, in_loops
 
 #: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second.
 ONE_MAIL_S = 0.3
+
+
 @pytest.fixture(scope="module")
 def slowness() -> float:
     """How much slower than the machine of the figures this one is now."""
@@ -34,15 +37,15 @@ def compiled(text: str | None, html: str | None = None, **more: Any) -> Template
 def filling(text: str | None, html: str | None = None) -> float:
     """Return the seconds of processor time that filling takes, whatever comes of it."""
     template, given = compiled(text, html), data()
-    began = time.thread_time()
+    said, began = "", time.thread_time()
     try:
         template.fill(given)
     except Unfit as unfit:
-        # Else it has not cost what it is here to cost.
-        assert "another kind" not in str(unfit)
-        assert "no number" not in str(unfit)
-        assert "lacks" not in str(unfit)
-    return time.thread_time() - began
+        said = str(unfit)
+    taken = time.thread_time() - began
+    # Else it has not cost what it is here to cost.
+    assert not any(words in said for words in ("another kind", "no number", "lacks"))
+    return taken
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=lambda one: one[:40])
@@ -134,7 +137,9 @@ def test_what_is_paid_says_the_same_as_before(source: str, said: str) -> None:
     assert compiled(source).fill(given).text == said
 
 
-@pytest.mark.parametrize("source", ["{{ missing == 1 }}", "{{ 1 in missing }}", "{{ missing is eq(1) }}", "{{ missing is odd }}"])
+@pytest.mark.parametrize(
+    "source", ["{{ missing == 1 }}", "{{ 1 in missing }}", "{{ missing is eq(1) }}", "{{ missing is odd }}"]
+)
 def test_what_is_missing_is_named_when_it_is_compared(source: str) -> None:
     """As when it is written."""
     with pytest.raises(Unfit, match="the data lacks `missing`"):
@@ -168,11 +173,11 @@ def test_a_clock_ends_what_takes_too_long_within_a_mail_and_between_mails() -> N
 
     with pytest.raises(Unfit, match="several batches"):
         compiled(dear, clock=Clock(1.0, ticking(0.3))).fill(data())
-    between = compiled(ordinary, clock=Clock(1.0, ticking(0.15)))
+    between = compiled(ordinary, clock=Clock(1.0, ticking(0.25)))
+    between.fill(data())
     between.fill(data())
     with pytest.raises(Unfit, match="several batches"):
-        for _ in range(5):
-            between.fill(data())
+        between.fill(data())
     with pytest.raises(Unfit, match="several batches"):
         compiled(ordinary, clock=Clock(1.0, ticking(2.0)))
 
@@ -191,6 +196,7 @@ COMPILED_S = 1.0
         "".join(f"{{% if a{n} %}}{{% endif %}}" for n in range(6_000)),
         "".join(f"{{{{a{n}}}}}" for n in range(MOST_PARTS - 5)),
         "{% for a in b %}" * 15 + "{{ loop.index }}" * (MOST_PARTS // 2 - 50) + "{% endfor %}" * 15,
+        "{% for a in b %}" * 34 + "{{ a }}" * (MOST_PARTS - 200) + "{% endfor %}" * 34,
         ("{{ a" + "|e" * 35 + " }}") * (MOST_PARTS // 38),
         "{% raw %}" * 50_000,
         "{{ '" + "\\" * 250_000,
@@ -202,10 +208,8 @@ COMPILED_S = 1.0
 def test_a_template_is_compiled_or_refused_in_a_bounded_time(source: str, slowness: float) -> None:
     """It is compiled before a step is paid."""
     began = time.thread_time()
-    try:
+    with suppress(Unfit):
         compiled(source[: LIMITS.template])
-    except Unfit:
-        pass
 
     assert time.thread_time() - began < COMPILED_S * slowness
 

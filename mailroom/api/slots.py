@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Slots:
     """Runs work in threads: at most `slots` at once, at most `for_one` of one tenant, after at most `wait_s`."""
 
-    def __init__(self, slots: int = 2, *, for_one: int = 1, wait_s: float = 30.0) -> None:
+    def __init__(self, slots: int = 2, *, for_one: int = 1, wait_s: float = 60.0) -> None:
         self._slots, self._for_one, self._wait_s = slots, for_one, wait_s
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
         self._lock = Lock()

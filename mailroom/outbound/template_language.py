@@ -36,6 +36,8 @@ MOST_PARTS, _MOST_DEEP = 10_000, 40
 _MOST_TOKENS = 5 * MOST_PARTS
 #: Compiling looks at each name again at each `if`.
 _MOST_NAMES_AT_IFS = 2_000_000
+#: It looks at all that is in a loop again for each loop around it: the price of each loop, together.
+_MOST_LOOPED = 100_000
 
 
 class Missing(StrictUndefined):
@@ -148,6 +150,8 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
         raise Unfit("a template has fewer names where it has so many ifs")
     paying = _Paying()
     price = paying.price(tree)
+    if paying.looped > _MOST_LOOPED:
+        raise Unfit("a template has less in loops that are nested")
     paying.visit(tree)
     return Parsed(tree, count, price, frozenset(names))
 
@@ -170,6 +174,11 @@ class _Paying(NodeTransformer):
 
     def __init__(self) -> None:
         self._prices: dict[nodes.Node, int] = {}
+
+    @property
+    def looped(self) -> int:
+        """The prices of all loops, together."""
+        return sum(self._prices.values())
 
     def price(self, node: nodes.Node) -> int:
         """Return what a node costs with all below it, once."""

@@ -209,7 +209,7 @@ class Limits:
     data: int = 16 << 10
     template: int = 512 << 10
     schedule_days: int = 366
-    preparation_s: float = 20.0
+    preparation_s: float = 40.0
 
 
 LIMITS = Limits()

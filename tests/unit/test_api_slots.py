@@ -36,6 +36,7 @@ def test_who_waits_too_long_is_refused_and_comes_again() -> None:
     async def refused() -> list[tuple[int, bool]]:
         slots, open_, said = Slots(2, for_one=1, wait_s=0.05), threading.Event(), []
         held = [asyncio.ensure_future(slots.run(tenant, lambda: open_.wait(5))) for tenant in ("a", "b")]
+        await asyncio.sleep(0)
         for tenant in ("a", "c"):
             with pytest.raises(HTTPException) as error:
                 await slots.run(tenant, lambda: None)

@@ -8,11 +8,13 @@ from typing import Any
 
 import uvicorn
 
+from mailroom.api.connections import Connection
+
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Yield the URL at which `app` is served on loopback."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+def serving(app: Any, connection: type[Connection] = Connection) -> Iterator[str]:
+    """Yield the URL at which `app` is served on loopback, as `mailroom api` does."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=connection, ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

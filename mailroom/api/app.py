@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import operations, problems
+from mailroom.api.bodies import DEFAULT_PACE, Bodies, Pace
 from mailroom.api.guard import Guard
 from mailroom.api.hooks import delivery as hooks
 from mailroom.api.hooks import inbound as inbound_hook
@@ -19,8 +20,8 @@ from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
 __all__ = ["Services", "create_app"]
 
 
-def create_app(services: Services) -> FastAPI:
-    """Return the HTTP service on top of `services`."""
+def create_app(services: Services, *, pace: Pace = DEFAULT_PACE) -> FastAPI:
+    """Return the HTTP service on top of `services`; bodies of requests have to come at `pace`."""
     app = FastAPI(
         title="Mailroom",
         version="1",
@@ -46,5 +47,6 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(breakers.page_router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
+    app.add_middleware(Bodies, pace=pace)
     app.add_middleware(Guard)
     return app

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from mailroom.api.services import Outside, Services
 from mailroom.domain.operations.loopback import names_this_machine
@@ -19,13 +20,26 @@ from mailroom.ports.api_keys import Holder
 _bearer = HTTPBearer(auto_error=False, description="An API key")
 
 
-def api_holder(services: Outside, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Holder:
-    """Return who holds the Bearer key of this request.
+def api_holder(
+    request: Request, services: Outside, _sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Holder:
+    """Return who holds the Bearer key of this request, as it was found before the body was read (`mailroom.api.bodies`).
 
     Raises:
         HTTPException: 401.
     """
-    holder = _holder(services, sent.credentials) if sent else None
+    found: Holder | None = getattr(request.state, "holder", None)
+    return found or holder_of(services, request.headers.get("authorization", ""))
+
+
+def holder_of(services: Services, authorization: str) -> Holder:
+    """Return who holds the Bearer key of this header.
+
+    Raises:
+        HTTPException: 401.
+    """
+    scheme, key = get_authorization_scheme_param(authorization)
+    holder = _holder(services, key) if key and scheme.lower() == "bearer" else None
     if holder is None:
         raise HTTPException(
             401, "This needs a valid API key as Bearer token.", {"WWW-Authenticate": 'Bearer realm="Mailroom"'}

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mailroom.api.pages.rendering import render
-from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +65,17 @@ def install(app: FastAPI) -> None:
         ]
         return answer_error(request, 422, "The request is not what this route takes.", errors=errors)
 
-    @app.exception_handler(TransientError)
-    def later(request: Request, error: TransientError) -> Response:
+    app.exception_handler(TransientError)(answer_to)
+    app.exception_handler(PermanentError)(answer_to)
+
+
+def answer_to(request: Request, error: MailroomError) -> Response:
+    """Return what is answered where something behind the service failed."""
+    if isinstance(error, TransientError):
         log.warning("answered 503: %s", error)
         return answer_error(request, 503, f"Try again later: {error.message}.", headers={"Retry-After": "5"})
-
-    @app.exception_handler(PermanentError)
-    def impossible(request: Request, error: PermanentError) -> Response:
-        log.error("answered 502: %s", error)
-        return answer_error(request, 502, f"A person must look at this: {error.message}.")
+    log.error("answered 502: %s", error)
+    return answer_error(request, 502, f"A person must look at this: {error.message}.")
 
 
 def _is_for_a_person(request: Request) -> bool:

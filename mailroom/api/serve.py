@@ -11,6 +11,7 @@ import uvicorn
 
 from mailroom import wiring
 from mailroom.api.app import Services, create_app
+from mailroom.api.connections import Connection
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.api.hooks.noting import Notes
 from mailroom.api.services import InboundHook, Outbound
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server_header=False,
         log_config=None,
         timeout_graceful_shutdown=10,
+        http=Connection,
+        ws="none",
     )
     server, outside = uvicorn.Server(config), threading.Event()
     threading.Thread(target=_end_if_outside, args=[installation, server, outside], name="regions", daemon=True).start()

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Collection
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -156,15 +157,20 @@ class NewBatch(_Asked):
             raise ValueError("either messages, or a template with recipients")
         return self
 
-    def request(self, default_sender: str) -> Request:
-        """Return what is asked for as the product's value."""
+    def request(
+        self,
+        default_sender: str,
+        *,
+        letters: Collection[Letter] | None = None,
+        recipients: Collection[Recipient] | None = None,
+    ) -> Request:
+        """Return what is asked for as the product's value; `letters` and `recipients` stand for those that were read apart."""
         if self.template is not None:
-            recipients = tuple(one.recipient(number) for number, one in enumerate(self.recipients or ()))
+            if recipients is None:
+                recipients = tuple(one.recipient(number) for number, one in enumerate(self.recipients or ()))
             words = self.template.words()
-            letters: tuple[Letter, ...] = (
-                Letter(words=words, where=("template",), recipients=recipients, template=True),
-            )
-        else:
+            letters = (Letter(words=words, where=("template",), recipients=recipients, template=True),)
+        elif letters is None:
             letters = tuple(message.letter(number) for number, message in enumerate(self.messages or ()))
         return Request(
             from_=default_sender if self.from_ is None else self.from_,

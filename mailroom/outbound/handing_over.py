@@ -1,12 +1,13 @@
 """Handing over: a request is refused with everything that is wrong with it, or kept whole. Nothing waits for sending."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
-from mailroom.domain.outbound.message import LIMITS, Limits
+from mailroom.domain.outbound.message import LIMITS, Draft, Limits
 from mailroom.domain.outbound.quotas import Allowance, Pace, Period, earliest_end, start_of
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.preparing import prepare
@@ -16,6 +17,9 @@ from mailroom.ports.quotas import Quotas
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import ProviderTerms
+
+#: Recipients that are looked up among the suppressed at once.
+_LOOKED_UP = 5_000
 
 
 def hand_over(
@@ -107,23 +111,36 @@ def preview(
         senders=senders,
         limits=limits_with(terms),
     )
-    recipients = {draft.number: normalise(draft.to.address) for draft in prepared.drafts}
-    stopped = suppressions.among(tenant, list(recipients.values()), now=now, with_global=with_global)
-    going = [draft for draft in prepared.drafts if recipients[draft.number] not in stopped]
+    suppressed, size = _looked_up(prepared.drafts, suppressions, tenant=tenant, now=now, with_global=with_global)
+    going = len(prepared.drafts) - len(suppressed)
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=now)
     starts_at = max(request.send_at or now, now)
     return Preview(
-        messages=len(going),
+        messages=going,
         duplicates=tuple(prepared.duplicates),
-        suppressed=tuple(number for number, recipient in recipients.items() if recipient in stopped),
+        suppressed=tuple(suppressed),
         faults=tuple(prepared.faults),
-        size=sum(draft.size for draft in going),
+        size=size,
         allowance=allowance,
         used=used,
         starts_at=starts_at,
-        done_at=expected_end(tenant, len(going), starts_at, quotas=quotas, terms=terms),
+        done_at=expected_end(tenant, going, starts_at, quotas=quotas, terms=terms),
         terms=terms,
     )
+
+
+def _looked_up(
+    drafts: Iterable[Draft], suppressions: Suppressions, *, tenant: str, now: datetime, with_global: bool
+) -> tuple[list[int], int]:
+    """Return the numbers of those whose recipients are suppressed, and the bytes of the others."""
+    suppressed: list[int] = []
+    size, left = 0, iter(drafts)
+    while some := list(islice(left, _LOOKED_UP)):
+        recipients = {draft.number: normalise(draft.to.address) for draft in some}
+        stopped = suppressions.among(tenant, list(recipients.values()), now=now, with_global=with_global)
+        suppressed += [number for number, recipient in recipients.items() if recipient in stopped]
+        size += sum(draft.size for draft in some if recipients[draft.number] not in stopped)
+    return suppressed, size
 
 
 def expected_end(

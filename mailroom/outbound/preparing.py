@@ -3,6 +3,8 @@
 Every template is filled for every recipient here, once, to see that it can be: what is queued can be sent.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,7 +16,8 @@ from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Encl
 from mailroom.outbound import checking
 from mailroom.outbound.addresses import party
 from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.request import Letter, Recipient, Request, Words
+from mailroom.outbound.packed import Packed
+from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, Words
 from mailroom.outbound.template_budget import TOO_MUCH
 from mailroom.outbound.templating import Clock, Filled, Template
 from mailroom.ports.senders import Senders
@@ -36,8 +39,8 @@ class Prepared:
     """What a request comes to. `duplicates` are the places (counted over all recipients) of repeated messages."""
 
     batch: Batch
-    contents: list[Content] = field(default_factory=list)
-    drafts: list[Draft] = field(default_factory=list)
+    contents: Packed[Content] = field(default_factory=Packed)
+    drafts: Packed[Draft] = field(default_factory=Packed)
     files: dict[str, bytes] = field(default_factory=dict)
     duplicates: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -72,23 +75,29 @@ class _Preparing:
     ) -> None:
         self._tenant, self._now, self._new_id = tenant, now, new_id
         self._enclosing, self._senders, self._limits = enclosing, senders, limits
-        self._numbers: dict[Content, int] = {}
-        self._seen: dict[tuple[str, str], Draft] = {}
-        self._number = 0
+        #: By digests of contents, and of recipients with their references: they would be as long as the request.
+        self._numbers: dict[bytes, int] = {}
+        self._seen: dict[bytes, bytes] = {}
+        self._number = self._latest_number = 0
+        self._latest: Content | None = None
         self._clock = Clock(limits.preparation_s)
 
     def prepared(self, request: Request) -> Prepared:
         self._out = Prepared(Batch(id=self._new_id(), tenant=self._tenant, from_=Party("")))
         self._out.batch = self._batch(request)
-        count = sum(len(letter.recipients) for letter in request.letters)
-        if not 0 < count <= self._limits.messages:
-            self._fault((), f"a batch has 1 to {self._limits.messages} messages")
-            return self._out
+        faults = list(self._out.faults)
         for letter in request.letters:
+            if self._number + len(letter.recipients) > self._limits.messages:
+                return self._miscounted(faults)
             self._letter(letter)
-        self._out.contents = list(self._numbers)
+        if not self._number:
+            return self._miscounted(faults)
         self._out.files = self._enclosing.files
         return self._out
+
+    def _miscounted(self, faults: list[Fault]) -> Prepared:
+        count = Fault((), f"a batch has 1 to {self._limits.messages} messages")
+        return Prepared(self._out.batch, faults=[*faults, count])
 
     def _batch(self, request: Request) -> Batch:
         sender = self._sender(request.from_)
@@ -201,11 +210,21 @@ class _Preparing:
             id=self._new_id(),
             number=number,
             to=to,
-            content=self._numbers.setdefault(content, len(self._numbers)),
+            content=self._numbered(content),
             reference=recipient.reference,
-            data=recipient.data,
-            metadata=recipient.metadata,
+            data=dict(recipient.data),
+            metadata=dict(recipient.metadata),
         )
+
+    def _numbered(self, content: Content) -> int:
+        """Return the place of a content among those of the batch; the same again has the same."""
+        if content is not self._latest:
+            self._latest, digest = content, _digest(repr(content))
+            if digest not in self._numbers:
+                self._numbers[digest] = len(self._numbers)
+                self._out.contents.add(content)
+            self._latest_number = self._numbers[digest]
+        return self._latest_number
 
     def _filled(self, template: Template | None, content: Content, recipient: Recipient) -> Filled:
         if template is None:
@@ -217,11 +236,13 @@ class _Preparing:
 
     def _add(self, draft: Draft, where: _Where) -> None:
         """Take a message in, unless the batch has it: said again it is a duplicate, said differently a fault."""
-        same = (normalise(draft.to.address), draft.reference)
-        first = self._seen.setdefault(same, draft)
-        if first is draft:
-            self._out.drafts.append(draft)
-        elif (first.content, first.data) == (draft.content, draft.data):
+        same = _digest(f"{normalise(draft.to.address)}\n{draft.reference}")
+        says = _digest(f"{draft.content}\n{json.dumps(draft.data, sort_keys=True)}")
+        first = self._seen.get(same)
+        if first is None:
+            self._seen[same] = says
+            self._out.drafts.add(draft)
+        elif first == says:
             self._out.duplicates.append(draft.number)
         else:
             self._fault(where, "an earlier message to this recipient says something else: give each a reference")
@@ -234,7 +255,14 @@ class _Preparing:
             return None
 
     def _fault(self, where: _Where, what: str) -> None:
-        self._out.faults.append(Fault(where, what))
+        if len(self._out.faults) < MOST_FAULTS:
+            self._out.faults.append(Fault(where, what))
+        elif len(self._out.faults) == MOST_FAULTS:
+            self._out.faults.append(MORE_FAULTS)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _size(filled: Filled, enclosures: tuple[Enclosure, ...]) -> int:

@@ -1,14 +1,19 @@
 """What a caller asks to send, as it was written: nothing here is checked yet."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from mailroom.domain.outbound.message import UNTRACKED, Lane, Policy, Tracked
+from mailroom.domain.errors import Fault
+from mailroom.domain.outbound.message import LIMITS, UNTRACKED, Lane, Policy, Tracked
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+
+#: As many faults of one request as it may have messages are listed; the list ends with `MORE_FAULTS` where there are more.
+MOST_FAULTS = LIMITS.messages
+MORE_FAULTS = Fault((), f"more is wrong than is listed here: these are the first {MOST_FAULTS} faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,19 @@ class Letter:
 
     words: Words
     where: tuple[str | int, ...]
-    recipients: tuple[Recipient, ...]
+    recipients: Collection[Recipient]
     template: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to send: many letters to one recipient each, or one template to many."""
+    """One request to send: many letters to one recipient each, or one template to many.
+
+    Letters and recipients may be read from a long body each time that they are looked at, so they are looked at in order.
+    """
 
     from_: str
-    letters: tuple[Letter, ...]
+    letters: Collection[Letter]
     lane: Lane = Lane.TRANSACTIONAL
     policy: Policy = Policy.PREFER_NO_DUPLICATE
     send_at: datetime | None = None

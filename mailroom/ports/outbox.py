@@ -77,8 +77,8 @@ class Outbox(Holds, Protocol):
     def accept(
         self,
         batch: Batch,
-        contents: Sequence[Content],
-        drafts: Sequence[Draft],
+        contents: Collection[Content],
+        drafts: Collection[Draft],
         *,
         files: Mapping[str, bytes] = MappingProxyType({}),
         duplicates: Sequence[int] = (),
@@ -94,7 +94,7 @@ class Outbox(Holds, Protocol):
         """
 
     def accept_each(
-        self, batch: Batch, contents: Sequence[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+        self, batch: Batch, contents: Collection[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
     ) -> int:
         """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 

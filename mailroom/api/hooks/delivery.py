@@ -16,7 +16,7 @@ from starlette.responses import Response
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.api.services import Outside
 from mailroom.delivery.webhooks import postmark, sendgrid, ses, sns
-from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, Unreadable
+from mailroom.delivery.webhooks.reading import Unreadable
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.ports.hooks import Hook
 
@@ -38,22 +38,13 @@ def hearing_of(services: Outside) -> Hearing:
     return services.hearing
 
 
-async def limited_body(request: Request) -> bytes:
-    """Return the body, read no further than its limit.
-
-    Raises:
-        HTTPException: 413.
-    """
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, "A call may have a megabyte.")
-    return bytes(body)
+async def whole_body(request: Request) -> bytes:
+    """Return the body, which has its limit (`mailroom.api.bodies`)."""
+    return await request.body()
 
 
 Heard = Annotated[Hearing, Depends(hearing_of)]
-Body = Annotated[bytes, Depends(limited_body)]
+Body = Annotated[bytes, Depends(whole_body)]
 
 
 @router.post("/ses", status_code=_KEPT)

@@ -4,11 +4,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request
-from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from mailroom.api.auth import ApiHolder, tenant_for
@@ -26,7 +25,7 @@ from mailroom.api.v1.responses.outbound import (
     PreviewAnswer,
     RescheduledAnswer,
     ResumedAnswer,
-    fault_answers,
+    fault_values,
     preview_answer,
 )
 from mailroom.domain.delivery.news import facts_for_tenants
@@ -36,6 +35,7 @@ from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.batch_json import ActivityAnswer, BatchAnswer, MessageAnswer, batch_answer, message_answer
+from mailroom.outbound.batch_reader import Misshapen, read_batch
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import expected_end, hand_over, preview
 from mailroom.outbound.request import Request as Asked
@@ -48,10 +48,6 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-#: What may be written in two ways, in words: pydantic tells of each way by itself.
-_EITHER = {"to": "one address, or a list of 1 to 50", "unsubscribe": "an https URL, or true"}
-_WAYS = ("str", "list[str]", "bool")
-_SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
 _UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
@@ -79,8 +75,11 @@ async def hand_over_batch(
 ) -> Response:
     """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
     _refuse_unknown(request)
-    body = await _read(request, LIMITS.body)
     owner = sender_tenant(holder, tenant)
+    # How long it may be is in `mailroom.api.bodies`. One piece of memory that grows: joined pieces would be there twice.
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
     return await services.slots.run(
         owner, partial(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run)
     )
@@ -91,7 +90,7 @@ def _hand_over(
     services: Services,
     holder: Holder,
     tenant: str,
-    body: bytes,
+    body: bytearray,
     key: str | None,
     dry_run: bool,
 ) -> Response:
@@ -99,9 +98,11 @@ def _hand_over(
     if sending is None:
         raise HTTPException(404, "This installation sends no mail.")
     try:
-        asked = NewBatch.model_validate_json(body).request(services.settings.sender)
-    except ValidationError as error:
-        return answer_error(request, 422, "The request is not what this route takes.", errors=_unusable(error))
+        asked = read_batch(body, services.settings.sender)
+    except Misshapen as error:
+        return _refuse(request, error.faults, "The request is not what this route takes.")
+    except Unacceptable as error:
+        return _refuse(request, error.faults)
     if faults := _unlinked(asked, services.settings):
         return _refuse(request, faults)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
@@ -119,7 +120,7 @@ def _hand_over(
             terms=sending.terms.known(now=now),
             with_global=holder.tenant is None,
         )
-        return JSONResponse(preview_answer(tenant, seen, now).model_dump(mode="json"))
+        return Response(preview_answer(tenant, seen, now).model_dump_json(), media_type="application/json")
     came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
         kept = hand_over(
@@ -288,25 +289,6 @@ def address_of(written: str) -> str:
         raise HTTPException(422, "This is no e-mail address.") from None
 
 
-async def _read(request: Request, most: int) -> bytes:
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most:
-        raise _too_large(most)
-    pieces, length = [], 0
-    async for piece in request.stream():
-        length += len(piece)
-        if length > most:
-            raise _too_large(most)
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _too_large(most: int) -> HTTPException:
-    return HTTPException(
-        413, f"A request has at most {most} bytes: send several, or attach large files by archive_id or s3."
-    )
-
-
 def _refuse_unknown(request: Request) -> None:
     # `?dryrun=true` would send.
     if unknown := set(request.query_params) - {"dry_run", "tenant"}:
@@ -315,20 +297,8 @@ def _refuse_unknown(request: Request) -> None:
         )
 
 
-def _unusable(error: ValidationError) -> list[dict[str, Any]]:
-    # What was sent is not repeated: it may be an address.
-    found: list[Fault] = []
-    for told in error.errors(include_input=False, include_url=False, include_context=False):
-        where, what = told["loc"], _SHAPES.get(told["type"], told["msg"].removeprefix("Value error, "))
-        if where[-1:] and where[-1] in _WAYS and where[-2] in _EITHER:
-            where, what = where[:-1], _EITHER[str(where[-2])]
-        found.append(Fault(where, what))
-    return [fault.model_dump() for fault in fault_answers(list(dict.fromkeys(found)))]
-
-
-def _refuse(request: Request, faults: Sequence[Fault]) -> Response:
-    errors = [fault.model_dump() for fault in fault_answers(faults)]
-    return answer_error(request, 422, _UNSENDABLE, errors=errors)
+def _refuse(request: Request, faults: Sequence[Fault], detail: str = _UNSENDABLE) -> Response:
+    return answer_error(request, 422, detail, errors=fault_values(faults))
 
 
 def _new_id() -> str:

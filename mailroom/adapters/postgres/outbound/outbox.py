@@ -5,9 +5,8 @@ other.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -53,8 +52,8 @@ _keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(Ten
 _message = _messages.c
 _breaker = table(BreakerRow).c
 
-#: How many rows go in one statement: bounds the text that client and server hold at a time.
-_ROWS = 5_000
+#: How many rows and characters go in one statement: bounds the text that client and server hold at a time.
+_ROWS, _CHARACTERS = 5_000, 1 << 20
 
 _ADD_CONTENTS = text("""
     insert into content (batch_id, number, subject, text, html, reply_to, headers, enclosures, unsubscribe, template)
@@ -104,8 +103,8 @@ class SqlOutbox(SqlHolds):
     def accept(
         self,
         batch: Batch,
-        contents: Sequence[Content],
-        drafts: Sequence[Draft],
+        contents: Collection[Content],
+        drafts: Collection[Draft],
         *,
         files: Mapping[str, bytes] = MappingProxyType({}),
         duplicates: Sequence[int] = (),
@@ -129,7 +128,7 @@ class SqlOutbox(SqlHolds):
         return answer
 
     def accept_each(
-        self, batch: Batch, contents: Sequence[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+        self, batch: Batch, contents: Collection[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
     ) -> int:
         """Keep those drafts whose own key is new as one batch, and return how many."""
         try:
@@ -300,19 +299,26 @@ def _add_files(connection: Connection, tenant: str, files: Mapping[str, bytes], 
 
 
 def _add_messages(
-    connection: Connection, batch: Batch, contents: Sequence[Content], drafts: Sequence[Draft], now: datetime
+    connection: Connection, batch: Batch, contents: Iterable[Content], drafts: Iterable[Draft], now: datetime
 ) -> None:
     due_at = batch.send_at or now
     shared: dict[str, Any] = {"batch_id": UUID(batch.id)}
-    for rows in _texts([content_values(number, content) for number, content in enumerate(contents)]):
+    for rows in _texts(content_values(number, content) for number, content in enumerate(contents)):
         connection.execute(_ADD_CONTENTS, {**shared, "rows": rows})
     shared |= {"tenant": batch.tenant, "due_at": due_at, "now": now}
-    for rows in _texts([draft_values(draft) for draft in drafts]):
+    for rows in _texts(draft_values(draft) for draft in drafts):
         connection.execute(_ADD_MESSAGES, {**shared, "rows": rows})
     order(connection, UUID(batch.id), due_at)
 
 
-def _texts(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    left = iter(rows)
-    while some := list(islice(left, _ROWS)):
-        yield json.dumps(some, ensure_ascii=False)
+def _texts(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    some: list[str] = []
+    length = 0
+    for row in rows:
+        some.append(json.dumps(row, ensure_ascii=False))
+        length += len(some[-1])
+        if len(some) == _ROWS or length > _CHARACTERS:
+            yield f"[{','.join(some)}]"
+            some, length = [], 0
+    if some:
+        yield f"[{','.join(some)}]"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -160,12 +161,17 @@ class SuppressedAnswer(BaseModel):
 
 def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
     """Return what is wrong, each by its place."""
+    return [FaultAnswer.model_construct(**values) for values in fault_values(faults)]
+
+
+def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Return what is wrong as JSON: there may be a fault for each of 100,000 messages, and a model of each is long."""
     return [
-        FaultAnswer(
-            where=[str(part) for part in fault.where],
-            index=next((part for part in fault.where if isinstance(part, int)), None),
-            what=fault.what,
-        )
+        {
+            "where": [str(part) for part in fault.where],
+            "index": next((part for part in fault.where if isinstance(part, int)), None),
+            "what": fault.what,
+        }
         for fault in faults
     ]
 

@@ -1,0 +1,42 @@
+"""Many values in little memory: what a request of 100,000 messages comes to, kept until it is written."""
+
+import pickle
+import zlib
+from collections.abc import Collection, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Values that are packed together: enough for them to compress well, few enough to be unpacked at once.
+_SLICE = 500
+
+
+class Packed(Collection[T]):
+    """Values in the order in which they were added, `_SLICE` at a time pickled and compressed; may be read many times."""
+
+    def __init__(self) -> None:
+        self._slices: list[bytes] = []
+        self._open: list[T] = []
+
+    def add(self, value: T) -> None:
+        """Add a value at the end."""
+        self._open.append(value)
+        if len(self._open) == _SLICE:
+            # Level 1: most of the gain, and a third of the time of the default.
+            self._slices.append(zlib.compress(pickle.dumps(self._open, pickle.HIGHEST_PROTOCOL), 1))
+            self._open = []
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._slices, self._open = [], []
+
+    def __iter__(self) -> Iterator[T]:
+        for one in self._slices:
+            yield from pickle.loads(zlib.decompress(one))  # noqa: S301 - our own bytes, which never leave the process
+        yield from self._open
+
+    def __len__(self) -> int:
+        return len(self._slices) * _SLICE + len(self._open)
+
+    def __contains__(self, value: object) -> bool:
+        return any(one == value for one in self)

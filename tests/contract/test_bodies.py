@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from fastapi.routing import APIRoute
@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from mailroom.api.app import create_app
 from mailroom.api.bodies import BODY_LIMITS, DEFAULT, KEY_FIRST, Pace, body_limit
-from mailroom.api.hooks.delivery import whole_body
+from mailroom.api.hooks.delivery import Body
 from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.testing.api import TestClient
@@ -89,7 +89,8 @@ def takes_body(route: BaseRoute) -> bool:
     if not isinstance(route, APIRoute):
         return False
     declared = "requestBody" in (route.openapi_extra or {})
-    return declared or route.body_field is not None or whole_body in [one.call for one in route.dependant.dependencies]
+    takes_bytes = Body in get_type_hints(route.endpoint, include_extras=True).values()
+    return declared or takes_bytes or route.body_field is not None
 
 
 def test_no_route_reads_a_byte_of_a_body_without_a_key(api: TestClient) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from blocks.outbound import WayIn, open_outbound, open_way_in
 from mailroom.domain.errors import Unacceptable
+from mailroom.domain.tenants import tenant_name
 from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.handing_over import hand_over
@@ -33,6 +34,10 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
         request: A JSON file on the worker's machine: the body of `POST /v1/batches`, with `from`.
         tenant: Whose batch it is.
     """
+    try:
+        tenant_name(tenant)
+    except ValueError as error:
+        return Failed(message=f"the parameter tenant of this schedule: {error}")
     body = await to_thread(Path(request).read_bytes)
     period = flow_run.scheduled_start_time.isoformat(timespec="seconds")
     key = Key(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())

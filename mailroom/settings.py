@@ -8,14 +8,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
+from mailroom.domain.tenants import tenant_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -64,7 +65,9 @@ class Settings(BaseSettings):
     per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider tells no rate.")
     files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
     mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
-    mailbox_tenant: str = Field(default="default", description="Tenant of what plain producers put on that queue.")
+    mailbox_tenant: Annotated[str, AfterValidator(tenant_name)] = Field(
+        default="default", description="Tenant of what plain producers put on that queue."
+    )
     tracking_queue_url: str = Field(description="SQS queue of delivery events.")
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     ses_hook_topics: str = Field(
@@ -92,6 +95,15 @@ class Settings(BaseSettings):
         default="",
         pattern="^(https://.*)?$",
         description="https URL at which recipients reach the HTTP service, for links in mails; empty is api_url.",
+    )
+    public_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the HTTP service for public paths alone: links in mails and providers' hooks; 0 is none.",
+    )
+    behind_tls_proxy: bool = Field(
+        default=False, description="A TLS proxy is in front of the HTTP service, which may then leave loopback."
     )
     database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
@@ -195,9 +207,14 @@ def load_settings() -> Settings:
     try:
         found = _FromEnvironmentFirst(**{name: values[name] for name in Settings.model_fields if name in values})
     except ValidationError as error:
-        missing = ", ".join(f"MAILROOM_{str(fault['loc'][0]).upper()}" for fault in error.errors())
+        missing = ", ".join(_fault(one["loc"], one["type"], one["msg"]) for one in error.errors())
         raise ConfigurationError(f"missing or unusable settings: {missing}") from None
     return Settings(**{name: getattr(found, name) for name in Settings.model_fields})
+
+
+def _fault(where: tuple[int | str, ...], kind: str, what: str) -> str:
+    name = f"MAILROOM_{str(where[0]).upper()}"
+    return f"{name} ({what.removeprefix('Value error, ')})" if kind == "value_error" else name
 
 
 def load_database_url() -> str:

@@ -1,17 +1,13 @@
 """Opens what commands work on, from the environment or the running embedded stack."""
 
-import re
-
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.outbound.following import SqlFollower
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.domain.errors import ConfigurationError
-from mailroom.inbound.routing import NOBODY
+from mailroom.domain.tenants import tenant_name
 from mailroom.wiring import COMMAND, Installation
-
-_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def tenant_named(name: str) -> str:
@@ -20,9 +16,10 @@ def tenant_named(name: str) -> str:
     Raises:
         ConfigurationError: it may not.
     """
-    if not _TENANT.fullmatch(name) or name == NOBODY:
-        raise ConfigurationError(f"{name!r} is no tenant's name; write small letters, digits and dashes")
-    return name
+    try:
+        return tenant_name(name)
+    except ValueError as error:
+        raise ConfigurationError(f"{name!r}: {error}") from None
 
 
 class Opened(Installation):

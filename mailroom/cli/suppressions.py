@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._opening import Opened, tenant_named
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import normalise
@@ -40,6 +40,8 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Suppress every address of FILE; nothing of a file with a fault. What is there already stays, with the later end."""
+    if tenant is not None:
+        tenant_named(tenant)
     now = datetime.now(UTC)
     told = [_suppression(at, values, tenant, now) for at, values in enumerate(_read(source), 1)]
     kept, added = Opened().store.suppressions, 0
@@ -95,11 +97,12 @@ def _read(source: str) -> list[Mapping[str, Any]]:
 
 
 def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:
+    owner = told.get("tenant") or tenant
     try:
         return Suppression(
             # What was written for a spreadsheet comes back from it.
             address=normalise(str(told["address"]).removeprefix("'")),
-            tenant=told.get("tenant") or tenant,
+            tenant=_owner(at, owner) if owner else None,
             reason=str(told.get("reason") or Cause.MANUAL)[:100],
             since=_time(told.get("since")) or now,
             expires_at=_time(told.get("expires_at")),
@@ -109,6 +112,13 @@ def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: date
         raise ConfigurationError(
             f"entry {at} is no suppression: check its address and times{what}; nothing was kept"
         ) from None
+
+
+def _owner(at: int, name: object) -> str:
+    try:
+        return tenant_named(str(name))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"entry {at}: {error}; nothing was kept") from None
 
 
 def _time(value: object) -> datetime | None:

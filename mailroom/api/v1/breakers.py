@@ -15,9 +15,10 @@ from mailroom.api.paging import Limit
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.known_query import KnownQuery
 from mailroom.ports.api_keys import Holder
 
-router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 page_router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 _SHOWN = 50

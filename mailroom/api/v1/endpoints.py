@@ -12,6 +12,7 @@ from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
 from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.outbound import sender_tenant
 from mailroom.domain.delivery.news import KINDS, USUAL
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
@@ -19,7 +20,7 @@ from mailroom.outbound.json_model import Answer
 from mailroom.outbound.json_time import Time
 from mailroom.ports.endpoints import Endpoint, Endpoints
 
-router = APIRouter(prefix="/v1/webhooks", tags=["outbound"], responses=PROBLEM)
+router = APIRouter(prefix="/v1/webhooks", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
 #: A tenant's endpoints; each costs a row for each activity.
 _MOST = 20

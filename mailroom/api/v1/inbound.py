@@ -9,6 +9,7 @@ from mailroom.api.downloads import download
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
+from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.responses.inbound import (
     EmailAnswer,
     EmailsAnswer,
@@ -23,7 +24,7 @@ from mailroom.domain.inbound.received_email import State
 from mailroom.domain.inbound.routing import normalise
 from mailroom.outbound.json_time import Time
 
-router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM)
+router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM, route_class=KnownQuery)
 
 _WORD = r"^[^\x00]{1,200}$"  # PostgreSQL takes no NUL in a text
 

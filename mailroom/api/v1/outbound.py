@@ -1,7 +1,6 @@
 """The JSON routes that hand over batches and ask after them."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
@@ -15,6 +14,7 @@ from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
+from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.requests import NewTime, body_schema
 from mailroom.api.v1.responses.outbound import (
     AcceptedAnswer,
@@ -33,6 +33,7 @@ from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
+from mailroom.domain.tenants import NOBODY, tenant_name
 from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.batch_json import ActivityAnswer, BatchAnswer, MessageAnswer, batch_answer, message_answer
 from mailroom.outbound.batch_reader import Misshapen, read_batch
@@ -43,11 +44,10 @@ from mailroom.ports.api_keys import Holder
 from mailroom.ports.outbox import Key
 from mailroom.settings import Settings
 
-router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
-_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
 _KEY = r"^[!-~]{1,256}$"
 
@@ -74,7 +74,6 @@ async def hand_over_batch(
     tenant: Tenant = None,
 ) -> Response:
     """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
-    _refuse_unknown(request)
     owner = sender_tenant(holder, tenant)
     # How long it may be is in `mailroom.api.bodies`. One piece of memory that grows: joined pieces would be there twice.
     body = bytearray()
@@ -264,15 +263,34 @@ def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> Act
 
 
 def sender_tenant(holder: Holder, asked: str | None) -> str:
-    """Return for whom mail is sent: an administrator may say so, a tenant's key is its tenant's.
+    """Return for whom something is made: an administrator may say so, a tenant's key is its tenant's.
+
+    Raises:
+        HTTPException: 404 for another tenant, 422 for what is no tenant's name.
+    """
+    return new_tenant(tenant_for(holder, asked) or DEFAULT_TENANT)
+
+
+def known_tenant(holder: Holder, asked: str | None) -> str:
+    """Return of whom something is shown or removed; the same, but for a name that earlier releases took here.
 
     Raises:
         HTTPException: 404 for another tenant, 422 for what is no tenant's name.
     """
     tenant = tenant_for(holder, asked) or DEFAULT_TENANT
-    if not _TENANT.fullmatch(tenant):
-        raise HTTPException(422, "A tenant's name has small letters, digits and dashes.")
-    return tenant
+    return tenant if tenant == NOBODY else new_tenant(tenant)
+
+
+def new_tenant(name: str) -> str:
+    """Return `name`, if a tenant may be called so.
+
+    Raises:
+        HTTPException: 422, it may not.
+    """
+    try:
+        return tenant_name(name)
+    except ValueError as error:
+        raise HTTPException(422, f"This is no tenant: {error}.") from None
 
 
 def address_of(written: str) -> str:
@@ -287,14 +305,6 @@ def address_of(written: str) -> str:
         return normalise(written)
     except ValueError:
         raise HTTPException(422, "This is no e-mail address.") from None
-
-
-def _refuse_unknown(request: Request) -> None:
-    # `?dryrun=true` would send.
-    if unknown := set(request.query_params) - {"dry_run", "tenant"}:
-        raise HTTPException(
-            422, f"There is no query parameter {sorted(unknown)[0][:50]!r} here; dry_run and tenant are."
-        )
 
 
 def _refuse(request: Request, faults: Sequence[Fault], detail: str = _UNSENDABLE) -> Response:

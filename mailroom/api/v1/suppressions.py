@@ -9,7 +9,8 @@ from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
 from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside, Sending
 from mailroom.api.v1.inbound import Tenant
-from mailroom.api.v1.outbound import address_of, sender_tenant
+from mailroom.api.v1.known_query import KnownQuery
+from mailroom.api.v1.outbound import address_of, known_tenant, new_tenant, sender_tenant
 from mailroom.api.v1.requests import NewAllowance, NewSender, NewSuppression
 from mailroom.api.v1.responses.outbound import (
     QuotaAnswer,
@@ -24,7 +25,7 @@ from mailroom.outbound.addresses import sender_pattern
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.suppressions import Suppression
 
-router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM)
+router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
 Address = Annotated[str, Query(max_length=320)]
 
@@ -58,6 +59,8 @@ def suppress(
 ) -> SuppressedAnswer:
     """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
     owner, now = tenant_for(holder, tenant), services.now()
+    if owner is not None and holder.tenant is None:
+        new_tenant(owner)
     added = sending.suppressions.add(
         [
             Suppression(
@@ -79,7 +82,7 @@ def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenan
 @router.get("/quotas")
 def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
     """What a tenant may send in this hour, day and month, and has sent."""
-    owner, now = sender_tenant(holder, tenant), services.now()
+    owner, now = known_tenant(holder, tenant), services.now()
     return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
 
 
@@ -97,7 +100,7 @@ def set_quota(
 @router.get("/senders")
 def list_senders(holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> SendersAnswer:
     """From which addresses a tenant may send."""
-    owner = sender_tenant(holder, tenant)
+    owner = known_tenant(holder, tenant)
     return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
 
 
@@ -114,7 +117,7 @@ def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Te
 def forbid_sender(holder: ApiHolder, sending: Sending, pattern: Address, tenant: Tenant = None) -> None:
     """Take an address or `@domain` back; for administrators."""
     _administrator(holder)
-    if not sending.senders.forbid(sender_tenant(holder, tenant), _pattern(pattern)):
+    if not sending.senders.forbid(known_tenant(holder, tenant), _pattern(pattern)):
         raise HTTPException(404, "This tenant has no such sender.")
 
 

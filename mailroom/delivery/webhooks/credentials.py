@@ -1,9 +1,12 @@
 """What a webhook proves itself with: a topic, a key or a password, each perhaps of one tenant's own account."""
 
-import re
 from dataclasses import dataclass
 
-_OF_TENANT = re.compile(r"(?P<tenant>[a-z0-9][a-z0-9-]{0,62})=(?P<secret>.+)", re.DOTALL)
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.tenants import tenant_name
+
+#: So much is shown of a name that is none; a whole one has 63.
+_SHOWN = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +21,21 @@ class Credential:
 
 
 def credentials(setting: str) -> tuple[Credential, ...]:
-    """Return the credentials of a setting: words with white space between, each perhaps as `tenant=word`."""
+    """Return the credentials of a setting: words with white space between, each perhaps as `tenant=word`.
+
+    Raises:
+        ConfigurationError: what stands before a `=` is no tenant's name; taken for a part of the secret, the account could
+            tell of every tenant's mail.
+    """
     return tuple(_credential(word) for word in setting.split())
 
 
 def _credential(word: str) -> Credential:
-    found = _OF_TENANT.fullmatch(word)
-    return Credential(found["secret"], found["tenant"]) if found else Credential(word)
+    name, _, secret = word.partition("=")
+    # Base64 ends with `=`, and a password may hold one: that is behind the colon of its user.
+    if not secret.strip("=") or ":" in name:
+        return Credential(word)
+    try:
+        return Credential(secret, tenant_name(name))
+    except ValueError as error:
+        raise ConfigurationError(f"{name[:_SHOWN]!r} stands before the = of a hook's credential: {error}") from None

@@ -1,0 +1,84 @@
+"""Query parameters under /v1: a route takes those that it names, each as often as it says, and refuses all others.
+
+`?tenants=acme` that is passed over suppresses for every tenant, and `?dryrun=true` sends. What a route names is found in
+the route itself, so that nothing has to be listed twice. It is judged before the body is read, and once the key is known
+(`mailroom.api.bodies`): a caller without one learns nothing of a route.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from itertools import islice
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mailroom.api.problems import answer_error
+
+#: So many faults are named, and so much of each name is repeated.
+_MOST, _SHOWN = 20, 50
+
+
+class KnownQuery(APIRoute):
+    """A route of /v1. Routers of pages, public links and hooks have plain ones: mail gateways append parameters."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers: 422 for a parameter that is not as named, else the route."""
+        answer, known = super().get_route_handler(), known_parameters(self.dependant)
+
+        async def answer_known(request: Request) -> Response:
+            faults = dict(islice(_faults(request.query_params, known), _MOST))
+            if not faults:
+                return await answer(request)
+            errors = [{"where": ["query", name], "what": what} for name, what in faults.items()]
+            return answer_error(request, 422, next(iter(faults.values())), errors=errors)
+
+        return answer_known
+
+
+def known_parameters(dependant: Dependant) -> dict[str, bool]:
+    """Return the names that a route and all that it depends on take from the query, each with whether it may be repeated."""
+    found: dict[str, bool] = {}
+    for one in dependant.query_params:
+        found |= _named(str(one.validation_alias or one.alias), one.field_info)
+    for needed in dependant.dependencies:
+        found |= known_parameters(needed)
+    return found
+
+
+def _named(name: str, field: FieldInfo) -> dict[str, bool]:
+    model = field.annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return {name: _takes_many(model)}
+    fields = model.model_fields.items()
+    return {str(one.validation_alias or one.alias or own): _takes_many(one.annotation) for own, one in fields}
+
+
+def _takes_many(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _takes_many(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return any(_takes_many(one) for one in get_args(annotation))
+    return (origin or annotation) in (list, tuple, set, frozenset)
+
+
+def _faults(given: QueryParams, known: dict[str, bool]) -> Iterator[tuple[str, str]]:
+    for name in sorted(set(given)):
+        shown = name[:_SHOWN]
+        if name not in known:
+            yield shown, f"There is no query parameter {shown!r} here; {_words(sorted(known))}."
+        elif not known[name] and len(given.getlist(name)) > 1:
+            yield shown, f"The query parameter {shown!r} is given more than once; give it once."
+
+
+def _words(names: list[str]) -> str:
+    if not names:
+        return "this route takes none"
+    *others, last = names
+    return f"{', '.join(others)} and {last} are" if others else f"{last} is"

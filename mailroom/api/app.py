@@ -1,10 +1,11 @@
 """The application, put together from its routes."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import operations, problems
 from mailroom.api.bodies import DEFAULT_PACE, Bodies, Pace
+from mailroom.api.faces import Face
 from mailroom.api.guard import Guard
 from mailroom.api.hooks import delivery as hooks
 from mailroom.api.hooks import inbound as inbound_hook
@@ -19,32 +20,41 @@ from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
 
 __all__ = ["Services", "create_app"]
 
+#: Which face each router is on; one that is not here is nowhere.
+_ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
+    (Face.BOTH, operations.liveness),
+    (Face.PRIVATE, operations.router),
+    (Face.PRIVATE, inbound.router),
+    (Face.PRIVATE, outbound.router),
+    (Face.PRIVATE, suppressions.router),
+    (Face.PRIVATE, breakers.router),
+    (Face.PRIVATE, endpoints.router),
+    (Face.PRIVATE, endpoint_pages.router),
+    (Face.PUBLIC, hooks.router),
+    (Face.PUBLIC, inbound_hook.router),
+    (Face.PUBLIC, unsubscribing.router),
+    (Face.PUBLIC, tracking.router),
+    (Face.PRIVATE, pages.router),
+    (Face.PRIVATE, outbound_pages.router),
+    (Face.PRIVATE, breakers.page_router),
+)
 
-def create_app(services: Services, *, pace: Pace = DEFAULT_PACE) -> FastAPI:
-    """Return the HTTP service on top of `services`; bodies of requests have to come at `pace`."""
+
+def create_app(services: Services, face: Face = Face.BOTH, *, pace: Pace = DEFAULT_PACE) -> FastAPI:
+    """Return the HTTP service on top of `services`: all of it, or one face; bodies of requests have to come at `pace`."""
     app = FastAPI(
         title="Mailroom",
         version="1",
         description="Received e-mail as inbox items and archived documents; batches of mail to send, and what became of them.",
         docs_url=None,
         redoc_url=None,
+        openapi_url=None if face is Face.PUBLIC else "/openapi.json",
         redirect_slashes=False,
     )
-    app.state.services = services
-    app.include_router(operations.router)
-    app.include_router(inbound.router)
-    app.include_router(outbound.router)
-    app.include_router(suppressions.router)
-    app.include_router(breakers.router)
-    app.include_router(endpoints.router)
-    app.include_router(endpoint_pages.router)
-    app.include_router(hooks.router)
-    app.include_router(inbound_hook.router)
-    app.include_router(unsubscribing.router)
-    app.include_router(tracking.router)
-    app.include_router(pages.router)
-    app.include_router(outbound_pages.router)
-    app.include_router(breakers.page_router)
+    app.state.services, app.state.face = services, face
+    for side, router in _ROUTERS:
+        if face.shows(side):
+            app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     problems.install(app)
     app.add_middleware(Bodies, pace=pace)

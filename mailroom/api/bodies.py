@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mailroom.api.auth import holder_of
+from mailroom.api.faces import Face
 from mailroom.api.problems import answer_error, answer_to
 from mailroom.api.services import services_of
 from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES
@@ -113,7 +114,7 @@ async def _refusal(request: Request, body: "_Body") -> Response | None:
     """Return why the application is not called; without a key before anything of the body is read."""
     try:
         # Not `request.url`: what a Host header makes of that is for the client to choose.
-        if request.scope["path"].startswith(KEY_FIRST):
+        if request.scope["path"].startswith(KEY_FIRST) and request.app.state.face is not Face.PUBLIC:
             authorization = request.headers.get("authorization", "")
             request.state.holder = await run_in_threadpool(holder_of, services_of(request), authorization)
         if body.declared is not None and body.declared > body.limit.most:

@@ -28,6 +28,8 @@ from mailroom.ports.scheduler import Scheduling
 
 log = logging.getLogger(__name__)
 
+#: Whether the process answers is asked on each face; all else by operators alone.
+liveness = APIRouter(tags=["operations"])
 router = APIRouter(tags=["operations"])
 
 _NO_RUN = "00000000-0000-0000-0000-000000000000"
@@ -37,7 +39,7 @@ _PATIENCE_S = 2.0
 _asking = ThreadPoolExecutor(2, thread_name_prefix="readyz")
 
 
-@router.get("/healthz")
+@liveness.get("/healthz")
 def healthz() -> dict[str, str]:
     """Whether this process answers."""
     return {"status": "ok"}

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mailroom.api.faces import Face
 from mailroom.api.pages.rendering import render
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError
 
@@ -44,7 +45,9 @@ def answer_error(
     """Return the error as a page where a browser asked for a page, else as problem details."""
     phrase = HTTPStatus(status).phrase
     if _is_for_a_person(request):
-        return render("error.html", status=status, headers=headers, title=phrase, code=status, detail=detail)
+        # A recipient has no inboxes to go to, and learns nothing of what is on the other face.
+        template = "error_public.html" if request.app.state.face is Face.PUBLIC else "error.html"
+        return render(template, status=status, headers=headers, title=phrase, code=status, detail=detail)
     body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, **more}
     return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
 

@@ -1,19 +1,22 @@
 """The process: `python -m mailroom.api.serve --port N`. What stands behind the ports `mailroom.wiring` builds."""
 
 import argparse
-import ipaddress
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from socket import socket
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from mailroom import wiring
 from mailroom.api.app import Services, create_app
 from mailroom.api.connections import Connection
+from mailroom.api.faces import ByPort
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.api.hooks.noting import Notes
+from mailroom.api.listening import Place, bind, is_loopback, listen, places, refuse_plain_http
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.delivery.notifying import keep_notifying
 from mailroom.delivery.webhooks import postmark, sendgrid, sns
@@ -37,15 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         use_stack_environment()
         settings = load_settings()
         refuse_if_unsafe(settings, host=asked.host)
+        everywhere = _places(asked, settings)
         installation = Installation(settings)
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
+        wiring.keep_to(wiring.SERVICE)
+        services = services_for(installation)
+        return _serve(installation, services, [(place, bind(place)) for place in everywhere])
     except ConfigurationError as error:
         say_why_not("mailroom api", error)
         return 2
-    wiring.keep_to(wiring.SERVICE)
+
+
+def _serve(installation: Installation, services: Services, bound: Sequence[tuple[Place, Sequence[socket]]]) -> int:
+    """Serve on these sockets until a signal ends it, and return the exit code.
+
+    Raises:
+        ConfigurationError: another program listens there since a moment ago.
+    """
+    settings, stop = installation.settings, threading.Event()
     installation.restores.start()
-    services, stop = services_for(installation), threading.Event()
     if services.sending is not None:
         mailbox = installation.queue(settings.mailbox_queue_url)
         relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.handed}
@@ -56,9 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threading.Thread(target=keep_notifying, args=telling, name=f"notifying-{number}", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     config = uvicorn.Config(
-        create_app(services),
-        host=asked.host,
-        port=asked.port,
+        _application(services, bound),
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -69,12 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     server, outside = uvicorn.Server(config), threading.Event()
     threading.Thread(target=_end_if_outside, args=[installation, server, outside], name="regions", daemon=True).start()
+    for place, sockets in bound:
+        listen(place, sockets)
     with suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets=[one for _, sockets in bound for one in sockets])
     stop.set()
     if outside.is_set():
         return 2
     return 0 if server.started else 3
+
+
+def _places(asked: argparse.Namespace, settings: Settings) -> list[Place]:
+    public_port = settings.public_port if asked.public_port is None else asked.public_port
+    found = places(settings, host=asked.host, port=asked.port, public_host=asked.public_host, public_port=public_port)
+    behind = asked.behind_tls_proxy or settings.behind_tls_proxy
+    refuse_plain_http([place.host for place in found], behind_tls_proxy=behind)
+    return found
+
+
+def _application(services: Services, bound: Sequence[tuple[Place, Sequence[socket]]]) -> ASGIApp:
+    if len(bound) == 1:
+        return create_app(services, bound[0][0].face)
+    faces = [(create_app(services, place.face), sockets) for place, sockets in bound]
+    return ByPort({one.getsockname()[1]: app for app, sockets in faces for one in sockets})
 
 
 def _end_if_outside(installation: Installation, server: uvicorn.Server, outside: threading.Event) -> None:
@@ -94,7 +123,7 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
         ConfigurationError: pages without a key would be open to more than this machine, or Prefect is open to others.
     """
     Installation(settings).refuse_open_orchestrator()
-    if settings.pages_open and not _is_loopback(host):
+    if settings.pages_open and not is_loopback(host):
         raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
 
 
@@ -161,16 +190,18 @@ def hearing_from(settings: Settings, hooks: Hooks) -> Hearing:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mailroom api", description="Serve the inbox pages and the HTTP API.")
-    parser.add_argument("--port", type=int, default=8025)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback unless told otherwise")
+    parser.add_argument("--port", type=_port, default=8025)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback by default")
+    parser.add_argument("--public-port", type=_port, help="port of the public paths alone; 0 is none")
+    parser.add_argument("--public-host", default="", help="address of the public port; that of --host by default")
+    parser.add_argument("--behind-tls-proxy", action="store_true", help="a TLS proxy is in front of every port")
     return parser.parse_args(arguments)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _port(word: str) -> int:
+    if not word.isdecimal() or int(word) > 65535:
+        raise argparse.ArgumentTypeError(f"{word!r} is no port; ports are 1 to 65535")
+    return int(word)
 
 
 if __name__ == "__main__":

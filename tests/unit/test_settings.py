@@ -19,6 +19,7 @@ REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_re
 #: Two values of each field that is bound to more than its type.
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
+    "mailbox_tenant": ("stack", "environment"),
     "unsubscribe_key": ("key of the stack, long", "key of the environment"),
     "webhook_ports": ("8443", "443,9443"),
 }

@@ -1,0 +1,146 @@
+"""Where the service listens: sockets of one port for everything, or of one for each face; and where it may in plain http."""
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mailroom.api.faces import Face
+from mailroom.domain.errors import ConfigurationError
+from mailroom.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 2048
+_SHOWN = {Face.BOTH: "for everything", Face.PUBLIC: "for public paths", Face.PRIVATE: "for all that is not public"}
+_LOOPBACK = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An address and port, and the face that is shown there; `option` is what an operator chose the port with."""
+
+    face: Face
+    host: str
+    port: int
+    option: str = "--port"
+
+
+def places(settings: Settings, *, host: str, port: int, public_host: str, public_port: int) -> list[Place]:
+    """Return where to listen; without a `public_port` one place shows both faces.
+
+    Raises:
+        ConfigurationError: both faces on one port, or links in mails that would lead to the private one.
+    """
+    if not public_port:
+        return [Place(Face.BOTH, host, port)]
+    if public_port == port:
+        raise ConfigurationError(
+            f"port {port} cannot be both --port and --public-port; without --public-port (MAILROOM_PUBLIC_PORT) it serves all"
+        )
+    if settings.unsubscribe_key and not settings.public_url:
+        raise ConfigurationError(
+            "links in mails would lead to MAILROOM_API_URL, and what they lead to is on the public port; "
+            "set MAILROOM_PUBLIC_URL to the https URL at which recipients reach it"
+        )
+    return [Place(Face.PRIVATE, host, port), Place(Face.PUBLIC, public_host or host, public_port, "--public-port")]
+
+
+def refuse_plain_http(hosts: Sequence[str], *, behind_tls_proxy: bool) -> None:
+    """Return if what is said on these addresses in plain http stays on this machine, or a TLS proxy is in front.
+
+    Raises:
+        ConfigurationError: keys, mails and links could be read on their way.
+    """
+    seen = [host for host in hosts if not is_loopback(host)]
+    if seen and not behind_tls_proxy:
+        raise ConfigurationError(
+            f"on {seen[0] or 'every address'} anybody on the way could read keys and mails, for this is plain http. Put a TLS "
+            "proxy in front and say so with MAILROOM_BEHIND_TLS_PROXY=true or --behind-tls-proxy "
+            '(docs/operations.md, "What faces the internet"), or listen on --host 127.0.0.1'
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`. Of names only `localhost` is believed: others are a resolver's word."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return any(address in network for network in _LOOPBACK)
+
+
+def bind(place: Place) -> list[socket.socket]:
+    """Return a socket for each address of the place's host, bound to its port and not listening yet.
+
+    Raises:
+        ConfigurationError: the port is in use, or the host is none of this machine's.
+    """
+    sockets: list[socket.socket] = []
+    absent = None
+    for family, kind, protocol, address in _addresses(place):
+        try:
+            sockets.append(_bound(family, kind, protocol, address))
+        except OSError as error:
+            # `localhost` has an IPv6 address in files of machines that have no IPv6.
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise _refusal(place, error) from None
+            absent = error
+    if absent is not None and not sockets:
+        raise _refusal(place, absent) from None
+    return sockets
+
+
+def listen(place: Place, sockets: Sequence[socket.socket]) -> None:
+    """Have the sockets of a place accept connections, which wait until the service takes them.
+
+    Raises:
+        ConfigurationError: another program that started at the same moment was faster.
+    """
+    for one in sockets:
+        try:
+            one.listen(_BACKLOG)
+        except OSError as error:
+            raise _refusal(place, error) from None
+        address, port = one.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        log.info("listening on http://%s:%d, %s", shown, port, _SHOWN[place.face])
+
+
+def _addresses(place: Place) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, tuple[object, ...]]]:
+    try:
+        found = socket.getaddrinfo(place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise ConfigurationError(f"{place.host!r} is neither an address nor a name that can be resolved") from None
+    return list(dict.fromkeys((family, kind, protocol, address) for family, kind, protocol, _, address in found))
+
+
+def _bound(
+    family: socket.AddressFamily, kind: socket.SocketKind, protocol: int, address: tuple[object, ...]
+) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` is IPv6 alone, as with asyncio's own servers; with both, 0.0.0.0 beside it could not be bound.
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+    except OSError:
+        with suppress(OSError):
+            made.close()
+        raise
+    return made
+
+
+def _refusal(place: Place, error: OSError) -> ConfigurationError:
+    where = f"port {place.port} on {place.host or 'every address'}"
+    if error.errno == errno.EADDRINUSE:
+        return ConfigurationError(f"{where} is in use: stop what listens there, or choose another with {place.option}")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigurationError(f"{place.host} is no address of this machine")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ConfigurationError(f"{where} may not be used by this user; choose one from 1024 on with {place.option}")
+    return ConfigurationError(f"cannot listen on {where}: {error.strerror}")

@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-pythons check bench bench-growth bench-endurance drill fuzz debian format lock oracle clean
+.PHONY: help setup demo test test-long test-pythons check bench bench-growth bench-endurance drill soak fuzz debian format lock oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ test-pythons: debian ## Run the unit and contract tiers on each of Python 3.11, 
 drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice
 	@$(BIN)/mailroom drill --workers 3
 	@$(BIN)/mailroom drill --outbound --workers 3 --minutes 15
+
+soak: setup ## Live MINUTES (30) with mail, batches, schedules and restarts: nothing may wait, leak or log an error
+	@$(BIN)/python -m mailroom.sandbox.drills.soak --minutes $(or $(MINUTES),30)
 
 debian: ## Have chromium and Postfix's smtp-sink for the tests
 	@./tests/debian.sh

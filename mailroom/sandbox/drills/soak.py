@@ -1,0 +1,277 @@
+"""A soak: half an hour of life with mail, batches, events and schedules, while workers, PostgreSQL and Prefect are restarted.
+
+`python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a stack of its own and forgets it at
+the end; a stack of yours is not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
+schedules and logs), and no process may hold more than 1.10 times the memory of its first quarter. Exit code 1 says that a bound
+does not hold, with a line for each. A soak that is too short to say something about memory says so.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+
+from mailroom.audit.batches import HandedOver
+from mailroom.sandbox.drills.ground import ANNA, BOB, Ground
+from mailroom.sandbox.drills.soak_load import Load
+from mailroom.sandbox.drills.soak_memory import Memory, sampled
+from mailroom.sandbox.drills.soak_outcome import SoakOutcome
+from mailroom.sandbox.drills.soak_prefect import SoakPrefect
+from mailroom.sandbox.drills.soak_stack import RESTARTED_WORKER, Say, SoakStack, soak_stack
+from mailroom.sandbox.errors import StackError
+from mailroom.sandbox.stack.folder import DataFolder
+from mailroom.settings import CHECKOUT
+
+#: What a soak has the parts log besides what a healthy installation does.
+KNOWN = Path(__file__).with_name("soak_logs.toml")
+
+#: When which part is restarted, as a share of the soak; one worker is killed.
+_PLAN = (
+    (1 / 6, RESTARTED_WORKER),
+    (1 / 3, RESTARTED_WORKER),
+    (0.40, "postgres"),
+    (1 / 2, RESTARTED_WORKER),
+    (0.60, "prefect"),
+    (2 / 3, RESTARTED_WORKER),
+    (5 / 6, RESTARTED_WORKER),
+)
+_KILLED_AT = 1 / 2
+#: Each schedule comes so often in one soak, where it would not by itself.
+_RUNS_OF_A_SCHEDULE = 6
+
+#: A killed worker's mails are taken over after a minute, its messages are unknown after two and a sweep.
+_DRAIN_PATIENCE_S = 420.0
+#: After a restart connections are made again, and the first calls may still fail.
+_SETTLING_S = 30.0
+_KILL_PATIENCE_S = 20.0
+#: A message is sent within so long after its lease.
+_IN_HAND = timedelta(minutes=1)
+_PAUSE_S = 0.25
+
+#: Statuses in which something is still to happen by itself.
+_UNDER_WAY = ("accepted", "queued", "scheduled", "sending", "deferred")
+_QUEUES = ("inbound", "mailbox", "tracking")
+
+
+class Soak:
+    """One soak on a running stack."""
+
+    def __init__(self, stack: SoakStack, ground: Ground, *, minutes: float, say: Say) -> None:
+        self.outcome = SoakOutcome(minutes, planned=dict(Counter(part for _, part in _PLAN)))
+        self._stack, self._ground, self._say = stack, ground, say
+        self._prefect = SoakPrefect(stack.facts["prefect_api_url"])
+        self._memory = Memory()
+        self._disturbed_until = 0.0
+        #: When a message may have become unknown: its worker was killed, or could not note what became of it.
+        self._excused: list[tuple[datetime, datetime]] = []
+        self._load = Load(ground, lambda: time.monotonic() < self._disturbed_until)
+
+    def hold(self) -> SoakOutcome:
+        """Live for the time, restart parts by plan, let all of it end, and return what was found."""
+        self._prefect.quicken(at_most_s=self.outcome.minutes * 60 / _RUNS_OF_A_SCHEDULE)
+        began = time.monotonic()
+        with sampled(self._memory, self._stack.pids), self._loading() as thread:
+            self._live(began, thread)
+        self._drain()
+        self.outcome.memory = self._memory.growths(restarted=self._stack.restarts, began=began)
+        self._note()
+        self._check()
+        return self.outcome
+
+    @contextmanager
+    def _loading(self) -> Iterator[threading.Thread]:
+        thread = threading.Thread(target=self._load.run, name="load", daemon=True)
+        thread.start()
+        try:
+            yield thread
+        finally:
+            self._load.stop.set()
+            thread.join(timeout=60)
+
+    def _live(self, began: float, load: threading.Thread) -> None:
+        seconds, plan, minute = self.outcome.minutes * 60, list(_PLAN), 1
+        while (passed := time.monotonic() - began) < seconds or plan:
+            if plan and passed >= plan[0][0] * seconds:
+                self._restart(*plan.pop(0))
+            if passed >= minute * 60:
+                self._progress(minute)
+                minute += 1
+            if not load.is_alive():
+                raise StackError("the load ended by itself; see the traceback above")
+            if ended := self._stack.ended():
+                raise StackError("; ".join(ended))
+            time.sleep(_PAUSE_S)
+
+    def _restart(self, share: float, part: str) -> None:
+        kill, since = share == _KILLED_AT, datetime.now(UTC) - _IN_HAND
+        if kill:
+            self.outcome.kill_met_work = self._wait_at_work(part)
+        # The load counts what is refused from here on until all have found the part again.
+        self._disturbed_until = float("inf") if part != RESTARTED_WORKER else self._disturbed_until
+        away_s = self._stack.restart(part, kill=kill)
+        if part != RESTARTED_WORKER:
+            self._disturbed_until = time.monotonic() + _SETTLING_S
+        if kill or part == "postgres":
+            self._excused.append((since, datetime.now(UTC)))
+        self.outcome.made[part] = self.outcome.made.get(part, 0) + 1
+        self.outcome.away_s[part] = max(away_s, self.outcome.away_s.get(part, 0))
+        self._say(f"{part} was {'killed' if kill else 'stopped'} and started again; it was away for {away_s:.1f} s")
+
+    def _wait_at_work(self, worker: str) -> bool:
+        """Tell whether this worker has a mail under way before long."""
+        mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
+        deadline, pid = time.monotonic() + _KILL_PATIENCE_S, self._stack.pids()[worker]
+        while time.monotonic() < deadline:
+            if self._ground.ask(mine, f"%-{pid}"):
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _progress(self, minute: int) -> None:
+        load, left = self._load, {what: count for what, count in self._backlog().items() if count}
+        faults = f", {load.faults.total()} faults" if load.faults else ""
+        waiting = ", ".join(f"{count} {what}" for what, count in left.items()) or "nothing"
+        self._say(f"minute {minute}: {len(load.sent)} mails, {len(load.batches)} batches{faults}; under way: {waiting}")
+
+    def _drain(self) -> None:
+        """Wait until nothing is under way."""
+        began = time.monotonic()
+        while any((left := self._backlog()).values()) and time.monotonic() - began < _DRAIN_PATIENCE_S:
+            if ended := self._stack.ended():
+                raise StackError("; ".join(ended))
+            time.sleep(1)
+        self.outcome.backlog, took_s = left, time.monotonic() - began
+        self.outcome.drained_s = None if any(left.values()) else took_s
+        self._say(f"the load has ended; {sum(left.values())} wait after {took_s:.0f} s")
+
+    def _backlog(self) -> dict[str, int]:
+        """Return what is under way, by kind."""
+        try:
+            ask = self._ground.ask
+            ends = dict(ask("select message_id, state from inbound_email"))
+            [[messages]] = ask("select count(*) from message where status = any(%s)", list(_UNDER_WAY))
+            [[orders]] = ask("select count(*) from outbox where published_at is null or begun_at is null")
+            sent = list(self._load.sent)
+            return {
+                "mails": sum(ends.get(one.message_id) != one.state for one in sent),
+                **{f"in the {queue} queue": self._ground.depth(queue) for queue in _QUEUES},
+                "messages": messages,
+                "orders of batches": orders,
+                "runs": self._prefect.under_way(),
+            }
+        except httpx.HTTPError as error:
+            return {f"unknown, Prefect cannot be asked ({type(error).__name__})": 1}
+
+    def _note(self) -> None:
+        load, outcome = self._load, self.outcome
+        events = self._ground.ask("select kind, count(*) from activity where event_id is not null group by kind")
+        outcome.counts = {
+            "mails": len(load.sent),
+            **{name: load.counts[name] for name in ("viruses", "batches ahead", "orders", "requests")},
+            "batches": len(load.batches),
+            "messages in them": sum(load.batches.values()),
+            "delivery events": sum(times for _, times in events),
+            "refused during a restart": load.counts["refused during a restart"],
+        }
+        outcome.statuses = dict(self._ground.ask("select status, count(*) from message group by status order by 1"))
+        outcome.scheduled, outcome.failed_runs = self._prefect.completed(), self._prefect.failed()
+        outcome.faults += self._stack.slow
+        outcome.faults += [f"{times} times: {what}" for what, times in load.faults.items()]
+        sent = [at for (at,) in self._ground.ask("select handed_at from message where status = 'unknown'")]
+        odd = [at for at in sent if not any(since <= at <= until for since, until in self._excused)]
+        if odd:
+            outcome.faults.append(f"{len(odd)} messages are unknown, and no worker was killed over them")
+
+    def _check(self) -> None:
+        """Run `mailroom check` with what both ends know, and with the logs."""
+        file = self._ground.folder / "received.jsonl"
+        HandedOver(self._load.batches, Counter(self._prefect.received(self._stack.facts["aws_endpoint"]))).write(file)
+        logs = str(self._stack.folder.logs)
+        self.outcome.found = self._ground.check("--batches", str(file), "--logs", logs)
+
+
+def soak(*, minutes: float, say: Say) -> SoakOutcome:
+    """Have a stack live so long, and return what was found; the logs of one that is not clean are kept."""
+    with tempfile.TemporaryDirectory(prefix="mailroom-soak-") as folder:
+        ground = Ground(Path(folder) / "stack", random.Random(0), known=KNOWN)
+        ground.folder.mkdir(mode=0o700)
+        clean = False
+        try:
+            with soak_stack(ground.folder, say) as stack:
+                ground.facts = stack.facts
+                for address, tenant, user in ((ANNA, "acme", "anna"), (BOB, "globex", "bob")):
+                    ground.mailroom("address", "add", address, "--tenant", tenant, "--user", user)
+                outcome = Soak(stack, ground, minutes=minutes, say=say).hold()
+                clean = outcome.is_clean
+        finally:
+            if not clean:
+                _keep_logs(ground.folder / "logs", say)
+            DataFolder(ground.folder).wipe()
+    return outcome
+
+
+def _keep_logs(logs: Path, say: Say) -> None:
+    kept = CHECKOUT / ".cache" / "soak-logs"
+    shutil.rmtree(kept, ignore_errors=True)
+    if logs.is_dir():
+        shutil.copytree(logs, kept)
+        say(f"the logs are in {kept}")
+
+
+def main() -> int:
+    """Hold a soak and print its table; 1 when a bound does not hold."""
+    parser = argparse.ArgumentParser(prog="python -m mailroom.sandbox.drills.soak", description=__doc__)
+    parser.add_argument("--minutes", type=_minutes, default=30.0, help="how long the load lasts; 30 by default")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    asked = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        outcome = soak(minutes=asked.minutes, say=_say)
+    except KeyboardInterrupt:
+        _say("interrupted: everything was stopped, and nothing is proved")
+        return 130
+    except StackError as error:
+        _say(f"soak: {error}")
+        return 1
+    print(json.dumps(outcome.as_json(), indent=1) if asked.json else "\n".join(outcome.table()), flush=True)
+    for reason in outcome.reasons():
+        _say(f"not clean: {reason}")
+    if outcome.unjudged:
+        _say(f"memory was NOT judged of {outcome.unjudged}: a soak of 30 minutes judges it")
+    if outcome.is_clean:
+        _say("clean: nothing lost, nothing twice, nothing waits, no log line unknown")
+    return 0 if outcome.is_clean else 1
+
+
+def _minutes(word: str) -> float:
+    minutes = float(word)
+    if not 1 <= minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError("1 to 1440 minutes")
+    return minutes
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> Any:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What a soak found: its figures, and the sentences that say why it failed."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mailroom.sandbox.drills.soak_memory import Growth
+
+#: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
+_GONE = (
+    *("lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"),
+    *("not received", "missing message"),
+)
+_TWICE = "duplicate line", "duplicate item", "filed twice", "versions", "received twice", "handed over twice"
+_LOGGED = "logged", "logged too often"
+
+
+@dataclass(slots=True)
+class SoakOutcome:
+    """The figures of one soak. `planned` and `made` are restarts by part; `scheduled` is completed runs by schedule."""
+
+    minutes: float
+    counts: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)
+    made: dict[str, int] = field(default_factory=dict)
+    #: The longest that a part was away in a restart, in seconds.
+    away_s: dict[str, float] = field(default_factory=dict)
+    kill_met_work: bool | None = None
+    scheduled: dict[str, int] = field(default_factory=dict)
+    failed_runs: dict[str, int] = field(default_factory=dict)
+    memory: list[Growth] = field(default_factory=list)
+    drained_s: float | None = None
+    backlog: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """How many mails or parts of mails are gone."""
+        return self._wrong(_GONE)
+
+    @property
+    def twice(self) -> int:
+        """How many are there more than once."""
+        return self._wrong(_TWICE)
+
+    @property
+    def logged(self) -> int:
+        """How many kinds of ERROR or traceback are not known, or came too often."""
+        return self._wrong(_LOGGED)
+
+    @property
+    def unjudged(self) -> str:
+        """What this soak was too short to judge, or nothing."""
+        return ", ".join(one.name for one in self.memory if one.is_too_short)
+
+    def reasons(self) -> list[str]:
+        """Return a sentence for each bound that does not hold; none where the soak is clean."""
+        reasons = list(self.faults)
+        reasons += [f"no {what} was sent" for what in ("mails", "batches") if not self.counts.get(what)]
+        reasons += [
+            f"{part} was restarted {self.made.get(part, 0)} times, {times} were planned"
+            for part, times in self.planned.items()
+            if self.made.get(part, 0) != times
+        ]
+        reasons += [f"schedule {name}: no run of it completed" for name, runs in self.scheduled.items() if not runs]
+        reasons += [one.fault for one in self.memory if one.fault]
+        reasons += [f"backlog: {left} {what}" for what, left in self.backlog.items() if left]
+        if not self.found:
+            reasons.append("mailroom check was not run")
+        reasons += [f"check: {one['kind']}  {one['subject']}  {one['do']}" for one in self.found.get("violations", [])]
+        return reasons
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every bound holds."""
+        return not self.reasons()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures for programs."""
+        return {
+            "clean": self.is_clean,
+            "reasons": self.reasons(),
+            "minutes": self.minutes,
+            "counts": self.counts,
+            "statuses": self.statuses,
+            "restarts": self.made,
+            "away_s": {part: round(seconds, 1) for part, seconds in self.away_s.items()},
+            "kill_met_work": self.kill_met_work,
+            "scheduled_runs": self.scheduled,
+            "failed_runs": self.failed_runs,
+            "memory": [one.as_json() for one in self.memory],
+            "memory_not_judged": self.unjudged,
+            "drained_s": None if self.drained_s is None else round(self.drained_s, 1),
+            "backlog": self.backlog,
+            "lost": self.lost,
+            "twice": self.twice,
+            "log_lines_unknown": self.logged,
+            "check": self.found,
+        }
+
+    def table(self) -> list[str]:
+        """Return the figures for people, a Markdown table as in docs/fault-tests.md."""
+        kill = {None: "", True: ", one by SIGKILL with mail in its leases", False: ", one by SIGKILL with no mail"}
+        restarts = ", ".join(
+            f"{part} {times} (away {self.away_s.get(part, 0):.1f} s)" for part, times in self.made.items()
+        )
+        rows = [
+            ("load", f"{self.minutes:g} minutes: {_listed(self.counts)}"),
+            ("messages at the end", _listed(self.statuses)),
+            ("lost, twice", f"{self.lost}, {self.twice}"),
+            ("restarts", (restarts or "none") + kill[self.kill_met_work]),
+            ("runs that schedules started", _listed(self.scheduled)),
+            ("runs that failed or crashed", _listed(self.failed_runs)),
+            ("backlog", f"{sum(self.backlog.values())}{self._drained()}"),
+            ("log lines unknown", str(self.logged)),
+        ]
+        for one in sorted(self.memory, key=lambda growth: not growth.is_judged):
+            held = f"{one.first / 1e6:.0f} MB, {one.last / 1e6:.0f} MB: {one.ratio:.2f}"
+            rows.append((f"memory of {one.name}", held + ("" if one.is_judged else f"; not judged, {one.why_not}")))
+        return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+
+    def _drained(self) -> str:
+        return "; not in time" if self.drained_s is None else f"; {self.drained_s:.0f} s after the last mail"
+
+    def _wrong(self, kinds: tuple[str, ...]) -> int:
+        wrong: dict[str, int] = self.found.get("wrong", {})
+        return sum(wrong.get(kind, 0) for kind in kinds)
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"

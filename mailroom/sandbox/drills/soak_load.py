@@ -25,7 +25,7 @@ from mailroom.audit.manifest import Sent
 from mailroom.sandbox.drills.ground import ANNA, Ground
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 
-MAIL_EVERY_S, BATCH_EVERY_S, ORDER_EVERY_S, READ_EVERY_S = 2.0, 20.0, 30.0, 3.0
+MAIL_EVERY_S, BATCH_EVERY_S, ORDER_EVERY_S, READ_EVERY_S = 4.0, 20.0, 30.0, 3.0
 #: Mails of each batch; one bounces (a breaker opens at 5 %).
 IN_A_BATCH = 50
 #: A breaker opens at the third complaint of a tenant.
@@ -35,7 +35,7 @@ AHEAD_S = 30.0
 
 _PATIENCE_S = 120.0
 _PAUSE_S = 0.2
-_EXTRAS = ("bounce", "open", "open", "click", "delay", "scanner")
+_EXTRAS = ("bounce", "open", "open", "click", "scanner")
 _PAGES = ("/", f"/inboxes/{ANNA}", "/quarantine", "/batches", "/suppressions", "/healthz", "/metrics")
 _ROUTES = ("/v1/messages", "/v1/inbound", f"/v1/inboxes/{ANNA}/items", "/v1/suppressions", "/readyz")
 

@@ -109,6 +109,17 @@ def test_mails_that_nobody_says_to_have_sent_are_named(office: Office, database_
     assert wrong(database_url, both_ends(office, batch_id)) == {"received unawares": 1, "strange mail": 1}
 
 
+def test_a_mail_that_its_provider_delays_was_received(office: Office, database_url: str) -> None:
+    """`deferred` is our word for two things: put off by us, and sent but not yet delivered, as SES's DeliveryDelay says."""
+    batch_id = office.batch(3, now=NOW)
+    send(office, batch_id)
+    with office.engine.begin() as connection:
+        connection.execute(text("update message set status = 'deferred', handed_at = null where number = 1"))
+        connection.execute(text("update message set status = 'deferred' where number = 2"))
+
+    assert wrong(database_url, both_ends(office, batch_id)) == {"received unawares": 1}
+
+
 def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
     """Whoever was answered 202 relies on it."""
     told = HandedOver({"00000000-0000-0000-0000-000000000000": 3})

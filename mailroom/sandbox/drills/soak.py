@@ -24,6 +24,8 @@ from types import FrameType
 from typing import Any
 
 import httpx
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.audit.batches import HandedOver
 from mailroom.sandbox.drills.ground import ANNA, BOB, Ground
@@ -173,8 +175,8 @@ class Soak:
                 "orders of batches": orders,
                 "runs": self._prefect.under_way(),
             }
-        except httpx.HTTPError as error:
-            return {f"unknown, Prefect cannot be asked ({type(error).__name__})": 1}
+        except (httpx.HTTPError, psycopg.OperationalError, BotoCoreError, ClientError) as error:
+            return {f"unknown, a part cannot be asked ({type(error).__name__})": 1}
 
     def _note(self) -> None:
         load, outcome = self._load, self.outcome

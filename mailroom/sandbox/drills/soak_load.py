@@ -66,7 +66,7 @@ class Load:
             (ORDER_EVERY_S, self.order),
             (READ_EVERY_S, self.read),
         ]
-        with httpx.Client(base_url=self.ground.facts["api_url"], headers=headers, timeout=30) as self._http:
+        with httpx.Client(base_url=self.ground.facts["api_url"], headers=headers, timeout=60) as self._http:
             due = [time.monotonic()] * len(kinds)
             while not self.stop.is_set():
                 for at, (every_s, act) in enumerate(kinds):

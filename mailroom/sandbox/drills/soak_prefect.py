@@ -11,6 +11,7 @@ import httpx
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 _POOL = {"work_pools": {"name": {"any_": ["mailroom"]}}}
 _PAGE = 200
+_PATIENCE_S = 180.0
 
 
 @dataclass(slots=True)
@@ -29,7 +30,9 @@ class SoakPrefect:
                 self.schedules[deployment["name"]] = deployment["id"]
                 if one["schedule"].get("interval", 0) > at_most_s:
                     path = f"{self.api_url}/deployments/{deployment['id']}/schedules/{one['id']}"
-                    httpx.patch(path, json={"schedule": {"interval": at_most_s}}, timeout=30).raise_for_status()
+                    httpx.patch(
+                        path, json={"schedule": {"interval": at_most_s}}, timeout=_PATIENCE_S
+                    ).raise_for_status()
 
     def completed(self) -> dict[str, int]:
         """Return how many runs of each schedule, started by the scheduler, have completed."""
@@ -57,20 +60,20 @@ class SoakPrefect:
 
     def received(self, aws_endpoint: str) -> list[str]:
         """Return our ids of the mails that the emulator's SES took, each as often as it did."""
-        answer = httpx.get(f"{aws_endpoint}/moto-api/data.json", timeout=180).raise_for_status()
+        answer = httpx.get(f"{aws_endpoint}/moto-api/data.json", timeout=_PATIENCE_S).raise_for_status()
         return [
             found for mail in answer.json()["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])
         ]
 
     def _count(self, wanted: dict[str, Any]) -> int:
-        answer = httpx.post(f"{self.api_url}/flow_runs/count", json={**_POOL, "flow_runs": wanted}, timeout=30)
+        answer = httpx.post(f"{self.api_url}/flow_runs/count", json={**_POOL, "flow_runs": wanted}, timeout=_PATIENCE_S)
         return int(answer.raise_for_status().json())
 
     def _all(self, path: str, body: dict[str, Any], *, pools: bool = True) -> list[Any]:
         found: list[Any] = []
         while True:
             wanted = {**(_POOL if pools else {}), **body, "limit": _PAGE, "offset": len(found)}
-            page = httpx.post(f"{self.api_url}{path}", json=wanted, timeout=30).raise_for_status().json()
+            page = httpx.post(f"{self.api_url}{path}", json=wanted, timeout=_PATIENCE_S).raise_for_status().json()
             found += page
             if len(page) < _PAGE:
                 return found

@@ -35,6 +35,8 @@ from mailroom.settings import CHECKOUT
 STEADY_WORKER, RESTARTED_WORKER = "worker", "worker-restarted"
 
 _PAUSE_S = 0.05
+#: Under load a part takes longer to get ready, and to stop, than on a machine that has nothing else to do.
+_PATIENCE = 4
 
 Say = Callable[[str], None]
 
@@ -122,7 +124,7 @@ class SoakStack:
 
     def _wait_ready(self, name: str) -> None:
         part, process, log = self._parts[name], self._processes[name], self.folder.logs / f"{name}.log"
-        deadline = time.monotonic() + part.patience_s
+        deadline = time.monotonic() + _PATIENCE * part.patience_s
         while True:
             exited = has_exited(process)
             if exited and part.once and collect(process) == 0:
@@ -133,17 +135,17 @@ class SoakStack:
             if not part.once and part.ready():
                 return
             if time.monotonic() > deadline:
-                raise StackError(f"{name} was not ready after {part.patience_s:.0f} s; see {log}")
+                raise StackError(f"{name} was not ready after {_PATIENCE * part.patience_s:.0f} s; see {log}")
             time.sleep(_PAUSE_S)
 
     def _stop(self, name: str, *, kill: bool = False) -> None:
         part, process = self._parts[name], self._processes[name]
         if not has_exited(process):
             process.send_signal(signal.SIGKILL if kill else part.stop_signal)
-        deadline = time.monotonic() + part.grace_s
+        deadline = time.monotonic() + _PATIENCE * part.grace_s
         while not has_exited(process):
             if time.monotonic() > deadline:
-                self.slow.append(f"{name} did not stop within {part.grace_s:.0f} s and was killed")
+                self.slow.append(f"{name} did not stop within {_PATIENCE * part.grace_s:.0f} s and was killed")
                 process.kill()
                 deadline = float("inf")
             time.sleep(_PAUSE_S)

@@ -143,9 +143,9 @@ def _goes_on(line: str) -> bool:
 
 
 def _exception(line: str) -> str:
-    """Return the line if it names an exception: not indented, and no joint between two tracebacks."""
+    """Return the line if it names an exception: not indented, no joint between two tracebacks, no SQL of a message (`WHERE`)."""
     bare = line.lstrip("| ") if line.lstrip().startswith("|") else line
-    named = bare[:1].isalpha() and not _CHAINED.match(bare)
+    named = bare[:1].isalpha() and not bare.isupper() and not _CHAINED.match(bare)
     return bare if named and re.match(r"[\w.]+(:|$)", bare) else ""
 
 

@@ -40,6 +40,23 @@ GROUP = """\
     | RuntimeError: inner
     +------------------------------------
 """
+#: SQLAlchemy's messages have the statement, over many lines.
+SQL = """\
+17:36:41.219 | ERROR   | uvicorn.error - Exception in ASGI application
+Traceback (most recent call last):
+  File "/x/asyncpg.py", line 855, in _handle_exception
+    raise translated_error from error
+sqlalchemy.exc.InternalError: (InternalClientError) another operation is in progress
+[SQL:
+SELECT
+    work_queue.id
+FROM
+    work_queue
+WHERE
+    work_queue.id = $1]
+(Background on this error at: https://sqlalche.me/e/21/2j85)
+17:36:42.000 | INFO    | prefect.server - going on
+"""
 #: What threads and callbacks leave that nobody waits for: no record between them.
 TWO = """\
 Exception in thread relay:
@@ -163,3 +180,10 @@ def test_an_exception_without_frames_begins_its_chain() -> None:
     [entry] = read_log("prefect", lines)
 
     assert entry.exception == "sqlalchemy.exc.DBAPIError: connection was closed in the middle of operation"
+
+
+def test_the_statement_in_a_message_is_not_taken_for_the_exception() -> None:
+    """What is known of a database that restarts is known by the exception; `WHERE` says nothing."""
+    [found] = entries(SQL)
+
+    assert found.endswith("InternalError: (InternalClientError) another operation is in progress")

@@ -177,7 +177,7 @@ def test_the_bound_leaves_files_for_the_rest() -> None:
         (b"POST /hooks/ses HTTP/1.1\r\nHost: x\r\nContent-Length: 60000000\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000000\r\n\r\n", 413),
         (b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 60000000\r\n\r\n", 413),
-        (b"POST /v1/batches?x=y HTTP/1.1\r\nHost: x\r\n" + KEY + b"Content-Length: 40000000\r\n\r\n", 404),
+        (b"POST /v1/batches?x=y HTTP/1.1\r\nHost: x\r\n" + KEY + b"Content-Length: 40000000\r\n\r\n", 422),
     ],
 )
 def test_who_is_refused_reads_why(url: str, head: bytes, refused: int) -> None:

@@ -149,7 +149,7 @@ def test_no_byte_of_the_body_is_read_for_it(app: FastAPI) -> None:
     scope = {
         "type": "http", "method": "POST", "path": "/v1/suppressions", "raw_path": b"/v1/suppressions",
         "query_string": b"tenants=acme", "http_version": "1.1", "scheme": "http", "root_path": "", "server": ("x", 80),
-        "headers": [(b"authorization", b"Bearer admin"), (b"content-type", b"application/json")],
+        "headers": [(b"authorization", b"Bearer admin"), (b"content-type", b"application/json"), (b"content-length", b"9")],
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
 

@@ -49,7 +49,12 @@ async def change(slug: str, name: str, **fields: Any) -> None:
     """Change fields of a block as the UI does: by the server's API, the document alone."""
     async with get_client() as client:
         document = await client.read_block_document_by_name(name, slug, include_secrets=True)
-        body = {"data": fields, "merge_existing_data": True}
+        # Blocks within it are references: a document that is written without them loses them.
+        within = {
+            field: {"$ref": {"block_document_id": str(one["block_document"]["id"])}}
+            for field, one in document.block_document_references.items()
+        }
+        body = {"data": document.data | within | fields, "merge_existing_data": False}
         (await client._client.patch(f"/block_documents/{document.id}", json=body)).raise_for_status()
 
 

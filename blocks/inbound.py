@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
-from blocks.support.credentials import client_in, for_one_try
+from blocks.support.credentials import bucket_client, client_in, for_one_try
 from blocks.support.kept import Kept
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
@@ -19,6 +19,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.envelope import Forms
 from mailroom.domain.operations.regions import region_of
 from mailroom.ports.inbound import Inbound
+from mailroom.settings import load_inbound_prefixes
 
 
 class InboundMail(Block):
@@ -72,7 +73,11 @@ class InboundMail(Block):
     archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
     database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
     bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
+    bucket_account: str = Field(default="", description="AWS account that owns the bucket; empty is account_id.")
     prefix: str = Field(default="in/", description="Key prefix of received e-mails in it, at which reading is probed.")
+    prefixes: list[str] | None = Field(
+        default=None, description="Key prefixes of further receipt rules; unset is as the settings of the process say."
+    )
     queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
     storage_region: str = Field(
         default="",
@@ -84,7 +89,7 @@ class InboundMail(Block):
         """Return the ports of the inbound way."""
         return wiring.inbound(
             wiring.InboundClients(
-                s3=self._client("s3", self.storage_region),
+                s3=self.client(),
                 kms=self._client("kms", region_of(self.kms_key_arn)),
                 sqs=self._client("sqs", self._queue_region),
                 sesv2=for_one_try(self.credentials, timeout_s=30).get_client("sesv2"),
@@ -100,10 +105,15 @@ class InboundMail(Block):
             check_database=self.database.check,
             manifests=self.archive.open_manifests(),
             bucket=self.bucket,
+            prefixes=self._prefixes,
             rules=frozenset(self.rules) or None,
             forms=self._forms(),
             pages_url=self.api_url,
         )
+
+    def client(self) -> Any:
+        """Return a client for the bucket, in its region and of its account."""
+        return bucket_client(self.storage_region, self.credentials, owner=self.bucket_account or self.account_id)
 
     def refuse_outside(self) -> None:
         """Return if what this block holds may hold data.
@@ -112,14 +122,13 @@ class InboundMail(Block):
             ConfigurationError: something may not; the message names it.
         """
         regions = {
-            "s3": self.storage_region,
             "sqs": self._queue_region,
             "kms": region_of(self.kms_key_arn),
             "sesv2": "",
         }
         refuse_block_outside(
             "inbound",
-            clients=[self.archive.client(), *(self._client(service, at) for service, at in regions.items())],
+            clients=[self.archive.client(), self.client(), *(self._client(one, at) for one, at in regions.items())],
             named=[self.kms_key_arn, self.queue_url],
             database_url=self.database.url.get_secret_value(),
         )
@@ -127,6 +136,12 @@ class InboundMail(Block):
     @property
     def _queue_region(self) -> str:
         return region_of(self.queue_url) or self.storage_region
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """Where mail may lie in the bucket: under the prefixes of SES's receipt rules, and where other forms may come."""
+        further = load_inbound_prefixes() if self.prefixes is None else self.prefixes
+        return self.prefix, *further, *self.client_prefixes, *self.sse_kms_prefixes, *self.plain_prefixes
 
     def _client(self, service: str, region: str | None) -> Any:
         return client_in(region, self.credentials, service)

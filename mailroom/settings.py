@@ -20,6 +20,8 @@ from mailroom.domain.tenants import tenant_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+_ACCOUNT = "^([0-9]{12})?$"
+
 
 def data_folder() -> Path:
     """Return the folder that holds all of the embedded stack's data: `$MAILROOM_DATA`, else `.mailroom` in the checkout."""
@@ -47,8 +49,20 @@ class Settings(BaseSettings):
         description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks between.",
     )
     account_id: str = Field(description="AWS account that SES receives for.")
+    storage_account: str = Field(
+        default="",
+        pattern=_ACCOUNT,
+        description="AWS account that owns the inbound and files buckets; empty is account_id.",
+    )
+    archive_account: str = Field(
+        default="", pattern=_ACCOUNT, description="AWS account that owns the archive bucket; empty is storage_account."
+    )
     inbound_bucket: str = Field(description="Bucket that SES writes received e-mails to.")
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
+    inbound_prefixes: str = Field(
+        default="",
+        description="Key prefixes of further receipt rules, with blanks between; what lies elsewhere in the bucket is not read.",
+    )
     inbound_queue_url: str = Field(description="SQS queue with S3 events and SES notifications.")
     inbound_topic_arn: str = Field(description="SNS topic of SES's Received notifications.")
     inbound_hook: bool = Field(
@@ -120,6 +134,21 @@ class Settings(BaseSettings):
     def region_of_archive(self) -> str:
         """The AWS region of the archive bucket."""
         return self.archive_region or self.region_of_buckets
+
+    @property
+    def owner_of_buckets(self) -> str:
+        """The AWS account that owns the inbound and the files bucket."""
+        return self.storage_account or self.account_id
+
+    @property
+    def owner_of_archive(self) -> str:
+        """The AWS account that owns the archive bucket."""
+        return self.archive_account or self.owner_of_buckets
+
+    @property
+    def mail_prefixes(self) -> tuple[str, ...]:
+        """The key prefixes of all receipt rules."""
+        return self.inbound_prefix, *self.inbound_prefixes.split()
 
     def region_of_queue(self, url: str) -> str:
         """Return the AWS region of a queue: its URL's, and that of the buckets where the URL says none."""
@@ -215,6 +244,28 @@ def load_settings() -> Settings:
 def _fault(where: tuple[int | str, ...], kind: str, what: str) -> str:
     name = f"MAILROOM_{str(where[0]).upper()}"
     return f"{name} ({what.removeprefix('Value error, ')})" if kind == "value_error" else name
+
+
+def load_archive_account() -> str:
+    """Return the AWS account that owns the archive bucket, for a block that names none: one of before it had to.
+
+    Raises:
+        ConfigurationError: the settings of this process do not say it either.
+    """
+    try:
+        return load_settings().owner_of_archive
+    except ConfigurationError:
+        raise ConfigurationError(
+            "the block archive does not name the AWS account that owns its bucket; run `python -m deployments.ensure`"
+        ) from None
+
+
+def load_inbound_prefixes() -> list[str]:
+    """Return the key prefixes of further receipt rules, for a block that was saved before it had them; none where nothing says any."""
+    try:
+        return load_settings().inbound_prefixes.split()
+    except ConfigurationError:
+        return []
 
 
 def load_database_url() -> str:

@@ -199,7 +199,10 @@ class Installation:
     def shelf(self) -> S3Shelf | None:
         """Where callers leave files, if anywhere."""
         bucket = self.settings.files_bucket
-        return S3Shelf(client("s3", region=self.settings.region_of_buckets), bucket=bucket) if bucket else None
+        if not bucket:
+            return None
+        settings = self.settings
+        return S3Shelf(client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets), bucket=bucket)
 
     @cached_property
     def runs(self) -> PrefectRuns:
@@ -246,7 +249,7 @@ class Installation:
 
     @cached_property
     def _archive_s3(self) -> Any:
-        return client("s3", region=self.settings.region_of_archive)
+        return client("s3", region=self.settings.region_of_archive, owner=self.settings.owner_of_archive)
 
     @property
     def _locked(self) -> dict[str, Any]:

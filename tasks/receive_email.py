@@ -10,6 +10,7 @@ from mailroom.archive.describing import describe
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.received_email import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
+from mailroom.inbound.fetching import fetch_within
 from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.recalling import recall
 from mailroom.inbound.routing import Way, find_way
@@ -20,8 +21,8 @@ from tasks.support.steps import blocking, step
 
 @step("fetch")
 async def fetch(entry: Entry, inbound: Inbound) -> StoredObject:
-    """Read the raw object as SES stored it."""
-    return await blocking(inbound.mails.fetch, entry.ref)
+    """Read the raw object as SES stored it, if it lies where received mail may; nothing else is asked for."""
+    return await blocking(fetch_within, entry, mails=inbound.mails, scope=inbound.scope)
 
 
 @step("decrypt")

@@ -1,9 +1,10 @@
-"""AWS credentials for one use: for what may never be sent twice, or for another region."""
+"""AWS credentials for one use: for what may never be sent twice, for another region, or for the buckets of one account."""
 
 from typing import Any
 
 from prefect_aws import AwsCredentials
 
+from mailroom.adapters.aws.clients import expect_owner
 from mailroom.adapters.providers.ses import once
 
 
@@ -18,3 +19,14 @@ def client_in(region: str | None, credentials: AwsCredentials, service: str) -> 
     """Return a client of `service` in `region`, or in the credentials' own where that is empty."""
     here = credentials.model_copy(update={"region_name": region}) if region else credentials
     return here.get_client(service)
+
+
+def bucket_client(region: str | None, credentials: AwsCredentials, *, owner: str) -> Any:
+    """Return an S3 client for buckets of the account `owner`, in `region` or the credentials' own; every call names `owner`."""
+    given = credentials.aws_client_parameters
+    config = given.config or {}
+    # Prefect keeps clients by their credentials; a client is for one account, so another account's must look different.
+    agent = " ".join(filter(None, (config.get("user_agent_extra"), f"bucket-owner/{owner}")))
+    parameters = given.model_copy(update={"config": config | {"user_agent_extra": agent}})
+    of_owner = credentials.model_copy(update={"aws_client_parameters": parameters})
+    return expect_owner(client_in(region, of_owner, "s3"), owner)

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from blocks.inbound import InboundMail, open_inbound
 from blocks.outbound import open_outbound
-from blocks.support.credentials import client_in
 from mailroom.audit.check import Places, compare_archive, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
@@ -38,7 +37,7 @@ class Reconciling:
 async def open_reconciling(name: str = "inbound") -> Reconciling:
     """Return what the block `name` of inbound mail leads to."""
     block = cast(InboundMail, await InboundMail.aload(name))
-    store, s3 = Store(block.database.open()), client_in(block.storage_region, block.credentials, "s3")
+    store, s3 = Store(block.database.open()), block.client()
     archive_s3 = block.archive.client()
     url = block.database.url.get_secret_value()
     places = Places(url, block.bucket, block.archive.bucket, block.queue_url)

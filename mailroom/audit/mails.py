@@ -18,7 +18,10 @@ _UNDER_WAY = ("received", "processing", "failed")
 _PLACES = dict.fromkeys(_UNDER_WAY, "in flight") | {state: state for state in ("filed", "duplicate", "quarantined")}
 
 #: Reasons for which the raw e-mail could not be opened: it stays in the bucket, not in the archive.
-_SEALED = ("gone", "not_decryptable", "not_bound", "not_encrypted", "empty", "too_large")
+_SEALED = ("gone", "foreign_object", "not_decryptable", "not_bound", "not_encrypted", "empty", "too_large")
+
+#: Reasons for which the bucket need not have an object: it was looked for in vain, or is none of ours and was never looked for.
+_NEVER_THERE = ("gone", "foreign_object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report,
     for line in lines:
         # The archive has it, and the bucket not any more; or it was announced and never there.
         if line.id not in matched and patience.covers(line.received_at):
-            if line.archive_ids or line.reason == "gone":
+            if line.archive_ids or line.reason in _NEVER_THERE:
                 _count("came", line, prefix, report)
             _count(_PLACES.get(line.state), line, prefix, report)
 
@@ -120,7 +123,7 @@ def _check_line(line: Any, is_stored: bool, report: Report, patience: Patience) 
     elif line.state == "quarantined":
         if line.reason is None:
             report.violate("no reason", line.id, "quarantined without saying why; mailroom replay it")
-        if not line.archive_ids and not is_stored and line.reason != "gone":
+        if not line.archive_ids and not is_stored and line.reason not in _NEVER_THERE:
             report.violate("lost", line.id, "quarantined, and its raw e-mail is neither in the bucket nor archived")
         if not line.archive_ids and line.reason not in _SEALED:
             report.violate("not archived", line.id, "quarantined and could be opened; mailroom replay it")

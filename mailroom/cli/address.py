@@ -2,7 +2,8 @@
 
 An address is `name@domain`, which also takes `name+anything@domain`; `invoice-*@domain`, where a star is any letters;
 `@domain` for everything at a domain; or `prefix/` for whatever no address takes of the mails that a receipt rule
-stores under this key prefix. The narrowest takes the mail.
+stores under this key prefix, which the settings name (MAILROOM_INBOUND_PREFIX, MAILROOM_INBOUND_PREFIXES). The narrowest
+takes the mail.
 """
 
 import json

@@ -22,6 +22,7 @@ from mailroom.audit.check import check as look
 from mailroom.audit.logs import KNOWN, check_logs, read_known
 from mailroom.audit.mails import Patience
 from mailroom.audit.manifest import read_manifest
+from mailroom.audit.owners import of_account
 from mailroom.audit.report import Report
 from mailroom.audit.schedules import check_schedules
 from mailroom.cli._app import AsJson, say
@@ -66,9 +67,11 @@ def check(
     else:
         look(
             places,
-            s3=boto3.client("s3", region_name=settings.region_of_buckets),
+            s3=of_account(boto3.client("s3", region_name=settings.region_of_buckets), settings.owner_of_buckets),
             sqs=boto3.client("sqs", region_name=settings.region_of_queue(settings.inbound_queue_url)),
-            archive_s3=boto3.client("s3", region_name=settings.region_of_archive),
+            archive_s3=of_account(
+                boto3.client("s3", region_name=settings.region_of_archive), settings.owner_of_archive
+            ),
             report=report,
             patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
             deep=deep,

@@ -125,6 +125,7 @@ class Reason(StrEnum):
     NOT_DECRYPTABLE = "not_decryptable"
     NOT_BOUND = "not_bound"
     NOT_ENCRYPTED = "not_encrypted"
+    FOREIGN_OBJECT = "foreign_object"
     GONE = "gone"
     EMPTY = "empty"
     TOO_LARGE = "too_large"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mailroom.domain.inbound.envelope import Forms
+from mailroom.domain.references import ObjectScope
 from mailroom.ports.answers import Answers
 from mailroom.ports.archive import Archive
 from mailroom.ports.directory import Directory
@@ -24,7 +25,8 @@ from mailroom.ports.webhooks import Webhooks
 class Inbound:
     """Everything that the way of an inbound e-mail needs, opened.
 
-    `queue` is the inbound queue, for what is announced anew; `bucket` and `account_id` are those that SES receives for.
+    `queue` is the inbound queue, for what is announced anew; `bucket` and `account_id` are those that SES receives for, and
+    `prefixes` those under which mail may lie in it.
     None of `rules` accepts any receipt rule of the account. `forms` are the objects that may come beside those of SES's own
     form, and what S3 encrypted under another key than `kms_key_arn` is as good as plain. Without a `scanner` SES's own
     verdict has to do. The processor `digest` needs `answers`, `webhook` needs `webhooks` and `tenants`, and both note what
@@ -42,6 +44,7 @@ class Inbound:
     parser: Parser
     queue: Queue
     bucket: str
+    prefixes: tuple[str, ...]
     account_id: str
     rules: frozenset[str] | None = None
     forms: Forms = field(default_factory=Forms)
@@ -53,3 +56,8 @@ class Inbound:
     kms_key_arn: str = ""
     pages_url: str = ""
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> ObjectScope:
+        """Where received mail may lie."""
+        return ObjectScope(self.bucket, self.prefixes)

@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
-from mailroom.sandbox.stand_ins.object_lock import like_s3
+from mailroom.sandbox.stand_ins import bucket_owner, object_lock
 from mailroom.testing.api import Memory, MemoryRuns, TestClient
 from mailroom.testing.archive import MemoryArchive
 from tests.contract.handing import ACME, HOLDERS, MemoryShelf
@@ -25,7 +25,8 @@ from tests.contract.handing import ACME, HOLDERS, MemoryShelf
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[str]:
     """The URL of moto's server. What it holds belongs to the whole process, so tests name what is theirs."""
-    like_s3()
+    object_lock.like_s3()
+    bucket_owner.like_s3()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())

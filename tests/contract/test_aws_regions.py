@@ -217,7 +217,7 @@ def test_client_whose_endpoint_is_elsewhere_is_refused(
 def test_missing_permission_is_named(stack: dict[str, str], call: str, permission: str) -> None:
     """What nobody may look at may be anywhere: it is refused, with what to grant."""
     one_bucket = settings(stack, inbound_bucket=stack["archive_bucket"], files_bucket="")
-    with Stubber(client("s3", region="eu-west-1")) as s3:
+    with Stubber(client("s3", region="eu-west-1", owner=stack["account_id"])) as s3:
         if call != "get_bucket_location":
             s3.add_response("get_bucket_location", {"LocationConstraint": "eu-west-1"})  # type: ignore[arg-type]
         s3.add_client_error(call, "AccessDenied", http_status_code=403)

@@ -43,6 +43,7 @@ def installation(aws: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -
     for name, field in Settings.model_fields.items():
         if field.is_required():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
+    monkeypatch.setenv("MAILROOM_ACCOUNT_ID", "123456789012")
     monkeypatch.setenv("MAILROOM_REGION", "eu-west-1")
     monkeypatch.setenv("MAILROOM_DATABASE_URL", database_url)
     monkeypatch.setenv("MAILROOM_ARCHIVE_BUCKET", bucket)

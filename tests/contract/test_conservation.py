@@ -21,7 +21,7 @@ from mailroom.audit.check import Places, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Account, Report, difference
 from mailroom.domain.delivery.events import Kind
-from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
+from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
 from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef, State
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
@@ -115,6 +115,25 @@ def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None
     assert balances[Account("inbound", "umbrella", "in/")] == {"came": 1, "in flight": 1}
     assert balances[Account("inbound", "umbrella", "other/")] == {"came": 1, "duplicate": 1}
     assert balances[Account("outbound", "acme", "")] == {"came": 6, "ended": 3, "pending": 3}
+
+
+def test_notices_of_objects_that_are_none_of_ours_are_no_loss(house: House) -> None:
+    """Nobody looked whether they are there, and a forged notice must not make the proof fail."""
+    ledger = SqlLedger(house.engine)
+    house.s3.put_object(Bucket=house.places.inbound_bucket, Key="beside/there", Body=b"a report")
+    for bucket, key in (
+        (house.places.inbound_bucket, "beside/there"),
+        (house.places.inbound_bucket, "beside/never"),
+        ("another-bucket", "in/held"),
+    ):
+        ref = ObjectRef(bucket, key)
+        ledger.register(Arrival(ref), now=NOW)
+        ledger.close(ledger.begin(ref, now=NOW).id, State.QUARANTINED, now=NOW, reason=Reason.FOREIGN_OBJECT)
+
+    report = house.look()
+
+    assert report.is_clean, report.violations
+    assert dict(report.balances[Account("inbound", "*", "beside/")]) == {"came": 2, "quarantined": 2}
 
 
 def rests(report: Report) -> int:

@@ -78,7 +78,7 @@ class Desk:
         nothing: Any = None
         self.inbound = Inbound(
             mails=nothing, keys=nothing, archive=nothing, manifests=nothing, ledger=self.ledger, directory=self.directory, inbox=nothing, parser=nothing,
-            queue=nothing, bucket="inbound",
+            queue=nothing, bucket="inbound", prefixes=("in/",),
             account_id="1", answers=self.answers, webhooks=HttpWebhooks(private=True), tenants=self.tenants,
             processings=self.processings, pages_url="http://mailroom.test",
         )  # fmt: skip

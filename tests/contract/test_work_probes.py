@@ -72,7 +72,9 @@ def user(*rights: dict[str, Any]) -> AwsCredentials:
 
 def opened(credentials: AwsCredentials, key_arn: str, url: str, archive: AwsCredentials | None = None) -> Inbound:
     database = MailroomDatabase(url=SecretStr(url))
-    deposits = LegalArchive(credentials=archive or credentials, database=database, bucket=DEPOSITS)
+    deposits = LegalArchive(
+        credentials=archive or credentials, database=database, bucket=DEPOSITS, account="123456789012"
+    )
     return InboundMail(
         credentials=credentials,
         account_id="123456789012",

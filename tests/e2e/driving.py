@@ -7,7 +7,8 @@ import smtplib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_LINES
@@ -145,6 +146,22 @@ def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, rec
         context=context,
     )
     stack.aws("s3").put_object(Bucket=bucket, Key=f"in/{message_id}", Body=body, Metadata=metadata)
+
+
+@contextmanager
+def unannounced(stack: Stack) -> Iterator[None]:
+    """Have the inbound bucket announce none of the objects that are put meanwhile: a notice of S3 that is lost.
+
+    In a bucket of its own such an object would be none of ours, and not be read.
+    """
+    s3, bucket = stack.aws("s3"), stack["inbound_bucket"]
+    wiring = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        yield
+    finally:
+        back = {"QueueConfigurations": wiring}
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=back)
 
 
 def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:

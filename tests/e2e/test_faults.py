@@ -20,9 +20,9 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.ledger import Claim
-from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, wait_until
+from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, unannounced, wait_until
 from tests.e2e.proxy import Proxy
-from tests.e2e.workers import BEAT_S, BUCKET, TO, Line, Worker
+from tests.e2e.workers import BEAT_S, TO, Line, Worker
 
 #: A receive that began before the pause ends within the listener's long poll; a message is hidden for four beats.
 LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S
@@ -30,9 +30,8 @@ LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S
 
 @pytest.fixture(scope="module")
 def place(stack: Stack) -> Stack:
-    """The stack, with an address that receives and a bucket that tells nobody of its objects."""
+    """The stack, with an address that receives."""
     stack.receives(TO, tenant="acme")
-    stack.aws("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": stack["region"]})
     return stack
 
 
@@ -220,14 +219,15 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
 
 def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack, ledger: SqlLedger) -> None:
     """A replayed mail has no message; when its worker is killed its run is Running for ever, until somebody asks."""
-    mail = "left" + os.urandom(8).hex()
-    store_as_ses(place, BUCKET, mail, b"Subject: left\r\n\r\nHello\r\n", recipient=TO)
+    mail, bucket = "left" + os.urandom(8).hex(), place["inbound_bucket"]
+    with unannounced(place):
+        store_as_ses(place, bucket, mail, b"Subject: left\r\n\r\nHello\r\n", recipient=TO)
     deployment = place.prefect("GET", "/deployments/name/receive-email/receive-email")
-    body = {"parameters": {"bucket": BUCKET, "key": f"in/{mail}"}, "state": {"type": "PENDING"}}
+    body = {"parameters": {"bucket": bucket, "key": f"in/{mail}"}, "state": {"type": "PENDING"}}
     run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     place.prefect("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
     died_at = datetime.now(UTC) - timedelta(minutes=20)
-    ledger.begin(ObjectRef(BUCKET, f"in/{mail}"), now=died_at, run_id=run["id"], claim=Claim("dead", died_at))
+    ledger.begin(ObjectRef(bucket, f"in/{mail}"), now=died_at, run_id=run["id"], claim=Claim("dead", died_at))
 
     place.mailroom("replay", "--state", "processing")
 
@@ -237,13 +237,10 @@ def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack
 
 def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, ledger: SqlLedger) -> None:
     """R10: the objects are there, the queue knows nothing. One sweep announces all of them, and a silent line too."""
-    s3, bucket = place.aws("s3"), place["inbound_bucket"]
-    wiring = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-    lost = ["lost" + os.urandom(8).hex() for _ in range(20)]
-    for mail in lost:
-        store_as_ses(place, bucket, mail, b"Subject: lost\r\n\r\nHello\r\n", recipient=TO)
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"QueueConfigurations": wiring})
+    bucket, lost = place["inbound_bucket"], ["lost" + os.urandom(8).hex() for _ in range(20)]
+    with unannounced(place):
+        for mail in lost:
+            store_as_ses(place, bucket, mail, b"Subject: lost\r\n\r\nHello\r\n", recipient=TO)
     died_at = datetime.now(UTC) - timedelta(minutes=20)
     ledger.begin(ObjectRef(bucket, f"in/{lost[0]}"), now=died_at, claim=Claim("dead", died_at))
 

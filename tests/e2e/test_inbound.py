@@ -13,7 +13,7 @@ from email.message import EmailMessage
 import pytest
 
 from mailroom.sandbox.stand_ins.verdicts import EICAR
-from tests.e2e.driving import Stack, store_as_ses, wait_until
+from tests.e2e.driving import Stack, store_as_ses, unannounced, wait_until
 
 
 def a_mail(subject: str = "Scan", *, text: str = "Attached.", attachment: bytes = b"") -> EmailMessage:
@@ -127,9 +127,9 @@ def test_a_quick_run_for_an_object_whose_notices_were_lost_files_it(stack: Stack
     """An operator starts the deployment with the object's bucket and key, and nothing else is needed."""
     stack.receives("anna@acme.test", tenant="acme")
     message_id = "quickrun" + os.urandom(8).hex()
-    bucket = "mailroom-unannounced"
-    stack.aws("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack["region"]})
-    store_as_ses(stack, bucket, message_id, b"Subject: lost notice\r\n\r\nHello\r\n", recipient="anna@acme.test")
+    bucket = stack["inbound_bucket"]
+    with unannounced(stack):
+        store_as_ses(stack, bucket, message_id, b"Subject: lost notice\r\n\r\nHello\r\n", recipient="anna@acme.test")
     deployment = stack.prefect("GET", "/deployments/name/receive-email/receive-email")
 
     made = stack.prefect(

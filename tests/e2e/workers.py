@@ -19,13 +19,12 @@ import httpx
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.settings import Settings
 from mailroom.testing.notices import ses_notice
-from tests.e2e.driving import Stack, store_as_ses, wait_until
+from tests.e2e.driving import Stack, store_as_ses, unannounced, wait_until
 
 #: All of a worker's clock follows its beat: at 1 s, a message is hidden for 4 s, and a silent worker is dead after 3.
 BEAT_S = 1
 MOST_RECEIVES = 4
 TO = "anna@acme.test"
-BUCKET = "mailroom-faults"
 FAULTS = Path(__file__).parent / "faults"
 
 _numbers = count(1)
@@ -75,13 +74,14 @@ class Line:
         mail["From"], mail["To"], mail["Subject"] = "scanner@office.test", TO, subject
         mail.set_content("Attached.")
         mail.add_attachment(attachment, maintype="application", subtype="pdf", filename="a.pdf")
-        store_as_ses(self.stack, BUCKET, message_id, mail.as_bytes(), recipient=TO)
+        with unannounced(self.stack):
+            store_as_ses(self.stack, self.stack["inbound_bucket"], message_id, mail.as_bytes(), recipient=TO)
         self.announce(message_id)
         return message_id
 
     def announce(self, message_id: str) -> None:
         """Tell of the mail (again)."""
-        body = ses_notice(ObjectRef(BUCKET, f"in/{message_id}"), TO)
+        body = ses_notice(ObjectRef(self.stack["inbound_bucket"], f"in/{message_id}"), TO)
         self.stack.aws("sqs").send_message(QueueUrl=self.url, MessageBody=body)
 
     def environment(self, **more: str) -> dict[str, str]:

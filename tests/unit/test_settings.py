@@ -20,6 +20,8 @@ REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_re
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
     "mailbox_tenant": ("stack", "environment"),
+    "storage_account": ("111111111111", "222222222222"),
+    "archive_account": ("333333333333", "444444444444"),
     "unsubscribe_key": ("key of the stack, long", "key of the environment"),
     "webhook_ports": ("8443", "443,9443"),
 }

@@ -13,7 +13,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mailroom.domain.errors import MailroomError, PermanentError, Throttled, TransientError
+from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, Throttled, TransientError
+
+#: Parameters of S3's operations that name the account which must own the bucket; copying has one for each bucket.
+_OWNERS = frozenset({"ExpectedBucketOwner", "ExpectedSourceBucketOwner"})
 
 _THROTTLED = frozenset(
     {
@@ -38,10 +41,10 @@ _TRANSIENT = frozenset(
 
 
 @cache
-def client(service: str, *, region: str | None = None) -> Any:
+def client(service: str, *, region: str | None = None, owner: str = "") -> Any:
     """Return this process's client for a service; clients are safe to share between threads.
 
-    Building one costs about 100 ms, which is why they are kept.
+    Building one costs about 100 ms, which is why they are kept. A client of S3 is for the buckets of one account, `owner`.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 3},
@@ -50,7 +53,27 @@ def client(service: str, *, region: str | None = None) -> Any:
         max_pool_connections=50,
     )
     session: Any = boto3.session.Session()
-    return session.client(service, region_name=region, config=config)
+    made = session.client(service, region_name=region, config=config)
+    return expect_owner(made, owner) if service == "s3" else made
+
+
+def expect_owner(s3: Any, owner: str) -> Any:
+    """Have every call of an S3 client name the account that must own the bucket; S3 refuses the call where another does.
+
+    It is done where botocore builds a request, so that no call can forget it. One client is for one account; a call that
+    names another owner itself keeps that. Without an `owner` no call that names a bucket leaves this process.
+    """
+
+    def name_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if not owner and "Bucket" in params:
+            raise ConfigurationError("the AWS account that owns the buckets is not named; set MAILROOM_ACCOUNT_ID")
+        known = model.input_shape.members if model.input_shape is not None else {}
+        for name in _OWNERS.intersection(known):
+            params.setdefault(name, owner)
+
+    # By its id it is registered once, however often a kept client is asked for.
+    s3.meta.events.register("before-parameter-build.s3", name_owner, unique_id=f"mailroom-bucket-owner-{owner}")
+    return s3
 
 
 def emulator_of(any_client: Any) -> str | None:

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from botocore.exceptions import (
@@ -33,6 +34,20 @@ _LONGEST_PAUSE_S = 30.0
 #: What may pass; everything else that boto3 itself raises will not, such as a name of the wrong form.
 _OUTAGES = (ConnectionError, HTTPClientError, NoCredentialsError, CredentialRetrievalError)
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The region and account that a bucket is in by the settings; `setting` is where the account may be named."""
+
+    region: str
+    owner: str
+    setting: str
+
+    @property
+    def or_else(self) -> str:
+        """What to do where the bucket is another account's, which S3 does not tell from a missing permission."""
+        return f"set {self.setting} if another account than {self.owner} owns it"
 
 
 def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
@@ -89,14 +104,18 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
     Raises:
         TransientError: AWS cannot answer now.
     """
-    buckets = {settings.archive_bucket: settings.region_of_archive}
+    buckets = {
+        settings.archive_bucket: _Where(
+            settings.region_of_archive, settings.owner_of_archive, "MAILROOM_ARCHIVE_ACCOUNT"
+        )
+    }
     for bucket in (settings.files_bucket, settings.inbound_bucket if whole else ""):
         if bucket:
-            buckets[bucket] = settings.region_of_buckets
+            buckets[bucket] = _Where(settings.region_of_buckets, settings.owner_of_buckets, "MAILROOM_STORAGE_ACCOUNT")
     found: list[Resource] = []
-    for bucket, region in buckets.items():
-        s3 = client("s3", region=region)
-        found.append(_bucket(s3, bucket, allowed))
+    for bucket, where in buckets.items():
+        s3 = client("s3", region=where.region, owner=where.owner)
+        found.append(_bucket(s3, bucket, allowed, or_else=where.or_else))
         found += _replicas(s3, bucket, allowed) if whole else ()
     return [*found, *_key_replicas(settings, allowed)] if whole else found
 
@@ -154,29 +173,36 @@ def _endpoint(allowed: Allowed, service: str, region: str) -> Resource:
     return seen
 
 
-def _bucket(s3: Any, bucket: str, allowed: Allowed, *, what: str = "bucket") -> Resource:
-    def ask() -> str | None:
-        return bucket_region(s3.get_bucket_location(Bucket=bucket).get("LocationConstraint"))
+def _bucket(
+    s3: Any, bucket: str, allowed: Allowed, *, what: str = "bucket", owner: str = "", or_else: str = ""
+) -> Resource:
+    """Return where a bucket is; `owner` is named where it is not the account that the client's buckets are of."""
+    named = {"ExpectedBucketOwner": owner} if owner else {}
 
-    region, fault = _ask(ask, "s3:GetBucketLocation")
+    def ask() -> str | None:
+        return bucket_region(s3.get_bucket_location(Bucket=bucket, **named).get("LocationConstraint"))
+
+    region, fault = _ask(ask, "s3:GetBucketLocation", or_else)
     return Resource(what, bucket, "", fault) if fault else allowed.judge(what, bucket, region)
 
 
 def _replicas(s3: Any, bucket: str, allowed: Allowed) -> Iterator[Resource]:
-    def ask() -> list[str]:
+    def ask() -> list[tuple[str, str]]:
         try:
             rules = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Rules"]
         except ClientError as error:
             if error_code(error) == "ReplicationConfigurationNotFoundError":
                 return []
             raise
-        return [rule["Destination"]["Bucket"] for rule in rules if rule.get("Status") == "Enabled"]
+        copies = (rule["Destination"] for rule in rules if rule.get("Status") == "Enabled")
+        return [(copy["Bucket"].rpartition(":")[2], copy.get("Account", "")) for copy in copies]
 
     copies, fault = _ask(ask, "s3:GetReplicationConfiguration")
     if fault:
         yield Resource("replication of bucket", bucket, "", fault)
-    for arn in dict.fromkeys(copies or ()):
-        yield _bucket(s3, arn.rpartition(":")[2], allowed, what=f"bucket that {bucket} is replicated to,")
+    what, or_else = f"bucket that {bucket} is replicated to,", "name its account in the replication rule"
+    for copy, account in dict.fromkeys(copies or ()):
+        yield _bucket(s3, copy, allowed, what=what, owner=account, or_else=or_else)
 
 
 def _key_replicas(settings: Settings, allowed: Allowed) -> Iterator[Resource]:
@@ -195,8 +221,8 @@ def _key_replicas(settings: Settings, allowed: Allowed) -> Iterator[Resource]:
         yield allowed.judge_named("copy of the KMS key,", copy)
 
 
-def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
-    """Return AWS's answer, or why there will be none."""
+def _ask(ask: Callable[[], _T], permission: str, or_else: str = "") -> tuple[_T | None, str]:
+    """Return AWS's answer, or why there will be none; `or_else` is what else to do where it is denied."""
     try:
         with translated(permission.partition(":")[0]):
             try:
@@ -207,7 +233,8 @@ def _ask(ask: Callable[[], _T], permission: str) -> tuple[_T | None, str]:
                 return None, f"cannot be checked: boto3 does not ask for it ({type(error).__name__})"
     except PermanentError as error:
         code = error.facts.get("code", "")
-        grant = f"; grant {permission}" if "AccessDenied" in code or code in ("403", "AuthorizationError") else ""
+        denied = "AccessDenied" in code or code in ("403", "AuthorizationError")
+        grant = f"; grant {permission}" + (f", or {or_else}" if or_else else "") if denied else ""
         return None, f"cannot be checked: AWS answers {code}{grant}"
 
 

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.domain.errors import Quarantined, Reason
+from mailroom.domain.references import ObjectScope
 from mailroom.outbound.request import Shelved
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidArgument", "404"})
@@ -19,7 +20,7 @@ class S3Shelf:
 
     def fetch(self, tenant: str, shelved: Shelved, *, most: int) -> bytes:
         """Return the bytes; what is in another bucket or under another tenant's prefix is not there."""
-        if shelved.bucket != self._bucket or not shelved.key.startswith(f"{tenant}/"):
+        if ObjectScope(self._bucket, (f"{tenant}/",)).fault(shelved.bucket, shelved.key) is not None:
             raise LookupError("not on the shelf of this tenant")
         where = {"Bucket": self._bucket, "Key": shelved.key}
         if shelved.version:

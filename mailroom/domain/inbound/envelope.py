@@ -31,6 +31,7 @@ from mailroom.domain.inbound.s3_encryption import (
     refuse,
     unwrap_with_master,
 )
+from mailroom.domain.references import is_under
 
 _SES = ("aws:ses:message-id", "aws:ses:source-account", "aws:ses:rule-name")
 
@@ -128,7 +129,7 @@ def ses_context(*, message_id: str, rule: str, account_id: str, key_id: str) -> 
 
 def _plain(body: bytes, binding: Binding, forms: Forms, *, server_side: bool) -> bytes:
     allowed = forms.plain + (forms.sse_kms if server_side else ())
-    if not binding.key.startswith(allowed):
+    if not is_under(binding.key, allowed):
         raise Quarantined(Reason.NOT_ENCRYPTED)
     return body
 
@@ -138,7 +139,7 @@ def _is_of_ses(sealed: Sealed) -> bool:
 
 
 def _check_allowed(sealed: Sealed, binding: Binding, forms: Forms) -> None:
-    if not binding.key.startswith(forms.clients):
+    if not is_under(binding.key, forms.clients):
         # Where only SES writes, an object of its form that names no message is not SES's.
         if (sealed.content, sealed.wrap) == (GCM, KMS):
             raise Quarantined(Reason.NOT_BOUND, step="message_id")

@@ -130,6 +130,7 @@ def provision(names: Names) -> dict[str, str]:
         "account_id": account_id,
         "inbound_bucket": bucket,
         "inbound_prefix": names.rules[-1].prefix,
+        "inbound_prefixes": " ".join(rule.prefix for rule in names.rules[:-1]),
         "inbound_queue_url": queue_url,
         "inbound_topic_arn": inbound_topic,
         "kms_key_arn": key_arn,

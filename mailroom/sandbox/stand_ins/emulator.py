@@ -6,7 +6,8 @@ Events go to the topics of the configuration sets' event destinations, as in AWS
 does not keep which configuration set a mail was sent with, so all of them are told. SNS signs what it delivers.
 
 moto's SQS counts all messages of the queue, several times, for each message that it hands out: a backlog of 240 cost more
-than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see `object_lock`.
+than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see
+`object_lock`; the expected owner of a bucket: see `bucket_owner`.
 
 Run as `python -m mailroom.sandbox.stand_ins.emulator -H 127.0.0.1 -p 5000`.
 """
@@ -26,7 +27,7 @@ from moto.ses.models import RawMessage, ses_backends
 from moto.sqs.models import Message, SQSBackend
 
 from mailroom.sandbox.stack.environment import ACCOUNT, REGION
-from mailroom.sandbox.stand_ins import object_lock
+from mailroom.sandbox.stand_ins import bucket_owner, object_lock
 from mailroom.sandbox.stand_ins.ses_events import Taken, events_of
 
 log = logging.getLogger("mailroom.emulator")
@@ -90,6 +91,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT, with moto's own options."""
     SQSBackend.is_message_valid_based_on_retention_period = is_retained  # type: ignore[method-assign, assignment]
     object_lock.like_s3()
+    bucket_owner.like_s3()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sns = boto3.client("sns", region_name=REGION, config=Config(connect_timeout=5, read_timeout=30))
     publisher = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))

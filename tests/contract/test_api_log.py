@@ -22,8 +22,8 @@ from mailroom.api import serve
 
 made = serve.create_app
 
-def create_app(services):
-    app = made(services)
+def create_app(*given):
+    app = made(*given)
 
     @app.get("/fails")
     def fails():
@@ -87,7 +87,7 @@ def test_every_line_of_the_service_is_an_object(installation: Settings, tmp_path
     assert answer.status_code == 500
     assert all({"at", "level", "logger", "event", "facts", "message"} <= set(one) for one in told)
     assert "uvicorn.error" in {one["logger"] for one in told}
-    assert f"Uvicorn running on http://127.0.0.1:{port}" in " ".join(one["message"] for one in told)
+    assert f"listening on http://127.0.0.1:{port}, for everything" in [one["message"] for one in told]
     [of_request] = [one for one in told if one["logger"] == "mailroom.api.guard"]
     assert (of_request["level"], of_request["facts"][1]) == ("error", "ValueError")
     assert "in fails" in of_request["message"]
@@ -119,6 +119,7 @@ def test_without_the_setting_lines_are_for_people(installation: Settings, tmp_pa
         process.terminate()
         process.wait(timeout=30)
 
-    assert f" INFO uvicorn.error Uvicorn running on http://127.0.0.1:{port}" in log.read_text()
+    assert f" INFO mailroom.api.listening listening on http://127.0.0.1:{port}, for everything\n" in log.read_text()
+    assert " INFO uvicorn.error " in log.read_text()
     with pytest.raises(ValueError, match=r"Expecting value|Extra data"):
         lines_of(log)

@@ -96,7 +96,8 @@ class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
     `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
-    calls are checked against, `watch` what counts it all, `endpoints` who is told of it. Batches are prepared in `slots`.
+    calls are checked against, `watch` what counts it all, `endpoints` who is told of it. Batches are prepared in `slots`, small
+    ones in `small_slots`.
     """
 
     settings: Settings
@@ -115,6 +116,7 @@ class Services:
     inbound_hook: InboundHook | None = None
     scheduler: Scheduler | None = None
     slots: Slots = field(default_factory=Slots)
+    small_slots: Slots = field(default_factory=Slots)
 
 
 def services_of(request: Request) -> Services:

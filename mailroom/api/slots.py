@@ -3,7 +3,8 @@
 Python runs one thread at a time. Forty batches prepared in the forty threads that answer requests would leave none to
 answer anything else, and each thread that calculates delays every other by the switch interval. So batches have threads of
 their own, as many as there are slots. Tenants take turns, and one tenant never holds the last slot: what one submits
-delays another's batch by at most the request that is running.
+delays another's batch by at most the request that is running. Small requests have slots of their own, so that a password
+mail never waits for the newsletter of its own tenant.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ from typing import Any, TypeVar
 from fastapi import HTTPException
 
 T = TypeVar("T")
+
+#: A request with a longer body is a large one: some hundred messages.
+SMALL_BYTES = 64 << 10
 
 
 class Slots:

@@ -13,6 +13,7 @@ from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
 from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.slots import SMALL_BYTES
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.requests import NewTime, body_schema
@@ -79,9 +80,8 @@ async def hand_over_batch(
     body = bytearray()
     async for piece in request.stream():
         body += piece
-    return await services.slots.run(
-        owner, partial(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run)
-    )
+    slots = services.small_slots if len(body) <= SMALL_BYTES else services.slots
+    return await slots.run(owner, partial(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run))
 
 
 def _hand_over(

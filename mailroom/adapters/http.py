@@ -21,14 +21,15 @@ from mailroom.domain.errors import Refused, TransientError
 _TIMEOUT_S, _LONGEST_S = 5.0, 15.0
 _AGAIN = frozenset({408, 409, 425, 429})
 
+#: Public addresses and port 443.
+_USUAL = WebhookTargets()
+
 
 class HttpWebhooks:
-    """The port `Webhooks`, for URLs that `targets` allows. `private` allows any: for a laptop."""
+    """The port `Webhooks`, for URLs that `targets` allows."""
 
-    def __init__(
-        self, targets: WebhookTargets | None = None, *, private: bool = False, longest_s: float = _LONGEST_S
-    ) -> None:
-        self._targets, self._longest_s = targets or WebhookTargets(anywhere=private), longest_s
+    def __init__(self, targets: WebhookTargets = _USUAL, *, longest_s: float = _LONGEST_S) -> None:
+        self._targets, self._longest_s = targets, longest_s
         self._http = httpx.Client(
             timeout=_TIMEOUT_S,
             follow_redirects=False,

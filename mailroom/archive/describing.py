@@ -10,7 +10,8 @@ from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import Route, candidates
 from mailroom.domain.inbound.trust import DEFAULT_POLICY
-from mailroom.inbound.routing import NOBODY, Way
+from mailroom.domain.tenants import NOBODY
+from mailroom.inbound.routing import Way
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.manifests import Manifests
 

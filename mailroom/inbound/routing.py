@@ -9,7 +9,7 @@ from mailroom.domain.inbound.notifications import received_recipients, received_
 from mailroom.domain.inbound.received_email import Entry, Verdict, Verdicts
 from mailroom.domain.inbound.routing import Route, route, wanted
 from mailroom.domain.inbound.trust import stop_reason
-from mailroom.domain.tenants import NOBODY as NOBODY
+from mailroom.domain.tenants import NOBODY
 from mailroom.ports.directory import Directory
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.scanner import Scanner

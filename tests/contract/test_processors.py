@@ -21,6 +21,7 @@ from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientError
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
 from mailroom.domain.inbound.routing import Address, Route
@@ -79,7 +80,7 @@ class Desk:
         self.inbound = Inbound(
             mails=nothing, keys=nothing, archive=nothing, manifests=nothing, ledger=self.ledger, directory=self.directory, inbox=nothing, parser=nothing,
             queue=nothing, bucket="inbound", prefixes=("in/",),
-            account_id="1", answers=self.answers, webhooks=HttpWebhooks(private=True), tenants=self.tenants,
+            account_id="1", answers=self.answers, webhooks=HttpWebhooks(WebhookTargets(anywhere=True)), tenants=self.tenants,
             processings=self.processings, pages_url="http://mailroom.test",
         )  # fmt: skip
 

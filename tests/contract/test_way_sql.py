@@ -16,8 +16,9 @@ from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, Obj
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.inbound.trust import Action, Finding, Policy
 from mailroom.domain.parsing import parse_email
+from mailroom.domain.tenants import NOBODY
 from mailroom.inbound.filing import items_for
-from mailroom.inbound.routing import NOBODY, Way, find_way
+from mailroom.inbound.routing import Way, find_way
 from mailroom.ports.tenants import Webhook
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.scanner import EICAR, MemoryScanner

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from mailroom.adapters.http import HttpWebhooks
+from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import Refused, TransientError
 
 
@@ -58,6 +59,8 @@ def test_endpoint_that_never_stops_talking_is_cut() -> None:
         threading.Thread(target=drip, args=(server,), daemon=True).start()
 
         with pytest.raises(TransientError):
-            HttpWebhooks(private=True, longest_s=0.3).post(f"http://127.0.0.1:{server.getsockname()[1]}/", b"{}", {})
+            HttpWebhooks(WebhookTargets(anywhere=True), longest_s=0.3).post(
+                f"http://127.0.0.1:{server.getsockname()[1]}/", b"{}", {}
+            )
 
         assert ended.wait(60)

@@ -15,9 +15,8 @@ from mailroom.domain.delivery.public_addresses import is_public
 
 HTTPS = 443
 
-_PRINTABLE = re.compile(
-    r"[!-\[\]-~]{1,2000}"
-)  # ASCII without blanks and backslashes, which readers of URLs disagree about
+#: ASCII without blanks and backslashes, which readers of URLs disagree about.
+_PRINTABLE = re.compile(r"[!-\[\]-~]{1,2000}")
 #: Host and port. Whatever else may stand there (a user, a zone, percent-encoding, IPvFuture) is read differently by different readers.
 _PLACE = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::(?P<port>[0-9]*))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")

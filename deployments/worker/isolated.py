@@ -19,9 +19,9 @@ from prefect.client.schemas.objects import State as RunState
 
 from deployments.worker.client import RunClient, run_client_context
 from deployments.worker.executor import WarmExecutor
-from deployments.worker.logs import log_to_stderr
 from mailroom import wiring
 from mailroom.domain.errors import MailroomError
+from mailroom.operations.logs import log_to_stderr
 
 #: A mail of 40 MB needs a quarter of this and 10 s of CPU at most; the address space of Prefect's threads the rest.
 MEMORY_BYTES = 2 * 1024**3

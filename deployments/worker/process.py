@@ -35,7 +35,6 @@ from deployments.worker.gates import Gate, Gates, Share
 from deployments.worker.health import Health
 from deployments.worker.lanes import Lanes
 from deployments.worker.listener import Listener, Timing
-from deployments.worker.logs import log_to_stderr
 from deployments.worker.mailbox import open_mailbox
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.probing import inbound_probes
@@ -50,6 +49,7 @@ from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.adapters.prefect.http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
 from mailroom.domain.errors import ConfigurationError
 from mailroom.inbound.holding import beat_s, claim_at, worker_name
+from mailroom.operations.logs import log_to_stderr
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.wiring import Installation, Store
 

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from deployments.worker.logs import JsonLines
+from mailroom.operations.logs import JsonLines
 
 
 def test_a_line_has_its_constant_sentence_and_its_facts() -> None:

@@ -1,5 +1,6 @@
 """What templates pay: whatever one does, filling it for one recipient takes a bounded time."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -35,15 +36,42 @@ def compiled(text: str | None, html: str | None = None, **more: Any) -> Template
     return Template(Content(subject="s", text=text, html=html, template=True), **more)
 
 
+def cost(run: Callable[[], object], bound_s: float) -> float:
+    """Return the seconds of processor time that `run` takes without the collector: the first of three below the bound, or the least.
+
+    Collecting the garbage of thousands of tests before took a second of one of them.
+    """
+
+    def once() -> float:
+        began = time.thread_time()
+        run()
+        return time.thread_time() - began
+
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        taken = once()
+        for _ in range(2):
+            taken = taken if taken < bound_s else min(taken, once())
+        return taken
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def filling(text: str | None, html: str | None = None) -> float:
     """Return the seconds of processor time that filling takes, whatever comes of it."""
     template, given = compiled(text, html), data()
-    said, began = "", time.thread_time()
-    try:
-        template.fill(given)
-    except Unfit as unfit:
-        said = str(unfit)
-    taken = time.thread_time() - began
+    said = ""
+
+    def fill() -> None:
+        nonlocal said
+        try:
+            template.fill(given)
+        except Unfit as unfit:
+            said = str(unfit)
+
+    taken = cost(fill, ONE_MAIL_S)
     # Else it has not cost what it is here to cost.
     assert not any(words in said for words in ("another kind", "no number", "lacks"))
     return taken
@@ -209,11 +237,12 @@ COMPILED_S = 3.0
 )
 def test_a_template_is_compiled_or_refused_in_a_bounded_time(source: str, slowness: float) -> None:
     """It is compiled before a step is paid."""
-    began = time.thread_time()
-    with suppress(Unfit):
-        compiled(source[: LIMITS.template])
 
-    assert time.thread_time() - began < COMPILED_S * slowness
+    def compile_or_refuse() -> None:
+        with suppress(Unfit):
+            compiled(source[: LIMITS.template])
+
+    assert cost(compile_or_refuse, COMPILED_S) < COMPILED_S * slowness
 
 
 def test_the_parts_of_all_texts_are_counted_together() -> None:

@@ -41,13 +41,14 @@ from mailroom.settings import CHECKOUT
 #: What a soak has the parts log besides what a healthy installation does.
 KNOWN = Path(__file__).with_name("soak_logs.toml")
 
-#: When which part is restarted, as a share of the soak; one worker is killed.
+#: When which part is restarted, as a share of the soak; one worker is killed. PostgreSQL and Prefect come first, so that most
+#: of the soak is one life of each, and each quarter of that life has a worker's restart in it.
 _PLAN = (
-    (1 / 6, RESTARTED_WORKER),
-    (1 / 3, RESTARTED_WORKER),
-    (0.40, "postgres"),
+    (0.08, "prefect"),
+    (0.16, "postgres"),
+    (0.30, RESTARTED_WORKER),
+    (0.40, RESTARTED_WORKER),
     (1 / 2, RESTARTED_WORKER),
-    (0.60, "prefect"),
     (2 / 3, RESTARTED_WORKER),
     (5 / 6, RESTARTED_WORKER),
 )

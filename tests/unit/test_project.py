@@ -108,6 +108,14 @@ def anchors(text: str) -> Iterator[str]:
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+def test_the_glossary_has_each_term_once_and_in_order() -> None:
+    """A reader looks a word up; two lines for one would disagree one day."""
+    terms = re.findall(r"^\| (?!term |-)([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+
+    assert len(terms) > 50
+    assert terms == sorted(set(terms), key=str.lower)
+
+
 def test_the_licence_reserves_all_rights_and_is_in_the_wheel() -> None:
     """Without it nobody knows what they may do with the code."""
     assert PROJECT["license"] == "LicenseRef-Proprietary"

@@ -22,7 +22,7 @@ $(INSTALLED): requirements.lock requirements-dev.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## Mail a document to an inbox, send a batch, and show what became of both; leaves the stack up
+demo: setup ## Mail a document to an inbox, send a batch, and show the outcomes; leaves the stack up
 	@$(BIN)/mailroom demo
 
 test: setup debian ## Run every test, on real parts
@@ -50,7 +50,7 @@ bench-endurance: setup ## Idle cost, a mail of 35 MB, 2,000 mails waiting after 
 	@$(BIN)/python -m benchmarks.endurance
 	@$(BIN)/python -m benchmarks.poison
 
-fuzz: setup ## Search ten minutes each for a mail, an object and a notice that their readers do not bear
+fuzz: setup ## Search ten minutes each for a mail, an object and a notification that break their readers
 	@test -x .cache/fuzz/bin/python || $(PYTHON) -m venv .cache/fuzz
 	@.cache/fuzz/bin/python -m pip install -qq --disable-pip-version-check --requirement tests/fuzz/requirements.txt
 	@mkdir -p .cache/fuzz/mails .cache/fuzz/objects .cache/fuzz/notices
@@ -66,14 +66,14 @@ test-long: setup debian ## The long forms of tests: every crash point, outages o
 test-pythons: debian ## Run the unit and contract tiers on each of Python 3.11, 3.12 and 3.13 that is here
 	@./tests/pythons.sh
 
-drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or twice
+drill: setup debian ## Kill workers 500 times while mails arrive, and while batches are sent: none may be lost or duplicated
 	@$(BIN)/mailroom drill --workers 3
 	@$(BIN)/mailroom drill --outbound --workers 3 --minutes 15
 
-soak: setup ## Live MINUTES (30) with mail, batches, schedules and restarts: nothing may wait, leak or log an error
+soak: setup ## Run MINUTES (30) with mail, batches, schedules and restarts: nothing may wait, leak or log an error
 	@$(BIN)/python -m mailroom.sandbox.drills.soak --minutes $(or $(MINUTES),30)
 
-debian: ## Have chromium and Postfix's smtp-sink for the tests
+debian: ## Install chromium and Postfix's smtp-sink for the tests
 	@./tests/debian.sh
 
 format: setup ## Format the code

@@ -38,92 +38,121 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MAILROOM_", extra="ignore")
 
-    region: str = Field(description="AWS region of SES, and of all that no other setting or name places elsewhere.")
+    region: str = Field(
+        description="AWS region of SES, its topics and its KMS key; also of everything that no other setting or name places elsewhere."
+    )
     storage_region: str = Field(
         default="",
-        description="AWS region of the inbound and files buckets, and of queues whose URL says none; empty is region.",
+        description="AWS region of the inbound and files buckets, and of queues whose URL names none; empty is MAILROOM_REGION.",
     )
-    archive_region: str = Field(default="", description="AWS region of the archive bucket; empty is storage_region.")
+    archive_region: str = Field(
+        default="", description="AWS region of the archive bucket; empty is MAILROOM_STORAGE_REGION."
+    )
     regions_allowed: str = Field(
         default=" ".join(EU_REGIONS),
-        description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks between.",
+        description="AWS regions in which data may be, and hosts that the operator vouches for, with blanks or commas between.",
     )
-    account_id: str = Field(description="AWS account that SES receives for.")
+    account_id: str = Field(
+        description="AWS account that SES receives for, 12 digits. SES writes it into the encryption context of each e-mail."
+    )
     storage_account: str = Field(
         default="",
         pattern=_ACCOUNT,
-        description="AWS account that owns the inbound and files buckets; empty is account_id.",
+        description="AWS account (12 digits) that owns the inbound and files buckets; empty is MAILROOM_ACCOUNT_ID.",
     )
     archive_account: str = Field(
-        default="", pattern=_ACCOUNT, description="AWS account that owns the archive bucket; empty is storage_account."
+        default="",
+        pattern=_ACCOUNT,
+        description="AWS account (12 digits) that owns the archive bucket; empty is MAILROOM_STORAGE_ACCOUNT.",
     )
-    inbound_bucket: str = Field(description="Bucket that SES writes received e-mails to.")
+    inbound_bucket: str = Field(description="Bucket to which SES writes received e-mails.")
     inbound_prefix: str = Field(default="in/", description="Key prefix of the default receipt rule.")
     inbound_prefixes: str = Field(
         default="",
-        description="Key prefixes of further receipt rules, with blanks between; what lies elsewhere in the bucket is not read.",
+        description="Key prefixes of further receipt rules, with blanks between. Nothing else in the bucket is read.",
     )
-    inbound_queue_url: str = Field(description="SQS queue with S3 events and SES notifications.")
+    inbound_queue_url: str = Field(description="SQS queue of received e-mail: S3 events and SES notifications.")
     inbound_topic_arn: str = Field(description="SNS topic of SES's Received notifications.")
     inbound_hook: bool = Field(
-        default=False, description="Let the inbound topic post to /hooks/inbound, where it cannot write to the queue."
+        default=False,
+        description="Accept SES's notifications at /hooks/inbound, for a topic that cannot write to the queue.",
     )
-    kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails.")
-    archive_bucket: str = Field(description="Bucket of the archive, made with Object Lock.")
+    kms_key_arn: str = Field(description="KMS key that wraps the data keys of received e-mails. No other key is used.")
+    archive_bucket: str = Field(description="Bucket of the archive (SAE), made with Object Lock.")
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
-        default="GOVERNANCE", description="COMPLIANCE in production."
+        default="GOVERNANCE",
+        description="Object Lock mode of deposits. COMPLIANCE in production: nobody can delete a deposit before its date.",
     )
-    archive_retention_days: int = Field(default=3650, ge=1, description="How long a deposit cannot be deleted.")
+    archive_retention_days: int = Field(
+        default=3650,
+        ge=1,
+        json_schema_extra={"unit": "days"},
+        description="How long a deposit cannot be deleted, from the last deposit of the same content.",
+    )
     sender: str = Field(default="", description="From address of mail whose caller names none.")
-    configuration_set: str = Field(default="", description="SES configuration set that publishes the events.")
-    per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider tells no rate.")
-    files_bucket: str = Field(default="", description="Bucket where callers leave files to attach; empty is none.")
-    mailbox_queue_url: str = Field(description="SQS queue of outbound mail.")
-    mailbox_tenant: Annotated[str, AfterValidator(tenant_name)] = Field(
-        default="default", description="Tenant of what plain producers put on that queue."
+    configuration_set: str = Field(
+        default="",
+        description="SES configuration set that publishes delivery events, written to the block `mailroom-provider-ses/default` when it is made.",
     )
-    tracking_queue_url: str = Field(description="SQS queue of delivery events.")
+    per_second: float = Field(
+        default=10.0,
+        gt=0,
+        json_schema_extra={"unit": "mails a second"},
+        description="Sending rate where a provider states none, written to the block `outbound` when it is made.",
+    )
+    files_bucket: str = Field(
+        default="", description="Bucket from which callers attach files, under `<tenant>/`; empty is none."
+    )
+    mailbox_queue_url: str = Field(
+        description="SQS queue of outbound mail: orders of batches, and messages of plain producers."
+    )
+    mailbox_tenant: Annotated[str, AfterValidator(tenant_name)] = Field(
+        default="default", description="Tenant of the messages that plain producers put on the mailbox queue."
+    )
+    tracking_queue_url: str = Field(description="SQS queue of SES's delivery events.")
     scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
     ses_hook_topics: str = Field(
         default="",
-        description="SNS topics that may post SES events to /hooks/ses: ARNs with blanks between, each perhaps tenant=ARN.",
+        description="ARNs of the SNS topics that may post SES events to /hooks/ses, with blanks between, each ARN or tenant=ARN.",
     )
     sendgrid_hook_keys: str = Field(
-        default="", description="Public keys of SendGrid's Event Webhook, with blanks between, each perhaps tenant=KEY."
+        default="", description="Public keys of SendGrid's Event Webhook, with blanks between, each KEY or tenant=KEY."
     )
     postmark_hook_users: SecretStr = Field(
         default=SecretStr(""),
-        description="user:password of Postmark's webhooks, with blanks between, each perhaps tenant=user:password.",
+        description="Credentials of Postmark's webhooks, with blanks between, each user:password or tenant=user:password.",
     )
     unsubscribe_key: SecretStr | None = Field(
         default=None,
-        description="Signs our own links in mails, at least 16 characters: unsubscribing, opens and clicks; none makes none.",
+        description="Key that signs our own links in mails (unsubscribe, opens, clicks), at least 16 bytes; unset makes no links.",
     )
     private_webhooks: bool = Field(
-        default=False, description="Let tenants' endpoints be http and private addresses, at any port; for a laptop."
+        default=False,
+        description="Allow tenants' webhook endpoints on http, private addresses and any port; for a laptop only.",
     )
     webhook_ports: str = Field(
-        default="443", description="Ports that tenants' endpoints may have, with blanks or commas between."
+        default="443", description="Ports that tenants' webhook endpoints may have, with blanks or commas between."
     )
     public_url: str = Field(
         default="",
         pattern="^(https://.*)?$",
-        description="https URL at which recipients reach the HTTP service, for links in mails; empty is api_url.",
+        description="https URL at which recipients reach the HTTP service, for links in mails; empty is MAILROOM_API_URL.",
     )
     public_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="Port of the HTTP service for public paths alone: links in mails and providers' hooks; 0 is none.",
+        description="Port of the HTTP service for public paths alone (links in mails, providers' hooks); 0 serves all on one port.",
     )
     behind_tls_proxy: bool = Field(
-        default=False, description="A TLS proxy is in front of the HTTP service, which may then leave loopback."
+        default=False,
+        description="States that a TLS proxy is in front of the HTTP service, which then may listen beyond loopback.",
     )
-    database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://...")
+    database_url: SecretStr = Field(description="Mailroom's PostgreSQL, postgresql://user:password@host/database.")
     prefect_api_url: str = Field(description="Prefect's API, ending in /api.")
     prefect_url: str = Field(description="Prefect's UI, for links.")
-    api_url: str = Field(description="Mailroom's own HTTP service, for links.")
-    pages_open: bool = Field(default=False, description="Show the inbox pages without a key; only on loopback.")
+    api_url: str = Field(description="Mailroom's own HTTP service, for links, and for commands that call it.")
+    pages_open: bool = Field(default=False, description="Show the pages without an API key; for loopback only.")
 
     @property
     def region_of_buckets(self) -> str:

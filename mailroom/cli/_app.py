@@ -71,8 +71,20 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from mailroom.cli._commit import version
+
+        say(f"mailroom {version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _mailroom() -> None:
+def _mailroom(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print version and commit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """E-mail in: archived and filed. Batches out: each message sent once and followed.
 
     First steps:

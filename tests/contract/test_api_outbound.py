@@ -341,7 +341,7 @@ def test_a_template_that_lacks_a_value_is_refused_with_the_recipient(api: TestCl
     assert [where for where, _ in faults] == [["recipients", "1"]]
 
 
-def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_caller_is_told(api: TestClient, engine: Engine) -> None:
+def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_answer_says_so(api: TestClient, engine: Engine) -> None:
     """Lists are joined from lists; whoever is on two of them is one person."""
     told = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
 

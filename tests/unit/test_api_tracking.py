@@ -108,7 +108,9 @@ def test_pixel_is_a_picture_that_any_page_may_show(events: RecordedEvents) -> No
         ("GET", {"User-Agent": "x" * 10_000}, Actor.UNKNOWN),
     ],
 )
-def test_who_looked_is_told_apart(events: RecordedEvents, method: str, headers: dict[str, str], actor: Actor) -> None:
+def test_who_looked_is_distinguished(
+    events: RecordedEvents, method: str, headers: dict[str, str], actor: Actor
+) -> None:
     """Scanners follow every link of a mail; a machine's look proves delivery and no more."""
     assert door(events).request(method, LINK, headers=headers).status_code == 302
 

@@ -1,0 +1,182 @@
+"""Every setting: its environment variable, type, default, and what follows where its value is wrong.
+
+The page docs/settings.md is what this prints: `mailroom settings > docs/settings.md`.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from mailroom.cli._app import say
+from mailroom.settings import Settings
+
+app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
+
+_AS_PREFIX = "As `MAILROOM_INBOUND_PREFIX`."
+_CALLS_REFUSED = "A call that none of them verifies is answered {} and not kept; where this is empty, every call."
+
+#: What follows from a value that has the right form and is wrong; Settings itself refuses any other at the start.
+CONSEQUENCES = {
+    "region": "Not in `MAILROOM_REGIONS_ALLOWED`: worker and HTTP service do not start.",
+    "storage_region": "Not in `MAILROOM_REGIONS_ALLOWED`, or the bucket is in another: worker and HTTP service do not start.",
+    "archive_region": "As `MAILROOM_STORAGE_REGION`.",
+    "regions_allowed": "A word that is no region or host, or a resource outside: worker and HTTP service do not start, "
+    "blocks do not open.",
+    "account_id": "S3 denies each call, and the worker does not start. Where `MAILROOM_STORAGE_ACCOUNT` names the buckets' "
+    "owner: received mail is quarantined as `not_bound`.",
+    "storage_account": "S3 denies each call to these buckets: the worker does not start, or pauses.",
+    "archive_account": "S3 denies each call to the archive: worker and HTTP service do not start, or the worker pauses.",
+    "inbound_bucket": "Mail in any other bucket is quarantined as `foreign_object`. No such bucket: the worker does not start.",
+    "inbound_prefix": "Mail under another prefix is quarantined as `foreign_object`. Correct the prefix, run "
+    "`python -m deployments.ensure`, then `mailroom replay --reason foreign_object`.",
+    "inbound_prefixes": _AS_PREFIX,
+    "inbound_queue_url": "The worker receives no mail; it waits in the other queue.",
+    "inbound_topic_arn": "`/hooks/inbound` answers 403. In a region that is not allowed: worker and HTTP service do not start.",
+    "inbound_hook": "Off: `/hooks/inbound` answers 404.",
+    "kms_key_arn": "Mail of another key is quarantined as `not_decryptable`. A key that may not be used: the worker pauses.",
+    "archive_bucket": "No such bucket, or no permission: worker and HTTP service do not start. Without Object Lock: "
+    "nothing is archived, and so nothing is filed.",
+    "archive_lock_mode": "`GOVERNANCE`: who has `s3:BypassGovernanceRetention` can delete deposits. `COMPLIANCE` cannot be undone.",
+    "archive_retention_days": "Too short: deposits can be deleted early. Too long under `COMPLIANCE`: they are stored and paid "
+    "for until then.",
+    "sender": "Empty: a message without `from` is refused with 422. Not accepted by the provider: such messages fail.",
+    "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "
+    "Unknown to SES: it refuses each mail.",
+    "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
+    "files_bucket": "An attachment by `s3` is refused with 422 `there is no such s3 object`.",
+    "mailbox_queue_url": "Batches are accepted and wait in the outbox; `mailroom_outbox_oldest_seconds` grows.",
+    "mailbox_tenant": "Another tenant's name: that tenant sees these messages, and its quota counts them.",
+    "tracking_queue_url": "Events stay in the other queue, and messages stay `dispatched`.",
+    "scanner": "Another form: the block `inbound` does not open. No answer there: mails are `unscanned`, never clean.",
+    "ses_hook_topics": _CALLS_REFUSED.format(403),
+    "sendgrid_hook_keys": _CALLS_REFUSED.format(403),
+    "postmark_hook_users": _CALLS_REFUSED.format(401),
+    "unsubscribe_key": "Shorter: no mail with such a link is rendered. Changed: links in mails that were sent before answer 404.",
+    "private_webhooks": "On in production: a tenant can make Mailroom post to hosts of your own network.",
+    "webhook_ports": "Endpoints on other ports get nothing and say `port_not_allowed`; their events wait.",
+    "public_url": "Links in mails lead nowhere. Neither this nor `MAILROOM_API_URL` is https: a batch with `unsubscribe` is refused.",
+    "public_port": "In use, or the same as `--port`: the HTTP service does not start and says which.",
+    "behind_tls_proxy": "Off: the service refuses to listen beyond loopback. On without a proxy: keys and mails can be read on the way.",
+    "database_url": "Worker and HTTP service do not start, or pause until it answers; `mailroom migrate --check` says why.",
+    "prefect_api_url": "The worker pauses (`Prefect does not serve`). Off this machine without `PREFECT_API_AUTH_STRING`: worker "
+    "and HTTP service do not start.",
+    "prefect_url": "Links to runs lead nowhere.",
+    "api_url": "Links to items lead nowhere, and `mailroom send` cannot connect.",
+    "pages_open": "On beyond loopback: the HTTP service does not start.",
+}
+
+#: Variables that are read apart from Settings.
+OTHERS = (
+    ("MAILROOM_DATA", "path", "`.mailroom` in the checkout", "Folder of the embedded stack's data. Another folder: another stack."),
+    ("MAILROOM_WORKER_LIMIT", "whole number", "8", "E-mails that a worker handles at once. No number: the worker does not start."),
+    ("MAILROOM_BEAT_S", "number, in seconds", "15", "Time between two heartbeats of a worker; after three without one its leases expire. "
+     "The same for all workers."),
+    ("MAILROOM_LOG", "`json` or empty", "empty", "Log format: JSON lines, or text for people. Any other word is text."),
+    ("MAILROOM_API_KEY", "secret", "unset", "API key for commands that call the HTTP service; set it together with "
+     "`MAILROOM_API_URL`. A wrong key: 401."),
+    ("MAILROOM_READY_FILE", "path", "unset", "File that the worker creates once it is ready, for supervisors."),
+    ("MAILROOM_ISOLATION", "`on` or `off`", "on", "A mail that ended a worker process runs in a child process of its own. `off`: it runs beside all others."),
+    ("MAILROOM_PORT_POSTGRES, _AWS, _PREFECT, _API, _DOOR", "port", "5433, 5566, 4200, 8025, 2525", "Ports of the embedded stack. "
+     "One that is in use: `mailroom up` ends and names it."),
+)  # fmt: skip
+
+_INTRODUCTION = """\
+# Settings
+
+Printed by `mailroom settings`; a test compares this page with the code. Change `mailroom/settings.py`, then run
+`mailroom settings > docs/settings.md`.
+
+A value comes from the environment, else from the embedded stack that runs here, else it is the default. Worker and HTTP
+service read their settings at the start: restart them after a change, and run `python -m deployments.ensure` for the blocks.
+No setting is read from a file: there are no `_FILE` variables. [Where each value counts](operations.md#settings).
+
+A setting without a default is required: where it is missing, or where a value does not have the type below, the process ends at the
+start with `missing or unusable settings: MAILROOM_...`, which names all of them. A secret is never shown: not in logs, nor here.
+AWS credentials and endpoints are boto3's own (`AWS_...`), Prefect's address and password are Prefect's (`PREFECT_API_URL`,
+`PREFECT_API_AUTH_STRING`). [Where secrets rest](operations.md#secrets-at-rest).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting, as people read it."""
+
+    name: str
+    type: str
+    unit: str
+    default: str | None
+    about: str
+    wrong: str
+
+
+@app.command()
+def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
+    """Print every setting: its variable, type, default, and what follows where its value is wrong."""
+    say(json.dumps([asdict(row) for row in rows()], indent=1) if as_json else page().rstrip("\n"))
+
+
+def rows() -> list[Row]:
+    """Return the settings in the order of `Settings`."""
+    return [_row(name, field) for name, field in Settings.model_fields.items()]
+
+
+def page() -> str:
+    """Return docs/settings.md."""
+    table = [
+        "| setting | type | default | what it is | where it is wrong |",
+        "|---|---|---|---|---|",
+        *(f"| `{row.name}` | {_kind(row)} | {_default(row)} | {row.about} | {row.wrong} |" for row in rows()),
+    ]
+    others = ["| variable | type | default | what it is |", "|---|---|---|---|"]
+    others += [f"| {_names(names)} | {kind} | {default} | {about} |" for names, kind, default, about in OTHERS]
+    parts = _INTRODUCTION, "\n".join(table), "## Variables of single programs", "\n".join(others)
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> Row:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    default = field.get_default()
+    text = None if field.is_required() else _plain(default)
+    unit = str(extra.get("unit", ""))
+    return Row(f"MAILROOM_{name.upper()}", _type(field), unit, text, field.description or "", CONSEQUENCES[name])
+
+
+def _type(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{word}`" for word in get_args(kind))
+    kind = next((one for one in get_args(kind) if one is not NoneType), kind)
+    names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", SecretStr: "secret"}
+    bounds = {
+        attribute: str(getattr(one, attribute))
+        for one in field.metadata
+        for attribute in ("ge", "gt", "le")
+        if getattr(one, attribute, None) is not None
+    }
+    signs = {"ge": "from {}", "gt": "over {}", "le": "to {}"}
+    return " ".join([names[kind], *(signs[name].format(bound) for name, bound in bounds.items())])
+
+
+def _plain(value: Any) -> str:
+    if value is None or isinstance(value, SecretStr):
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind(row: Row) -> str:
+    return f"{row.type}, in {row.unit}" if row.unit else row.type
+
+
+def _default(row: Row) -> str:
+    if row.default is None:
+        return "**required**"
+    return f"`{row.default}`" if row.default else "empty"
+
+
+def _names(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))

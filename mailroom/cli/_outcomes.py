@@ -20,7 +20,7 @@ from rich.table import Column
 from mailroom.cli._app import say
 from mailroom.cli._calling import Calling
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import SendingStage, Status
 from mailroom.ports.follower import MessageLine
 
 #: Shows how many mails have come to what.
@@ -30,14 +30,11 @@ _PATIENCE_S = 90
 _PAUSE_S = 0.2
 #: Columns of a terminal that has room for a bar beside the counts.
 _WIDE = 120
-_UNDER_WAY = (
-    Status.ACCEPTED,
-    Status.QUEUED,
-    Status.SCHEDULED,
-    Status.SENDING,
-    Status.DISPATCHED,
-    Status.UNKNOWN,
-    Status.HELD,
+#: No event has come back yet; `deferred` is the provider's own word here.
+_UNDER_WAY = frozenset(
+    status
+    for status in Status
+    if status.stage is SendingStage.SENT or (not status.is_final and status.stage is not SendingStage.DEFERRED)
 )
 _WORDS = {
     "subject": "Your order {{ number }}",

@@ -69,6 +69,11 @@ class State(StrEnum):
 #: Nothing is left to do: the queue's message may be deleted.
 FINAL = frozenset(state for state in State if state.is_final)
 
+#: Something is still to happen by itself.
+UNDER_WAY = frozenset(state for state in State if state.stage is ReceivingStage.UNDER_WAY)
+
+#: A person may look at the reason and replay it.
+REPLAYABLE = tuple(state for state in State if state.is_replayable)
 
 #: So many processes may die of one e-mail before it is quarantined as poison.
 MOST_DEATHS = 3

@@ -92,6 +92,9 @@ class Status(StrEnum):
 #: Nothing has left our side yet, and something still may: these can be cancelled and rescheduled.
 WAITING = frozenset(status for status in Status if status.is_waiting)
 
+#: Something is still to happen by itself.
+UNDER_WAY = frozenset(status for status in Status if status.is_waiting or status.stage is SendingStage.SENDING)
+
 #: Nothing left our side, and nothing will.
 WITHHELD = frozenset(status for status in Status if status.is_withheld)
 

@@ -17,13 +17,11 @@ from uuid import uuid4
 import httpx
 
 from mailroom.audit.batches import HandedOver
+from mailroom.domain.outbound.message import UNDER_WAY, WAITING
 from mailroom.sandbox.drills.ground import Ground
 from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.ports import LOOPBACK
-
-#: Statuses in which something is still to happen by itself.
-_UNDER_WAY = ("accepted", "queued", "scheduled", "sending", "deferred")
 
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.1
@@ -154,7 +152,7 @@ class PostOffice:
     def waiting(self) -> int:
         """Return how many messages are still to be claimed."""
         statuses = self.statuses()
-        return sum(statuses[status] for status in _UNDER_WAY if status != "sending")
+        return sum(statuses[status] for status in WAITING)
 
     def pass_time(self) -> None:
         """Have hours go by for what a dead service or worker had in hand."""
@@ -191,7 +189,7 @@ class PostOffice:
 
     def _under_way(self) -> int:
         statuses = self.statuses()
-        return sum(statuses[status] for status in _UNDER_WAY)
+        return sum(statuses[status] for status in UNDER_WAY)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mailroom.domain.outbound.message import WAITING
 from mailroom.sandbox.drills.lives import PAUSE_S, Toll, kill_at_random
 from mailroom.sandbox.drills.post_office import PostOffice
 from mailroom.sandbox.drills.workers import Worker
@@ -243,8 +244,8 @@ class SendDrill:
         return len(list(self._office.received())) > had or not self._is_waiting(batch_id)
 
     def _is_waiting(self, batch_id: str) -> bool:
-        query = "select 1 from message where batch_id = %s and status in ('accepted', 'queued', 'deferred') limit 1"
-        return bool(self._office.ground.ask(query, batch_id))
+        query = "select 1 from message where batch_id = %s and status = any(%s) limit 1"
+        return bool(self._office.ground.ask(query, batch_id, [status.value for status in WAITING]))
 
     def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_S

@@ -20,7 +20,7 @@ from mailroom.adapters.postgres.outbound.models import (
     RateRow,
 )
 from mailroom.adapters.postgres.skipping import sound, standing
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import UNDER_WAY
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.pace import Ceiling
 from mailroom.ports.holds import HeldCount, HoldReason
@@ -33,7 +33,7 @@ _order, _rate = table(OutboxRow).c, table(RateRow).c
 _proofs = table(ReconciliationRow)
 
 #: A failed one may be a person's to look at (its run was cancelled), and its run says so in any case.
-_UNSETTLED = (State.RECEIVED, State.PROCESSING)
+_UNSETTLED = UNDER_WAY
 
 _LATELY = timedelta(minutes=1)
 

@@ -124,7 +124,9 @@ def test_a_list_that_forgets_a_status_is_found() -> None:
 
     left = {one.place.partition(":")[0]: forgotten(one, Status) for one in found if forgotten(one, Status)}
 
-    assert left == {"a": {"scheduled"}, "b": {"scheduled"}, "c": {"accepted"}}
+    assert left.keys() == {"a", "b", "c"}
+    assert Status.SCHEDULED in left["a"] & left["b"]
+    assert Status.ACCEPTED in left["c"]
 
 
 @pytest.mark.parametrize("status", Status)

@@ -70,6 +70,6 @@ def test_what_is_registered_is_what_is_listed() -> None:
 
 def test_the_table_in_the_docs_is_what_the_providers_can_do() -> None:
     """A table that somebody keeps by hand is wrong by the second release."""
-    docs = Path(__file__).resolve().parents[2] / "docs" / "adding-a-provider.md"
+    docs = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
     assert table() in docs.read_text()

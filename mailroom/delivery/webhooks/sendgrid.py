@@ -163,7 +163,9 @@ def _public_key(text: str) -> ec.EllipticCurvePublicKey:
     except (binascii.Error, ValueError):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ConfigurationError("MAILROOM_SENDGRID_HOOK_KEYS holds what is no ECDSA public key in base64")
+        raise ConfigurationError(
+            "MAILROOM_SENDGRID_HOOK_KEYS (or MAILROOM_PROVIDER_HOOKS) has a word that is no ECDSA public key in base64"
+        )
     return key
 
 

@@ -60,7 +60,19 @@ def test_a_provider_is_added_by_the_guide(tmp_path: Path, database_url: str) -> 
     shutil.copy(TOY / "checks.py", checkout / "tests" / "contract" / "test_toy.py")
     tests = (*SUITES, "tests/contract/test_toy.py", "tests/unit/test_provider_registry.py")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *tests],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:hypothesispytest",
+            "-k",
+            CHOSEN,
+            *tests,
+        ],
         cwd=checkout,
         env=os.environ | {"TOY_DATABASE_URL": database_url, "TOY_CHECKOUT": str(checkout)},
         capture_output=True,

@@ -20,7 +20,7 @@ from rich.table import Column
 from mailroom.cli._app import say
 from mailroom.cli._calling import Calling
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound.message import SendingStage, Status
+from mailroom.domain.outbound.message import OPEN, Status
 from mailroom.ports.follower import MessageLine
 
 #: Shows how many mails have come to what.
@@ -30,12 +30,8 @@ _PATIENCE_S = 90
 _PAUSE_S = 0.2
 #: Columns of a terminal that has room for a bar beside the counts.
 _WIDE = 120
-#: No event has come back yet; `deferred` is the provider's own word here.
-_UNDER_WAY = frozenset(
-    status
-    for status in Status
-    if status.stage is SendingStage.SENT or (not status.is_final and status.stage is not SendingStage.DEFERRED)
-)
+#: Nothing came back yet. `deferred` is the provider's here: their server asks to wait.
+_AWAITED = (OPEN | {Status.DISPATCHED}) - {Status.DEFERRED}
 _WORDS = {
     "subject": "Your order {{ number }}",
     "text": "Dear {{ name }},\n\nyour order {{ number }} is on its way.\n",
@@ -147,7 +143,7 @@ def _lines(mails: int) -> Show:
 
 
 def _came_back(statuses: Mapping[str, int]) -> int:
-    return sum(count for name, count in statuses.items() if name not in _UNDER_WAY)
+    return sum(count for name, count in statuses.items() if name not in _AWAITED)
 
 
 def _counts(statuses: Mapping[str, int]) -> str:

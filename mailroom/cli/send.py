@@ -46,7 +46,6 @@ from mailroom.domain.readable import size, when
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_TOLD = 20
-_OPEN = UNDER_WAY - {Status.DEFERRED}
 _WRONG = tuple(
     status for status in Status if status.stage in (SendingStage.REFUSED, SendingStage.UNKNOWN, SendingStage.HELD)
 )
@@ -200,7 +199,7 @@ def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
 
 def _left(batch: dict[str, Any]) -> int:
     """Return how many still wait here; `deferred` is ours while a time is known for it, the provider's afterwards."""
-    waiting = (*_OPEN, Status.DEFERRED) if batch["next_at"] else _OPEN
+    waiting = UNDER_WAY if batch["next_at"] else UNDER_WAY - {Status.DEFERRED}
     return sum(batch["statuses"].get(status, 0) for status in waiting)
 
 

@@ -15,8 +15,7 @@ from mailroom.audit import batches, mails, messages
 from mailroom.domain.delivery.events import Kind, advance
 from mailroom.domain.delivery.news import KINDS, USUAL
 from mailroom.domain.inbound import received_email
-from mailroom.domain.inbound.received_email import FINAL, REPLAYABLE, State
-from mailroom.domain.inbound.received_email import UNDER_WAY as STATES_UNDER_WAY
+from mailroom.domain.inbound.received_email import FINAL, REPLAYABLE, UNSETTLED, State
 from mailroom.domain.outbound import message
 from mailroom.domain.outbound.message import UNDER_WAY, WAITING, WITHHELD, Party, SendingStage, Status
 from mailroom.ports.follower import BatchLine
@@ -188,8 +187,8 @@ def test_the_audit_knows_every_state(state: State) -> None:
 def test_a_state_is_at_an_end_or_something_is_to_happen(state: State) -> None:
     """The queue's message is deleted at an end only; what failed comes back, or a person replays it."""
     assert (state in FINAL) == state.is_final != state.is_waiting
-    assert state.is_waiting == (state in STATES_UNDER_WAY or state in REPLAYABLE) or state.is_final
-    assert not (state in STATES_UNDER_WAY and state in REPLAYABLE)
+    assert state.is_waiting == (state in UNSETTLED or state in REPLAYABLE) or state.is_final
+    assert not (state in UNSETTLED and state in REPLAYABLE)
 
 
 def test_the_audit_has_no_word_that_nothing_can_be() -> None:

@@ -69,10 +69,13 @@ class State(StrEnum):
 #: Nothing is left to do: the queue's message may be deleted.
 FINAL = frozenset(state for state in State if state.is_final)
 
-#: Something is still to happen by itself.
-UNDER_WAY = frozenset(state for state in State if state.stage is ReceivingStage.UNDER_WAY)
+#: Not settled, or to be tried again.
+OPEN = frozenset(state for state in State if state.is_waiting)
 
-#: A person may look at the reason and replay it.
+#: Not settled, and nobody's to look at: a failed one may be a person's (its run was cancelled), and its run says so.
+UNSETTLED = frozenset(state for state in State if state.stage is ReceivingStage.UNDER_WAY)
+
+#: Not filed, with a reason: a person looks at it and may replay it.
 REPLAYABLE = tuple(state for state in State if state.is_replayable)
 
 #: So many processes may die of one e-mail before it is quarantined as poison.

@@ -92,8 +92,17 @@ class Status(StrEnum):
 #: Nothing has left our side yet, and something still may: these can be cancelled and rescheduled.
 WAITING = frozenset(status for status in Status if status.is_waiting)
 
-#: Something is still to happen by itself.
+#: A provider was called, and its answer has not come or was lost: it may have the mail.
+UNANSWERED = frozenset(status for status in Status if status.stage in (SendingStage.SENDING, SendingStage.UNKNOWN))
+
+#: Something still happens here by itself.
 UNDER_WAY = frozenset(status for status in Status if status.is_waiting or status.stage is SendingStage.SENDING)
+
+#: Something still happens here, by itself or once a person decides.
+OPEN = frozenset(status for status in Status if not status.is_final)
+
+#: What a breaker counts.
+TROUBLE = frozenset(status for status in Status if status.stage is SendingStage.RETURNED)
 
 #: Nothing left our side, and nothing will.
 WITHHELD = frozenset(status for status in Status if status.is_withheld)

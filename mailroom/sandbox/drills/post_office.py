@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx
 
 from mailroom.audit.batches import HandedOver
-from mailroom.domain.outbound.message import UNDER_WAY, WAITING
+from mailroom.domain.outbound.message import UNANSWERED, UNDER_WAY, WAITING
 from mailroom.sandbox.drills.ground import Ground
 from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.errors import StackError
@@ -147,7 +147,10 @@ class PostOffice:
     def in_status(self, *statuses: str) -> set[str]:
         """Return the ids of the messages in one of these statuses."""
         query = "select id::text from message where status = any(%s) and batch_id = any(%s::uuid[])"
-        return {message_id for (message_id,) in self.ground.ask(query, list(statuses), list(self.batches))}
+        return {
+            message_id
+            for (message_id,) in self.ground.ask(query, [str(status) for status in statuses], list(self.batches))
+        }
 
     def waiting(self) -> int:
         """Return how many messages are still to be claimed."""
@@ -157,7 +160,8 @@ class PostOffice:
     def pass_time(self) -> None:
         """Have hours go by for what a dead service or worker had in hand."""
         self.ground.ask(
-            "update message set handed_at = handed_at - interval '3 hours' where status in ('sending', 'unknown')"
+            "update message set handed_at = handed_at - interval '3 hours' where status = any(%s)",
+            [status.value for status in UNANSWERED],
         )
         self.ground.ask("update outbox set taken_until = now() where published_at is null and taken_until is not null")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from mailroom.domain.outbound.message import WAITING
+from mailroom.domain.outbound.message import UNANSWERED, WAITING
 from mailroom.sandbox.drills.lives import PAUSE_S, Toll, kill_at_random
 from mailroom.sandbox.drills.post_office import PostOffice
 from mailroom.sandbox.drills.workers import Worker
@@ -145,7 +145,7 @@ class SendDrill:
     def settle(self, *, workers: int = 1) -> None:
         """Let workers finish what is left after hours, and note how long they took."""
         office = self._office
-        left = office.in_status("sending", "unknown")
+        left = office.in_status(*UNANSWERED)
         self.outcome.kills_at_work += sum(not left.isdisjoint(some) for some in self._left)
         self._left = []
         # The run of this one looks after what was left.

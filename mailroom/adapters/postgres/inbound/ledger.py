@@ -43,7 +43,7 @@ from mailroom.domain.inbound.received_email import (
     CANCELLED,
     FINAL,
     MOST_DEATHS,
-    UNDER_WAY,
+    UNSETTLED,
     Arrival,
     Entry,
     Envelope,
@@ -226,7 +226,7 @@ class SqlLedger:
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
         """Return open lines without a sign of life since `before`, oldest first; see the port."""
-        wanted = select(_emails).where(or_(_email.state.in_(UNDER_WAY), _forgotten()))
+        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _forgotten()))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
         wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
         ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)
@@ -240,7 +240,7 @@ class SqlLedger:
         """Return lines that were closed without an envelope before a restore, newest first; see the port."""
         # What was not known was once stored as JSON's null.
         blind = func.coalesce(func.jsonb_typeof(_email.envelope), "null") == "null"
-        closed = _email.state.in_(FINAL) & blind
+        closed = _email.state.in_([State.FILED, State.QUARANTINED]) & blind
         wanted = select(_emails).where(closed, _email.closed_at < _RESTORED_AT)
         if before is not None:
             wanted = wanted.where(_email.received_at < before)

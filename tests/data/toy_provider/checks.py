@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from mailroom.adapters.providers.toy import Toy
@@ -16,6 +17,7 @@ import blocks
 import mailroom
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
+from mailroom.adapters.providers.catalogue import table
 from mailroom.api.app import create_app
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.cli import providers
@@ -67,6 +69,9 @@ def test_a_batch_goes_out_and_its_events_change_its_statuses(engine: Engine) -> 
 def test_it_is_listed_and_its_block_is_found() -> None:
     """By the command, by Prefect, and by the rule of where data may be."""
     assert mailroom.__file__.startswith(os.environ["TOY_CHECKOUT"])
+    operations = (Path(mailroom.__file__).parents[1] / "docs" / "operations.md").read_text()
+    assert table() in operations
+    assert "`mailroom-provider-toy` (`token`)" in operations.partition("\n## Secrets at rest\n")[2]
     assert "| toy | 1 | 1,000,000 |" in CliRunner().invoke(providers.app, []).output
     assert "ToyProvider" in blocks.__all__
     assert blocks.ToyProvider(token="t").open().name == "toy"  # type: ignore[attr-defined]

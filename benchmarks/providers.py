@@ -24,7 +24,8 @@ from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.outbound.message import Outgoing, Party
 from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.sandbox.stand_ins.vendors import SesStandIn, serving
+from mailroom.sandbox.stand_ins.ses import SesStandIn
+from mailroom.sandbox.stand_ins.vendors import serving
 from tests.loopback import free_port
 from tests.smtp_sink import SMTP_SINK, smtp_sink
 

@@ -25,7 +25,8 @@ from mailroom.sandbox.drills.ground import drill_ground
 from mailroom.sandbox.drills.post_office import PostOffice, post_office
 from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.sandbox.stand_ins.vendors import SesStandIn, serving
+from mailroom.sandbox.stand_ins.ses import SesStandIn
+from mailroom.sandbox.stand_ins.vendors import serving
 from tests.loopback import free_port
 from tests.smtp_sink import smtp_sink
 

@@ -23,7 +23,8 @@ from prefect_aws import AwsCredentials
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail, SesProvider
+from blocks import InboundMail, LegalArchive, MailroomDatabase, MailroomWatch, OutboundMail
+from blocks.provider_ses import SesProvider
 from deployments.automations import ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL

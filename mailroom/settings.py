@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.operations.regions import EU_REGIONS, SETTING, Allowed, region_of
+from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.domain.tenants import tenant_name
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -122,6 +123,11 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="Credentials of Postmark's webhooks, with blanks between, each user:password or tenant=user:password.",
     )
+    provider_hooks: SecretStr = Field(
+        default=SecretStr(""),
+        description="Credentials of providers' calls to /hooks/PROVIDER, with blanks between: PROVIDER/CREDENTIAL or"
+        " PROVIDER/tenant=CREDENTIAL.",
+    )
     unsubscribe_key: SecretStr | None = Field(
         default=None,
         description="Key that signs our own links in mails (unsubscribe, opens, clicks), at least 16 bytes; unset makes no links.",
@@ -187,6 +193,23 @@ class Settings(BaseSettings):
         """Return the AWS region of a key or topic: its ARN's."""
         return region_of(arn) or self.region
 
+    def hook_credentials(self) -> dict[str, str]:
+        """Return the credentials of each provider that posts to /hooks/PROVIDER, with blanks between.
+
+        Raises:
+            ConfigurationError: `provider_hooks` has a word of no such provider.
+        """
+        found = {row.name: _plain(getattr(self, row.hook_setting, "")).split() for row in REGISTRY if row.hook}
+        for word in self.provider_hooks.get_secret_value().split():
+            provider, _, credential = word.partition("/")
+            if provider not in found or not credential:
+                raise ConfigurationError(
+                    "MAILROOM_PROVIDER_HOOKS has a word that does not begin with a provider and a slash; write "
+                    + " or ".join(f"{name}/CREDENTIAL" for name in sorted(found))
+                )
+            found[provider].append(credential)
+        return {name: " ".join(words) for name, words in found.items()}
+
     @property
     def webhook_targets(self) -> WebhookTargets:
         """Where tenants' endpoints may be."""
@@ -212,10 +235,11 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables for a child process."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        plain = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()
-        }
-        return {f"MAILROOM_{name.upper()}": str(value) for name, value in plain.items() if value is not None}
+        return {f"MAILROOM_{name.upper()}": _plain(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def allowed_regions(setting: str | None = None) -> Allowed:

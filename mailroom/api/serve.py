@@ -19,8 +19,9 @@ from mailroom.api.hooks.noting import Notes
 from mailroom.api.listening import Place, bind, is_loopback, listen, places, refuse_plain_http
 from mailroom.api.services import InboundHook, Outbound
 from mailroom.delivery.notifying import keep_notifying
-from mailroom.delivery.webhooks import postmark, sendgrid, sns
+from mailroom.delivery.webhooks import sns
 from mailroom.delivery.webhooks.credentials import credentials
+from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.domain.errors import ConfigurationError
 from mailroom.operations.logs import log_to_stderr, say_why_not
 from mailroom.outbound.relaying import keep_relaying
@@ -182,8 +183,7 @@ def hearing_from(settings: Settings, hooks: Hooks) -> Hearing:
         hooks=hooks,
         topics=subscriptions,
         ses=sns.Verifier(certificates, topics=frozenset(one.secret for one in topics)),
-        sendgrid=sendgrid.Verifier(credentials(settings.sendgrid_hook_keys)),
-        postmark=postmark.Verifier(credentials(settings.postmark_hook_users.get_secret_value())),
+        verifiers=verifiers(settings.hook_credentials()),
         ses_tenants={one.secret: one.tenant for one in topics},
     )
 

@@ -1,4 +1,4 @@
-"""What each provider can do: the table of docs/adding-a-provider.md."""
+"""What each provider can do: the table of docs/operations.md."""
 
 import json
 from dataclasses import asdict

@@ -10,12 +10,13 @@ that cannot be used never holds up the others.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.webhooks import ses
 from mailroom.delivery.webhooks.reading import Unreadable
+from mailroom.delivery.webhooks.registered import READERS
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.ports.events import Events
@@ -31,12 +32,6 @@ _WAIT_S = 3
 _REMATCH_EVERY = timedelta(seconds=2)
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=7)
 _LONG_PAUSE_S = 5.0
-
-_READERS: Mapping[str, Callable[..., list[DeliveryEvent]]] = {
-    ses.PROVIDER: ses.read,
-    sendgrid.PROVIDER: sendgrid.read,
-    postmark.PROVIDER: postmark.read,
-}
 
 
 class Tracking:
@@ -134,7 +129,7 @@ class Tracking:
 
     def _events_of(self, hook: Hook) -> list[DeliveryEvent]:
         try:
-            events = _READERS[hook.source](hook.body, received_at=self._clock())
+            events = READERS[hook.source](hook.body, received_at=self._clock())
             tenant = hook.facts.get("tenant")
             return [replace(event, tenant=tenant) for event in events]
         except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever

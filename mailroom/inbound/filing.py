@@ -1,13 +1,26 @@
 """From a parsed e-mail, its routes and its receipts to the inbox items."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from mailroom.archive.archiving import Kept
 from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
 from mailroom.inbound.routing import Way
+
+
+def _shared(kind: type[Any], source: type[Any], *, but: str) -> tuple[str, ...]:
+    """Return the names of the fields that both have, and that mean the same in both."""
+    theirs = {one.name for one in fields(source)}
+    return tuple(one.name for one in fields(kind) if one.name in theirs and one.name != but)
+
+
+# A field that the parser or the route has under the same name gets into the item without a line here.
+_OF_THE_MAIL = _shared(Item, ParsedEmail, but="attachments")
+_OF_THE_ROUTE = _shared(Item, Route, but="")
+_OF_THE_PART = _shared(Attachment, ParsedAttachment, but="filename")
 
 
 def items_for(mail: ParsedEmail, raw: bytes, way: Way, kept: Kept) -> list[Item]:
@@ -20,33 +33,17 @@ def items_for(mail: ParsedEmail, raw: bytes, way: Way, kept: Kept) -> list[Item]
 def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item:
     parts = enumerate(mail.attachments, start=1)
     return Item(
-        tenant=to.tenant,
-        recipient=to.recipient,
-        user=to.user,
-        plus_token=to.plus_token,
-        message_id=mail.message_id,
-        subject=mail.subject,
-        from_=mail.from_,
-        to=mail.to,
-        cc=mail.cc,
-        date=mail.date,
-        text=mail.text,
-        html=mail.html,
+        **{name: getattr(mail, name) for name in _OF_THE_MAIL},
+        **{name: getattr(to, name) for name in _OF_THE_ROUTE},
         raw_archive_id=raw_archive_id,
         attachments=tuple(_attachment(number, part, to.tenant, kept) for number, part in parts),
-        defects=mail.defects,
     )
 
 
 def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: Kept) -> Attachment:
     return Attachment(
+        **{name: getattr(part, name) for name in _OF_THE_PART},
         number=number,
         filename=part.display_name,
-        content_type=part.content_type,
-        detected_type=part.detected_type,
-        size=part.size,
-        sha256=part.sha256,
-        inline=part.inline,
-        content_id=part.content_id,
         archive_id=kept[tenant, part.sha256].archive_id,
     )

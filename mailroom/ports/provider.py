@@ -50,7 +50,7 @@ class ProviderQuota:
 class MailProvider(Protocol):
     """A service that accepts mail for delivery."""
 
-    #: The word in receipts, events and settings: `ses`, `smtp`, `sendgrid`, `postmark`.
+    #: The word in receipts, events and settings, such as `ses`: its row in `mailroom.domain.outbound.providers`.
     name: str
     #: What its limits belong to, such as `ses/123456789012/eu-west-1`: one rate for each.
     identity: str

@@ -26,7 +26,8 @@ from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
 from mailroom.api.hooks.hearing import Hearing
-from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.webhooks import ses
+from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
 from mailroom.domain.delivery.events import Actor, Kind
 from mailroom.domain.errors import PermanentError
@@ -178,8 +179,7 @@ def test_post_of_the_topic_is_verified_and_kept(
         hooks=hooks,
         topics=SnsTopics(sns),
         ses=verifier(emulator, stack),
-        sendgrid=sendgrid.Verifier(()),
-        postmark=postmark.Verifier(()),
+        verifiers=verifiers({}),
     )
     with served(hearing) as url:
         subscribed = sns.subscribe(TopicArn=stack["tracking_topic_arn"], Protocol="http", Endpoint=f"{url}/hooks/ses")

@@ -19,9 +19,10 @@ from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.delivery.tracking import Tracking
-from mailroom.delivery.webhooks import postmark, sendgrid, sns
-from mailroom.delivery.webhooks.credentials import Credential, credentials
+from mailroom.delivery.webhooks import sendgrid, sns
+from mailroom.delivery.webhooks.credentials import Credential
 from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
+from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.domain.errors import TransientError
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
@@ -96,8 +97,9 @@ def case(engine: Engine) -> Case:
         hooks=SqlHooks(engine),
         topics=topics,
         ses=posts,  # type: ignore[arg-type]
-        sendgrid=sendgrid.Verifier(credentials(f"{public_key()} other={public_key(1)}")),
-        postmark=postmark.Verifier(credentials("postmark:secret other=their:word")),
+        verifiers=verifiers(
+            {"sendgrid": f"{public_key()} other={public_key(1)}", "postmark": "postmark:secret other=their:word"}
+        ),
         ses_tenants={TOPIC: None},
     )
     services = replace(Memory().services(), hearing=hearing, events=SqlEvents(engine))
@@ -355,8 +357,7 @@ def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
         hooks=SqlHooks(engine),
         topics=Topics(),
         ses=Posts(),  # type: ignore[arg-type]
-        sendgrid=sendgrid.Verifier(()),
-        postmark=postmark.Verifier(credentials("nopassword user: :password")),
+        verifiers=verifiers({"postmark": "nopassword user: :password"}),
     )
     client = TestClient(create_app(replace(Memory().services(), hearing=hearing)))
     body = payload("sendgrid/open")

@@ -8,7 +8,9 @@ from mailroom.adapters.providers.postmark import Postmark
 from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.domain.errors import Refused
 from mailroom.domain.outbound.message import Tracked
-from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, serving
+from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
+from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
+from mailroom.sandbox.stand_ins.vendors import serving
 from mailroom.testing.provider import a_mail
 
 BOTH = Tracked(opens=True, clicks=True)

@@ -11,15 +11,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from pkgutil import resolve_name
 from uuid import UUID
 
 import boto3
 import pytest
 from botocore.config import Config
 
+from mailroom.adapters.providers.catalogue import PROVIDERS
 from mailroom.adapters.providers.folder import Folder
-from mailroom.adapters.providers.postmark import Postmark
-from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import (
@@ -32,16 +32,19 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider, a_mail
 from tests.loopback import free_port
 
 #: How long a provider waits for an answer that never comes.
 PATIENCE_S = 0.4
-TALKING = ["memory", "ses", "smtp", "smtp-pipelining", "sendgrid", "postmark"]
+#: Providers over HTTP, by their rows: each has a stand-in, and one that is added is here by its row.
+VENDORS = {row.name: row for row in REGISTRY if row.stand_in}
+TALKING = ["memory", "smtp", "smtp-pipelining", *VENDORS]
 ALL = [*TALKING, "file"]
 
 #: What each mood comes to; a class that is no exception stands for a receipt.
@@ -60,9 +63,8 @@ MEANS: dict[Mood, type[MailroomError] | type[Receipt]] = {
 }
 ACCEPTS = {mood for mood, kind in MEANS.items() if kind in (Receipt, OutcomeUnknown)}
 #: What there is no such thing of: a vendor without a quota of the day, an SMTP server that fails after it took the mail.
-WITHOUT = {
-    "sendgrid": {Mood.DAILY},
-    "postmark": {Mood.DAILY},
+WITHOUT: dict[str, set[Mood]] = {
+    **{name: set(resolve_name(row.stand_in).without) for name, row in VENDORS.items()},
     "smtp": {Mood.FAILS_AFTER},
     "smtp-pipelining": {Mood.FAILS_AFTER},
 }
@@ -104,24 +106,21 @@ def smtp(name: str, stack: ExitStack) -> Case:
 
 
 def http(name: str, stack: ExitStack) -> Case:
-    made: dict[str, tuple[Vendor, Callable[[str], MailProvider]]] = {
-        "ses": (SesStandIn(), ses),
-        "sendgrid": (SendGridStandIn(), lambda url: SendGrid(key="k", account="a", url=url, timeout_s=PATIENCE_S)),
-        "postmark": (PostmarkStandIn(), lambda url: Postmark(token="t", server="s", url=url, timeout_s=PATIENCE_S)),
-    }
-    vendor, opened = made[name]
-    provider = opened(stack.enter_context(serving(vendor)))
+    vendor: Vendor = resolve_name(VENDORS[name].stand_in)()
+    adapter = ses if name == "ses" else resolve_name(VENDORS[name].adapter)
+    url = stack.enter_context(serving(vendor))
+    provider = adapter(**vendor.made_with, url=url, timeout_s=PATIENCE_S)
     return Case(name, provider, lambda: vendor.accepted, vendor.moods.append)
 
 
-def ses(url: str) -> Ses:
+def ses(*, url: str, timeout_s: float) -> Ses:
     client = boto3.client(
         "sesv2",
         endpoint_url=url,
         region_name="eu-west-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(**once(timeout_s=PATIENCE_S)),
+        config=Config(**once(timeout_s=timeout_s)),
     )
     return Ses(client, account_id="123456789012")
 
@@ -226,7 +225,7 @@ def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, mood: Moo
     assert not [result for result in results if "bob" in str(result) or "example.com" in str(result)]
 
 
-@pytest.mark.parametrize("name", ["ses", "smtp", "sendgrid", "postmark"])
+@pytest.mark.parametrize("name", ["smtp", *VENDORS])
 def test_without_a_connection_nothing_was_handed_over(name: str) -> None:
     """The one failure that is certain; it may be tried again at once, or by another provider."""
     with ExitStack() as stack:
@@ -266,7 +265,7 @@ def test_a_reset_after_the_dot_leaves_one_mail_unknown(name: str) -> None:
     assert len(talking.accepted()) == 2
 
 
-@pytest.mark.parametrize("name", ["ses", "sendgrid", "postmark"])
+@pytest.mark.parametrize("name", VENDORS)
 def test_a_reset_while_the_request_is_written_is_unknown(name: str) -> None:
     """How much of a request arrived cannot be seen from here."""
     with ExitStack() as stack:
@@ -292,7 +291,7 @@ def test_an_attachment_over_the_limit_is_refused_before_anything_is_sent(case: C
     assert len(case.accepted()) == 1 + (case.name == "memory")
 
 
-@pytest.mark.parametrize("name", ["ses", "sendgrid", "postmark"])
+@pytest.mark.parametrize("name", [name for name in VENDORS if not PROVIDERS[name].utf8_addresses])
 def test_what_a_provider_cannot_do_is_refused_before_anything_is_sent(name: str) -> None:
     """Dropped in silence, a mail would go out that is not what was asked for."""
     with ExitStack() as stack:

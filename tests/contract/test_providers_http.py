@@ -31,7 +31,10 @@ from mailroom.domain.parsing import parse_email
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 from mailroom.ports.rate import Turn
 from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
-from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, Said, SendGridStandIn, SesStandIn, serving
+from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
+from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
+from mailroom.sandbox.stand_ins.ses import SesStandIn
+from mailroom.sandbox.stand_ins.vendors import Said, serving
 from mailroom.testing.clock import Clock
 from mailroom.testing.provider import MemoryProvider, a_mail
 

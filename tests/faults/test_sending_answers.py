@@ -25,8 +25,11 @@ from mailroom.outbound.dispatching import Sender
 from mailroom.outbound.settling import settle_unknown
 from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from mailroom.sandbox.stand_ins.vendors import PostmarkStandIn, SendGridStandIn, SesStandIn, Vendor, serving
+from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
+from mailroom.sandbox.stand_ins.ses import SesStandIn
+from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider
 from tests.contract.sending import Office, office_on
 from tests.loopback import free_port

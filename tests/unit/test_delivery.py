@@ -20,6 +20,7 @@ OURS = (
     Status.SCHEDULED,
     Status.SENDING,
     Status.UNKNOWN,
+    Status.HELD,
     Status.FAILED,
     Status.CANCELLED,
     Status.EXPIRED,

@@ -1,17 +1,12 @@
 """What each provider can do, as a table for people. It reads the providers themselves."""
 
 from dataclasses import fields
+from pkgutil import resolve_name
 
-from mailroom.adapters.providers.folder import Console, Folder
-from mailroom.adapters.providers.postmark import Postmark
-from mailroom.adapters.providers.sendgrid import SendGrid
-from mailroom.adapters.providers.ses import Ses
-from mailroom.adapters.providers.smtp import Smtp
+from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.ports.provider import Capabilities
 
-PROVIDERS: dict[str, Capabilities] = {
-    kind.name: kind.capabilities for kind in (Ses, Smtp, SendGrid, Postmark, Folder, Console)
-}
+PROVIDERS: dict[str, Capabilities] = {row.name: resolve_name(row.adapter).capabilities for row in REGISTRY}
 
 
 def table() -> str:

@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from mailroom.api.hooks.hearing import Hearing
 from mailroom.api.services import Outside
-from mailroom.delivery.webhooks import postmark, sendgrid, ses, sns
+from mailroom.delivery.webhooks import ses, sns
+from mailroom.delivery.webhooks.calls import Call, Reader, WithoutCredentials
 from mailroom.delivery.webhooks.reading import Unreadable
-from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.delivery.webhooks.registered import HOOKS, READERS
 from mailroom.ports.hooks import Hook
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/hooks", tags=["hooks"], include_in_schema=False)
 
 _KEPT = 204
+_BASIC = {"WWW-Authenticate": 'Basic realm="hooks"'}
 
 
 def hearing_of(services: Outside) -> Hearing:
@@ -64,28 +66,30 @@ def hear_ses(services: Outside, hearing: Heard, body: Body) -> Response:
     return _keep(services, hearing, Hook(ses.PROVIDER, message.message_id, told, facts), ses.read)
 
 
-@router.post("/sendgrid", status_code=_KEPT)
-def hear_sendgrid(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
-    """SendGrid's Event Webhook, signed."""
-    signature, timestamp = (_one(request, name) for name in (sendgrid.SIGNATURE_HEADER, sendgrid.TIMESTAMP_HEADER))
-    try:
-        tenant = hearing.sendgrid.check(body, signature=signature, timestamp=timestamp, now=services.now())
-    except sns.Unverified as error:
-        raise _not_believed(403, "sendgrid", error) from None
-    return _keep(services, hearing, _hook(sendgrid.PROVIDER, body, tenant), sendgrid.read)
+def _hear(provider: str) -> Callable[..., Response]:
+    """Return the route of a provider that proves its own calls."""
+
+    def hear(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
+        headers = {name: request.headers.getlist(name) for name in request.headers}
+        verifier = hearing.verifiers[provider]
+        try:
+            tenant = verifier.verify(Call(headers, body, services.now()))
+        except WithoutCredentials:
+            raise HTTPException(401, "This call needs its credentials, once.", _BASIC) from None
+        except sns.Unverified as error:
+            raise _not_believed(verifier.status, provider, error) from None
+        return _keep(services, hearing, _hook(provider, body, tenant), READERS[provider])
+
+    return hear
 
 
-@router.post("/postmark", status_code=_KEPT)
-def hear_postmark(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
-    """Postmark's webhooks, by user and password."""
-    try:
-        tenant = hearing.postmark.check(_one(request, "authorization"))
-    except sns.Unverified as error:
-        raise _not_believed(401, "postmark", error) from None
-    return _keep(services, hearing, _hook(postmark.PROVIDER, body, tenant), postmark.read)
+for _provider in HOOKS:
+    router.add_api_route(
+        f"/{_provider}", _hear(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
+    )
 
 
-def _keep(services: Outside, hearing: Hearing, hook: Hook, read: Callable[..., list[DeliveryEvent]]) -> Response:
+def _keep(services: Outside, hearing: Hearing, hook: Hook, read: Reader) -> Response:
     now = services.now()
     try:
         read(hook.body, received_at=now)
@@ -101,19 +105,7 @@ def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
     return Hook(source, hashlib.sha256((tenant or "").encode() + b"\x00" + body).hexdigest(), body, {"tenant": tenant})
 
 
-def _one(request: Request, name: str) -> str:
-    """Return a header that is there once; told twice, who checks and who reads may take different ones.
-
-    Raises:
-        HTTPException: 401.
-    """
-    values = request.headers.getlist(name)
-    if len(values) != 1 or not values[0]:
-        raise HTTPException(401, "This call needs its credentials, once.", {"WWW-Authenticate": 'Basic realm="hooks"'})
-    return values[0]
-
-
 def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
     log.warning("a call to the hook of %s was refused: %s", source, error)
-    headers = {"WWW-Authenticate": 'Basic realm="hooks"'} if status == 401 else None
+    headers = _BASIC if status == 401 else None
     return HTTPException(status, "This call is not proven to be its provider's.", headers)

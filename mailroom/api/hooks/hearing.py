@@ -1,9 +1,11 @@
 """What the routes for providers' calls work with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mailroom.delivery.webhooks import postmark, sendgrid, sns
+from mailroom.delivery.webhooks import sns
+from mailroom.delivery.webhooks.calls import CallVerifier
 from mailroom.ports.hooks import Hooks
 
 
@@ -16,11 +18,14 @@ class Topics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """What the routes believe, and where they keep it. `ses_tenants` says whose own topic one is, where it is one's."""
+    """What the routes believe, and where they keep it.
+
+    `verifiers` has what checks the calls of each provider that posts to /hooks/NAME. `ses_tenants` says whose own topic one
+    is, where it is one's.
+    """
 
     hooks: Hooks
     topics: Topics
     ses: sns.Verifier
-    sendgrid: sendgrid.Verifier
-    postmark: postmark.Verifier
+    verifiers: Mapping[str, CallVerifier]
     ses_tenants: dict[str, str | None] = field(default_factory=dict)

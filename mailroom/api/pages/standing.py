@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mailroom.domain.outbound.message import WAITING, WITHHELD, Status
+from mailroom.domain.outbound.message import SendingStage, Status
 from mailroom.ports.follower import BatchLine
 
 _SOON = timedelta(seconds=30)
@@ -22,14 +22,19 @@ class Tone(StrEnum):
     WAITING = "waiting"
 
 
-_TONES: Mapping[Status, Tone] = {
-    **dict.fromkeys((Status.DELIVERED, Status.OPENED, Status.CLICKED), Tone.GOOD),
-    **dict.fromkeys((Status.SENDING, Status.DISPATCHED), Tone.GONE),
-    **dict.fromkeys((Status.BOUNCED, Status.COMPLAINED, Status.REJECTED, Status.FAILED), Tone.BAD),
-    **dict.fromkeys((Status.UNKNOWN, Status.HELD), Tone.UNSURE),
-    **dict.fromkeys(WITHHELD, Tone.WITHHELD),
-    **dict.fromkeys(WAITING, Tone.WAITING),
+_TONES: Mapping[SendingStage, Tone] = {
+    SendingStage.WAITING: Tone.WAITING,
+    SendingStage.DEFERRED: Tone.WAITING,
+    SendingStage.HELD: Tone.UNSURE,
+    SendingStage.SENDING: Tone.GONE,
+    SendingStage.UNKNOWN: Tone.UNSURE,
+    SendingStage.SENT: Tone.GONE,
+    SendingStage.ARRIVED: Tone.GOOD,
+    SendingStage.RETURNED: Tone.BAD,
+    SendingStage.REFUSED: Tone.BAD,
+    SendingStage.WITHHELD: Tone.WITHHELD,
 }
+_MOVING = frozenset({SendingStage.DEFERRED, SendingStage.SENT, SendingStage.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,14 @@ class Share:
 
 def tone(status: Status) -> Tone:
     """Return what a status means."""
-    return _TONES[status]
+    return _TONES[status.stage]
 
 
 def shares(line: BatchLine) -> list[Share]:
     """Return the bar of a batch, piece by piece."""
     total, found, x = max(sum(line.statuses.values()), 1), [], 0.0
     for one in Tone:
-        width = 100 * sum(count for status, count in line.statuses.items() if _TONES[status] is one) / total
+        width = 100 * sum(count for status, count in line.statuses.items() if tone(status) is one) / total
         if width:
             found.append(Share(one, round(x, 3), round(width, 3)))
         x += width
@@ -59,16 +64,12 @@ def shares(line: BatchLine) -> list[Share]:
 
 def settled(line: BatchLine) -> int:
     """Return how many messages nothing more is done for here: they have gone, or will not."""
-    return sum(count for status, count in line.statuses.items() if not _is_open(status))
+    return sum(count for status, count in line.statuses.items() if status.is_final)
 
 
 def refresh_s(line: BatchLine, now: datetime) -> int | None:
     """Return after how many seconds a page of the batch is worth another look; None when nothing moves any more."""
     if Status.SENDING in line.statuses or (line.next_at is not None and line.next_at <= now + _SOON):
         return 2
-    moving = line.next_at is not None or {Status.DISPATCHED, Status.DEFERRED, Status.UNKNOWN} & line.statuses.keys()
+    moving = line.next_at is not None or any(status.stage in _MOVING for status in line.statuses)
     return 30 if moving else None
-
-
-def _is_open(status: Status) -> bool:
-    return status in WAITING or status in (Status.SENDING, Status.UNKNOWN, Status.HELD)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from mailroom.delivery.webhooks.calls import Call
 from mailroom.delivery.webhooks.credentials import Credential
 from mailroom.delivery.webhooks.reading import (
     OUR_ID,
@@ -64,10 +65,16 @@ _NOT_SENT = frozenset({"Inbound"})
 class Verifier:
     """Checks calls against the `user:password` of the accounts that may tell us of mail."""
 
+    status = 401
+
     def __init__(self, pairs: Sequence[Credential]) -> None:
         """Take the pairs; one without a user or a password matches nothing."""
         whole = [pair for pair in pairs if all(pair.secret.partition(":")[::2])]
         self._digests = [(_digest(pair.secret.encode()), pair.tenant) for pair in whole]
+
+    def verify(self, call: Call) -> str | None:
+        """Return whose account this call is of; see `CallVerifier`."""
+        return self.check(call.header("authorization"))
 
     def check(self, authorization: str) -> str | None:
         """Return whose account this call is of: a tenant's, or None for all of them. Takes as long for any wrong one.

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from mailroom.delivery.webhooks.calls import Call
 from mailroom.delivery.webhooks.credentials import Credential
 from mailroom.delivery.webhooks.reading import (
     MOST_EVENTS,
@@ -61,6 +62,8 @@ _LISTED = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting 
 class Verifier:
     """Checks calls against the public keys of the accounts that may tell us of mail."""
 
+    status = 403
+
     def __init__(self, keys: Sequence[Credential]) -> None:
         """Take the keys as SendGrid shows them: base64 of DER.
 
@@ -68,6 +71,11 @@ class Verifier:
             ConfigurationError: one of them is no such key.
         """
         self._keys = [(_public_key(key.secret), key.tenant) for key in keys]
+
+    def verify(self, call: Call) -> str | None:
+        """Return whose account signed this call; see `CallVerifier`."""
+        signature, timestamp = call.header(SIGNATURE_HEADER), call.header(TIMESTAMP_HEADER)
+        return self.check(call.body, signature=signature, timestamp=timestamp, now=call.now)
 
     def check(self, body: bytes, *, signature: str, timestamp: str, now: datetime) -> str | None:
         """Return whose account signed this call: a tenant's, or None for all of them.
@@ -155,7 +163,9 @@ def _public_key(text: str) -> ec.EllipticCurvePublicKey:
     except (binascii.Error, ValueError):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ConfigurationError("MAILROOM_SENDGRID_HOOK_KEYS holds what is no ECDSA public key in base64")
+        raise ConfigurationError(
+            "MAILROOM_SENDGRID_HOOK_KEYS (or MAILROOM_PROVIDER_HOOKS) has a word that is no ECDSA public key in base64"
+        )
     return key
 
 

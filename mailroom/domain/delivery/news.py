@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailroom.domain.delivery.events import Kind
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import SendingStage, Status
 
 #: Every word that an activity may have.
 KINDS = frozenset({*Status, *Kind})
 #: What an endpoint is told that did not choose: not each step within our own walls.
-USUAL = KINDS - {Status.ACCEPTED, Status.QUEUED, Status.SCHEDULED, Status.SENDING, Kind.SENT, Kind.OTHER}
+USUAL = KINDS - {status for status in Status if status.stage in (SendingStage.WAITING, SendingStage.SENDING)}
+USUAL -= {Kind.SENT, Kind.OTHER}
 
 #: An endpoint that fails for so long is disabled.
 PATIENCE = timedelta(days=3)

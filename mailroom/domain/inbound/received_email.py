@@ -18,20 +18,65 @@ from enum import StrEnum
 from mailroom.domain.errors import ConfigurationError
 
 
+class ReceivingStage(StrEnum):
+    """What a state means: the word that every place reads which treats states differently (pages, metrics, commands)."""
+
+    UNDER_WAY = "under_way"
+    #: The queue brings it back, or a person does.
+    FAILED = "failed"
+    #: Kept with its reason; a person decides.
+    KEPT = "kept"
+    #: Nothing is left to do, for anybody.
+    DONE = "done"
+
+
 class State(StrEnum):
     """Where an inbound e-mail stands."""
 
-    RECEIVED = "received"
-    PROCESSING = "processing"
-    FILED = "filed"
-    QUARANTINED = "quarantined"
-    FAILED = "failed"
-    DUPLICATE = "duplicate"
+    # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
+    _value_: str
+    stage: ReceivingStage
+
+    def __new__(cls, word: str, *stage: ReceivingStage) -> "State":
+        """Return the state of this word, which has one stage; looking up a word, `State(word)`, does not come here."""
+        state = str.__new__(cls, word)
+        state._value_, (state.stage,) = word, stage
+        return state
+
+    RECEIVED = "received", ReceivingStage.UNDER_WAY
+    PROCESSING = "processing", ReceivingStage.UNDER_WAY
+    FILED = "filed", ReceivingStage.DONE
+    QUARANTINED = "quarantined", ReceivingStage.KEPT
+    FAILED = "failed", ReceivingStage.FAILED
+    DUPLICATE = "duplicate", ReceivingStage.DONE
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the queue's message may be deleted."""
+        return self.stage in (ReceivingStage.KEPT, ReceivingStage.DONE)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something will still be done for it without a person: it is under way, or comes back."""
+        return not self.is_final
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether a person may look at its reason and replay it."""
+        return self.stage in (ReceivingStage.KEPT, ReceivingStage.FAILED)
 
 
 #: Nothing is left to do: the queue's message may be deleted.
-FINAL = frozenset({State.FILED, State.QUARANTINED, State.DUPLICATE})
+FINAL = frozenset(state for state in State if state.is_final)
 
+#: Not settled, or to be tried again.
+OPEN = frozenset(state for state in State if state.is_waiting)
+
+#: Not settled, and nobody's to look at: a failed one may be a person's (its run was cancelled), and its run says so.
+UNSETTLED = frozenset(state for state in State if state.stage is ReceivingStage.UNDER_WAY)
+
+#: Not filed, with a reason: a person looks at it and may replay it.
+REPLAYABLE = tuple(state for state in State if state.is_replayable)
 
 #: So many processes may die of one e-mail before it is quarantined as poison.
 MOST_DEATHS = 3

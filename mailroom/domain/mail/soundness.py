@@ -42,7 +42,7 @@ RESERVED = frozenset(
         "disposition-notification-to",
     }
 )
-#: Whole families of them: content and resending, the seals of relays, and what SES, SendGrid and Postmark act upon.
+#: Whole families of them: content and resending, the seals of relays, and what providers act upon.
 _FAMILIES = ("content-", "resent-", "arc-", "x-ses-", "x-sg-", "x-pm-")
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -19,6 +19,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.outbound.providers import REGISTRY
 
 EU_REGIONS = (
     "eu-west-1",
@@ -35,9 +36,8 @@ SETTING = "MAILROOM_REGIONS_ALLOWED"
 THIS_MACHINE = "this machine"
 
 #: Providers' hosts that promise the EU and no region in it are allowed where all of the EU is; those in the US nowhere.
-_SOMEWHERE_IN_THE_EU = frozenset({"api.eu.sendgrid.com"})
-
-_IN_THE_US = frozenset({"api.sendgrid.com", "api.postmarkapp.com"})
+_SOMEWHERE_IN_THE_EU = frozenset(host for row in REGISTRY for host in row.hosts_in_the_eu)
+_IN_THE_US = frozenset(host for row in REGISTRY for host in row.hosts_in_the_us)
 
 _REGIONS = {
     "aws": re.compile(r"(?!cn-)[a-z]{2}-[a-z]+-\d{1,2}"),

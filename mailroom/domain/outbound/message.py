@@ -17,36 +17,95 @@ from types import MappingProxyType
 from typing import Any
 
 
+class SendingStage(StrEnum):
+    """What a status means: the word that every place reads which treats statuses differently (pages, webhooks, commands)."""
+
+    #: Nothing has left our side, and something still may.
+    WAITING = "waiting"
+    #: Waits here, or at the provider; `handed_at` says which.
+    DEFERRED = "deferred"
+    #: A person decides.
+    HELD = "held"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    #: The provider has it, and has not said what became of it.
+    SENT = "sent"
+    ARRIVED = "arrived"
+    #: The provider had it, and it came back or was complained about.
+    RETURNED = "returned"
+    #: The provider refused it, or it cannot be sent.
+    REFUSED = "refused"
+    #: Nothing left our side, and nothing will.
+    WITHHELD = "withheld"
+
+
 class Status(StrEnum):
     """What a message has come to. Stable words: the API, filters and metrics use them."""
 
-    ACCEPTED = "accepted"
-    QUEUED = "queued"
-    SCHEDULED = "scheduled"
-    SENDING = "sending"
-    DISPATCHED = "dispatched"
-    DELIVERED = "delivered"
-    BOUNCED = "bounced"
-    COMPLAINED = "complained"
-    OPENED = "opened"
-    CLICKED = "clicked"
+    # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
+    _value_: str
+    stage: SendingStage
+
+    def __new__(cls, word: str, *stage: SendingStage) -> "Status":
+        """Return the status of this word, which has one stage; looking up a word, `Status(word)`, does not come here."""
+        status = str.__new__(cls, word)
+        status._value_, (status.stage,) = word, stage
+        return status
+
+    ACCEPTED = "accepted", SendingStage.WAITING
+    QUEUED = "queued", SendingStage.WAITING
+    SCHEDULED = "scheduled", SendingStage.WAITING
+    SENDING = "sending", SendingStage.SENDING
+    DISPATCHED = "dispatched", SendingStage.SENT
+    DELIVERED = "delivered", SendingStage.ARRIVED
+    BOUNCED = "bounced", SendingStage.RETURNED
+    COMPLAINED = "complained", SendingStage.RETURNED
+    OPENED = "opened", SendingStage.ARRIVED
+    CLICKED = "clicked", SendingStage.ARRIVED
     #: Ours while it was not handed over (over quota, slow down), the provider's afterwards (it keeps trying).
-    DEFERRED = "deferred"
-    REJECTED = "rejected"
-    FAILED = "failed"
-    SUPPRESSED = "suppressed"
-    UNKNOWN = "unknown"
+    DEFERRED = "deferred", SendingStage.DEFERRED
+    REJECTED = "rejected", SendingStage.REFUSED
+    FAILED = "failed", SendingStage.REFUSED
+    SUPPRESSED = "suppressed", SendingStage.WITHHELD
+    UNKNOWN = "unknown", SendingStage.UNKNOWN
     #: Stopped until a person resumes or cancels it; `reason` says why.
-    HELD = "held"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
+    HELD = "held", SendingStage.HELD
+    CANCELLED = "cancelled", SendingStage.WITHHELD
+    EXPIRED = "expired", SendingStage.WITHHELD
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing has left our side yet and something still may: it can be cancelled and rescheduled."""
+        return self.stage in (SendingStage.WAITING, SendingStage.DEFERRED)
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether nothing left our side, and nothing will."""
+        return self.stage is SendingStage.WITHHELD
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is done for it here: it has gone, or will not; what became of it, events may still say."""
+        return not self.is_waiting and self.stage not in (SendingStage.HELD, SendingStage.SENDING, SendingStage.UNKNOWN)
 
 
 #: Nothing has left our side yet, and something still may: these can be cancelled and rescheduled.
-WAITING = frozenset({Status.ACCEPTED, Status.QUEUED, Status.SCHEDULED, Status.DEFERRED})
+WAITING = frozenset(status for status in Status if status.is_waiting)
+
+#: A provider was called, and its answer has not come or was lost: it may have the mail.
+UNANSWERED = frozenset(status for status in Status if status.stage in (SendingStage.SENDING, SendingStage.UNKNOWN))
+
+#: Something still happens here by itself.
+UNDER_WAY = frozenset(status for status in Status if status.is_waiting or status.stage is SendingStage.SENDING)
+
+#: Something still happens here, by itself or once a person decides.
+OPEN = frozenset(status for status in Status if not status.is_final)
+
+#: What a breaker counts.
+TROUBLE = frozenset(status for status in Status if status.stage is SendingStage.RETURNED)
 
 #: Nothing left our side, and nothing will.
-WITHHELD = frozenset({Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED})
+WITHHELD = frozenset(status for status in Status if status.is_withheld)
 
 
 class Policy(StrEnum):

@@ -1,10 +1,9 @@
-"""Stand-ins for SendGrid, Postmark and SES v2: they answer as the vendors document, misbehave on demand, and count.
+"""What stand-ins for vendors' HTTP APIs share: they answer as the vendors document, misbehave on demand, and count.
 
 What was accepted is counted by our own id, the way each vendor would give it back: custom_args, Metadata, EmailTags. Their
 refusals quote the recipient's address, as the real ones do, so that tests can see it go no further.
 """
 
-import base64
 import json
 import socket
 import struct
@@ -18,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
+from mailroom.sandbox.stand_ins.moods import Mood
 
 _ACCEPTS = frozenset({Mood.GOOD, Mood.FAILS_AFTER, Mood.GARBAGE, Mood.TWICE, Mood.RESETS_AFTER, Mood.HANGS})
 
@@ -33,7 +32,12 @@ class Said:
 
 
 class Vendor(ABC):
-    """What all three share: `moods` are for the next requests, one each, then all is well."""
+    """What all of them share: `moods` are for the next requests, one each, then all is well."""
+
+    #: What its adapter is made with, besides the URL.
+    made_with: ClassVar[dict[str, str]] = {}
+    #: Moods that there is no such thing of: a vendor without a quota of the day, say.
+    without: ClassVar[frozenset[Mood]] = frozenset()
 
     #: What it answers in a mood that accepts nothing.
     refusals: ClassVar[dict[Mood, Said]] = {}
@@ -69,90 +73,6 @@ class Vendor(ABC):
     def look(self, path: str, query: dict[str, list[str]]) -> Said:
         """Answer a question."""
         return Said(404, {"message": "no such thing"})
-
-
-class SendGridStandIn(Vendor):
-    """POST /v3/mail/send."""
-
-    refusals: ClassVar[dict[Mood, Said]] = {
-        Mood.SLOW: Said(429, {"errors": [{"message": "too many requests"}]}, {"Retry-After": str(RETRY_AFTER_S)}),
-        Mood.STOPPED: Said(401, {"errors": [{"message": "authorization required"}]}),
-        Mood.REFUSES: Said(400, {"errors": [{"message": "not a valid address: bob@example.com", "field": "to"}]}),
-        Mood.TOO_LARGE: Said(413, {"errors": [{"message": "payload too large"}]}),
-    }
-
-    def accept(self, payload: Any) -> Said:
-        """Count the mail; its id is in a header, the body is empty."""
-        self.accepted += [one["custom_args"]["mailroom-id"] for one in payload["personalizations"]]
-        return Said(202, headers={"X-Message-Id": f"sg-{len(self.accepted)}"})
-
-
-class PostmarkStandIn(Vendor):
-    """POST /email/batch, GET /messages/outbound."""
-
-    refusals: ClassVar[dict[Mood, Said]] = {
-        Mood.SLOW: Said(429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, {"Retry-After": str(RETRY_AFTER_S)}),
-        Mood.STOPPED: Said(401, {"ErrorCode": 10, "Message": "Bad or missing API token"}),
-        Mood.REFUSES: Said(422, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'bob@example.com'."}),
-        Mood.TOO_LARGE: Said(413, {"ErrorCode": 0, "Message": "Request too large"}),
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        #: Addresses that had a hard bounce: refused one by one inside a batch.
-        self.inactive: set[str] = set()
-
-    def accept(self, payload: Any) -> Said:
-        """Count each mail that is not to an inactive address."""
-        return Said(200, [self._one(mail) for mail in payload])
-
-    def look(self, path: str, query: dict[str, list[str]]) -> Said:
-        """Search by metadata."""
-        tag = query.get("metadata_mailroom-id", [""])[0]
-        found = [number for number, known in enumerate(self.accepted, 1) if known == tag]
-        messages = [{"MessageID": f"pm-{number}", "Metadata": {"mailroom-id": tag}} for number in found]
-        return Said(200, {"TotalCount": len(found), "Messages": messages})
-
-    def _one(self, mail: Any) -> dict[str, Any]:
-        if any(address in mail["To"] for address in self.inactive):
-            return {"ErrorCode": 406, "Message": f"inactive recipient: {mail['To']}"}
-        self.accepted.append(mail["Metadata"]["mailroom-id"])
-        return {"ErrorCode": 0, "Message": "OK", "MessageID": f"pm-{len(self.accepted)}", "To": mail["To"]}
-
-
-class SesStandIn(Vendor):
-    """POST /v2/email/outbound-emails, GET /v2/email/account."""
-
-    refusals: ClassVar[dict[Mood, Said]] = {
-        mood: Said(status, {"message": text}, {"x-amzn-ErrorType": code})
-        for mood, status, code, text in (
-            (Mood.SLOW, 429, "TooManyRequestsException", "Maximum sending rate exceeded."),
-            (Mood.DAILY, 429, "TooManyRequestsException", "Daily message quota exceeded."),
-            (Mood.STOPPED, 400, "SendingPausedException", "Sending is paused for this account."),
-            (Mood.REFUSES, 400, "MessageRejected", "Email address is not verified: bob@example.com"),
-            (Mood.TOO_LARGE, 413, "RequestEntityTooLarge", "Too large."),
-        )
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.account: dict[str, Any] = {
-            "SendingEnabled": True,
-            "EnforcementStatus": "HEALTHY",
-            "SendQuota": {"Max24HourSend": 50_000.0, "MaxSendRate": 14.0, "SentLast24Hours": 12.0},
-        }
-
-    def accept(self, payload: Any) -> Said:
-        """Count the mail by its tag."""
-        tags = {tag["Name"]: tag["Value"] for tag in payload["EmailTags"]}
-        payload["raw"] = base64.b64decode(payload["Content"]["Raw"]["Data"])
-        self.accepted.append(tags["mailroom-id"])
-        return Said(200, {"MessageId": f"ses-{len(self.accepted)}"})
-
-    def look(self, path: str, query: dict[str, list[str]]) -> Said:
-        """Tell of the account."""
-        self.requests += 1
-        return Said(200, self.account)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.inbound.entries import check_attempt
+from mailroom.adapters.postgres.inbox.columns import attachment_values, item_values
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Item
 from mailroom.domain.inbox.searching import words_of
@@ -47,8 +48,8 @@ class SqlInbox:
 
 
 def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[str, datetime]) -> UUID:
-    values = _item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
-    made = connection.execute(_file, values).scalar_one_or_none()
+    values = item_values(item) | times | _withdrawn(item, times) | {"id": uuid4(), "email_id": email_id}
+    made = connection.execute(_file, values | {"all_words": words_of(item)}).scalar_one_or_none()
     if made is None:
         mine = (
             (_items.c.email_id == email_id) & (_items.c.tenant == item.tenant) & (_items.c.recipient == item.recipient)
@@ -56,47 +57,10 @@ def _file_one(connection: Connection, email_id: UUID, item: Item, times: dict[st
         there = update(_items).where(mine).values(_withdrawn(item, times)).returning(_items.c.id)
         return UUID(str(connection.execute(there).scalar_one()))
     if item.attachments:
-        connection.execute(insert(_attachments), _attachment_values(made, item))
+        parts = [{"item_id": made} | attachment_values(part) for part in item.attachments]
+        connection.execute(insert(_attachments), parts)
     return UUID(str(made))
 
 
 def _withdrawn(item: Item, times: dict[str, datetime]) -> dict[str, Any]:
     return {"withdrawn_at": times["filed_at"] if item.held else None, "withdrawn_reason": item.held}
-
-
-def _item_values(item: Item) -> dict[str, Any]:
-    return {
-        "tenant": item.tenant,
-        "recipient": item.recipient,
-        "user_name": item.user,
-        "plus_token": item.plus_token,
-        "message_id": item.message_id,
-        "subject": item.subject,
-        "from": item.from_,
-        "to": list(item.to),
-        "cc": list(item.cc),
-        "date": item.date,
-        "text": item.text,
-        "html": item.html,
-        "defects": list(item.defects),
-        "raw_archive_id": item.raw_archive_id,
-        "all_words": words_of(item),
-    }
-
-
-def _attachment_values(item_id: UUID, item: Item) -> list[dict[str, Any]]:
-    return [
-        {
-            "item_id": item_id,
-            "number": part.number,
-            "filename": part.filename,
-            "content_type": part.content_type,
-            "detected_type": part.detected_type,
-            "size": part.size,
-            "sha256": part.sha256,
-            "inline": part.inline,
-            "content_id": part.content_id,
-            "archive_id": part.archive_id,
-        }
-        for part in item.attachments
-    ]

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
 from mailroom.adapters.postgres.inbox import shown
+from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
@@ -135,7 +136,7 @@ class SqlReader:
             row = connection.execute(wanted).first() if uuid else None
             if row is None:
                 return None
-            attachments = [shown.attachment(part) for part in connection.execute(parts.order_by(_attachment.number))]
+            attachments = [attachment_of(part) for part in connection.execute(parts.order_by(_attachment.number))]
             kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
             receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
             kept_of = list(connection.execute(receipts))
@@ -156,7 +157,7 @@ class SqlReader:
             return None
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
-            return shown.attachment(row) if row else None
+            return attachment_of(row) if row else None
 
     def emails(
         self,

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailroom.adapters.postgres.inbound.entries import envelope_of, scan_of
+from mailroom.adapters.postgres.inbox.columns import item_of
 from mailroom.adapters.postgres.outbound.rows import table_of, word
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, Item, State, Verdicts
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State, Verdicts
 from mailroom.ports.archive import Deposit
 from mailroom.ports.reader import EmailLine, FiledItem, ItemLine
 
@@ -38,7 +39,7 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
         id=str(row.id),
         email_id=str(row.email_id),
         run_id=str(row.run_id) if internal and row.run_id else None,
-        item=_item(row, attachments),
+        item=item_of(row, tuple(attachments)),
         received_at=row.received_at,
         filed_at=row.filed_at,
         verdicts=_verdicts(row),
@@ -53,11 +54,6 @@ def deposit_of(row: Any) -> Deposit:
     """Return a receipt from its row; one from before verifications were noted was verified when it was deposited."""
     values = {name: getattr(row, name) for name in Deposit.__slots__}
     return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
-
-
-def attachment(row: Any) -> Attachment:
-    """Return an attachment's row as it is listed."""
-    return Attachment(**{name: getattr(row, name) for name in Attachment.__slots__})
 
 
 def email_line(row: Any, *, internal: bool) -> EmailLine:
@@ -75,26 +71,6 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
         facts=table_of(row.facts) if internal else {},
         sender=envelope.sender if envelope else None,
         recipients=envelope.recipients if envelope else (),
-    )
-
-
-def _item(row: Any, attachments: Sequence[Attachment]) -> Item:
-    return Item(
-        tenant=row.tenant,
-        recipient=row.recipient,
-        user=row.user_name,
-        message_id=row.message_id,
-        subject=row.subject,
-        from_=row._mapping["from"],
-        to=tuple(row.to),
-        cc=tuple(row.cc),
-        date=row.date,
-        text=row.text,
-        html=row.html,
-        raw_archive_id=row.raw_archive_id,
-        attachments=tuple(attachments),
-        defects=tuple(row.defects),
-        plus_token=row.plus_token,
     )
 
 

@@ -1,0 +1,62 @@
+"""Where each field of an inbox item lies in SQL, derived from the dataclasses, so that filing and reading cannot differ.
+
+A field is a column of its own name but for those in `_NAMED`; one that is not in `_ELSEWHERE` and has no column fails when
+this module is imported, with its name.
+"""
+
+from dataclasses import fields
+from typing import Any, get_origin
+
+from sqlalchemy import Table
+
+from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
+from mailroom.domain.inbound.received_email import Attachment, Item
+
+_NAMED = {"user": "user_name", "from_": "from"}
+#: Attachments have rows of their own; what is held is stored as withdrawn, with the reason.
+_ELSEWHERE = frozenset({"attachments", "held"})
+
+
+def columns_of(kind: type[Any], rows: Table, *, elsewhere: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return the column of each field of a dataclass that is stored in a row.
+
+    Raises:
+        TypeError: a field has no column.
+    """
+    found = {one.name: _NAMED.get(one.name, one.name) for one in fields(kind) if one.name not in elsewhere}
+    if missing := [name for name, column in found.items() if column not in rows.c]:
+        raise TypeError(
+            f"{', '.join(missing)} of {kind.__name__}: the table {rows.name} has no such column; add it, with a migration"
+        )
+    return found
+
+
+_ITEM = columns_of(Item, table(InboxItemRow), elsewhere=_ELSEWHERE)
+_ATTACHMENT = columns_of(Attachment, table(AttachmentRow))
+_TUPLES = frozenset(one.name for one in fields(Item) if one.name in _ITEM and get_origin(one.type) is tuple)
+
+
+def item_values(item: Item) -> dict[str, Any]:
+    """Return the columns of an item's row that the item says."""
+    return {column: _stored(getattr(item, name)) for name, column in _ITEM.items()}
+
+
+def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
+    """Return the item of a row; one that was withdrawn says so beside it."""
+    values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
+    values |= {name: tuple(values[name]) for name in _TUPLES}
+    return Item(**values, attachments=attachments)
+
+
+def attachment_values(part: Attachment) -> dict[str, Any]:
+    """Return the columns of an attachment's row that the attachment says."""
+    return {column: getattr(part, name) for name, column in _ATTACHMENT.items()}
+
+
+def attachment_of(row: Any) -> Attachment:
+    """Return the attachment of a row, as it is listed."""
+    return Attachment(**{name: row._mapping[column] for name, column in _ATTACHMENT.items()})
+
+
+def _stored(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,41 @@
+"""A stand-in for Postmark."""
+
+from typing import Any, ClassVar
+
+from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
+from mailroom.sandbox.stand_ins.vendors import Said, Vendor
+
+
+class PostmarkStandIn(Vendor):
+    """POST /email/batch, GET /messages/outbound."""
+
+    made_with: ClassVar[dict[str, str]] = {"token": "t", "server": "s"}
+    without: ClassVar[frozenset[Mood]] = frozenset({Mood.DAILY})
+    refusals: ClassVar[dict[Mood, Said]] = {
+        Mood.SLOW: Said(429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, {"Retry-After": str(RETRY_AFTER_S)}),
+        Mood.STOPPED: Said(401, {"ErrorCode": 10, "Message": "Bad or missing API token"}),
+        Mood.REFUSES: Said(422, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'bob@example.com'."}),
+        Mood.TOO_LARGE: Said(413, {"ErrorCode": 0, "Message": "Request too large"}),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Addresses that had a hard bounce: refused one by one inside a batch.
+        self.inactive: set[str] = set()
+
+    def accept(self, payload: Any) -> Said:
+        """Count each mail that is not to an inactive address."""
+        return Said(200, [self._one(mail) for mail in payload])
+
+    def look(self, path: str, query: dict[str, list[str]]) -> Said:
+        """Search by metadata."""
+        tag = query.get("metadata_mailroom-id", [""])[0]
+        found = [number for number, known in enumerate(self.accepted, 1) if known == tag]
+        messages = [{"MessageID": f"pm-{number}", "Metadata": {"mailroom-id": tag}} for number in found]
+        return Said(200, {"TotalCount": len(found), "Messages": messages})
+
+    def _one(self, mail: Any) -> dict[str, Any]:
+        if any(address in mail["To"] for address in self.inactive):
+            return {"ErrorCode": 406, "Message": f"inactive recipient: {mail['To']}"}
+        self.accepted.append(mail["Metadata"]["mailroom-id"])
+        return {"ErrorCode": 0, "Message": "OK", "MessageID": f"pm-{len(self.accepted)}", "To": mail["To"]}

@@ -20,7 +20,7 @@ from rich.table import Column
 from mailroom.cli._app import say
 from mailroom.cli._calling import Calling
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import OPEN, Status
 from mailroom.ports.follower import MessageLine
 
 #: Shows how many mails have come to what.
@@ -30,15 +30,8 @@ _PATIENCE_S = 90
 _PAUSE_S = 0.2
 #: Columns of a terminal that has room for a bar beside the counts.
 _WIDE = 120
-_UNDER_WAY = (
-    Status.ACCEPTED,
-    Status.QUEUED,
-    Status.SCHEDULED,
-    Status.SENDING,
-    Status.DISPATCHED,
-    Status.UNKNOWN,
-    Status.HELD,
-)
+#: Nothing came back yet. `deferred` is the provider's here: their server asks to wait.
+_AWAITED = (OPEN | {Status.DISPATCHED}) - {Status.DEFERRED}
 _WORDS = {
     "subject": "Your order {{ number }}",
     "text": "Dear {{ name }},\n\nyour order {{ number }} is on its way.\n",
@@ -150,7 +143,7 @@ def _lines(mails: int) -> Show:
 
 
 def _came_back(statuses: Mapping[str, int]) -> int:
-    return sum(count for name, count in statuses.items() if name not in _UNDER_WAY)
+    return sum(count for name, count in statuses.items() if name not in _AWAITED)
 
 
 def _counts(statuses: Mapping[str, int]) -> str:

@@ -15,14 +15,12 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.cli._times import since as time_of
 from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
-from mailroom.domain.inbound.received_email import Entry, State
+from mailroom.domain.inbound.received_email import REPLAYABLE, Entry, State
 from mailroom.inbound.holding import stale_s
 from mailroom.ports.runs import Run
 from mailroom.settings import use_stack_environment
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
-
-_REPLAYABLE = (State.QUARANTINED, State.FAILED)
 
 
 @app.command(epilog="Reasons: " + ", ".join(Reason) + ".")
@@ -99,7 +97,7 @@ def _selected(opened: Opened, state: str | None, reason: str | None, since: date
             raise ConfigurationError("--state processing goes with neither --reason nor --since")
         # What a living worker has in hand is left to it.
         return opened.ledger.silent(before=datetime.now(UTC) - timedelta(seconds=stale_s()), limit=most)
-    states = [_state(state)] if state else list(_REPLAYABLE)
+    states = [_state(state)] if state else list(REPLAYABLE)
     return opened.ledger.select(states=states, reason=reason, since=since, limit=most)
 
 
@@ -160,6 +158,6 @@ def _tell(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_j
 
 
 def _state(word: str) -> State:
-    if word not in _REPLAYABLE:
-        raise ConfigurationError(f"--state is {', '.join(_REPLAYABLE)} or processing, not {word}")
+    if word not in REPLAYABLE:
+        raise ConfigurationError(f"--state is {', '.join(REPLAYABLE)} or processing, not {word}")
     return State(word)

@@ -40,12 +40,12 @@ from mailroom.cli._calling import Calling, calling, faults_of
 from mailroom.cli._letters import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
+from mailroom.domain.outbound.message import UNDER_WAY, Status
 from mailroom.domain.readable import size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_TOLD = 20
-_OPEN = ("accepted", "queued", "scheduled", "sending")
 _WRONG = ("failed", "rejected", "unknown", "held")
 
 
@@ -197,7 +197,7 @@ def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
 
 def _left(batch: dict[str, Any]) -> int:
     """Return how many still wait here; `deferred` is ours while a time is known for it, the provider's afterwards."""
-    waiting = (*_OPEN, "deferred") if batch["next_at"] else _OPEN
+    waiting = UNDER_WAY if batch["next_at"] else UNDER_WAY - {Status.DEFERRED}
     return sum(batch["statuses"].get(status, 0) for status in waiting)
 
 

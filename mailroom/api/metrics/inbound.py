@@ -4,10 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from math import isfinite
 
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import OPEN
 from mailroom.ports.reader import TIMES_S, Census, FilingTimes, WorkerLine
-
-_WAITING = frozenset({State.RECEIVED, State.PROCESSING, State.FAILED})
 
 #: A worker that has not beaten for this long is dead or cut off; its last word says nothing any more.
 _ALIVE = timedelta(minutes=1)
@@ -17,7 +15,7 @@ Sample = tuple[dict[str, str], float]
 
 def exposition(census: Census, now: datetime) -> str:
     """Return every metric of this installation."""
-    waiting = [tally.oldest for tally in census.tallies if tally.state in _WAITING]
+    waiting = [tally.oldest for tally in census.tallies if tally.state in OPEN]
     oldest_s = (now - min(waiting)).total_seconds() if waiting else 0.0
     alive = [worker for worker in census.workers if worker.beat_at > now - _ALIVE]
     labelled = [

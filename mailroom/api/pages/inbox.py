@@ -13,7 +13,7 @@ from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtm
 from mailroom.api.services import Outside, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import REPLAYABLE
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.reader import FiledItem
 
@@ -24,7 +24,6 @@ _FRAME_POLICY = (
     "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 )
 _INBOXES, _LINES = 500, 50
-_TROUBLED = (State.QUARANTINED, State.FAILED)
 
 
 @router.get("/")
@@ -96,7 +95,7 @@ def attachment(
 def quarantine(services: Outside, holder: PageHolder, cursor: Cursor = None) -> Response:
     """The e-mails that were not filed, with their reasons."""
     page = services.reader.emails(
-        holder.tenant, states=_TROUBLED, reason=None, since=None, after=decode(cursor), limit=_LINES
+        holder.tenant, states=REPLAYABLE, reason=None, since=None, after=decode(cursor), limit=_LINES
     )
     runs = {line.id: run_url(services, holder, line.run_id) for line in page.lines}
     return render("quarantine.html", holder=holder, page=page, runs=runs, older=encode(page.next), cursor=cursor)

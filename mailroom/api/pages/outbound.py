@@ -16,7 +16,7 @@ from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_pla
 from mailroom.api.services import Outside, Sending, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
 from mailroom.ports.follower import BatchLine
 
@@ -89,6 +89,7 @@ def message(services: Outside, holder: PageHolder, sending: Sending, message_id:
     return render(
         "message.html",
         message=line,
+        waits=line.status in WAITING,
         content=content,
         activities=activities,
         run_url=run_url(services, holder, run_of(activities)),

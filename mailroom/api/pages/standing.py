@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mailroom.domain.outbound.message import WAITING, WITHHELD, Status
+from mailroom.domain.outbound.message import OPEN, WAITING, WITHHELD, Status
 from mailroom.ports.follower import BatchLine
 
 _SOON = timedelta(seconds=30)
@@ -71,4 +71,4 @@ def refresh_s(line: BatchLine, now: datetime) -> int | None:
 
 
 def _is_open(status: Status) -> bool:
-    return status in WAITING or status in (Status.SENDING, Status.UNKNOWN, Status.HELD)
+    return status in OPEN

@@ -32,6 +32,14 @@ class State(StrEnum):
 #: Nothing is left to do: the queue's message may be deleted.
 FINAL = frozenset({State.FILED, State.QUARANTINED, State.DUPLICATE})
 
+#: Not settled, or to be tried again.
+OPEN = frozenset(State) - FINAL
+
+#: Not settled, and nobody's to look at: a failed one may be a person's (its run was cancelled), and its run says so.
+UNSETTLED = OPEN - {State.FAILED}
+
+#: Not filed, with a reason: a person looks at it and may replay it.
+REPLAYABLE = (State.QUARANTINED, State.FAILED)
 
 #: So many processes may die of one e-mail before it is quarantined as poison.
 MOST_DEATHS = 3

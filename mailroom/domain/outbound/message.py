@@ -45,6 +45,18 @@ class Status(StrEnum):
 #: Nothing has left our side yet, and something still may: these can be cancelled and rescheduled.
 WAITING = frozenset({Status.ACCEPTED, Status.QUEUED, Status.SCHEDULED, Status.DEFERRED})
 
+#: A provider was called, and its answer has not come or was lost: it may have the mail.
+UNANSWERED = frozenset({Status.SENDING, Status.UNKNOWN})
+
+#: Something still happens here by itself.
+UNDER_WAY = WAITING | {Status.SENDING}
+
+#: Something still happens here, by itself or once a person decides.
+OPEN = WAITING | UNANSWERED | {Status.HELD}
+
+#: What a breaker counts.
+TROUBLE = frozenset({Status.BOUNCED, Status.COMPLAINED})
+
 #: Nothing left our side, and nothing will.
 WITHHELD = frozenset({Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED})
 

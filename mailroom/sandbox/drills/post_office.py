@@ -17,13 +17,11 @@ from uuid import uuid4
 import httpx
 
 from mailroom.audit.batches import HandedOver
+from mailroom.domain.outbound.message import UNANSWERED, UNDER_WAY, WAITING
 from mailroom.sandbox.drills.ground import Ground
 from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.ports import LOOPBACK
-
-#: Statuses in which something is still to happen by itself.
-_UNDER_WAY = ("accepted", "queued", "scheduled", "sending", "deferred")
 
 _PATIENCE_S = 60.0
 _LOOK_AGAIN_S = 0.1
@@ -149,17 +147,21 @@ class PostOffice:
     def in_status(self, *statuses: str) -> set[str]:
         """Return the ids of the messages in one of these statuses."""
         query = "select id::text from message where status = any(%s) and batch_id = any(%s::uuid[])"
-        return {message_id for (message_id,) in self.ground.ask(query, list(statuses), list(self.batches))}
+        return {
+            message_id
+            for (message_id,) in self.ground.ask(query, [str(status) for status in statuses], list(self.batches))
+        }
 
     def waiting(self) -> int:
         """Return how many messages are still to be claimed."""
         statuses = self.statuses()
-        return sum(statuses[status] for status in _UNDER_WAY if status != "sending")
+        return sum(statuses[status] for status in WAITING)
 
     def pass_time(self) -> None:
         """Have hours go by for what a dead service or worker had in hand."""
         self.ground.ask(
-            "update message set handed_at = handed_at - interval '3 hours' where status in ('sending', 'unknown')"
+            "update message set handed_at = handed_at - interval '3 hours' where status = any(%s)",
+            [status.value for status in UNANSWERED],
         )
         self.ground.ask("update outbox set taken_until = now() where published_at is null and taken_until is not null")
 
@@ -191,7 +193,7 @@ class PostOffice:
 
     def _under_way(self) -> int:
         statuses = self.statuses()
-        return sum(statuses[status] for status in _UNDER_WAY)
+        return sum(statuses[status] for status in UNDER_WAY)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mailroom.domain.outbound.message import UNANSWERED, WAITING
 from mailroom.sandbox.drills.lives import PAUSE_S, Toll, kill_at_random
 from mailroom.sandbox.drills.post_office import PostOffice
 from mailroom.sandbox.drills.workers import Worker
@@ -144,7 +145,7 @@ class SendDrill:
     def settle(self, *, workers: int = 1) -> None:
         """Let workers finish what is left after hours, and note how long they took."""
         office = self._office
-        left = office.in_status("sending", "unknown")
+        left = office.in_status(*UNANSWERED)
         self.outcome.kills_at_work += sum(not left.isdisjoint(some) for some in self._left)
         self._left = []
         # The run of this one looks after what was left.
@@ -243,8 +244,8 @@ class SendDrill:
         return len(list(self._office.received())) > had or not self._is_waiting(batch_id)
 
     def _is_waiting(self, batch_id: str) -> bool:
-        query = "select 1 from message where batch_id = %s and status in ('accepted', 'queued', 'deferred') limit 1"
-        return bool(self._office.ground.ask(query, batch_id))
+        query = "select 1 from message where batch_id = %s and status = any(%s) limit 1"
+        return bool(self._office.ground.ask(query, batch_id, [status.value for status in WAITING]))
 
     def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE_S

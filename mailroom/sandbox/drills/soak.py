@@ -28,6 +28,7 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.audit.batches import HandedOver
+from mailroom.domain.outbound.message import UNDER_WAY
 from mailroom.sandbox.drills.ground import ANNA, BOB, Ground
 from mailroom.sandbox.drills.soak_load import Load
 from mailroom.sandbox.drills.soak_memory import Memory, sampled
@@ -64,8 +65,6 @@ _KILL_PATIENCE_S = 20.0
 _IN_HAND = timedelta(minutes=1)
 _PAUSE_S = 0.25
 
-#: Statuses in which something is still to happen by itself.
-_UNDER_WAY = ("accepted", "queued", "scheduled", "sending", "deferred")
 _QUEUES = ("inbound", "mailbox", "tracking")
 
 
@@ -165,7 +164,9 @@ class Soak:
         try:
             ask = self._ground.ask
             ends = dict(ask("select message_id, state from inbound_email"))
-            [[messages]] = ask("select count(*) from message where status = any(%s)", list(_UNDER_WAY))
+            [[messages]] = ask(
+                "select count(*) from message where status = any(%s)", [status.value for status in UNDER_WAY]
+            )
             [[orders]] = ask("select count(*) from outbox where published_at is null or begun_at is null")
             sent = list(self._load.sent)
             return {

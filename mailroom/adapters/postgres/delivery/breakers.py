@@ -28,7 +28,7 @@ from mailroom.domain.delivery.reputation import (
     judge,
     may_open,
 )
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import TROUBLE, Status
 from mailroom.ports.breakers import Broken
 from mailroom.ports.watch import Loop
 
@@ -36,7 +36,7 @@ _breakers, _batches = table(BreakerRow), table(BatchRow)
 _breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
 
 #: In the words of the index.
-_TROUBLE = _message.status.in_([Status.BOUNCED, Status.COMPLAINED])
+_TROUBLE = _message.status.in_(TROUBLE)
 #: Soft bounces are no sign of a bad list.
 _BOUNCED = (_message.status == Status.BOUNCED) & (_message.reason == Kind.BOUNCED_HARD)
 _COMPLAINED = _message.status == Status.COMPLAINED

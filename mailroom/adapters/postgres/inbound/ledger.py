@@ -43,6 +43,7 @@ from mailroom.domain.inbound.received_email import (
     CANCELLED,
     FINAL,
     MOST_DEATHS,
+    UNSETTLED,
     Arrival,
     Entry,
     Envelope,
@@ -225,7 +226,7 @@ class SqlLedger:
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
         """Return open lines without a sign of life since `before`, oldest first; see the port."""
-        wanted = select(_emails).where(or_(_email.state.in_([State.RECEIVED, State.PROCESSING]), _forgotten()))
+        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _forgotten()))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
         wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
         ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)

@@ -20,7 +20,7 @@ from mailroom.adapters.postgres.outbound.models import (
     RateRow,
 )
 from mailroom.adapters.postgres.skipping import sound, standing
-from mailroom.domain.inbound.received_email import State
+from mailroom.domain.inbound.received_email import UNSETTLED
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.pace import Ceiling
 from mailroom.ports.holds import HeldCount, HoldReason
@@ -31,9 +31,6 @@ _email = table(InboundEmailRow).c
 _message, _tally, _breaker = table(MessageRow).c, table(EventTallyRow).c, table(BreakerRow).c
 _order, _rate = table(OutboxRow).c, table(RateRow).c
 _proofs = table(ReconciliationRow)
-
-#: A failed one may be a person's to look at (its run was cancelled), and its run says so in any case.
-_UNSETTLED = (State.RECEIVED, State.PROCESSING)
 
 _LATELY = timedelta(minutes=1)
 
@@ -77,7 +74,7 @@ class SqlWatch:
         due = text(IS_WAITING), _message.due_at <= now, ~stopped.exists()
         oldest = {
             "inbound": select(func.min(_email.received_at)).where(
-                _email.state.in_(_UNSETTLED), sound(_email.received_at)
+                _email.state.in_(UNSETTLED), sound(_email.received_at)
             ),
             "outbound": select(func.min(_waits_since())).where(*due),
         }

@@ -34,7 +34,7 @@ from mailroom.domain.errors import (
     PermanentError,
     TransientError,
 )
-from mailroom.domain.outbound.message import WAITING, Batch, Content, Policy, Status
+from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, Policy, Status
 from mailroom.ports.dispatch import Claimed, Outcome, Planned, Unsettled
 from mailroom.ports.watch import Loop
 
@@ -54,7 +54,7 @@ _SETTLE = text("""
         select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
             provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
     ), told as (
-        select given.*, message.status in ('sending', 'unknown') or ahead and message.status = any(:ours) as open
+        select given.*, message.status = any(:unanswered) or ahead and message.status = any(:ours) as open
         from given join message on message.id = given.id
             -- Taken in an attempt that this database knows nothing of: it was restored meanwhile, and the provider has the mail.
             cross join lateral (select given.status = 'dispatched'
@@ -151,10 +151,10 @@ class SqlDispatch:
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
         rows = [outcome_values(outcome) for outcome in outcomes]
-        again = [UUID(row["id"]) for row in rows if row["status"] in (Status.QUEUED, Status.DEFERRED)]
+        again = [UUID(row["id"]) for row in rows if not row["kept"]]
         # Past the gate: the provider was called, and what came of that is noted if it can be.
         with transaction(self._engine, "commit of settle", gated=False) as connection:
-            asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD]}
+            asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD], "unanswered": [*UNANSWERED]}
             cancelled = cancelled_batches(connection, again)
             for row in connection.execute(_SETTLE, asked).all():
                 give_back(connection, row.tenant, row.mails, now)

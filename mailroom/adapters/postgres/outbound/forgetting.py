@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.outbound.models import IS_UNANSWERED, IS_WAITING
 from mailroom.adapters.postgres.skipping import forget_skipped
 
 #: A queue gives a plain producer's message again for up to 14 days, and its key must still be known then.
@@ -21,12 +22,12 @@ _FORGET_KEYS = text("""
         select tenant, key from idempotency_key where made_at < :before order by made_at limit :most)
 """)
 # Who hands over a file that is there already says so in its `created_at`, and waits for this or this for them.
-_FORGET_FILES = text("""
+_FORGET_FILES = text(f"""
     with open as (
         select distinct batch_id from message
-        where status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null
+        where {IS_WAITING}
         union
-        select distinct batch_id from message where status in ('sending', 'unknown')
+        select distinct batch_id from message where {IS_UNANSWERED}
         union
         select distinct batch_id from message where status = 'held'
     ), unread as (
@@ -44,7 +45,7 @@ _FORGET_FILES = text("""
         select tenant, sha256 from file where created_at < :before and tenant not in (select tenant from unread)
         except select tenant, sha256 from needed
         limit :most)
-""")
+""")  # noqa: S608 - constants
 
 
 def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:

@@ -5,6 +5,7 @@ Files lie in this database and not in S3: they are kept or not in one transactio
 other service, and nothing is left behind. Activities are append-only, as for inbound.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,9 +27,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from mailroom.adapters.postgres.models import json_column, time_column
+from mailroom.domain.outbound.message import TROUBLE, UNANSWERED, WAITING, Status
+
+
+def _is_one_of(statuses: Collection[Status]) -> str:
+    """Return the condition in SQL; always in the same words, which are also those of partial indexes."""
+    words = ", ".join(f"'{status}'" for status in Status if status in statuses)
+    return f"status in ({words})"
+
 
 #: May be handed over when its time has come. What is held is not among them: a person lets it go on.
-IS_WAITING = "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
+IS_WAITING = f"{_is_one_of(WAITING)} and handed_at is null"
+IS_UNANSWERED, IS_TROUBLE = _is_one_of(UNANSWERED), _is_one_of(TROUBLE)
 
 
 def _text(*, nullable: bool = True) -> Any:
@@ -104,11 +114,11 @@ class MessageRow(SQLModel, table=True):
             "ix_message_trouble",
             "tenant",
             "handed_at",
-            postgresql_where=text("status in ('bounced', 'complained')"),
+            postgresql_where=text(IS_TROUBLE),
         ),
         Index("ix_message_handed_at", "handed_at", postgresql_include=["tenant", "provider"]),
         Index("ix_message_held", "batch_id", postgresql_where=text("status = 'held'")),
-        Index("ix_message_open", "status", "handed_at", postgresql_where=text("status in ('sending', 'unknown')")),
+        Index("ix_message_open", "status", "handed_at", postgresql_where=text(IS_UNANSWERED)),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)

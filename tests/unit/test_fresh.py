@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mailroom.adapters.aws.clients import client, client_settings
-from mailroom.adapters.fresh import Fresh
 from mailroom.adapters.providers.ses import once
 from mailroom.domain.errors import TransientError
+from mailroom.operations.fresh import Fresh
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailroom.adapters.fresh import Fresh
 from mailroom.adapters.prefect.http import http_client, translated
 from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.operations.fresh import Fresh
 from mailroom.ports.scheduler import Scheduling
 
 #: The work pool whose deployments are ours; others may share the server.

@@ -24,7 +24,6 @@ from botocore.exceptions import (
 )
 
 from mailroom.adapters.aws.clients import client_settings, error_code, translated
-from mailroom.adapters.fresh import Fresh
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.domain.errors import (
     ConfigurationError,
@@ -40,6 +39,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.mail.mime import TAG, mime
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
+from mailroom.operations.fresh import Fresh
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 _SLOW = frozenset(

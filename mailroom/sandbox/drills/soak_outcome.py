@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailroom.sandbox.drills.lives import wrong
 from mailroom.sandbox.drills.soak_memory import Growth
 
 #: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
@@ -37,17 +38,17 @@ class SoakOutcome:
     @property
     def lost(self) -> int:
         """How many mails or parts of mails are gone."""
-        return self._wrong(_GONE)
+        return wrong(self.found, _GONE)
 
     @property
     def twice(self) -> int:
         """How many are there more than once."""
-        return self._wrong(_TWICE)
+        return wrong(self.found, _TWICE)
 
     @property
     def logged(self) -> int:
         """How many kinds of ERROR or traceback are not known, or came too often."""
-        return self._wrong(_LOGGED)
+        return wrong(self.found, _LOGGED)
 
     @property
     def unjudged(self) -> str:
@@ -122,10 +123,6 @@ class SoakOutcome:
 
     def _drained(self) -> str:
         return "; not in time" if self.drained_s is None else f"; {self.drained_s:.0f} s after the last mail"
-
-    def _wrong(self, kinds: tuple[str, ...]) -> int:
-        wrong: dict[str, int] = self.found.get("wrong", {})
-        return sum(wrong.get(kind, 0) for kind in kinds)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -26,9 +26,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mailroom.adapters.fresh import Fresh
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope import seal, ses_context
+from mailroom.operations.fresh import Fresh
 from mailroom.sandbox.stand_ins.ses_format import (
     ReceiptRule,
     Reception,

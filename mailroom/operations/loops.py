@@ -1,12 +1,13 @@
 """Loops that outlive an outage: a failure is logged once, waited out, and the step is done again.
 
 For threads that work until they are stopped (`SteadyLoop`), and for tasks of an event loop that look at something from time
-to time until they are cancelled (`every`).
+to time until they are cancelled (`every`). `wait_until` is for what must come within some seconds.
 """
 
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -87,6 +88,16 @@ class SteadyLoop:
             self._log.info(self._again)
         self.is_failing = False
         return pause_s
+
+
+def wait_until(holds: Callable[[], object], *, within_s: float, every_s: float) -> bool:
+    """Return True once `holds` does, looking every `every_s` seconds; False when it did not `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every_s)
+    return True
 
 
 async def every(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mailroom.domain.errors import TransientError
-from mailroom.operations.loops import Backoff, SteadyLoop, every
+from mailroom.operations.loops import Backoff, SteadyLoop, every, wait_until
 
 log = logging.getLogger("mailroom.tests.loops")
 
@@ -132,3 +132,16 @@ def test_what_the_answer_to_a_failure_raises_ends_the_looking() -> None:
 
     with pytest.raises(ValueError, match="unforeseen"):
         asyncio.run(every(0, look, failed=failed))
+
+
+def test_waiting_ends_with_what_is_waited_for() -> None:
+    left = [False, False, True]
+
+    assert wait_until(lambda: left.pop(0), within_s=10, every_s=0)
+    assert left == []
+
+
+def test_waiting_ends_when_its_time_is_over() -> None:
+    """What holds already counts even where there is no time at all."""
+    assert not wait_until(lambda: False, within_s=0.02, every_s=0.001)
+    assert wait_until(lambda: True, within_s=0, every_s=60)

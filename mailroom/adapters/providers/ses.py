@@ -25,6 +25,7 @@ from botocore.exceptions import (
 
 from mailroom.adapters.aws.clients import client_settings, error_code, translated
 from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
     DailyQuota,
@@ -79,7 +80,7 @@ def once(*, timeout_s: float = 60) -> dict[str, Any]:
     return client_settings(tries=1, timeout_s=timeout_s)
 
 
-class Ses:
+class Ses(Unasked):
     """The port `MailProvider` on SES; `client` is boto3's `sesv2` with the settings of `once()`."""
 
     name = "ses"
@@ -115,10 +116,6 @@ class Ses:
             TransientError: SES cannot answer now.
         """
         return self._quota.get()
-
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
-        """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -19,10 +19,19 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     ParkedEventRow,
 )
-from mailroom.adapters.postgres.outbound.rows import content_of, is_held, owned, party_of, table_of, texts_of, word
+from mailroom.adapters.postgres.outbound.rows import (
+    batch_of,
+    content_of,
+    is_held,
+    owned,
+    party_of,
+    table_of,
+    texts_of,
+    word,
+)
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipping import readable, stepping_over
-from mailroom.domain.outbound.message import Content, Lane, Policy, Status, Tracked
+from mailroom.domain.outbound.message import Content, Status
 from mailroom.ports.follower import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.reader import Page, Position
@@ -152,23 +161,23 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
 def _batch_line(
     row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
 ) -> BatchLine:
-    stored = row._mapping
+    batch = batch_of(row)
     return BatchLine(
-        id=str(row.id),
-        tenant=row.tenant,
-        from_=party_of(stored["from"]),
-        lane=word(Lane, row.lane),
-        policy=word(Policy, row.policy),
-        metadata=texts_of(stored["metadata"]),
+        id=batch.id,
+        tenant=batch.tenant,
+        from_=batch.from_,
+        lane=batch.lane,
+        policy=batch.policy,
+        metadata=batch.metadata,
         messages=row.messages,
         statuses=statuses,
         created_at=row.created_at,
-        send_at=row.send_at,
-        expires_at=row.expires_at,
+        send_at=batch.send_at,
+        expires_at=batch.expires_at,
         cancelled_at=row.cancelled_at,
         next_at=next_at,
         held=held,
-        tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
+        tracking=batch.tracking,
     )
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -217,9 +217,7 @@ class SqlOutbox(SqlHolds):
         """Withhold everything that has not gone, and tell exactly what has."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = connection.execute(
-                update(_batches).where(one).values(cancelled_at=now).returning(_batches.c.id)
-            ).first()
+            found = _change(connection, one, cancelled_at=now)
             if found is None:
                 return None
             held = (_message.batch_id == found.id) & is_held()
@@ -238,9 +236,7 @@ class SqlOutbox(SqlHolds):
         """Have what waits go at `send_at` instead, by an order of its own."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = connection.execute(
-                update(_batches).where(one).values(send_at=send_at).returning(_batches.c.id)
-            ).first()
+            found = _change(connection, one, send_at=send_at)
             if found is None:
                 return None
             held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
@@ -255,6 +251,11 @@ class SqlOutbox(SqlHolds):
             if moved:
                 order(connection, found.id, due_at)
         return moved
+
+
+def _change(connection: Connection, one: ColumnElement[bool], **values: object) -> Row[Any] | None:
+    """Change one batch and return its id; None where there is none."""
+    return connection.execute(update(_batches).where(one).values(values).returning(_batches.c.id)).first()
 
 
 def _order_of(row: Row[Any]) -> Order:

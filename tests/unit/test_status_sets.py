@@ -21,7 +21,10 @@ NAMED = {
     **{f"inbound {name}": frozenset(getattr(inbound, name)) for name in ("FINAL", "OPEN", "UNSETTLED", "REPLAYABLE")},
 }
 _WORDS = {"Status": outbound.Status, "State": inbound.State, "EmailState": inbound.State}
-_SQL = re.compile(r"\b(?:status|state) (?:not )?in \(\s*['\"]", re.IGNORECASE)
+_SQL = re.compile(
+    r"\b(?:status|state)\s+(?:not\s+)?in\s*\(\s*['\"]|\b(?:status|state)\s*(?:=|<>)\s*(?:any|all)\s*\(\s*(?:array|'\{)",
+    re.IGNORECASE,
+)
 
 
 def sources() -> Iterator[Path]:
@@ -41,18 +44,24 @@ def word_of(node: ast.expr) -> str | None:
     return None
 
 
+def members(node: ast.AST) -> list[ast.expr]:
+    """Return what a literal holds, or what one thing is compared with: `x is A or x is B`."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return node.elts
+    compared = node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or) else []
+    sides = [one.comparators[0] if isinstance(one, ast.Compare) else one for one in compared]
+    return sides if len({ast.dump(one.left) for one in compared if isinstance(one, ast.Compare)}) == 1 else []
+
+
 def copies(source: str) -> list[str]:
     """Return what in this module is a named set written again, or all of one but a member."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Tuple | ast.List | ast.Set) and len(node.elts) > 1:
-            words = frozenset(filter(None, map(word_of, node.elts)))
-            near = [
-                name
-                for name, known in NAMED.items()
-                if len(words) == len(node.elts) and len(words ^ known) <= (len(words) > 2)
-            ]
-            found += [f"line {node.lineno}: {sorted(words)} is {near[0]}"] if near else []
+        if len(elements := members(node)) > 1:
+            words = frozenset(filter(None, map(word_of, elements)))
+            whole = len(words) == len(elements)
+            near = [name for name, known in NAMED.items() if whole and len(words ^ known) <= (len(words) > 2)]
+            found += [f"line {getattr(node, 'lineno', 0)}: {sorted(words)} is {near[0]}"] if near else []
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value):
             found.append(f"line {node.lineno}: SQL that lists statuses")
     return found
@@ -76,6 +85,10 @@ def test_no_place_writes_its_own_set_of_statuses() -> None:
         'OPEN = ["accepted", "queued", "scheduled", "sending"]',
         "lost = {Status.UNKNOWN, Status.SENDING}",
         "[State.RECEIVED, State.PROCESSING]",
+        "lost = status is Status.SENDING or status == 'unknown'",
+        "columns = dict.fromkeys(('sending', 'unknown'), 1)",
+        "query = \"select 1 from message where status\\n  in ('held')\"",
+        "query = \"update message set reason = null where status = any(array['sending'])\"",
         "query = \"select 1 from message where status in ('sending', 'unknown')\"",
         "query = f\"select {what} from message m where m.status not in ('held')\"",
     ],

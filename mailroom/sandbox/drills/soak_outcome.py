@@ -3,15 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailroom.sandbox.drills.drill import Outcome
 from mailroom.sandbox.drills.lives import wrong
+from mailroom.sandbox.drills.send_drill import SendOutcome
 from mailroom.sandbox.drills.soak_memory import Growth
 
 #: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
-_GONE = (
-    *("lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"),
-    *("not received", "missing message"),
-)
-_TWICE = "duplicate line", "duplicate item", "filed twice", "versions", "received twice", "handed over twice"
+_GONE = frozenset((*Outcome.gone, *SendOutcome.gone, "missing message"))
+_TWICE = frozenset((*Outcome.twofold, *SendOutcome.twofold))
 _LOGGED = "logged", "logged too often"
 
 

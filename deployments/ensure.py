@@ -28,6 +28,7 @@ from blocks.provider_ses import SesProvider
 from deployments.automations import ensure_automations
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
+from mailroom.adapters.aws.clients import client_settings
 from mailroom.settings import CHECKOUT, Settings, load_settings
 
 Saved = TypeVar("Saved", bound=Block)
@@ -82,14 +83,7 @@ async def _ensure_pool(client: PrefectClient) -> None:
 async def _ensure_blocks(settings: Settings) -> None:
     credentials = AwsCredentials(
         region_name=settings.region,
-        aws_client_parameters=AwsClientParameters(
-            config={
-                "retries": {"mode": "standard", "total_max_attempts": 3},
-                "connect_timeout": 5,
-                "read_timeout": 60,
-                "max_pool_connections": 50,
-            }
-        ),
+        aws_client_parameters=AwsClientParameters(config=client_settings()),
     )
     await _ensure_block(LocalFileSystem(basepath=str(get_current_settings().results.local_storage_path)), _RESULTS)
     credentials = await _ensure_block(credentials, "mailroom", keep=True)

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from deployments.worker.decisions import Decisions
 from deployments.worker.lanes import Lanes
+from mailroom.operations.loops import every
 from tasks.support.fates import is_by_a_person
 
 logger = logging.getLogger("mailroom.worker")
@@ -39,12 +40,7 @@ class Cancelling:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         try:
-            while True:
-                await asyncio.sleep(self._every_s)
-                try:
-                    await self.look()
-                except Exception as error:  # noqa: BLE001 - an outage of the server; the next look may work
-                    logger.debug("runs that are being cancelled cannot be found: %s", type(error).__name__)
+            await every(self._every_s, self.look, failed=_not_found)
         finally:
             await asyncio.gather(*self._ending.values(), return_exceptions=True)
 
@@ -96,3 +92,8 @@ class Cancelling:
         body = {"flow_runs": which, "limit": _MOST, **more}
         answer = await self._client.request("POST", "/flow_runs/filter", json=body)
         return [FlowRun.model_validate(one) for one in answer.json()]
+
+
+def _not_found(error: Exception) -> None:
+    """Log that a look failed: an outage of the server, over by the next one."""
+    logger.debug("runs that are being cancelled cannot be found: %s", type(error).__name__)

@@ -20,6 +20,7 @@ import flows.support.results  # noqa: F401 - whatever runs here, its results are
 from deployments.worker.client import RunClient
 from deployments.worker.draining import drain
 from deployments.worker.gates import Gates
+from deployments.worker.under_way import UnderWay
 from mailroom.crash_points import crash_point
 
 logger = logging.getLogger("mailroom.worker")
@@ -45,9 +46,7 @@ class WarmExecutor:
         self._slots = defaultdict(lambda: asyncio.Semaphore(limit))
         self._entrypoints: dict[UUID, tuple[float, str]] = {}
         self._flows: dict[str, Flow] = {}  # type: ignore[type-arg]
-        self._running: dict[UUID, asyncio.Task[State | None]] = {}
-        self._runs: dict[UUID, FlowRun] = {}
-        self._cancelled: set[UUID] = set()
+        self._under_way = UnderWay("run")
 
     async def execute(self, run: FlowRun) -> State | None:
         """Run `run` to its end and return its last state; None when the server did not let it run. A run that suspends itself ends Paused.
@@ -55,29 +54,26 @@ class WarmExecutor:
         A run that is under way here already is joined, not started twice: a Retry may meet the message that comes back.
         Cancelling the caller that started it cancels the run, which is then Crashed.
         """
-        under_way = self._running.get(run.id)
+        under_way = self._under_way.task_of(run.id)
         if under_way is not None:
             return await asyncio.shield(under_way)
-        task = asyncio.create_task(self._execute_or_cancel(run), name=f"run-{run.id}")
-        self._running[run.id], self._runs[run.id] = task, run
-        task.add_done_callback(lambda _: (self._running.pop(run.id, None), self._runs.pop(run.id, None)))
-        state = await task
+        state = await self._under_way.begin(run, self._execute_or_cancel(run))
         crash_point("after", "execute")
         return state
 
     def under_way(self) -> dict[UUID, FlowRun]:
         """Return the runs that are under way here, by id."""
-        return dict(self._runs)
+        return self._under_way.runs()
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
         """End a run that a person cancelled; return once it has ended. It has `patience_s` seconds to end by itself.
 
         Its last state is the caller's to set: what the engine ends it as is not reported.
         """
-        task = self._running.get(run_id)
+        task = self._under_way.task_of(run_id)
         if task is None:
             return
-        self._cancelled.add(run_id)
+        self._under_way.mark_cancelled(run_id)
         self._client.cancelled(run_id)
         await drain([task], patience_s=patience_s)
 
@@ -93,19 +89,16 @@ class WarmExecutor:
 
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them as Crashed."""
-        await drain(self._running.values(), patience_s=patience_s)
+        await drain(self._under_way.tasks(), patience_s=patience_s)
 
     async def _execute_or_cancel(self, run: FlowRun) -> State | None:
         try:
             state = await self._execute(run)
         except asyncio.CancelledError:
-            if run.id not in self._cancelled:
+            if not self._under_way.was_cancelled(run.id):
                 raise
-            state = None
-        if run.id not in self._cancelled:
-            return state
-        self._cancelled.discard(run.id)
-        return Cancelled()
+            return Cancelled()
+        return Cancelled() if self._under_way.was_cancelled(run.id) else state
 
     async def _execute(self, run: FlowRun) -> State | None:
         async with self._slots[run.deployment_id, run.work_queue_name], self._begun(run):

@@ -20,6 +20,7 @@ from prefect.states import Cancelled, Crashed, Failed
 from deployments.worker.draining import drain
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.isolated import OUT_OF_MEMORY, WALL_S
+from deployments.worker.under_way import UnderWay
 from mailroom.archive.describing import keep_unopened
 from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound.received_email import FINAL, MOST_DEATHS, Arrival, Entry, ObjectRef, State
@@ -46,9 +47,7 @@ class Lanes:
         self._manifests = manifests
         self._isolates = os.environ.get(ISOLATION_VARIABLE, "on") != "off"
         self._alone = asyncio.Semaphore(1)
-        self._isolated: dict[UUID, asyncio.Task[RunState | None]] = {}
-        self._alone_runs: dict[UUID, FlowRun] = {}
-        self._cancelled: set[UUID] = set()
+        self._isolated = UnderWay("isolated")
 
     async def execute(self, run: FlowRun, entry: Entry) -> RunState | None:
         """Run `run` of `entry`, which this worker holds, to its end; None when it was not allowed or not able to.
@@ -59,13 +58,10 @@ class Lanes:
             return await self._executor.execute(run)
         if entry.deaths >= MOST_DEATHS and entry.state not in FINAL:
             return await self._give_up(run, entry)
-        under_way = self._isolated.get(run.id)
+        under_way = self._isolated.task_of(run.id)
         if under_way is not None:
             return await asyncio.shield(under_way)
-        task = asyncio.create_task(self._execute_alone(run, entry), name=f"isolated-{run.id}")
-        self._isolated[run.id], self._alone_runs[run.id] = task, run
-        task.add_done_callback(lambda _: (self._isolated.pop(run.id, None), self._alone_runs.pop(run.id, None)))
-        return await task
+        return await self._isolated.begin(run, self._execute_alone(run, entry))
 
     async def execute_any(self, run: FlowRun) -> RunState | None:
         """Run what somebody else scheduled: a Retry, a Quick run, a replay, or a run of another deployment.
@@ -82,19 +78,19 @@ class Lanes:
 
     def under_way(self) -> dict[UUID, FlowRun]:
         """Return the runs that are under way in this worker, by id."""
-        return self._executor.under_way() | self._alone_runs
+        return self._executor.under_way() | self._isolated.runs()
 
     async def cancel(self, run_id: UUID, *, patience_s: float) -> None:
         """End a run that a person cancelled; return once it has ended."""
-        alone = self._isolated.get(run_id)
+        alone = self._isolated.task_of(run_id)
         if alone is not None:
-            self._cancelled.add(run_id)
+            self._isolated.mark_cancelled(run_id)
             await drain([alone], patience_s=0)
         await self._executor.cancel(run_id, patience_s=patience_s)
 
     async def stop(self, *, patience_s: float) -> None:
         """Wait for the runs under way, at most `patience_s` seconds, then end them."""
-        for task in self._isolated.values():
+        for task in self._isolated.tasks():
             task.cancel()
         await self._executor.stop(patience_s=patience_s)
 
@@ -104,9 +100,8 @@ class Lanes:
                 logger.warning("run %s works alone: %d processes died of its e-mail", run.id, entry.deaths)
                 died = await _in_child(run.id, self._worker)
         except asyncio.CancelledError:
-            if run.id not in self._cancelled:
+            if not self._isolated.was_cancelled(run.id):
                 raise
-            self._cancelled.discard(run.id)
             return Cancelled()
         if died is None:
             return (await self._client.read_flow_run(run.id)).state

@@ -10,19 +10,20 @@ for SES's, which has the recipients, and goes on without it when it does not com
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from deployments.worker.acknowledging import Acknowledger
-from deployments.worker.draining import drain
 from deployments.worker.gates import Gate, OpenGate
 from deployments.worker.health import Health
 from deployments.worker.lanes import Lanes
+from deployments.worker.queue_listener import BATCH, QueueListener, RunFailedError, Timing
 from deployments.worker.runs import InboundRuns, Next, next_step
 from mailroom.archive.describing import keep_unopened
-from mailroom.domain.errors import MailroomError, Reason
+from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 from mailroom.domain.inbound.received_email import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
 from mailroom.ports.ledger import Claim, Ledger
@@ -31,38 +32,6 @@ from mailroom.ports.queue import Queue, Received
 from mailroom.ports.roster import Roster
 
 logger = logging.getLogger("mailroom.listener")
-
-#: What one receive brings at most.
-_BATCH = 10
-#: How often a gate that is held is looked at.
-_HELD_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The listener's clock, in seconds. `of` derives all of it from the worker's beat."""
-
-    long_poll_s: int = 3
-    visibility_s: int = 60
-    beat_s: float = 15.0
-    stale_s: float = 45.0
-    notice_grace_s: float = 5.0
-    stop_patience_s: float = 4.0
-    retry_after_s: int = 30
-    leave_for_s: int = 60
-
-    @classmethod
-    def of(cls, beat_s: float) -> "Timing":
-        """Return the clock of a worker that beats every `beat_s` seconds; 15 gives the defaults."""
-        visibility_s, retry_s = max(1, round(4 * beat_s)), max(1, round(2 * beat_s))
-        return cls(
-            visibility_s=visibility_s,
-            beat_s=beat_s,
-            stale_s=3 * beat_s,
-            notice_grace_s=min(5.0, beat_s),
-            retry_after_s=retry_s,
-            leave_for_s=visibility_s,
-        )
 
 
 @dataclass(slots=True)
@@ -84,7 +53,7 @@ class Job:
     gone: bool = False
 
 
-class Listener:
+class Listener(QueueListener):
     """Receives, runs and acknowledges.
 
     It receives while it has fewer than `limit` and ten e-mails in hand: two messages tell of one e-mail, and each needs its
@@ -106,71 +75,42 @@ class Listener:
         timing: Timing | None = None,
         gate: Gate | OpenGate | None = None,
     ) -> None:
-        self._gate: Gate | OpenGate = gate or OpenGate()
+        super().__init__(queue, health, limit=limit, timing=timing, gate=gate)
         self._signed: str | None = None
-        self._queue, self._ledger, self._runs, self._lanes, self._health = queue, ledger, runs, lanes, health
+        self._ledger, self._runs, self._lanes = ledger, runs, lanes
         self._roster, self._manifests, self._worker = roster, manifests, worker
-        self._limit = limit
-        self._timing = timing or Timing()
         self._acks = Acknowledger(queue)
         self._jobs: dict[tuple[str, str, str], Job] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._freed = asyncio.Event()
-        self._stopping = asyncio.Event()
         self._over = asyncio.Event()
+        self._beside: list[asyncio.Task[None]] = []
 
-    async def run(self) -> None:
-        """Listen until `stop` is called."""
-        beat = asyncio.create_task(self._beat())
-        acks = asyncio.create_task(self._acks.run())
-        try:
-            while not self._stopping.is_set():
-                await self._listen_once()
-        finally:
-            # What is cancelled gives its messages back.
-            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
-            self._over.set()
-            await beat
-            await self._acks.stop()
-            await acks
-            await _survive(self._roster.leave, self._worker)
+    async def _begin(self) -> None:
+        self._beside = [asyncio.create_task(self._beat()), asyncio.create_task(self._acks.run())]
 
-    def stop(self) -> None:
-        """Receive no more; give what is not finished soon back to the queue."""
-        self._stopping.set()
-        self._freed.set()
+    async def _end(self) -> None:
+        beat, acks = self._beside
+        self._over.set()
+        await beat
+        await self._acks.stop()
+        await acks
+        await _survive(self._roster.leave, self._worker)
 
-    async def _listen_once(self) -> None:
-        if await self._is_held():
-            return
+    def _room(self) -> int:
         # What waits for the isolated lane must not keep its neighbours from being received.
         waiting = sum(job.entry is None or job.entry.deaths == 0 for job in self._jobs.values())
-        if waiting >= self._gate.most(self._limit) + _BATCH:
-            self._freed.clear()
-            await self._freed.wait()
-            return
-        if not await self._health.ready(self._stopping):
-            return
-        try:
-            received = await asyncio.to_thread(self._queue.receive, most=_BATCH, wait_s=self._timing.long_poll_s)
-        except MailroomError as error:
-            logger.warning("the queue cannot be read: %s", error)
-            self._health.suspect()
-            await asyncio.sleep(1)
-            return
+        return 0 if waiting >= self._gate.most(self._limit) + BATCH else BATCH
+
+    async def _take(self, received: Sequence[Received]) -> None:
         # SES's notification first: where both came together, nobody has to wait for it.
         for message in sorted(received, key=lambda one: "notificationType" not in one.body):
             self._accept(message)
 
-    async def _is_held(self) -> bool:
-        """Say whether an operator holds this deployment back; what is held here is in the roster at once."""
-        held = await self._gate.held()
+    async def _held(self) -> str | None:
+        """Return why an operator holds this deployment back; what is held here is in the roster at once."""
+        held = await super()._held()
         if self._gate.all_held != self._signed:
             await self._sign()
-        if held is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
-        return held is not None
+        return held
 
     def _accept(self, message: Received) -> None:
         try:
@@ -189,9 +129,7 @@ class Listener:
         job = self._jobs.get(key)
         if job is None:
             job = self._jobs[key] = Job(arrival, [notice])
-            task = asyncio.create_task(self._work(key, job), name=f"mail-{arrival.ref.message_id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._work(key, job), name=f"mail-{arrival.ref.message_id}")
         else:
             job.notices.append(notice)
             job.arrival = _richer(job.arrival, arrival)
@@ -206,13 +144,12 @@ class Listener:
 
     async def _work(self, key: tuple[str, str, str], job: Job) -> None:
         try:
-            done = await self._outlast(job)
-            if done is Next.DONE:
+            if await self._outlast(partial(self._try, job)) is Next.DONE:
                 self._acknowledge(job)
-            elif done is Next.LEAVE:
-                await self._hide(job, self._timing.leave_for_s)
             else:
-                await self._give_back(job, 0 if self._stopping.is_set() else self._timing.retry_after_s)
+                await self._hide(job, self._timing.leave_for_s)
+        except RunFailedError:
+            await self._give_back(job, 0 if self._stopping.is_set() else self._timing.retry_after_s)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))
             raise
@@ -227,23 +164,20 @@ class Listener:
             if notice.open == 0:
                 self._acks.delete(notice.message.receipt)
 
-    async def _outlast(self, job: Job) -> Next:
-        """Process, and again after an outage: what an outage stopped keeps its place and its receive count."""
-        while True:
-            outlasted = self._health.outlasted
-            done = await self._try(job)
-            if done is not Next.RUN:
-                return done
-            self._health.suspect()
-            if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
-                return done
-
     async def _try(self, job: Job) -> Next:
+        """Process, and return DONE or LEAVE.
+
+        Raises:
+            RunFailedError: it came to no end, whatever kept it from that.
+        """
         try:
-            return await self._process(job)
-        except Exception as error:  # noqa: BLE001 - the loop must survive whatever one mail does
+            done = await self._process(job)
+        except Exception as error:
             logger.warning("mail %s failed: %s", job.arrival.ref.message_id, type(error).__name__)
-            return Next.RUN
+            raise RunFailedError from error
+        if done is Next.RUN:
+            raise RunFailedError
+        return done
 
     async def _process(self, job: Job) -> Next:
         """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""

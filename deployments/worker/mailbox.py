@@ -14,7 +14,6 @@ be, the next ones go behind all others of the queue, as new messages, so that wa
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -25,15 +24,15 @@ from prefect.client.schemas.objects import FlowRun
 
 from blocks.outbound import open_outbound
 from deployments.worker.decisions import Decisions
-from deployments.worker.draining import drain
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.gates import Gate, OpenGate
 from deployments.worker.health import Health
-from deployments.worker.listener import Timing
 from deployments.worker.probing import outbound_probes
+from deployments.worker.queue_listener import QueueListener, RunFailedError, Timing
 from deployments.worker.runs import BatchRuns, Next, is_later, next_step, queue_of
-from mailroom.domain.errors import MailroomError, Unacceptable
+from mailroom.domain.errors import Unacceptable
 from mailroom.domain.outbound.message import Lane
+from mailroom.operations.loops import every
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
 from mailroom.outbound.settling import settle_unknown
@@ -42,10 +41,6 @@ from mailroom.wiring import Installation
 
 logger = logging.getLogger("mailroom.mailbox")
 
-#: What one receive brings at most.
-_BATCH = 10
-#: How often a gate that is held is looked at.
-_HELD_S = 0.5
 #: How often messages with unknown outcome are looked after, whether or not a batch runs.
 _LOOK_AFTER_S = 60.0
 #: How often it is looked what became of the runs of batches that wait for theirs.
@@ -56,8 +51,11 @@ Together = Sequence[tuple[Received, PlainMail]]
 Work = Callable[[], Coroutine[Any, Any, Sequence[Received] | None]]
 
 
-class MailboxListener:
+class MailboxListener(QueueListener):
     """Receives orders and plain mails, runs and acknowledges; up to `limit` of bulk and as many others are in hand."""
+
+    logger = logger
+    unread = "the mailbox queue cannot be read: %s"
 
     def __init__(
         self,
@@ -83,59 +81,28 @@ class MailboxListener:
             gate: What an operator holds back in Prefect.
             decisions: What an operator did to runs, as the ledger is to have it.
         """
-        self._gate: Gate | OpenGate = gate or OpenGate()
-        self._decisions = decisions
-        self._queue, self._runs, self._executor, self._health = queue, runs, executor, health
+        super().__init__(queue, health, limit=limit, timing=timing, gate=gate)
+        self._decisions, self._runs, self._executor = decisions, runs, executor
         self._keep_plain, self._waits, self._look_after = keep, waits, look_after
-        self._limit, self._timing = limit, timing or Timing()
         self._in_hand: dict[str, Received] = {}
         self._bulk: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._freed, self._stopping = asyncio.Event(), asyncio.Event()
+        self._beside: list[asyncio.Task[None]] = []
 
-    @property
-    def health(self) -> Health:
-        """Whether what it needs is there."""
-        return self._health
+    async def _begin(self) -> None:
+        loops = [(self._timing.beat_s, self._beat), (_LOOK_AFTER_S, self._look_after)]
+        if self._decisions is not None:
+            loops.append((_OBEY_S, self._decisions.look))
+        self._beside = [asyncio.create_task(every(each_s, look, failed=_failed)) for each_s, look in loops]
 
-    async def run(self) -> None:
-        """Listen until `stop` is called."""
-        always = [asyncio.create_task(work) for work in (self._beat(), self._keep_looking(), self._keep_obeying())]
-        try:
-            while not self._stopping.is_set():
-                await self._listen_once()
-        finally:
-            # What is cancelled gives its messages back.
-            await drain(self._tasks, patience_s=self._timing.stop_patience_s)
-            for task in always:
-                task.cancel()
-            await asyncio.gather(*always, return_exceptions=True)
+    async def _end(self) -> None:
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
 
-    def stop(self) -> None:
-        """Receive no more; give what is not finished soon back to the queue."""
-        self._stopping.set()
-        self._freed.set()
+    def _room(self) -> int:
+        return self._limit - (len(self._in_hand) - len(self._bulk))
 
-    async def _listen_once(self) -> None:
-        if await self._gate.held():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _HELD_S)
-            return
-        free = self._limit - (len(self._in_hand) - len(self._bulk))
-        if free <= 0:
-            self._freed.clear()
-            await self._freed.wait()
-            return
-        if not await self._health.ready(self._stopping):
-            return
-        try:
-            wait_s = self._timing.long_poll_s
-            received = await asyncio.to_thread(self._queue.receive, most=min(free, _BATCH), wait_s=wait_s)
-        except MailroomError as error:
-            logger.warning("the mailbox queue cannot be read: %s", error)
-            self._health.suspect()
-            await asyncio.sleep(1)
-            return
+    async def _take(self, received: Sequence[Received]) -> None:
         if behind := self._accept(received):
             await self._survive(self._put_behind(behind))
 
@@ -152,14 +119,14 @@ class MailboxListener:
             if isinstance(said, PlainMail):
                 plain.append((message, said))
             elif said.lane is not Lane.BULK:
-                self._begin(partial(self._send, said), [message])
+                self._begin_work(partial(self._send, said), [message])
             elif len(self._bulk) < self._limit:
                 self._bulk.add(message.receipt)
-                self._begin(partial(self._send, said), [message])
+                self._begin_work(partial(self._send, said), [message])
             else:
                 behind.append((message, said))
         if plain:
-            self._begin(partial(self._keep, plain), [message for message, _ in plain])
+            self._begin_work(partial(self._keep, plain), [message for message, _ in plain])
         return behind
 
     async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
@@ -169,11 +136,9 @@ class MailboxListener:
         await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
         await self._waits([word.batch_id for _, word in orders])
 
-    def _begin(self, work: Work, messages: Sequence[Received]) -> None:
+    def _begin_work(self, work: Work, messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt: message for message in messages}
-        task = asyncio.create_task(self._work(work, messages))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._work(work, messages))
 
     async def _work(self, work: Work, messages: Sequence[Received]) -> None:
         """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
@@ -191,17 +156,6 @@ class MailboxListener:
                 self._in_hand.pop(message.receipt, None)
                 self._bulk.discard(message.receipt)
             self._freed.set()
-
-    async def _outlast(self, work: Work) -> Sequence[Received] | None:
-        """Work, and again after an outage: what an outage stopped keeps its receive count."""
-        while True:
-            outlasted = self._health.outlasted
-            try:
-                return await work()
-            except Exception:
-                self._health.suspect()
-                if not await self._health.ready(self._stopping) or self._health.outlasted == outlasted:
-                    raise
 
     async def _send(self, word: Word) -> None:
         if is_later(word):
@@ -251,30 +205,18 @@ class MailboxListener:
 
     async def _beat(self) -> None:
         """Keep what is in hand invisible, for batches that take hours."""
-        while True:
-            await asyncio.sleep(self._timing.beat_s)
-            await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
-
-    async def _keep_looking(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_AFTER_S)
-            await self._survive(self._look_after())
-
-    async def _keep_obeying(self) -> None:
-        while self._decisions is not None:
-            await asyncio.sleep(_OBEY_S)
-            await self._survive(self._decisions.look())
+        await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
 
     async def _survive(self, call: Coroutine[Any, Any, object]) -> None:
         """Await what only makes things better sooner: it comes right by itself, or the next time."""
         try:
             await call
-        except Exception as error:  # noqa: BLE001 - told, and done again
-            logger.warning("something for the mailbox failed: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - logged, and done again
+            _failed(error)
 
 
-class RunFailedError(Exception):
-    """The run of a batch did not complete; its order comes back."""
+def _failed(error: Exception) -> None:
+    logger.warning("something for the mailbox failed: %s", type(error).__name__)
 
 
 def _not_understood(message_id: str, error: Unacceptable) -> None:

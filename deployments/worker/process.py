@@ -34,10 +34,11 @@ from deployments.worker.executor import WarmExecutor
 from deployments.worker.gates import Gate, Gates, Share
 from deployments.worker.health import Health
 from deployments.worker.lanes import Lanes
-from deployments.worker.listener import Listener, Timing
+from deployments.worker.listener import Listener
 from deployments.worker.mailbox import open_mailbox
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.probing import inbound_probes
+from deployments.worker.queue_listener import Timing
 from deployments.worker.runs import InboundRuns
 from deployments.worker.scheduler_watch import SchedulerWatch
 from deployments.worker.schema_watch import SchemaWatch

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from flows.support.notices import Fact, tell
 from mailroom.domain.errors import MailroomError
+from mailroom.operations.loops import every
 from mailroom.operations.watching import REMIND_AFTER
 from mailroom.ports.scheduler import Scheduler
 
@@ -36,14 +37,7 @@ class SchedulerWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                await self.look()
-            except MailroomError:
-                continue  # Prefect does not answer: the listener pauses for that, and says so.
-            except Exception:
-                logger.exception("whether Prefect's scheduler works is not known; it is looked at again")
+        await every(self._every_s, self.look, failed=_failed)
 
     async def look(self) -> None:
         """Look once."""
@@ -62,3 +56,9 @@ class SchedulerWatch:
         logger.error("Prefect's scheduler is silent, nothing starts by itself; it last worked: %s", worked)
         facts = {"last_worked_at": worked, "without_runs": ", ".join(scheduling.idle)}
         tell(Fact.SCHEDULES_SILENT, "schedules", facts=facts)
+
+
+def _failed(error: Exception) -> None:
+    # Where Prefect does not answer the listener pauses, and says so.
+    if not isinstance(error, MailroomError):
+        logger.error("whether Prefect's scheduler works is not known; it is looked at again", exc_info=error)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from deployments.worker.health import Health
 from mailroom.adapters.postgres.engine import refuse_unfit
 from mailroom.domain.errors import MailroomError
+from mailroom.operations.loops import every
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -22,15 +23,15 @@ class SchemaWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                await asyncio.to_thread(refuse_unfit, self._engine)
-            except Exception as error:  # noqa: BLE001 - whatever keeps it from looking, the next look may work
-                self.fits = False
-                for health in self._healths:
-                    health.suspect()
-                if not isinstance(error, MailroomError):
-                    logger.warning("the schema cannot be looked at: %s", type(error).__name__)
-            else:
-                self.fits = True
+        await every(self._every_s, self._look, failed=self._failed)
+
+    async def _look(self) -> None:
+        await asyncio.to_thread(refuse_unfit, self._engine)
+        self.fits = True
+
+    def _failed(self, error: Exception) -> None:
+        self.fits = False
+        for health in self._healths:
+            health.suspect()
+        if not isinstance(error, MailroomError):
+            logger.warning("the schema cannot be looked at: %s", type(error).__name__)

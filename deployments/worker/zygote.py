@@ -18,7 +18,7 @@ import flows.receive_email
 import flows.send_batch  # noqa: F401 - both imported here, once, and by no worker
 from deployments.worker import process as worker
 from deployments.worker.lanes import ISOLATION_VARIABLE
-from deployments.worker.listener import Timing
+from deployments.worker.queue_listener import Timing
 from mailroom import crash_points as crash
 from mailroom.api import serve
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from mailroom.domain.delivery.news import PATIENCE, facts_for_tenants, next_try
 from mailroom.domain.delivery.signed_posts import signed_headers
-from mailroom.domain.errors import MailroomError, Refused, TransientError
+from mailroom.domain.errors import Refused, TransientError
+from mailroom.operations.loops import Backoff, SteadyLoop
 from mailroom.ports.endpoints import Attempt, Endpoints, News, Parcel
 from mailroom.ports.webhooks import Webhooks
 
@@ -29,7 +30,7 @@ _HELD = timedelta(seconds=60)
 #: One to which nothing can be posted is tried again after so long.
 _ASIDE = timedelta(minutes=10)
 #: Looked for more and more seldom while there is nothing; several threads look, each at its own time.
-_PAUSE_S, _IDLE_S, _LONG_PAUSE_S = 1.0, 8.0, 5.0
+_PAUSE_S, _IDLE_S = 1.0, 8.0
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=30)
 _GONE = 410
 
@@ -112,20 +113,17 @@ def _event(news: News) -> dict[str, Any]:
 
 def keep_notifying(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Event) -> None:
     """Tell endpoints until `stop` is set; an outage of the database is waited out."""
-    down, forgot_at, pause_s = False, _now(), _PAUSE_S
-    while not stop.is_set():
-        try:
-            told = notify(endpoints, webhooks)
-            if _now() - forgot_at >= _FORGET_EVERY:
-                forgot_at = _now()
-                endpoints.forget(before=forgot_at - _KEPT_FOR)
-        except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
-            if not down:
-                log.warning("endpoints wait: %s", error if isinstance(error, MailroomError) else type(error).__name__)
-            down = True
-            stop.wait(_LONG_PAUSE_S)
-            continue
-        down = False
-        pause_s = _PAUSE_S if told else min(_IDLE_S, 2 * pause_s)
-        if not told:
-            stop.wait(pause_s * random.uniform(0.5, 1))
+    forgot_at, idle = _now(), Backoff(_PAUSE_S, _IDLE_S)
+
+    def step() -> float:
+        nonlocal forgot_at
+        posted = notify(endpoints, webhooks)
+        if _now() - forgot_at >= _FORGET_EVERY:
+            forgot_at = _now()
+            endpoints.forget(before=forgot_at - _KEPT_FOR)
+        if posted:
+            idle.reset()
+            return 0
+        return idle.grow() * random.uniform(0.5, 1)
+
+    SteadyLoop(step, log=log, failing="endpoints wait: %s").run(stop)

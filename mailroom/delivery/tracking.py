@@ -19,6 +19,7 @@ from mailroom.delivery.webhooks.reading import Unreadable
 from mailroom.delivery.webhooks.registered import READERS
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.operations.loops import SteadyLoop
 from mailroom.ports.events import Events
 from mailroom.ports.hooks import Hook, Hooks
 from mailroom.ports.queue import Queue, Received
@@ -31,7 +32,6 @@ _RECEIVE = 10
 _WAIT_S = 3
 _REMATCH_EVERY = timedelta(seconds=2)
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=7)
-_LONG_PAUSE_S = 5.0
 
 
 class Tracking:
@@ -59,21 +59,14 @@ class Tracking:
 
     def run(self, stop: threading.Event) -> None:
         """Track until `stop` is set; an outage of the database or the queue is waited out."""
-        down = False
-        while not stop.is_set():
-            try:
-                self.once(wait_s=_WAIT_S)
-            except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
-                if not down:
-                    log.warning(
-                        "what providers tell waits: %s", error if isinstance(error, MailroomError) else type(error)
-                    )
-                down = True
-                stop.wait(_LONG_PAUSE_S)
-                continue
-            if down:
-                log.info("what providers tell is handled again")
-            down = False
+
+        def step() -> float:
+            # The queue is long-polled: no pause of its own.
+            self.once(wait_s=_WAIT_S)
+            return 0
+
+        waiting, working = "what providers tell waits: %s", "what providers tell is handled again"
+        SteadyLoop(step, log=log, failing=waiting, again=working).run(stop)
 
     def once(self, *, wait_s: int = 0) -> int:
         """Handle what is there, for at most one batch of each source, and return how many calls and messages it was."""

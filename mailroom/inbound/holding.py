@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.inbound.received_email import Entry
+from mailroom.operations.loops import every
 from mailroom.ports.ledger import Claim, Ledger
 
 #: A child process works under the name of the worker that started it.
@@ -54,9 +55,12 @@ async def in_hand(entry: Entry, ledger: Ledger) -> AsyncIterator[None]:
 
 
 async def _beat(entry: Entry, ledger: Ledger) -> None:
-    while True:
-        await asyncio.sleep(beat_s())
-        try:
-            await asyncio.to_thread(ledger.beat, [entry.id], worker=worker_name(), now=datetime.now(UTC))
-        except MailroomError:
-            continue  # The next beat may work; the claim is stale only after several.
+    async def beat() -> None:
+        await asyncio.to_thread(ledger.beat, [entry.id], worker=worker_name(), now=datetime.now(UTC))
+
+    def failed(error: Exception) -> None:
+        # After an outage the next beat may work: the claim is stale only after several.
+        if not isinstance(error, MailroomError):
+            raise error
+
+    await every(beat_s(), beat, failed=failed)

@@ -10,7 +10,7 @@ the rest are read by the same parser as a whole body would be.
 import json
 import re
 from array import array
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.outbound.batch_body import Message, NewBatch, TemplateRecipient
+from mailroom.outbound.packed import Reread
 from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def shape_faults(error: ValidationError, at: tuple[str | int, ...] = ()) -> list
 
 
 @dataclass(slots=True)
-class _List(Collection[bytearray | bytes]):
+class _List(Reread[bytearray | bytes]):
     """The elements of one list of a body, by where they begin and end."""
 
     body: Body
@@ -108,11 +109,8 @@ class _List(Collection[bytearray | bytes]):
     def __len__(self) -> int:
         return len(self.places) // 2
 
-    def __contains__(self, value: object) -> bool:
-        return any(one == value for one in self)
 
-
-class _Each(Collection[T]):
+class _Each(Reread[T]):
     """The elements of a list, each made into a value when it is looked at."""
 
     def __init__(self, elements: _List, make: Callable[[Body, int], T]) -> None:
@@ -124,9 +122,6 @@ class _Each(Collection[T]):
 
     def __len__(self) -> int:
         return len(self._elements)
-
-    def __contains__(self, value: object) -> bool:
-        return any(one == value for one in self)
 
 
 def _letter(element: Body, number: int) -> Letter:

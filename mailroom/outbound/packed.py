@@ -11,7 +11,16 @@ T = TypeVar("T")
 _SLICE = 500
 
 
-class Packed(Collection[T]):
+class Reread(Collection[T]):
+    """Values that are made again each time they are iterated over, so that they take no memory meanwhile."""
+
+    __slots__ = ()
+
+    def __contains__(self, value: object) -> bool:
+        return any(one == value for one in self)
+
+
+class Packed(Reread[T]):
     """Values in the order in which they were added, `_SLICE` at a time pickled and compressed; may be read many times."""
 
     def __init__(self) -> None:
@@ -37,6 +46,3 @@ class Packed(Collection[T]):
 
     def __len__(self) -> int:
         return len(self._slices) * _SLICE + len(self._open)
-
-    def __contains__(self, value: object) -> bool:
-        return any(one == value for one in self)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from mailroom.domain.errors import MailroomError
+from mailroom.operations.loops import Backoff, SteadyLoop
 from mailroom.ports.mailbox import Mailbox
 from mailroom.ports.outbox import Order, Outbox
 
@@ -20,7 +20,7 @@ _MOST = 100
 #: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
 _HELD = timedelta(seconds=30)
 #: What others wrote is looked for more and more seldom while there is nothing; what this process was handed is told at once.
-_PAUSE_S, _IDLE_S, _LONG_PAUSE_S = 0.5, 2.0, 5.0
+_PAUSE_S, _IDLE_S = 0.5, 2.0
 
 
 def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
@@ -50,23 +50,14 @@ def keep_relaying(
     Args:
         handed: Set when this process wrote an order.
     """
-    handed, pause_s, down = handed or threading.Event(), _PAUSE_S, False
-    while not stop.is_set():
-        try:
-            published = relay(outbox, mailbox, now=clock())
-        except Exception as error:  # noqa: BLE001 - the loop must survive; every tenant's batches go through it
-            if not down:
-                known = isinstance(error, MailroomError)
-                log.warning("orders wait in the outbox: %s", error if known else type(error).__name__)
-            down = True
-            stop.wait(_LONG_PAUSE_S)
-            continue
-        if down:
-            log.info("orders go to the mailbox queue again")
-        down = False
+    idle = Backoff(_PAUSE_S, _IDLE_S)
+
+    def step() -> float:
+        published = relay(outbox, mailbox, now=clock())
         if published:
             log.info("published %d orders", published)
-        pause_s = _PAUSE_S if published else min(_IDLE_S, 2 * pause_s)
-        if published < _MOST:
-            handed.wait(pause_s)
-            handed.clear()
+        pause_s = idle.reset() if published else idle.grow()
+        return pause_s if published < _MOST else 0
+
+    waiting, working = "orders wait in the outbox: %s", "orders go to the mailbox queue again"
+    SteadyLoop(step, log=log, failing=waiting, again=working).run(stop, wake=handed or threading.Event())

@@ -13,7 +13,7 @@ from mailroom.adapters.postgres import gate
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import UnfitSchema
-from mailroom.outbound import relaying
+from mailroom.operations import loops
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.testing.queue import MemoryQueue
 from tests.contract.handing import ACME, batch
@@ -84,7 +84,7 @@ def test_readyz_says_what_to_do_and_is_ready_again_by_itself(world: World, datab
 
 def test_the_relay_waits_and_goes_on(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its orders are in the outbox, where they keep."""
-    monkeypatch.setattr(relaying, "_LONG_PAUSE_S", 0.05)
+    monkeypatch.setattr(loops, "OUTAGE_S", 0.05)
     execute(database_url, AWAY["no longer serves"][0])
     queue, stop, engine = MemoryQueue(visibility_s=60), threading.Event(), make_engine(database_url)
     relay = threading.Thread(target=keep_relaying, args=(SqlOutbox(engine), queue, stop))

@@ -171,7 +171,7 @@ class Shaky(MemoryQueue):
 
 def test_tracking_outlives_an_outage(engine: Engine, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs for months beside other things; nothing that fails may end it in silence."""
-    monkeypatch.setattr("mailroom.delivery.tracking._LONG_PAUSE_S", 0)
+    monkeypatch.setattr("mailroom.operations.loops.OUTAGE_S", 0)
     stop = threading.Event()
     queue = Shaky(stop)
     queue.send(payload("ses/delivery").decode())

@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from deployments.worker.listener import Timing
+from deployments.worker.queue_listener import Timing
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import ObjectRef

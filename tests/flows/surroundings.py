@@ -11,7 +11,8 @@ from uuid import uuid4
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Pending
 
-from deployments.worker.listener import Listener, Timing
+from deployments.worker.listener import Listener
+from deployments.worker.queue_listener import Timing
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.errors import PermanentError, TransientError

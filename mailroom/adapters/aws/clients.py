@@ -40,20 +40,24 @@ _TRANSIENT = frozenset(
 )
 
 
+def client_settings(*, tries: int = 3, timeout_s: float = 60) -> dict[str, Any]:
+    """Return what botocore's `Config` takes for our clients; `tries` 1 is for what may never be sent twice."""
+    return {
+        "retries": {"mode": "standard", "total_max_attempts": tries},
+        "connect_timeout": min(5, timeout_s),
+        "read_timeout": timeout_s,
+        "max_pool_connections": 50,
+    }
+
+
 @cache
 def client(service: str, *, region: str | None = None, owner: str = "") -> Any:
     """Return this process's client for a service; clients are safe to share between threads.
 
     Building one costs about 100 ms, which is why they are kept. A client of S3 is for the buckets of one account, `owner`.
     """
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 3},
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=50,
-    )
     session: Any = boto3.session.Session()
-    made = session.client(service, region_name=region, config=config)
+    made = session.client(service, region_name=region, config=Config(**client_settings()))
     return expect_owner(made, owner) if service == "s3" else made
 
 

@@ -25,12 +25,13 @@ from mailroom.adapters.aws.clients import client, error_code, translated
 from mailroom.delivery.webhooks.credentials import credentials
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.operations.regions import Allowed, Resource, bucket_region, database_hosts, refuse, region_of
+from mailroom.operations.loops import Backoff
 from mailroom.ports.queue import MOST_KEPT
 from mailroom.settings import Settings, allowed_regions
 
 logger = logging.getLogger("mailroom.regions")
 
-_LONGEST_PAUSE_S = 30.0
+_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 #: What may pass; everything else that boto3 itself raises will not, such as a name of the wrong form.
 _OUTAGES = (ConnectionError, HTTPClientError, NoCredentialsError, CredentialRetrievalError)
 _T = TypeVar("_T")
@@ -61,14 +62,14 @@ def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
     """
     allowed = allowed_regions(settings.regions_allowed)
     refuse(by_name(settings, allowed), allowed)
-    pause_s = 1.0
+    pause = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
         try:
             return refuse(by_asking(settings, allowed, whole=whole), allowed)
         except TransientError as error:
-            logger.warning("where the data is cannot be checked yet: %s; asked again in %.0f s", error, pause_s)
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            logger.warning("where the data is cannot be checked yet: %s; asked again in %.0f s", error, pause.pause_s)
+            time.sleep(pause.pause_s)
+            pause.grow()
 
 
 def refuse_named_outside(settings: Settings) -> None:

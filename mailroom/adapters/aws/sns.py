@@ -1,7 +1,6 @@
 """SNS beside its posts: its signing certificates, and the answer to a topic that asks whether it may post here."""
 
-import threading
-from collections import OrderedDict
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,21 +26,11 @@ class SnsCertificates:
         self._emulator = emulator
         # Proxies of the environment are kept: on many networks they are the only way out.
         self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, transport=transport)
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = lru_cache(maxsize=_MOST_KEPT)(self._get)
 
     def fetch(self, url: str) -> bytes:
         """Return the PEM at `url`, which the verifier has checked to be SNS's own."""
-        with self._lock:
-            if url in self._kept:
-                self._kept.move_to_end(url)
-                return self._kept[url]
-        pem = self._get(url)
-        with self._lock:
-            self._kept[url] = pem
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-        return pem
+        return self._kept(url)
 
     def _get(self, url: str) -> bytes:
         headers = {}

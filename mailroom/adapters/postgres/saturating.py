@@ -32,8 +32,8 @@ def bear_json(connection: psycopg.Connection[Any]) -> None:
         connection.adapters.register_loader(kind, _Bearing)
 
 
-class _Saturating:
-    """Loads a `timestamptz` in text, and what cannot be loaded as the nearest time that can."""
+class _OverUsual:
+    """Loads text with psycopg's own loader first."""
 
     format = Format.TEXT
 
@@ -41,6 +41,10 @@ class _Saturating:
         usual = psycopg.adapters.get_loader(oid, Format.TEXT)
         assert usual is not None
         self._usual: Loader = usual(oid, context)
+
+
+class _Saturating(_OverUsual):
+    """Loads a `timestamptz` in text, and what cannot be loaded as the nearest time that can."""
 
     def load(self, data: Buffer) -> datetime:
         """Return the time; never raises for one that PostgreSQL keeps."""
@@ -52,15 +56,8 @@ class _Saturating:
         return min(max(time, FIRST), LAST)
 
 
-class _Bearing:
+class _Bearing(_OverUsual):
     """Loads JSON in text."""
-
-    format = Format.TEXT
-
-    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
-        usual = psycopg.adapters.get_loader(oid, Format.TEXT)
-        assert usual is not None
-        self._usual: Loader = usual(oid, context)
 
     def load(self, data: Buffer) -> Any:
         """Return the value; never raises for what PostgreSQL keeps."""

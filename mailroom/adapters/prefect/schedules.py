@@ -1,13 +1,12 @@
 """When the scheduler of a Prefect server last worked: read from the runs that it made, by its REST API."""
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import Any
 
 from mailroom.adapters.prefect.http import http_client, translated
 from mailroom.domain.errors import MailroomError, TransientError
+from mailroom.operations.fresh import Fresh
 from mailroom.ports.scheduler import Scheduling
 
 #: The work pool whose deployments are ours; others may share the server.
@@ -28,17 +27,11 @@ class PrefectScheduler:
 
     def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:
         self._http = http_client(api_url)
-        self._fresh_s = fresh_s
-        self._lock = Lock()
-        self._known: tuple[float, Scheduling | MailroomError] | None = None
+        self._known = Fresh(self._asked, fresh_s)
 
     def look(self) -> Scheduling:
         """Return what the scheduler has done."""
-        with self._lock:
-            if self._known is None or time.monotonic() - self._known[0] > self._fresh_s:
-                found = self._asked()
-                self._known = time.monotonic(), found
-            found = self._known[1]
+        found = self._known.get()
         if isinstance(found, MailroomError):
             # A new one each time: one exception raised in many threads would collect all their tracebacks.
             raise type(found)(found.message, **found.facts)

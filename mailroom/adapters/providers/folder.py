@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from mailroom.adapters.providers.fitting import require
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, TransientError
+from mailroom.adapters.providers.unasked import Unasked
+from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
@@ -62,7 +63,7 @@ class Folder:
         return self._folder / f"{Path(message_id).name}.eml"
 
 
-class Console:
+class Console(Unasked):
     """The port `MailProvider` on a stream: one line for each mail, with its id and size."""
 
     name = "console"
@@ -79,10 +80,6 @@ class Console:
     def quota(self) -> ProviderQuota:
         """Return nothing: a console has no limit."""
         return ProviderQuota()
-
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
-        """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
 
     def close(self) -> None:
         """Leave the stream open: it is the caller's."""

@@ -7,12 +7,12 @@ Its Email Activity is an add-on with 6 questions a minute and none for EU subuse
 import base64
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.adapters.providers.posting import Poster, verdict
-from mailroom.domain.errors import MailroomError, OutcomeUnknown, Refused
+from mailroom.adapters.providers.unasked import Unasked
+from mailroom.domain.errors import MailroomError, Refused
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
@@ -21,7 +21,7 @@ from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 
 
-class SendGrid:
+class SendGrid(Unasked):
     """The port `MailProvider` on SendGrid."""
 
     name = "sendgrid"
@@ -38,10 +38,6 @@ class SendGrid:
     def quota(self) -> ProviderQuota:
         """Return nothing: SendGrid tells its limits only in the headers of an answer."""
         return ProviderQuota()
-
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
-        """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
 
     def close(self) -> None:
         """Let go of connections."""

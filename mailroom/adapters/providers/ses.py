@@ -7,7 +7,6 @@ events call `messageId`. It cannot be asked for a mail.
 Source: botocore's model of SESv2 (1.44), SES developer guide, "Managing quotas" and "Tenants".
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,8 +23,9 @@ from botocore.exceptions import (
     ProxyConnectionError,
 )
 
-from mailroom.adapters.aws.clients import error_code, translated
+from mailroom.adapters.aws.clients import client_settings, error_code, translated
 from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
     DailyQuota,
@@ -40,6 +40,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.mail.mime import TAG, mime
 from mailroom.domain.mail.soundness import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
+from mailroom.operations.fresh import Fresh
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 
 _SLOW = frozenset(
@@ -76,15 +77,10 @@ _QUOTA_FRESH_S = 60
 
 def once(*, timeout_s: float = 60) -> dict[str, Any]:
     """Return what botocore's `Config` takes for a client that sends each request once."""
-    return {
-        "retries": {"mode": "standard", "total_max_attempts": 1},
-        "connect_timeout": min(5.0, timeout_s),
-        "read_timeout": timeout_s,
-        "max_pool_connections": 50,
-    }
+    return client_settings(tries=1, timeout_s=timeout_s)
 
 
-class Ses:
+class Ses(Unasked):
     """The port `MailProvider` on SES; `client` is boto3's `sesv2` with the settings of `once()`."""
 
     name = "ses"
@@ -107,9 +103,7 @@ class Ses:
         self._client = client
         named = {"ConfigurationSetName": configuration_set, "TenantName": tenant}
         self._named = {name: value for name, value in named.items() if value is not None}
-        self._clock = clock
-        self._asking = threading.Lock()
-        self._quota: tuple[float, ProviderQuota] | None = None
+        self._quota = Fresh(self._ask_quota, _QUOTA_FRESH_S, clock=clock)
 
     def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
         """Hand each mail over once, in a call of its own."""
@@ -121,14 +115,7 @@ class Ses:
         Raises:
             TransientError: SES cannot answer now.
         """
-        with self._asking:
-            if self._quota is None or self._clock() - self._quota[0] >= _QUOTA_FRESH_S:
-                self._quota = self._clock(), self._ask_quota()
-            return self._quota[1]
-
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
-        """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        return self._quota.get()
 
     def close(self) -> None:
         """Let go of connections."""

@@ -15,6 +15,7 @@ from typing import Self
 from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.adapters.providers.signing import Dkim
 from mailroom.adapters.providers.smtp_session import Letter, Session
+from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
     MailroomError,
@@ -47,7 +48,7 @@ class Tls(StrEnum):
     OFF = "off"
 
 
-class Smtp:
+class Smtp(Unasked):
     """The port `MailProvider` on an SMTP server.
 
     The id in a receipt is the mail's Message-ID without its angle brackets. `bounces` is the envelope's sender, where
@@ -114,10 +115,6 @@ class Smtp:
     def quota(self) -> ProviderQuota:
         """Return nothing: SMTP has no question for it."""
         return ProviderQuota()
-
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
-        """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
 
     def close(self) -> None:
         """Let go of connections that rest; one in use is closed by who uses it."""

@@ -8,12 +8,12 @@ and so are those over the number. For opens and clicks that is the right way rou
 
 import logging
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import TransientError
+from mailroom.operations.loops import SteadyLoop
 from mailroom.ports.events import Events
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,13 @@ class Notes:
 
     def __init__(self, events: Events, *, patience_s: float = _PATIENCE_S, pause_s: float = _PAUSE_S) -> None:
         """Take where notes are recorded, how long an answer waits for it, and how long an outage is left alone."""
-        self._events, self._patience_s, self._pause_s = events, patience_s, pause_s
+        self._events, self._patience_s = events, patience_s
         self._waiting: list[_Note] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._away = False
+        self._loop = SteadyLoop(
+            self._record_waiting, log=log, failing="opens and clicks wait in memory: %s", outage_s=pause_s
+        )
 
     def note(self, event: DeliveryEvent) -> bool:
         """Have the event recorded, and return whether it is by now."""
@@ -49,36 +51,36 @@ class Notes:
             self._waiting.append(note)
             self._changed.notify()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="notes", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._loop.run, args=[threading.Event()], name="notes", daemon=True
+                )
                 self._thread.start()
-        return note.recorded.wait(0 if self._away else self._patience_s)
+        return note.recorded.wait(0 if self._loop.is_failing else self._patience_s)
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                notes = self._waiting[:_BATCH]
-            if not self._is_recorded(notes):
-                time.sleep(self._pause_s)
-                continue
-            with self._changed:
-                del self._waiting[: len(notes)]
-            for note in notes:
-                note.recorded.set()
+    def _record_waiting(self) -> float:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            notes = self._waiting[:_BATCH]
+        self._record(notes)
+        with self._changed:
+            del self._waiting[: len(notes)]
+        for note in notes:
+            note.recorded.set()
+        return 0
 
-    def _is_recorded(self, notes: list[_Note]) -> bool:
-        """Record, and return whether that is over; only an outage is not."""
+    def _record(self, notes: list[_Note]) -> None:
+        """Record, or log what never can be.
+
+        Raises:
+            TransientError: an outage; they are to be recorded again.
+        """
         try:
             self._events.record([note.event for note in notes], now=datetime.now(UTC))
-        except TransientError as error:
-            if not self._away:
-                log.warning("opens and clicks wait in memory: %s", error)
-            self._away = True
-            return False
-        except Exception as error:  # noqa: BLE001 - the thread must survive; what cannot be recorded never will be
-            if len(notes) > 1:
-                # Each by itself: the others are of other messages, and of other tenants.
-                return all(self._is_recorded([note]) for note in notes)
-            log.error("a note cannot be recorded: %s", type(error).__name__)
-        self._away = False
-        return True
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others must be recorded; what cannot be recorded never will be
+            if len(notes) == 1:
+                log.error("a note cannot be recorded: %s", type(error).__name__)
+            # Each by itself: the others are of other messages, and of other tenants.
+            for note in notes if len(notes) > 1 else ():
+                self._record([note])

@@ -5,12 +5,12 @@ The reader goes on whether or not the note could be recorded (`mailroom.api.hook
 """
 
 import base64
-from collections.abc import Callable
 from datetime import datetime
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from mailroom.api.links import verified
 from mailroom.api.services import Outside, Services
 from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
 from mailroom.domain.delivery.looking import who_looked
@@ -27,7 +27,7 @@ _AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 @router.api_route(CLICKS + "{token}", methods=["GET", "HEAD"])
 def follow(request: Request, services: Outside, token: str) -> Response:
     """Lead on to the page behind a link."""
-    look = _verified(clicked, services, token)
+    look = verified(clicked, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.CLICKED, look, f"click-{look.message_id}-{look.link}", {"link": str(look.link)})
     return Response(status_code=302, headers={"Location": look.target})
 
@@ -35,17 +35,9 @@ def follow(request: Request, services: Outside, token: str) -> Response:
 @router.api_route(OPENS + "{token}.gif", methods=["GET", "HEAD"])
 def show_pixel(request: Request, services: Outside, token: str) -> Response:
     """One transparent pixel, which any page may show."""
-    look = _verified(opened, services, token)
+    look = verified(opened, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.OPENED, look, f"open-{look.message_id}", {})
     return Response(_PIXEL, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
-
-
-def _verified(read: Callable[..., Look | None], services: Services, token: str) -> Look:
-    key = services.settings.unsubscribe_key
-    look = read(token, key=key.get_secret_value().encode()) if key and len(token) <= _MOST_TOKEN else None
-    if look is None:
-        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
-    return look
 
 
 def _note(services: Services, request: Request, kind: Kind, look: Look, what: str, facts: dict[str, str]) -> None:

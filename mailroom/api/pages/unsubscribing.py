@@ -6,8 +6,9 @@ Scanners fetch every link of a mail, so a GET never unsubscribes. A second POST 
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
+from mailroom.api.links import verified
 from mailroom.api.pages.rendering import render
-from mailroom.api.services import Outside, Services
+from mailroom.api.services import Outside
 from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
 from mailroom.domain.delivery.unsubscribe import verify
 
@@ -19,14 +20,14 @@ _MOST_TOKEN = 100
 @router.get("/{token}")
 def show_unsubscribe(services: Outside, token: str) -> Response:
     """A page with one button."""
-    _message(services, token)
+    verified(verify, services, token, longest=_MOST_TOKEN)
     return render("unsubscribe.html", done=False)
 
 
 @router.post("/{token}")
 def unsubscribe(services: Outside, token: str) -> Response:
     """No more mail of this sender to this recipient."""
-    message_id, events = _message(services, token), services.events
+    message_id, events = verified(verify, services, token, longest=_MOST_TOKEN), services.events
     if events is None:
         raise HTTPException(404, "This installation sends no mail.")
     left = DeliveryEvent(
@@ -40,11 +41,3 @@ def unsubscribe(services: Outside, token: str) -> Response:
     )
     events.record([left], now=services.now())
     return render("unsubscribe.html", done=True)
-
-
-def _message(services: Services, token: str) -> str:
-    key = services.settings.unsubscribe_key
-    message_id = verify(token, key=key.get_secret_value().encode()) if key and len(token) <= _MOST_TOKEN else None
-    if message_id is None:
-        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
-    return message_id

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
+from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.downloads import download
 from mailroom.api.paging import Cursor, Limit, decode, encode
@@ -21,7 +22,6 @@ from mailroom.api.v1.responses.inbound import (
     replay_answer,
 )
 from mailroom.domain.inbound.received_email import State
-from mailroom.domain.inbound.routing import normalise
 from mailroom.outbound.json_time import Time
 
 router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM, route_class=KnownQuery)
@@ -126,9 +126,7 @@ def inbox_address(address: str) -> str:
     Raises:
         HTTPException: 404, it is no address, so nobody's inbox.
     """
-    try:
-        if "\x00" in address:
-            raise ValueError("NUL")
-        return normalise(address)
-    except ValueError:
-        raise HTTPException(404, "There is no such inbox.") from None
+    inbox = compared(address)
+    if inbox is None:
+        raise HTTPException(404, "There is no such inbox.")
+    return inbox

@@ -9,6 +9,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
@@ -32,7 +33,6 @@ from mailroom.api.v1.responses.outbound import (
 from mailroom.domain.delivery.news import facts_for_tenants
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
-from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.domain.tenants import NOBODY, tenant_name
 from mailroom.outbound.batch_body import NewBatch
@@ -299,12 +299,10 @@ def address_of(written: str) -> str:
     Raises:
         HTTPException: 422, it is none.
     """
-    try:
-        if "\x00" in written:
-            raise ValueError("NUL")
-        return normalise(written)
-    except ValueError:
-        raise HTTPException(422, "This is no e-mail address.") from None
+    address = compared(written)
+    if address is None:
+        raise HTTPException(422, "This is no e-mail address.")
+    return address
 
 
 def _refuse(request: Request, faults: Sequence[Fault], detail: str = _UNSENDABLE) -> Response:

@@ -21,12 +21,12 @@ from mailroom.delivery.webhooks.reading import (
     load,
     mailbox,
     moment,
+    reader_of,
     table,
     words,
 )
 from mailroom.delivery.webhooks.sns import Unverified
-from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
-from mailroom.domain.delivery.looking import who_looked
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.times import happened
 
 PROVIDER = "postmark"
@@ -121,7 +121,7 @@ def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
         provider_message_id=message_id,
         message_id=identifier(table(told.get("Metadata")).get(OUR_ID)),
         recipient=recipient,
-        actor=_actor(kind, told),
+        actor=reader_of(kind, told.get("UserAgent")),
         facts=words(
             record=word,
             bounce_type=told.get("Type"),
@@ -143,12 +143,6 @@ def _kind(told: Mapping[str, Any]) -> Kind:
         left = told.get("SuppressSending") is True and told.get("SuppressionReason") == "ManualSuppression"
         return Kind.UNSUBSCRIBED if left and told.get("Origin") == "Recipient" else Kind.OTHER
     return _KINDS.get(word, Kind.OTHER)
-
-
-def _actor(kind: Kind, told: Mapping[str, Any]) -> Actor:
-    said = told.get("UserAgent")
-    looked = kind in (Kind.OPENED, Kind.CLICKED)
-    return who_looked(said if isinstance(said, str) else None) if looked else Actor.UNKNOWN
 
 
 def _digest(value: bytes) -> bytes:

@@ -8,10 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
 from typing import Any
 
+from mailroom.domain.delivery.events import LOOKS, Actor, Kind
+from mailroom.domain.delivery.looking import who_looked
 from mailroom.domain.errors import PermanentError
 
 MOST_BODY_BYTES = 1024 * 1024
@@ -100,6 +102,13 @@ def mailbox(value: object) -> str | None:
         return None
     address = parseaddr(value)[1] or value
     return address if "@" in address and address.isprintable() else None
+
+
+def reader_of(kind: Kind, user_agent: object, *, after: timedelta | None = None) -> Actor:
+    """Return who opened or clicked, by what the program says of itself; of any other kind of event nobody did."""
+    if kind not in LOOKS:
+        return Actor.UNKNOWN
+    return who_looked(user_agent if isinstance(user_agent, str) else None, after=after)
 
 
 def first(values: Iterable[Any]) -> Any:

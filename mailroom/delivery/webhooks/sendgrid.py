@@ -27,12 +27,12 @@ from mailroom.delivery.webhooks.reading import (
     load,
     mailbox,
     moment,
+    reader_of,
     table,
     words,
 )
 from mailroom.delivery.webhooks.sns import Unverified
-from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
-from mailroom.domain.delivery.looking import who_looked
+from mailroom.domain.delivery.events import LOOKS, Actor, DeliveryEvent, Kind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.times import happened
 
@@ -143,10 +143,8 @@ def _kind(told: Mapping[str, Any]) -> Kind:
 
 
 def _actor(kind: Kind, told: Mapping[str, Any]) -> Actor:
-    if kind not in (Kind.OPENED, Kind.CLICKED):
-        return Actor.UNKNOWN
-    said = told.get("useragent")
-    return Actor.MACHINE if told.get("sg_machine_open") is True else who_looked(said if isinstance(said, str) else None)
+    is_machine = kind in LOOKS and told.get("sg_machine_open") is True
+    return Actor.MACHINE if is_machine else reader_of(kind, told.get("useragent"))
 
 
 def _signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:

@@ -23,11 +23,11 @@ from mailroom.delivery.webhooks.reading import (
     load,
     mailbox,
     moment,
+    reader_of,
     table,
     words,
 )
-from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
-from mailroom.domain.delivery.looking import who_looked
+from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.times import happened
 
 PROVIDER = "ses"
@@ -94,7 +94,6 @@ def _event(
     # Rejects, sends and failures have no time of their own: there is one of each for a mail.
     mark = part.get("feedbackId") or part.get("timestamp") or ""
     kind = _kind(word, part)
-    looked = kind in (Kind.OPENED, Kind.CLICKED)
     after = told_at - sent_at if told_at and sent_at else None
     return DeliveryEvent(
         provider=PROVIDER,
@@ -104,7 +103,7 @@ def _event(
         provider_message_id=message_id,
         message_id=_our_id(mail),
         recipient=recipient,
-        actor=who_looked(part.get("userAgent"), after=after) if looked else Actor.UNKNOWN,
+        actor=reader_of(kind, part.get("userAgent"), after=after),
         facts=_facts(part, table(about)),
     )
 

@@ -42,6 +42,10 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+#: What readers do, and machines in their name.
+LOOKS = frozenset({Kind.OPENED, Kind.CLICKED})
+
+
 class Actor(StrEnum):
     """Who opened or clicked: scanners of mail do both."""
 
@@ -119,8 +123,7 @@ def advance(status: Status, kind: Kind) -> Status:
 
 def counts_as(event: DeliveryEvent) -> Kind:
     """Return the kind that an event counts as: a machine that opens or clicks proves delivery and no more."""
-    looked = event.kind in (Kind.OPENED, Kind.CLICKED)
-    return Kind.DELIVERED if looked and event.actor is Actor.MACHINE else event.kind
+    return Kind.DELIVERED if event.kind in LOOKS and event.actor is Actor.MACHINE else event.kind
 
 
 #: An event whose message is not known after so long is kept and counted, and tried no more.

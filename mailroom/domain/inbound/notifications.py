@@ -17,6 +17,7 @@ from urllib.parse import quote_plus, unquote_plus
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
 from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.json_members import unique_members
 from mailroom.domain.times import happened
 
 MOST_BODY_BYTES = 1024 * 1024
@@ -227,15 +228,9 @@ def _parse(text: str) -> dict[str, Any]:
     if size > MOST_BODY_BYTES:
         _refuse("size", size=size)
     try:
-        return _object(json.loads(text, object_pairs_hook=_once))
+        return _object(json.loads(text, object_pairs_hook=unique_members))
     except (ValueError, RecursionError):
         _refuse("json")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object whose names are all different: of two, another reader might take the other."""
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else _refuse("json")
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Kills are SIGKILL to the worker and all that it started: no handler runs, nothin
 power cut, for the kernel keeps what a dead process wrote.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -12,6 +11,7 @@ from typing import Any
 
 from mailroom.audit.manifest import Sent
 from mailroom.crash_points import POINTS
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.drills.ground import Ground
 from mailroom.sandbox.drills.lives import PAUSE_S, READY_PATIENCE_S, Toll, kill_at_random
 from mailroom.sandbox.drills.workers import Worker, Zygote
@@ -105,9 +105,7 @@ class Drill:
 
     def _stop_at_work(self, worker: Worker) -> None:
         """Tell a worker to stop as soon as it has a mail in hand."""
-        deadline = time.monotonic() + READY_PATIENCE_S
-        while not self._at_work(worker) and time.monotonic() < deadline:
-            time.sleep(PAUSE_S)
+        wait_until(lambda: self._at_work(worker), within_s=READY_PATIENCE_S, every_s=PAUSE_S)
         worker.stop()
 
     def _end(self, worker: Worker) -> None:

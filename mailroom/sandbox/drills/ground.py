@@ -20,6 +20,7 @@ import boto3
 import psycopg
 
 from mailroom.audit.manifest import Sent
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.stack.folder import DataFolder, read_json
 from mailroom.sandbox.stack.ports import choose_apart
 from mailroom.sandbox.stack.stack import Stack
@@ -94,10 +95,12 @@ class Ground:
             TimeoutError: it took longer.
         """
         began = time.monotonic()
-        while self.unfinished(sent) or self.depth() > 0:
-            if time.monotonic() - began > within_s:
-                raise TimeoutError(f"{len(self.unfinished(sent))} mails and {self.depth()} messages after {within_s} s")
-            time.sleep(_LOOK_AGAIN_S)
+
+        def is_drained() -> bool:
+            return not self.unfinished(sent) and self.depth() == 0
+
+        if not wait_until(is_drained, within_s=within_s, every_s=_LOOK_AGAIN_S):
+            raise TimeoutError(f"{len(self.unfinished(sent))} mails and {self.depth()} messages after {within_s} s")
         return time.monotonic() - began
 
     def depth(self, queue: str = "inbound") -> int:

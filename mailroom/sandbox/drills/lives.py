@@ -1,7 +1,7 @@
 """Lives of workers in drills: each begins, works for a random while, and is killed; another takes its place."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
@@ -37,12 +37,12 @@ class Toll:
     @property
     def lost(self) -> int:
         """How many mails or parts of mails are gone."""
-        return self._wrong(self.gone)
+        return wrong(self.found, self.gone)
 
     @property
     def twice(self) -> int:
         """How many are there more than once."""
-        return self._wrong(self.twofold)
+        return wrong(self.found, self.twofold)
 
     @property
     def proves_nothing(self) -> bool:
@@ -80,9 +80,11 @@ class Toll:
             "check": self.found,
         }
 
-    def _wrong(self, kinds: tuple[str, ...]) -> int:
-        wrong: dict[str, int] = self.found.get("wrong", {})
-        return sum(wrong.get(kind, 0) for kind in kinds)
+
+def wrong(found: Mapping[str, Any], kinds: Collection[str]) -> int:
+    """Return how much of these kinds `mailroom check` found wrong."""
+    counts: Mapping[str, int] = found.get("wrong", {})
+    return sum(counts.get(kind, 0) for kind in kinds)
 
 
 def kill_at_random(

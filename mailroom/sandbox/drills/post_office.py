@@ -18,6 +18,7 @@ import httpx
 
 from mailroom.audit.batches import HandedOver
 from mailroom.domain.outbound.message import UNANSWERED, UNDER_WAY, WAITING
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.drills.ground import Ground
 from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.errors import StackError
@@ -179,10 +180,13 @@ class PostOffice:
             TimeoutError: it took longer.
         """
         began = time.monotonic()
-        while (left := self._under_way()) or self.ground.depth("mailbox"):
-            if time.monotonic() - began > within_s:
-                raise TimeoutError(f"{left} messages and {self.ground.depth('mailbox')} orders after {within_s} s")
-            time.sleep(_LOOK_AGAIN_S)
+
+        def is_drained() -> bool:
+            return not self._under_way() and not self.ground.depth("mailbox")
+
+        if not wait_until(is_drained, within_s=within_s, every_s=_LOOK_AGAIN_S):
+            left, orders = self._under_way(), self.ground.depth("mailbox")
+            raise TimeoutError(f"{left} messages and {orders} orders after {within_s} s")
         return time.monotonic() - began
 
     def check(self) -> dict[str, Any]:

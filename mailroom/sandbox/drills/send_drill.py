@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from mailroom.domain.outbound.message import UNANSWERED, WAITING
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.drills.lives import PAUSE_S, Toll, kill_at_random
 from mailroom.sandbox.drills.post_office import PostOffice
 from mailroom.sandbox.drills.workers import Worker
@@ -248,6 +249,4 @@ class SendDrill:
         return bool(self._office.ground.ask(query, batch_id, [status.value for status in WAITING]))
 
     def _until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
-        while not holds() and time.monotonic() < deadline:
-            time.sleep(PAUSE_S)
+        wait_until(holds, within_s=_PATIENCE_S, every_s=PAUSE_S)

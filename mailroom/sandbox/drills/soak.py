@@ -29,6 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.audit.batches import HandedOver
 from mailroom.domain.outbound.message import UNDER_WAY
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.drills.ground import ANNA, BOB, Ground
 from mailroom.sandbox.drills.soak_load import Load
 from mailroom.sandbox.drills.soak_memory import Memory, sampled
@@ -136,12 +137,8 @@ class Soak:
     def _wait_at_work(self, worker: str) -> bool:
         """Tell whether this worker has a mail under way before long."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
-        deadline, pid = time.monotonic() + _KILL_PATIENCE_S, self._stack.pids()[worker]
-        while time.monotonic() < deadline:
-            if self._ground.ask(mine, f"%-{pid}"):
-                return True
-            time.sleep(0.02)
-        return False
+        pid = self._stack.pids()[worker]
+        return wait_until(lambda: self._ground.ask(mine, f"%-{pid}"), within_s=_KILL_PATIENCE_S, every_s=0.02)
 
     def _progress(self, minute: int) -> None:
         load, left = self._load, {what: count for what, count in self._backlog().items() if count}

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from mailroom.sandbox.drills.drill import Outcome
+from mailroom.sandbox.drills.lives import wrong
+from mailroom.sandbox.drills.send_drill import SendOutcome
 from mailroom.sandbox.drills.soak_memory import Growth
 
 #: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
-_GONE = (
-    *("lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"),
-    *("not received", "missing message"),
-)
-_TWICE = "duplicate line", "duplicate item", "filed twice", "versions", "received twice", "handed over twice"
+_GONE = frozenset((*Outcome.gone, *SendOutcome.gone, "missing message"))
+_TWICE = frozenset((*Outcome.twofold, *SendOutcome.twofold))
 _LOGGED = "logged", "logged too often"
 
 
@@ -37,17 +37,17 @@ class SoakOutcome:
     @property
     def lost(self) -> int:
         """How many mails or parts of mails are gone."""
-        return self._wrong(_GONE)
+        return wrong(self.found, _GONE)
 
     @property
     def twice(self) -> int:
         """How many are there more than once."""
-        return self._wrong(_TWICE)
+        return wrong(self.found, _TWICE)
 
     @property
     def logged(self) -> int:
         """How many kinds of ERROR or traceback are not known, or came too often."""
-        return self._wrong(_LOGGED)
+        return wrong(self.found, _LOGGED)
 
     @property
     def unjudged(self) -> str:
@@ -122,10 +122,6 @@ class SoakOutcome:
 
     def _drained(self) -> str:
         return "; not in time" if self.drained_s is None else f"; {self.drained_s:.0f} s after the last mail"
-
-    def _wrong(self, kinds: tuple[str, ...]) -> int:
-        wrong: dict[str, int] = self.found.get("wrong", {})
-        return sum(wrong.get(kind, 0) for kind in kinds)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import Any, Self
 
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.settings import CHECKOUT
@@ -25,6 +25,9 @@ QUICK: Mapping[str, Any] = {
     "retry_after_s": 2,
     "leave_for_s": 2,
 }
+
+
+_LOOK_AGAIN_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,12 @@ class Worker:
 
     def wait_ready(self, *, within_s: float = 30) -> bool:
         """Tell whether it listens within this time."""
-        deadline = time.monotonic() + within_s
-        while not self.is_ready() and self.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: self.is_ready() or not self.is_alive(), within_s=within_s, every_s=_LOOK_AGAIN_S)
         return self.is_ready()
 
     def wait(self, *, within_s: float) -> bool:
         """Tell whether it ended within this time."""
-        deadline = time.monotonic() + within_s
-        while self.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return not self.is_alive()
+        return wait_until(lambda: not self.is_alive(), within_s=within_s, every_s=_LOOK_AGAIN_S)
 
     def _signal(self, number: Signals) -> bool:
         alive = self.is_alive()

@@ -1,8 +1,8 @@
 """What a killed supervisor left running. Its children end with it; this is for those that did not."""
 
 import signal
-import time
 
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.sandbox.stack.processes import ProcessId, carriers
 
@@ -20,9 +20,7 @@ def end_leftovers(folder: DataFolder) -> int:
     left.update({process: signal.SIGTERM for process in carriers(run["word"]) if process not in left})
     for process, number in left.items():
         process.signal(number)
-    deadline = time.monotonic() + _GRACE_S
-    while any(process.is_alive() for process in left) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not any(process.is_alive() for process in left), within_s=_GRACE_S, every_s=0.05)
     for process in left:
         process.signal(signal.SIGKILL)
     folder.run_file.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mailroom.operations.loops import wait_until
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.environment import ACCOUNT, REGION, aws_environment, process_environment
 from mailroom.sandbox.stack.folder import DataFolder, HeldError, read_json, write_json
@@ -183,9 +184,7 @@ def down(say: Say, *, wipe: bool = False) -> None:
 
 def _end(supervisor: ProcessId) -> None:
     supervisor.signal(signal.SIGTERM)
-    deadline = time.monotonic() + _DOWN_PATIENCE_S
-    while supervisor.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not supervisor.is_alive(), within_s=_DOWN_PATIENCE_S, every_s=0.05)
     supervisor.signal(signal.SIGKILL)
 
 

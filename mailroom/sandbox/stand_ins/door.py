@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.envelope import seal, ses_context
+from mailroom.operations.fresh import Fresh
 from mailroom.sandbox.stand_ins.ses_format import (
     ReceiptRule,
     Reception,
@@ -84,16 +85,14 @@ class Rules:
     """The active receipt rules, read again from SES when they are older than five seconds."""
 
     def __init__(self, ses: "SESClient") -> None:
-        self._ses = ses
-        self._read_at = -_RULES_FRESH_S
-        self._rules: tuple[ReceiptRule, ...] = ()
+        self._rules = Fresh(lambda: read_rules(ses.describe_active_receipt_rule_set()), _RULES_FRESH_S)
 
     def active(self) -> tuple[ReceiptRule, ...]:
         """Return the rules in their order; where there are none yet, SES is asked each time."""
-        if not self._rules or time.monotonic() - self._read_at >= _RULES_FRESH_S:
-            self._rules = read_rules(self._ses.describe_active_receipt_rule_set())
-            self._read_at = time.monotonic()
-        return self._rules
+        rules = self._rules.get()
+        if not rules:
+            self._rules.forget()
+        return rules
 
 
 class Receiver:

@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.postgres.archive.findings import damage
@@ -28,6 +27,7 @@ from mailroom.adapters.postgres.models import (
     TenantRow,
 )
 from mailroom.adapters.postgres.operations import counting
+from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipping import readable, stepping_over
 from mailroom.domain.inbound.received_email import Attachment, State
 from mailroom.domain.inbound.routing import is_starred, takes
@@ -98,7 +98,7 @@ class SqlReader:
         chosen = (
             select(_item.id)
             .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
-            .where(_after(_item, after), _holds(question))
+            .where(behind(after, _item.received_at, _item.id), _holds(question))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
@@ -119,11 +119,11 @@ class SqlReader:
                 # How a rare and a common word are best looked for differs: a plan for any word would be good for neither.
                 connection.execute(text("set local plan_cache_mode = force_custom_plan"))
             rows = connection.execute(wanted).all()
-            return _page(rows, limit, usable(rows[:limit], shown.item_line))
+            return page_of(rows, limit, usable(rows[:limit], shown.item_line), at="received_at")
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
         """Return one item with its attachments and their receipts."""
-        uuid = _uuid(item_id)
+        uuid = uuid_of(item_id)
         wanted = (
             select(
                 *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
@@ -146,7 +146,7 @@ class SqlReader:
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
         """Return what is listed of one attachment."""
-        uuid = _uuid(item_id)
+        uuid = uuid_of(item_id)
         wanted = (
             select(AttachmentRow.__table__)  # type: ignore[attr-defined]
             .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
@@ -170,7 +170,7 @@ class SqlReader:
         limit: int,
     ) -> Page[EmailLine]:
         """Return lines of the ledger."""
-        conditions = [_routed(tenant), _after(_email, after)]
+        conditions = [_routed(tenant), behind(after, _email.received_at, _email.id)]
         if states:
             conditions.append(_email.state.in_([state.value for state in states]))
         if reason is not None:
@@ -181,11 +181,12 @@ class SqlReader:
         wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
         with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
             rows = connection.execute(wanted).all()
-            return _page(rows, limit, usable(rows[:limit], lambda row: shown.email_line(row, internal=tenant is None)))
+            lines = usable(rows[:limit], lambda row: shown.email_line(row, internal=tenant is None))
+            return page_of(rows, limit, lines, at="received_at")
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger."""
-        uuid = _uuid(email_id)
+        uuid = uuid_of(email_id)
         if uuid is None:
             return None
         wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
@@ -256,12 +257,6 @@ def _routed(tenant: str | None) -> ColumnElement[bool]:
     return true() if tenant is None else _email.tenants.contains([tenant])
 
 
-def _after(columns: Any, position: Position | None) -> ColumnElement[bool]:
-    if position is None:
-        return true()
-    return tuple_(columns.received_at, columns.id) < (position.received_at, UUID(position.id))
-
-
 def _holds(question: str) -> ColumnElement[bool]:
     """Hold for items with the words of the question. A last word that nothing stands behind may be the beginning of one."""
     words = words_asked(question)
@@ -271,16 +266,3 @@ def _holds(question: str) -> ColumnElement[bool]:
     begun = func.regexp_replace(asked, "'$", "':*") if _BEGUN.search(words) else asked
     held: ColumnElement[bool] = _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
     return held
-
-
-def _page(rows: Sequence[Any], limit: int, lines: Sequence[_Line]) -> Page[_Line]:
-    """Return the lines that were made of the first rows; the next page goes on by the rows, for of some there may be no line."""
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(tuple(lines), Position(last.received_at, str(last.id)) if last else None)
-
-
-def _uuid(written: str) -> UUID | None:
-    try:
-        return UUID(written)
-    except ValueError:
-        return None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, text, true
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.engine import transaction
@@ -19,9 +19,19 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     ParkedEventRow,
 )
-from mailroom.adapters.postgres.outbound.rows import content_of, is_held, owned, party_of, table_of, texts_of, word
+from mailroom.adapters.postgres.outbound.rows import (
+    batch_of,
+    content_of,
+    is_held,
+    owned,
+    party_of,
+    table_of,
+    texts_of,
+    word,
+)
+from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipping import readable, stepping_over
-from mailroom.domain.outbound.message import Content, Lane, Policy, Status, Tracked
+from mailroom.domain.outbound.message import Content, Status
 from mailroom.ports.follower import ActivityLine, BatchLine, MessageLine, ParkedLine
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.reader import Page, Position
@@ -42,14 +52,13 @@ class SqlFollower:
 
     def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
         """Return batches, newest first."""
-        wanted = select(_batches).where(true() if tenant is None else _batch.tenant == tenant)
-        if after is not None:
-            wanted = wanted.where(tuple_(_batch.created_at, _batch.id) < (after.received_at, UUID(after.id)))
+        owner = true() if tenant is None else _batch.tenant == tenant
+        wanted = select(_batches).where(owner, behind(after, _batch.created_at, _batch.id))
         newest_first = _batch.created_at.desc(), _batch.id.desc()
         with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
             lines = usable(rows[:limit], _batch_lines(connection, rows[:limit]))
-        return Page(tuple(lines), _next(rows, limit))
+        return page_of(rows, limit, lines, at="created_at")
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
         """Return one batch with the count of its messages in each status."""
@@ -68,7 +77,8 @@ class SqlFollower:
         limit: int,
     ) -> Page[MessageLine]:
         """Return messages, newest first."""
-        wanted = _lines().where(true() if tenant is None else _message.tenant == tenant, _after(after))
+        owner = true() if tenant is None else _message.tenant == tenant
+        wanted = _lines().where(owner, behind(after, _message.created_at, _message.id))
         if recipient is not None:
             wanted = wanted.where(_message.recipient == recipient)
         if batch_id is not None:
@@ -78,7 +88,7 @@ class SqlFollower:
         newest_first = _message.created_at.desc(), _message.id.desc()
         with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
-            return Page(tuple(usable(rows[:limit], _message_line)), _next(rows, limit))
+            return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
 
     def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
         """Return one message."""
@@ -125,22 +135,9 @@ def _found(connection: Connection, tenant: str | None, message_id: str) -> Messa
     return readable(_message_line, row, kind="message") if row else None
 
 
-def _next(rows: Sequence[Row[Any]], limit: int) -> Position | None:
-    """Return where the next page goes on; by the rows, for of some there may be no line."""
-    return Position(rows[limit - 1].created_at, str(rows[limit - 1].id)) if len(rows) > limit else None
-
-
 def _of_batch(batch_id: str) -> ColumnElement[bool]:
-    try:
-        return _message.batch_id == UUID(batch_id)
-    except ValueError:
-        return false()
-
-
-def _after(position: Position | None) -> ColumnElement[bool]:
-    if position is None:
-        return true()
-    return tuple_(_message.created_at, _message.id) < (position.received_at, UUID(position.id))
+    uuid = uuid_of(batch_id)
+    return false() if uuid is None else _message.batch_id == uuid
 
 
 def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
@@ -164,23 +161,23 @@ def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[
 def _batch_line(
     row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
 ) -> BatchLine:
-    stored = row._mapping
+    batch = batch_of(row)
     return BatchLine(
-        id=str(row.id),
-        tenant=row.tenant,
-        from_=party_of(stored["from"]),
-        lane=word(Lane, row.lane),
-        policy=word(Policy, row.policy),
-        metadata=texts_of(stored["metadata"]),
+        id=batch.id,
+        tenant=batch.tenant,
+        from_=batch.from_,
+        lane=batch.lane,
+        policy=batch.policy,
+        metadata=batch.metadata,
         messages=row.messages,
         statuses=statuses,
         created_at=row.created_at,
-        send_at=row.send_at,
-        expires_at=row.expires_at,
+        send_at=batch.send_at,
+        expires_at=batch.expires_at,
         cancelled_at=row.cancelled_at,
         next_at=next_at,
         held=held,
-        tracking=Tracked(opens=row.track_opens, clicks=row.track_clicks),
+        tracking=batch.tracking,
     )
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, case, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
@@ -75,8 +75,9 @@ _ADD_MESSAGES = text("""
 """)
 
 
-#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
-_RELAY_LOOKS_S = 30.0
+#: How old the knowledge of the counter outside may be where orders are taken or made again: nothing is sent on an order's
+#: word alone. The relay asks all day, and a sweep has looked just before.
+_ORDERS_LOOK_S = 30.0
 
 
 class SqlOutbox(SqlHolds):
@@ -157,7 +158,7 @@ class SqlOutbox(SqlHolds):
             .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
         if self._restores is not None:
-            self._restores.look(max_age_s=_RELAY_LOOKS_S)
+            self._restores.look(max_age_s=_ORDERS_LOOK_S)
         of_batch = attrgetter("batch_id")
         with stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable:
 
@@ -201,7 +202,7 @@ class SqlOutbox(SqlHolds):
             return [str(batch_id) for batch_id in ids]
 
         if self._restores is not None:
-            self._restores.look()
+            self._restores.look(max_age_s=_ORDERS_LOOK_S)
         return transact(self._engine, self._restores, "commit of remind", order_all)
 
     def cancel(
@@ -216,9 +217,7 @@ class SqlOutbox(SqlHolds):
         """Withhold everything that has not gone, and tell exactly what has."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = connection.execute(
-                update(_batches).where(one).values(cancelled_at=now).returning(_batches.c.id)
-            ).first()
+            found = _change(connection, one, cancelled_at=now)
             if found is None:
                 return None
             held = (_message.batch_id == found.id) & is_held()
@@ -237,9 +236,7 @@ class SqlOutbox(SqlHolds):
         """Have what waits go at `send_at` instead, by an order of its own."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
-            found = connection.execute(
-                update(_batches).where(one).values(send_at=send_at).returning(_batches.c.id)
-            ).first()
+            found = _change(connection, one, send_at=send_at)
             if found is None:
                 return None
             held = select(_message.reason).where(_message.batch_id == found.id, is_held()).limit(1)
@@ -254,6 +251,11 @@ class SqlOutbox(SqlHolds):
             if moved:
                 order(connection, found.id, due_at)
         return moved
+
+
+def _change(connection: Connection, one: ColumnElement[bool], **values: object) -> Row[Any] | None:
+    """Change one batch and return its id; None where there is none."""
+    return connection.execute(update(_batches).where(one).values(values).returning(_batches.c.id)).first()
 
 
 def _order_of(row: Row[Any]) -> Order:

@@ -27,6 +27,7 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, ActivityRow, MessageRow, OutboxRow
+from mailroom.adapters.postgres.paging import uuid_of
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import Batch, Content, Draft, Enclosure, Lane, Party, Policy, Tracked
@@ -90,9 +91,8 @@ def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
 
 def owned(rows: Table, tenant: str | None, any_id: str) -> ColumnElement[bool]:
     """Return the condition for one row of this tenant; nothing has what is no id."""
-    try:
-        uuid = UUID(any_id)
-    except ValueError:
+    uuid = uuid_of(any_id)
+    if uuid is None:
         return false()
     return and_(rows.c.id == uuid, true() if tenant is None else rows.c.tenant == tenant)
 

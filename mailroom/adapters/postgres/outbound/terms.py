@@ -1,9 +1,11 @@
 """What providers allow, as the workers last heard it, in SQL: the HTTP service has no provider to ask."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import isfinite
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Table, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import transaction
@@ -37,9 +39,7 @@ class SqlTerms:
             "max_bytes": terms.max_bytes,
             "told_at": terms.told_at,
         }
-        row = insert(_rows).values(identity=terms.identity, **values)
-        with transaction(self._engine) as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+        self._keep(_rows, terms.identity, values)
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
         """Return what was told last, if that is of today; what no provider tells would hold for every tenant."""
@@ -61,9 +61,12 @@ class SqlTerms:
     def hold(self, rate: Ceiling, *, now: datetime) -> None:
         """Keep the rate that an account is held to now."""
         values = {"provider": rate.provider, "per_second": rate.per_second, "told_at": now}
-        row = insert(_rates).values(identity=rate.identity, **values)
+        self._keep(_rates, rate.identity, values)
+
+    def _keep(self, rows: Table, identity: str, values: Mapping[str, Any]) -> None:
+        row = insert(rows).values(identity=identity, **values)
         with transaction(self._engine) as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=values))
+            connection.execute(row.on_conflict_do_update(index_elements=["identity"], set_=dict(values)))
 
 
 def _finite(rate: float | None) -> float | None:

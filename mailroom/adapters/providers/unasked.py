@@ -1,0 +1,16 @@
+"""The answer of providers that cannot be asked what became of a mail."""
+
+from datetime import datetime
+
+from mailroom.domain.errors import OutcomeUnknown
+from mailroom.ports.provider import Receipt
+
+
+class Unasked:
+    """The part `ask` of the port `MailProvider`, for a provider that has no such question."""
+
+    name: str
+
+    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        """Raise: it cannot be asked."""
+        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)

@@ -1,0 +1,23 @@
+"""Tokens of links that we put into mails: what is not signed by us gets one and the same answer."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import HTTPException
+
+from mailroom.api.services import Services
+
+Said = TypeVar("Said")
+
+
+def verified(read: Callable[..., Said | None], services: Services, token: str, *, longest: int) -> Said:
+    """Return what `read` finds in a token of at most `longest` characters.
+
+    Raises:
+        HTTPException: 404, it was not made here.
+    """
+    key = services.settings.unsubscribe_key
+    said = read(token, key=key.get_secret_value().encode()) if key and len(token) <= longest else None
+    if said is None:
+        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
+    return said

@@ -9,7 +9,7 @@ from typing import TextIO
 from mailroom.adapters.providers.fitting import require
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, TransientError
 from mailroom.domain.mail.mime import mime
-from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 

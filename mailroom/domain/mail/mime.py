@@ -21,8 +21,9 @@ from typing import Any
 from urllib.parse import quote
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.mail.soundness import check, on_the_wire
+from mailroom.domain.outbound.content_rules import check, on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.domain.outbound.wire_size import base64_size
 
 CORRELATION = "X-Correlation-ID"
 #: What the provider's own tag, metadata or argument with our id is called.
@@ -31,7 +32,7 @@ ONE_CLICK = "List-Unsubscribe=One-Click"
 
 _POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
 #: A word longer than this cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1).
-_LONGEST_WORD = 900
+_LONGEST_WORD = 920
 _SEGMENT = 60
 
 
@@ -39,7 +40,7 @@ def mime(mail: Outgoing, *, message_id: str, date: datetime) -> bytes:
     """Return the mail with CRLF line ends; `message_id` comes without its angle brackets, `date` is aware.
 
     Raises:
-        Refused: something in it would be taken for something else; see `mailroom.domain.mail.soundness`.
+        Refused: something in it would be taken for something else; see `mailroom.domain.outbound.content_rules`.
     """
     check(mail)
     numbers = count()
@@ -131,16 +132,17 @@ def _multipart(subtype: str, parts: Sequence[Message], mail: Outgoing, numbers: 
 
 def _text_part(subtype: str, text: str) -> Message:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    raw = lines.encode()
+    crlf = lines.replace("\n", "\r\n").encode()
     part = Message(_POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    # Quoted-printable costs three bytes for each that is not ASCII, base64 four for three of any.
-    if sum(byte > 127 for byte in raw) * 6 > len(raw):
+    quoted = quopri.encodestring(lines.encode())
+    # Quoted-printable costs three bytes for each that it escapes, base64 four for three of any: `wire_size` rests on it.
+    if len(quoted) + quoted.count(b"\n") > base64_size(len(crlf)):
         part["Content-Transfer-Encoding"] = "base64"
-        part.set_payload(base64.encodebytes(lines.replace("\n", "\r\n").encode()).decode())
+        part.set_payload(base64.encodebytes(crlf).decode())
     else:
         part["Content-Transfer-Encoding"] = "quoted-printable"
-        part.set_payload(quopri.encodestring(raw).decode())
+        part.set_payload(quoted.decode())
     return part
 
 

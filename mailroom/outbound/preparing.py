@@ -101,7 +101,7 @@ class _Preparing:
         sender = self._sender(request.from_)
         self._checked(("metadata",), content_rules.metadata, request.metadata)
         starts = request.send_at or self._now
-        if starts > self._now + timedelta(days=self._limits.schedule_days):
+        if starts > self._limits.latest_start(self._now):
             self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
         if starts < self._now - _LATE:
             self._fault(("send_at",), "this time is long past: without it the batch goes at once")

@@ -63,12 +63,13 @@ class SendGrid:
 
 
 def _payload(mail: Outgoing) -> dict[str, Any]:
-    texts = [("text/plain", mail.text), ("text/html", mail.html)]
+    # An empty part is refused, and so is a mail without any.
+    texts = [(kind, text) for kind, text in (("text/plain", mail.text), ("text/html", mail.html)) if text]
     payload: dict[str, Any] = {
         "personalizations": [{"to": [_party(mail.to)], "custom_args": {TAG: mail.id}}],
         "from": _party(mail.from_),
         "subject": mail.subject,
-        "content": [{"type": kind, "value": text} for kind, text in texts if text is not None],
+        "content": [{"type": kind, "value": text} for kind, text in texts or [("text/plain", "\n")]],
         "headers": dict(tagged_headers(mail)),
         # Said either way: what is not said is as the account has it.
         "tracking_settings": {

@@ -160,8 +160,9 @@ def _file_part(file: File) -> Message:
 
 
 def _filename(name: str) -> str:
-    # RFC 2231: percent-encoded, and in numbered pieces where one line would grow too long.
-    if name.isascii() and len(name) < _SEGMENT:
+    # RFC 2231: percent-encoded, and in numbered pieces where one line would grow too long. Readers decode encoded words in
+    # quotes too, though RFC 2047 section 5 has none there.
+    if name.isascii() and len(name) < _SEGMENT and "=?" not in name:
         return f'; filename="{_quoted(name)}"'
     pieces = [""]
     for char in name:

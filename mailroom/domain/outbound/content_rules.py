@@ -332,7 +332,9 @@ def _is_file_name(name: str) -> None:
 
 def _is_media_type(kind: str) -> None:
     if not _MEDIA_TYPE.fullmatch(kind):
-        raise ValueError("a media type is written like application/pdf, without parameters")
+        raise ValueError(
+            "a media type is written like application/pdf: no parameters, at most 127 characters on each side"
+        )
 
 
 def _is_content_id(bare: str) -> None:
@@ -342,6 +344,8 @@ def _is_content_id(bare: str) -> None:
 
 def _is_text(text: str) -> None:
     # JSON can spell halves of a surrogate pair, which no encoding can write.
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError:

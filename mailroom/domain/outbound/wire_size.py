@@ -13,7 +13,8 @@ _FIXED = 4_096
 _HEADER_TIMES, _HEADER_MORE = 4, 120
 _FILE_MORE = 500
 #: What JSON writes with one byte more, and with five.
-_TWICE, _SIXFOLD = b'"\\\b\t\n\f\r', bytes(set(range(0x20)) - set(b"\b\t\n\f\r"))
+_TWICE = b'"\\\b\t\n\f\r'
+_SIXFOLD = bytes(set(range(0x20)) - set(_TWICE))
 
 
 def wire_size(content: Content, *, parts: Iterable[str | None], lines: Iterable[str | None]) -> int:
@@ -37,8 +38,11 @@ def text_size(text: str) -> int:
     raw = text.encode()
     # Line ends become CRLF.
     as_mime = base64_size(len(raw) + raw.count(b"\n") + raw.count(b"\r"))
-    twice, sixfold = (len(raw) - len(raw.translate(None, some)) for some in (_TWICE, _SIXFOLD))
-    return max(as_mime, len(raw) + twice + 5 * sixfold)
+    escaped = len(raw) - len(raw.translate(None, _TWICE + _SIXFOLD))
+    if len(raw) + 5 * escaped <= as_mime:
+        return as_mime
+    sixfold = len(raw) - len(raw.translate(None, _SIXFOLD))
+    return max(as_mime, len(raw) + escaped + 4 * sixfold)
 
 
 def base64_size(octets: int) -> int:

@@ -63,6 +63,7 @@ def as_sent(file: File) -> File:
 @settings(max_examples=200, deadline=None)
 @example({"headers": {"x-original-TO": "a@b.test", "Errors-To": "a@b.test"}})
 @example({"unsubscribe": "https://acme.test/u/" + "t" * 880})
+@example({"headers": {"X-Note": "a" + " " * 1_500 + "b"}, "subject": "a " + " " * 500 + "x" * 490})
 @example({"files": [("=?utf-8?q?=0D=0ABcc:?=", None, None, b"x")]})
 @example({"files": [("x" * 60, "application/" + "x" * 127, "x" * 200, b"x")]})
 @example({"subject": "{{ a }}", "text": '{{ "\\ud800" }}', "data": {"a": "x"}})
@@ -78,7 +79,9 @@ def test_what_a_request_accepts_every_provider_is_given_and_readers_find(changes
         mail = made(accepted, archive, provider_tracks=can.tracks)
         assert isinstance(mail, Outgoing), mail
         require(mail, can, provider=name)
-        found = cast(EmailMessage, message_from_bytes(built(mail), policy=default))
+        raw = built(mail)
+        assert max(map(len, raw.split(b"\r\n"))) <= 998
+        found = cast(EmailMessage, message_from_bytes(raw, policy=default))
 
         assert found["Subject"].strip() == mail.subject.strip()
         assert [mailbox(found, name) for name in ("From", "To", "Reply-To")] == [mail.from_, mail.to, mail.reply_to]

@@ -8,6 +8,7 @@ local part that is not (RFC 6532), which only a server with SMTPUTF8 may be give
 
 import base64
 import quopri
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.generator import BytesGenerator
@@ -31,8 +32,10 @@ TAG = "mailroom-id"
 ONE_CLICK = "List-Unsubscribe=One-Click"
 
 _POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
-#: A word longer than this cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1).
+#: A longer word, with the blanks before it, cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1), and is
+#: folded before blanks only.
 _LONGEST_WORD = 920
+_WORDS = re.compile(r" *[^ ]+")
 _SEGMENT = 60
 
 
@@ -99,7 +102,7 @@ def _mailbox(name: str, party: Party) -> str | Header:
 
 def _may_stay(value: str) -> bool:
     # A literal encoded word would be decoded by whoever reads it.
-    return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in value.split())
+    return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in _WORDS.findall(value))
 
 
 def _quoted(name: str) -> str:

@@ -108,8 +108,8 @@ def header(name: str, value: str) -> None:
 
 def filename(written: str) -> str:
     """Return the name of a file without the blanks around it, which readers of mail drop."""
+    _is_file_name(written)
     name = written.strip()
-    _is_file_name(name)
     if not name.strip(" .") or "/" in name or "\\" in name:
         raise ValueError("a file needs a name that is no path")
     if len(name.encode()) > _MOST_FILE_NAME:

@@ -106,18 +106,19 @@ CHANGES = st.lists(st.sampled_from(sorted(_FIELDS)), min_size=1, max_size=3, uni
 
 def prepared(changes: Mapping[str, Any], archive: MemoryArchive, *, limits: Limits = LIMITS) -> Prepared:
     """Return what a request for one mail comes to. `files` are names, media types, content ids and contents."""
-    told = {"subject": "Hello", "text": "Hello", "to": "ada@users.test", "from_": "Desk <desk@acme.test>"} | changes
+    asked = {"subject": "Hello", "text": "Hello", "to": "ada@users.test", "from_": "Desk <desk@acme.test>"} | changes
     files = tuple(
         Attached(filename=name, content_type=kind, content_id=content_id, archive_id=archive.deposit("acme", content).archive_id)
-        for name, kind, content_id, content in told.get("files", ())
+        for name, kind, content_id, content in asked.get("files", ())
     )  # fmt: skip
-    written = {name: told[name] for name in Words.__slots__ if name in told}
-    template, data = "data" in told, told.get("data", {})
-    recipient = Recipient(to=told["to"], where=("messages", 0), at=("messages", 0, "to"), data=data)
-    words = Words(**written | {"attachments": files})
-    letter = Letter(words=words, where=("messages", 0), recipients=(recipient,), template=template)
+    words = {name: asked[name] for name in Words.__slots__ if name in asked}
+    template, data = "data" in asked, asked.get("data", {})
+    recipient = Recipient(to=asked["to"], where=("messages", 0), at=("messages", 0, "to"), data=data)
+    letter = Letter(
+        words=Words(**words | {"attachments": files}), where=("messages", 0), recipients=(recipient,), template=template
+    )
     return prepare(
-        Request(from_=told["from_"], letters=(letter,), tracking=told.get("tracking", Tracked())),
+        Request(from_=asked["from_"], letters=(letter,), tracking=asked.get("tracking", Tracked())),
         tenant="acme",
         now=NOW,
         new_id=lambda: str(uuid4()),

@@ -17,7 +17,7 @@ from mailroom.domain.errors import Unacceptable
 from mailroom.domain.tenants import tenant_name
 from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import hand_over
+from mailroom.outbound.handing_over import hand_over, refuse_unlinked
 from mailroom.ports.outbox import Key
 
 
@@ -45,9 +45,12 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
     if await to_thread(_may_be_forgotten, way_in, tenant, key, due_at=flow_run.scheduled_start_time):
         return Failed(message="due before the database was restored, and may have been sent then; a Quick run sends it")
     try:
+        asked = NewBatch.model_validate_json(body).request("")
+        tracked = outbound.tracker is not None or outbound.provider.capabilities.tracks
+        refuse_unlinked(asked, unsubscribe=outbound.leave_url is not None, tracked=tracked)
         accepted = await to_thread(
             hand_over,
-            NewBatch.model_validate_json(body).request(""),
+            asked,
             tenant=tenant,
             key=key,
             now=now,

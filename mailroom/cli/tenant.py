@@ -11,7 +11,7 @@ from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.trust import Action, Policy
-from mailroom.outbound.addresses import sender_pattern
+from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.ports.tenants import Webhook
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mailroom.domain.delivery.unsubscribe import OURS
-from mailroom.domain.outbound.message import Lane, Policy, Tracked
+from mailroom.domain.outbound.message import LIMITS, Lane, Policy, Tracked
 from mailroom.outbound.json_time import Time
 from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
 
@@ -84,7 +84,7 @@ class _Says(_Asked):
 class Message(_Says):
     """One mail; with several addresses in `to`, one mail to each."""
 
-    to: str | Annotated[list[str], Field(min_length=1, max_length=50)]
+    to: str | Annotated[list[str], Field(min_length=1, max_length=LIMITS.recipients_of_one)]
     metadata: dict[str, str] = Field(default_factory=dict)
     reference: str = Field(default="", description="Tells two mails to one recipient in one batch apart")
 

@@ -36,7 +36,7 @@ _LISTS = ("messages", "recipients")
 _OPEN, _CLOSE, _COMMA, _BRACE = b"{[", b"}]", ord(","), ord("{")
 
 #: What may be written in two ways, in words: pydantic reports each way by itself.
-_EITHER = {"to": "one address, or a list of 1 to 50", "unsubscribe": "an https URL, or true"}
+_EITHER = {"to": f"one address, or a list of 1 to {LIMITS.recipients_of_one}", "unsubscribe": "an https URL, or true"}
 _WAYS = ("str", "list[str]", "bool")
 _SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
 

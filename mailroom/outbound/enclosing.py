@@ -4,8 +4,8 @@ import hashlib
 from typing import Protocol
 
 from mailroom.domain.errors import Quarantined
+from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Enclosure
-from mailroom.outbound import checking
 from mailroom.outbound.request import Attached, Shelved
 from mailroom.ports.archive import Archive
 
@@ -37,17 +37,17 @@ class Enclosing:
         Raises:
             ValueError: what is wrong, as a constant sentence.
         """
-        checking.filename(attached.filename)
+        filename = content_rules.filename(attached.filename)
         if sum(one is not None for one in (attached.content, attached.archive_id, attached.shelved)) != 1:
             raise ValueError("a file has either its content, or an archive_id, or an s3 object")
         size, sha256 = self._archived(attached.archive_id) if attached.archive_id else self._kept(attached)
         content_id = attached.content_id
         return Enclosure(
-            filename=attached.filename,
-            content_type=checking.content_type(attached.content_type, attached.filename),
+            filename=filename,
+            content_type=content_rules.media_type(attached.content_type, filename),
             size=size,
             sha256=sha256,
-            content_id=checking.content_id(content_id) if content_id is not None else None,
+            content_id=content_rules.content_id(content_id) if content_id is not None else None,
             archive_id=attached.archive_id,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
+from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import LIMITS, Draft, Limits
@@ -149,6 +150,26 @@ def expected_end(
     """Return when the last of `mails` may have gone, at the earliest; None: nobody knows."""
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=starts_at)
     return earliest_end(allowance, used, mails, starts_at, pace=pace_at(terms, starts_at))
+
+
+def refuse_unlinked(request: Request, *, unsubscribe: bool, tracked: bool) -> None:
+    """Return if the request wants no links of ours that nothing here makes.
+
+    Args:
+        request: What is to be sent.
+        unsubscribe: Whether links to unsubscribe are made here.
+        tracked: Whether opens and clicks can be tracked here, by the provider or by links of ours.
+
+    Raises:
+        Unacceptable: with a fault for each wish that cannot be met.
+    """
+    what = "this installation makes no links of its own"
+    letters = () if unsubscribe else request.letters
+    faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
+    if request.tracking and not tracked:
+        faults.append(Fault(("tracking",), what))
+    if faults:
+        raise Unacceptable("the request cannot be sent as it is", faults=tuple(faults))
 
 
 def limits_with(terms: ProviderTerms | None) -> Limits:

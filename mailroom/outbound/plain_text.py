@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 
 import nh3
 
+from mailroom.domain.outbound.wire_size import text_size
+
 _SPACED = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "table", "ul"})
 _BLOCKS = frozenset({"article", "div", "footer", "header", "hr", "li", "pre", "section", "tr"})
 _TAGS = set(_SPACED | _BLOCKS | {"a", "br", "img", "td", "th"})
@@ -30,6 +32,11 @@ def text_of(html: str) -> str:
     reading.close()
     lines = (re.sub(r"[ \t\r\f\v\xa0]+", " ", line).strip() for line in "".join(reading.pieces).split("\n"))
     return "\n".join(lines).strip()
+
+
+def most_text(html: str) -> int:
+    """Return how many bytes on the wire `text_of` makes of `html` at most: a mark or entity becomes little more than it was."""
+    return text_size(html[:_MOST]) * 3 // 2
 
 
 class _Reading(HTMLParser):

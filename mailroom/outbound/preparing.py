@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
+from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault
 from mailroom.domain.inbound.routing import normalise
+from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Enclosure, Limits, Party
-from mailroom.outbound import checking
-from mailroom.outbound.addresses import party
+from mailroom.domain.outbound.wire_size import wire_size
 from mailroom.outbound.enclosing import Enclosing
 from mailroom.outbound.packed import Packed
+from mailroom.outbound.rendering import most_added
 from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, Words
 from mailroom.outbound.template_budget import TOO_MUCH
 from mailroom.outbound.templating import Clock, Filled, Template
@@ -25,10 +27,6 @@ from mailroom.ports.senders import Senders
 P = ParamSpec("P")
 T = TypeVar("T")
 _Where = tuple[str | int, ...]
-
-#: Headers and boundaries, and base64's four bytes for three with its line ends.
-_OVERHEAD, _ENCODED = 4_096, 1.37
-
 
 #: Who is later than that with a time to send did not mean that time.
 _LATE = timedelta(days=1)
@@ -101,9 +99,9 @@ class _Preparing:
 
     def _batch(self, request: Request) -> Batch:
         sender = self._sender(request.from_)
-        self._checked(("metadata",), checking.metadata, request.metadata)
+        self._checked(("metadata",), content_rules.metadata, request.metadata)
         starts = request.send_at or self._now
-        if starts > self._now + timedelta(days=self._limits.schedule_days):
+        if starts > self._limits.latest_start(self._now):
             self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
         if starts < self._now - _LATE:
             self._fault(("send_at",), "this time is long past: without it the batch goes at once")
@@ -124,7 +122,7 @@ class _Preparing:
         if not written:
             self._fault(("from",), "this installation has no sender of its own: name one")
             return Party("")
-        sender = self._checked(("from",), party, written)
+        sender = self._checked(("from",), content_rules.party, written)
         if sender and self._senders and not self._senders.may(self._tenant, normalise(sender.address)):
             self._fault(("from",), "this tenant may not send from this address; GET /v1/senders lists what it may")
         return sender or Party("")
@@ -145,8 +143,8 @@ class _Preparing:
             filled = self._checked(recipient.where, self._filled, template, content, recipient)
             if filled is None:
                 continue
-            size = _size(filled, content.enclosures)
-            if size > self._limits.mail:
+            size = self._size(filled, content, draft)
+            if size + most_added(filled, self._out.batch.tracking) > self._limits.mail:
                 self._fault(recipient.where, f"a mail has at most {self._limits.mail} bytes with its files in base64")
             else:
                 self._add(replace(draft, size=size), recipient.where)
@@ -154,17 +152,19 @@ class _Preparing:
     def _content(self, letter: Letter) -> Content | None:
         words, where, faults = letter.words, letter.where, len(self._out.faults)
         if not letter.template:
-            self._checked((*where, "subject"), checking.subject, words.subject)
+            self._checked((*where, "subject"), content_rules.subject, words.subject)
             if words.unsubscribe is not None:
-                self._checked((*where, "unsubscribe"), checking.unsubscribe, words.unsubscribe)
+                self._checked((*where, "unsubscribe"), content_rules.unsubscribe_wish, words.unsubscribe)
         for name, text in (("text", words.text), ("html", words.html)):
             if text is not None:
-                self._checked((*where, name), checking.body, text)
+                self._checked((*where, name), content_rules.body, text)
         if words.text is None and words.html is None:
             self._fault(where, "a mail needs a text or html part")
         headers = self._headers(words, where)
         enclosures = self._enclosures(words, where)
-        reply_to = None if words.reply_to is None else self._checked((*where, "reply_to"), party, words.reply_to)
+        reply_to = (
+            None if words.reply_to is None else self._checked((*where, "reply_to"), content_rules.party, words.reply_to)
+        )
         if len(self._out.faults) > faults:
             return None
         return Content(
@@ -179,13 +179,11 @@ class _Preparing:
         )
 
     def _headers(self, words: Words, where: _Where) -> tuple[tuple[str, str], ...]:
-        if len(words.headers) > self._limits.headers:
-            self._fault((*where, "headers"), f"a mail has at most {self._limits.headers} headers of its own")
-        if len({name.lower() for name in words.headers}) < len(words.headers):
-            self._fault((*where, "headers"), "a header is there twice")
-        for place, (name, value) in enumerate(words.headers.items()):
-            self._checked((*where, "headers", place), checking.header, name, value)
-        return tuple(words.headers.items())
+        written = tuple(words.headers.items())
+        self._checked((*where, "headers"), content_rules.headers, written)
+        for place, (name, value) in enumerate(written):
+            self._checked((*where, "headers", place), content_rules.header, name, value)
+        return written
 
     def _enclosures(self, words: Words, where: _Where) -> tuple[Enclosure, ...]:
         if len(words.attachments) > self._limits.attachments:
@@ -199,11 +197,11 @@ class _Preparing:
 
     def _draft(self, recipient: Recipient, number: int, content: Content | None) -> Draft | None:
         where, faults = recipient.where, len(self._out.faults)
-        to = self._checked(recipient.at, party, recipient.to)
-        self._checked((*where, "reference"), checking.reference, recipient.reference)
-        self._checked((*where, "metadata"), checking.metadata, recipient.metadata)
+        to = self._checked(recipient.at, content_rules.party, recipient.to)
+        self._checked((*where, "reference"), content_rules.reference, recipient.reference)
+        self._checked((*where, "metadata"), content_rules.metadata, recipient.metadata)
         if recipient.data:
-            self._checked((*where, "data"), checking.data, recipient.data)
+            self._checked((*where, "data"), content_rules.data, recipient.data)
         if to is None or content is None or len(self._out.faults) > faults:
             return None
         return Draft(
@@ -230,9 +228,15 @@ class _Preparing:
         if template is None:
             return Filled(content.subject, content.text, content.html, content.unsubscribe)
         filled = template.fill(recipient.data)
-        if filled.unsubscribe is not None:
-            checking.unsubscribe(filled.unsubscribe)
+        if filled.unsubscribe is not None and content.unsubscribe != OURS:
+            content_rules.unsubscribe(filled.unsubscribe)
         return filled
+
+    def _size(self, filled: Filled, content: Content, draft: Draft) -> int:
+        parties = [self._out.batch.from_, draft.to, *([content.reply_to] if content.reply_to else [])]
+        named = [one for party in parties for one in (party.name, party.address)]
+        lines = [filled.subject, filled.unsubscribe, *named]
+        return wire_size(content, parts=(filled.text, filled.html), lines=lines)
 
     def _add(self, draft: Draft, where: _Where) -> None:
         """Take a message in, unless the batch has it: said again it is a duplicate, said differently a fault."""
@@ -263,8 +267,3 @@ class _Preparing:
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-def _size(filled: Filled, enclosures: tuple[Enclosure, ...]) -> int:
-    texts = sum(len(text) if text.isascii() else len(text.encode()) for text in (filled.text, filled.html) if text)
-    return int((texts + sum(enclosure.size for enclosure in enclosures)) * _ENCODED) + _OVERHEAD

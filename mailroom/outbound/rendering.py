@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import cache
 
 from mailroom.domain.delivery.tracked_links import Tracker
+from mailroom.domain.delivery.tracked_links import most_added as most_tracked
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import MailroomError, PermanentError, Refused
-from mailroom.domain.outbound.message import Content, Enclosure, File, Outgoing
-from mailroom.outbound.plain_text import text_of
+from mailroom.domain.outbound.message import Content, Enclosure, File, Outgoing, Tracked
+from mailroom.domain.outbound.wire_size import base64_size
+from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
 from mailroom.ports.archive import Archive
 from mailroom.ports.dispatch import Claimed, Dispatch
@@ -59,6 +61,14 @@ def outgoing(
             return PermanentError("the message cannot be rendered", kind=type(error).__name__)
 
     return [made(claim) for claim in claims]
+
+
+def most_added(filled: Filled, wish: Tracked) -> int:
+    """Return how many bytes on the wire are added at most when the mail is made: a text of its HTML, and tracked links."""
+    if filled.html is None:
+        return 0
+    text = most_text(filled.html) if filled.text is None else 0
+    return text + base64_size(most_tracked(filled.html, wish))
 
 
 def _tracked(

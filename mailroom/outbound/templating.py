@@ -13,8 +13,8 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
+from mailroom.domain.outbound import content_rules
 from mailroom.domain.outbound.message import LIMITS, Content
-from mailroom.outbound.addresses import has_break
 from mailroom.outbound.template_budget import TOO_MUCH, Budget, Clock, Unfit, spend
 from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sandbox, parsed
 
@@ -79,11 +79,9 @@ class Template:
         with self._budget:
             self._room = self._most
             subject, unsubscribe = self._filled(self._subject, data), self._filled(self._unsubscribe, data)
-            if has_break(subject or "") or has_break(unsubscribe or ""):
-                raise Unfit("a value puts a line break or control character into a header")
-            if not subject or not subject.strip() or len(subject) > LIMITS.subject:
-                raise Unfit("the subject is empty or too long with these values")
-            return Filled(subject, self._filled(self._text, data), self._filled(self._html, data), unsubscribe)
+            filled = Filled(subject or "", self._filled(self._text, data), self._filled(self._html, data), unsubscribe)
+        _refuse_unfit(filled)
+        return filled
 
     def _compiled(self, part: str, sandbox: Sandbox, source: str | None) -> Any:
         if source is None:
@@ -130,3 +128,18 @@ class Template:
             raise Unfit("a value is of another kind than the template needs") from None
         self._room = room
         return "".join(pieces)
+
+
+def _refuse_unfit(filled: Filled) -> None:
+    """Raise Unfit where values, or constants of the template, make what no mail may have."""
+    if not content_rules.is_clean(filled.subject) or not content_rules.is_clean(filled.unsubscribe or ""):
+        raise Unfit("a value puts a line break or control character into a header")
+    try:
+        content_rules.subject(filled.subject)
+    except ValueError:
+        raise Unfit("the subject is empty or too long with these values") from None
+    for part, text in (("text", filled.text), ("html", filled.html)):
+        try:
+            content_rules.body(text or "")
+        except ValueError as error:
+            raise Unfit(f"{part}: {error} with these values") from None

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
-from mailroom.domain.mail.soundness import check
+from mailroom.domain.outbound.content_rules import check
 from mailroom.domain.outbound.message import Outgoing, Party
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 

@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.api.app import create_app
-from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.message import LIMITS, Status
 from mailroom.domain.outbound.quotas import Allowance, Pace
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
@@ -145,6 +145,18 @@ def test_a_batch_moves_to_another_time(api: TestClient) -> None:
     assert (moved.status_code, moved.json()["messages"]) == (200, 1)
     assert api.get(told["url"]).json()["next_at"] == "2026-03-14T10:30:00Z"
     assert api.patch(told["url"], json={"send_at": later.isoformat()}).status_code == 422
+
+
+@pytest.mark.parametrize(("second", "taken"), [(0, True), (1, False)])
+def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
+    api: TestClient, second: int, *, taken: bool
+) -> None:
+    """Rescheduled, it could wait a day longer than the request that it came with allowed."""
+    far = (NOW + timedelta(days=LIMITS.schedule_days, seconds=second)).isoformat()
+    told = handed_over(api, batch())
+
+    assert api.patch(told["url"], json={"send_at": far}).status_code == (200 if taken else 422)
+    assert api.post("/v1/batches", json=batch(send_at=far)).status_code == (202 if taken else 422)
 
 
 def test_messages_are_found_by_recipient_and_status_page_by_page(api: TestClient, engine: Engine) -> None:

@@ -97,6 +97,8 @@ def test_no_formula_reaches_a_spreadsheet() -> None:
         "[1]",
         "[{",
         '[{"address": ""}]',
+        '[{"address": "a\\u0000@users.test"}]',
+        '[{"address": "a\\ud800@users.test"}]',
         "address,since\na@b.test,x\n",
     ],
 )

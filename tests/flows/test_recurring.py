@@ -65,7 +65,14 @@ def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
 
 
 @pytest.mark.parametrize(
-    "written", ['{"messages": [{"to": "canary@users.test"}]}', json.dumps(batch(message(to="canary@"))), "no JSON"]
+    "written",
+    [
+        '{"messages": [{"to": "canary@users.test"}]}',
+        json.dumps(batch(message(to="canary@"))),
+        "no JSON",
+        json.dumps(batch(message(to="canary@users.test", unsubscribe=True))),
+        json.dumps(batch(message(to="canary@users.test"), tracking={"opens": True})),
+    ],
 )
 def test_a_file_that_cannot_be_sent_fails_and_tells_prefect_no_word_of_it(
     office: Office, tmp_path: Path, written: str, caplog: pytest.LogCaptureFixture

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from mailroom.outbound import checking
+from mailroom.domain.outbound import content_rules
 
 _LETTERS = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 300))
 
@@ -27,7 +27,7 @@ def data() -> dict[str, Any]:
         "deep": [[[[[[[[["a"] * 20] * 2]]]]]]],
         "empty": "",
     }
-    checking.data(given)
+    content_rules.data(given)
     return given
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mailroom.domain.errors import Refused
 from mailroom.domain.mail.mime import mime
-from mailroom.domain.mail.soundness import is_clean, on_the_wire
+from mailroom.domain.outbound.content_rules import is_clean, on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.parsing import parse_email
 

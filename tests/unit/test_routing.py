@@ -93,6 +93,9 @@ def test_composed_and_decomposed_capitals_are_one_spelling() -> None:
         "a@x.test, b@x.test",
         "anna@xn--a",
         f"anna@{'.'.join(['x' * 60] * 5)}",
+        "an\x00na@acme.test",
+        '"an\x00na"@acme.test',
+        "an\ud800na@acme.test",
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:

@@ -1,7 +1,7 @@
 """Whether a provider can do what a mail needs, asked before anything of it is handed over."""
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.mail.soundness import check, needs_utf8
+from mailroom.domain.outbound.content_rules import check, needs_utf8
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities
 

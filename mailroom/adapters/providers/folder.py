@@ -10,7 +10,7 @@ from mailroom.adapters.providers.fitting import require
 from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.mail.mime import mime
-from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 

@@ -38,7 +38,7 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.mail.mime import TAG, mime
-from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.operations.fresh import Fresh
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt

@@ -25,7 +25,7 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.mail.mime import mime
-from mailroom.domain.mail.soundness import needs_utf8, on_the_wire
+from mailroom.domain.outbound.content_rules import needs_utf8, on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 

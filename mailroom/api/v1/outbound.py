@@ -31,7 +31,6 @@ from mailroom.api.v1.responses.outbound import (
     preview_answer,
 )
 from mailroom.domain.delivery.news import facts_for_tenants
-from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.domain.tenants import NOBODY, tenant_name
@@ -39,11 +38,9 @@ from mailroom.outbound.batch_body import NewBatch
 from mailroom.outbound.batch_json import ActivityAnswer, BatchAnswer, MessageAnswer, batch_answer, message_answer
 from mailroom.outbound.batch_reader import Misshapen, read_batch
 from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import expected_end, hand_over, preview
-from mailroom.outbound.request import Request as Asked
+from mailroom.outbound.handing_over import expected_end, hand_over, preview, refuse_unlinked
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.outbox import Key
-from mailroom.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
@@ -96,14 +93,15 @@ def _hand_over(
     sending = services.sending
     if sending is None:
         raise HTTPException(404, "This installation sends no mail.")
+    settings = services.settings
     try:
-        asked = read_batch(body, services.settings.sender)
+        asked = read_batch(body, settings.sender)
+        # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
+        refuse_unlinked(asked, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
     except Misshapen as error:
         return _refuse(request, error.faults, "The request is not what this route takes.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
-    if faults := _unlinked(asked, services.settings):
-        return _refuse(request, faults)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
     now = services.now()
     if dry_run:
@@ -151,16 +149,6 @@ def _hand_over(
     return JSONResponse(answer.model_dump(), 202, headers)
 
 
-def _unlinked(asked: Asked, settings: Settings) -> list[Fault]:
-    """Return a fault for each wish for links of our own, where we have none."""
-    what = "this installation makes no links of its own"
-    letters = () if settings.link_url else asked.letters
-    faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
-    # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
-    untracked = bool(asked.tracking) and not settings.tracking_url
-    return [*faults, Fault(("tracking",), what)] if untracked else faults
-
-
 @router.get("/batches/{batch_id}")
 def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
     """One batch: how many of its messages are in each status, and when the next that waits may go."""
@@ -203,10 +191,10 @@ def reschedule_batch(
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
-    if line.expires_at is not None and line.expires_at <= new.send_at:
-        raise HTTPException(422, "The batch expires before this time.")
     now = services.now()
-    if (new.send_at - now).days > LIMITS.schedule_days:
+    if line.expires_at is not None and line.expires_at <= max(new.send_at, now):
+        raise HTTPException(422, "The batch expires before this time.")
+    if new.send_at > LIMITS.latest_start(now):
         raise HTTPException(422, f"A batch waits for at most {LIMITS.schedule_days} days.")
     try:
         moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)

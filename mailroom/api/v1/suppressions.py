@@ -20,8 +20,8 @@ from mailroom.api.v1.responses.outbound import (
     SuppressionsAnswer,
     quota_answer,
 )
+from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.domain.outbound.quotas import Allowance
-from mailroom.outbound.addresses import sender_pattern
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.suppressions import Suppression
 

@@ -31,6 +31,10 @@ _HEAD, _TIME, _NUMBER = 16, 4, 2
 _MOST_LINKS = 1 << 8 * _NUMBER
 
 
+#: A link of ours without its target: the URL of our HTTP service, the time and the tag in base64.
+_MOST_ADDED = 400
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a genuine token tells: whose mail was opened, or which of its links followed (from 1) and where that leads."""
@@ -87,6 +91,16 @@ class Tracker:
 
     def _url(self, path: str, token: str) -> str:
         return escape(f"{self.base.rstrip('/')}{path}{token}")
+
+
+def most_added(html: str, wish: Tracked) -> int:
+    """Return by how many characters `Tracker.tracked` lengthens `html` at most."""
+    added = _MOST_ADDED if wish.opens else 0
+    if wish.clicks:
+        links = min(html.lower().count("href"), _MOST_LINKS)
+        # Each character of a target may become three for each of its bytes, and base64 four for three of these.
+        added += links * _MOST_ADDED + min(links * _MOST_TARGET, 3 * len(html.encode())) * 4 // 3
+    return added
 
 
 def followed(target: str) -> str | None:

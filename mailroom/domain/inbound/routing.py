@@ -27,6 +27,8 @@ INBOX = "inbox"
 """The processor of an address for which nothing but filing is done."""
 
 _ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)')
+#: No table of PostgreSQL and no encoding takes NUL and halves of characters.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
 _PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
 #: RFC 2606: no such domain can exist, so the inbox of mail whose recipient nobody knows is nobody's address.
@@ -68,7 +70,7 @@ def normalise(address: str) -> str:
         ValueError: it is not one address.
     """
     match = _ADDRESS.fullmatch(address.strip())
-    if match is None or len(address) > 320:
+    if match is None or len(address) > 320 or _UNSTORABLE.search(address):
         raise ValueError("not an e-mail address")
     # Composed before and after: some capitals have no small letter of their own and come apart.
     local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", match["local"]).lower())

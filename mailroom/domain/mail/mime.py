@@ -8,6 +8,7 @@ local part that is not (RFC 6532), which only a server with SMTPUTF8 may be give
 
 import base64
 import quopri
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.generator import BytesGenerator
@@ -21,8 +22,9 @@ from typing import Any
 from urllib.parse import quote
 
 from mailroom.domain.errors import Refused
-from mailroom.domain.mail.soundness import check, on_the_wire
+from mailroom.domain.outbound.content_rules import check, on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
+from mailroom.domain.outbound.wire_size import base64_size
 
 CORRELATION = "X-Correlation-ID"
 #: What the provider's own tag, metadata or argument with our id is called.
@@ -30,8 +32,10 @@ TAG = "mailroom-id"
 ONE_CLICK = "List-Unsubscribe=One-Click"
 
 _POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
-#: A word longer than this cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1).
-_LONGEST_WORD = 900
+#: A longer word, with the blanks before it, cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1), and is
+#: folded before blanks only.
+_LONGEST_WORD = 920
+_WORDS = re.compile(r" *[^ ]+")
 _SEGMENT = 60
 
 
@@ -39,7 +43,7 @@ def mime(mail: Outgoing, *, message_id: str, date: datetime) -> bytes:
     """Return the mail with CRLF line ends; `message_id` comes without its angle brackets, `date` is aware.
 
     Raises:
-        Refused: something in it would be taken for something else; see `mailroom.domain.mail.soundness`.
+        Refused: something in it would be taken for something else; see `mailroom.domain.outbound.content_rules`.
     """
     check(mail)
     numbers = count()
@@ -98,7 +102,7 @@ def _mailbox(name: str, party: Party) -> str | Header:
 
 def _may_stay(value: str) -> bool:
     # A literal encoded word would be decoded by whoever reads it.
-    return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in value.split())
+    return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in _WORDS.findall(value))
 
 
 def _quoted(name: str) -> str:
@@ -131,16 +135,17 @@ def _multipart(subtype: str, parts: Sequence[Message], mail: Outgoing, numbers: 
 
 def _text_part(subtype: str, text: str) -> Message:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    raw = lines.encode()
+    crlf = lines.replace("\n", "\r\n").encode()
     part = Message(_POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
-    # Quoted-printable costs three bytes for each that is not ASCII, base64 four for three of any.
-    if sum(byte > 127 for byte in raw) * 6 > len(raw):
+    quoted = quopri.encodestring(lines.encode())
+    # Quoted-printable costs three bytes for each that it escapes, base64 four for three of any: `wire_size` rests on it.
+    if len(quoted) + quoted.count(b"\n") > base64_size(len(crlf)):
         part["Content-Transfer-Encoding"] = "base64"
-        part.set_payload(base64.encodebytes(lines.replace("\n", "\r\n").encode()).decode())
+        part.set_payload(base64.encodebytes(crlf).decode())
     else:
         part["Content-Transfer-Encoding"] = "quoted-printable"
-        part.set_payload(quopri.encodestring(raw).decode())
+        part.set_payload(quoted.decode())
     return part
 
 
@@ -158,8 +163,9 @@ def _file_part(file: File) -> Message:
 
 
 def _filename(name: str) -> str:
-    # RFC 2231: percent-encoded, and in numbered pieces where one line would grow too long.
-    if name.isascii() and len(name) < _SEGMENT:
+    # RFC 2231: percent-encoded, and in numbered pieces where one line would grow too long. Readers decode encoded words in
+    # quotes too, though RFC 2047 section 5 has none there.
+    if name.isascii() and len(name) < _SEGMENT and "=?" not in name:
         return f'; filename="{_quoted(name)}"'
     pieces = [""]
     for char in name:

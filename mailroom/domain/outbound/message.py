@@ -11,7 +11,7 @@ over only while `handed_at` is not set, whatever its status says; it is set in a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -269,6 +269,10 @@ class Limits:
     template: int = 512 << 10
     schedule_days: int = 366
     preparation_s: float = 40.0
+
+    def latest_start(self, now: datetime) -> datetime:
+        """Return the latest time for which a batch may be scheduled."""
+        return now + timedelta(days=self.schedule_days)
 
 
 LIMITS = Limits()

@@ -19,6 +19,8 @@ class SendGridStandIn(Vendor):
     }
 
     def accept(self, payload: Any) -> Said:
-        """Count the mail; its id is in a header, the body is empty."""
+        """Count the mail; its id is in a header, the body is empty. A mail without parts, or with an empty one, is refused."""
+        if not payload["content"] or not all(part["value"] for part in payload["content"]):
+            return Said(400, {"errors": [{"message": "the content value is empty", "field": "content.0.value"}]})
         self.accepted += [one["custom_args"]["mailroom-id"] for one in payload["personalizations"]]
         return Said(202, headers={"X-Message-Id": f"sg-{len(self.accepted)}"})

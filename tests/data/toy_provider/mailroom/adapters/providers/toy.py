@@ -9,7 +9,7 @@ from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.adapters.providers.posting import Poster, verdict
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
 from mailroom.domain.mail.mime import TAG, tagged_headers
-from mailroom.domain.mail.soundness import on_the_wire
+from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 

@@ -1,0 +1,352 @@
+"""What may stand in a mail that we send: one rule for each part, for the request and for the last check before a provider.
+
+    request ── the rule of each part; a fault with its place (422) ──> kept ── rendered ── `check` ──> provider
+
+`check` calls the same rules on the finished mail. The request is stricter where a person cannot mean what is written (a
+blank subject, a file name that is a path, a local part that the providers here do not take), never more lenient: what it
+accepts, `check` accepts. `tests/unit/test_content_rules.py` holds that, for each provider.
+
+What a request cannot know is refused before the call instead, as a `Refused` with its reason: that the mail is too large
+for the provider where no worker has published its terms today (`mailroom.ports.terms`), and the SIZE of an SMTP server.
+
+Each rule raises a ValueError whose text is a constant sentence for people.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from mimetypes import guess_type
+from typing import Any
+
+from mailroom.domain.delivery.unsubscribe import OURS
+from mailroom.domain.errors import Refused
+from mailroom.domain.inbound.routing import normalise, normalise_domain
+from mailroom.domain.mail.urls import plain_web_url
+from mailroom.domain.outbound.message import LIMITS, File, Outgoing, Party
+
+#: Headers that are ours, the provider's or the transport's to write, or a way to send to others. Lower case.
+RESERVED = frozenset(
+    {
+        "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "return-path", "received",
+        "mime-version", "dkim-signature", "domainkey-signature", "authentication-results", "received-spf",
+        "list-unsubscribe", "list-unsubscribe-post", "x-correlation-id", "delivered-to", "x-original-to", "x-smtpapi",
+        "errors-to", "disposition-notification-to", "feedback-id",
+    }
+)  # fmt: skip
+#: Whole families of them: content and resending, the seals of relays, ours, and what providers act upon.
+_FAMILIES = ("content-", "resent-", "arc-", "x-mailroom-", "x-ses-", "x-sg-", "x-pm-")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ASCII_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_WIDE_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]+"
+_ANY_LOCAL = re.compile(rf'{_WIDE_ATOM}(?:\.{_WIDE_ATOM})*|"(?:[^"\\]|\\[ -~])*"')
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*')
+_RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+#: RFC 6838 section 4.2.
+_MEDIA_TYPE = re.compile(rf"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
+_NO_FILES = ("multipart/", "message/partial", "message/external-body")
+_CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
+#: In angle brackets it is one word of a header, which no line may break: RFC 5322 section 2.1.1 gives a line 998 octets.
+MOST_LINK = 900
+_LINK = re.compile(r"https://[!#-;=?-~]+")
+_REFERENCE = re.compile(r"[!-~]{0,200}")
+#: RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3: octets of a local part, and of an address without its angle brackets.
+_MOST_LOCAL, _MOST_ADDRESS = 64, 254
+_MOST_NAME = 200
+_MOST_FILE_NAME = 255
+#: Control characters, line and paragraph separators (U+2028, U+2029), and halves of characters.
+_UNSOUND = frozenset({"Cc", "Zl", "Zp", "Cs"})
+
+
+def is_clean(text: str) -> bool:
+    """Return whether a header text holds no line break, no control character and nothing that cannot be encoded."""
+    if text.isascii() and text.isprintable():
+        return True
+    return not any(unicodedata.category(char) in _UNSOUND for char in text)
+
+
+def subject(text: str) -> None:
+    """Check a subject."""
+    if not is_clean(text):
+        raise ValueError("a subject has no line breaks or control characters")
+    if not text.strip():
+        raise ValueError("a mail needs a subject")
+    if len(text) > LIMITS.subject:
+        raise ValueError(f"a subject has at most {LIMITS.subject} characters")
+
+
+def body(text: str) -> None:
+    """Check a text or HTML part."""
+    _is_text(text)
+    if "\x00" in text:
+        raise ValueError("a text holds no NUL")
+
+
+def headers(written: Sequence[tuple[str, str]]) -> None:
+    """Check custom headers together; `header` checks each."""
+    if len(written) > LIMITS.headers:
+        raise ValueError(f"a mail has at most {LIMITS.headers} headers of its own")
+    if len({name.lower() for name, _ in written}) < len(written):
+        raise ValueError("a header is there twice")
+
+
+def header(name: str, value: str) -> None:
+    """Check a custom header."""
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name has ASCII letters, digits and dashes only, and at most 76 of them")
+    if name.lower() in RESERVED or name.lower().startswith(_FAMILIES):
+        raise ValueError("this header is not a caller's to set")
+    if not is_clean(value):
+        raise ValueError("a header's value has no line breaks or control characters")
+    if len(value) > LIMITS.header:
+        raise ValueError(f"a header's value has at most {LIMITS.header} characters")
+
+
+def filename(written: str) -> str:
+    """Return the name of a file without the blanks around it, which readers of mail drop."""
+    _is_file_name(written)
+    name = written.strip()
+    if not name.strip(" .") or "/" in name or "\\" in name:
+        raise ValueError("a file needs a name that is no path")
+    if len(name.encode()) > _MOST_FILE_NAME:
+        raise ValueError(f"a file's name has at most {_MOST_FILE_NAME} bytes")
+    return name
+
+
+def media_type(written: str | None, name: str) -> str:
+    """Return the media type of a file: what was written or, without, what its name suggests."""
+    if written is None:
+        guess, packing = guess_type(name, strict=True)
+        # What is packed is of no type that its inner name suggests: `report.csv.gz` is no CSV.
+        written = "application/octet-stream" if guess is None or packing is not None else guess
+    kind = written.strip().lower()
+    _is_media_type(kind)
+    if kind.startswith(_NO_FILES):
+        raise ValueError("a file cannot have this media type: attach it as application/octet-stream")
+    return kind
+
+
+def content_id(written: str) -> str:
+    """Return the Content-ID of an inline part without brackets."""
+    bare = written.removeprefix("<").removesuffix(">")
+    _is_content_id(bare)
+    return bare
+
+
+def unsubscribe(url: str) -> None:
+    """Check a one-click unsubscribe URL (RFC 8058)."""
+    if not _LINK.fullmatch(url) or len(url) > MOST_LINK:
+        raise ValueError(f"one-click unsubscribe is an https URL of at most {MOST_LINK} ASCII characters")
+    if plain_web_url(url) is None:
+        raise ValueError("the host of a one-click unsubscribe URL is written as a browser shows it, without a user")
+
+
+def unsubscribe_wish(written: str) -> None:
+    """Check a one-click unsubscribe URL, or the wish for one of our own."""
+    if written != OURS:
+        unsubscribe(written)
+
+
+def reference(written: str) -> None:
+    """Check what distinguishes two messages to one recipient."""
+    if not _REFERENCE.fullmatch(written):
+        raise ValueError("a reference has at most 200 printable ASCII characters")
+
+
+def metadata(values: Mapping[str, str]) -> None:
+    """Check what is kept for the caller."""
+    if len(values) > LIMITS.metadata:
+        raise ValueError(f"metadata has at most {LIMITS.metadata} entries")
+    for name, value in values.items():
+        _is_text(name + value)
+        if not is_clean(name) or "\x00" in value or not 0 < len(name) <= 100 or len(value) > 1_000:
+            raise ValueError("metadata has names of 1 to 100 characters and values of at most 1000")
+
+
+def data(values: Mapping[str, Any]) -> None:
+    """Check what a template is filled with."""
+    try:
+        text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ValueError("data is not JSON") from None
+    _is_text(text)
+    if len(text.encode()) > LIMITS.data:
+        raise ValueError(f"data for one recipient has at most {LIMITS.data} bytes")
+    # JSON's escape of NUL, not a backslash followed by these letters.
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValueError("data holds no NUL")
+
+
+def party(written: str) -> Party:
+    """Return the mailbox that `ada@x.test`, `Ada <ada@x.test>` or `"Lovelace, Ada" <ada@x.test>` names.
+
+    Stricter than what RFC 5322 lets pass: one mailbox, no comment, no group.
+    """
+    if not is_clean(written):
+        raise ValueError("an address has no line breaks or control characters")
+    match = _NAMED.fullmatch(written)
+    if match is None:
+        return Party(address(written))
+    quoted, plain = match["quoted"], match["plain"]
+    name = (re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain).strip()
+    _is_name(name)
+    return Party(address(match["address"]), name)
+
+
+def address(written: str) -> str:
+    """Return one bare address with its domain as A-label; the local part is ASCII, as the providers here want it."""
+    local, at, domain = written.strip().rpartition("@")
+    if not at or not local or not domain:
+        raise ValueError("not an e-mail address")
+    if not local.isascii():
+        raise ValueError("the part before the @ must be ASCII")
+    if not _ASCII_LOCAL.fullmatch(local) or len(local) > _MOST_LOCAL:
+        raise ValueError("the part before the @ is not one that can be sent to")
+    try:
+        name = normalise_domain(domain)
+    except ValueError:
+        raise ValueError("the part behind the @ is not a domain name") from None
+    if not _DOMAIN.fullmatch(name) or "." not in name or name.rpartition(".")[2].isdecimal():
+        raise ValueError("the part behind the @ is not a domain name")
+    if len(local) + 1 + len(name) > _MOST_ADDRESS:
+        raise ValueError(f"an address has at most {_MOST_ADDRESS} characters")
+    return f"{local}@{name}"
+
+
+def sender_pattern(written: str) -> str:
+    """Return an address, or all of `@domain`, as senders are compared."""
+    if not written.startswith("@"):
+        return normalise(address(written))
+    return normalise(address(f"any{written}")).removeprefix("any")
+
+
+def on_the_wire(address: str) -> str:
+    """Return an address with its domain as A-labels (RFC 5890); the local part stays as it is.
+
+    Wider than `address`: a local part may be quoted, or in letters that only SMTPUTF8 can carry.
+
+    Raises:
+        Refused: it is no address.
+    """
+    local, at, domain = address.rpartition("@")
+    if not domain.isascii():
+        try:
+            domain = normalise_domain(domain)
+        except ValueError:
+            raise Refused("an address has no valid domain") from None
+    octets = len(local.encode("utf-8", "surrogatepass"))
+    sound = (
+        at
+        and is_clean(address)
+        and _ANY_LOCAL.fullmatch(local)
+        and _DOMAIN.fullmatch(domain)
+        and octets <= _MOST_LOCAL
+        and octets + 1 + len(domain) <= _MOST_ADDRESS
+    )
+    if not sound:
+        raise Refused("an address is not well formed")
+    return f"{local}@{domain}"
+
+
+def needs_utf8(mail: Outgoing) -> bool:
+    """Return whether an address of the mail has a local part that only SMTPUTF8 (RFC 6531) can carry."""
+    return any(not party.address.rpartition("@")[0].isascii() for party in _parties(mail).values())
+
+
+def check(mail: Outgoing) -> None:
+    """Return if the mail can be built and sent without anything in it being taken for something else.
+
+    Raises:
+        Refused: `where` says what is wrong.
+    """
+    for where, fault in _faults(mail):
+        raise Refused(fault, where=where)
+
+
+def _faults(mail: Outgoing) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a finished mail."""
+    if not _ID.fullmatch(mail.id):
+        yield "id", "the id of a mail is not one"
+    for where, mailbox in _parties(mail).items():
+        try:
+            _is_name(mailbox.name)
+            on_the_wire(mailbox.address)
+        except ValueError as error:
+            yield where, str(error)
+        except Refused as error:
+            yield where, error.message
+    if not is_clean(mail.subject):
+        yield "subject", "a subject has no line breaks or control characters"
+    if mail.text is None and mail.html is None:
+        yield "text", "a mail needs a text or html part"
+    for where, rule, given in _rules(mail):
+        try:
+            rule(*given)
+        except ValueError as error:
+            yield where, str(error)
+
+
+def _rules(mail: Outgoing) -> Iterator[tuple[str, Callable[..., object], tuple[Any, ...]]]:
+    """Yield the rules for the other parts of a mail, each with its place and what it is asked about."""
+    for where, text in (("text", mail.text), ("html", mail.html)):
+        if text is not None:
+            yield where, body, (text,)
+    yield "headers", headers, (mail.headers,)
+    for number, (name, value) in enumerate(mail.headers):
+        yield f"headers.{number}", header, (name, value)
+    for number, file in enumerate(mail.attachments):
+        yield f"attachments.{number}", _is_file, (file,)
+    if mail.unsubscribe is not None:
+        yield "unsubscribe", unsubscribe, (mail.unsubscribe,)
+
+
+def _parties(mail: Outgoing) -> dict[str, Party]:
+    found = {"from": mail.from_, "to": mail.to}
+    return found if mail.reply_to is None else found | {"reply_to": mail.reply_to}
+
+
+def _is_name(name: str) -> None:
+    if not is_clean(name):
+        raise ValueError("a name has no line breaks or control characters")
+    if len(name) > _MOST_NAME:
+        raise ValueError(f"a name has at most {_MOST_NAME} characters")
+
+
+def _is_file(file: File) -> None:
+    _is_file_name(file.filename)
+    _is_media_type(file.content_type)
+    if file.content_id is not None:
+        _is_content_id(file.content_id)
+
+
+def _is_file_name(name: str) -> None:
+    if not name:
+        raise ValueError("a file needs a name that is no path")
+    if not is_clean(name):
+        raise ValueError("a file's name has no line breaks or control characters")
+
+
+def _is_media_type(kind: str) -> None:
+    if not _MEDIA_TYPE.fullmatch(kind):
+        raise ValueError(
+            "a media type is written like application/pdf: no parameters, at most 127 characters on each side"
+        )
+
+
+def _is_content_id(bare: str) -> None:
+    if not _CONTENT_ID.fullmatch(bare):
+        raise ValueError("a Content-ID has 1 to 200 ASCII characters, without blanks, brackets, commas and colons")
+
+
+def _is_text(text: str) -> None:
+    # JSON can spell halves of a surrogate pair, which no encoding can write.
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not Unicode text") from None

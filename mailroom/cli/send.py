@@ -24,6 +24,7 @@ The sandbox is used, or the API that MAILROOM_API_URL and MAILROOM_API_KEY name.
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,12 +41,14 @@ from mailroom.cli._calling import Calling, calling, faults_of
 from mailroom.cli._letters import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
-from mailroom.domain.readable import size, when
+from mailroom.domain.readable import shown, size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_TOLD = 20
 _OPEN = ("accepted", "queued", "scheduled", "sending")
+#: Messages whose reasons are said after `--wait`.
+_MOST_EXPLAINED = 100
 _WRONG = ("failed", "rejected", "unknown", "held")
 
 
@@ -103,6 +106,8 @@ def send(
     elif wait:
         say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
     if wait and any(answer["statuses"].get(status) for status in _WRONG):
+        if not as_json:
+            _explain(api.messages(answer["id"], _WRONG, limit=_MOST_EXPLAINED))
         raise typer.Exit(1)
 
 
@@ -193,6 +198,18 @@ def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
             raise typer.Exit(130) from None
         bar.update(task, completed=batch["messages"])
     return batch
+
+
+def _explain(messages: Sequence[dict[str, Any]]) -> None:
+    """Say why messages did not go or may not have, and what to do, once for each reason."""
+    counts = Counter(
+        tuple(one.get(name) for name in ("status", "reason_code", "why", "what_to_do")) for one in messages
+    )
+    for (status, code, why, remedy), count in counts.items():
+        known = f": {why}. What to do: {remedy}." if why else ""
+        say(f"{count:,} {status} ({shown(code, 'no reason')}){known}")
+    if len(messages) == _MOST_EXPLAINED:
+        say(f"of the {_MOST_EXPLAINED} newest; the others are in `GET /v1/messages?batch=ID`")
 
 
 def _left(batch: dict[str, Any]) -> int:

@@ -12,7 +12,7 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened, tenant_named
 from mailroom.cli._times import since as time_of
-from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.news import KINDS, USUAL, Disabled
 from mailroom.domain.delivery.webhook_targets import TargetFault, WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.endpoints import Endpoint
@@ -135,7 +135,8 @@ def _shown(endpoint: Endpoint, targets: WebhookTargets) -> dict[str, Any]:
 
 def _state(endpoint: Endpoint, targets: WebhookTargets) -> str:
     if endpoint.disabled_at is not None:
-        return f"disabled: {endpoint.reason}"
+        known = Disabled.read(endpoint.reason)
+        return f"disabled: {endpoint.reason}" + (f" ({known.sentence}; {known.remedy})" if known else "")
     if fault := targets.url_fault(endpoint.url):
         return f"refused: {fault}"
     return "failing" if endpoint.failing_since is not None else "told"

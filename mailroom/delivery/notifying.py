@@ -16,9 +16,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailroom.domain.delivery.news import PATIENCE, facts_for_tenants, next_try
+from mailroom.domain.delivery.news import PATIENCE, Disabled, facts_for_tenants, next_try
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import MailroomError, Refused, TransientError
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.endpoints import Attempt, Endpoints, News, Parcel
 from mailroom.ports.webhooks import Webhooks
 
@@ -71,9 +72,9 @@ def notify(
 def _give_back(endpoints: Endpoints, parcel: Parcel, attempt: Attempt, now: datetime, jitter: float) -> None:
     endpoint = parcel.endpoint
     if attempt.status == _GONE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason="gone")
+        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.GONE)
     elif endpoint.failing_since is not None and now - endpoint.failing_since >= PATIENCE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason="failing_for_days")
+        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.FAILING_FOR_DAYS)
     else:
         endpoints.failed(parcel, attempt, retry_at=next_try(endpoint.tries, now, jitter=jitter))
         return
@@ -105,7 +106,8 @@ def _event(news: News) -> dict[str, Any]:
             "to": news.recipient,
             "metadata": dict(news.metadata),
             "status": news.status,
-            "reason": news.reason,
+            "reason": OutboundReason.old_word(news.reason),
+            **OutboundReason.explain(news.reason),
         },
     }
 

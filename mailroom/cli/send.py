@@ -101,13 +101,14 @@ def send(
     if not as_json:
         _tell(handed.answer, api.url, repeated=handed.repeated)
     answer = _followed(api, handed.answer["id"]) if wait else handed.answer | {"repeated": handed.repeated}
+    wrong = wait and any(answer["statuses"].get(status) for status in _WRONG)
     if as_json:
         say(json.dumps(answer))
     elif wait:
-        say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
-    if wait and any(answer["statuses"].get(status) for status in _WRONG):
-        if not as_json:
+        if wrong:
             _explain(api.messages(answer["id"], _WRONG, limit=_MOST_EXPLAINED))
+        say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
+    if wrong:
         raise typer.Exit(1)
 
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mailroom.domain.delivery.news import PATIENCE, Disabled, facts_for_tenants, next_try
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import MailroomError, Refused, TransientError
 from mailroom.domain.outbound.reasons import OutboundReason
@@ -60,7 +61,7 @@ def notify(
         status = webhooks.post(endpoint.url, body, headers)
     except (TransientError, Refused) as error:
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
-        attempt = Attempt(**told, status=error.facts.get("status"), fault=fault)
+        attempt = Attempt(**told, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
         _give_back(endpoints, parcel, attempt, clock(), jitter())
     except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
         endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 import typer
 from typer.main import get_command
@@ -22,6 +23,7 @@ from mailroom.cli import _app
 from mailroom.domain import errors
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.news import Disabled, facts_for_tenants
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import MailroomError, Quarantined, Reason
@@ -43,6 +45,10 @@ KINDS = {
     OutboundReason: ("Messages that are sent", "`reason_code` of a message, its activities and tenants' webhooks"),
     Cause: ("Suppressed addresses", "`reason` of a suppression; a tenant may use a word of its own"),
     Trip: ("Circuit breakers", "`trip` of a breaker"),
+    PostFault: (
+        "POSTs to webhooks",
+        "`fault_code` of an attempt; for one release `fault` has the other word",
+    ),
     Disabled: ("Disabled webhooks", "`reason` of a webhook"),
 }
 ALL = [reason for kind in KINDS for reason in kind]
@@ -134,6 +140,15 @@ def test_rows_of_the_release_before_are_read_as_the_new_word() -> None:
     assert [InboundReason.old_word(word) for word in ("temporary_failure", "TransientError", "ValueError", "odd")] == [
         "TransientError", "TransientError", "ValueError", "odd",
     ]  # fmt: skip
+
+
+def test_every_fault_of_the_http_client_has_a_word() -> None:
+    """A new class of the client would be stored by its name."""
+
+    def leaves(kind: type[Exception]) -> list[str]:
+        return [name for one in kind.__subclasses__() for name in leaves(one)] or [kind.__name__]
+
+    assert [name for name in leaves(httpx.RequestError) if PostFault.read(name) is None] == []
 
 
 def test_facts_of_an_activity_have_both_words() -> None:

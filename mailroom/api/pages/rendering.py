@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from mailroom.api.pages.standing import settled, shares, tone
 from mailroom.domain.delivery.news import Disabled
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.inbound.reasons import InboundReason
@@ -85,7 +86,7 @@ def _templates_of_this_package() -> Environment:
     found.filters["in_letters"] = in_letters
     found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
     found.filters |= {"inbound_reason": InboundReason.read, "outbound_reason": OutboundReason.read, "cause": Cause.read}
-    found.filters |= {"trip": Trip.read, "disabled": Disabled.read}
+    found.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     return found
 
 

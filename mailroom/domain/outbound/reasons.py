@@ -141,7 +141,7 @@ class OutboundReason(ReasonWord):
     SUPPRESSED = (
         Kind.SUPPRESSED,
         "the address is suppressed, here or on the provider's own list",
-        "leave it; if the person wants mail again, take the address off the list",
+        "leave it; if the person wants mail again, take the address off the list, or ask the administrator to, who keeps the one for all tenants",
     )
     EXPIRED = (
         "expired",

@@ -13,6 +13,7 @@ from blocks.inbound import open_inbound
 from flows.support.processing import process_again, process_filed
 from flows.support.reporting import Progress, report
 from mailroom.domain.errors import MailroomError, Quarantined, TakenOver
+from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.holding import claim_at, in_hand
@@ -78,11 +79,11 @@ async def receive(mail: Progress, inbound: Inbound) -> RunState:
     except Quarantined as stop:
         await mail.close(State.QUARANTINED, inbound, reason=stop.reason, facts=stop.facts)
     except asyncio.CancelledError:
-        await asyncio.shield(mail.close(State.FAILED, inbound, reason="Interrupted", facts={}))
+        await asyncio.shield(mail.close(State.FAILED, inbound, reason=InboundReason.INTERRUPTED, facts={}))
         raise
     except Exception as error:
         facts = error.facts if isinstance(error, MailroomError) else {}
-        await mail.close(State.FAILED, inbound, reason=type(error).__name__, facts=facts)
+        await mail.close(State.FAILED, inbound, reason=inbound_reason(error), facts=facts)
         await report(mail, inbound)
         raise
     await report(mail, inbound)

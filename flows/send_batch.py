@@ -97,7 +97,7 @@ def tell_of(broken: Broken) -> None:
     subject = f"batch.{broken.batch_id}" if broken.batch_id else f"tenant.{broken.tenant}"
     tally = broken.tally
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
-    facts = {"breaker": broken.id, "trip": broken.trip.value, **counts}
+    facts: dict[str, str | int] = {"breaker": broken.id, "trip": broken.trip.value, **counts}
     tell(Fact.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
 
 

@@ -8,6 +8,7 @@ from prefect.states import Completed, Failed
 
 from flows.support.reporting import done_now
 from mailroom.domain.errors import MailroomError
+from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.inbound.processing import FiledMail
 from mailroom.inbound.processors import known_processors
@@ -26,12 +27,12 @@ async def process_filed(mail: FiledMail, inbound: Inbound) -> bool:
     steps = known_processors().get(mail.processor)
     state, facts = "done", dict[str, Any]()
     if steps is None:
-        state, facts = "failed", {"kind": "not_installed"}
+        state, facts = "failed", {"reason": InboundReason.NOT_INSTALLED.value}
     try:
         for step in steps or ():
             facts |= await processing(f"{mail.processor}: {step.name}")(mail, step.run, inbound)
     except MailroomError as error:
-        state, facts = "failed", {"kind": type(error).__name__, **error.facts}
+        state, facts = "failed", {"reason": inbound_reason(error).value, **error.facts}
     end, now = inbound.processings.end, datetime.now(UTC)
     await blocking(end, mail.email_id, mail.key, state, now=now, facts=facts)
     return state == "done"

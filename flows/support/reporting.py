@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from flows.support.notices import Fact, tell
 from mailroom.archive.archiving import Kept
 from mailroom.crash_points import crash_point
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Entry, State
 from mailroom.inbound.routing import Way
 from mailroom.ports.inbound import Inbound
@@ -79,7 +80,7 @@ def _failed_tag(key: str) -> str:
 def _tags(mail: Progress) -> list[str]:
     tags = {f"outcome:{mail.outcome}", f"prefix:{mail.entry.ref.prefix}"}
     if mail.reason:
-        tags.add(f"reason:{mail.reason}")
+        tags |= {f"reason:{word}" for word in (mail.reason, InboundReason.old_word(mail.reason))}
     tags |= {_failed_tag(key) for key in mail.failed}
     if mail.way:
         tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
@@ -88,9 +89,11 @@ def _tags(mail: Progress) -> list[str]:
 
 
 def _markdown(mail: Progress, pages_url: str) -> str:
+    known = InboundReason.read(mail.reason)
     lines = [
         f"**{mail.outcome}**" + (f": {mail.reason}" if mail.reason else ""),
         "",
+        *([f"{known.sentence}. What to do: {known.remedy}.", ""] if known else []),
         f"- e-mail `{mail.entry.id}`, attempt {mail.entry.attempts}",
         f"- object `{mail.entry.ref.bucket}/{mail.entry.ref.key}`",
         f"- items: {len(mail.items)}"

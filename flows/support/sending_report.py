@@ -8,6 +8,7 @@ from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact,
 from prefect.runtime import flow_run
 
 from mailroom.domain.outbound.message import Batch
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.dispatching import Failure, Tally
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
@@ -26,7 +27,7 @@ class Dispatching:
         self._dispatched = 0
         self._failures: list[Failure] = []
         self._resume_at: datetime | None = None
-        self._reason = ""
+        self._reason: OutboundReason | None = None
         self._broken: Broken | None = None
 
     async def begin(self, planned: Planned) -> None:
@@ -52,7 +53,14 @@ class Dispatching:
         if self._failures:
             await acreate_table_artifact(
                 [
-                    {"message": one.message_id, "kind": one.kind, "what": one.what, "code": one.code}
+                    {
+                        "message": one.message_id,
+                        "reason": one.reason.value,
+                        "what": one.what,
+                        "code": one.code,
+                        "what to do": one.reason.remedy,
+                        "kind": one.kind,
+                    }
                     for one in self._failures[:_MOST_FAILURES]
                 ],
                 key=f"failed-{self._batch.id}",
@@ -79,6 +87,6 @@ class Dispatching:
 
     def _tags(self) -> set[str]:
         tags = {f"batch:{self._batch.id}", f"tenant:{self._batch.tenant}", f"lane:{self._batch.lane}"}
-        tags |= {f"failed:{one.kind}" for one in self._failures}
+        tags |= {f"failed:{word}" for one in self._failures for word in one.reason.spellings}
         tags |= {f"deferred:{self._reason}"} if self._resume_at else set()
         return tags | ({f"breaker:{self._broken.trip}"} if self._broken else set())

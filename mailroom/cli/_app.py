@@ -261,7 +261,13 @@ def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
     except MailroomError:
         return []
     return [
-        {"reason": reason.value, "why": reason.sentence, "batches": count.batches, "messages": count.messages}
+        {
+            "reason": reason.value,
+            "why": reason.sentence,
+            "what_to_do": reason.remedy,
+            "batches": count.batches,
+            "messages": count.messages,
+        }
         for reason, count in counts.items()
     ]
 

@@ -64,6 +64,12 @@ class Calling:
         found: dict[str, Any] = self._tried(lambda: self._http.get(f"/v1/batches/{batch_id}")).json()
         return found
 
+    def messages(self, batch_id: str, statuses: Sequence[str], *, limit: int) -> list[dict[str, Any]]:
+        """Return the newest messages of a batch in these statuses."""
+        params: dict[str, Any] = {"batch": batch_id, "status": list(statuses), "limit": limit}
+        found: list[dict[str, Any]] = self._tried(lambda: self._http.get("/v1/messages", params=params)).json()["items"]
+        return found
+
     def _tried(self, call: Callable[[], httpx.Response]) -> httpx.Response:
         for pause_s in (*_PAUSES_S, None):
             try:

@@ -55,4 +55,4 @@ def _sentence(one: Broken) -> str:
     what = f"batch {one.batch_id} of {one.tenant}" if one.batch_id else f"all of {one.tenant}"
     tally = f"of {one.tally.sent} sent {one.tally.bounced} bounced, {one.tally.complained} were complained of"
     ended = f"; closed by {one.closed_by}" if one.closed_at else ""
-    return f"{what}: {one.trip}, {tally}; {len(one.runs)} runs wait{ended}"
+    return f"{what}: {one.trip} ({one.trip.sentence}), {tally}; {len(one.runs)} runs wait{ended}"

@@ -14,7 +14,8 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.cli._times import since as time_of
-from mailroom.domain.errors import ConfigurationError, MailroomError, Reason
+from mailroom.domain.errors import ConfigurationError, MailroomError
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE, Entry, State
 from mailroom.inbound.holding import stale_s
 from mailroom.ports.runs import Run
@@ -23,11 +24,13 @@ from mailroom.settings import use_stack_environment
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 
-@app.command(epilog="Reasons: " + ", ".join(Reason) + ".")
+@app.command(epilog="Reasons: " + ", ".join(InboundReason) + "; docs/reasons.md has a sentence for each.")
 def replay(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Any ids of the e-mails.")] = None,
     state: Annotated[str | None, typer.Option(help="quarantined, failed, or processing by a dead worker.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only this reason, such as no_route.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only this reason, such as no_route; the word of up to 0.1.0 also.")
+    ] = None,
     processor: Annotated[
         str | None, typer.Option(help="Filed e-mails at which this processor failed, such as webhook.")
     ] = None,
@@ -145,9 +148,11 @@ def _run_again(opened: Opened, entry: Entry) -> Run:
 
 
 def _tell(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_json: bool) -> None:
-    what = f"{', '.join(left)} failed" if left else entry.reason
+    explained = InboundReason.explain(entry.reason)
+    what = f"{', '.join(left)} failed" if left else explained["reason_code"]
     if as_json:
-        facts = {"id": entry.id, "message_id": entry.ref.message_id, "state": entry.state, "reason": entry.reason}
+        facts: dict[str, str | None] = {"id": entry.id, "message_id": entry.ref.message_id, "state": entry.state}
+        facts |= {"reason": InboundReason.old_word(entry.reason), **explained}
         say(json.dumps(facts | {"failed": left, "replayed": run is not None, "run_url": run.url if run else None}))
     elif entry.state is State.FILED and not left:
         say(f"{entry.ref.message_id}  is filed already; nothing to do")

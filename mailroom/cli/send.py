@@ -24,6 +24,7 @@ The sandbox is used, or the API that MAILROOM_API_URL and MAILROOM_API_KEY name.
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -41,11 +42,13 @@ from mailroom.cli._letters import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
-from mailroom.domain.readable import size, when
+from mailroom.domain.readable import shown, size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 _MOST_TOLD = 20
+#: Messages whose reasons are said after `--wait`.
+_MOST_EXPLAINED = 100
 _WRONG = tuple(
     status for status in Status if status.stage in (SendingStage.REFUSED, SendingStage.UNKNOWN, SendingStage.HELD)
 )
@@ -100,11 +103,14 @@ def send(
     if not as_json:
         _tell(handed.answer, api.url, repeated=handed.repeated)
     answer = _followed(api, handed.answer["id"]) if wait else handed.answer | {"repeated": handed.repeated}
+    wrong = wait and any(answer["statuses"].get(status) for status in _WRONG)
     if as_json:
         say(json.dumps(answer))
     elif wait:
+        if wrong:
+            _explain(api.messages(answer["id"], _WRONG, limit=_MOST_EXPLAINED))
         say(", ".join(f"{count:,} {status}" for status, count in answer["statuses"].items()))
-    if wait and any(answer["statuses"].get(status) for status in _WRONG):
+    if wrong:
         raise typer.Exit(1)
 
 
@@ -195,6 +201,18 @@ def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
             raise typer.Exit(130) from None
         bar.update(task, completed=batch["messages"])
     return batch
+
+
+def _explain(messages: Sequence[dict[str, Any]]) -> None:
+    """Say why messages did not go or may not have, and what to do, once for each reason."""
+    counts = Counter(
+        tuple(one.get(name) for name in ("status", "reason_code", "why", "what_to_do")) for one in messages
+    )
+    for (status, code, why, remedy), count in counts.items():
+        known = f": {why}. What to do: {remedy}." if why else ""
+        say(f"{count:,} {status} ({shown(code, 'no reason')}){known}")
+    if len(messages) == _MOST_EXPLAINED:
+        say(f"of the {_MOST_EXPLAINED} newest; the others are in `GET /v1/messages?batch=ID`")
 
 
 def _left(batch: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, MailroomError
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.readable import shown
 from mailroom.outbound.batch_json import ActivityAnswer, batch_answer, message_answer
 from mailroom.outbound.last_run import run_of
@@ -26,7 +27,7 @@ _SHOWN = 20
 def trace(any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of it.")], as_json: AsJson = False) -> None:
     opened = Opened()
     if (entry := opened.ledger.find(any_id)) is not None:
-        found, show = opened.ledger.trace(entry.id) | {"run": _run(opened, entry.run_id)}, _show
+        found, show = _received(opened, entry.id) | {"run": _run(opened, entry.run_id)}, _show
     elif (batch := opened.follower.batch(None, any_id)) is not None:
         found, show = _batch(opened, batch), _show_batch
     else:
@@ -35,6 +36,18 @@ def trace(any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of it
         say(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         show(found, opened.settings.api_url)
+
+
+def _received(opened: Opened, email_id: str) -> dict[str, Any]:
+    """Return what is known of a received e-mail, its reason in both words and with what to do."""
+    found = opened.ledger.trace(email_id)
+    email, activities = found["email"], found["activities"]
+    why = {"reason": InboundReason.old_word(email["reason"]), **InboundReason.explain(email["reason"])}
+    told = [
+        one | {"facts": InboundReason.both_words(one["facts"])} if isinstance(one["facts"], dict) else one
+        for one in activities
+    ]
+    return found | {"email": email | why, "activities": told}
 
 
 def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
@@ -80,7 +93,9 @@ def _run(opened: Opened, run_id: str | None) -> dict[str, Any] | None:
 
 def _show(found: dict[str, Any], api_url: str) -> None:
     email, run = found["email"], found["run"]
-    say(f"e-mail    {email['id']}  {email['state']}" + (f" ({email['reason']})" if email["reason"] else ""))
+    code = email["reason_code"]
+    say(f"e-mail    {email['id']}  {email['state']}" + (f" ({code})" if code else ""))
+    _show_why(email)
     say(f"object    s3://{email['bucket']}/{email['key']}")
     if email["envelope"]:
         _show_envelope(email["envelope"])
@@ -98,7 +113,7 @@ def _show(found: dict[str, Any], api_url: str) -> None:
             say(f"          {part['number']}. {part['filename']}  {part['size']} bytes  {part['sha256'][:12]}")
     for activity in found["activities"]:
         known = activity["facts"] if isinstance(activity["facts"], dict) else {"unreadable": activity["facts"]}
-        facts = {name: value for name, value in known.items() if name != "routes"}
+        facts = {name: value for name, value in _by_code(known).items() if name != "routes"}
         told = " ".join(f"{name}={value}" for name, value in facts.items())
         say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}")
 
@@ -132,6 +147,7 @@ def _show_sent(found: dict[str, Any], api_url: str) -> None:
     for one in found["messages"]:
         message, run = one["message"], one["run"]
         say(f"message   {message['id']}  {_state(message)}  to {message['to']} ({message['tenant']})")
+        _show_why(message)
         say(f"batch     {message['batch_id']}  number {message['number']}")
         if message["provider"]:
             told = shown(message["provider_message_id"], "told no id")
@@ -140,10 +156,28 @@ def _show_sent(found: dict[str, Any], api_url: str) -> None:
             say(f"run       {run['state']}  {run.get('url', run['id'])}")
         say(f"page      {api_url}/messages/{message['id']}")
         for activity in one["activities"]:
-            facts = {"by": activity["actor"], "provider": activity["provider"], **activity["facts"]}
+            facts = {"by": activity["actor"], "provider": activity["provider"], **_by_code(activity["facts"])}
             told = " ".join(f"{name}={shown(str(value))}" for name, value in facts.items() if value is not None)
             say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}".rstrip())
 
 
+def _show_why(line: dict[str, Any]) -> None:
+    if line["why"]:
+        say(f"why       {line['why']}")
+        say(f"do        {line['what_to_do']}")
+
+
+def _by_code(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of an activity for people: a reason by its stable word alone."""
+    if "reason_code" not in facts:
+        return facts
+    return {
+        name: facts["reason_code"] if name == "reason" else value
+        for name, value in facts.items()
+        if name != "reason_code"
+    }
+
+
 def _state(message: dict[str, Any]) -> str:
-    return f"{message['status']} ({shown(message['reason'])})" if message["reason"] else str(message["status"])
+    code = message["reason_code"]
+    return f"{message['status']} ({shown(code)})" if code else str(message["status"])

@@ -12,7 +12,8 @@ import typer
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._opening import Opened, tenant_named
 from mailroom.cli._times import since as time_of
-from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.news import KINDS, USUAL, Disabled
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.webhook_targets import TargetFault, WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.endpoints import Endpoint
@@ -115,10 +116,12 @@ def log(
     if attempts is None:
         _unknown()
     if as_json:
-        say(json.dumps([asdict(one) for one in attempts], default=str))
+        say(json.dumps([asdict(one) | PostFault.of_attempt(one.fault) for one in attempts], default=str))
         return
     for one in attempts:
-        outcome = f"{one.status or ''} {one.fault or 'told'}".strip()
+        known = PostFault.read(one.fault)
+        word = f"{known.value}: {known.sentence}" if known else one.fault or "told"
+        outcome = f"{one.status or ''} {word}".strip()
         say(f"{one.at.isoformat(timespec='seconds')}  {one.news:>4} events  {one.first}-{one.last}  {outcome}")
     for fault in TargetFault:
         if any(one.fault == fault for one in attempts):
@@ -130,12 +133,13 @@ def log(
 def _shown(endpoint: Endpoint, targets: WebhookTargets) -> dict[str, Any]:
     shown = {name: value for name, value in asdict(endpoint).items() if name != "secret"}
     fault = targets.url_fault(endpoint.url)
-    return shown | {"fault": fault.sentence if fault else None}
+    return shown | Disabled.advise(endpoint.reason) | {"fault": fault.sentence if fault else None}
 
 
 def _state(endpoint: Endpoint, targets: WebhookTargets) -> str:
     if endpoint.disabled_at is not None:
-        return f"disabled: {endpoint.reason}"
+        known = Disabled.read(endpoint.reason)
+        return f"disabled: {endpoint.reason}" + (f" ({known.sentence}; {known.remedy})" if known else "")
     if fault := targets.url_fault(endpoint.url):
         return f"refused: {fault}"
     return "failing" if endpoint.failing_since is not None else "told"

@@ -16,9 +16,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailroom.domain.delivery.news import PATIENCE, facts_for_tenants, next_try
+from mailroom.domain.delivery.news import PATIENCE, Disabled, facts_for_tenants, next_try
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.signed_posts import signed_headers
 from mailroom.domain.errors import Refused, TransientError
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.operations.loops import Backoff, SteadyLoop
 from mailroom.ports.endpoints import Attempt, Endpoints, News, Parcel
 from mailroom.ports.webhooks import Webhooks
@@ -60,7 +62,7 @@ def notify(
         status = webhooks.post(endpoint.url, body, headers)
     except (TransientError, Refused) as error:
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
-        attempt = Attempt(**told, status=error.facts.get("status"), fault=fault)
+        attempt = Attempt(**told, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
         _give_back(endpoints, parcel, attempt, clock(), jitter())
     except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
         endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)
@@ -72,9 +74,9 @@ def notify(
 def _give_back(endpoints: Endpoints, parcel: Parcel, attempt: Attempt, now: datetime, jitter: float) -> None:
     endpoint = parcel.endpoint
     if attempt.status == _GONE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason="gone")
+        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.GONE)
     elif endpoint.failing_since is not None and now - endpoint.failing_since >= PATIENCE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason="failing_for_days")
+        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.FAILING_FOR_DAYS)
     else:
         endpoints.failed(parcel, attempt, retry_at=next_try(endpoint.tries, now, jitter=jitter))
         return
@@ -106,7 +108,8 @@ def _event(news: News) -> dict[str, Any]:
             "to": news.recipient,
             "metadata": dict(news.metadata),
             "status": news.status,
-            "reason": news.reason,
+            "reason": OutboundReason.old_word(news.reason),
+            **OutboundReason.explain(news.reason),
         },
     }
 

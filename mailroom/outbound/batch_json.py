@@ -6,9 +6,10 @@ Stable: fields are added, never renamed or taken away.
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mailroom.domain.outbound.message import Lane, Policy, Status
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.outbound.json_model import Answer
 from mailroom.ports.follower import BatchLine, MessageLine
 from mailroom.ports.holds import HoldReason
@@ -57,7 +58,10 @@ class MessageAnswer(Answer):
     subject: str
     metadata: dict[str, str]
     status: Status
-    reason: str | None
+    reason: str | None = Field(description="The word of up to 0.1.0, for one release; `reason_code` is the stable one")
+    reason_code: str | None = Field(default=None, description="Why it is as it is, by the words of docs/reasons.md")
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
     attempts: int
     provider: str | None
     provider_message_id: str | None
@@ -76,6 +80,11 @@ class ActivityAnswer(Answer):
     provider: str | None
     facts: dict[str, Any]
 
+    @field_validator("facts")
+    @classmethod
+    def _both_words(cls, facts: dict[str, Any]) -> dict[str, Any]:
+        return OutboundReason.both_words(facts)
+
 
 def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
     """Return a batch as it stands."""
@@ -87,5 +96,7 @@ def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswe
 
 def message_answer(line: MessageLine) -> MessageAnswer:
     """Return a message as it stands."""
-    values = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in ("to", "name")}
-    return MessageAnswer(**values, to=line.to.address, name=line.to.name)
+    why = {"reason": OutboundReason.old_word(line.reason), **OutboundReason.explain(line.reason)}
+    apart = {"to", "name", *why}
+    values: dict[str, Any] = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in apart}
+    return MessageAnswer(**(values | why), to=line.to.address, name=line.to.name)

@@ -32,6 +32,7 @@ from mailroom.domain.errors import (
     TurnOver,
 )
 from mailroom.domain.outbound.message import Lane, Outgoing
+from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
@@ -93,9 +94,14 @@ class Failure:
     """A message that will not go, or may have gone, and why: codes, no addresses."""
 
     message_id: str
-    kind: str
+    reason: OutboundReason
     what: str
     code: str
+
+    @property
+    def kind(self) -> str:
+        """The reason's word up to 0.1.0."""
+        return self.reason.old
 
 
 @dataclass(slots=True)
@@ -114,7 +120,7 @@ class Tally:
     hold: timedelta = timedelta()
     pause_s: float = 0.0
     resume_at: datetime | None = None
-    reason: str = ""
+    reason: OutboundReason | None = None
     broken: Broken | None = None
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -127,7 +133,7 @@ class Tally:
                 self.again += 1
             else:
                 code = result.facts.get("code") or result.facts.get("why") or ""
-                self.failures.append(Failure(outcome.message_id, type(result).__name__, result.message, str(code)))
+                self.failures.append(Failure(outcome.message_id, outbound_reason(result), result.message, str(code)))
 
 
 def _now() -> datetime:
@@ -197,9 +203,9 @@ class Sender:
         except TransientError:
             return False
         if quota.paused:
-            self._put_off(tally, self._clock() + _PAUSED, "paused")
+            self._put_off(tally, self._clock() + _PAUSED, OutboundReason.PAUSED)
         elif quota.per_day is not None and (quota.sent_today or 0) >= quota.per_day:
-            self._put_off(tally, self._clock() + _DAY_USED_UP, "daily_quota")
+            self._put_off(tally, self._clock() + _DAY_USED_UP, OutboundReason.DAILY_QUOTA)
         return tally.resume_at is not None
 
     def _take(self, turns: Sequence[Turn], tally: Tally) -> None:
@@ -256,7 +262,7 @@ class Sender:
         backoff = min(PATIENCE.total_seconds(), 2.0 ** max(1, self._strikes)) * random.uniform(0.5, 1)
         return timedelta(seconds=max(asked, backoff))
 
-    def _put_off(self, tally: Tally, until: datetime, reason: str) -> None:
+    def _put_off(self, tally: Tally, until: datetime, reason: OutboundReason) -> None:
         """Put off what is due. What was just settled waits for the same time, so both have one order."""
         with self._counting:
             if tally.resume_at:
@@ -351,8 +357,8 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Tur
         return [lost] * len(mails)
 
 
-def _reason(results: Sequence[Receipt | MailroomError]) -> str:
+def _reason(results: Sequence[Receipt | MailroomError]) -> OutboundReason:
     kinds = {type(one) for one in results if isinstance(one, TransientError)}
     if DailyQuota in kinds:
-        return "daily_quota"
-    return "paused" if Paused in kinds else "provider_slow_or_away"
+        return OutboundReason.DAILY_QUOTA
+    return OutboundReason.PAUSED if Paused in kinds else OutboundReason.PROVIDER_SLOW_OR_AWAY

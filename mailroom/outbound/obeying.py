@@ -13,11 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.outbox import Outbox
 
 #: Why messages are cancelled whose run a person cancelled; their `reason`.
-CANCELLED_IN_PREFECT = "cancelled_in_prefect"
+CANCELLED_IN_PREFECT = OutboundReason.CANCELLED_IN_PREFECT
 
 
 class Fate(StrEnum):

@@ -31,7 +31,7 @@ class Broken:
     def as_json(self) -> dict[str, Any]:
         """Return it for programs, with the counts beside the rest."""
         told = asdict(self)
-        told |= told.pop("tally") | {"runs": list(self.runs)}
+        told |= told.pop("tally") | {"runs": list(self.runs), **self.trip.advise(self.trip)}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}
 
 

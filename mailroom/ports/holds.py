@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from mailroom.domain.outbound.reasons import OutboundReason
+
 
 class HoldReason(StrEnum):
     """Why a message is held. Stable words: they are the message's `reason`, and a label of metrics."""
@@ -25,13 +27,12 @@ class HoldReason(StrEnum):
     @property
     def sentence(self) -> str:
         """What it means, for people."""
-        return _SENTENCES[self]
+        return OutboundReason[self.name].sentence
 
-
-_SENTENCES = {
-    HoldReason.RESTORED: "the database was restored, and this may have been sent after the dump",
-    HoldReason.RUN_GONE: "the flow run that was to send this is gone from the Prefect server",
-}
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return OutboundReason[self.name].remedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class HeldBatch:
             "reason": self.reason.value,
             "messages": self.messages,
             "why": self.reason.sentence,
+            "what_to_do": self.reason.remedy,
             **told,
         }
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Status
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.holds import Holds
 
 
@@ -117,7 +118,7 @@ class Outbox(Holds, Protocol):
         batch_id: str,
         *,
         now: datetime,
-        reason: str = "cancelled",
+        reason: OutboundReason = OutboundReason.CANCELLED,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> Cancelled | None:
         """Withhold everything that has not gone, held or not; None for a batch that this tenant has not."""

@@ -112,7 +112,8 @@ class EmailLine:
 class Tally:
     """How many e-mails are in one state for one reason by one kind of route, and since when the oldest.
 
-    A state may be a word that there is not: a row that older or newer code left, counted as it stands.
+    A state may be a word that there is not: a row that older or newer code left, counted as it stands. `reason` is the word
+    of up to 0.1.0, whichever of both a row has.
     """
 
     state: State | str

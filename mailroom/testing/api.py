@@ -13,6 +13,7 @@ from starlette.exceptions import StarletteDeprecationWarning
 from mailroom.api.auth import key_digest
 from mailroom.api.services import InboundHook, Services
 from mailroom.domain.errors import TransientError
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, Entry, Item, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.inbox.searching import words_asked, words_of
 from mailroom.ports.api_keys import Holder
@@ -92,7 +93,7 @@ class MemoryReader:
             line
             for line in self._lines(tenant)
             if (not states or line.state in states)
-            and reason in (None, line.reason)
+            and (reason is None or InboundReason.same(reason, line.reason))
             and (since is None or line.received_at >= since)
         ]
         return _page(lines, after, limit)

@@ -135,6 +135,7 @@ def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: D
     assert [(one["status"], one["fault"], one["events"]) for one in attempts] == [
         (204, None, 1), (204, None, 1), (503, "asks", 1), (None, "ConnectError", 1),
     ]  # fmt: skip
+    assert [one["fault_code"] for one in attempts] == [None, None, "asks", "connect_error"]
 
 
 def test_after_a_failure_fewer_things_are_told_at_once(desk: Desk) -> None:

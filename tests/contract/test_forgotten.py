@@ -158,9 +158,10 @@ def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(desk:
     assert silent(ledger=desk.ledger, before=later + timedelta(days=1)) == []
 
 
-def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, engine: Engine) -> None:
-    """It waits for `mailroom replay`, as before."""
-    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason=CANCELLED)
+@pytest.mark.parametrize("word", [CANCELLED.value, CANCELLED.old])
+def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, engine: Engine, word: str) -> None:
+    """It waits for `mailroom replay`, as before, also where the release before cancelled it."""
+    desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason=word)
     restored(engine)
 
     assert silent(ledger=desk.ledger, before=datetime.now(UTC)) == []

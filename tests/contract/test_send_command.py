@@ -239,7 +239,11 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
         over.set()
         worker.join()
 
-    assert set(ended.stdout.splitlines()[-1].split(", ")) == {"1 dispatched", "1 rejected"}
+    why, statuses = ended.stdout.splitlines()[-2:]
+    assert set(statuses.split(", ")) == {"1 dispatched", "1 rejected"}
+    assert why.startswith(
+        "1 rejected (refused): the provider will never accept this recipient or content. What to do: "
+    )
 
 
 def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -254,9 +254,9 @@ def test_a_run_that_a_person_cancelled_is_noted_and_acknowledged(desk: Desk, sta
     desk.listen(desk.empty)
 
     assert desk.executor.ran == []
-    assert (desk.entry().state, desk.entry().reason) == (inbound.State.FAILED, "Cancelled")
+    assert (desk.entry().state, desk.entry().reason) == (inbound.State.FAILED, "cancelled")
     [kept] = desk.manifests.kept
-    assert (kept.tenant, kept.envelope, kept.reason) == ("unrouted", desk.entry().envelope, "Cancelled")
+    assert (kept.tenant, kept.envelope, kept.reason) == ("unrouted", desk.entry().envelope, "cancelled")
 
 
 def test_a_run_that_is_not_ours_is_left_and_its_message_comes_back(desk: Desk) -> None:

@@ -375,6 +375,6 @@ def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
 
     entry = ledger.find("abc123")
     assert entry is not None
-    assert (entry.state, entry.reason) == (State.FAILED, "Cancelled")
+    assert (entry.state, entry.reason) == (State.FAILED, "cancelled")
     assert said == "its e-mail is not filed; `mailroom replay` brings it back"
     assert ledger.silent(before=now() + timedelta(hours=1), limit=10) == []

@@ -90,7 +90,7 @@ def test_failure_is_noted_and_the_run_goes_on(server: None, monkeypatch: pytest.
     told = run_with(noted, (Step("post", refuses),), monkeypatch)
 
     assert told == [("stamp: post", "Failed")]
-    assert noted.ends == [("stamp/acme", "failed", {"kind": "Refused", "status": 404})]
+    assert noted.ends == [("stamp/acme", "failed", {"reason": "refused", "status": 404})]
 
 
 def test_processor_that_was_uninstalled_is_noted(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_processor_that_was_uninstalled_is_noted(server: None, monkeypatch: pyte
 
     run_with(noted, None, monkeypatch)
 
-    assert noted.ends == [("stamp/acme", "failed", {"kind": "not_installed"})]
+    assert noted.ends == [("stamp/acme", "failed", {"reason": "not_installed"})]
 
 
 def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(

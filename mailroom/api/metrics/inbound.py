@@ -1,9 +1,11 @@
 """Counts in Prometheus's text format (version 0.0.4)."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from math import isfinite
 
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import OPEN
 from mailroom.ports.reader import TIMES_S, Census, FilingTimes, WorkerLine
 
@@ -22,11 +24,19 @@ def exposition(census: Census, now: datetime) -> str:
         ({"state": tally.state, "reason": tally.reason or "", "route": tally.route or ""}, float(tally.emails))
         for tally in census.tallies
     ]
+    reasons = Counter[tuple[str, str]]()
+    for tally in census.tallies:
+        if code := InboundReason.explain(tally.reason)["reason_code"]:
+            reasons[tally.state, code] += tally.emails
+    explained = [({"state": state, "reason_code": code}, float(count)) for (state, code), count in reasons.items()]
     unprocessed = [({"processor": name}, float(mails)) for name, mails in sorted(census.unprocessed.items())]
     total = sum(tally.emails for tally in census.tallies)
     lines = [
         *metric("mailroom_inbound_received_total", "counter", "E-mails ever received.", [({}, total)]),
         *metric("mailroom_inbound_emails", "gauge", "Received e-mails by state, reason and kind of route.", labelled),
+        *metric(
+            "mailroom_inbound_reasons", "gauge", "E-mails that were not filed by state and stable reason.", explained
+        ),
         *metric("mailroom_inbox_items", "gauge", "Items in all inboxes.", [({}, census.items)]),
         *metric(
             "mailroom_inbound_oldest_waiting_seconds",

@@ -13,6 +13,7 @@ from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtm
 from mailroom.api.services import Outside, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.reader import FiledItem
@@ -113,7 +114,9 @@ def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
     if filed is None:
         raise HTTPException(404, "There is no such item.")
     if filed.withdrawn:
-        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}. The archive keeps the e-mail.")
+        known = InboundReason.read(filed.withdrawn)
+        why = f" Why: {known.sentence}." if known else ""
+        raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.{why} The archive keeps the e-mail.")
     return filed
 
 

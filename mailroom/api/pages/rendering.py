@@ -12,9 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from mailroom.api.pages.standing import settled, shares, tone
+from mailroom.domain.delivery.news import Disabled
+from mailroom.domain.delivery.post_faults import PostFault
+from mailroom.domain.delivery.reputation import Trip
+from mailroom.domain.delivery.suppression import Cause
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
 from mailroom.domain.mail.urls import readable_host, web_url
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.readable import shown, size, stamp, when
 
 FOLDER = Path(__file__).parent
@@ -79,6 +85,8 @@ def _templates_of_this_package() -> Environment:
     found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
     found.filters["in_letters"] = in_letters
     found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
+    found.filters |= {"inbound_reason": InboundReason.read, "outbound_reason": OutboundReason.read, "cause": Cause.read}
+    found.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     return found
 
 

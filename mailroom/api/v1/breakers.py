@@ -31,6 +31,8 @@ class BreakerAnswer(BaseModel):
     tenant: str
     batch_id: str | None
     trip: str = Field(description="bounces or complaints")
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
     sent: int
     bounced: int
     complained: int

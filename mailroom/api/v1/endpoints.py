@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, HTTPException, Query
@@ -14,11 +14,12 @@ from mailroom.api.services import Outside
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.outbound import sender_tenant
-from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.news import KINDS, USUAL, Disabled
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.outbound.json_model import Answer
 from mailroom.outbound.json_time import Time
-from mailroom.ports.endpoints import Endpoint, Endpoints
+from mailroom.ports.endpoints import Attempt, Endpoint, Endpoints
 
 router = APIRouter(prefix="/v1/webhooks", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
@@ -76,6 +77,8 @@ class EndpointAnswer(Answer):
     next_at: datetime | None = Field(description="When it is told again, after a failure")
     disabled_at: datetime | None
     reason: str | None = Field(description="Why it is disabled")
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
     fault: str | None = Field(description="Why this installation posts nothing to this URL, and what to do")
 
 
@@ -99,7 +102,10 @@ class AttemptAnswer(Answer):
     first: int = Field(description="Sequence number of its first event")
     last: int
     status: int | None
-    fault: str | None
+    fault: str | None = Field(description="The word of up to 0.1.0, for one release; `fault_code` is the stable one")
+    fault_code: str | None = Field(default=None, description="Why it was not taken, by the words of docs/reasons.md")
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
 
 
 class AttemptsAnswer(BaseModel):
@@ -188,12 +194,22 @@ def list_attempts(
     attempts = kept.attempts(holder.tenant, webhook_id, limit=limit)
     if attempts is None:
         raise _unknown()
-    return AttemptsAnswer(items=[AttemptAnswer.model_validate(one) for one in attempts])
+    return AttemptsAnswer(items=[attempt_answer(one) for one in attempts])
+
+
+def attempt_answer(attempt: Attempt) -> AttemptAnswer:
+    """Return one POST, with its fault in both words."""
+    return AttemptAnswer.model_validate(attempt).model_copy(update=PostFault.of_attempt(attempt.fault))
 
 
 def endpoint_answer(endpoint: Endpoint, targets: WebhookTargets) -> EndpointAnswer:
     """Return an endpoint without its secret."""
-    values = {name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name not in ("events", "fault")}
+    why = Disabled.advise(endpoint.reason)
+    apart = {"events", "fault", *why}
+    values: dict[str, Any] = {
+        name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name not in apart
+    }
+    values |= why
     failing = endpoint.failing_since is not None and endpoint.disabled_at is None
     values["next_at"] = endpoint.next_at if failing else None
     fault = targets.url_fault(endpoint.url)

@@ -12,12 +12,12 @@ from mailroom.api.problems import PROBLEM
 from mailroom.api.services import Outside
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.responses.inbound import (
-    EmailAnswer,
     EmailsAnswer,
     ItemAnswer,
     ItemLineAnswer,
     ItemsAnswer,
     ReplayAnswer,
+    email_answer,
     item_answer,
     replay_answer,
 )
@@ -87,7 +87,9 @@ def list_emails(
     services: Outside,
     holder: ApiHolder,
     state: Annotated[list[State] | None, Query(description="May be repeated")] = None,
-    reason: Annotated[str | None, Query(pattern=_WORD)] = None,
+    reason: Annotated[
+        str | None, Query(pattern=_WORD, description="A word of docs/reasons.md, or the word of up to 0.1.0")
+    ] = None,
     since: Annotated[Time | None, Query(description="Received then or later; UTC where no offset is told")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -101,7 +103,7 @@ def list_emails(
         after=decode(cursor),
         limit=limit,
     )
-    return EmailsAnswer(items=[EmailAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
+    return EmailsAnswer(items=[email_answer(line) for line in page.lines], next=encode(page.next))
 
 
 @router.post("/inbound/{email_id}/replay", status_code=202)

@@ -16,9 +16,9 @@ from mailroom.api.v1.responses.outbound import (
     QuotaAnswer,
     SendersAnswer,
     SuppressedAnswer,
-    SuppressionAnswer,
     SuppressionsAnswer,
     quota_answer,
+    suppression_answer,
 )
 from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.domain.outbound.quotas import Allowance
@@ -49,7 +49,7 @@ def list_suppressions(
         with_global=holder.tenant is None,
     )
     last = found[limit - 1] if len(found) > limit else None
-    items = [SuppressionAnswer.model_validate(one) for one in found[:limit]]
+    items = [suppression_answer(one) for one in found[:limit]]
     return SuppressionsAnswer(items=items, next=encode_place(last.address, last.tenant) if last else None)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import SendingStage, Status
+from mailroom.domain.outbound.reasons import OutboundReason
+from mailroom.domain.reasons import ReasonWord
 
 #: Every word that an activity may have.
 KINDS = frozenset({*Status, *Kind})
@@ -15,6 +17,18 @@ USUAL -= {Kind.SENT, Kind.OTHER}
 
 #: An endpoint that fails for so long is disabled.
 PATIENCE = timedelta(days=3)
+
+
+class Disabled(ReasonWord):
+    """Why an endpoint is disabled."""
+
+    GONE = ("gone", "its server answered 410: it wants nothing more", "enable it if that was a mistake, or remove it")
+    FAILING_FOR_DAYS = (
+        "failing_for_days",
+        f"every POST to it has failed for {PATIENCE.days} days",
+        "mend its server, then enable it: what has waited is sent first",
+    )
+
 
 #: How many things one POST tells; after a failure fewer, so that one that cannot be borne stands alone.
 MOST = 100
@@ -37,5 +51,8 @@ def most_after(tries: int) -> int:
 
 
 def facts_for_tenants(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of an activity as its tenant may know them: without ids of the installation's own."""
-    return {name: value for name, value in facts.items() if name not in _INTERNAL}
+    """Return the facts of an activity as its tenant may know them: without ids of the installation's own.
+
+    A reason has both its words: `reason` that of up to 0.1.0, for one release, and `reason_code` the stable one.
+    """
+    return OutboundReason.both_words({name: value for name, value in facts.items() if name not in _INTERNAL})

@@ -6,14 +6,25 @@ SES looks at an account from 5 % bounces and pauses it at 10 %; for complaints f
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+
+from mailroom.domain.reasons import ReasonWord
+
+_CLOSE = "then `mailroom breakers close ID`, or cancel the batch"
 
 
-class Trip(StrEnum):
+class Trip(ReasonWord):
     """What opened the breaker."""
 
-    BOUNCES = "bounces"
-    COMPLAINTS = "complaints"
+    BOUNCES = (
+        "bounces",
+        "too many messages were returned for good",
+        f"find out where the addresses come from and take the bad ones out; {_CLOSE}",
+    )
+    COMPLAINTS = (
+        "complaints",
+        "too many recipients called a message spam",
+        f"find out whether these people asked for this mail; {_CLOSE}",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ A hard bounce, a complaint and an unsubscribe suppress at once and for good. Sof
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from mailroom.domain.delivery.events import Kind
+from mailroom.domain.reasons import ReasonWord
 
 SOFT_BOUNCES = 5
 SOFT_WITHIN = timedelta(days=30)
@@ -16,15 +16,26 @@ SOFT_FOR = timedelta(days=30)
 LISTED_FOR = timedelta(days=30)
 
 
-class Cause(StrEnum):
-    """Why an address gets no mail. Stable words: exports and filters use them."""
+_IF_WRONG = "leave it; if the address takes mail again, take it off with `DELETE /v1/suppressions`"
 
-    HARD_BOUNCE = "hard_bounce"
-    COMPLAINT = "complaint"
-    UNSUBSCRIBE = "unsubscribe"
-    SOFT_BOUNCES = "soft_bounces"
-    PROVIDER_LIST = "provider_list"
-    MANUAL = "manual"
+
+class Cause(ReasonWord):
+    """Why an address gets no mail. A tenant may put an address on the list with a word of its own."""
+
+    HARD_BOUNCE = ("hard_bounce", "a message to it was returned for good", _IF_WRONG)
+    COMPLAINT = ("complaint", "its owner called a message spam", "leave it, unless the person asks for mail again")
+    UNSUBSCRIBE = ("unsubscribe", "its owner unsubscribed", "leave it, unless the person asks for mail again")
+    SOFT_BOUNCES = (
+        "soft_bounces",
+        f"{SOFT_BOUNCES} messages to it were returned within {SOFT_WITHIN.days} days",
+        f"nothing: it ends by itself after {SOFT_FOR.days} days",
+    )
+    PROVIDER_LIST = (
+        "provider_list",
+        "the provider holds it back by a list of its own",
+        f"take it off the provider's list; here it ends by itself after {LISTED_FOR.days} days",
+    )
+    MANUAL = ("manual", "a person or program put it on the list", _IF_WRONG)
 
 
 _CAUSES = {

@@ -5,7 +5,7 @@
                      └──────> failed             a transient fault outlived its retries; the queue brings it back
 
 A mail that kills the process it runs in is `failed` too; it runs alone from then on, and its third death is quarantine.
-One whose run a person cancelled is `failed` with the reason `Cancelled`, and waits for `mailroom replay`.
+One whose run a person cancelled is `failed` with the reason `cancelled`, and waits for `mailroom replay`.
 
 `duplicate` is an e-mail whose object is the same as one already filed.
 """
@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.reasons import InboundReason
 
 
 class ReceivingStage(StrEnum):
@@ -82,7 +83,7 @@ REPLAYABLE = tuple(state for state in State if state.is_replayable)
 MOST_DEATHS = 3
 
 #: The reason of an e-mail whose run a person cancelled.
-CANCELLED = "Cancelled"
+CANCELLED = InboundReason.CANCELLED
 
 #: The parser's word, `Defect.SENDER_AMBIGUOUS`, for those who read items without the parser.
 SENDER_AMBIGUOUS = "sender_ambiguous"

@@ -34,11 +34,13 @@ from mailroom.adapters.postgres.inbound.entries import (
     scan_json,
     taken_over,
 )
+from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.operations.restores import restored_at
 from mailroom.adapters.postgres.skipping import met_lately, note_skipped, stepping_over
 from mailroom.domain.errors import Reason, TransientError
 from mailroom.domain.inbound.notifications import can_be_announced
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import (
     CANCELLED,
     FINAL,
@@ -196,7 +198,9 @@ class SqlLedger:
             told = {**facts, "deaths": deaths}
             _change(connection, row.id, deaths=deaths)
             state, reason = (
-                (State.QUARANTINED, Reason.POISON) if deaths >= MOST_DEATHS else (State.FAILED, "ProcessDied")
+                (State.QUARANTINED, Reason.POISON)
+                if deaths >= MOST_DEATHS
+                else (State.FAILED, InboundReason.PROCESS_DIED)
             )
             _close(connection, row.id, state, now, reason=reason, facts=told)
             return state
@@ -216,9 +220,7 @@ class SqlLedger:
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""
-        wanted = select(_emails).where(_email.state.in_(list(states)))
-        if reason is not None:
-            wanted = wanted.where(_email.reason == reason)
+        wanted = select(_emails).where(_email.state.in_(list(states)), has_reason(_email.reason, reason))
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
         with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
@@ -368,7 +370,7 @@ def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
 
 def _forgotten() -> ColumnElement[bool]:
     """Return the condition that a mail failed before a restore: what became of it then is not known here."""
-    by_nobody = _email.reason.is_distinct_from(CANCELLED)
+    by_nobody = or_(_email.reason.is_(None), _email.reason.not_in(CANCELLED.spellings))
     return and_(_email.state == State.FAILED, by_nobody, _email.closed_at < _RESTORED_AT)
 
 

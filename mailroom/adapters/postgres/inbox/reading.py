@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from mailroom.adapters.postgres.archive.findings import damage
 from mailroom.adapters.postgres.engine import refuse_unfit, transaction
+from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.inbox import shown
 from mailroom.adapters.postgres.inbox.columns import attachment_of
 from mailroom.adapters.postgres.models import (
@@ -174,7 +175,7 @@ class SqlReader:
         if states:
             conditions.append(_email.state.in_([state.value for state in states]))
         if reason is not None:
-            conditions.append(_email.reason == reason)
+            conditions.append(has_reason(_email.reason, reason))
         if since is not None:
             conditions.append(_email.received_at >= since)
         newest_first = _email.received_at.desc(), _email.id.desc()

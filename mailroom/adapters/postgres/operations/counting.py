@@ -9,6 +9,7 @@ from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.models import InboundEmailRow, InboxItemRow, ProcessingRow, WorkerRow, table
 from mailroom.adapters.postgres.skipping import sound
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.reader import TIMES_S, Census, FilingTimes, Tally, WorkerLine
 
@@ -51,7 +52,8 @@ def _failed() -> Any:
 def _tallies(rows: list[Row[Any]]) -> tuple[Tally, ...]:
     grouped: dict[tuple[Any, str, str], list[Row[Any]]] = defaultdict(list)
     for row in rows:
-        grouped[row.state, row.reason or "", row.route or ""].append(row)
+        # Rows of up to 0.1.0 have the old word of a reason, and are counted with those of the new one.
+        grouped[row.state, InboundReason.old_word(row.reason) or "", row.route or ""].append(row)
     return tuple(
         Tally(
             State(state) if state in set(State) else state,

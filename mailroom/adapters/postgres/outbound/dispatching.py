@@ -35,6 +35,7 @@ from mailroom.domain.errors import (
     TransientError,
 )
 from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, Policy, Status
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.dispatch import Claimed, Outcome, Planned, Unsettled
 from mailroom.ports.watch import Loop
 
@@ -146,7 +147,8 @@ class SqlDispatch:
 
             sound = set(usable(chosen, readable))
             bad = [row.id for row in chosen if row.id not in sound]
-            return move(connection, _message.id.in_(bad), now=now, status=Status.FAILED, reason="unreadable")
+            values: dict[str, Any] = {"status": Status.FAILED, "reason": OutboundReason.UNREADABLE}
+            return move(connection, _message.id.in_(bad), now=now, **values)
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
         """Note what came of handing over."""
@@ -160,7 +162,7 @@ class SqlDispatch:
                 give_back(connection, row.tenant, row.mails, now)
             if cancelled:
                 waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
-                move(connection, waits, now=now, status=Status.CANCELLED, reason="cancelled")
+                move(connection, waits, now=now, status=Status.CANCELLED, reason=OutboundReason.CANCELLED)
             for batch_id, reason in held_batches(connection, again):
                 back = _message.id.in_(again) & (_message.batch_id == batch_id) & text(IS_WAITING)
                 hold(connection, back, reason, now)
@@ -177,7 +179,7 @@ class SqlDispatch:
             self._restores.trail()
         lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
         with transaction(self._engine, "commit of strand") as connection:
-            return move(connection, lost, now=now, status=Status.UNKNOWN, reason="worker_gone")
+            return move(connection, lost, now=now, status=Status.UNKNOWN, reason=OutboundReason.WORKER_GONE)
 
     def unknown(
         self,
@@ -222,7 +224,7 @@ class SqlDispatch:
             stopped = cancelled + [batch_id for batch_id, _ in held_batches(connection, ids)]
             again = _message.id.in_(ids) & (_message.status == Status.UNKNOWN) & _message.batch_id.not_in(stopped)
             batches = connection.execute(select(_message.batch_id).where(again).distinct()).scalars().all()
-            values: dict[str, Any] = {"reason": "sent_again", "handed_at": None, "due_at": now}
+            values: dict[str, Any] = {"reason": OutboundReason.SENT_AGAIN, "handed_at": None, "due_at": now}
             moved = move(connection, again, now=now, status=Status.QUEUED, **values)
             for batch_id in batches:
                 order(connection, batch_id, now)
@@ -260,7 +262,7 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         now=now,
         row_facts=_whose_list(batch.tenant, now),
         status=Status.SUPPRESSED,
-        reason="suppressed",
+        reason=OutboundReason.SUPPRESSED,
     )
     due = func.count().filter(_message.due_at <= now)
     next_at = func.min(_message.due_at).filter(_message.due_at > now)
@@ -289,7 +291,7 @@ def _claim(
             continue
         going = sendable if room is None else sendable[:room]
         if not going:
-            _defer(connection, batch, opens_at, "quota", now)
+            _defer(connection, batch, opens_at, OutboundReason.QUOTA, now)
             return []
         spend(connection, batch.tenant, len(going), now)
         claims = _send(connection, batch, going, provider, now, facts)
@@ -307,7 +309,7 @@ def _begin_orders(connection: Connection, batch: Batch, now: datetime) -> None:
 def _expire(connection: Connection, batch: Batch, now: datetime) -> int:
     if batch.expires_at is None or batch.expires_at > now:
         return 0
-    return move(connection, waiting(UUID(batch.id)), now=now, status=Status.EXPIRED, reason="expired")
+    return move(connection, waiting(UUID(batch.id)), now=now, status=Status.EXPIRED, reason=OutboundReason.EXPIRED)
 
 
 def _suppressed(tenant: str, now: datetime) -> Any:
@@ -338,7 +340,8 @@ def _without_suppressed(
     if stopped:
         ids = [row.id for row in chosen if row.recipient in stopped]
         listed = _whose_list(batch.tenant, now)
-        move(connection, _message.id.in_(ids), now=now, row_facts=listed, status=Status.SUPPRESSED, reason="suppressed")
+        values: dict[str, Any] = {"status": Status.SUPPRESSED, "reason": OutboundReason.SUPPRESSED}
+        move(connection, _message.id.in_(ids), now=now, row_facts=listed, **values)
     return [row for row in chosen if row.recipient not in stopped]
 
 

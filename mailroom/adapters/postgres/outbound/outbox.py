@@ -43,6 +43,7 @@ from mailroom.adapters.postgres.outbound.rows import (
 from mailroom.adapters.postgres.skipping import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound.message import WITHHELD, Batch, Content, Draft, Lane, Status
+from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.times import EARLIEST, LATEST
 from mailroom.ports.outbox import Accepted, Cancelled, Gone, Key, Order
 from mailroom.ports.watch import Loop
@@ -211,7 +212,7 @@ class SqlOutbox(SqlHolds):
         batch_id: str,
         *,
         now: datetime,
-        reason: str = "cancelled",
+        reason: OutboundReason = OutboundReason.CANCELLED,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> Cancelled | None:
         """Withhold everything that has not gone, and tell exactly what has."""

@@ -11,6 +11,7 @@ from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held
 from mailroom.domain.errors import DailyQuota, MailroomError, OutcomeUnknown, Refused, TransientError
 from mailroom.domain.outbound.message import Status
+from mailroom.domain.outbound.reasons import outbound_reason
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.provider import Receipt
@@ -29,7 +30,7 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
         "id": outcome.message_id,
         "attempt": outcome.attempt,
         "status": status,
-        "reason": type(result).__name__ if isinstance(result, MailroomError) else None,
+        "reason": outbound_reason(result) if isinstance(result, MailroomError) else None,
         "kept": status not in (Status.QUEUED, Status.DEFERRED),
         "provider": _provider_of(result),
         "provider_message_id": result.provider_message_id if isinstance(result, Receipt) else None,

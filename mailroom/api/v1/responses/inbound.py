@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mailroom.api.sanitising import sanitise
+from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, State, Verdict
 from mailroom.domain.inbound.trust import Finding
 from mailroom.outbound.json_model import Answer
-from mailroom.ports.reader import FiledItem
+from mailroom.ports.reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "Whether From names more than one address, so that programs differ in whose mail it is"
@@ -126,7 +127,10 @@ class EmailAnswer(Answer):
     id: str
     message_id: str
     state: State
-    reason: str | None
+    reason: str | None = Field(description="The word of up to 0.1.0, for one release; `reason_code` is the stable one")
+    reason_code: str | None = Field(default=None, description="Why it is not filed, by the words of docs/reasons.md")
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
     attempts: int
     run_id: str | None = Field(description=_INTERNAL)
     received_at: datetime
@@ -171,6 +175,12 @@ def item_answer(filed: FiledItem, *, internal: bool) -> ItemAnswer:
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
     }
     return ItemAnswer.model_validate(told)
+
+
+def email_answer(line: EmailLine) -> EmailAnswer:
+    """Return a line of the ledger with its reason in both words, as a sentence, and what to do."""
+    why = {"reason": InboundReason.old_word(line.reason), **InboundReason.explain(line.reason)}
+    return EmailAnswer.model_validate(line).model_copy(update=why)
 
 
 def replay_answer(email_id: str, run: Run, *, internal: bool) -> ReplayAnswer:

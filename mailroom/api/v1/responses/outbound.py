@@ -7,12 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import Fault
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.quotas import Allowance, Period, next_start
 from mailroom.outbound.batch_json import ActivityAnswer, MessageAnswer
 from mailroom.outbound.handing_over import Preview
 from mailroom.outbound.json_model import Answer
+from mailroom.ports.suppressions import Suppression
 from mailroom.ports.terms import ProviderTerms
 
 
@@ -140,10 +142,17 @@ class SuppressionAnswer(Answer):
 
     address: str
     reason: str
+    why: str | None = Field(default=None, description="The same as a sentence")
+    what_to_do: str | None = None
     tenant: str | None
     since: datetime
     expires_at: datetime | None
     message_id: str | None
+
+
+def suppression_answer(one: Suppression) -> SuppressionAnswer:
+    """Return a suppression with its cause as a sentence and what to do."""
+    return SuppressionAnswer.model_validate(one).model_copy(update=Cause.advise(one.reason))
 
 
 class SuppressionsAnswer(BaseModel):

@@ -76,9 +76,8 @@ _ADD_MESSAGES = text("""
 """)
 
 
-#: How old the knowledge of the counter outside may be where orders are taken or made again: nothing is sent on an order's
-#: word alone. The relay asks all day, and a sweep has looked just before.
-_ORDERS_LOOK_S = 30.0
+#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
+_RELAY_LOOKS_S = 30.0
 
 
 class SqlOutbox(SqlHolds):
@@ -159,7 +158,7 @@ class SqlOutbox(SqlHolds):
             .returning(_orders.c.id, _orders.c.batch_id, _orders.c.due_at, _batches.c.lane)
         )
         if self._restores is not None:
-            self._restores.look(max_age_s=_ORDERS_LOOK_S)
+            self._restores.look(max_age_s=_RELAY_LOOKS_S)
         of_batch = attrgetter("batch_id")
         with stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable:
 
@@ -203,7 +202,7 @@ class SqlOutbox(SqlHolds):
             return [str(batch_id) for batch_id in ids]
 
         if self._restores is not None:
-            self._restores.look(max_age_s=_ORDERS_LOOK_S)
+            self._restores.look()
         return transact(self._engine, self._restores, "commit of remind", order_all)
 
     def cancel(

@@ -20,7 +20,8 @@ from mailroom.sandbox.stand_ins import bucket_owner, object_lock
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.runs import MemoryRuns
-from tests.contract.handing import ACME, HOLDERS, MemoryShelf
+from mailroom.testing.shelf import MemoryShelf
+from tests.contract.handing import ACME, HOLDERS
 
 
 @pytest.fixture(scope="module")

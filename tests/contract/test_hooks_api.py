@@ -25,6 +25,7 @@ from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
 from mailroom.domain.errors import TransientError
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
+from mailroom.testing.sns import MemoryTopics
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-tracking"
@@ -42,16 +43,6 @@ class Posts:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-
-@dataclass
-class Topics:
-    """Remembers which topics were let in."""
-
-    confirmed: list[tuple[str, str]] = field(default_factory=list)
-
-    def confirm(self, topic_arn: str, token: str) -> None:
-        self.confirmed.append((topic_arn, token))
 
 
 @cache
@@ -75,7 +66,7 @@ class Case:
     client: TestClient
     engine: Engine
     posts: Posts
-    topics: Topics
+    topics: MemoryTopics
 
     def rows(self, statement: str) -> list[Any]:
         with self.engine.connect() as connection:
@@ -91,7 +82,7 @@ class Case:
 
 @pytest.fixture
 def case(engine: Engine) -> Case:
-    posts, topics = Posts(), Topics()
+    posts, topics = Posts(), MemoryTopics(TOPIC)
     hearing = Hearing(
         hooks=SqlHooks(engine),
         topics=topics,
@@ -353,7 +344,7 @@ def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
     """Fail closed: a hook without its secret believes nobody."""
     hearing = Hearing(
         hooks=SqlHooks(engine),
-        topics=Topics(),
+        topics=MemoryTopics(),
         ses=Posts(),  # type: ignore[arg-type]
         sendgrid=sendgrid.Verifier(()),
         postmark=postmark.Verifier(credentials("nopassword user: :password")),

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.cli import breakers as command
+from mailroom.cli._opening import Opened
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, TestClient
 from mailroom.testing.runs import MemoryRuns
-from mailroom.wiring import Store
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
 
 
@@ -95,7 +95,9 @@ def test_the_command_line_lists_and_closes(
     engine: Engine, broken: Broken, runs: MemoryRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At night there may be a terminal and no browser."""
-    monkeypatch.setattr(command, "Opened", lambda: _Opened(engine, runs))
+    opened = Opened()
+    opened.engine, opened.runs = engine, runs
+    monkeypatch.setattr(command, "Opened", lambda: opened)
     runner = CliRunner()
 
     listed = runner.invoke(command.app, ["list"])
@@ -106,8 +108,3 @@ def test_the_command_line_lists_and_closes(
     assert "2 runs wait" in listed.output
     assert json.loads(closed.output)["resumed"] == 1
     assert after.output == "no breaker is open\n"
-
-
-class _Opened:
-    def __init__(self, engine: Engine, runs: MemoryRuns) -> None:
-        self.store, self.runs = Store(engine), runs

@@ -213,19 +213,15 @@ def test_a_key_of_another_mailroom_is_not_decryptable(kms: Any, key_arn: str) ->
     assert caught.value.reason is Reason.NOT_DECRYPTABLE
 
 
-class Denying:
-    """A KMS whose policy forbids us to decrypt, whatever the blob; the emulator knows no policies."""
+def test_a_policy_that_slipped_is_an_outage(kms: Any, key_arn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
 
-    def describe_key(self, **_: Any) -> Any:
-        return {"KeyMetadata": {"KeyState": "Enabled"}}
-
-    def decrypt(self, **_: Any) -> Any:
+    def deny(**_: Any) -> Any:
+        # The emulator knows no policies.
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Decrypt")
 
-
-def test_a_policy_that_slipped_is_an_outage() -> None:
-    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
-    keys = KmsKeys(Denying(), key_arn="arn")
+    keys = KmsKeys(kms, key_arn=key_arn)
+    monkeypatch.setattr(kms, "decrypt", deny)
 
     with pytest.raises(TransientError):
         keys.unwrap(b"x" * 64, CONTEXT)

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.adapters.aws.sqs import SqsQueue
@@ -241,38 +241,25 @@ def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
     assert case.queue.waiting() == 1
 
 
-class Redriving:
-    """An SQS with a redrive of its own, as AWS has it and the emulator has not."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def get_queue_attributes(self, **_: Any) -> Any:
-        policy = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:dead", "maxReceiveCount": 5}
-        told = {"QueueArn": "arn:aws:sqs:eu-west-1:1:living", "RedrivePolicy": json.dumps(policy)}
-        return {"Attributes": told | {"ApproximateNumberOfMessages": "3"}}
-
-    def get_queue_url(self, **_: Any) -> Any:
-        return {"QueueUrl": "https://sqs/dead"}
-
-    def start_message_move_task(self, **arns: str) -> None:
-        assert {name: arn.rpartition(":")[2] for name, arn in arns.items()} == {
-            "SourceArn": "dead",
-            "DestinationArn": "living",
-        }
-
-    def list_message_move_tasks(self, **_: Any) -> Any:
-        self.looks += 1
-        status, moved = ("RUNNING", 1) if self.looks == 1 else ("COMPLETED", 3)
-        return {"Results": [{"Status": status, "ApproximateNumberOfMessagesMoved": moved}]}
-
-
 def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no message passes through us, and a hundred thousand of them are no longer our time."""
     monkeypatch.setattr("mailroom.adapters.aws.dead_letters._LOOK_AGAIN_S", 0)
     seen: list[tuple[int, int]] = []
+    arn, dead = "arn:aws:sqs:eu-west-1:1:living", "arn:aws:sqs:eu-west-1:1:dead"
+    policy = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 5})
+    # AWS has a redrive of its own, and the emulator has not.
+    sqs = boto3.client("sqs", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
 
-    moved = DeadLetters(Redriving(), url="https://sqs/living").redrive(lambda *at: seen.append(at))
+    with Stubber(sqs) as stub:
+        stub.add_response("get_queue_attributes", {"Attributes": {"QueueArn": arn, "RedrivePolicy": policy}})
+        stub.add_response("get_queue_url", {"QueueUrl": "https://sqs/dead"})
+        stub.add_response("get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "3"}})
+        stub.add_response("start_message_move_task", {}, {"SourceArn": dead, "DestinationArn": arn})
+        for status, went in (("RUNNING", 1), ("COMPLETED", 3)):
+            task = {"Status": status, "ApproximateNumberOfMessagesMoved": went}
+            stub.add_response("list_message_move_tasks", {"Results": [task]})
+        moved = DeadLetters(sqs, url="https://sqs/living").redrive(lambda *at: seen.append(at))
+        stub.assert_no_pending_responses()
 
     assert moved == 3
     assert seen == [(1, 3), (3, 3)]

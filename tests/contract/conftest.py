@@ -17,9 +17,11 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.sandbox.stand_ins import bucket_owner, object_lock
-from mailroom.testing.api import Memory, MemoryRuns, TestClient
+from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import ACME, HOLDERS, MemoryShelf
+from mailroom.testing.runs import MemoryRuns
+from mailroom.testing.shelf import MemoryShelf
+from tests.contract.handing import ACME, HOLDERS
 
 
 @pytest.fixture(scope="module")

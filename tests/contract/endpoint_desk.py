@@ -17,25 +17,15 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.notices import an_event
+from mailroom.testing.webhooks import MemoryWebhooks
 from tests.contract.handing import ACME, HOLDERS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 URL = "https://acme.test/told"
 
 
-class Receiver:
-    """The port `Webhooks`: takes posts; `answers` are met first, one each."""
-
-    def __init__(self, *answers: Exception | int) -> None:
-        self.posts: list[tuple[str, bytes, dict[str, str]]] = []
-        self.answers = list(answers)
-
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        answer = self.answers.pop(0) if self.answers else 204
-        self.posts.append((url, body, dict(headers)))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+class Receiver(MemoryWebhooks):
+    """Says which events each post told."""
 
     @property
     def told(self) -> list[list[str]]:

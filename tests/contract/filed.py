@@ -2,10 +2,12 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, insert
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
@@ -15,7 +17,13 @@ from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.filing import items_for
 from mailroom.inbound.routing import Way
+from mailroom.ports.inbound import Inbound
 from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.keys import MemoryDataKeys
+from mailroom.testing.mail_store import MemoryMailStore
+from mailroom.testing.manifests import MemoryManifests
+from mailroom.testing.parser import MemoryParser
+from mailroom.testing.queue import MemoryQueue
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ANNA = Route("anna@acme.test", "acme", "anna", "exact", None, "digest")
@@ -37,11 +45,32 @@ Content-Disposition: attachment; filename=lease.pdf\r
 """
 
 
+def inbound_on(engine: Engine, **changes: Any) -> Inbound:
+    """Return what the way of an inbound mail needs, on a real database, and in memory what is no database."""
+    parts: dict[str, Any] = {
+        "mails": MemoryMailStore(),
+        "keys": MemoryDataKeys(),
+        "archive": MemoryArchive(),
+        "manifests": MemoryManifests(),
+        "ledger": SqlLedger(engine),
+        "directory": SqlDirectory(engine),
+        "inbox": SqlInbox(engine),
+        "parser": MemoryParser(),
+        "queue": MemoryQueue(),
+        "processings": SqlProcessings(engine),
+        "bucket": "inbound",
+        "prefixes": ("in/",),
+        "account_id": "123456789012",
+    }
+    return Inbound(**parts | changes)
+
+
 class Filed:
     """A mail for two tenants that was filed, and what knows of it."""
 
     def __init__(self, engine: Engine) -> None:
-        self.ledger, self.archive = SqlLedger(engine), MemoryArchive()
+        self.inbound = inbound_on(engine)
+        self.ledger, self.archive = self.inbound.ledger, self.inbound.archive
         for to in WAY.routes:
             SqlDirectory(engine).add(Address(to.recipient, to.tenant, to.user, to.processor))
         arrival = Arrival(ObjectRef("inbound", "in/abc"), Envelope((ANNA.recipient,), "carl@sender.test", NOW))

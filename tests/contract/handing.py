@@ -14,7 +14,6 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.rendering import outgoing
-from mailroom.outbound.request import Shelved
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
@@ -30,19 +29,6 @@ HOLDERS = {
     "umbrella-key": Holder("umbrella", "umbrella"),
     "admin-key": Holder("admin"),
 }
-
-
-class MemoryShelf:
-    """The port `Shelf` over a dict from key to content."""
-
-    def __init__(self) -> None:
-        self.contents: dict[str, bytes] = {}
-
-    def fetch(self, tenant: str, shelved: Shelved, *, most: int) -> bytes:
-        """Return the content of a key under the tenant's prefix."""
-        if shelved.bucket != "files" or not shelved.key.startswith(f"{tenant}/"):
-            raise LookupError("not here")
-        return self.contents[shelved.key]
 
 
 def message(**changes: Any) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import an_event
 from mailroom.testing.queue import MemoryQueue
+from mailroom.testing.webhooks import MemoryWebhooks
 from tests.contract.filed import Filed
 from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 from tests.contract.sending import office_on
@@ -53,13 +54,6 @@ LATER = NOW + timedelta(hours=1)
 #: What says what the database is: a wrong number there stops everybody, and is meant to.
 OF_ALL = ("installation", "schema_serves")
 _IDS = re.compile(r"\{(\w+)(:\w+)?\}")
-
-
-class Receiver:
-    """The port `Webhooks` that takes everything."""
-
-    def post(self, url: str, body: bytes, headers: Any) -> int:
-        return 204
 
 
 @dataclass
@@ -220,7 +214,7 @@ class Installation:
             "rematch": lambda: events.rematch(now=later, limit=100),
             "tracking": tracking.once,
             "forget": lambda: (forget_outbound(self.engine, later), hooks.forget(before=later)),
-            "webhooks": lambda: notify(endpoints, Receiver(), clock=lambda: later),
+            "webhooks": lambda: notify(endpoints, MemoryWebhooks(), clock=lambda: later),
             "census": lambda: (SqlReader(self.engine).census(), watch.census(now=later)),
             "last proof": SqlReconciliations(self.engine).last,
             "suppressions": lambda: SqlSuppressions(self.engine).all(None, address=None, after=None, limit=100),

@@ -24,19 +24,10 @@ from mailroom.ports.dispatch import Claimed
 from mailroom.ports.restores import OutsideCounter
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.provider import MemoryProvider
+from mailroom.testing.queue import MemoryQueue
 from tests.contract.sending import Office, office_on
 
 _numbers = count()
-
-
-@dataclass
-class Posts:
-    """The mailbox queue: what was posted and not carried out yet."""
-
-    bodies: list[str] = field(default_factory=list)
-
-    def post(self, bodies: Sequence[str]) -> None:
-        self.bodies += bodies
 
 
 @dataclass
@@ -45,7 +36,8 @@ class Process:
 
     office: Office
     restores: SqlRestores
-    posts: Posts
+    #: The mailbox queue.
+    posts: MemoryQueue
 
     @property
     def outbox(self) -> SqlOutbox:
@@ -62,15 +54,21 @@ class Process:
         relay(self.outbox, self.posts, now=now)
         self.outbox.remind(before=now - timedelta(minutes=15), limit=100, now=now)
         relay(self.outbox, self.posts, now=now)
-        words = [read(body, {}) for body in self.posts.bodies]
-        self.posts.bodies = [
-            body
-            for body, one in zip(self.posts.bodies, words, strict=True)
-            if isinstance(one, Word) and one.due_at > now
-        ]
-        for word in words:
-            if isinstance(word, Word) and word.due_at <= now:
-                self._run(word.batch_id, now)
+        for word in self._due(now):
+            self._run(word.batch_id, now)
+
+    def _due(self, now: datetime) -> list[Word]:
+        """Take the orders that are due from the mailbox queue, and leave the later ones."""
+        due, done, later = list[Word](), list[str](), list[str]()
+        while received := self.posts.receive(most=10, wait_s=0):
+            for one in received:
+                word = read(one.body, {})
+                waits = isinstance(word, Word) and word.due_at > now
+                (later if waits else done).append(one.receipt)
+                due += [word] if isinstance(word, Word) and not waits else []
+        self.posts.delete(done)
+        self.posts.hide(later, seconds=0)
+        return due
 
     def _run(self, batch_id: str, now: datetime) -> None:
         outbound = self.office.outbound
@@ -89,7 +87,7 @@ class Installation:
     url: str
     counter: OutsideCounter = field(default_factory=MemoryCounter)
     provider: MemoryProvider = field(default_factory=MemoryProvider)
-    posts: Posts = field(default_factory=Posts)
+    posts: MemoryQueue = field(default_factory=MemoryQueue)
     _made: list[str] = field(default_factory=list)
 
     def drop(self) -> None:

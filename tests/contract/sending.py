@@ -1,11 +1,10 @@
-"""What tests of sending share: a real outbox and dispatch, a provider in memory, and a rate that gives any turn."""
+"""What tests of sending share: a real outbox and dispatch, and in memory a provider and a rate that gives any turn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -14,37 +13,14 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.provider import MailProvider
-from mailroom.ports.rate import Turn
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.provider import MemoryProvider
+from mailroom.testing.rate import MemoryRate
 
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
-
-
-@dataclass
-class OpenRate:
-    """The port `Rate` with turns of `turn` mails; `none` of the next calls get no turn."""
-
-    turn: int = 10
-    none: int = 0
-    lanes: list[Lane] = field(default_factory=list)
-
-    out: int = 0
-
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
-        self.lanes.append(lane)
-        if self.none:
-            self.none -= 1
-            return []
-        turns = [Turn(at=0.0, until=inf) for _ in range(min(mails, self.turn))]
-        self.out += len(turns)
-        return turns
-
-    def give_back(self, turns: Sequence[Turn]) -> None:
-        self.out -= len(turns)
 
 
 @dataclass
@@ -54,7 +30,7 @@ class Office:
     engine: Engine
     outbound: Outbound
     provider: MemoryProvider
-    rate: OpenRate
+    rate: MemoryRate
 
     def batch(self, count: int = 3, *, now: datetime, content: Content = CONTENT, **changes: Any) -> str:
         """Hand over a batch and return its id."""
@@ -79,7 +55,7 @@ class Office:
 @contextmanager
 def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any = None) -> Iterator[Office]:
     """An office whose provider is in memory."""
-    memory, open_rate = MemoryProvider(), OpenRate()
+    memory, open_rate = MemoryProvider(), MemoryRate()
     with ThreadPoolExecutor(8) as hands:
         outbound = Outbound(
             dispatch=SqlDispatch(engine),

@@ -1,4 +1,4 @@
-"""The port `Answers` on SES, as the emulator has it."""
+"""The port `Answers` in memory, and on SES as the emulator has it."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from botocore.config import Config
 
 from mailroom.adapters.aws.answers_ses import SesAnswers
 from mailroom.domain.errors import Refused, TransientError
+from mailroom.ports.answers import Answers
+from mailroom.testing.answers import MemoryAnswers
 
 
 def ses(endpoint: str) -> Any:
@@ -16,18 +18,36 @@ def ses(endpoint: str) -> Any:
     return boto3.client("sesv2", region_name="eu-west-1", endpoint_url=endpoint, config=once, **keys)
 
 
-def test_answers_leave_through_ses(emulator: str) -> None:
-    """The emulator takes them as SES does: from a verified identity, and from no other."""
-    sesv2 = ses(emulator)
-    sesv2.create_email_identity(EmailIdentity="acme.test")
-    answers = SesAnswers(sesv2)
+@pytest.fixture(params=["memory", "ses"])
+def answers(request: pytest.FixtureRequest) -> Answers:
+    """What sends for acme.test, which is verified."""
+    if request.param == "memory":
+        return MemoryAnswers(verified=("acme.test",))
+    sesv2 = ses(request.getfixturevalue("emulator"))
+    if "acme.test" not in [one["IdentityName"] for one in sesv2.list_email_identities()["EmailIdentities"]]:
+        sesv2.create_email_identity(EmailIdentity="acme.test")
+    return SesAnswers(sesv2)
 
-    assert answers.send(b"From: anna@acme.test\r\n\r\nhi", sender="anna@acme.test", recipient="carl@sender.test")
+
+def test_answers_leave_from_a_verified_identity_alone(answers: Answers) -> None:
+    """The emulator takes them as SES does; each has an id of its own."""
+    sent = [
+        answers.send(b"From: anna@acme.test\r\n\r\nhi", sender="anna@acme.test", recipient="carl@sender.test")
+        for _ in range(2)
+    ]
+
+    assert len(set(sent)) == 2
     with pytest.raises(Refused):
         answers.send(b"From: eve@evil.test\r\n\r\nhi", sender="eve@evil.test", recipient="carl@sender.test")
 
 
-def test_ses_that_cannot_be_reached_has_sent_nothing() -> None:
+@pytest.mark.parametrize("away", ["memory", "ses"])
+def test_ses_that_cannot_be_reached_has_sent_nothing(away: str) -> None:
     """No connection was made, so the next try is safe."""
+    memory = MemoryAnswers(TransientError("out of reach"))
+    answers: Answers = memory if away == "memory" else SesAnswers(ses("http://127.0.0.1:1"))
+
     with pytest.raises(TransientError):
-        SesAnswers(ses("http://127.0.0.1:1")).send(b"x", sender="a@acme.test", recipient="b@x.test")
+        answers.send(b"x", sender="a@acme.test", recipient="b@x.test")
+
+    assert memory.sent == []

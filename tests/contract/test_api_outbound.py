@@ -16,9 +16,9 @@ from mailroom.domain.outbound.message import LIMITS
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.shelf import MemoryShelf
 from tests.contract.handing import (
     ACME,
-    MemoryShelf,
     batch,
     handed_over,
     kept,

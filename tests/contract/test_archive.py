@@ -5,10 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from sqlalchemy import Engine
 
 from mailroom.adapters.aws.archive_s3 import S3Archive
@@ -229,16 +230,13 @@ def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> Non
     assert store.archive().find(again.archive_id) == again
 
 
-class Contended:
-    """An S3 where another writer is at the same key; the emulator has no such moment."""
-
-    def put_object(self, **_: Any) -> Any:
-        raise ClientError({"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject")
-
-
 def test_another_writer_at_the_same_content_is_transient(engine: Engine) -> None:
     """S3 answers 409 while two conditional writes meet; a moment later the deposit is there, and is adopted."""
-    archive = S3Archive(Contended(), engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
+    # The emulator has no such moment.
+    s3 = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
+    archive = S3Archive(s3, engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
 
-    with pytest.raises(TransientError):
-        archive.deposit("acme", CONTENT)
+    with Stubber(s3) as stub:
+        stub.add_client_error("put_object", service_error_code="ConditionalRequestConflict", http_status_code=409)
+        with pytest.raises(TransientError):
+            archive.deposit("acme", CONTENT)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,17 +11,19 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.cli import archive as command
+from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding, Looked
-from mailroom.wiring import Store
+from mailroom.testing.api import settings
 
 FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
 
 
 @pytest.fixture
 def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    settings = SimpleNamespace(archive_bucket="archive")
-    monkeypatch.setattr(command, "Opened", lambda: SimpleNamespace(store=Store(engine), settings=settings))
+    opened = Opened()
+    opened.engine, opened.settings = engine, settings(pages_open=False)
+    monkeypatch.setattr(command, "Opened", lambda: opened)
     now = datetime.now(UTC)
     found = [ArchiveFinding(kind, key, version, "remove it", now) for kind, key, version in FOUND]
     SqlArchiveFindings(engine, "archive").note(found, Looked("", ""), now=now)

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.cli import breakers as command
+from mailroom.cli._opening import Opened
 from mailroom.ports.breakers import Broken
-from mailroom.testing.api import BROWSER, NOW, MemoryRuns, TestClient
-from mailroom.wiring import Store
+from mailroom.testing.api import BROWSER, NOW, TestClient
+from mailroom.testing.runs import MemoryRuns
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
 
 
@@ -26,7 +27,7 @@ def broken(api: TestClient, engine: Engine, runs: MemoryRuns) -> Broken:
     found = breakers.check(batch_id, now=NOW)
     assert found is not None
     waiting = str(uuid4())
-    runs.known.add(waiting)
+    runs.suspended.add(waiting)
     for run in (waiting, str(uuid4())):
         breakers.hold(found.id, run)
     again = breakers.of_batch(batch_id)
@@ -51,11 +52,11 @@ def test_open_breakers_are_listed_for_whom_they_stop(api: TestClient, broken: Br
 
 
 def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
-    """Asked again, as after a lost answer, it is as closed, and the runs are resumed again."""
+    """Asked again, as after a lost answer, it is as closed, and the runs are resumed again: none waits any more."""
     told = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
     listed = [api.get("/v1/breakers", params=asked).json()["items"] for asked in ({}, {"closed": "true"})]
 
-    assert [one["resumed"] for one in told] == [1, 1]
+    assert [one["resumed"] for one in told] == [1, 0]
     assert told[0]["closed_by"] == "admin"
     assert runs.asked == [("resume", run) for run in broken.runs] * 2
     assert [len(items) for items in listed] == [0, 1]
@@ -94,7 +95,9 @@ def test_the_command_line_lists_and_closes(
     engine: Engine, broken: Broken, runs: MemoryRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At night there may be a terminal and no browser."""
-    monkeypatch.setattr(command, "Opened", lambda: _Opened(engine, runs))
+    opened = Opened()
+    opened.engine, opened.runs = engine, runs
+    monkeypatch.setattr(command, "Opened", lambda: opened)
     runner = CliRunner()
 
     listed = runner.invoke(command.app, ["list"])
@@ -105,8 +108,3 @@ def test_the_command_line_lists_and_closes(
     assert "2 runs wait" in listed.output
     assert json.loads(closed.output)["resumed"] == 1
     assert after.output == "no breaker is open\n"
-
-
-class _Opened:
-    def __init__(self, engine: Engine, runs: MemoryRuns) -> None:
-        self.store, self.runs = Store(engine), runs

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 from sqlalchemy import Engine, select
 
 from blocks.support.reconciling import compare
@@ -306,25 +307,15 @@ def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: A
     assert auditor.read(receipt) == {"not locked": 2}
 
 
-class Closed:
-    """S3 where this caller may not list."""
-
-    def __init__(self, s3: Any) -> None:
-        self.exceptions = s3.exceptions
-
-    def get_paginator(self, _: str) -> Any:
-        raise self.exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
-
-
-def test_bucket_that_may_not_be_listed_is_one_difference_and_settles_nothing(
-    store: Store, auditor: Auditor, database_url: str
-) -> None:
+def test_bucket_that_may_not_be_listed_is_one_difference_and_settles_nothing(store: Store, auditor: Auditor) -> None:
     """Who sees nothing must not say that all is well, nor forget what was found before."""
     [kept] = deposit(store, "a")
     store.put(kept.key, b"b")
     auditor.reconcile()
 
-    wrong, until = Auditor(store, database_url, Closed(store.s3)).reconcile()
+    with Stubber(store.s3) as stub:
+        stub.add_client_error("list_object_versions", service_error_code="AccessDenied", http_status_code=403)
+        wrong, until = auditor.reconcile()
 
     assert (wrong, until) == ({"permission": 1}, "")
     assert store.findings() == [(kept.key, store.versions()[0]["VersionId"])]

@@ -7,12 +7,13 @@ import smtplib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from email.message import EmailMessage
 
 import boto3
 import pytest
 
+from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.notifications import read_notification, received_recipients
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict
@@ -23,13 +24,6 @@ from tests.loopback import free_port
 
 NAMES = Names(stem="doortest")
 SENDER = "alice@sender.test"
-
-
-class MotoKeys:
-    """The emulator's key service, as `unseal` asks for it."""
-
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        return boto3.client("kms").decrypt(CiphertextBlob=wrapped, EncryptionContext=dict(context))["Plaintext"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +64,9 @@ def told(stack: dict[str, str]) -> list[Arrival]:
 def opened(stack: dict[str, str], ref: ObjectRef, *, rule: str = "inbound") -> bytes:
     stored = boto3.client("s3").get_object(Bucket=ref.bucket, Key=ref.key)
     binding = Binding(stack["account_id"], ref.message_id, frozenset({rule}))
-    return unseal(stored["Body"].read(), stored["Metadata"], keys=MotoKeys(), binding=binding)
+    return unseal(
+        stored["Body"].read(), stored["Metadata"], keys=KmsKeys(boto3.client("kms"), key_arn="any"), binding=binding
+    )
 
 
 def mail(text: str = "hello", *, from_: str = SENDER) -> bytes:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,33 +26,13 @@ from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.domain.errors import TransientError
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
+from mailroom.testing.sns import MemoryCertificates, MemoryTopics
+from tests.contract.sns_posts import certificate, sns_post
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-tracking"
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"
 BASIC = {"Authorization": "Basic " + base64.b64encode(b"postmark:secret").decode()}
-
-
-@dataclass
-class Posts:
-    """Stands where SNS's verifier stands, which has tests of its own; answers what the test says."""
-
-    answer: sns.Message | Exception = field(default_factory=lambda: sns.Unverified(step="signature"))
-
-    def read(self, body: bytes, *, now: datetime) -> sns.Message:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@dataclass
-class Topics:
-    """Remembers which topics were let in."""
-
-    confirmed: list[tuple[str, str]] = field(default_factory=list)
-
-    def confirm(self, topic_arn: str, token: str) -> None:
-        self.confirmed.append((topic_arn, token))
 
 
 @cache
@@ -75,8 +55,8 @@ class Case:
 
     client: TestClient
     engine: Engine
-    posts: Posts
-    topics: Topics
+    certificates: MemoryCertificates
+    topics: MemoryTopics
 
     def rows(self, statement: str) -> list[Any]:
         with self.engine.connect() as connection:
@@ -92,18 +72,18 @@ class Case:
 
 @pytest.fixture
 def case(engine: Engine) -> Case:
-    posts, topics = Posts(), Topics()
+    certificates, topics = MemoryCertificates(certificate()), MemoryTopics(TOPIC)
     hearing = Hearing(
         hooks=SqlHooks(engine),
         topics=topics,
-        ses=posts,  # type: ignore[arg-type]
+        ses=sns.Verifier(certificates, topics=frozenset({TOPIC})),
         verifiers=verifiers(
             {"sendgrid": f"{public_key()} other={public_key(1)}", "postmark": "postmark:secret other=their:word"}
         ),
         ses_tenants={TOPIC: None},
     )
     services = replace(Memory().services(), hearing=hearing, events=SqlEvents(engine))
-    return Case(TestClient(create_app(services), base_url="http://mail.example"), engine, posts, topics)
+    return Case(TestClient(create_app(services), base_url="http://mail.example"), engine, certificates, topics)
 
 
 @pytest.fixture
@@ -134,8 +114,9 @@ def signed(body: bytes, *, at: datetime = NOW, number: int = 0) -> dict[str, str
     return {sendgrid.SIGNATURE_HEADER: base64.b64encode(signature).decode(), sendgrid.TIMESTAMP_HEADER: timestamp}
 
 
-def notification(name: str, message_id: str = "sns-1", topic: str = TOPIC) -> sns.Notification:
-    return sns.Notification(topic, message_id, payload(name).decode(), NOW)
+def published(name: str) -> bytes:
+    """Return SNS's post of an event that SES published."""
+    return sns_post(TOPIC, payload(name).decode())
 
 
 def test_twilios_own_example_is_verified() -> None:
@@ -157,8 +138,7 @@ def test_twilios_own_example_is_verified() -> None:
 
 def test_calls_of_each_provider_become_activities(case: Case, message: str) -> None:
     """Kept, answered, then handled by the worker: one message, told of by three that carried it for the test."""
-    case.posts.answer = notification("ses/delivery")
-    assert case.client.post("/hooks/ses", content=b"a post").status_code == 204
+    assert case.client.post("/hooks/ses", content=published("ses/delivery")).status_code == 204
     assert case.stored == 1
 
     handled = case.track()
@@ -185,9 +165,10 @@ def test_other_providers_too(case: Case, message: str, provider: str) -> None:
 @pytest.mark.parametrize("provider", ["ses", "sendgrid", "postmark"])
 def test_the_same_call_a_hundred_times_is_counted_once(case: Case, message: str, provider: str) -> None:
     """G76: providers repeat, and so does whoever recorded a call, within the window."""
-    body = {"ses": b"a post", "sendgrid": payload("sendgrid/open"), "postmark": payload("postmark/open")}[provider]
+    body = {"ses": published("ses/open"), "sendgrid": payload("sendgrid/open"), "postmark": payload("postmark/open")}[
+        provider
+    ]
     headers = {"sendgrid": signed(body), "postmark": BASIC}.get(provider, {})
-    case.posts.answer = notification("ses/open")
 
     answers = {case.client.post(f"/hooks/{provider}", content=body, headers=headers).status_code for _ in range(100)}
     case.track()
@@ -281,17 +262,17 @@ def test_post_that_is_not_proven_stores_nothing(case: Case) -> None:
 
 def test_subscription_is_confirmed_through_the_api(case: Case) -> None:
     """G74: the token goes to SNS's API; the URL of the message never leaves the verifier."""
-    case.posts.answer = sns.Subscription(TOPIC, "sns-2", "token")
+    asked = {"Type": "SubscriptionConfirmation", "Token": "token", "SubscribeURL": "http://169.254.169.254/"}
 
-    assert case.client.post("/hooks/ses", content=b"a post").status_code == 204
+    assert case.client.post("/hooks/ses", content=sns_post(TOPIC, "confirm", **asked)).status_code == 204
     assert (case.stored, case.topics.confirmed) == (0, [(TOPIC, "token")])
 
 
 def test_certificate_that_cannot_be_had_now_is_answered_so_that_it_comes_again(case: Case) -> None:
     """The post may be genuine; SNS repeats what is answered with 5xx, and drops what is answered with 4xx."""
-    case.posts.answer = TransientError("a signing certificate cannot be had now")
+    case.certificates.pem = TransientError("a signing certificate cannot be had now")
 
-    assert case.client.post("/hooks/ses", content=b"a post").status_code == 503
+    assert case.client.post("/hooks/ses", content=published("ses/delivery")).status_code == 503
     assert case.stored == 0
 
 
@@ -355,8 +336,8 @@ def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
     """Fail closed: a hook without its secret believes nobody."""
     hearing = Hearing(
         hooks=SqlHooks(engine),
-        topics=Topics(),
-        ses=Posts(),  # type: ignore[arg-type]
+        topics=MemoryTopics(),
+        ses=sns.Verifier(MemoryCertificates(certificate()), topics=frozenset()),
         verifiers=verifiers({"postmark": "nopassword user: :password"}),
     )
     client = TestClient(create_app(replace(Memory().services(), hearing=hearing)))

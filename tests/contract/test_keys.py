@@ -1,4 +1,4 @@
-"""The port `Keys` on KMS: what a key service refuses for good, and what it may grant a moment later."""
+"""The port `Keys` in memory and on KMS: what a key service refuses for good, and what it may grant a moment later."""
 
 from typing import Any
 
@@ -8,6 +8,8 @@ from botocore.stub import Stubber
 
 from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.domain.errors import Quarantined, Reason, Throttled, TransientError
+from mailroom.ports.keys import Keys
+from mailroom.testing.keys import MemoryDataKeys
 
 CONTEXT = {"aws:ses:message-id": "abc123"}
 
@@ -17,22 +19,31 @@ def kms_at(endpoint: str) -> Any:
     return boto3.client("kms", region_name="eu-west-1", endpoint_url=endpoint, **keys)
 
 
-def refused(keys: KmsKeys, wrapped: bytes, context: dict[str, str]) -> Reason:
+@pytest.fixture(params=["memory", "kms"])
+def keys(request: pytest.FixtureRequest) -> Keys:
+    if request.param == "memory":
+        return MemoryDataKeys()
+    kms = kms_at(request.getfixturevalue("emulator"))
+    return KmsKeys(kms, key_arn=kms.create_key()["KeyMetadata"]["Arn"])
+
+
+def refused(keys: Keys, wrapped: bytes, context: dict[str, str]) -> Reason:
     with pytest.raises(Quarantined) as caught:
         keys.unwrap(wrapped, context)
     assert caught.value.facts["step"] == "key"
     return caught.value.reason
 
 
-def test_data_key_comes_back_for_its_own_context_alone(emulator: str) -> None:
+def test_data_key_comes_back_for_its_own_context_alone(keys: Keys) -> None:
     """KMS binds the context into the wrapped key: metadata that was rewritten to fit another message opens nothing."""
-    kms = kms_at(emulator)
-    keys = KmsKeys(kms, key_arn=kms.create_key()["KeyMetadata"]["Arn"])
     plain, wrapped = keys.new_data_key(CONTEXT)
 
+    assert len(plain) == 32
+    assert plain not in wrapped
     assert keys.unwrap(wrapped, CONTEXT) == plain
     assert refused(keys, wrapped, {"aws:ses:message-id": "other"}) is Reason.NOT_DECRYPTABLE
     assert refused(keys, wrapped, {}) is Reason.NOT_DECRYPTABLE
+    assert refused(keys, b"x" * 64, CONTEXT) is Reason.NOT_DECRYPTABLE
     assert refused(keys, wrapped[:-1] + bytes([wrapped[-1] ^ 1]), CONTEXT) is Reason.NOT_DECRYPTABLE
 
 

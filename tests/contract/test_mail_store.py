@@ -1,6 +1,8 @@
-"""The inbound bucket and the key service: what cannot be had is quarantined with its reason, nothing else is."""
+"""The inbound bucket, in memory and on S3, and the key service: what cannot be had is quarantined with its reason, nothing else is."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -12,7 +14,8 @@ from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.adapters.aws.s3 import MAX_OBJECT_BYTES, S3MailStore
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.ports.mail_store import StoredObject
+from mailroom.ports.mail_store import MailStore, StoredObject
+from mailroom.testing.mail_store import MemoryMailStore
 
 CONTEXT = {"aws:ses:message-id": "abc123", "aws:ses:rule-name": "inbound"}
 _numbers = count()
@@ -52,64 +55,107 @@ def key_arn(kms: Any) -> str:
     return str(kms.create_key()["KeyMetadata"]["Arn"])
 
 
-def test_an_object_comes_whole_with_its_metadata(s3: Any, bucket: str) -> None:
-    """The metadata have the wrapped key and its context; without them the body is noise."""
-    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"sealed", Metadata={"x-amz-key-v2": "d3JhcHBlZA=="})
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A mail store, a bucket of its own, and how objects come into it and go."""
 
-    stored = S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123"))
+    mails: MailStore
+    bucket: str
+    #: Returns the version.
+    put: Callable[..., str]
+    delete: Callable[..., None]
+
+    def ref(self, key: str, version: str = "") -> ObjectRef:
+        return ObjectRef(self.bucket, key, version)
+
+    def refused(self, ref: ObjectRef) -> Quarantined:
+        with pytest.raises(Quarantined) as caught:
+            self.mails.fetch(ref)
+        return caught.value
+
+
+@pytest.fixture(params=["memory", "s3"])
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "memory":
+        mails, now = MemoryMailStore(), datetime.now(UTC)
+
+        def keep(key: str, body: bytes, metadata: dict[str, str] | None = None) -> str:
+            return mails.put(ObjectRef("mails", key), body, metadata, at=now)
+
+        return Case(mails, "mails", keep, lambda key, version="": mails.delete(ObjectRef("mails", key, version)))
+    s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+
+    def put(key: str, body: bytes, metadata: dict[str, str] | None = None) -> str:
+        return str(s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata or {})["VersionId"])
+
+    def delete(key: str, version: str = "") -> None:
+        s3.delete_object(Bucket=bucket, Key=key, **({"VersionId": version} if version else {}))
+
+    return Case(S3MailStore(s3), bucket, put, delete)
+
+
+def test_an_object_comes_whole_with_its_metadata(case: Case) -> None:
+    """The metadata have the wrapped key and its context; without them the body is noise."""
+    case.put("in/abc123", b"sealed", {"x-amz-key-v2": "d3JhcHBlZA=="})
+
+    stored = case.mails.fetch(case.ref("in/abc123"))
 
     assert stored == StoredObject(b"sealed", {"x-amz-key-v2": "d3JhcHBlZA=="})
 
 
-def test_the_version_that_was_told_is_the_one_that_is_read(s3: Any, bucket: str) -> None:
+def test_the_version_that_was_told_is_the_one_that_is_read(case: Case) -> None:
     """Who writes over an object must not change the mail that was received."""
-    version = s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"first")["VersionId"]
-    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"second")
+    version = case.put("in/abc123", b"first")
+    case.put("in/abc123", b"second")
 
-    assert S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123", version)).body == b"first"
-    assert S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123")).body == b"second"
+    assert case.mails.fetch(case.ref("in/abc123", version)).body == b"first"
+    assert case.mails.fetch(case.ref("in/abc123")).body == b"second"
 
 
-def test_an_object_that_is_not_there_is_gone(s3: Any, bucket: str) -> None:
+def test_an_object_that_is_not_there_is_gone(case: Case) -> None:
     """No retry brings it back; a person has to know."""
-    with pytest.raises(Quarantined) as caught:
-        S3MailStore(s3).fetch(ObjectRef(bucket, "in/never-was"))
-
-    assert caught.value.reason is Reason.GONE
+    assert case.refused(case.ref("in/never-was")).reason is Reason.GONE
 
 
-def test_a_deleted_object_is_gone(s3: Any, bucket: str) -> None:
+def test_a_deleted_object_is_gone(case: Case) -> None:
     """A life-cycle rule leaves a marker, and S3 answers for it otherwise than for a key that never was."""
-    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"sealed")
-    s3.delete_object(Bucket=bucket, Key="in/abc123")
+    case.put("in/abc123", b"sealed")
+    case.delete("in/abc123")
 
-    with pytest.raises(Quarantined) as caught:
-        S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123"))
-
-    assert caught.value.reason is Reason.GONE
+    assert case.refused(case.ref("in/abc123")).reason is Reason.GONE
 
 
-def test_a_version_that_is_not_there_is_gone(s3: Any, bucket: str) -> None:
+def test_a_version_that_is_not_there_is_gone(case: Case) -> None:
     """A newer object under the same key is another mail and must not be taken instead."""
-    version = s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"first")["VersionId"]
-    s3.put_object(Bucket=bucket, Key="in/abc123", Body=b"second")
-    s3.delete_object(Bucket=bucket, Key="in/abc123", VersionId=version)
+    version = case.put("in/abc123", b"first")
+    case.put("in/abc123", b"second")
+    case.delete("in/abc123", version)
 
-    with pytest.raises(Quarantined) as caught:
-        S3MailStore(s3).fetch(ObjectRef(bucket, "in/abc123", version))
-
-    assert caught.value.reason is Reason.GONE
+    assert case.refused(case.ref("in/abc123", version)).reason is Reason.GONE
 
 
-def test_an_object_over_the_limit_is_refused_with_its_size(s3: Any, bucket: str) -> None:
+def test_an_object_over_the_limit_is_refused_with_its_size(case: Case) -> None:
     """SES takes 40 MB, so this is no mail of SES's; the worker's memory is not for it."""
-    s3.put_object(Bucket=bucket, Key="in/huge", Body=bytes(MAX_OBJECT_BYTES + 1))
+    case.put("in/huge", bytes(MAX_OBJECT_BYTES + 1))
 
-    with pytest.raises(Quarantined) as caught:
-        S3MailStore(s3).fetch(ObjectRef(bucket, "in/huge"))
+    refused = case.refused(case.ref("in/huge"))
 
-    assert caught.value.reason is Reason.TOO_LARGE
-    assert caught.value.facts == {"size": MAX_OBJECT_BYTES + 1}
+    assert refused.reason is Reason.TOO_LARGE
+    assert refused.facts == {"size": MAX_OBJECT_BYTES + 1}
+
+
+def test_objects_are_listed_by_their_keys_in_pages_that_join(case: Case) -> None:
+    """The sweep compares the bucket with the ledger page by page; what was deleted needs no line."""
+    for key in ("in/c", "in/a", "in/b", "in/gone"):
+        case.put(key, b"sealed")
+    case.put("in/a", b"again")
+    case.delete("in/gone")
+
+    first = case.mails.list(case.bucket, after="", most=2)
+    rest = case.mails.list(case.bucket, after=first[-1].key, most=2)
+
+    assert [one.key for one in (*first, *rest)] == ["in/a", "in/b", "in/c"]
+    assert all(one.modified_at.tzinfo for one in first)
 
 
 def test_a_new_key_is_256_bits_and_its_wrapping_opens_to_it(kms: Any, key_arn: str) -> None:
@@ -167,19 +213,15 @@ def test_a_key_of_another_mailroom_is_not_decryptable(kms: Any, key_arn: str) ->
     assert caught.value.reason is Reason.NOT_DECRYPTABLE
 
 
-class Denying:
-    """A KMS whose policy forbids us to decrypt, whatever the blob; the emulator knows no policies."""
+def test_a_policy_that_slipped_is_an_outage(kms: Any, key_arn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
 
-    def describe_key(self, **_: Any) -> Any:
-        return {"KeyMetadata": {"KeyState": "Enabled"}}
-
-    def decrypt(self, **_: Any) -> Any:
+    def deny(**_: Any) -> Any:
+        # The emulator knows no policies.
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Decrypt")
 
-
-def test_a_policy_that_slipped_is_an_outage() -> None:
-    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
-    keys = KmsKeys(Denying(), key_arn="arn")
+    keys = KmsKeys(kms, key_arn=key_arn)
+    monkeypatch.setattr(kms, "decrypt", deny)
 
     with pytest.raises(TransientError):
         keys.unwrap(b"x" * 64, CONTEXT)

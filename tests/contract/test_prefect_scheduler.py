@@ -19,7 +19,9 @@ from mailroom.api.app import create_app
 from mailroom.audit.report import Report
 from mailroom.audit.schedules import check_schedules
 from mailroom.domain.errors import TransientError
+from mailroom.ports.scheduler import Scheduler, Scheduling
 from mailroom.testing.api import Memory, TestClient
+from mailroom.testing.scheduler import MemoryScheduler
 from tests.serving import serving
 
 
@@ -110,6 +112,40 @@ def test_the_check_shows_the_key_that_the_service_shows(monkeypatch: pytest.Monk
         silent(url)
 
     assert server.shown == {"Bearer pnu_123"}
+
+
+@pytest.fixture(params=["memory", "prefect"])
+def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
+    """The scheduler of an installation with three deployments: one has runs ahead, one has none, one has no schedule."""
+    if request.param == "memory":
+        every, now = timedelta(minutes=5), datetime.now(UTC)
+        yield MemoryScheduler(Scheduling(last_worked_at=now, active=("dead", "watch"), idle=("dead",), every=every))
+        return
+    server = Server()
+    server.deploy("watch", {"interval": 300}, ahead=3)
+    server.deploy("dead", {"interval": 600})
+    server.deploy("by hand")
+    with serving(server.app()) as url:
+        yield PrefectScheduler(f"{url}/api")
+
+
+def test_a_look_says_what_is_scheduled_and_what_has_nothing_ahead(scheduler: Scheduler) -> None:
+    """What `/readyz` and the watch make of it is one value, wherever it comes from."""
+    found = scheduler.look()
+
+    assert (sorted(found.active), found.idle, found.every) == (["dead", "watch"], ("dead",), timedelta(minutes=5))
+    assert found.last_worked_at is not None
+    assert abs(datetime.now(UTC) - found.last_worked_at) < timedelta(minutes=1)
+    assert found.is_silent(datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "away", [MemoryScheduler(None), PrefectScheduler("http://127.0.0.1:1/api")], ids=["memory", "prefect"]
+)
+def test_a_scheduler_that_cannot_be_reached_is_an_outage(away: Scheduler) -> None:
+    """It says nothing of schedules."""
+    with pytest.raises(TransientError):
+        away.look()
 
 
 def test_what_is_no_answer_is_an_outage() -> None:

@@ -1,11 +1,9 @@
 """What each HTTP provider says to its vendor, call by call, and how one stands in for another."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import inf
 from typing import Any
 
 import boto3
@@ -26,10 +24,9 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound.message import File, Lane, Outgoing, Party
+from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.parsing import parse_email
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
-from mailroom.ports.rate import Turn
 from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
 from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
@@ -37,6 +34,7 @@ from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import Said, serving
 from mailroom.testing.clock import Clock
 from mailroom.testing.provider import MemoryProvider, a_mail
+from mailroom.testing.rate import MemoryRate
 
 LOGO = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
 BILL = File(filename="März.pdf", content_type="application/pdf", content=b"pdf")
@@ -315,26 +313,10 @@ def test_a_redirect_is_not_followed(stack: ExitStack) -> None:
     assert vendor.requests == 1
 
 
-@dataclass
-class CountingRate:
-    """The port `Rate` that gives turns of `turn` mails, or of all, and keeps count."""
-
-    asked: list[int] = field(default_factory=list)
-    turn: int = 0
-    given_back: int = 0
-
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
-        self.asked.append(mails)
-        return [Turn(at=0.0, until=inf) for _ in range(self.turn or mails)]
-
-    def give_back(self, turns: Sequence[Turn]) -> None:
-        self.given_back += len(turns)
-
-
 @pytest.mark.parametrize("error", [TransientError("gone"), Paused("stopped")])
 def test_the_second_provider_takes_what_the_first_did_not(error: MailroomError) -> None:
     """Nothing was handed over, so nothing can arrive twice. The receipt says who has it."""
-    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), CountingRate()
+    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), MemoryRate()
     first.answers.extend([None, error, None])
     mails = [mail(), mail(), mail()]
 
@@ -347,7 +329,7 @@ def test_the_second_provider_takes_what_the_first_did_not(error: MailroomError) 
 
 def test_the_second_provider_is_called_within_its_own_rate() -> None:
     """A hundred mails that the first did not take are not a hundred at once for the second."""
-    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), CountingRate(turn=2)
+    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), MemoryRate(turn=2)
     first.answers.extend([TransientError("gone")] * 3)
 
     results = FailOver(first, second, rate=rate).send([mail(), mail(), mail()])

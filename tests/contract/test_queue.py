@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.adapters.aws.sqs import SqsQueue
@@ -29,13 +29,13 @@ class Case:
             self.send(body)
         return self
 
-    def receive(self, most: int = 10, wait_s: int = 0) -> list[Received]:
+    def take(self, most: int = 10, wait_s: int = 0) -> list[Received]:
         return self.queue.receive(most=most, wait_s=wait_s)
 
     def all(self) -> list[Received]:
         """Return everything that is visible, ten at a time."""
         found: list[Received] = []
-        while batch := self.receive():
+        while batch := self.take():
             found += batch
         return found
 
@@ -71,7 +71,7 @@ def test_a_received_message_is_invisible(case: Case) -> None:
     """Two workers on one queue must not both get what one of them has in hand."""
     case.sent("hello")
 
-    first, second = case.receive(), case.receive()
+    first, second = case.take(), case.take()
 
     assert [(message.body, message.receive_count) for message in first] == [("hello", 1)]
     assert second == []
@@ -87,42 +87,42 @@ def test_a_message_posted_with_a_delay_is_not_there_at_once(case: Case) -> None:
 
 def test_an_empty_queue_gives_nothing(case: Case) -> None:
     """SQS leaves `Messages` out of its answer; the listener asks again for ever."""
-    assert case.receive() == []
+    assert case.take() == []
 
 
 def test_a_message_given_back_is_there_at_once_and_counts_up(case: Case) -> None:
     """A worker that stops hands its mail over without making it wait, and the count leads a bad one to the dead letters."""
-    [first] = case.sent("hello").receive()
+    [first] = case.sent("hello").take()
 
     case.queue.hide([first.receipt], seconds=0)
-    [second] = case.receive()
+    [second] = case.take()
 
     assert (second.message_id, second.body, second.receive_count) == (first.message_id, "hello", 2)
 
 
 def test_a_hidden_message_comes_back_after_its_time(case: Case) -> None:
     """Nobody has to tell the queue that a worker died: silence is enough. Waiting for a message ends when it comes."""
-    [first] = case.sent("hello").receive()
+    [first] = case.sent("hello").take()
 
     case.queue.hide([first.receipt], seconds=1)
 
-    assert case.receive() == []
-    assert [message.message_id for message in case.receive(wait_s=5)] == [first.message_id]
+    assert case.take() == []
+    assert [message.message_id for message in case.take(wait_s=5)] == [first.message_id]
 
 
 def test_hiding_again_counts_from_now(case: Case) -> None:
     """A beat keeps what is in hand invisible: the later word holds, not the earlier one."""
-    [message] = case.sent("hello").receive()
+    [message] = case.sent("hello").take()
 
     case.queue.hide([message.receipt], seconds=0)
     case.queue.hide([message.receipt], seconds=30)
 
-    assert case.receive() == []
+    assert case.take() == []
 
 
 def test_a_deleted_message_never_comes_back(case: Case) -> None:
     """Acknowledged is final, also for a worker that hides the same message a moment later."""
-    gone, kept = case.sent("gone", "kept").receive()
+    gone, kept = case.sent("gone", "kept").take()
 
     case.queue.delete([gone.receipt])
     case.queue.hide([gone.receipt, kept.receipt], seconds=0)
@@ -132,12 +132,12 @@ def test_a_deleted_message_never_comes_back(case: Case) -> None:
 
 def test_deleting_twice_is_no_fault(case: Case) -> None:
     """An answer that was lost makes the worker delete again."""
-    [message] = case.sent("hello").receive()
+    [message] = case.sent("hello").take()
 
     case.queue.delete([message.receipt])
     case.queue.delete([message.receipt])
 
-    assert case.receive() == []
+    assert case.take() == []
 
 
 def test_an_empty_list_does_nothing(case: Case) -> None:
@@ -147,7 +147,7 @@ def test_an_empty_list_does_nothing(case: Case) -> None:
     case.queue.delete([])
     case.queue.hide([], seconds=0)
 
-    assert [message.receive_count for message in case.receive()] == [1]
+    assert [message.receive_count for message in case.take()] == [1]
 
 
 def test_more_than_ten_receipts_are_all_hidden_and_deleted(case: Case) -> None:
@@ -168,7 +168,7 @@ def test_a_receive_brings_at_most_what_is_asked(case: Case) -> None:
     """What a worker did not ask for would wait in its hands while another is idle."""
     case.sent("one", "two", "three")
 
-    first, rest = case.receive(most=2), case.receive(most=2)
+    first, rest = case.take(most=2), case.take(most=2)
 
     assert len(first) == 2
     assert sorted(message.body for message in first + rest) == ["one", "three", "two"]
@@ -178,7 +178,7 @@ def test_a_receive_brings_ten_at_most(case: Case) -> None:
     """SQS refuses to be asked for more; the twin must not spoil its users."""
     case.sent(*[str(number) for number in range(12)])
 
-    assert len(case.receive(most=20)) == 10
+    assert len(case.take(most=20)) == 10
 
 
 def test_the_twin_lives_by_its_clock() -> None:
@@ -224,7 +224,7 @@ def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
     """A plain producer says in them what its message is."""
     case.send("hello", channel="email", type="html")
 
-    [message] = case.receive()
+    [message] = case.take()
 
     assert message.attributes == {"channel": "email", "type": "html"}
 
@@ -234,45 +234,32 @@ def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
     case.queue.post(["announced", "announced too"])
 
     before = case.queue.waiting()
-    [received] = case.receive(most=1)
+    [received] = case.take(most=1)
 
     assert before == 2
     assert received.body.startswith("announced")
     assert case.queue.waiting() == 1
 
 
-class Redriving:
-    """An SQS with a redrive of its own, as AWS has it and the emulator has not."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def get_queue_attributes(self, **_: Any) -> Any:
-        policy = {"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:dead", "maxReceiveCount": 5}
-        told = {"QueueArn": "arn:aws:sqs:eu-west-1:1:living", "RedrivePolicy": json.dumps(policy)}
-        return {"Attributes": told | {"ApproximateNumberOfMessages": "3"}}
-
-    def get_queue_url(self, **_: Any) -> Any:
-        return {"QueueUrl": "https://sqs/dead"}
-
-    def start_message_move_task(self, **arns: str) -> None:
-        assert {name: arn.rpartition(":")[2] for name, arn in arns.items()} == {
-            "SourceArn": "dead",
-            "DestinationArn": "living",
-        }
-
-    def list_message_move_tasks(self, **_: Any) -> Any:
-        self.looks += 1
-        status, moved = ("RUNNING", 1) if self.looks == 1 else ("COMPLETED", 3)
-        return {"Results": [{"Status": status, "ApproximateNumberOfMessagesMoved": moved}]}
-
-
 def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no message passes through us, and a hundred thousand of them are no longer our time."""
     monkeypatch.setattr("mailroom.adapters.aws.dead_letters._LOOK_AGAIN_S", 0)
     seen: list[tuple[int, int]] = []
+    arn, dead = "arn:aws:sqs:eu-west-1:1:living", "arn:aws:sqs:eu-west-1:1:dead"
+    policy = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": 5})
+    # AWS has a redrive of its own, and the emulator has not.
+    sqs = boto3.client("sqs", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
 
-    moved = DeadLetters(Redriving(), url="https://sqs/living").redrive(lambda *at: seen.append(at))
+    with Stubber(sqs) as stub:
+        stub.add_response("get_queue_attributes", {"Attributes": {"QueueArn": arn, "RedrivePolicy": policy}})
+        stub.add_response("get_queue_url", {"QueueUrl": "https://sqs/dead"})
+        stub.add_response("get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": "3"}})
+        stub.add_response("start_message_move_task", {}, {"SourceArn": dead, "DestinationArn": arn})
+        for status, went in (("RUNNING", 1), ("COMPLETED", 3)):
+            task = {"Status": status, "ApproximateNumberOfMessagesMoved": went}
+            stub.add_response("list_message_move_tasks", {"Results": [task]})
+        moved = DeadLetters(sqs, url="https://sqs/living").redrive(lambda *at: seen.append(at))
+        stub.assert_no_pending_responses()
 
     assert moved == 3
     assert seen == [(1, 3), (3, 3)]

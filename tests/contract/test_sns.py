@@ -1,4 +1,7 @@
-"""SNS as the emulator has it: its signatures verify, its certificates are had, and what was taken is taken once."""
+"""What stands beside the posts of SNS, in memory and as the emulator has it.
+
+Its signatures verify, its certificates are had, and what was taken is taken once.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
-from sqlalchemy import Engine
 
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.postgres.delivery.hooks import SqlOnce
+from mailroom.api.services import Once, Subscriptions
 from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
 from mailroom.domain.errors import PermanentError, TransientError
+from mailroom.testing.sns import MemoryOnce, MemoryTopics
 
 NOW = datetime.now(UTC)
 
@@ -75,15 +79,33 @@ def test_certificate_that_is_not_there_is_a_refusal_and_one_that_cannot_be_had_i
         SnsCertificates(emulator="http://127.0.0.1:1").fetch(missing)
 
 
-def test_token_that_sns_does_not_know_confirms_nothing(sns: Any) -> None:
+@pytest.fixture(params=["memory", "sns"])
+def topics(request: pytest.FixtureRequest) -> tuple[Subscriptions, str]:
+    """What confirms, and the topic that may be confirmed."""
+    if request.param == "memory":
+        return MemoryTopics("arn:memory"), "arn:memory"
+    sns = request.getfixturevalue("sns")
+    return SnsTopics(sns), sns.create_topic(Name="confirmed")["TopicArn"]
+
+
+def test_token_that_sns_does_not_know_confirms_nothing(topics: tuple[Subscriptions, str]) -> None:
     """The answer goes through the API, with our own credentials."""
+    subscriptions, topic = topics
+
+    subscriptions.confirm(topic, "token")
+
     with pytest.raises(PermanentError):
-        SnsTopics(sns).confirm("arn:aws:sns:eu-west-1:123456789012:no-topic", "token")
+        subscriptions.confirm("arn:aws:sns:eu-west-1:123456789012:no-topic", "token")
 
 
-def test_message_is_taken_once_and_not_at_all_where_taking_failed(engine: Engine) -> None:
+@pytest.fixture(params=["memory", "sql"])
+def once(request: pytest.FixtureRequest) -> Once:
+    return MemoryOnce() if request.param == "memory" else SqlOnce(request.getfixturevalue("engine"))
+
+
+def test_message_is_taken_once_and_not_at_all_where_taking_failed(once: Once) -> None:
     """The note and the deed go together: a queue that is away leaves the message to be sent again."""
-    once, done = SqlOnce(engine), list[str]()
+    done = list[str]()
 
     def fails() -> None:
         raise TransientError("away")

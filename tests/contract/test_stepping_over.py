@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from mailroom.delivery.notifying import notify
 from mailroom.delivery.tracking import Tracking
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.inbound.trust import Action
 from mailroom.domain.outbound.message import Content, Enclosure, Policy
@@ -34,12 +35,13 @@ from mailroom.outbound.settling import settle_unknown
 from mailroom.ports.endpoints import Endpoint
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.hooks import Hook
-from mailroom.ports.mail_store import Listed
 from mailroom.ports.provider import Capabilities, Receipt
 from mailroom.ports.watch import Loop
+from mailroom.testing.mail_store import MemoryMailStore
 from mailroom.testing.notices import an_event
 from mailroom.testing.provider import MemoryProvider
 from mailroom.testing.queue import MemoryQueue
+from mailroom.testing.webhooks import MemoryWebhooks
 from tests.contract.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -197,11 +199,11 @@ def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engin
 def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, engine: Engine) -> None:
     """A URL that older code took: it is met once, named, and the next endpoint is told."""
 
-    class Receiver:
-        def post(self, url: str, body: bytes, headers: object) -> int:
+    class Receiver(MemoryWebhooks):
+        def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
             if "bad" in url:
                 raise UnicodeError
-            return 204
+            return super().post(url, body, headers)
 
     endpoints = SqlEndpoints(engine)
     for number, url in enumerate(("https://bad.test/", "https://acme.test/")):
@@ -218,19 +220,17 @@ def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, 
     assert [what for what, _ in named(engine)[Loop.WEBHOOKS]] == ["webhook 00000000-0000-0000-0000-000000000000"]
 
 
-def test_the_relay_survives_whatever_happens_in_it() -> None:
+def test_the_relay_survives_whatever_happens_in_it(engine: Engine) -> None:
     """It is a thread of the HTTP service: dead, nothing of anybody is sent, and nothing else says so for minutes."""
     stop, passes = threading.Event(), list[int]()
 
-    class Broken:
+    class Broken(SqlOutbox):
         def take(self, **_: object) -> list[Any]:
             passes.append(1)
             stop.set()
             raise ZeroDivisionError
 
-    broken: Any = Broken()
-
-    keep_relaying(broken, MemoryQueue(), stop)
+    keep_relaying(Broken(engine), MemoryQueue(), stop)
 
     assert passes == [1]
 
@@ -290,19 +290,11 @@ def test_a_row_is_named_however_many_others_are(engine: Engine, loop: str, seen:
     assert named(engine)[Loop.RELAY] == [("batch new", "unknown lane")]
 
 
-class Listing:
-    """The port `MailStore`, as far as a sweep asks it."""
-
-    def __init__(self, *keys: str) -> None:
-        self.keys = sorted(keys)
-
-    def list(self, bucket: str, *, after: str, most: int) -> list[Listed]:
-        return [Listed(key, NOW - timedelta(hours=1)) for key in self.keys if key > after][:most]
-
-
 def test_an_object_whose_key_is_no_name_keeps_no_other_from_being_announced(engine: Engine) -> None:
     """S3 takes a NUL, PostgreSQL does not: each sweep ended at the same page, and no lost mail behind it was found."""
-    mails: Any = Listing("in/\0", "in/a\nb", "in/lost")
+    mails = MemoryMailStore()
+    for key in ("in/\0", "in/a\nb", "in/lost"):
+        mails.put(ObjectRef("mails", key), b"", at=NOW - timedelta(hours=1))
 
     found = lost(mails=mails, ledger=SqlLedger(engine), bucket="mails", after="", before=NOW)
 

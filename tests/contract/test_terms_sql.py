@@ -6,25 +6,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
-from mailroom.domain.errors import TransientError
 from mailroom.domain.outbound.quotas import Pace
 from mailroom.outbound.publishing_terms import publishing_terms
 from mailroom.ports.provider import ProviderQuota
-from mailroom.ports.terms import ProviderTerms
 from mailroom.testing.api import NOW
 from mailroom.testing.provider import MemoryProvider
 from tests.contract.handing import provider_terms
-
-
-class BrokenTerms:
-    """The port `Terms` while the database is away."""
-
-    def tell(self, terms: ProviderTerms) -> None:
-        raise TransientError("the database cannot be reached", identity=terms.identity)
-
-    def known(self, *, now: object) -> ProviderTerms | None:
-        raise TransientError("the database cannot be reached", at=str(now))
+from tests.loopback import free_port
 
 
 def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
@@ -80,7 +70,7 @@ def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Eng
 
 def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Sending goes on without a forecast."""
-    provider = MemoryProvider()
+    provider, away = MemoryProvider(), SqlTerms(make_engine(f"postgresql://127.0.0.1:{free_port()}/mailroom"))
 
-    assert publishing_terms(provider, BrokenTerms(), clock=lambda: NOW)() == provider.quota()
+    assert publishing_terms(provider, away, clock=lambda: NOW)() == provider.quota()
     assert "could not be told" in caplog.text

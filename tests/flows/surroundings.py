@@ -11,6 +11,7 @@ from uuid import uuid4
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed, Pending
 
+from deployments.worker.health import Health
 from deployments.worker.listener import Listener
 from deployments.worker.queue_listener import Timing
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
@@ -110,20 +111,16 @@ class Lanes:
         return state
 
 
-class Health:
-    """Stands in for Health: always well, and counts the suspicions."""
-
-    paused_by = None
-    outlasted = 0
+class WatchedHealth(Health):
+    """Health without probes, which is always well, and counts the suspicions."""
 
     def __init__(self) -> None:
+        super().__init__({})
         self.suspicions = 0
 
     def suspect(self) -> None:
         self.suspicions += 1
-
-    async def ready(self, stopping: asyncio.Event) -> bool:
-        return not stopping.is_set()
+        super().suspect()
 
 
 @dataclass
@@ -133,7 +130,7 @@ class Desk:
     ledger: SqlLedger
     clock: Clock = field(default_factory=Clock)
     runs: Runs = field(default_factory=Runs)
-    health: Health = field(default_factory=Health)
+    health: WatchedHealth = field(default_factory=WatchedHealth)
 
     def __post_init__(self) -> None:
         self.queue = WatchedQueue(self.clock)

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,13 +37,19 @@ from flows.raise_alarm import raise_alarm
 from flows.receive_email import receive_email
 from flows.support.notices import Fact, tell
 from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations
+from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.skipping import note_skipped
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound.notifications import read_notification
-from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.watch import OutboundCensus, Skipped
+from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.ledger import Claim
+from mailroom.ports.watch import Loop
 from mailroom.testing.queue import MemoryQueue
+from tests.contract.filed import inbound_on
 from tests.contract.sending import Office, office_on
 from tests.flows.surroundings import holds_on_server
 
@@ -66,28 +71,13 @@ async def _deploy() -> None:
             await client.create_deployment(flow_id, name, work_pool_name="mailroom", enforce_parameter_schema=False)
 
 
-class Watched:
-    """The port `Watch` of an installation where nothing waits and nobody works."""
+def watching_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the watch look at this database, at no dead letters, and at the Prefect server of these tests."""
 
-    def __init__(self) -> None:
-        self.alive: set[str] = set()
-        self.stepped_over: list[Skipped] = []
-        self.holds: dict[HoldReason, HeldCount] = {}
+    async def opened() -> Watching:
+        return Watching(SqlWatch(engine), {})
 
-    def skipped(self) -> list[Skipped]:
-        return self.stepped_over
-
-    def census(self, *, now: datetime) -> OutboundCensus:
-        return OutboundCensus()
-
-    def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
-        return {}
-
-    def held(self) -> Mapping[HoldReason, HeldCount]:
-        return self.holds
-
-    def in_hand(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
-        return self.alive & set(runs)
+    monkeypatch.setattr(watching, "open_watching", opened)
 
 
 async def _alarms(client: PrefectClient, alarm: str) -> list[FlowRun]:
@@ -128,17 +118,12 @@ def test_ensuring_is_done_once_and_keeps_what_an_operator_switched_off(server: N
     assert f"mailroom: {ALARMS[-1].name}" not in {one.name for one in there}
 
 
-def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the cause to the end: a run that nobody works on becomes Crashed, and an alarm is a run of its own.
 
     The other run is as silent, but the ledger has a sign of life of its e-mail.
     """
-    watched = Watched()
-
-    async def opened() -> Watching:
-        return Watching(watched, {})
-
-    monkeypatch.setattr(watching, "open_watching", opened)
+    watching_on(engine, monkeypatch)
 
     async def watch() -> tuple[FlowRun, FlowRun, list[FlowRun]]:
         async with get_client() as client:
@@ -150,7 +135,10 @@ def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.Monke
                 )
                 for name in ("dead", "alive")
             ]
-            watched.alive.add(str(alive.id))
+            # Its worker beats from now on.
+            now = datetime.now(UTC) + timedelta(minutes=1)
+            claim = Claim(worker="its own", stale_before=now - timedelta(minutes=5))
+            SqlLedger(engine).begin(ObjectRef("mails", "in/alive"), now=now, run_id=str(alive.id), claim=claim)
             await watching.watch(silent_minutes=0, long_silent_minutes=0)
 
             async def mended() -> bool:
@@ -170,15 +158,12 @@ def test_zombie_is_found_told_and_mended(server: None, monkeypatch: pytest.Monke
     assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
 
 
-def test_a_row_that_a_loop_steps_over_raises_an_alarm(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_a_loop_steps_over_raises_an_alarm(
+    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything else goes on, so nothing else would say that what the row stands for does not happen."""
-    watched = Watched()
-    watched.stepped_over = [Skipped(loop="relay", rows=2, named=(("batch 1", "unknown lane"),))]
-
-    async def opened() -> Watching:
-        return Watching(watched, {})
-
-    monkeypatch.setattr(watching, "open_watching", opened)
+    note_skipped(engine, Loop.RELAY, [("batch 1", "unknown lane"), ("batch 2", "unknown lane")])
+    watching_on(engine, monkeypatch)
 
     async def watch() -> tuple[State, list[FlowRun]]:
         async with get_client() as client:
@@ -194,15 +179,11 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(server: None, monkeypatch:
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
 
 
-def test_held_batches_raise_an_alarm(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_batches_raise_an_alarm(server: None, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of them is sent until a person decides, so a person must hear of it."""
-    watched = Watched()
-    watched.holds = {HoldReason.RESTORED: HeldCount(2, 40)}
-
-    async def opened() -> Watching:
-        return Watching(watched, {})
-
-    monkeypatch.setattr(watching, "open_watching", opened)
+    now, watched = datetime.now(UTC), SqlOutbox(office.engine)
+    watched.hold([office.batch(20, now=now) for _ in range(2)], reason=HoldReason.RESTORED, now=now)
+    watching_on(office.engine, monkeypatch)
 
     async def watch() -> list[FlowRun]:
         async with get_client() as client:
@@ -232,8 +213,8 @@ def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
         return report
 
     async def opened() -> Reconciling:
-        inbound: Any = SimpleNamespace(queue=queue, bucket="mails")
         engine = office.engine
+        inbound = inbound_on(engine, queue=queue, bucket="mails")
         return Reconciling(inbound, office.outbound, SqlEvents(engine), SqlReconciliations(engine), prove)
 
     return opened

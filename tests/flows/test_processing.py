@@ -1,9 +1,7 @@
 """Processors in a run: each step a task by its name, done once, and a failure that costs the mail nothing."""
 
 import asyncio
-from collections.abc import Mapping
-from datetime import datetime
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,36 +18,32 @@ from mailroom.domain.errors import Refused
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.processing import FiledMail, Step
-from mailroom.testing.parser import MemoryParser
 from tests.contract.filed import Filed
 
 MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})
 
 
-class Noted:
-    """The part of the port `Processings` that a run uses."""
-
-    def __init__(self) -> None:
-        self.ends: list[tuple[str, str, dict[str, Any]]] = []
-
-    def is_done(self, email_id: str, processor: str) -> bool:
-        return any(state == "done" for key, state, _ in self.ends if key == processor)
-
-    def end(
-        self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
-    ) -> None:
-        self.ends.append((processor, state, dict(facts or {})))
+@pytest.fixture
+def filed(engine: Engine) -> Filed:
+    return Filed(engine)
 
 
-def run_with(noted: Noted, steps: tuple[Step, ...] | None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def ends(filed: Filed) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return how processors ended, as the mail's history tells it."""
+    activities = filed.ledger.trace(filed.entry.id)["activities"]
+    told = [dict(one["facts"]) for one in activities if one["kind"] == "processed"]
+    return [(one.pop("processor"), one.pop("outcome"), one) for one in told]
+
+
+def run_with(filed: Filed, steps: tuple[Step, ...] | None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Run the processor in a flow run, and return its tasks with their states."""
     known = {} if steps is None else {"stamp": steps}
     monkeypatch.setattr(processing, "known_processors", lambda: known)
-    inbound: Any = SimpleNamespace(processings=noted)
+    mail = replace(MAIL, email_id=filed.entry.id)
 
     @flow(name="receive", persist_result=False)
     async def receive() -> str:
-        await process_filed(MAIL, inbound)
+        await process_filed(mail, filed.inbound)
         return str(flow_run.get_id())
 
     async def run() -> list[tuple[str, str]]:
@@ -71,42 +65,37 @@ def refuses(mail: FiledMail, inbound: Any) -> None:
     raise Refused("not accepted", status=404)
 
 
-def test_steps_are_tasks_of_the_run_and_done_once(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_tasks_of_the_run_and_done_once(server: None, filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The UI shows them by name; a run that comes again leaves out what ended well."""
-    noted = Noted()
     steps = (Step("read", lambda mail, inbound: {"pages": 2}), Step("tell", lambda mail, inbound: None))
 
-    first = run_with(noted, steps, monkeypatch)
-    run_with(noted, (), monkeypatch)
+    first = run_with(filed, steps, monkeypatch)
+    run_with(filed, (), monkeypatch)
 
     assert first == [("stamp: read", "Completed"), ("stamp: tell", "Completed")]
-    assert noted.ends == [("stamp/acme", "done", {"pages": 2})]
+    assert ends(filed) == [("stamp/acme", "done", {"pages": 2})]
 
 
-def test_failure_is_noted_and_the_run_goes_on(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_is_noted_and_the_run_goes_on(server: None, filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenant's broken endpoint must neither fail its mail nor bring it back for ever."""
-    noted = Noted()
-
-    told = run_with(noted, (Step("post", refuses),), monkeypatch)
+    told = run_with(filed, (Step("post", refuses),), monkeypatch)
 
     assert told == [("stamp: post", "Failed")]
-    assert noted.ends == [("stamp/acme", "failed", {"reason": "refused", "status": 404})]
+    assert ends(filed) == [("stamp/acme", "failed", {"reason": "refused", "status": 404})]
 
 
-def test_processor_that_was_uninstalled_is_noted(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processor_that_was_uninstalled_is_noted(server: None, filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address may still name it; its mail is filed, and the history says what is missing."""
-    noted = Noted()
+    run_with(filed, None, monkeypatch)
 
-    run_with(noted, None, monkeypatch)
-
-    assert noted.ends == [("stamp/acme", "failed", {"reason": "not_installed"})]
+    assert ends(filed) == [("stamp/acme", "failed", {"reason": "not_installed"})]
 
 
 def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
-    server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    server: None, filed: Filed, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What Retry and `mailroom replay` come to: the endpoint is mended, is told once, and is not told again after that."""
-    filed, processings = Filed(engine), SqlProcessings(engine)
+    processings = SqlProcessings(engine)
     answers: list[Exception | None] = [Refused("not accepted", status=404), None]
     told: list[tuple[str, tuple[str, ...]]] = []
 
@@ -117,13 +106,10 @@ def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
 
     monkeypatch.setattr(processing, "known_processors", lambda: {"webhook": (Step("tell", tell),)})
     processings.end(filed.entry.id, "webhook/other", "failed", now=filed.entry.envelope.received_at)
-    inbound: Any = SimpleNamespace(
-        processings=processings, ledger=filed.ledger, archive=filed.archive, parser=MemoryParser(), inbox=None
-    )
 
     @flow(name="receive", persist_result=False)
     async def receive() -> State:
-        return await process_again(filed.entry, inbound)
+        return await process_again(filed.entry, filed.inbound)
 
     async def run() -> list[tuple[str | None, str | None]]:
         states = [await receive(return_state=True) for _ in range(3)]

@@ -17,6 +17,7 @@ from flows.support.notices import Fact
 from flows.watch import watch
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.ports.scheduler import Scheduling
+from mailroom.testing.scheduler import MemoryScheduler
 from tests.flows.surroundings import holds_on_server
 
 
@@ -60,24 +61,21 @@ def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
     assert times == 1
 
 
-class Odd:
-    """The port `Scheduler`, of which the first answer is none that anybody foresaw, and the next say that it is silent."""
-
-    def __init__(self) -> None:
-        self.looks = 0
+class Odd(MemoryScheduler):
+    """A scheduler of which the first answer is none that anybody foresaw, and the next say that it is silent."""
 
     def look(self) -> Scheduling:
-        self.looks += 1
+        found = super().look()
         if self.looks == 1:
             raise ValueError("no JSON")
-        return Scheduling(last_worked_at=None)
+        return found
 
 
 def test_an_answer_that_nobody_foresaw_ends_no_watch(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing else looks at the scheduler by itself, and a loop that ended says nothing."""
 
     async def look() -> int:
-        odd = Odd()
+        odd = Odd(Scheduling(last_worked_at=None))
         watching = asyncio.create_task(SchedulerWatch(odd, every_s=0.01).run())
         while odd.looks < 3 and not watching.done():
             await asyncio.sleep(0.01)

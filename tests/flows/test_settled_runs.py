@@ -1,18 +1,26 @@
-"""The run of a closed e-mail whose worker stopped or died before it said how it ended."""
+"""Runs on a Prefect server: the port `RunStarter`, there and in memory, and the run of a closed e-mail whose worker stopped
+or died before it said how it ended.
+"""
 
 import asyncio
-from dataclasses import replace
-from uuid import uuid4
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import State as RunState
-from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running, Suspended
 
 from deployments.worker.client import RunClient
 from deployments.worker.runs import InboundRuns
 from flows.receive_email import receive_email
+from mailroom.adapters.prefect.http import PrefectRuns
+from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
+from mailroom.ports.runs import RunStarter
+from mailroom.testing.runs import MemoryRuns
 
 
 @pytest.mark.parametrize(
@@ -61,3 +69,79 @@ def test_a_run_that_is_gone_or_never_was_needs_no_end(server: None) -> None:
                 await InboundRuns(client).settle(replace(entry, run_id=run_id), stale_s=0)
 
     asyncio.run(go())
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What starts runs, and how one comes to wait for a person."""
+
+    runs: RunStarter
+    suspend: Callable[[str], object]
+
+
+@pytest.fixture(params=["memory", "prefect"])
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "memory":
+        memory = MemoryRuns()
+        return Case(memory, memory.suspended.add)
+    request.getfixturevalue("server")
+
+    async def deploy() -> None:
+        async with get_client() as operator:
+            await operator.create_deployment(await operator.create_flow(receive_email), "receive-email")
+
+    async def suspend(run_id: str) -> None:
+        async with get_client() as operator:
+            await operator.set_flow_run_state(UUID(run_id), Suspended(timeout_seconds=600), force=True)
+
+    asyncio.run(deploy())
+    prefect = PrefectRuns(api_url=str(PREFECT_API_URL.value()), ui_url="http://127.0.0.1:4200")
+    return Case(prefect, lambda run_id: asyncio.run(suspend(run_id)))
+
+
+def test_an_object_has_one_run_whoever_asks(case: Case) -> None:
+    """The listener and `mailroom replay` may ask at the same time; the run is named for its mail."""
+    first, second = ObjectRef("mails", f"in/{uuid4()}"), ObjectRef("mails", f"in/{uuid4()}")
+
+    run, again, other = case.runs.start(first), case.runs.start(first), case.runs.start(second)
+
+    assert (run.id, run.name) == (again.id, first.message_id)
+    assert other.id != run.id
+    assert run.url == f"http://127.0.0.1:4200/runs/flow-run/{run.id}"
+    found = case.runs.find(run.id)
+    assert found is not None
+    assert (found.id, found.name, found.state) == (run.id, run.name, "Scheduled")
+    assert list(case.runs.tasks(run.id)) == []
+
+
+def test_a_retry_is_the_same_run_and_waits_for_a_worker(case: Case) -> None:
+    """One history for one e-mail; what the orchestrator does not have, nobody retries."""
+    run = case.runs.start(ObjectRef("mails", f"in/{uuid4()}"))
+
+    retried = case.runs.retry(run.id)
+
+    assert (retried.id, retried.name, retried.state) == (run.id, run.name, "AwaitingRetry")
+    with pytest.raises(LookupError):
+        case.runs.retry(str(uuid4()))
+    assert case.runs.find(str(uuid4())) is None
+
+
+def test_only_a_run_that_suspended_itself_goes_on_and_once(case: Case) -> None:
+    """A breaker that is closed twice resumes its runs once."""
+    waiting, other = [case.runs.start(ObjectRef("mails", f"in/{uuid4()}")) for _ in range(2)]
+    case.suspend(waiting.id)
+
+    assert [case.runs.resume(waiting.id), case.runs.resume(waiting.id)] == [True, False]
+    assert [case.runs.resume(other.id), case.runs.resume(str(uuid4()))] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "away", [MemoryRuns(down=True), PrefectRuns(api_url="http://127.0.0.1:1/api", ui_url="")], ids=["memory", "prefect"]
+)
+def test_an_orchestrator_that_cannot_be_reached_is_an_outage(away: RunStarter) -> None:
+    """Whatever is asked of it: that it is away says nothing of the run."""
+    for ask in (away.find, away.retry, away.resume, lambda run_id: list(away.tasks(run_id))):
+        with pytest.raises(TransientError):
+            ask("0190a1b2-0000-7000-8000-00000000000a")
+    with pytest.raises(TransientError):
+        away.start(ObjectRef("mails", "in/abc"))

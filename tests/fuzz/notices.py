@@ -13,19 +13,14 @@ with atheris.instrument_imports(include=["mailroom.domain.inbound.notifications"
     from mailroom.delivery.webhooks.reading import Unreadable
     from mailroom.delivery.webhooks.sns import Unverified, Verifier
     from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification, received_recipients
+    from mailroom.testing.sns import MemoryCertificates
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _TOPIC = "arn:aws:sns:eu-west-1:123456789012:inbound"
 
 
-class _Certificates:
-    """Has none: nobody but SNS gets further than this."""
-
-    def fetch(self, url: str) -> bytes:
-        raise Unverified(step="certificate")
-
-
-_VERIFIER = Verifier(_Certificates(), topics=frozenset({_TOPIC}))
+# None is had: nobody but SNS gets further than this.
+_VERIFIER = Verifier(MemoryCertificates(Unverified(step="certificate")), topics=frozenset({_TOPIC}))
 
 
 def one_input(data: bytes) -> None:

@@ -17,6 +17,7 @@ import atheris
 with atheris.instrument_imports(include=["mailroom.domain.inbound.envelope", "mailroom.domain.inbound.s3_encryption"]):
     from mailroom.domain.errors import Quarantined, Reason
     from mailroom.domain.inbound.envelope import Binding, Forms, unseal
+    from mailroom.testing.keys import MemoryDataKeys
 
 _VECTORS = json.loads(Path("tests/data/s3_encryption/vectors.json").read_text())
 _OBJECTS = [
@@ -28,10 +29,11 @@ _BINDING = Binding(_VECTORS["account"], _VECTORS["message_id"], key=f"docs/{_VEC
 _FORMS = Forms(clients=("docs/",))
 
 
-class _Keys:
+class _Keys(MemoryDataKeys):
     """Gives one data key, whatever it is asked with: the worst that a key service could do."""
 
     def __init__(self, data_key: bytes) -> None:
+        super().__init__()
         self._data_key = data_key
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:

@@ -10,7 +10,6 @@ import pytest
 from fastapi import FastAPI
 
 from mailroom.api.app import create_app
-from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
 from mailroom.ports.api_keys import Holder
@@ -31,7 +30,7 @@ def memory() -> Memory:
         InboxLine("ann@acme.test", "acme", "ann", 0, None),
         InboxLine("bob@other.test", "other", "bob", 0, None),
     ]
-    memory.archive.contents[f"acme/{DIGEST}"] = CONTENT
+    memory.archive.deposit("acme", CONTENT)
     memory.file(an_item(), verdicts=Verdicts())
     return memory
 
@@ -294,10 +293,9 @@ def test_an_email_in_work_is_not_replayed(client: TestClient, memory: Memory) ->
     assert client.post(f"/v1/inbound/{line.id}/replay", headers=bearer(ADMIN)).status_code == 409
 
 
-def test_all_errors_are_problem_details(client: TestClient, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_errors_are_problem_details(client: TestClient, memory: Memory) -> None:
     """A program reads one form of error, whatever went wrong, and it holds nothing of the request."""
-    memory.archive.contents.clear()
-    monkeypatch.setattr(type(memory.archive), "read", raising(PermanentError("altered")))
+    memory.archive.contents[f"acme/{DIGEST}"] = b"altered"
     broken = f"/v1/items/{memory.reader.filed[0].id}/attachments/1"
     wanted = {
         ("GET", "/nowhere"): 404,
@@ -315,18 +313,11 @@ def test_all_errors_are_problem_details(client: TestClient, memory: Memory, monk
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def raising(error: Exception) -> object:
-    def fail(*_: object) -> bytes:
-        raise error
-
-    return fail
-
-
 def test_an_unforeseen_error_says_nothing_but_its_number(
-    client: TestClient, memory: Memory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: TestClient, memory: Memory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The message of an exception may quote a mail; logs and answers hold none of it."""
-    monkeypatch.setattr(type(memory.reader), "item", raising(RuntimeError("ann@acme.test wrote: secret")))
+    memory.reader.fault = RuntimeError("ann@acme.test wrote: secret")
 
     with caplog.at_level(logging.DEBUG):
         answer = client.get("/v1/items/1", headers=bearer(ACME))
@@ -338,11 +329,8 @@ def test_an_unforeseen_error_says_nothing_but_its_number(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_database_that_is_away_is_answered_with_later(
-    client: TestClient, memory: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_away_is_answered_with_later(client: TestClient, memory: Memory) -> None:
     """503 with Retry-After tells a client that nothing is lost."""
-    monkeypatch.setattr(type(memory.reader), "item", lambda self, *_: self.ping())
     memory.reader.down = True
 
     answer = client.get("/v1/items/1", headers=bearer(ACME))

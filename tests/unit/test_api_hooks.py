@@ -1,78 +1,23 @@
 """SNS posts to /hooks/inbound: what it signed lands on the queue once, anything else lands nowhere."""
 
-import base64
-import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.x509.oid import NameOID
 
 from mailroom.api.app import create_app
 from mailroom.api.services import InboundHook
-from mailroom.delivery.webhooks.sns import Verifier, signed_text
+from mailroom.delivery.webhooks.sns import Verifier
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import ses_notice
 from mailroom.testing.queue import MemoryQueue
+from mailroom.testing.sns import MemoryCertificates, MemoryOnce, MemoryTopics
+from tests.contract.sns_posts import certificate, sns_post
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
 NOTICE = ses_notice(ObjectRef("mails", "in/abc"), "anna@acme.test")
-
-
-@cache
-def key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-class Certificates:
-    """SNS's one certificate; away while `down`."""
-
-    down = False
-
-    def fetch(self, url: str) -> bytes:
-        if self.down:
-            raise TransientError("the signing certificate cannot be had")
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .serial_number(1)
-            .public_key(key().public_key())
-        )
-        made = made.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=1))
-        return made.sign(key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-class MemoryOnce:
-    """The port `Once` over a set."""
-
-    def __init__(self) -> None:
-        self.taken: set[tuple[str, str]] = set()
-
-    def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
-        if (source, message_id) in self.taken:
-            return False
-        action()
-        self.taken.add((source, message_id))
-        return True
-
-
-class Subscriptions:
-    """Remembers what was confirmed."""
-
-    def __init__(self) -> None:
-        self.confirmed: list[tuple[str, str]] = []
-
-    def confirm(self, topic_arn: str, token: str) -> None:
-        self.confirmed.append((topic_arn, token))
 
 
 class Queue(MemoryQueue):
@@ -90,12 +35,8 @@ class Desk:
     """The service with its hook, and what stands behind it."""
 
     def __init__(self) -> None:
-        self.certificates, self.once, self.subscriptions, self.queue = (
-            Certificates(),
-            MemoryOnce(),
-            Subscriptions(),
-            Queue(),
-        )
+        self.certificates, self.once = MemoryCertificates(certificate()), MemoryOnce()
+        self.subscriptions, self.queue = MemoryTopics(TOPIC), Queue()
         verifier = Verifier(self.certificates, topics=frozenset({TOPIC}))
         hook = InboundHook(verifier, self.subscriptions, self.once, self.queue)
         self.client = TestClient(create_app(Memory().services(inbound_hook=hook)), base_url="http://mail.example")
@@ -110,17 +51,7 @@ def desk() -> Desk:
 
 
 def signed(**changes: Any) -> bytes:
-    post = {
-        "Type": "Notification",
-        "MessageId": "m-1",
-        "TopicArn": TOPIC,
-        "Message": NOTICE,
-        "Timestamp": NOW.isoformat(),
-        "SignatureVersion": "2",
-        "SigningCertURL": f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{'ab' * 16}.pem",
-    } | changes
-    signature = key().sign(signed_text(post), padding.PKCS1v15(), hashes.SHA256())
-    return json.dumps(post | {"Signature": base64.b64encode(signature).decode()}).encode()
+    return sns_post(changes.pop("TopicArn", TOPIC), NOTICE, **changes)
 
 
 def test_notice_lands_on_the_queue_as_sns_would_have_put_it_there(desk: Desk) -> None:
@@ -150,7 +81,7 @@ def test_notice_that_could_not_be_stored_is_asked_for_again(desk: Desk) -> None:
 
 def test_certificate_that_cannot_be_had_now_is_no_refusal(desk: Desk) -> None:
     """SNS comes again after a 503, and gives up after a 403."""
-    desk.certificates.down = True
+    desk.certificates.pem = TransientError("the signing certificate cannot be had")
 
     assert desk.post(signed()) == 503
 

@@ -158,13 +158,13 @@ def test_links_are_listed_with_their_true_hosts(pages: TestClient, memory: Memor
 
 def test_small_inline_pictures_are_shown_from_the_archive(pages: TestClient, memory: Memory) -> None:
     """A logo is part of the letter; but only what is a picture by its bytes, is small, and is still there."""
+    picture, page = [memory.archive.deposit("acme", content).archive_id for content in (b"\x89PNG", b"<html>")]
     parts = [
-        a_part(1, inline=True, content_id="<logo@x>", detected_type="image/png"),
-        a_part(2, inline=True, content_id="page@x", detected_type="text/html"),
-        a_part(3, inline=True, content_id="big@x", detected_type="image/png", size=10_000_000),
+        a_part(1, inline=True, content_id="<logo@x>", detected_type="image/png", archive_id=picture),
+        a_part(2, inline=True, content_id="page@x", detected_type="text/html", archive_id=page),
+        a_part(3, inline=True, content_id="big@x", detected_type="image/png", size=10_000_000, archive_id=picture),
         a_part(4, inline=True, content_id="gone@x", detected_type="image/png"),
     ]
-    memory.archive.contents |= {"acme/1": b"\x89PNG", "acme/2": b"<html>", "acme/3": b"\x89PNG"}
 
     left = frame_of(
         pages, memory, "".join(f'<img src="cid:{name}@x">' for name in ("logo", "page", "big", "gone")), *parts
@@ -221,8 +221,8 @@ def test_pages_need_a_key_where_they_are_not_open(locked: TestClient, memory: Me
 
 def test_a_tenants_pages_show_nothing_of_another(locked: TestClient, memory: Memory) -> None:
     """The pages carry the tenant of the key into every question, as the JSON routes do."""
-    filed = memory.file(an_item(html="<p>x", attachments=(a_part(),)))
-    memory.archive.contents["acme/1"] = b"12345"
+    part = a_part(archive_id=memory.archive.deposit("acme", b"12345").archive_id)
+    filed = memory.file(an_item(html="<p>x", attachments=(part,)))
 
     for path in (
         f"/items/{filed.id}",

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.domain.errors import TransientError
 from mailroom.ports.scheduler import Scheduling
 from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.scheduler import MemoryScheduler
 
 
 @pytest.fixture
@@ -17,23 +17,11 @@ def memory() -> Memory:
     return Memory()
 
 
-class Scheduler:
-    """The port `Scheduler`, as a test wants it; without a finding, Prefect does not answer."""
-
-    def __init__(self, found: Scheduling | None) -> None:
-        self.found = found
-
-    def look(self) -> Scheduling:
-        if self.found is None:
-            raise TransientError("the orchestrator cannot be reached")
-        return self.found
-
-
 def test_ready_and_metrics_say_when_the_scheduler_last_worked(memory: Memory) -> None:
     """Sweeps, watch and recurring sends start by schedules alone: when these stop, nothing else would say so."""
     an_hour_ago = NOW - timedelta(hours=1)
     stopped = Scheduling(last_worked_at=an_hour_ago, active=("watch",), every=timedelta(minutes=5))
-    client = TestClient(create_app(replace(memory.services(), scheduler=Scheduler(stopped))))
+    client = TestClient(create_app(replace(memory.services(), scheduler=MemoryScheduler(stopped))))
 
     ready, metrics = client.get("/readyz"), client.get("/metrics").text.splitlines()
 
@@ -45,7 +33,7 @@ def test_ready_and_metrics_say_when_the_scheduler_last_worked(memory: Memory) ->
 
 def test_a_prefect_that_is_away_leaves_the_scheduler_out(memory: Memory) -> None:
     """A guess would be worse than nothing: the time of the last answer is not the time of the last work."""
-    client = TestClient(create_app(replace(memory.services(), scheduler=Scheduler(None))))
+    client = TestClient(create_app(replace(memory.services(), scheduler=MemoryScheduler(None))))
 
     assert client.get("/readyz").json()["scheduler"] is None
     assert "mailroom_scheduler" not in client.get("/metrics").text

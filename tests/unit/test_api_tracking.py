@@ -1,7 +1,5 @@
 """Following our own links: the reader goes on, what happened is noted once, and who made a link up learns nothing."""
 
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,13 +9,13 @@ from pydantic import SecretStr
 
 from mailroom.api.app import create_app
 from mailroom.api.hooks.noting import Notes
-from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.events import Actor, Kind
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound.message import Tracked
-from mailroom.ports.events import Folded
 from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.events import MemoryEvents
 from mailroom.testing.notices import an_event
 
 KEY = "a key of some length"
@@ -25,34 +23,15 @@ MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 
 
-class RecordedEvents:
-    """The writing part of the port `Events` over a dict; `fault` is raised instead while it is set, `stuck` waited for."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, DeliveryEvent] = {}
-        self.fault: Exception | None = None
-        self.stuck = threading.Event()
-        self.stuck.set()
-
-    def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
-        self.stuck.wait(60)
-        if self.fault is not None:
-            raise self.fault
-        new = {event.event_id: event for event in events} | self.events
-        folded = Folded(matched=len(new) - len(self.events))
-        self.events = new
-        return folded
-
-
 @pytest.fixture
-def events() -> RecordedEvents:
-    return RecordedEvents()
+def events() -> MemoryEvents:
+    return MemoryEvents()
 
 
-def door(events: RecordedEvents, *, key: str | None = KEY, patience_s: float = 60, at: datetime = NOW) -> TestClient:
+def door(events: MemoryEvents, *, key: str | None = KEY, patience_s: float = 60, at: datetime = NOW) -> TestClient:
     services = Memory().services()
     settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(key) if key else None})
-    notes = Notes(events, patience_s=patience_s, pause_s=0.01)  # type: ignore[arg-type]
+    notes = Notes(events, patience_s=patience_s, pause_s=0.01)
     made = replace(services, settings=settings, notes=notes, now=lambda: at)
     return TestClient(create_app(made), base_url="http://mail.example", follow_redirects=False)
 
@@ -68,11 +47,11 @@ def paths(target: str = "https://x.test/?a=1&b=2") -> tuple[str, str]:
 LINK, PIXEL = paths()
 
 
-def told(events: RecordedEvents) -> list[tuple[Kind, Actor]]:
+def told(events: MemoryEvents) -> list[tuple[Kind, Actor]]:
     return [(event.kind, event.actor) for event in events.events.values()]
 
 
-def test_link_leads_on_and_is_noted_before(events: RecordedEvents) -> None:
+def test_link_leads_on_and_is_noted_before(events: MemoryEvents) -> None:
     """What is noted names the message and the link; whoever followed it, from where and with what, is not kept."""
     answer = door(events).get(LINK, headers={"User-Agent": PERSON})
 
@@ -84,7 +63,7 @@ def test_link_leads_on_and_is_noted_before(events: RecordedEvents) -> None:
     assert "Mozilla" not in str(event)
 
 
-def test_pixel_is_a_picture_that_any_page_may_show(events: RecordedEvents) -> None:
+def test_pixel_is_a_picture_that_any_page_may_show(events: MemoryEvents) -> None:
     """Webmail shows it on pages of its own, and a cached one would tell of the first look only."""
     answer = door(events).get(PIXEL, headers={"User-Agent": PERSON})
 
@@ -108,23 +87,21 @@ def test_pixel_is_a_picture_that_any_page_may_show(events: RecordedEvents) -> No
         ("GET", {"User-Agent": "x" * 10_000}, Actor.UNKNOWN),
     ],
 )
-def test_who_looked_is_distinguished(
-    events: RecordedEvents, method: str, headers: dict[str, str], actor: Actor
-) -> None:
+def test_who_looked_is_distinguished(events: MemoryEvents, method: str, headers: dict[str, str], actor: Actor) -> None:
     """Scanners follow every link of a mail; a machine's look proves delivery and no more."""
     assert door(events).request(method, LINK, headers=headers).status_code == 302
 
     assert told(events) == [(Kind.CLICKED, actor)]
 
 
-def test_look_as_soon_as_the_mail_was_made_is_a_machines(events: RecordedEvents) -> None:
+def test_look_as_soon_as_the_mail_was_made_is_a_machines(events: MemoryEvents) -> None:
     """Nobody reads so fast."""
     door(events, at=NOW - timedelta(minutes=59, seconds=59)).get(LINK, headers={"User-Agent": PERSON})
 
     assert told(events) == [(Kind.CLICKED, Actor.MACHINE)]
 
 
-def test_hundred_looks_within_an_hour_are_one(events: RecordedEvents) -> None:
+def test_hundred_looks_within_an_hour_are_one(events: MemoryEvents) -> None:
     """Whoever has the mail could fill our tables otherwise; the next hour is another look."""
     client = door(events)
     assert {client.get(LINK, headers={"User-Agent": PERSON}).status_code for _ in range(100)} == {302}
@@ -143,7 +120,7 @@ def test_hundred_looks_within_an_hour_are_one(events: RecordedEvents) -> None:
         f"/c/{sign(MESSAGE, key=KEY.encode())}", "/c/é",
     ],
 )  # fmt: skip
-def test_what_we_did_not_sign_leads_nowhere(events: RecordedEvents, path: str) -> None:
+def test_what_we_did_not_sign_leads_nowhere(events: MemoryEvents, path: str) -> None:
     """No open redirect: every wrong token gets the same answer, nothing is asked and nothing noted."""
     answer = door(events).get(path)
 
@@ -153,14 +130,14 @@ def test_what_we_did_not_sign_leads_nowhere(events: RecordedEvents, path: str) -
     assert events.events == {}
 
 
-def test_no_wrong_token_is_told_from_another(events: RecordedEvents) -> None:
+def test_no_wrong_token_is_told_from_another(events: MemoryEvents) -> None:
     """Cut off, forged or of another installation: the answer says nothing."""
     client = door(events)
 
     assert len({client.get(path).text for path in (LINK[:-1], "/c/AAAA", "/c/" + "A" * 2_500)}) == 1
 
 
-def test_dead_database_keeps_nobody_from_the_page(events: RecordedEvents) -> None:
+def test_dead_database_keeps_nobody_from_the_page(events: MemoryEvents) -> None:
     """The token says where to; the note waits, and is recorded once when the database is back."""
     events.fault = TransientError("away")
     client = door(events, patience_s=0.01)
@@ -174,7 +151,7 @@ def test_dead_database_keeps_nobody_from_the_page(events: RecordedEvents) -> Non
     assert {kind for kind, _ in told(events)} == {Kind.CLICKED, Kind.OPENED}
 
 
-def test_slow_database_is_waited_for_a_moment_only(events: RecordedEvents) -> None:
+def test_slow_database_is_waited_for_a_moment_only(events: MemoryEvents) -> None:
     """A lock somewhere must not become a page that does not load."""
     events.stuck.clear()
 
@@ -183,7 +160,7 @@ def test_slow_database_is_waited_for_a_moment_only(events: RecordedEvents) -> No
     events.stuck.set()
 
 
-def test_note_that_cannot_be_recorded_holds_up_no_other(events: RecordedEvents) -> None:
+def test_note_that_cannot_be_recorded_holds_up_no_other(events: MemoryEvents) -> None:
     """The thread goes on, whatever one note is."""
     notes = Notes(events, patience_s=60)  # type: ignore[arg-type]
     events.fault = PermanentError("refused")
@@ -194,12 +171,12 @@ def test_note_that_cannot_be_recorded_holds_up_no_other(events: RecordedEvents) 
     assert list(events.events) == ["good"]
 
 
-def test_installation_without_a_key_leads_nowhere(events: RecordedEvents) -> None:
+def test_installation_without_a_key_leads_nowhere(events: MemoryEvents) -> None:
     """Nothing was signed here."""
     assert door(events, key=None).get(LINK).status_code == 404
 
 
-def test_only_looking_is_offered(events: RecordedEvents) -> None:
+def test_only_looking_is_offered(events: MemoryEvents) -> None:
     """A form that posts to a link of ours is nothing that a mail holds."""
     answers: list[Any] = [door(events).request(method, LINK) for method in ("POST", "PUT", "DELETE")]
 

@@ -9,6 +9,7 @@ import pytest
 
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.envelope import Binding, seal, ses_context, unseal
+from mailroom.testing.keys import MemoryDataKeys
 
 MESSAGE_ID = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781"
 ACCOUNT = "123456789012"
@@ -16,45 +17,25 @@ RAW = b"From: a@sender.test\r\n\r\nhello\r\n"
 BINDING = Binding(ACCOUNT, MESSAGE_ID, frozenset({"inbound"}))
 
 
-class MemoryKeys:
-    """A key service that gives a data key out again only for the context that it was made for."""
-
-    def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[bytes, dict[str, str]]] = {}
-        self.asked = 0
-
-    def new_data_key(self, context: Mapping[str, str]) -> tuple[bytes, bytes]:
-        data_key, wrapped = os.urandom(32), os.urandom(48)
-        self._kept[wrapped] = (data_key, dict(context))
-        return data_key, wrapped
-
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        self.asked += 1
-        data_key, made_for = self._kept.get(wrapped, (b"", {}))
-        if not data_key or made_for != dict(context):
-            raise Quarantined(Reason.NOT_DECRYPTABLE, step="key")
-        return data_key
-
-
 @pytest.fixture
-def keys() -> MemoryKeys:
-    return MemoryKeys()
+def keys() -> MemoryDataKeys:
+    return MemoryDataKeys()
 
 
-def sealed(keys: MemoryKeys, **changes: str) -> tuple[bytes, dict[str, str]]:
+def sealed(keys: MemoryDataKeys, **changes: str) -> tuple[bytes, dict[str, str]]:
     facts = {"message_id": MESSAGE_ID, "rule": "inbound", "account_id": ACCOUNT, "key_id": "arn:key"} | changes
     context = ses_context(**facts)
     data_key, wrapped = keys.new_data_key(context)
     return seal(RAW, data_key=data_key, wrapped_key=wrapped, iv=os.urandom(12), context=context)
 
 
-def refusal(body: bytes, metadata: Mapping[str, str], keys: MemoryKeys, binding: Binding = BINDING) -> Quarantined:
+def refusal(body: bytes, metadata: Mapping[str, str], keys: MemoryDataKeys, binding: Binding = BINDING) -> Quarantined:
     with pytest.raises(Quarantined) as caught:
         unseal(body, metadata, keys=keys, binding=binding)
     return caught.value
 
 
-def test_sealed_mail_opens_again(keys: MemoryKeys) -> None:
+def test_sealed_mail_opens_again(keys: MemoryDataKeys) -> None:
     """The door writes what the flow reads; both must mean the same form."""
     body, metadata = sealed(keys)
 
@@ -62,7 +43,7 @@ def test_sealed_mail_opens_again(keys: MemoryKeys) -> None:
     assert len(body) == len(RAW) + 16
 
 
-def test_empty_mail_opens_again(keys: MemoryKeys) -> None:
+def test_empty_mail_opens_again(keys: MemoryDataKeys) -> None:
     """An empty mail is a mail; whether it is worth filing is decided later."""
     context = ses_context(message_id=MESSAGE_ID, rule="inbound", account_id=ACCOUNT, key_id="arn:key")
     data_key, wrapped = keys.new_data_key(context)
@@ -71,7 +52,7 @@ def test_empty_mail_opens_again(keys: MemoryKeys) -> None:
     assert unseal(body, metadata, keys=keys, binding=BINDING) == b""
 
 
-def test_metadata_is_that_of_ses(keys: MemoryKeys) -> None:
+def test_metadata_is_that_of_ses(keys: MemoryDataKeys) -> None:
     """These seven names and their spellings are SES's; other readers of the bucket rely on them."""
     _, metadata = sealed(keys)
 
@@ -89,7 +70,7 @@ def test_metadata_is_that_of_ses(keys: MemoryKeys) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 10, -1], ids=["first byte", "in the text", "in the tag"])
-def test_flipped_bit_is_refused(keys: MemoryKeys, position: int) -> None:
+def test_flipped_bit_is_refused(keys: MemoryDataKeys, position: int) -> None:
     """GCM authenticates every bit; nothing of a changed mail may be shown."""
     body, metadata = sealed(keys)
     changed = bytearray(body)
@@ -101,7 +82,7 @@ def test_flipped_bit_is_refused(keys: MemoryKeys, position: int) -> None:
 
 
 @pytest.mark.parametrize(("left", "step"), [(-1, "tag"), (20, "tag"), (15, "length"), (0, "length")])
-def test_truncated_mail_is_refused(keys: MemoryKeys, left: int, step: str) -> None:
+def test_truncated_mail_is_refused(keys: MemoryDataKeys, left: int, step: str) -> None:
     """A cut upload must not be filed as a shorter mail."""
     body, metadata = sealed(keys)
 
@@ -118,7 +99,7 @@ def test_truncated_mail_is_refused(keys: MemoryKeys, left: int, step: str) -> No
         (Binding(ACCOUNT, MESSAGE_ID, frozenset({"scans"})), "rule"),
     ],
 )
-def test_moved_mail_is_refused_before_its_key_is_asked_for(keys: MemoryKeys, binding: Binding, step: str) -> None:
+def test_moved_mail_is_refused_before_its_key_is_asked_for(keys: MemoryDataKeys, binding: Binding, step: str) -> None:
     """The old wrap binds nothing by itself: a copy under another key would decrypt and be filed as another's mail."""
     body, metadata = sealed(keys)
 
@@ -128,14 +109,14 @@ def test_moved_mail_is_refused_before_its_key_is_asked_for(keys: MemoryKeys, bin
     assert keys.asked == 0
 
 
-def test_any_rule_of_the_account_passes_where_none_is_named(keys: MemoryKeys) -> None:
+def test_any_rule_of_the_account_passes_where_none_is_named(keys: MemoryDataKeys) -> None:
     """A list of rules is a choice of the installation, not part of the form."""
     body, metadata = sealed(keys, rule="whatever")
 
     assert unseal(body, metadata, keys=keys, binding=Binding(ACCOUNT, MESSAGE_ID)) == RAW
 
 
-def test_rewritten_context_is_refused_by_the_key_service(keys: MemoryKeys) -> None:
+def test_rewritten_context_is_refused_by_the_key_service(keys: MemoryDataKeys) -> None:
     """Whoever copies an object can rewrite its metadata to fit; the wrapped key still knows its own context."""
     body, metadata = sealed(keys, message_id="another" + MESSAGE_ID[7:])
     context = json.loads(metadata["x-amz-matdesc"]) | {"aws:ses:message-id": MESSAGE_ID}
@@ -145,7 +126,7 @@ def test_rewritten_context_is_refused_by_the_key_service(keys: MemoryKeys) -> No
     assert (error.reason, error.facts["step"]) == (Reason.NOT_DECRYPTABLE, "key")
 
 
-def test_plain_object_is_refused(keys: MemoryKeys) -> None:
+def test_plain_object_is_refused(keys: MemoryDataKeys) -> None:
     """Anything in the bucket that SES did not encrypt was put there by somebody else."""
     assert refusal(RAW, {}, keys).reason is Reason.NOT_ENCRYPTED
 
@@ -169,7 +150,7 @@ def test_plain_object_is_refused(keys: MemoryKeys) -> None:
         ({"x-amz-unencrypted-content-length": "seven"}, "metadata"),
     ],
 )
-def test_other_form_is_refused(keys: MemoryKeys, changes: dict[str, str], step: str) -> None:
+def test_other_form_is_refused(keys: MemoryDataKeys, changes: dict[str, str], step: str) -> None:
     """A shorter tag or an unauthenticated suite would let a changed mail through; only SES's own form is read."""
     body, metadata = sealed(keys)
 
@@ -179,7 +160,7 @@ def test_other_form_is_refused(keys: MemoryKeys, changes: dict[str, str], step: 
 
 
 @pytest.mark.parametrize("name", ["x-amz-iv", "x-amz-matdesc"])
-def test_missing_metadata_is_refused(keys: MemoryKeys, name: str) -> None:
+def test_missing_metadata_is_refused(keys: MemoryDataKeys, name: str) -> None:
     """Half an envelope is none."""
     body, metadata = sealed(keys)
     del metadata[name]
@@ -187,7 +168,7 @@ def test_missing_metadata_is_refused(keys: MemoryKeys, name: str) -> None:
     assert refusal(body, metadata, keys).reason is Reason.NOT_DECRYPTABLE
 
 
-def test_iv_has_twelve_bytes(keys: MemoryKeys) -> None:
+def test_iv_has_twelve_bytes(keys: MemoryDataKeys) -> None:
     """Any other length makes GCM hash it first, and readers of SES's form refuse it."""
     with pytest.raises(ValueError, match="12 bytes"):
         seal(RAW, data_key=bytes(32), wrapped_key=b"w", iv=bytes(16), context={})

@@ -19,6 +19,7 @@ from botocore.response import StreamingBody
 from mailroom.adapters.aws.s3 import S3MailStore
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.received_email import ObjectRef
+from mailroom.testing.keys import MemoryDataKeys
 
 folder, account, message_id = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
@@ -27,9 +28,8 @@ class S3:
         size, metadata = (folder / "mail").stat().st_size, json.loads((folder / "metadata").read_text())
         return {"ContentLength": size, "Metadata": metadata, "Body": StreamingBody((folder / "mail").open("rb"), size)}
 
-class Keys:
-    def unwrap(self, wrapped, context):
-        return bytes(32)
+keys = MemoryDataKeys()
+keys.keep(b"w", json.loads((folder / "context").read_text()), bytes(32))
 
 def peak():
     # Not ru_maxrss: Linux lets a process inherit its parent's.
@@ -37,7 +37,7 @@ def peak():
 
 before = peak()
 stored = S3MailStore(S3()).fetch(ObjectRef("mails", f"in/{message_id}"))
-raw = unseal(stored.body, stored.metadata, keys=Keys(), binding=Binding(account, message_id))
+raw = unseal(stored.body, stored.metadata, keys=keys, binding=Binding(account, message_id))
 print(json.dumps([len(raw), peak() - before]))
 """
 
@@ -50,6 +50,7 @@ def test_largest_mail_is_opened_in_less_than_three_times_its_size(tmp_path: Path
     )
     (tmp_path / "mail").write_bytes(body)
     (tmp_path / "metadata").write_text(json.dumps(metadata))
+    (tmp_path / "context").write_text(json.dumps(context))
 
     ended = subprocess.run(
         [sys.executable, "-c", _OPENING, str(tmp_path), ACCOUNT, MESSAGE_ID],

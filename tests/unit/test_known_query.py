@@ -17,22 +17,13 @@ from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.outbound.message import Tracked
 from mailroom.testing.api import NOW, Memory, TestClient, an_item, two_tenants
+from mailroom.testing.events import MemoryEvents
 from tests.routes import filled, routes_of
 
 KEY = "a key of some length"
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"
 ADMIN = {"Authorization": "Bearer admin"}
 ADDED = "utm_source=news&fbclid=IwAR0&utm_source=twice&%00=&empty"
-
-
-class Events:
-    """Remembers what was recorded."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-
-    def record(self, events: Any, *, now: Any) -> None:
-        self.ids += [one.event_id for one in events]
 
 
 def services(memory: Memory, **changes: Any) -> Services:
@@ -211,7 +202,7 @@ def test_what_mail_gateways_append_to_public_links_changes_nothing() -> None:
         made_at=NOW - timedelta(hours=1),
     )
     link, pixel, leave = html.split("'")[1], html.split('"')[1], f"/u/{sign(MESSAGE, key=KEY.encode())}"
-    events = Events()
+    events = MemoryEvents()
     app = create_app(services(Memory(), events=events))
     client = TestClient(app, base_url="http://mail.example", follow_redirects=False)
     real = {"/c/{token}": link, "/o/{token}.gif": pixel, "/u/{token}": leave}
@@ -229,7 +220,7 @@ def test_what_mail_gateways_append_to_public_links_changes_nothing() -> None:
     one_click = client.post(f"{leave}?{ADDED}", data={"List-Unsubscribe": "One-Click"})
     assert one_click.status_code == 200
     assert client.get(f"{link}?{ADDED}").headers["location"] == "https://x.test/?a=1"
-    assert set(events.ids) == {f"unsubscribe-{MESSAGE}"}
+    assert set(events.events) == {f"unsubscribe-{MESSAGE}"}
     assert len(public) >= 10
 
 

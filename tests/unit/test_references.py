@@ -1,5 +1,6 @@
 """Which objects a reference may name: decided by its letters alone, before anything is asked."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from mailroom.domain.inbound.notifications import read_notification
 from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef, State
 from mailroom.domain.references import ObjectScope, is_under
 from mailroom.inbound.fetching import fetch_within
-from mailroom.ports.mail_store import StoredObject
+from mailroom.testing.mail_store import MemoryMailStore
 from mailroom.testing.notices import s3_notice, ses_notice
 
 SCOPE = ObjectScope("mails", ("in/", "scans"))
@@ -79,23 +80,10 @@ def test_prefix_that_ends_in_a_sign_is_taken_as_it_is(key: str, found: bool) -> 
     assert is_under(key, ["scan-"]) is found
 
 
-class Recording:
-    """A mail store that remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[ObjectRef] = []
-
-    def fetch(self, ref: ObjectRef) -> StoredObject:
-        self.asked.append(ref)
-        return StoredObject(b"", {})
-
-    def list(self, bucket: str, *, after: str, most: int) -> Any:
-        raise NotImplementedError
-
-
 def fetched(arrival: Arrival) -> tuple[list[ObjectRef], Quarantined | None]:
     """Return what was asked of S3 for this notice, and why it was refused."""
-    mails, entry = Recording(), Entry("id", arrival.ref, State.PROCESSING, arrival.envelope, 1)
+    mails, entry = MemoryMailStore(), Entry("id", arrival.ref, State.PROCESSING, arrival.envelope, 1)
+    mails.put(arrival.ref, b"", at=datetime.now(UTC))
     try:
         fetch_within(entry, mails=mails, scope=SCOPE)
     except Quarantined as refused:

@@ -6,7 +6,6 @@ client pins an older `cryptography` than Mailroom runs with, so the two cannot s
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.envelope import Binding, Forms, seal, unseal
 from mailroom.domain.inbound.s3_encryption import Sealed, read_metadata
+from mailroom.testing.keys import MemoryDataKeys
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data/s3_encryption/vectors.json").read_text())
 OBJECTS = {one["name"]: one for one in VECTORS["objects"]}
@@ -30,19 +30,14 @@ ALL = Forms(clients=("docs/",), legacy=True)
 MASTER_KEY = bytes(range(32))
 
 
-class Keys:
-    """Gives out the data key of the recorded object whose wrapped key and context it is asked with."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        self.asked += 1
-        for one in OBJECTS.values():
-            told = read_metadata(one["metadata"])
-            if told is not None and (told.wrapped_key, told.context) == (wrapped, context):
-                return base64.b64decode(one["data_key"])
-        raise Quarantined(Reason.NOT_DECRYPTABLE, step="key")
+def recorded_keys() -> MemoryDataKeys:
+    """Return what gives out the data keys of the recorded objects, each for its wrapped key and context."""
+    keys = MemoryDataKeys()
+    for one in OBJECTS.values():
+        told = read_metadata(one["metadata"])
+        if told is not None:
+            keys.keep(told.wrapped_key, told.context, base64.b64decode(one["data_key"]))
+    return keys
 
 
 def body_of(name: str) -> bytes:
@@ -57,7 +52,7 @@ def opened(
     name: str, *, body: bytes | None = None, binding: Binding = BINDING, forms: Forms = ALL, **changes: str
 ) -> bytes:
     metadata = OBJECTS[name]["metadata"] | {f"x-amz-{field.replace('_', '-')}": text for field, text in changes.items()}
-    return unseal(body_of(name) if body is None else body, metadata, keys=Keys(), binding=binding, forms=forms)
+    return unseal(body_of(name) if body is None else body, metadata, keys=recorded_keys(), binding=binding, forms=forms)
 
 
 def refusal(name: str, **how: Any) -> tuple[Reason, object]:
@@ -111,7 +106,7 @@ def test_old_wrap_without_ses_names_is_refused_where_only_ses_writes() -> None:
     metadata = OBJECTS["ses"]["metadata"] | {"x-amz-matdesc": '{"kms_cmk_id": "arn"}'}
 
     with pytest.raises(Quarantined) as caught:
-        unseal(body_of("ses"), metadata, keys=Keys(), binding=BINDING)
+        unseal(body_of("ses"), metadata, keys=recorded_keys(), binding=BINDING)
 
     assert (caught.value.reason, caught.value.facts["step"]) == (Reason.NOT_BOUND, "message_id")
 
@@ -236,7 +231,7 @@ def test_any_metadata_is_read_or_refused(name: str, changes: dict[str, str]) -> 
     """Whatever stands there, the answer is the mail as it was, or one of the refusals: never another text or error."""
     metadata = OBJECTS[name]["metadata"] | changes
     try:
-        answer: object = unseal(body_of(name), metadata, keys=Keys(), binding=BINDING, forms=ALL)
+        answer: object = unseal(body_of(name), metadata, keys=recorded_keys(), binding=BINDING, forms=ALL)
     except Quarantined as error:
         answer = error.reason
 
@@ -254,7 +249,7 @@ def test_any_metadata_is_read_or_refused(name: str, changes: dict[str, str]) -> 
 )
 def test_key_in_an_instruction_file_is_never_looked_for(metadata: dict[str, str]) -> None:
     """A file beside the object can be exchanged without touching the object; even where plain objects may come."""
-    keys = Keys()
+    keys = recorded_keys()
 
     with pytest.raises(Quarantined) as caught:
         unseal(b"x" * 32, metadata, keys=keys, binding=BINDING, forms=Forms(plain=("",)))
@@ -280,11 +275,13 @@ def test_objects_that_no_client_encrypted_are_read_where_they_may_come(
 ) -> None:
     """What lies plain under SES's own prefix was put there by somebody else."""
     if read:
-        assert unseal(b"mail", {}, keys=Keys(), binding=BINDING, forms=forms, server_side=server_side) == b"mail"
+        assert (
+            unseal(b"mail", {}, keys=recorded_keys(), binding=BINDING, forms=forms, server_side=server_side) == b"mail"
+        )
         return
 
     with pytest.raises(Quarantined) as caught:
-        unseal(b"mail", {}, keys=Keys(), binding=BINDING, forms=forms, server_side=server_side)
+        unseal(b"mail", {}, keys=recorded_keys(), binding=BINDING, forms=forms, server_side=server_side)
     assert caught.value.reason is Reason.NOT_ENCRYPTED
 
 
@@ -307,7 +304,7 @@ def first_generation(plain: bytes, master_key: bytes = MASTER_KEY) -> tuple[byte
 def test_first_generation_is_read_with_its_master_key_where_legacy_is_allowed() -> None:
     """Archives of ten years ago are full of them; KMS is not asked."""
     body, metadata = first_generation(b"an old mail")
-    keys, forms = Keys(), replace(ALL, master_key=MASTER_KEY)
+    keys, forms = recorded_keys(), replace(ALL, master_key=MASTER_KEY)
 
     assert unseal(body, metadata, keys=keys, binding=BINDING, forms=forms) == b"an old mail"
     assert keys.asked == 0
@@ -328,7 +325,7 @@ def test_first_generation_is_refused_otherwise(forms: Forms, step: str) -> None:
     body, metadata = first_generation(b"an old mail")
 
     with pytest.raises(Quarantined) as caught:
-        unseal(body, metadata, keys=Keys(), binding=BINDING, forms=forms)
+        unseal(body, metadata, keys=recorded_keys(), binding=BINDING, forms=forms)
 
     assert (caught.value.reason, caught.value.facts["step"]) == (Reason.NOT_DECRYPTABLE, step)
 

@@ -6,10 +6,14 @@ import httpx
 import pytest
 
 from mailroom.adapters.aws.sns import SnsCertificates
-from mailroom.delivery.webhooks.sns import Unverified
+from mailroom.delivery.webhooks.sns import Certificates, Unverified
 from mailroom.domain.errors import TransientError
+from mailroom.testing.sns import MemoryCertificates
 
 URL = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{'0a' * 16}.pem"
+
+
+PEM, AWAY, NONE = b"pem", TransientError("away"), Unverified(step="certificate")
 
 
 class Place:
@@ -27,6 +31,21 @@ class Place:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+
+def over_https(answer: bytes | Exception) -> Certificates:
+    if isinstance(answer, bytes):
+        return Place(httpx.Response(200, content=answer)).certificates()
+    return Place(httpx.Response(404 if isinstance(answer, Unverified) else 503)).certificates()
+
+
+@pytest.mark.parametrize("kind", [MemoryCertificates, over_https])
+def test_certificate_is_had_or_refused_or_may_be_had_later(kind: Callable[[bytes | Exception], Certificates]) -> None:
+    """The verifier makes three answers of it: believed, refused, and come again."""
+    assert kind(PEM).fetch(URL) == PEM
+    for answer in (AWAY, NONE):
+        with pytest.raises(type(answer)):
+            kind(answer).fetch(URL)
 
 
 def test_certificate_is_had_once() -> None:

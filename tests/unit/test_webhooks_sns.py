@@ -25,6 +25,7 @@ from mailroom.delivery.webhooks.sns import (
     signed_text,
 )
 from mailroom.domain.errors import TransientError
+from mailroom.testing.sns import MemoryCertificates
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
@@ -44,18 +45,9 @@ def certificate(key: Any = None, *, starts: datetime = NOW - timedelta(days=1), 
     return made.sign(rsa_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-class Certificates:
-    """Has one certificate, and remembers where it was looked for."""
-
-    def __init__(self, pem: bytes | Exception | None = None) -> None:
-        self.pem = pem or certificate()
-        self.asked: list[str] = []
-
-    def fetch(self, url: str) -> bytes:
-        self.asked.append(url)
-        if isinstance(self.pem, Exception):
-            raise self.pem
-        return self.pem
+def certificates_with(pem: bytes | Exception | None = None) -> MemoryCertificates:
+    """Return SNS's certificates: one, or the error that its place answers with."""
+    return MemoryCertificates(pem or certificate())
 
 
 def notification(**changes: Any) -> dict[str, Any]:
@@ -82,11 +74,11 @@ def signed(post: dict[str, Any], key: rsa.RSAPrivateKey | None = None, algorithm
     return json.dumps(post | {"Signature": base64.b64encode(signature).decode()}).encode()
 
 
-def verifier(certificates: Certificates | None = None, **how: Any) -> Verifier:
-    return Verifier(certificates or Certificates(), topics=frozenset({TOPIC}), **how)
+def verifier(certificates: MemoryCertificates | None = None, **how: Any) -> Verifier:
+    return Verifier(certificates or certificates_with(), topics=frozenset({TOPIC}), **how)
 
 
-def refused(body: bytes, certificates: Certificates | None = None, now: datetime = NOW, **how: Any) -> str:
+def refused(body: bytes, certificates: MemoryCertificates | None = None, now: datetime = NOW, **how: Any) -> str:
     with pytest.raises(Unverified) as caught:
         verifier(certificates, **how).read(body, now=now)
     return str(caught.value.facts["step"])
@@ -138,7 +130,7 @@ def test_changed_field_is_refused(name: str) -> None:
     body = json.dumps(post | {name: other}).encode()
 
     with pytest.raises(Unverified) as caught:
-        Verifier(Certificates(), topics=frozenset({TOPIC, TOPIC + "-other"})).read(body, now=NOW)
+        Verifier(certificates_with(), topics=frozenset({TOPIC, TOPIC + "-other"})).read(body, now=NOW)
 
     assert caught.value.facts["step"] == "signature"
 
@@ -179,7 +171,7 @@ def test_sha1_is_refused_unless_allowed() -> None:
 
 def test_unknown_topic_is_refused_before_anything_is_fetched() -> None:
     """Whoever has an AWS account has SNS sign whatever he likes; only our topics count."""
-    certificates = Certificates()
+    certificates = certificates_with()
 
     assert refused(signed(notification(TopicArn=TOPIC.replace("1234", "6666"))), certificates) == "topic"
     assert certificates.asked == []
@@ -212,7 +204,7 @@ def test_unknown_topic_is_refused_before_anything_is_fetched() -> None:
 )
 def test_certificate_from_elsewhere_is_refused_without_asking(url: object) -> None:
     """The address is the attacker's words; fetching it would be a request in our name, and believing it a forgery."""
-    certificates = Certificates()
+    certificates = certificates_with()
 
     assert refused(signed(notification(SigningCertURL=url)), certificates) == "certificate_url"
     assert certificates.asked == []
@@ -229,7 +221,7 @@ def test_certificate_from_elsewhere_is_refused_without_asking(url: object) -> No
 def test_other_partitions_have_hosts_of_their_own(arn: str, host: str) -> None:
     """The sovereign cloud of the EU is one of them."""
     url = f"https://{host}/SimpleNotificationService-{'0a' * 16}.pem"
-    checks = Verifier(Certificates(), topics=frozenset({arn}))
+    checks = Verifier(certificates_with(), topics=frozenset({arn}))
 
     assert checks.read(signed(notification(TopicArn=arn, SigningCertURL=url)), now=NOW)
     with pytest.raises(Unverified):
@@ -250,12 +242,12 @@ def test_other_partitions_have_hosts_of_their_own(arn: str, host: str) -> None:
 )
 def test_unusable_certificate_is_refused(pem: bytes) -> None:
     """What answers at the right place must still be a certificate, now, with a key that holds."""
-    assert refused(signed(notification()), Certificates(pem)) == "certificate"
+    assert refused(signed(notification()), certificates_with(pem)) == "certificate"
 
 
 def test_certificate_that_cannot_be_had_now_is_no_refusal() -> None:
     """The post may be genuine: answered with 503 it comes again, refused it would be lost."""
-    certificates = Certificates(TransientError("cannot be reached"))
+    certificates = certificates_with(TransientError("cannot be reached"))
 
     with pytest.raises(TransientError):
         verifier(certificates).read(signed(notification()), now=NOW)
@@ -276,9 +268,9 @@ def test_old_and_future_posts_are_refused(later: timedelta, fresh: bool) -> None
     body = signed(notification())
 
     if fresh:
-        assert verifier(Certificates(certificate(days=800))).read(body, now=NOW + later)
+        assert verifier(certificates_with(certificate(days=800))).read(body, now=NOW + later)
     else:
-        assert refused(body, Certificates(certificate(days=800)), NOW + later) == "time"
+        assert refused(body, certificates_with(certificate(days=800)), NOW + later) == "time"
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])

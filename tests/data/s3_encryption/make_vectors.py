@@ -27,6 +27,8 @@ from s3_encryption.materials.materials import AlgorithmSuite, CommitmentPolicy
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2]))
 from mailroom.domain.inbound.envelope import Binding, Forms, seal, ses_context, unseal  # noqa: E402
+from mailroom.domain.inbound.s3_encryption import read_metadata  # noqa: E402
+from mailroom.testing.keys import MemoryDataKeys  # noqa: E402
 
 MAIL = b"From: anna@sender.test\r\nSubject: a lease\r\n\r\n" + bytes(range(256)) * 3
 MESSAGE_ID, ACCOUNT, BUCKET = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781", "123456789012", "mails"
@@ -82,21 +84,14 @@ class Recorder:
         self.records.append(record)
 
 
-class Keys:
-    """Gives out one data key."""
-
-    def __init__(self, data_key: str) -> None:
-        self._data_key = base64.b64decode(data_key)
-
-    def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
-        return self._data_key
-
-
 def check(record: Mapping[str, Any]) -> None:
     """Open a record with Mailroom's own code."""
     binding, forms = Binding(ACCOUNT, MESSAGE_ID, key=record["name"]), Forms(clients=("",), legacy=True)
     body = base64.b64decode(record["body"])
-    read = unseal(body, record["metadata"], keys=Keys(record["data_key"]), binding=binding, forms=forms)
+    keys, told = MemoryDataKeys(), read_metadata(record["metadata"])
+    if told is not None:
+        keys.keep(told.wrapped_key, told.context, base64.b64decode(record["data_key"]))
+    read = unseal(body, record["metadata"], keys=keys, binding=binding, forms=forms)
     if encoded(read) != record["plain"]:
         raise AssertionError(f"Mailroom reads {record['name']} otherwise")
 

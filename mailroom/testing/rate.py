@@ -1,0 +1,41 @@
+"""A rate in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from mailroom.domain.outbound.message import Lane
+from mailroom.ports.rate import Turn
+
+
+@dataclass
+class MemoryRate:
+    """The port `Rate` in memory, without waiting: at most `turn` turns a call, at most `places` not given back.
+
+    `none` of the next calls get no turn. `asked` and `lanes` have what each call asked for, `out` is how many turns are not
+    given back yet.
+    """
+
+    turn: int = 10
+    places: float = inf
+    none: int = 0
+    asked: list[int] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
+    out: int = 0
+    given_back: int = 0
+
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
+        """Return turns that may be used at once."""
+        self.asked.append(mails)
+        self.lanes.append(lane)
+        if self.none:
+            self.none -= 1
+            return []
+        free = int(min(mails, self.turn, self.places - self.out))
+        self.out += free
+        return [Turn(at=0.0, until=inf) for _ in range(free)]
+
+    def give_back(self, turns: Sequence[Turn]) -> None:
+        """Take the turns back."""
+        self.out -= len(turns)
+        self.given_back += len(turns)

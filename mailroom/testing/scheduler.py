@@ -1,0 +1,19 @@
+"""The orchestrator's scheduler in memory."""
+
+from mailroom.domain.errors import TransientError
+from mailroom.ports.scheduler import Scheduling
+
+
+class MemoryScheduler:
+    """The port `Scheduler` with what a test says that it `found`; None is an orchestrator that does not answer."""
+
+    def __init__(self, found: Scheduling | None) -> None:
+        self.found = found
+        self.looks = 0
+
+    def look(self) -> Scheduling:
+        """Return what was found."""
+        self.looks += 1
+        if self.found is None:
+            raise TransientError("the orchestrator cannot be reached")
+        return self.found

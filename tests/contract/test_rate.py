@@ -1,0 +1,54 @@
+"""The port `Rate` in memory and on PostgreSQL; how a real one shares and keeps its seconds is in `test_turns_sql`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.domain.outbound.message import Lane
+from mailroom.domain.outbound.pace import Pace
+from mailroom.ports.rate import Rate
+from mailroom.testing.rate import MemoryRate
+
+
+@pytest.fixture(params=["memory", "sql"])
+def rate_of(request: pytest.FixtureRequest) -> Callable[[int], Rate]:
+    """What makes a rate of so many mails at a time."""
+    if request.param == "memory":
+        return lambda places: MemoryRate(places=places)
+    engine = request.getfixturevalue("engine")
+
+    def made(places: int) -> Rate:
+        return SqlRate(engine, "ses/1/eu-west-1", pace=lambda: Pace(places, 1.0) if places else None, patience_s=0)
+
+    return made
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_no_more_turns_come_than_there_are_mails_and_by_their_times(rate_of: Callable[[int], Rate], lane: Lane) -> None:
+    """A batch of two takes nothing from the next one."""
+    turns = rate_of(10).wait(2, lane=lane)
+
+    assert 1 <= len(turns) <= 2
+    assert [turn.at for turn in turns] == sorted(turn.at for turn in turns)
+    assert all(turn.at <= turn.until for turn in turns)
+
+
+def test_a_turn_that_was_given_back_is_there_again(rate_of: Callable[[int], Rate]) -> None:
+    """Until then nobody else has its place."""
+    rate = rate_of(1)
+
+    [turn] = rate.wait(5)
+    meanwhile = rate.wait(5)
+    rate.give_back([turn])
+
+    assert meanwhile == []
+    assert len(rate.wait(5)) == 1
+
+
+def test_nothing_goes_at_a_rate_of_nothing(rate_of: Callable[[int], Rate]) -> None:
+    """0 in the UI is a stop, and nothing was taken."""
+    rate = rate_of(0)
+
+    assert rate.wait(5) == []
+    rate.give_back([])

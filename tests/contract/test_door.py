@@ -65,7 +65,10 @@ def opened(stack: dict[str, str], ref: ObjectRef, *, rule: str = "inbound") -> b
     stored = boto3.client("s3").get_object(Bucket=ref.bucket, Key=ref.key)
     binding = Binding(stack["account_id"], ref.message_id, frozenset({rule}))
     return unseal(
-        stored["Body"].read(), stored["Metadata"], keys=KmsKeys(boto3.client("kms"), key_arn="any"), binding=binding
+        stored["Body"].read(),
+        stored["Metadata"],
+        keys=KmsKeys(boto3.client("kms"), key_arn=stack["kms_key_arn"]),
+        binding=binding,
     )
 
 

@@ -336,7 +336,7 @@ def test_the_second_provider_is_called_within_its_own_rate() -> None:
 
     assert [type(result) for result in results] == [Receipt] * 3
     assert rate.asked == [3, 1]
-    assert rate.given_back == 4
+    assert rate.given_back == 3
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Refused("no"), Throttled("slow"), DailyQuota("used up")])

@@ -104,7 +104,7 @@ def test_the_command_line_lists_and_closes(
     assert broken.id in listed.output
     assert "2 runs wait" in listed.output
     assert json.loads(closed.output)["resumed"] == 1
-    assert after.output == "no breaker is open\n"
+    assert after.output == "no open breakers\n"
 
 
 class _Opened:

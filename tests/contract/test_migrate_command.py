@@ -74,7 +74,7 @@ def test_check_and_dry_run_change_nothing_and_say_what_is_missing(
     check, dry_run = run(empty_url, "--check"), run(empty_url, "--dry-run")
 
     assert check[0] == 1
-    assert "has no schema of Mailroom" in check[1]
+    assert "has no Mailroom schema" in check[1]
     assert f"{NEWEST}  " in check[1]
     assert dry_run[0] == 0
     assert "CREATE TABLE inbound_email" in dry_run[1]
@@ -123,7 +123,7 @@ def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], datab
 
     assert serving[0] == 1
     assert "newer than this version and still serves it: start it without migrating" in serving[1]
-    assert checked == (0, f"the schema is at 9999, newer than this version's {NEWEST}, and still serves it\n")
+    assert checked == (0, f"the schema is at 9999, newer than this version's {NEWEST}, which is still compatible\n")
     assert refusing[0] == 1
     assert "no longer serves it; nothing was changed" in refusing[1]
     assert refused[0] == 1
@@ -166,9 +166,7 @@ def test_a_process_refuses_to_start_on_a_schema_that_does_not_fit(program: str, 
 
     assert ended.returncode != 0
     said = ended.stderr.strip().splitlines()
-    assert said[-1].endswith(
-        f"the database has no schema of Mailroom; run `mailroom migrate` (needs={this_code().needs})"
-    )
+    assert said[-1].endswith(f"the database has no Mailroom schema; run `mailroom migrate` (needs={this_code().needs})")
     assert "Traceback" not in ended.stderr
 
 

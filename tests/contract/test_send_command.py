@@ -99,7 +99,7 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
     """Excel in half of Europe writes semicolons, and all of it a byte order mark."""
     Path(name).write_text(content)
 
-    assert "2 handed over as batch" in sending(file=name).stdout
+    assert "2 messages submitted as batch" in sending(file=name).stdout
     assert kept(engine) == 2
 
 
@@ -109,17 +109,17 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
         (
             "a.csv",
             "to,name\nada@users.test,Ada\nbob@users.test\n",
-            "a.csv, row 3: it has 1 cells, and the header has 2",
+            "a.csv, row 3: 1 cells, but the header has 2",
         ),
         ("a.csv", "to,name\nada@users.test,Ada\n,Bob\n", "a.csv, row 3: `to` is missing"),
         ("a.csv", "email,name\na@users.test,Ada\n", "a.csv, row 1: the header needs a column `to`"),
-        ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a name of its own"),
-        ("a.csv", 'to,name\na@users.test,"Ada\n', "this is no CSV"),
-        ("a.csv", "to,name\n", "a.csv: there is nobody in it"),
+        ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a different name"),
+        ("a.csv", 'to,name\na@users.test,"Ada\n', "invalid CSV"),
+        ("a.csv", "to,name\n", "a.csv: no recipients"),
         ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: this is not UTF-8"),
         ("a.json", '[{"to": "a@users.test"}, {"name": "Bob"}]', "a.json, row 2: `to` is missing"),
-        ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: it is no object"),
-        ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: this is no JSON"),
+        ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: must be an object"),
+        ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: invalid JSON"),
         ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON are an array"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_used_is_named_by_its_row(
     ("content", "said"),
     [
         ("Dear {{ name }},\n\nhello", "line 1: a template begins with `Subject: ...`"),
-        ("Reply-To: a@x.test\n\nhello", "the first line is to be `Subject: ...`"),
+        ("Reply-To: a@x.test\n\nhello", "the first line must be `Subject: ...`"),
     ],
 )
 def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
@@ -179,7 +179,7 @@ def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) 
     assert shown["duplicates"] == "1  (row 5)"
     assert shown["quota"] == "2 of 1 left this hour"
     assert shown["done"] == (
-        "14 Mar 2026, 10:00 UTC at the earliest, by the quota; no provider has told its rate today"
+        "14 Mar 2026, 10:00 UTC at the earliest, limited by the quota; the provider's rate is unknown today"
     )
     assert json.loads(sending("--dry-run", "--json").stdout)["suppressed"] == [1]
     assert kept(engine) == 0
@@ -192,7 +192,7 @@ def test_a_dry_run_of_what_is_wrong_fails_and_says_where(engine: Engine) -> None
     ended = sending("--dry-run", code=1)
 
     assert "people.csv, row 2: " in ended.stderr
-    assert "1, so nothing would be sent" in ended.stdout
+    assert "1, so nothing would be submitted" in ended.stdout
 
 
 def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:

@@ -116,8 +116,8 @@ def test_a_command_shows_and_changes_it() -> None:
     def told(*arguments: str) -> str:
         return CliRunner().invoke(app, ["tenant", "sender", "acme", *arguments], catch_exceptions=False).stdout
 
-    assert told() == "acme sends from any address that no other tenant has\n"
-    assert told("@acme.test") == "acme sends from @acme.test\n"
+    assert told() == "acme may send from any address that no other tenant has\n"
+    assert told("@acme.test") == "acme may send from @acme.test\n"
     assert json.loads(told("--json")) == {"tenant": "acme", "patterns": ["@acme.test"]}
     assert "any address" in told("@acme.test", "--remove")
     with pytest.raises(ConfigurationError, match="has no sender"):

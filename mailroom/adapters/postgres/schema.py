@@ -96,7 +96,7 @@ def look(connection: Connection) -> Schema:
 def fault(schema: Schema, code: Code) -> UnfitSchema | None:
     """Return why `code` may not work on `schema`, with what to do about it; None where it may."""
     if schema.revision is None:
-        return UnfitSchema("the database has no schema of Mailroom; run `mailroom migrate`", needs=code.needs)
+        return UnfitSchema("the database has no Mailroom schema; run `mailroom migrate`", needs=code.needs)
     facts: dict[str, Any] = {"schema": schema.revision}
     if schema.revision in code.revisions and code.is_older(schema.revision):
         return UnfitSchema(

@@ -63,7 +63,7 @@ def test_rescheduling_a_held_batch_names_what_to_do(api: TestClient, held: str) 
     answer = api.patch(f"/v1/batches/{held}", json={"send_at": "2026-12-24T08:00:00Z"})
 
     assert answer.status_code == 409
-    assert answer.json()["detail"] == "This batch is held (restored): resume or cancel it first."
+    assert answer.json()["detail"] == "The batch is held (restored); resume or cancel it first."
 
 
 def test_a_cancel_says_how_many_were_held(api: TestClient, held: str) -> None:

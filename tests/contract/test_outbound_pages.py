@@ -180,7 +180,7 @@ def test_a_recipients_page_has_everything_that_was_sent_to_them(pages: TestClien
 
     assert re.findall(r"<bdi>(First|Second|Not hers)</bdi>", page) in (["Second", "First"], ["First", "Second"])
     assert "suppressed</span> complained" in page
-    assert "Nothing was sent to this address" in pages.get("/recipients", params={"address": "eve@users.test"}).text
+    assert "No messages to this address" in pages.get("/recipients", params={"address": "eve@users.test"}).text
 
 
 def test_suppressions_are_walked_and_searched(pages: TestClient) -> None:
@@ -261,9 +261,9 @@ def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
 def test_empty_pages_say_what_to_do_next(pages: TestClient) -> None:
     """The first thing a new user sees is an empty page."""
     assert "mailroom send people.csv" in pages.get("/batches").text
-    assert "Nobody is suppressed" in pages.get("/suppressions").text
+    assert "No suppressed addresses" in pages.get("/suppressions").text
     assert "Whose mail?" in pages.get("/recipients").text
-    assert "Nothing is parked" in pages.get("/parked", headers=ADMIN).text
+    assert "No parked events" in pages.get("/parked", headers=ADMIN).text
 
 
 def test_an_installation_that_only_receives_has_no_such_pages(pages: TestClient) -> None:

@@ -201,7 +201,7 @@ def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:
 
     assert json.loads(first)["id"] == json.loads(again)["id"]
     assert json.loads(again)["repeated"] is True
-    assert "this key came before" in sending("--key", "november").stdout
+    assert "this key was already used" in sending("--key", "november").stdout
     assert kept(engine) == 2
 
 

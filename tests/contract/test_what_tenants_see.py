@@ -197,7 +197,7 @@ def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) ->
     added = api.post("/v1/suppressions", json={"addresses": ["listed@theirs.test"]}, headers=ACME).json()
 
     assert (listed, probed) == ([], [])
-    assert "Not on the list" in pages[0]
+    assert "Not suppressed" in pages[0]
     assert "suppressed<" not in pages[1]
     assert (preview["messages"], preview["suppressed"]) == (2, [])
     assert (whole["messages"], whole["suppressed"]) == (1, [0])

@@ -34,7 +34,7 @@ def hearing_of(services: Outside) -> Hearing:
         HTTPException: 404, this installation hears none.
     """
     if services.hearing is None:
-        raise HTTPException(404, "This installation takes no webhooks.")
+        raise HTTPException(404, "Webhooks of providers are not enabled on this installation.")
     return services.hearing
 
 
@@ -49,7 +49,7 @@ Body = Annotated[bytes, Depends(whole_body)]
 
 @router.post("/ses", status_code=_KEPT)
 def hear_ses(services: Outside, hearing: Heard, body: Body) -> Response:
-    """A post of one of our SNS topics: an event of SES, or the topic's question whether it may post here."""
+    """Receive a message of an SNS topic: SES events, or a subscription to confirm."""
     try:
         message = hearing.ses.read(body, now=services.now())
     except sns.Unverified as error:
@@ -66,7 +66,7 @@ def hear_ses(services: Outside, hearing: Heard, body: Body) -> Response:
 
 @router.post("/sendgrid", status_code=_KEPT)
 def hear_sendgrid(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
-    """SendGrid's Event Webhook, signed."""
+    """Receive SendGrid's signed Event Webhook."""
     signature, timestamp = (_one(request, name) for name in (sendgrid.SIGNATURE_HEADER, sendgrid.TIMESTAMP_HEADER))
     try:
         tenant = hearing.sendgrid.check(body, signature=signature, timestamp=timestamp, now=services.now())
@@ -77,7 +77,7 @@ def hear_sendgrid(request: Request, services: Outside, hearing: Heard, body: Bod
 
 @router.post("/postmark", status_code=_KEPT)
 def hear_postmark(request: Request, services: Outside, hearing: Heard, body: Body) -> Response:
-    """Postmark's webhooks, by user and password."""
+    """Receive Postmark's webhooks, with user name and password."""
     try:
         tenant = hearing.postmark.check(_one(request, "authorization"))
     except sns.Unverified as error:
@@ -90,8 +90,8 @@ def _keep(services: Outside, hearing: Hearing, hook: Hook, read: Callable[..., l
     try:
         read(hook.body, received_at=now)
     except Unreadable as error:
-        log.error("a verified call of %s cannot be used: %s", hook.source, error)
-        raise HTTPException(422, "This call is not what its provider documents.") from None
+        log.error("an authenticated webhook call of %s cannot be read: %s", hook.source, error)
+        raise HTTPException(422, "The body does not have the format that the provider documents.") from None
     hearing.hooks.store([hook], now=now)
     return Response(status_code=_KEPT)
 
@@ -109,11 +109,15 @@ def _one(request: Request, name: str) -> str:
     """
     values = request.headers.getlist(name)
     if len(values) != 1 or not values[0]:
-        raise HTTPException(401, "This call needs its credentials, once.", {"WWW-Authenticate": 'Basic realm="hooks"'})
+        raise HTTPException(
+            401, "Credentials are required, in one Authorization header.", {"WWW-Authenticate": 'Basic realm="hooks"'}
+        )
     return values[0]
 
 
 def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
-    log.warning("a call to the hook of %s was refused: %s", source, error)
+    log.warning("a webhook call of %s was refused: %s", source, error)
     headers = {"WWW-Authenticate": 'Basic realm="hooks"'} if status == 401 else None
-    return HTTPException(status, "This call is not proven to be its provider's.", headers)
+    return HTTPException(
+        status, "The call cannot be verified as the provider's; check its signature or credentials.", headers
+    )

@@ -44,7 +44,7 @@ class Notes:
         note = _Note(event)
         with self._changed:
             if len(self._waiting) >= _MOST:
-                log.warning("a note is lost: %d wait", _MOST)
+                log.warning("an open or click is lost: %d already wait to be recorded", _MOST)
                 return False
             self._waiting.append(note)
             self._changed.notify()
@@ -72,13 +72,13 @@ class Notes:
             self._events.record([note.event for note in notes], now=datetime.now(UTC))
         except TransientError as error:
             if not self._away:
-                log.warning("opens and clicks wait in memory: %s", error)
+                log.warning("opens and clicks cannot be recorded now and wait in memory: %s", error)
             self._away = True
             return False
         except Exception as error:  # noqa: BLE001 - the thread must survive; what cannot be recorded never will be
             if len(notes) > 1:
                 # Each by itself: the others are of other messages, and of other tenants.
                 return all(self._is_recorded([note]) for note in notes)
-            log.error("a note cannot be recorded: %s", type(error).__name__)
+            log.error("an open or click cannot be recorded: %s", type(error).__name__)
         self._away = False
         return True

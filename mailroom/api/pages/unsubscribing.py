@@ -25,10 +25,10 @@ def show_unsubscribe(services: Outside, token: str) -> Response:
 
 @router.post("/{token}")
 def unsubscribe(services: Outside, token: str) -> Response:
-    """No more mail of this sender to this recipient."""
+    """Unsubscribe this recipient from this sender."""
     message_id, events = _message(services, token), services.events
     if events is None:
-        raise HTTPException(404, "This installation sends no mail.")
+        raise HTTPException(404, "Sending is not enabled on this installation.")
     left = DeliveryEvent(
         provider=OURS,
         event_id=f"unsubscribe-{message_id}",
@@ -46,5 +46,5 @@ def _message(services: Services, token: str) -> str:
     key = services.settings.unsubscribe_key
     message_id = verify(token, key=key.get_secret_value().encode()) if key and len(token) <= _MOST_TOKEN else None
     if message_id is None:
-        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
+        raise HTTPException(404, "Link not found, or incomplete. Copy the whole link from the mail.")
     return message_id

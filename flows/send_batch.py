@@ -39,7 +39,7 @@ async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     outbound = await open_outbound()
     batch = await blocking(outbound.dispatch.batch, batch_id)
     if batch is None:
-        return Failed(message="there is no such batch")
+        return Failed(message="batch not found")
     await settle(outbound)
     work = Dispatching(batch)
     try:

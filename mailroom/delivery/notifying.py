@@ -121,7 +121,10 @@ def keep_notifying(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Eve
                 endpoints.forget(before=forgot_at - _KEPT_FOR)
         except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
             if not down:
-                log.warning("endpoints wait: %s", error if isinstance(error, MailroomError) else type(error).__name__)
+                log.warning(
+                    "webhooks cannot be sent now: %s",
+                    error if isinstance(error, MailroomError) else type(error).__name__,
+                )
             down = True
             stop.wait(_LONG_PAUSE_S)
             continue

@@ -71,13 +71,14 @@ class Tracking:
             except Exception as error:  # noqa: BLE001 - the loop must survive; what it could not do is told again
                 if not down:
                     log.warning(
-                        "what providers tell waits: %s", error if isinstance(error, MailroomError) else type(error)
+                        "provider events cannot be processed now and wait: %s",
+                        error if isinstance(error, MailroomError) else type(error),
                     )
                 down = True
                 stop.wait(_LONG_PAUSE_S)
                 continue
             if down:
-                log.info("what providers tell is handled again")
+                log.info("processing of provider events resumed")
             down = False
 
     def once(self, *, wait_s: int = 0) -> int:
@@ -139,7 +140,7 @@ class Tracking:
             return [replace(event, tenant=tenant) for event in events]
         except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever
             shown = error if isinstance(error, Unreadable) else type(error).__name__
-            log.error("webhook call %s of %s cannot be used: %s", hook.id, hook.source, shown)
+            log.error("webhook call %s of %s cannot be read: %s", hook.id, hook.source, shown)
             self._step_over(f"webhook call {hook.source}/{hook.id}", error)
             return []
 
@@ -148,7 +149,7 @@ class Tracking:
             return ses.read(ses.unwrapped(message.body), received_at=self._clock())
         except Exception as error:  # noqa: BLE001 - it goes to the dead letters; the others are read
             shown = error if isinstance(error, Unreadable) else type(error).__name__
-            log.error("message %s of the tracking queue cannot be used: %s", message.message_id, shown)
+            log.error("message %s of the tracking queue cannot be read: %s", message.message_id, shown)
             self._step_over(f"message {message.message_id} of the tracking queue", error)
             return None
 

@@ -26,14 +26,14 @@ def party(written: str) -> Party:
         ValueError: what is wrong, as a constant sentence.
     """
     if has_break(written):
-        raise ValueError("an address has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in an address")
     match = _NAMED.fullmatch(written)
     if match is None:
         return Party(address(written))
     quoted, plain = match["quoted"], match["plain"]
     name = (re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain).strip()
     if len(name) > _MOST_NAME:
-        raise ValueError(f"a name has at most {_MOST_NAME} characters")
+        raise ValueError(f"name too long: at most {_MOST_NAME} characters")
     return Party(address(match["address"]), name)
 
 
@@ -49,16 +49,16 @@ def address(written: str) -> str:
     if not local.isascii():
         raise ValueError("the part before the @ must be ASCII")
     if not _LOCAL.fullmatch(local) or len(local) > 64:
-        raise ValueError("the part before the @ is not one that can be sent to")
+        raise ValueError("invalid part before the @")
     try:
         name = normalise_domain(domain)
     except ValueError:
-        raise ValueError("the part behind the @ is not a domain name") from None
+        raise ValueError("the part after the @ is not a domain name") from None
     labels = name.split(".")
     if len(labels) < 2 or labels[-1].isdecimal() or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("the part behind the @ is not a domain name")
+        raise ValueError("the part after the @ is not a domain name")
     if len(local) + 1 + len(name) > 254:
-        raise ValueError("an address has at most 254 characters")
+        raise ValueError("address too long: at most 254 characters")
     return f"{local}@{name}"
 
 

@@ -65,7 +65,7 @@ class _Says(_Asked):
     attachments: list[Attachment] = Field(default_factory=list)
     unsubscribe: bool | str | None = Field(
         default=None,
-        description="One-click unsubscribe (RFC 8058): your https URL, or true for this installation's own",
+        description="One-click unsubscribe (RFC 8058): your https URL, or true for a link of this installation",
     )
 
     def words(self) -> Words:
@@ -86,7 +86,7 @@ class Message(_Says):
 
     to: str | Annotated[list[str], Field(min_length=1, max_length=50)]
     metadata: dict[str, str] = Field(default_factory=dict)
-    reference: str = Field(default="", description="Tells two mails to one recipient in one batch apart")
+    reference: str = Field(default="", description="Distinguishes several mails to one recipient in a batch")
 
     def letter(self, number: int) -> Letter:
         """Return it as the product's value."""
@@ -110,7 +110,7 @@ class Template(_Says):
 
 
 class TemplateRecipient(_Asked):
-    """Who gets the template, and what it is filled with."""
+    """A recipient of the template, and the data to fill it with."""
 
     to: str
     data: dict[str, Any] = Field(default_factory=dict)
@@ -131,7 +131,7 @@ class TemplateRecipient(_Asked):
 
 
 class Tracking(_Asked):
-    """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
+    """Which events of readers to report: opens and clicks, tracked by the provider if it can, else by this installation."""
 
     opens: bool = False
     clicks: bool = False
@@ -140,21 +140,23 @@ class Tracking(_Asked):
 class NewBatch(_Asked):
     """Either `messages`, or a `template` with `recipients`."""
 
-    from_: str | None = Field(default=None, alias="from", description="The installation's own sender by default")
+    from_: str | None = Field(
+        default=None, alias="from", description="By default the sender in the installation's settings"
+    )
     messages: list[Message] | None = None
     template: Template | None = None
     recipients: list[TemplateRecipient] | None = None
-    lane: Lane | None = Field(default=None, description="transactional for messages, bulk for a template, by default")
+    lane: Lane | None = Field(default=None, description="By default transactional for messages, bulk for a template")
     policy: Policy = Policy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
-    tracking: Tracking = Field(default_factory=Tracking, description="Nothing by default")
+    tracking: Tracking = Field(default_factory=Tracking, description="By default nothing is tracked")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.messages is None) == (self.template is None) or (self.template is None) != (self.recipients is None):
-            raise ValueError("either messages, or a template with recipients")
+            raise ValueError("set either messages, or a template with recipients")
         return self
 
     def request(

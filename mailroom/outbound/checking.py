@@ -32,42 +32,42 @@ def subject(text: str) -> None:
     """Check a subject."""
     _is_text(text)
     if has_break(text):
-        raise ValueError("a subject has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a subject")
     if not text.strip():
-        raise ValueError("a mail needs a subject")
+        raise ValueError("subject is required")
     if len(text) > LIMITS.subject:
-        raise ValueError(f"a subject has at most {LIMITS.subject} characters")
+        raise ValueError(f"subject too long: at most {LIMITS.subject} characters")
 
 
 def body(text: str) -> None:
     """Check a text or HTML part."""
     _is_text(text)
     if "\x00" in text:
-        raise ValueError("a text holds no NUL")
+        raise ValueError("NUL characters are not allowed")
 
 
 def header(name: str, value: str) -> None:
     """Check a custom header."""
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("a header's name has ASCII letters, digits and dashes only")
+        raise ValueError("a header name may have ASCII letters, digits and dashes only")
     if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
-        raise ValueError("this header is not a caller's to set")
+        raise ValueError("this header cannot be set; Mailroom sets it, or it is not allowed")
     _is_text(value)
     if has_break(value):
-        raise ValueError("a header's value has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a header value")
     if len(value) > LIMITS.header:
-        raise ValueError(f"a header's value has at most {LIMITS.header} characters")
+        raise ValueError(f"header value too long: at most {LIMITS.header} characters")
 
 
 def filename(name: str) -> None:
     """Check the name of a file."""
     _is_text(name)
     if has_break(name):
-        raise ValueError("a file's name has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a file name")
     if not name.strip(" .") or "/" in name or "\\" in name:
-        raise ValueError("a file needs a name that is no path")
+        raise ValueError("file name is required, without a path")
     if len(name.encode()) > 255:
-        raise ValueError("a file's name has at most 255 bytes")
+        raise ValueError("file name too long: at most 255 bytes")
 
 
 def content_type(written: str | None, name: str) -> str:
@@ -76,7 +76,7 @@ def content_type(written: str | None, name: str) -> str:
         return guess_type(name, strict=True)[0] or "application/octet-stream"
     kind = written.strip().lower()
     if not _TYPE.fullmatch(kind) or kind.startswith(("multipart/", "message/partial", "message/external-body")):
-        raise ValueError("not the media type of a file")
+        raise ValueError("invalid media type for a file")
     return kind
 
 
@@ -84,7 +84,7 @@ def content_id(written: str) -> str:
     """Return the Content-ID of an inline part without brackets."""
     bare = written.removeprefix("<").removesuffix(">")
     if not _CONTENT_ID.fullmatch(bare):
-        raise ValueError("not a Content-ID")
+        raise ValueError("invalid Content-ID")
     return bare
 
 
@@ -93,25 +93,25 @@ def unsubscribe(url: str) -> None:
     if url == OURS:
         return
     if not _URL.fullmatch(url) or "<" in url or ">" in url:
-        raise ValueError("one-click unsubscribe is an https URL")
+        raise ValueError("one-click unsubscribe must be an https URL")
     if plain_web_url(url) is None:
-        raise ValueError("the host of a one-click unsubscribe URL is written as a browser shows it, without a user")
+        raise ValueError("invalid host in the unsubscribe URL: write it as a browser shows it, without a user name")
 
 
 def reference(written: str) -> None:
     """Check what tells two messages to one recipient apart."""
     if not _REFERENCE.fullmatch(written):
-        raise ValueError("a reference has at most 200 printable ASCII characters")
+        raise ValueError("reference must be at most 200 printable ASCII characters")
 
 
 def metadata(values: Mapping[str, str]) -> None:
     """Check what is kept for the caller."""
     if len(values) > LIMITS.metadata:
-        raise ValueError(f"metadata has at most {LIMITS.metadata} entries")
+        raise ValueError(f"too many metadata entries: at most {LIMITS.metadata}")
     for name, value in values.items():
         _is_text(name + value)
         if has_break(name) or "\x00" in value or not 0 < len(name) <= 100 or len(value) > 1_000:
-            raise ValueError("metadata has names of 1 to 100 characters and values of at most 1000")
+            raise ValueError("metadata names must have 1 to 100 characters, values at most 1000")
 
 
 def data(values: Mapping[str, Any]) -> None:
@@ -119,12 +119,12 @@ def data(values: Mapping[str, Any]) -> None:
     try:
         text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
-        raise ValueError("data is not JSON") from None
+        raise ValueError("data is not valid JSON") from None
     _is_text(text)
     if len(text.encode()) > LIMITS.data:
-        raise ValueError(f"data for one recipient has at most {LIMITS.data} bytes")
+        raise ValueError(f"data of one recipient too large: at most {LIMITS.data} bytes")
     if "\\u0000" in text:
-        raise ValueError("data holds no NUL")
+        raise ValueError("NUL characters are not allowed in data")
 
 
 def _is_text(text: str) -> None:
@@ -132,4 +132,4 @@ def _is_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("not Unicode text") from None
+        raise ValueError("not valid Unicode text") from None

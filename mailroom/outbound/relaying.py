@@ -57,12 +57,15 @@ def keep_relaying(
         except Exception as error:  # noqa: BLE001 - the loop must survive; every tenant's batches go through it
             if not down:
                 known = isinstance(error, MailroomError)
-                log.warning("orders wait in the outbox: %s", error if known else type(error).__name__)
+                log.warning(
+                    "orders cannot be published now and wait in the outbox: %s",
+                    error if known else type(error).__name__,
+                )
             down = True
             stop.wait(_LONG_PAUSE_S)
             continue
         if down:
-            log.info("orders go to the mailbox queue again")
+            log.info("publishing of orders resumed")
         down = False
         if published:
             log.info("published %d orders", published)

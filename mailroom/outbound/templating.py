@@ -80,9 +80,9 @@ class Template:
             self._room = self._most
             subject, unsubscribe = self._filled(self._subject, data), self._filled(self._unsubscribe, data)
             if has_break(subject or "") or has_break(unsubscribe or ""):
-                raise Unfit("a value puts a line break or control character into a header")
+                raise Unfit("a value inserts a line break or control character into a header")
             if not subject or not subject.strip() or len(subject) > LIMITS.subject:
-                raise Unfit("the subject is empty or too long with these values")
+                raise Unfit("the subject is empty or too long with this data")
             return Filled(subject, self._filled(self._text, data), self._filled(self._html, data), unsubscribe)
 
     def _compiled(self, part: str, sandbox: Sandbox, source: str | None) -> Any:
@@ -99,9 +99,9 @@ class Template:
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
-            raise Unfit(f"{part}: this is no template, see line {error.lineno}") from None
+            raise Unfit(f"{part}: invalid template, line {error.lineno}") from None
         except (TemplateError, RecursionError, SyntaxError, OverflowError, MemoryError, ValueError):
-            raise Unfit(f"{part}: this is no template") from None
+            raise Unfit(f"{part}: invalid template") from None
 
     def _filled(self, template: Any, data: Mapping[str, Any]) -> str | None:
         if template is None:
@@ -112,21 +112,21 @@ class Template:
                 length = len(piece)
                 room -= length
                 if room < 0:
-                    raise Unfit("with these values the mail gets too long")
+                    raise Unfit("the mail is too long with this data")
                 if length >= _PUT_TOGETHER:
                     spend(length // _PUT_TOGETHER)
                 pieces.append(piece)
         except Unfit:
             raise
         except SecurityError:
-            raise Unfit("the template calculates with what is no number of a mail") from None
+            raise Unfit("number or precision too large, or not a number") from None
         except UndefinedError as error:
             # Its name, unless that is somebody's data.
-            name = f"`{error.message}`" if error.message in self._names else "something"
-            raise Unfit(f"the data lacks {name} that the template uses") from None
+            name = f"`{error.message}`" if error.message in self._names else "a value"
+            raise Unfit(f"{name} is missing in the data") from None
         except (
             TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError
         ):  # fmt: skip
-            raise Unfit("a value is of another kind than the template needs") from None
+            raise Unfit("a value has the wrong type for the template") from None
         self._room = room
         return "".join(pieces)

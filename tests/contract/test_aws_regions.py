@@ -173,11 +173,11 @@ def test_key_with_a_copy_outside_is_refused(stack: dict[str, str]) -> None:
         ({"region": "us-east-1"}, "the region of SES us-east-1 is in us-east-1"),
         ({"inbound_queue_url": "https://sqs.us-east-1.amazonaws.com/1/q"}, "the inbound queue https://sqs.us-east-1"),
         ({"mailbox_queue_url": "https://sqs.eu-west-2.amazonaws.com/1/q"}, "is in eu-west-2"),
-        ({"tracking_queue_url": "https://eu-west-1.evil.example/1/q"}, "does not say its region"),
+        ({"tracking_queue_url": "https://eu-west-1.evil.example/1/q"}, "has no known region"),
         ({"inbound_topic_arn": "arn:aws:sns:us-east-1:123456789012:t"}, "the topic arn:aws:sns:us-east-1"),
         ({"ses_hook_topics": "acme=arn:aws:sns:eu-central-2:123456789012:t"}, "the topic arn:aws:sns:eu-central-2"),
         ({"kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/k"}, "the KMS key arn:aws:kms:us-east-1"),
-        ({"kms_key_arn": "alias/mailroom"}, "the KMS key alias/mailroom does not say its region"),
+        ({"kms_key_arn": "alias/mailroom"}, "the KMS key alias/mailroom has no known region"),
         ({"database_url": "postgresql://u:secret@m.x.us-east-2.rds.amazonaws.com/m"}, "is in us-east-2"),
         ({"prefect_api_url": "https://p.execute-api.us-west-2.amazonaws.com/api"}, "the Prefect server p.execute-api"),
         ({"region": "not a region"}, "the region of SES not a region is in not a region"),
@@ -196,7 +196,7 @@ def test_name_outside_is_refused_without_asking(stack: dict[str, str], changed: 
     [
         ("https://s3.amazonaws.com", "s3.amazonaws.com is in us-east-1"),
         ("https://s3.eu-central-1.amazonaws.com", "s3.eu-central-1.amazonaws.com is that of eu-central-1"),
-        ("http://minio.internal:9000", "minio.internal does not say its region"),
+        ("http://minio.internal:9000", "minio.internal has no known region"),
     ],
 )
 def test_client_whose_endpoint_is_elsewhere_is_refused(

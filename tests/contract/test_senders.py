@@ -12,7 +12,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import TestClient, settings
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, kept, refused
 
-NOT_ALLOWED = (["from"], "this tenant may not send from this address; GET /v1/senders lists what it may")
+NOT_ALLOWED = (["from"], "this tenant may not send from this address; see GET /v1/senders")
 
 
 @pytest.fixture

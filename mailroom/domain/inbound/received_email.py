@@ -79,9 +79,9 @@ class ObjectRef:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.bucket, str) and isinstance(self.key, str) and isinstance(self.version, str)):
-            raise ConfigurationError("bucket, key and version of an object are text")
+            raise ConfigurationError("bucket, key and version of an object must be text")
         if not self.bucket or not self.key:
-            raise ConfigurationError("an object has a bucket and a key")
+            raise ConfigurationError("an object needs a bucket and a key")
 
     @property
     def prefix(self) -> str:

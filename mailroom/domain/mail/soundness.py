@@ -81,7 +81,7 @@ def on_the_wire(address: str) -> str:
         try:
             domain = idna.encode(domain, uts46=True).decode()
         except (idna.IDNAError, UnicodeError):
-            raise Refused("an address has no valid domain") from None
+            raise Refused("invalid domain in an address") from None
     sound = (
         at
         and is_clean(address)
@@ -91,7 +91,7 @@ def on_the_wire(address: str) -> str:
         and len(domain) <= _DOMAIN_OCTETS
     )
     if not sound:
-        raise Refused("an address is not well formed")
+        raise Refused("invalid address")
     return f"{local}@{domain}"
 
 
@@ -107,25 +107,25 @@ def check(mail: Outgoing) -> None:
         Refused: `where` says what is wrong.
     """
     if not _ID.fullmatch(mail.id):
-        raise Refused("the id of a mail is not one", where="id")
+        raise Refused("invalid message id", where="id")
     for where, party in _parties(mail).items():
         _check_party(party, where)
     if not is_clean(mail.subject):
-        raise Refused("a header text holds a control character", where="subject")
+        raise Refused("control character in a header", where="subject")
     if mail.text is None and mail.html is None:
-        raise Refused("a mail says nothing", where="text")
+        raise Refused("text or html is required", where="text")
     for text, where in ((mail.text, "text"), (mail.html, "html")):
         if text is not None and any("\ud800" <= char <= "\udfff" for char in text):
-            raise Refused("a text cannot be encoded", where=where)
+            raise Refused("text is not valid Unicode", where=where)
     for number, (name, value) in enumerate(mail.headers):
         if not is_own_header(name):
-            raise Refused("a header is not the caller's to set", where=f"headers.{number}")
+            raise Refused("this header cannot be set", where=f"headers.{number}")
         if not is_clean(value):
-            raise Refused("a header text holds a control character", where=f"headers.{number}")
+            raise Refused("control character in a header", where=f"headers.{number}")
     for number, file in enumerate(mail.attachments):
         _check_file(file, f"attachments.{number}")
     if mail.unsubscribe is not None and not _URL.fullmatch(mail.unsubscribe):
-        raise Refused("the link to unsubscribe is no https URL of 900 characters at most", where="unsubscribe")
+        raise Refused("the unsubscribe link must be an https URL of at most 900 characters", where="unsubscribe")
 
 
 def _parties(mail: Outgoing) -> dict[str, Party]:
@@ -135,7 +135,7 @@ def _parties(mail: Outgoing) -> dict[str, Party]:
 
 def _check_party(party: Party, where: str) -> None:
     if not is_clean(party.name):
-        raise Refused("a header text holds a control character", where=where)
+        raise Refused("control character in a header", where=where)
     try:
         on_the_wire(party.address)
     except Refused as error:
@@ -144,8 +144,8 @@ def _check_party(party: Party, where: str) -> None:
 
 def _check_file(file: File, where: str) -> None:
     if not file.filename or not is_clean(file.filename):
-        raise Refused("the name of an attachment is not one", where=where)
+        raise Refused("invalid attachment file name", where=where)
     if not _MEDIA_TYPE.fullmatch(file.content_type):
-        raise Refused("the type of an attachment is not one", where=where)
+        raise Refused("invalid attachment media type", where=where)
     if file.content_id is not None and not _CONTENT_ID.fullmatch(file.content_id):
-        raise Refused("the content id of an attachment is not one", where=where)
+        raise Refused("invalid attachment Content-ID", where=where)

@@ -103,7 +103,7 @@ def test_a_signal_stops_everything_and_leaves_nothing(supervised: Supervised, nu
 
     supervised.send(number)
 
-    assert "stopped; nothing is left running" in supervised.output()
+    assert "stopped; no processes are left running" in supervised.output()
     assert supervised.code() == 0
     assert not any(part.is_alive() for part in parts.values())
     assert not answers(port)

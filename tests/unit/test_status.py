@@ -161,7 +161,9 @@ def test_a_part_that_was_given_up_fails_with_what_to_do(
         code, found, line = status(monkeypatch, capsys)
 
     assert (code, found["state"]) == (1, "failed")
-    assert line.startswith("mailroom: the stack is failed: api ended with exit code 2, and was given up after 6 deaths")
+    assert line.startswith(
+        "mailroom: the stack is failed: api ended with exit code 2, and is not restarted after 6 exits"
+    )
     assert "`mailroom down`, then `mailroom up`" in line
 
 

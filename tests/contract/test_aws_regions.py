@@ -87,7 +87,7 @@ def test_queue_that_keeps_less_is_named(stack: dict[str, str]) -> None:
     [said] = short_lived_queues(settings(stack))
 
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": FORTNIGHT_S})
-    assert said.startswith(f"the tracking queue {url} keeps messages 4 days")
+    assert said.startswith(f"the tracking queue {url} keeps messages for 4 days")
     assert FORTNIGHT_S in said
 
 
@@ -226,7 +226,7 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
 
         said = refusal(one_bucket)
 
-    assert f"{stack['archive_bucket']} cannot be checked: AWS answers AccessDenied; grant {permission}" in said
+    assert f"{stack['archive_bucket']} cannot be checked: AWS responds AccessDenied; grant {permission}" in said
 
 
 @pytest.mark.parametrize(

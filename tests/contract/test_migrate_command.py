@@ -122,10 +122,10 @@ def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], datab
     refusing, refused = run(database_url), run(database_url, "--check")
 
     assert serving[0] == 1
-    assert "newer than this version and still serves it: start it without migrating" in serving[1]
+    assert "newer than this version and still compatible: start this version without migrating" in serving[1]
     assert checked == (0, f"the schema is at 9999, newer than this version's {NEWEST}, which is still compatible\n")
     assert refusing[0] == 1
-    assert "no longer serves it; nothing was changed" in refusing[1]
+    assert "no longer compatible; nothing was changed" in refusing[1]
     assert refused[0] == 1
     assert execute(database_url, "select version_num from alembic_version") == [("9999",)]
 
@@ -178,7 +178,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
 
     refuse_start(nowhere)
 
-    assert "the schema cannot be looked at yet" in caplog.text
+    assert "the schema cannot be checked yet" in caplog.text
 
 
 @pytest.mark.parametrize("table", ["skipped_row", "installation", "batch_attempts"])

@@ -82,7 +82,7 @@ class Queue(MemoryQueue):
 
     def post(self, bodies: Any) -> None:
         if self.down:
-            raise TransientError("AWS cannot serve now")
+            raise TransientError("AWS is temporarily unavailable")
         super().post(bodies)
 
 

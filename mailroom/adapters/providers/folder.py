@@ -55,7 +55,7 @@ class Folder:
         except MailroomError as error:
             return error
         except OSError as error:
-            return TransientError("the mail was not written", provider=self.name, code=error.errno)
+            return TransientError("the mail could not be written", provider=self.name, code=error.errno)
         return Receipt(self.name, mail.id)
 
     def _path(self, message_id: str) -> Path:
@@ -82,7 +82,7 @@ class Console:
 
     def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
         """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)
 
     def close(self) -> None:
         """Leave the stream open: it is the caller's."""

@@ -41,7 +41,7 @@ class SendGrid:
 
     def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
         """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -51,7 +51,7 @@ class SendGrid:
         try:
             require(mail, self.capabilities, provider=self.name)
             if len({name.lower() for name, _ in mail.headers}) < len(mail.headers):
-                raise Refused("the provider cannot do this", provider=self.name, feature="repeated_headers")
+                raise Refused("the provider does not support this", provider=self.name, feature="repeated_headers")
             content = json.dumps(_payload(mail)).encode()
             require_size(len(content), self.capabilities, provider=self.name)
             answer = self._poster.post("/v3/mail/send", content)

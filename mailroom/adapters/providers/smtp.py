@@ -107,7 +107,7 @@ class Smtp:
             waiting = waiting[len(said) :]
             if isinstance(said[-1], TransientError | OutcomeUnknown):
                 for number, _ in waiting:
-                    results[number] = TransientError("an earlier mail found the provider gone", provider=self.name)
+                    results[number] = TransientError("the connection was lost at an earlier mail", provider=self.name)
                 break
         return results
 
@@ -117,7 +117,7 @@ class Smtp:
 
     def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
         """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)
 
     def close(self) -> None:
         """Let go of connections that rest; one in use is closed by who uses it."""
@@ -181,7 +181,7 @@ class Smtp:
         try:
             return Session(self._greeted(), answer_s=self._answer_s)
         except smtplib.SMTPNotSupportedError:
-            raise Paused("the provider lacks the TLS or the login that the settings ask for", **facts) from None
+            raise Paused("the provider does not offer the configured TLS or login", **facts) from None
         except ssl.SSLCertVerificationError as error:
             raise Paused("the provider's certificate is not valid", code=error.verify_code, **facts) from None
         except smtplib.SMTPResponseException as error:
@@ -212,10 +212,10 @@ class Smtp:
 
 def _unserved(code: int, facts: dict[str, str]) -> MailroomError:
     if code == 421 or code == 454:
-        return Throttled("the provider asks to slow down", code=code, **facts)
+        return Throttled("the provider throttles sending", code=code, **facts)
     if 500 <= code < 600:
-        return Paused("the provider does not serve this account", code=code, **facts)
-    return TransientError("the provider does not serve now", code=code, **facts)
+        return Paused("the provider has paused this account, or refuses its credentials", code=code, **facts)
+    return TransientError("the provider is temporarily unavailable", code=code, **facts)
 
 
 def _is_loopback(host: str) -> bool:

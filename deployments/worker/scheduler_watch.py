@@ -43,14 +43,14 @@ class SchedulerWatch:
             except MailroomError:
                 continue  # Prefect does not answer: the listener pauses for that, and says so.
             except Exception:
-                logger.exception("whether Prefect's scheduler works is not known; it is looked at again")
+                logger.exception("Prefect's scheduler cannot be checked; trying again")
 
     async def look(self) -> None:
         """Look once."""
         scheduling, now = await asyncio.to_thread(self._scheduler.look), self._clock()
         if not scheduling.is_silent(now):
             if self._emitted_at is not None:
-                logger.warning("Prefect's scheduler works again")
+                logger.warning("Prefect's scheduler is running again")
             self._silent, self._emitted_at = 0, None
             return
         self._silent += 1
@@ -59,6 +59,10 @@ class SchedulerWatch:
             return
         self._emitted_at = now
         worked = scheduling.last_worked_at.isoformat() if scheduling.last_worked_at else "never"
-        logger.error("Prefect's scheduler is silent, nothing starts by itself; it last worked: %s", worked)
+        logger.error(
+            "Prefect's scheduler has stopped, so scheduled flows do not start; restart the Prefect server's "
+            "services; last active: %s",
+            worked,
+        )
         facts = {"last_worked_at": worked, "without_runs": ", ".join(scheduling.idle)}
         tell(Fact.SCHEDULES_SILENT, "schedules", facts=facts)

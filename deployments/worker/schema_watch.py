@@ -31,6 +31,6 @@ class SchemaWatch:
                 for health in self._healths:
                     health.suspect()
                 if not isinstance(error, MailroomError):
-                    logger.warning("the schema cannot be looked at: %s", type(error).__name__)
+                    logger.warning("the database schema cannot be checked now: %s", type(error).__name__)
             else:
                 self.fits = True

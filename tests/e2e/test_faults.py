@@ -87,7 +87,7 @@ def test_a_worker_that_was_only_thought_dead_cannot_file_over_the_new_holder(lin
         filed_at = line.state(mail)["closed_at"]
         line.release()
         sleeper.signal(signal.SIGCONT)
-        wait_until(partial(sleeper.says, "was not allowed to go on"), "the sleeper gives way")
+        wait_until(partial(sleeper.says, "was not allowed to continue"), "the sleeper gives way")
 
         assert line.state(mail)["closed_at"] == filed_at
         assert line.state(mail)["attempts"] == 2
@@ -252,7 +252,7 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=180)
     assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
     ended = place.prefect("GET", f"/flow_runs/{run['id']}")
-    assert ended["state"]["message"] == "announced 1 silent, 19 unknown"
+    assert ended["state"]["message"] == "queued again: 1 stopped, 19 unknown"
     reports = place.prefect("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     assert all(mail in reports[0]["data"] for mail in lost)
 

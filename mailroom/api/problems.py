@@ -66,7 +66,7 @@ def install(app: FastAPI) -> None:
             {"where": [str(part) for part in fault["loc"]], "what": fault["msg"].removeprefix("Value error, ")}
             for fault in error.errors()
         ]
-        return answer_error(request, 422, "Invalid request; see errors.", errors=errors)
+        return answer_error(request, 422, "Invalid request: a field or parameter is invalid.", errors=errors)
 
     app.exception_handler(TransientError)(answer_to)
     app.exception_handler(PermanentError)(answer_to)

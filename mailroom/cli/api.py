@@ -1,4 +1,4 @@
-"""The HTTP service: inbox pages and JSON API, public links and providers' hooks."""
+"""Run the HTTP service: inbox pages, JSON API, links in mails and webhooks of providers."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue, with code of its own.
+"""Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue with independent code.
 
 What runs by itself is looked at too: every active schedule has runs ahead, and no part has logged an ERROR or a traceback
 that is not known. Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
@@ -58,7 +58,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue, with code of its own."""
+    """Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue with independent code."""
     limit = duration(stuck_after)
     if limit is None or limit > timedelta(days=36_500):
         raise ConfigurationError(f"--stuck-after {stuck_after}: use 0s, 15m or 2h")

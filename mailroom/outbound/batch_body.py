@@ -27,7 +27,7 @@ class _Asked(BaseModel):
 
 
 class S3Object(_Asked):
-    """An object under this tenant's prefix in the bucket for files."""
+    """An S3 object under this tenant's prefix in the bucket for attachments."""
 
     bucket: str
     key: str
@@ -35,7 +35,7 @@ class S3Object(_Asked):
 
 
 class Attachment(_Asked):
-    """A file: its bytes in base64, or an archive deposit's id, or an S3 object. A `content_id` makes it inline."""
+    """An attachment: bytes in base64, an archive id or an S3 object. With `content_id` it is inline."""
 
     filename: str
     content_type: str | None = None
@@ -82,7 +82,7 @@ class _Says(_Asked):
 
 
 class Message(_Says):
-    """One mail; with several addresses in `to`, one mail to each."""
+    """A message; with several addresses in `to`, one mail to each."""
 
     to: str | Annotated[list[str], Field(min_length=1, max_length=50)]
     metadata: dict[str, str] = Field(default_factory=dict)
@@ -106,7 +106,7 @@ class Message(_Says):
 
 
 class Template(_Says):
-    """Jinja templates, filled with each recipient's `data`; HTML is escaped."""
+    """Jinja templates, filled with the `data` of each recipient; values in HTML are escaped."""
 
 
 class TemplateRecipient(_Asked):

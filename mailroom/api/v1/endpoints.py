@@ -47,7 +47,8 @@ class NewEndpoint(BaseModel, extra="forbid"):
     url: Annotated[str, Field(max_length=2_000)]
     events: Annotated[list[str], Field(max_length=100)] = Field(
         default_factory=list,
-        description="Event names such as `delivered`, `bounced_hard`; by default all events of delivery",
+        description="Event names such as `delivered`, `bounced_hard`; by default all except those of steps before "
+        "sending",
     )
 
     @model_validator(mode="after")

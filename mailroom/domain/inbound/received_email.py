@@ -19,7 +19,7 @@ from mailroom.domain.errors import ConfigurationError
 
 
 class State(StrEnum):
-    """Where an inbound e-mail stands."""
+    """State of a received e-mail."""
 
     RECEIVED = "received"
     PROCESSING = "processing"
@@ -44,7 +44,7 @@ SENDER_AMBIGUOUS = "sender_ambiguous"
 
 
 class Verdict(StrEnum):
-    """What SES says of one check. Anything but PASS is not a pass."""
+    """SES's result of one check; only PASS is a pass."""
 
     PASS = "PASS"  # noqa: S105 - SES's word, not a password
     FAIL = "FAIL"

@@ -18,7 +18,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """What a message has come to. Stable words: the API, filters and metrics use them."""
+    """Status of a message. Stable words: the API, filters and metrics use them."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
@@ -50,14 +50,14 @@ WITHHELD = frozenset({Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED})
 
 
 class Policy(StrEnum):
-    """What happens to a message whose outcome stays unknown when neither events nor asking settled it."""
+    """What to do with a message whose outcome stays unknown: neither events nor the provider settled it."""
 
     PREFER_NO_DUPLICATE = "prefer_no_duplicate"
     PREFER_DELIVERY = "prefer_delivery"
 
 
 class Lane(StrEnum):
-    """Whose turn it is: transactional mail overtakes bulk."""
+    """Priority: transactional mail is sent before bulk mail."""
 
     TRANSACTIONAL = "transactional"
     BULK = "bulk"

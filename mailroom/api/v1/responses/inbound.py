@@ -73,7 +73,7 @@ class AttachmentAnswer(Answer):
 
 
 class ItemLineAnswer(Answer):
-    """An item in a list."""
+    """An inbox item, as in a list."""
 
     id: str
     email_id: str

@@ -233,8 +233,8 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
     ("name", "why"),
     [
         ("regionstest-nowhere", "AWS answers NoSuchBucket"),
-        ("not a bucket", "boto3 does not ask for it"),
-        ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "boto3 does not ask for it"),
+        ("not a bucket", "boto3 refused the call"),
+        ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "boto3 refused the call"),
     ],
 )
 def test_bucket_that_is_not_there_is_refused(stack: dict[str, str], name: str, why: str) -> None:

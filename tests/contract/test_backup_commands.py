@@ -132,7 +132,7 @@ def test_a_restore_beneath_others_is_refused(database_url: str, engine: Engine, 
         refused = run(restore, file)
 
         assert isinstance(refused.exception, ConfigurationError)
-        assert "others are connected" in str(refused.exception)
+        assert "other processes are connected" in str(refused.exception)
         assert statuses(database_url) == ["accepted"] * 3
         assert run(restore, file, "--beneath-running-processes", "--json").exit_code == 0
         assert statuses(database_url) == []

@@ -102,7 +102,7 @@ def test_the_command_line_lists_and_closes(
     after = runner.invoke(command.app, ["list"])
 
     assert broken.id in listed.output
-    assert "2 runs wait" in listed.output
+    assert "2 runs paused" in listed.output
     assert json.loads(closed.output)["resumed"] == 1
     assert after.output == "no open breakers\n"
 

@@ -64,7 +64,7 @@ def test_it_says_from_where_to_where_and_then_that_nothing_is_to_be_done(
     assert first[0] == 0
     done = json.loads(first[1])
     assert (done["from"], done["to"], done["applied"][0], done["applied"][-1]) == (None, NEWEST, "0001", NEWEST)
-    assert second == (0, f"the schema is at {NEWEST}, the newest; nothing was changed\n")
+    assert second == (0, f"the schema is at {NEWEST}, the newest; nothing changed\n")
 
 
 def test_check_and_dry_run_change_nothing_and_say_what_is_missing(

@@ -262,7 +262,7 @@ def test_empty_pages_say_what_to_do_next(pages: TestClient) -> None:
     """The first thing a new user sees is an empty page."""
     assert "mailroom send people.csv" in pages.get("/batches").text
     assert "No suppressed addresses" in pages.get("/suppressions").text
-    assert "Whose mail?" in pages.get("/recipients").text
+    assert "Enter an address to see the messages" in pages.get("/recipients").text
     assert "No parked events" in pages.get("/parked", headers=ADMIN).text
 
 
@@ -271,7 +271,7 @@ def test_an_installation_that_only_receives_has_no_such_pages(pages: TestClient)
     state = pages.app.state  # type: ignore[attr-defined]
     state.services = replace(state.services, sending=None)
 
-    assert "sends no mail" in pages.get("/batches").text
+    assert "Sending is not enabled" in pages.get("/batches").text
 
 
 def walk(pages: TestClient, path: str, pattern: str, **options: Any) -> list[str]:

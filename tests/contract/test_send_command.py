@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_used_is_named_by_its_row(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("Dear {{ name }},\n\nhello", "line 1: a template begins with `Subject: ...`"),
+        ("Dear {{ name }},\n\nhello", "line 1: a template starts with `Subject: ...`"),
         ("Reply-To: a@x.test\n\nhello", "the first line must be `Subject: ...`"),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.Monkey
     """The API would stop reading in the middle, which looks like an API that is away."""
     monkeypatch.setattr(_calling, "LIMITS", Limits(body=100))
 
-    assert "send the file in parts" in stopped()
+    assert "split the file" in stopped()
 
 
 def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:
@@ -245,7 +245,7 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
 def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The two mistakes of every first try."""
     monkeypatch.setenv("MAILROOM_API_KEY", "wrong")
-    assert "does not know this key" in stopped()
+    assert "the API key is invalid" in stopped()
     monkeypatch.delenv("MAILROOM_API_KEY")
     assert "set both" in stopped()
     monkeypatch.delenv("MAILROOM_API_URL")

@@ -220,7 +220,7 @@ def test_a_second_up_is_refused_and_says_where_the_first_is(supervised: Supervis
     supervised.start_and_wait({"name": "sleeper", "code": SLEEPER})
     assert supervised.process is not None
 
-    with pytest.raises(StackError, match=f"runs already in .*, process {supervised.process.pid}"):
+    with pytest.raises(StackError, match=f"is already running in .*, process {supervised.process.pid}"):
         up(lambda _line: None)
 
     assert supervised.parts()["sleeper"].is_alive()

@@ -228,7 +228,7 @@ def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
         report.balance(INBOUND, "*", "in/").update({"came": 3 + len(lost), "filed": 3})
         report.balance(OUTBOUND, "acme").update({"came": 5, "ended": 4, "pending": 1})
         for key in lost:
-            report.violate(UNKNOWN_OBJECT, key, "no notice of it came")
+            report.violate(UNKNOWN_OBJECT, key, "no notification arrived for it")
         return report
 
     async def opened() -> Reconciling:

@@ -57,7 +57,7 @@ def test_a_soak_whose_bounds_all_hold_is_clean() -> None:
             {"found": {"wrong": {"lost": 1}, "violations": [{"kind": "lost", "subject": "m1", "do": "look"}]}},
             "check: lost  m1  look",
         ),
-        ({"memory": [Growth("api", 100.0, 111.0, 900.0)]}, "api holds 1.110 times"),
+        ({"memory": [Growth("api", 100.0, 111.0, 900.0)]}, "api uses 1.110 times"),
     ],
 )
 def test_each_bound_that_does_not_hold_is_a_reason(changed: dict[str, Any], reason: str) -> None:

@@ -164,7 +164,7 @@ def test_a_part_that_was_given_up_fails_with_what_to_do(
     assert line.startswith(
         "mailroom: the stack is failed: api ended with exit code 2, and is not restarted after 6 exits"
     )
-    assert "`mailroom down`, then `mailroom up`" in line
+    assert "`mailroom down`, `mailroom up`" in line
 
 
 def test_a_stack_whose_supervisor_was_killed_says_how_to_go_on(
@@ -177,7 +177,7 @@ def test_a_stack_whose_supervisor_was_killed_says_how_to_go_on(
     code, found, line = status(monkeypatch, capsys)
 
     assert (code, found["state"]) == (1, "failed")
-    assert "its supervisor has died; `mailroom up`" in line
+    assert "its supervisor has died; run `mailroom up`" in line
 
 
 def test_a_data_folder_that_is_none_is_said_in_one_line(

@@ -146,7 +146,7 @@ def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
 
     page = pages.get(f"/batches/{told['id']}").text
 
-    assert "the next goes" in page
+    assert "next due" in page
     assert "15 Mar 2026, 09:30 UTC" in page
     assert '<meta http-equiv="refresh" content="30">' in page
 

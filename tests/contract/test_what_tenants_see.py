@@ -222,7 +222,7 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
         "left@users.test": ("suppressed", "suppressed", "tenant"),
         "shared@both.test": ("suppressed", "suppressed", "global"),
     }
-    assert "among your suppressions" in pages["left@users.test"]
+    assert "suppressed for this tenant" in pages["left@users.test"]
     assert "on the list for all tenants" in pages["shared@both.test"]
 
 

@@ -223,7 +223,7 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
         "shared@both.test": ("suppressed", "suppressed", "global"),
     }
     assert "suppressed for this tenant" in pages["left@users.test"]
-    assert "on the list for all tenants" in pages["shared@both.test"]
+    assert "suppressed for all tenants, by an administrator" in pages["shared@both.test"]
 
 
 def test_a_webhook_is_posted_nothing_internal(house: House) -> None:

@@ -195,7 +195,7 @@ def test_name_outside_is_refused_without_asking(stack: dict[str, str], changed: 
     ("endpoint", "named"),
     [
         ("https://s3.amazonaws.com", "s3.amazonaws.com is in us-east-1"),
-        ("https://s3.eu-central-1.amazonaws.com", "s3.eu-central-1.amazonaws.com is that of eu-central-1"),
+        ("https://s3.eu-central-1.amazonaws.com", "s3.eu-central-1.amazonaws.com is in eu-central-1"),
         ("http://minio.internal:9000", "minio.internal has no known region"),
     ],
 )

@@ -94,7 +94,7 @@ def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
     """A dry run first: mail does not come back."""
     assert f"{held}  acme  2 held since" in run("list", "--held").stdout
     assert "2 messages, the database was restored" in run("show", held).stdout
-    assert "would go now" in run("resume", "--all", "--dry-run").stdout
+    assert "would be sent now" in run("resume", "--all", "--dry-run").stdout
     assert statuses(engine) == {"held"}
 
     assert "goes now" in run("resume", "--all").stdout

@@ -116,11 +116,11 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
         ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a different name"),
         ("a.csv", 'to,name\na@users.test,"Ada\n', "invalid CSV"),
         ("a.csv", "to,name\n", "a.csv: no recipients"),
-        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: this is not UTF-8"),
+        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: not UTF-8"),
         ("a.json", '[{"to": "a@users.test"}, {"name": "Bob"}]', "a.json, row 2: `to` is missing"),
         ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: must be an object"),
         ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: invalid JSON"),
-        ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON are an array"),
+        ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON must be an array"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_by_its_row(
@@ -212,7 +212,7 @@ def test_a_batch_goes_at_its_time(engine: Engine) -> None:
     with engine.connect() as connection:
         [due_at] = connection.execute(text("select distinct due_at from message")).scalars()
     assert due_at.isoformat() == "2026-03-15T08:00:00+00:00"
-    assert "--at soon: write 90m" in stopped("--at", "soon")
+    assert "--at soon: use 90m" in stopped("--at", "soon")
 
 
 def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,5 +298,5 @@ def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
 def test_a_trace_of_nothing_says_what_it_takes() -> None:
     """An id of another installation, or a word that is none."""
     for unknown in ("0100-nothing", str(uuid4())):
-        with pytest.raises(ConfigurationError, match="nothing is known"):
+        with pytest.raises(ConfigurationError, match="nothing has the id"):
             CliRunner().invoke(app, ["trace", unknown], catch_exceptions=False)

@@ -210,7 +210,7 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
         told = replay(line, "--dlq", "--json")
         line.ended(mail)
 
-    assert "1 dead letters would go back" in dry
+    assert "1 dead letters would be moved back" in dry
     assert json.loads(told) == {"dead_letters": 1, "moved": 1}
     assert line.state(mail)["run_id"] == before["run_id"]
     assert line.items(mail) == 1

@@ -88,4 +88,4 @@ def test_an_answer_that_nobody_foresaw_ends_no_watch(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.ERROR, logger="mailroom.worker"):
         assert asyncio.run(look()) >= 3
 
-    assert "looked at again" in caplog.text
+    assert "cannot be checked; trying again" in caplog.text

@@ -73,7 +73,7 @@ def filling(text: str | None, html: str | None = None) -> float:
 
     taken = cost(fill, ONE_MAIL_S)
     # Else it has not cost what it is here to cost.
-    assert not any(words in said for words in ("wrong type", "no number", "lacks"))
+    assert not any(words in said for words in ("wrong type", "not a number", "missing in the data"))
     return taken
 
 

@@ -199,13 +199,13 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (batch(message(to=5)), "messages.0.to: one address, or a list of 1 to 50"),
-        (batch(message(to=[])), "messages.0.to: one address, or a list of 1 to 50"),
-        (batch(message(unsubscribe=5)), "messages.0.unsubscribe: an https URL, or true"),
+        (batch(message(to=5)), "messages.0.to: must be one address, or a list of 1 to 50"),
+        (batch(message(to=[])), "messages.0.to: must be one address, or a list of 1 to 50"),
+        (batch(message(unsubscribe=5)), "messages.0.unsubscribe: must be an https URL, or true"),
         (batch(message(metadata={"str": 5})), "messages.0.metadata.str: Input should be a valid string"),
         (batch(message(subjekt="x")), "messages.0.subjekt: unknown field"),
         (batch({"to": "ada@users.test", "text": "x"}), "messages.0.subject: required"),
-        ({"from": "desk@acme.test"}, ": either messages, or a template with recipients"),
+        ({"from": "desk@acme.test"}, ": set either messages, or a template with recipients"),
         (batch(send_at=1_764_000_000), "send_at: use a time such as 2026-11-23T08:00:00Z"),
         (batch(send_at="2025-03-14T09:00:00Z"), "send_at: the time is in the past; leave it out to send at once"),
         (batch(**{"from": ""}), "from: required: this installation has no default sender"),

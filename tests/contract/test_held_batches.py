@@ -97,11 +97,11 @@ def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
     assert "would be sent now" in run("resume", "--all", "--dry-run").stdout
     assert statuses(engine) == {"held"}
 
-    assert "goes now" in run("resume", "--all").stdout
+    assert "is sent now" in run("resume", "--all").stdout
 
     assert statuses(engine) == {"queued"}
     assert run("list", "--held").stdout == "no batch is held\n"
-    assert run("resume", held).stdout == f"nothing of {held} is held\n"
+    assert run("resume", held).stdout == f"{held} has no held messages\n"
 
 
 @pytest.mark.usefixtures("installation")

@@ -54,7 +54,7 @@ def hand_over(
         limits=limits_with(terms),
     )
     if prepared.faults:
-        raise Unacceptable("the request cannot be sent as it is", faults=tuple(prepared.faults))
+        raise Unacceptable("the batch is invalid", faults=tuple(prepared.faults))
     return outbox.accept(
         prepared.batch,
         prepared.contents,

@@ -188,7 +188,7 @@ class MemoryRuns:
     def find(self, run_id: str) -> Run | None:
         """Return None, unless `down`."""
         if self.down:
-            raise TransientError("the orchestrator cannot be reached")
+            raise TransientError("Prefect cannot be reached")
         return None
 
     def tasks(self, run_id: str) -> Any:

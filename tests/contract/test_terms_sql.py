@@ -83,4 +83,4 @@ def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> N
     provider = MemoryProvider()
 
     assert publishing_terms(provider, BrokenTerms(), clock=lambda: NOW)() == provider.quota()
-    assert "could not be told" in caplog.text
+    assert "cannot be stored" in caplog.text

@@ -25,7 +25,7 @@ class Scheduler:
 
     def look(self) -> Scheduling:
         if self.found is None:
-            raise TransientError("the orchestrator cannot be reached")
+            raise TransientError("Prefect cannot be reached")
         return self.found
 
 

@@ -140,9 +140,9 @@ class SqlDispatch:
             def readable(row: Row[Any]) -> UUID:
                 draft_of(row)
                 if row.content not in said:
-                    raise PermanentError("its content cannot be read")
+                    raise PermanentError("the content of the message cannot be read")
                 if row.attempts >= _MOST_ATTEMPTS:
-                    raise PermanentError("its attempts cannot be counted")
+                    raise PermanentError("the attempts of the message cannot be counted")
                 return cast(UUID, row.id)
 
             sound = set(usable(chosen, readable))

@@ -75,7 +75,7 @@ def _hear(provider: str) -> Callable[..., Response]:
         try:
             tenant = verifier.verify(Call(headers, body, services.now()))
         except WithoutCredentials:
-            raise HTTPException(401, "Credentials are required, in one Authorization header.", _BASIC) from None
+            raise HTTPException(401, "Credentials or signature are required, each header once.", _BASIC) from None
         except sns.Unverified as error:
             raise _not_believed(verifier.status, provider, error) from None
         return _keep(services, hearing, _hook(provider, body, tenant), READERS[provider])

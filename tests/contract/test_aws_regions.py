@@ -232,7 +232,7 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("regionstest-nowhere", "AWS answers NoSuchBucket"),
+        ("regionstest-nowhere", "AWS responds NoSuchBucket"),
         ("not a bucket", "boto3 refused the call"),
         ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "boto3 refused the call"),
     ],

@@ -31,18 +31,19 @@ class LegalArchive(Block):
     _description = "The legal electronic archive: write-once deposits keyed by content."
 
     credentials: AwsCredentials = Field(
-        description="Credentials that may put, read and list (versions too), never delete."
+        description="Credentials that may put, read and list objects and versions, but not delete them."
     )
-    database: MailroomDatabase = Field(description="Database of the receipts.")
-    bucket: str = Field(description="Bucket that was made with Object Lock.")
+    database: MailroomDatabase = Field(description="Database of the archive receipts.")
+    bucket: str = Field(description="Bucket with Object Lock enabled.")
     account: str = Field(
-        default="", description="AWS account that owns the bucket; empty is as the settings of the process say."
+        default="", description="AWS account that owns the bucket; empty uses the settings of the process."
     )
-    region: str = Field(default="", description="AWS region of the bucket; empty is that of the credentials.")
+    region: str = Field(default="", description="AWS region of the bucket; empty uses that of the credentials.")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] = Field(
-        default="GOVERNANCE", description="COMPLIANCE in production: not even the account's root can delete."
+        default="GOVERNANCE",
+        description="Use COMPLIANCE in production: then not even the account's root user can delete.",
     )
-    retention_days: int = Field(default=3650, ge=1, description="Days during which a deposit cannot be deleted.")
+    retention_days: int = Field(default=3650, ge=1, description="Days for which a deposit cannot be deleted.")
 
     def client(self) -> Any:
         """Return a client for the bucket, in its region and of its account."""

@@ -23,7 +23,7 @@ from mailroom.settings import load_inbound_prefixes
 
 
 class InboundMail(Block):
-    """The inbound side of Mailroom: bucket, key, archive and database behind one name.
+    """The inbound side of Mailroom: bucket, key, archive and database.
 
     Example:
         ```python
@@ -35,55 +35,61 @@ class InboundMail(Block):
 
     _block_type_name = "Mailroom inbound"
     _block_type_slug = "mailroom-inbound"
-    _description = "Where received e-mails lie, how they are opened, archived and filed."
+    _description = "Where received e-mails are stored, and how they are decrypted, archived and filed."
 
-    credentials: AwsCredentials = Field(description="Credentials that may read received objects and use the key.")
-    account_id: str = Field(description="AWS account that SES receives for; objects of others are refused.")
-    kms_key_arn: str = Field(description="The only key that is used to unwrap data keys.")
+    credentials: AwsCredentials = Field(description="Credentials that may read received objects and use the KMS key.")
+    account_id: str = Field(description="AWS account in which SES receives; objects of other accounts are refused.")
+    kms_key_arn: str = Field(description="The only KMS key that may unwrap data keys.")
     rules: list[str] = Field(
         default_factory=list, description="Receipt rules whose objects are accepted; empty accepts any rule."
     )
     client_prefixes: list[str] = Field(
-        default_factory=list, description="Key prefixes under which S3 Encryption Clients may write; none by default."
+        default_factory=list, description="Key prefixes for objects written by S3 Encryption Clients; none by default."
     )
     client_context: dict[str, str] = Field(
         default_factory=dict,
-        description="What the KMS context of such an object must have; {message_id} and {key} stand for the object's own.",
+        description="Required entries of the KMS encryption context of such objects; {message_id} and {key} are "
+        "replaced by the object's own.",
     )
     legacy_encryption: bool = Field(
-        default=False, description="Read what nothing authenticates (AES-CBC) under those prefixes. Only to migrate."
+        default=False,
+        description="Also read unauthenticated encryption (AES-CBC) under those prefixes. Only for a migration.",
     )
     master_key: SecretStr | None = Field(
-        default=None, description="AES key in base64 for objects of first-generation clients, with legacy_encryption."
+        default=None, description="AES key in base64 for objects of first-generation clients; needs legacy_encryption."
     )
     sse_kms_prefixes: list[str] = Field(
-        default_factory=list, description="Key prefixes of objects that S3 itself encrypts under kms_key_arn."
+        default_factory=list, description="Key prefixes for objects that S3 encrypts with kms_key_arn."
     )
     plain_prefixes: list[str] = Field(
-        default_factory=list, description="Key prefixes under which anything may lie unencrypted."
+        default_factory=list, description="Key prefixes under which unencrypted objects are accepted."
     )
-    scanner: str = Field(default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty scans nothing.")
+    scanner: str = Field(
+        default="", description="ClamAV's socket, unix:/path or tcp:host:port; empty disables scanning."
+    )
     private_webhooks: bool = Field(
         default=False,
-        description="Post to private addresses, to any port and over http too; for a laptop, never for tenants.",
+        description="Allow webhooks at private addresses, any port and http; for a laptop only, never with tenants.",
     )
     webhook_ports: str = Field(
-        default="443", description="Ports that tenants' webhooks may have, with blanks or commas between."
+        default="443", description="Allowed ports of tenants' webhooks, separated by spaces or commas."
     )
-    archive: LegalArchive = Field(description="Where raw e-mails and their parts are deposited.")
-    database: MailroomDatabase = Field(description="Database of the ledger and the inboxes.")
-    bucket: str = Field(default="", description="The bucket that SES writes to; the sweep looks through it.")
-    bucket_account: str = Field(default="", description="AWS account that owns the bucket; empty is account_id.")
-    prefix: str = Field(default="in/", description="Key prefix of received e-mails in it, at which reading is probed.")
+    archive: LegalArchive = Field(description="Archive of raw e-mails and their parts.")
+    database: MailroomDatabase = Field(description="Mailroom's database.")
+    bucket: str = Field(default="", description="Bucket that SES writes to; sweep-inbound checks it.")
+    bucket_account: str = Field(default="", description="AWS account that owns the bucket; empty uses account_id.")
+    prefix: str = Field(default="in/", description="Key prefix of received e-mails in the bucket.")
     prefixes: list[str] | None = Field(
-        default=None, description="Key prefixes of further receipt rules; unset is as the settings of the process say."
+        default=None, description="Key prefixes of further receipt rules; unset uses the settings of the process."
     )
-    queue_url: str = Field(default="", description="The inbound queue; the sweep announces in it what was lost.")
+    queue_url: str = Field(
+        default="", description="URL of the inbound queue; sweep-inbound puts lost e-mails on it again."
+    )
     storage_region: str = Field(
         default="",
-        description="AWS region of the bucket, and of a queue whose URL says none; empty is that of the credentials.",
+        description="AWS region of the bucket, and of a queue whose URL has none; empty uses that of the credentials.",
     )
-    api_url: str = Field(default="", description="Mailroom's pages, for links in the run's report.")
+    api_url: str = Field(default="", description="URL of Mailroom's pages, for links in the report of a run.")
 
     def open(self) -> Inbound:
         """Return the ports of the inbound way."""

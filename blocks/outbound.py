@@ -29,7 +29,7 @@ from mailroom.wiring import Store
 
 
 class OutboundMail(Block):
-    """The outbound side of Mailroom: database, archive and providers behind one name.
+    """The outbound side of Mailroom: database, archive and providers.
 
     Example:
         ```python
@@ -41,19 +41,23 @@ class OutboundMail(Block):
 
     _block_type_name = "Mailroom outbound"
     _block_type_slug = "mailroom-outbound"
-    _description = "Which providers mail is handed to, and how fast where they do not say."
+    _description = "The providers that send mail, and the rate limit for those that do not report one."
 
     provider: str = Field(
-        default="mailroom-provider-ses/default", description="Block of the provider, as <type of block>/<name>."
+        default="mailroom-provider-ses/default", description="Block of the provider, as <block type>/<name>."
     )
-    second: str = Field(default="", description="Block of the provider for what the first cannot take; empty is none.")
-    per_second: float = Field(default=10.0, gt=0, description="Mails a second where a provider does not tell its rate.")
-    archive: LegalArchive = Field(description="Where attachments that are deposits are read.")
-    database: MailroomDatabase = Field(description="Database of the outbox.")
-    public_url: str = Field(default="", description="https URL of Mailroom's HTTP service, for links in mails.")
-    tracking_url: str = Field(default="", description="The same for tracked links, which may be http on a laptop.")
+    second: str = Field(
+        default="", description="Block of a second provider, for mail that the first does not support; empty for none."
+    )
+    per_second: float = Field(
+        default=10.0, gt=0, description="Mails a second if the provider does not report its rate."
+    )
+    archive: LegalArchive = Field(description="Archive to read attachments given by archive_id.")
+    database: MailroomDatabase = Field(description="Mailroom's database.")
+    public_url: str = Field(default="", description="Public https URL of Mailroom's HTTP service, for links in mails.")
+    tracking_url: str = Field(default="", description="The same for tracked links; may be http on a laptop.")
     unsubscribe_key: SecretStr | None = Field(
-        default=None, description="Signs our own links in mails: unsubscribing, opens and clicks."
+        default=None, description="Key that signs links in mails: unsubscribe, opens and clicks."
     )
 
     @property

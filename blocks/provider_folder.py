@@ -22,9 +22,9 @@ class FolderProvider(Provider):
 
     _block_type_name = "Mailroom provider: folder"
     _block_type_slug = "mailroom-provider-folder"
-    _description = "Writes mails to files; nothing leaves the machine."
+    _description = "Writes mails to files instead of sending them."
 
-    folder: Path = Field(description="Where the files go.")
+    folder: Path = Field(description="Folder for the files.")
 
     def open(self) -> MailProvider:
         """Return the folder, made if it is not there."""

@@ -20,12 +20,12 @@ class PostmarkProvider(Provider):
 
     _block_type_name = "Mailroom provider: Postmark"
     _block_type_slug = "mailroom-provider-postmark"
-    _description = "Hands mail to a Postmark server and one of its streams."
+    _description = "Sends mail with a Postmark server and message stream."
 
     token: SecretStr = Field(description="Server API token.")
-    server: str = Field(description="What its limits belong to: the name of the server.")
+    server: str = Field(description="Name of the Postmark server; rate limits are kept for each server.")
     stream: str = Field(default="outbound", description="Message stream: outbound, or one for broadcasts.")
-    url: str = Field(default=postmark.API, description="Where its API is.")
+    url: str = Field(default=postmark.API, description="URL of Postmark's API.")
 
     def open(self) -> MailProvider:
         """Return Postmark."""

@@ -20,11 +20,11 @@ class SendGridProvider(Provider):
 
     _block_type_name = "Mailroom provider: SendGrid"
     _block_type_slug = "mailroom-provider-sendgrid"
-    _description = "Hands mail to SendGrid."
+    _description = "Sends mail with SendGrid."
 
-    key: SecretStr = Field(description="API key with the right Mail Send.")
-    account: str = Field(description="What its limits belong to: the name of the account or subuser.")
-    url: str = Field(default=sendgrid.API, description=f"{sendgrid.API_EU} for EU subusers.")
+    key: SecretStr = Field(description="API key with the permission Mail Send.")
+    account: str = Field(description="Name of the account or subuser; rate limits are kept for each account.")
+    url: str = Field(default=sendgrid.API, description=f"URL of SendGrid's API; {sendgrid.API_EU} for EU subusers.")
 
     def open(self) -> MailProvider:
         """Return SendGrid."""

@@ -22,12 +22,14 @@ class SesProvider(Provider):
 
     _block_type_name = "Mailroom provider: SES"
     _block_type_slug = "mailroom-provider-ses"
-    _description = "Hands mail to Amazon SES v2."
+    _description = "Sends mail with Amazon SES v2."
 
-    credentials: AwsCredentials = Field(description="Credentials that may send through the identities.")
-    account_id: str = Field(description="AWS account that sends; one rate is kept for each account and region.")
-    configuration_set: str | None = Field(default=None, description="Configuration set that publishes the events.")
-    tenant: str | None = Field(default=None, description="SES tenant whose reputation the mails count for.")
+    credentials: AwsCredentials = Field(description="Credentials that may send from the identities.")
+    account_id: str = Field(description="AWS account that sends; rate limits are kept for each account and region.")
+    configuration_set: str | None = Field(
+        default=None, description="Configuration set that publishes the sending events."
+    )
+    tenant: str | None = Field(default=None, description="SES tenant whose reputation the mails count towards.")
 
     def open(self) -> MailProvider:
         """Return SES, with a client that sends everything once."""

@@ -22,23 +22,25 @@ class SmtpProvider(Provider):
 
     _block_type_name = "Mailroom provider: SMTP"
     _block_type_slug = "mailroom-provider-smtp"
-    _description = "Hands mail to an SMTP server, signed with DKIM where a key is given."
+    _description = "Sends mail with an SMTP server; signs it with DKIM if a key is set."
 
-    host: str = Field(description="Name of the server; its certificate must have it.")
+    host: str = Field(description="Host name of the server, as in its certificate.")
     port: int = Field(default=587, description="587 for STARTTLS, 465 for TLS from the first byte.")
     tls: Tls = Field(default=Tls.STARTTLS, description="implicit, starttls, opportunistic or off.")
-    user: str | None = Field(default=None, description="Login; needs TLS.")
-    password: SecretStr | None = Field(default=None, description="Password of the login.")
-    bounces: str | None = Field(default=None, description="Where bounces go; without it the sender of each mail.")
-    dkim_domain: str | None = Field(default=None, description="Domain that signs.")
-    dkim_selector: str = Field(default="mailroom", description="Where in the domain's DNS the key is published.")
-    dkim_key: SecretStr | None = Field(default=None, description="RSA private key in PEM.")
+    user: str | None = Field(default=None, description="User name; needs TLS.")
+    password: SecretStr | None = Field(default=None, description="Password of the user.")
+    bounces: str | None = Field(default=None, description="Address for bounces; by default the sender of each mail.")
+    dkim_domain: str | None = Field(default=None, description="DKIM domain.")
+    dkim_selector: str = Field(
+        default="mailroom", description="DKIM selector: where the public key is in the domain's DNS."
+    )
+    dkim_key: SecretStr | None = Field(default=None, description="DKIM private key: RSA, in PEM.")
 
     def open(self) -> MailProvider:
         """Return the server; it is not connected to before the first mail."""
         dkim = None
         if bool(self.dkim_domain) != bool(self.dkim_key):
-            raise ConfigurationError("DKIM needs both a domain and a key")
+            raise ConfigurationError("set both dkim_domain and dkim_key, or neither")
         if self.dkim_domain and self.dkim_key:
             key = self.dkim_key.get_secret_value()
             dkim = Dkim(domain=self.dkim_domain, selector=self.dkim_selector, key_pem=key)

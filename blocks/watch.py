@@ -24,7 +24,7 @@ class Watching:
 
 
 class MailroomWatch(Block):
-    """What is looked at every few minutes, so that nobody has to.
+    """What the flow watch checks every five minutes.
 
     Example:
         ```python
@@ -36,13 +36,13 @@ class MailroomWatch(Block):
 
     _block_type_name = "Mailroom watch"
     _block_type_slug = "mailroom-watch"
-    _description = "Queues and tables that the watch looks at."
+    _description = "Queues and tables that the flow watch checks."
 
     credentials: AwsCredentials = Field(description="Credentials that may read the queues' attributes.")
     database: MailroomDatabase = Field(description="Mailroom's database.")
     queues: dict[str, str] = Field(description="URLs of the queues whose dead letters are counted, by name.")
     storage_region: str = Field(
-        default="", description="AWS region of queues whose URL says none; empty is that of the credentials."
+        default="", description="AWS region of queues whose URL has none; empty uses that of the credentials."
     )
 
     def open(self) -> Watching:

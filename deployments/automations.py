@@ -48,12 +48,12 @@ class Alarm:
 
 _CRASHED = frozenset({"prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"})
 _FAILED = frozenset({"prefect.flow-run.Failed"})
-_NOBODY = "Running, and nobody works on it"
+_NOBODY = "Running, but no worker is processing it"
 
 ALARMS = (
     Alarm(
         name="receive-email crashes",
-        about="Three runs of received e-mail crashed within ten minutes. A single one is taken over by itself.",
+        about="Three runs of received e-mail crashed within ten minutes. A single crash is retried automatically.",
         events=_CRASHED,
         flows=("receive-email",),
         times=3,
@@ -61,7 +61,7 @@ ALARMS = (
     ),
     Alarm(
         name="receive-email fails",
-        about="Twenty runs of received e-mail failed within ten minutes. A single one is a quarantined mail.",
+        about="Twenty runs of received e-mail failed within ten minutes. A single failure is a quarantined e-mail.",
         events=_FAILED,
         flows=("receive-email",),
         times=20,
@@ -69,62 +69,65 @@ ALARMS = (
     ),
     Alarm(
         name="send-batch failed or crashed",
-        about="A batch stopped on its way. What was handed over is not sent again by a Retry.",
+        about="A run that sends a batch stopped. Retry it: messages that were sent are not sent again.",
         events=_CRASHED | _FAILED,
         flows=("send-batch",),
     ),
     Alarm(
         name="dead letters",
-        about="Messages of a queue were given up. Nothing looks at them again by itself.",
+        about="A queue has dead letters, which are not retried automatically. Find the cause, then redrive them.",
         events=frozenset({Fact.DEAD_LETTERS}),
     ),
     Alarm(
         name="zombie",
-        about="A run was Running and nobody worked on it. It is Crashed now, so that Retry or the queue goes on with it.",
+        about="A run was Running, but no worker was processing it. It is set to Crashed, so that Retry or the queue "
+        "can continue it.",
         events=frozenset({Fact.ZOMBIE}),
         mends=(ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_NOBODY, force=True),),
     ),
     Alarm(
         name="queue age",
-        about="Something has waited for longer than it should. No worker works, or they cannot keep up.",
+        about="Messages have waited too long in a queue. No worker is running, or the workers are too slow.",
         events=frozenset({Fact.QUEUE_AGED}),
     ),
     Alarm(
         name="breaker opened",
-        about="A batch or a tenant bounces or is complained of too much, and was stopped. A person decides how it goes on.",
+        about="A batch or a tenant was stopped after too many bounces or complaints. Close the breaker to resume it.",
         events=frozenset({Fact.BREAKER_OPENED}),
     ),
     Alarm(
         name="batches held",
-        about="Batches are held: the database was restored, or their runs are gone. Nothing of them is sent until a person "
-        "resumes or cancels them: mailroom batch list --held.",
+        about="Batches are held: the database was restored, or their flow runs were deleted. They are not sent until "
+        "you resume or cancel them: mailroom batch list --held.",
         events=frozenset({Fact.BATCHES_HELD}),
     ),
     Alarm(
         name="reconcile difference",
-        about="Something that came is nowhere, or its history does not say how it came to be what it is.",
+        about="An e-mail or message is missing, or its state does not match its history. See the artifact of the "
+        "flow reconcile.",
         events=frozenset({Fact.DIFFERENCE}),
     ),
     Alarm(
         name="row skipped",
-        about="A loop met rows that it cannot use. It steps over them, and what they stand for does not happen.",
+        about="A loop cannot read some rows of the database and skips them, so they are not processed. Repair them.",
         events=frozenset({Fact.ROW_SKIPPED}),
     ),
     Alarm(
         name="quarantine wave",
-        about="Fifty e-mails were quarantined within ten minutes: a campaign of spam, or a setting that broke.",
+        about="Fifty e-mails were quarantined within ten minutes: a spam campaign, or a wrong setting.",
         events=frozenset({Fact.QUARANTINED}),
         times=50,
         within=timedelta(minutes=10),
     ),
     Alarm(
         name="schedules silent",
-        about="Prefect's scheduler has stopped: watch, sweeps, reconciliation and recurring sends do not start by themselves.",
+        about="Prefect's scheduler has stopped: scheduled flows (watch, sweeps, reconcile, recurring sends) do not "
+        "start.",
         events=frozenset({Fact.SCHEDULES_SILENT}),
     ),
     Alarm(
         name="nobody watches",
-        about="The watch has not run for twenty minutes, so none of the other alarms would come.",
+        about="The flow watch has not run for twenty minutes, so other alarms may be missing.",
         events=frozenset({Fact.WATCHED}),
         within=timedelta(minutes=20),
         absent=True,
@@ -172,7 +175,7 @@ def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> Au
     tell: list[ActionTypes] = [
         RunDeployment(source="selected", deployment_id=raising, parameters=parameters, job_variables=None)
     ]
-    body = "\n\n".join(filter(None, [alarm.about, resource, "What to do: docs/operations.md"]))
+    body = "\n\n".join(filter(None, [alarm.about, resource, "What to do: see docs/operations.md"]))
     tell += [
         SendNotification(block_document_id=block, subject=f"Mailroom: {alarm.name}", body=body)
         for block in notifications

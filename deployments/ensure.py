@@ -61,7 +61,7 @@ async def ensure(settings: Settings) -> None:
         await _ensure_blocks(settings)
         await _ensure_deployments(client)
         for name in await ensure_automations(client):
-            print(f"made, changed or removed automation {name}")
+            print(f"created, changed or removed automation {name}")
 
 
 async def _ensure_pool(client: PrefectClient) -> None:
@@ -74,10 +74,10 @@ async def _ensure_pool(client: PrefectClient) -> None:
                 name=POOL,
                 type=MailroomWorker.type,
                 base_job_template=template,
-                description="Runs inside the warm worker, next to the listener of the inbound queue.",
+                description="Runs in the Mailroom worker, which also receives from the inbound queue.",
             )
         )
-        print(f"made work pool {POOL}")
+        print(f"created work pool {POOL}")
 
 
 async def _ensure_blocks(settings: Settings) -> None:

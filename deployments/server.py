@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mailroom.domain.operations.loopback import is_own
 
-_REFUSED = "This Prefect server answers programs and its own pages, under 127.0.0.1 or localhost.\n"
+_REFUSED = "Refused: this Prefect server accepts programs and its own pages only, at 127.0.0.1 or localhost.\n"
 
 
 #: New objects before the youngest are looked through. A run makes some tens of thousands here; with Python's 700, a twelfth of

@@ -14,12 +14,12 @@ logger = logging.getLogger("mailroom.alarms")
 
 @flow(name="raise-alarm", persist_result=False)
 async def raise_alarm(alarm: str, about: str, resource: str = "") -> RunState:
-    """Say that something needs a person: what it means, what it is about, where it is written what to do.
+    """Raise an alarm for an operator: log it, and attach what it means and where to read what to do.
 
     Args:
         alarm: The name of the alarm.
-        about: What it means.
-        resource: What it is about, by its id; empty where something did not happen.
+        about: What the alarm means.
+        resource: The id of what it is about; empty if the alarm is that something did not happen.
     """
     logger.error("alarm: %s %s", alarm, resource)
     async with get_client() as client:
@@ -32,7 +32,7 @@ async def raise_alarm(alarm: str, about: str, resource: str = "") -> RunState:
         about,
         "",
         *([f"- about `{resource}`"] if resource else []),
-        "- what to do: docs/operations.md",
+        "- what to do: see docs/operations.md",
     ]
     await acreate_markdown_artifact("\n".join(lines), description=f"Alarm: {alarm}")
     return Completed(message=f"{alarm} {resource}".strip())

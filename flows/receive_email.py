@@ -39,9 +39,9 @@ from tasks.support.steps import blocking
 async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
     """Fetch, decrypt, archive, parse and file one received e-mail.
 
-    Completed means filed. Failed means quarantined, with the reason as its message, or a fault that the queue will
-    bring back; either way Retry runs it again, and every step may run again. A Completed one says what processors failed
-    at: Retry does that again, and files nothing.
+    Completed means filed. Failed means quarantined, with the reason as the message, or an error after which the queue
+    delivers the e-mail again. Retry is safe in both cases: each step is idempotent. The message of a Completed run names
+    the processors that failed: Retry runs only these again.
 
     Args:
         bucket: The bucket that SES wrote to.
@@ -59,8 +59,8 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
             return await receive(Progress(entry), inbound)
     except TakenOver as error:
         if error.facts["run_id"] == flow_run.get_id():
-            raise Abort("another worker goes on with this run") from None
-        return Failed(message="another run has this e-mail in hand")
+            raise Abort("another worker continues this run") from None
+        return Failed(message="another run is processing this e-mail")
 
 
 async def begin(ref: ObjectRef, inbound: Inbound) -> Entry:

@@ -28,16 +28,16 @@ _COMPARED_TO = "mailroom_archive_compared_to"
 
 @flow(name="reconcile", persist_result=False)
 async def reconcile(hours: int = 26, stuck_after_minutes: int = 60, archive_versions: int = 100_000) -> RunState:
-    """Settle unknown outcomes, match parked events, announce objects that nobody knows of, and prove that nothing is lost.
+    """Settle unknown outcomes, match parked events, queue unknown objects again, and prove that nothing is lost.
 
-    The proof is `mailroom check`'s: by other code than files mail. Completed says what was found; a difference is an event
-    `mailroom.reconcile.difference` too, and its ids are in the artifact.
+    The proof is that of `mailroom check`, which shares no code with the processing of mail. The message of the run says
+    what was found; a difference also emits the event `mailroom.reconcile.difference`, and the artifact lists its ids.
 
     Args:
-        hours: What came within so many hours is looked at; 0 is all there ever was.
-        stuck_after_minutes: What nothing happened to for so long is wrong.
-        archive_versions: About so many versions of the archive are compared with their receipts; the next run goes on from
-            there. 0 is all from there to the end.
+        hours: Check the mail of the last hours; 0 checks all mail.
+        stuck_after_minutes: Report mail in progress without a change for longer than this.
+        archive_versions: Compare about this many versions of the archive with their receipts; the next run continues
+            from there. 0 compares all to the end.
     """
     begun = datetime.now(UTC)
     since = begun - timedelta(hours=hours) if hours else None

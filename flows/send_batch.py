@@ -28,18 +28,18 @@ from tasks.support.steps import blocking
 async def send_batch(batch_id: str, due_at: str = "") -> RunState:
     """Send what is due of one batch.
 
-    Completed means that nothing of it is due any more: handed over, refused, or put off with an order of its own.
-    Retry goes on where the run stopped. A run that comes after a cancel or a reschedule finds nothing due. Suspended means
-    that a circuit breaker opened: Resume closes it, and so does `mailroom breakers close`.
+    Completed means that no message is due any more: each was sent, refused, or delayed to a later run. Retry continues
+    where the run stopped. A run after a cancel or a reschedule finds nothing due. Suspended means that a circuit breaker
+    opened: Resume closes it, as does `mailroom breakers close`.
 
     Args:
         batch_id: The batch.
-        due_at: When it was to go; two runs of one batch differ in it.
+        due_at: When the batch was due; two runs of one batch differ in it.
     """
     outbound = await open_outbound()
     batch = await blocking(outbound.dispatch.batch, batch_id)
     if batch is None:
-        return Failed(message="there is no such batch")
+        return Failed(message="batch not found")
     await settle(outbound)
     work = Dispatching(batch)
     try:

@@ -23,16 +23,17 @@ from mailroom.ports.outbox import Key
 
 @flow(name="send-recurring", persist_result=False)
 async def send_recurring(request: str, tenant: str = "default") -> RunState:
-    """Hand over the batch of a file; it is sent by a run of `send-batch`.
+    """Submit the batch in a file; a run of `send-batch` sends it.
 
-    The file stays with the worker, so that Prefect learns no address. Its key is the time that the schedule set: Retry
-    of a run, or a second run for the same time, hands nothing over twice.
+    The file stays on the worker's machine, so Prefect stores no address. The scheduled time is the idempotency key: a
+    Retry, or a second run for the same time, submits nothing twice.
 
-    What was due before a restore of the database may have been sent then: it fails, and a Quick run sends it.
+    A run that was due before a restore of the database fails, because the batch may already have been sent; a Quick run
+    sends it.
 
     Args:
         request: A JSON file on the worker's machine: the body of `POST /v1/batches`, with `from`.
-        tenant: Whose batch it is.
+        tenant: The tenant to send for.
     """
     try:
         tenant_name(tenant)
@@ -43,7 +44,10 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
     key = Key(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())
     outbound, way_in, now = await open_outbound(), await open_way_in(), datetime.now(UTC)
     if await to_thread(_may_be_forgotten, way_in, tenant, key, due_at=flow_run.scheduled_start_time):
-        return Failed(message="due before the database was restored, and may have been sent then; a Quick run sends it")
+        return Failed(
+            message="due before the database was restored, so it may already have been sent; start a Quick "
+            "run to send it"
+        )
     try:
         asked = NewBatch.model_validate_json(body).request("")
         tracked = outbound.tracker is not None or outbound.provider.capabilities.tracks
@@ -61,10 +65,10 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
             terms=await to_thread(way_in.terms.known, now=now),
         )
     except ValidationError:
-        return Failed(message="the file is not what POST /v1/batches takes")
+        return Failed(message="the file is not a valid body of POST /v1/batches")
     except Unacceptable as error:
-        return Failed(message=f"the batch cannot be sent as it is: {len(error.faults)} faults")
-    again = ", handed over before" if accepted.repeated else ""
+        return Failed(message=f"the batch is invalid: {len(error.faults)} errors")
+    again = ", already submitted before" if accepted.repeated else ""
     return Completed(message=f"batch {accepted.batch_id}: {accepted.messages} messages{again}")
 
 

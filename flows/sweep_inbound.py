@@ -23,17 +23,17 @@ _SHOWN = 50
 
 @flow(name="sweep-inbound", persist_result=False)
 async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
-    """Announce e-mails that are open and silent, objects that the ledger never heard of, and what a restore made it forget.
+    """Queue e-mails again whose processing stopped, objects without a notification, and e-mails missing after a restore.
 
-    While many messages wait in the queue nothing is announced: what seems lost may be among them.
+    While many messages wait in the queue this does nothing, because what seems lost may be among them.
 
     Args:
-        older_than_minutes: What is younger than this is left to the queue.
+        older_than_minutes: Ignore e-mails that are younger than this.
     """
     inbound = await open_inbound()
     backlog = await waiting(inbound)
     if backlog > BACKLOG:
-        return Completed(message=f"{backlog} messages wait; what seems lost may be among them")
+        return Completed(message=f"skipped: {backlog} messages wait in the queue")
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
     silent = await find_silent(before, inbound)
     found = await look_on(before, inbound)
@@ -41,8 +41,8 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
         await announce_all([*silent, *found.lost], inbound)
         await report(silent, found.lost)
     recalled = await recall(inbound)
-    words = f", {len(recalled)} recalled after a restore" if recalled else ""
-    return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown{words}")
+    words = f", {len(recalled)} missing after a restore" if recalled else ""
+    return Completed(message=f"queued again: {len(silent)} stopped, {len(found.lost)} unknown{words}")
 
 
 async def look_on(before: datetime, inbound: Inbound) -> Found:
@@ -65,6 +65,6 @@ async def recall(inbound: Inbound) -> list[ObjectRef]:
 
 async def report(silent: list[ObjectRef], lost: list[ObjectRef]) -> None:
     """Attach which e-mails were announced, by their ids."""
-    lines = [f"- silent `{ref.message_id}`" for ref in silent] + [f"- unknown `{ref.message_id}`" for ref in lost]
+    lines = [f"- stopped `{ref.message_id}`" for ref in silent] + [f"- unknown `{ref.message_id}`" for ref in lost]
     shown = lines[:_SHOWN] + ([f"- and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])
-    await acreate_markdown_artifact("\n".join(shown), description="E-mails announced anew")
+    await acreate_markdown_artifact("\n".join(shown), description="E-mails queued again")

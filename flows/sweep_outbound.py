@@ -17,13 +17,13 @@ _SHOWN = 50
 
 @flow(name="sweep-outbound", persist_result=False)
 async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
-    """Order batches again that are overdue and that no run is at work on.
+    """Queue overdue batches again that no run is sending.
 
-    An operator's word comes first: a batch whose run was cancelled is cancelled, one whose run is gone is held, and while
-    the deployment `send-batch` is paused nothing is ordered.
+    An operator's decisions come first: a batch whose run was cancelled is cancelled, one whose run was deleted is held, and
+    while the deployment `send-batch` is paused nothing is queued.
 
     Args:
-        older_than_minutes: What is overdue for less is left to the queue.
+        older_than_minutes: Ignore batches that are overdue for less than this.
     """
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
     orders = await open_orders()
@@ -39,14 +39,14 @@ async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
 async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
     """Attach what was decided of which batch, by their ids."""
     lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
-    lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
+    lines += [f"- held, its run was deleted `{batch_id}`" for batch_id in obeyed.held]
     lines += [f"- batch `{batch_id}`" for batch_id in ordered]
     if lines:
-        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
+        await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches queued again")
 
 
 def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
-    words = [f"ordered {len(ordered)} batches anew"]
+    words = [f"queued {len(ordered)} batches again"]
     words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
-    words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []
+    words += [f"held {len(obeyed.held)} whose run was deleted"] if obeyed.held else []
     return ", ".join(words)

@@ -34,12 +34,12 @@ class Finding:
 
 @flow(name="watch", persist_result=False)
 async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_silent_minutes: int = 60) -> RunState:
-    """Look for dead letters, old queues, rows that loops step over, batches that are held and runs that nobody works on.
+    """Report dead letters, old queues, rows that loops skip, held batches and runs that no worker is processing.
 
     Args:
-        queue_age_minutes: What has waited for longer is told.
-        silent_minutes: A run of an e-mail that is Running without a sign of life for longer is a zombie.
-        long_silent_minutes: The same for other runs, whose one step may take long.
+        queue_age_minutes: Report what has waited for longer than this.
+        silent_minutes: Report a run of an e-mail that is Running without a heartbeat for longer than this.
+        long_silent_minutes: The same for other runs, in which one step may take long.
     """
     now, watching = datetime.now(UTC), await open_watching()
     findings = [
@@ -51,7 +51,7 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
     ]
     told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
     tell(Fact.WATCHED, "watch", facts={"findings": len(findings)})
-    return Completed(message=f"{len(findings)} findings, {told} of them told now")
+    return Completed(message=f"{len(findings)} findings, {told} of them reported now")
 
 
 async def dead_letters(watching: Watching) -> list[Finding]:

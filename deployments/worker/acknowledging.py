@@ -45,4 +45,8 @@ class Acknowledger:
         try:
             await asyncio.to_thread(self._queue.delete, receipts)
         except Exception as error:  # noqa: BLE001 - whatever fails, the next deletion must be tried
-            logger.warning("%d messages were not deleted and will come back: %s", len(receipts), type(error).__name__)
+            logger.warning(
+                "%d messages were not deleted from the queue and will be received again: %s",
+                len(receipts),
+                type(error).__name__,
+            )

@@ -72,9 +72,9 @@ class Cancelling:
                 await self._lanes.cancel(run.id, patience_s=0)
                 said = await self._decisions.note_cancelled(run)
             await self._decisions.end(run, said)
-            logger.warning("run %s is ended, as it was cancelled in Prefect", run.id)
+            logger.warning("run %s was stopped, because it was cancelled in Prefect", run.id)
         except Exception as error:  # noqa: BLE001 - done again at the next look
-            logger.warning("run %s cannot be ended yet: %s", run.id, type(error).__name__)
+            logger.warning("run %s cannot be stopped yet: %s", run.id, type(error).__name__)
         finally:
             del self._ending[run.id]
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("mailroom.worker")
 #: Batches looked at in one pass; the next pass goes on from there.
 _AT_ONCE = 200
 
-_HELD = "batch %s is held: its run %s is gone from Prefect; `mailroom batch resume %s` lets it go, or cancel it"
+_HELD = "batch %s is held: its run %s was deleted from Prefect; send it with `mailroom batch resume %s`, or cancel it"
 
 
 class Decisions:
@@ -74,11 +74,13 @@ class Decisions:
         parameters = run.parameters
         if isinstance(batch_id := parameters.get("batch_id"), str):
             said = await asyncio.to_thread(cancel, batch_id, str(run.id), outbox=self._outbox, now=datetime.now(UTC))
-            logger.warning("batch %s is cancelled, as its run %s was in Prefect: %s", batch_id, run.id, said)
+            logger.warning(
+                "batch %s is cancelled, because its run %s was cancelled in Prefect: %s", batch_id, run.id, said
+            )
             return said
         if {"bucket", "key"} <= parameters.keys():
             return await asyncio.to_thread(self._close_email, str(run.id))
-        return "cancelled by a person"
+        return "cancelled by an operator"
 
     async def end(self, run: FlowRun, said: str) -> None:
         """Have a run be Cancelled, where it is not yet; one that is gone meanwhile needs no end."""
@@ -87,7 +89,7 @@ class Decisions:
         try:
             await self._client.set_flow_run_state(run.id, Cancelled(message=said), force=True)
         except ObjectNotFound:
-            logger.warning("run %s was deleted while it was cancelled", run.id)
+            logger.warning("run %s was deleted while it was being cancelled", run.id)
 
     async def look(self) -> None:
         """Look what became of the runs of batches that wait for theirs, some at a time."""
@@ -98,7 +100,7 @@ class Decisions:
         fates = await fates_of(self._client, {str(one.run_id) for one in page})
         obeyed = await asyncio.to_thread(obey, page, fates, outbox=self._outbox, now=datetime.now(UTC))
         for batch_id in obeyed.cancelled:
-            logger.warning("batch %s is cancelled, as its run was in Prefect", batch_id)
+            logger.warning("batch %s is cancelled, because its run was cancelled in Prefect", batch_id)
         runs = {one.batch_id: one.run_id for one in page}
         for batch_id in obeyed.held:
             logger.error(_HELD, batch_id, runs[batch_id], batch_id)
@@ -106,6 +108,6 @@ class Decisions:
     def _close_email(self, run_id: str) -> str:
         entry = self._ledger.find(run_id)
         if entry is None or entry.state in FINAL:
-            return "its e-mail was done before" if entry else "it had no e-mail yet"
+            return "its e-mail was already processed" if entry else "it had no e-mail yet"
         self._ledger.close(entry.id, State.FAILED, now=datetime.now(UTC), reason=CANCELLED)
-        return "its e-mail is not filed; `mailroom replay` brings it back"
+        return "its e-mail is not filed; process it with `mailroom replay`"

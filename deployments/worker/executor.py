@@ -113,7 +113,7 @@ class WarmExecutor:
                 except Pause as pause:
                     return pause.state
                 except Abort:
-                    logger.warning("run %s was not allowed to go on", run.id)
+                    logger.warning("run %s was not allowed to continue", run.id)
                     return None
 
     def _begun(self, run: FlowRun) -> AbstractAsyncContextManager[None]:

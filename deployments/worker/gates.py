@@ -193,7 +193,9 @@ class Gates:
         bound = self._bounds.get(key)
         if bound is None or bound.limit is None or self._share.of(bound.limit):
             return None
-        return f"{key[0]} {key[1]} has the limit {bound.limit}, which the other {self._share.workers - 1} workers fill"
+        return (
+            f"{key[0]} {key[1]} has the limit {bound.limit}, which the other {self._share.workers - 1} workers use up"
+        )
 
     async def _ask(self) -> None:
         wanted = {"deployments": {"name": {"any_": _DEPLOYMENTS}}, "flows": {"name": {"any_": _DEPLOYMENTS}}}
@@ -237,9 +239,9 @@ class Gates:
         for key in {**before, **found}:
             was, now = before.get(key), self._sentence(key)
             if now and now != was:
-                logger.warning("held: %s; nothing more of it begins, and what waits stays in its queue", now)
+                logger.warning("held: %s; no new runs start, and messages stay in the queue", now)
             elif was and not now:
-                logger.warning("goes on: no longer so that %s", was)
+                logger.warning("resumed: no longer held because %s", was)
             limit = found[key].limit if key in found else None
             if limit != limits.get(key):
                 logger.warning(

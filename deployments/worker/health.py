@@ -44,10 +44,10 @@ class Health:
             if failing is None:
                 self._suspected = False
             elif failing != self.paused_by:
-                logger.error("paused: %s does not serve (%s); nothing is received until it does", failing, why)
+                logger.error("paused: %s is unavailable (%s); receiving resumes when it is available", failing, why)
             if failing is None and self.paused_by is not None:
                 self.outlasted += 1
-                logger.warning("resumed: %s serves again", self.paused_by)
+                logger.warning("resumed: %s is available again", self.paused_by)
             self.paused_by = failing
             if failing is not None:
                 await _sleep_unless(stopping, _LOOK_AGAIN_S)

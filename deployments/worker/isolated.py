@@ -37,7 +37,7 @@ def limit(parent: int, *, memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_S) 
     """Limit this process, and have it end with its parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
     if os.getppid() != parent:
-        sys.exit("the worker that started this process is gone")
+        sys.exit("the worker that started this process has exited")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # From now on; importing Prefect took seconds already. At the soft limit comes SIGXCPU, which tells why it died; the
     # hard one stays, for the parser's own process sets a limit of its own and may not raise what it inherits.

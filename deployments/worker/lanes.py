@@ -97,7 +97,9 @@ class Lanes:
     async def _execute_alone(self, run: FlowRun, entry: Entry) -> RunState | None:
         try:
             async with self._alone:
-                logger.warning("run %s works alone: %d processes died of its e-mail", run.id, entry.deaths)
+                logger.warning(
+                    "run %s continues in an isolated process: its e-mail killed %d processes", run.id, entry.deaths
+                )
                 died = await _in_child(run.id, self._worker)
         except asyncio.CancelledError:
             if not self._isolated.was_cancelled(run.id):
@@ -148,7 +150,7 @@ async def _in_child(run_id: UUID, worker: str) -> str | None:
     if code == OUT_OF_MEMORY:
         return "memory"
     if code > 0:
-        logger.warning("the child of run %s could not work: exit code %d", run_id, code)
+        logger.warning("the isolated process of run %s failed: exit code %d", run_id, code)
     return f"signal {-code}" if code < 0 else None
 
 

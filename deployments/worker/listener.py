@@ -116,7 +116,7 @@ class Listener(QueueListener):
         try:
             arrivals = read_notification(message.body)
         except UnreadableNotification:
-            logger.error("message %s is not understood; it goes to the dead-letter queue", message.message_id)
+            logger.error("message %s cannot be read and goes to the dead-letter queue", message.message_id)
             return
         if not arrivals:
             self._acks.delete(message.receipt)
@@ -226,13 +226,15 @@ class Listener(QueueListener):
         try:
             await self._runs.settle(entry, stale_s=self._timing.stale_s)
         except Exception as error:  # noqa: BLE001 - the ledger has decided; what Prefect shows keeps no message
-            logger.warning("the run of %s shows no end: %s", entry.ref.message_id, type(error).__name__)
+            logger.warning("the state of the run of %s cannot be set: %s", entry.ref.message_id, type(error).__name__)
 
     async def _wait_for_notice(self, job: Job) -> None:
         try:
             await asyncio.wait_for(job.noticed.wait(), self._timing.notice_grace_s)
         except TimeoutError:
-            logger.warning("no SES notification for %s; its own headers decide", job.arrival.ref.message_id)
+            logger.warning(
+                "no SES notification for %s; its recipients are read from its headers", job.arrival.ref.message_id
+            )
 
     async def _give_back(self, job: Job, seconds: int) -> None:
         """Let any worker have this e-mail after `seconds`."""

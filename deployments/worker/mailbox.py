@@ -149,7 +149,7 @@ class MailboxListener(QueueListener):
             await asyncio.shield(self._hide(messages, 0))
             raise
         except Exception as error:  # noqa: BLE001 - the loop must survive whatever one batch does
-            logger.warning("%d messages go back to the mailbox queue: %s", len(messages), type(error).__name__)
+            logger.warning("%d messages are returned to the mailbox queue: %s", len(messages), type(error).__name__)
             await self._hide(messages, self._timing.retry_after_s)
         finally:
             for message in messages:
@@ -197,7 +197,7 @@ class MailboxListener(QueueListener):
         """Keep plain mails, and return the messages of those that are kept; the others are left."""
         taken = await self._keep_plain(plain)
         for message_id, faults in taken.refused.items():
-            _not_understood(message_id, Unacceptable("cannot be sent", faults=faults))
+            _not_understood(message_id, Unacceptable("the mail cannot be sent", faults=faults))
         return [message for message, _ in plain if message.message_id not in taken.refused]
 
     async def _hide(self, messages: Sequence[Received], seconds: int) -> None:
@@ -216,12 +216,12 @@ class MailboxListener(QueueListener):
 
 
 def _failed(error: Exception) -> None:
-    logger.warning("something for the mailbox failed: %s", type(error).__name__)
+    logger.warning("a background task of the mailbox queue failed and is repeated: %s", type(error).__name__)
 
 
 def _not_understood(message_id: str, error: Unacceptable) -> None:
     what = "; ".join(sorted({fault.what for fault in error.faults})) or error.message
-    logger.error("message %s is left for the dead-letter queue: %s", message_id, what)
+    logger.error("message %s cannot be processed and goes to the dead-letter queue: %s", message_id, what)
 
 
 def open_mailbox(

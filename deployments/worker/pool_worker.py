@@ -33,7 +33,7 @@ class MailroomWorker(BaseWorker[BaseJobConfiguration, Any, MailroomResult]):
 
     type = "mailroom"
     job_configuration = BaseJobConfiguration
-    _description = "Runs flow runs inside one warm process, next to the listener of the inbound queue."
+    _description = "Executes flow runs in the Mailroom worker, which also receives from the inbound queue."
     _display_name = "Mailroom"
 
     @classmethod

@@ -86,7 +86,7 @@ class WarmWorker:
             print(f"mailroom worker: {error}", file=sys.stderr, flush=True)
         except Exception:
             self.failed = True
-            logger.exception("the worker cannot go on")
+            logger.exception("the worker stopped after an unexpected error")
 
     def stop(self) -> None:
         """Stop gracefully; may be called from any thread."""
@@ -170,7 +170,7 @@ class WarmWorker:
             try:
                 await worker.start(printer=logger.info)
             except Exception as error:  # noqa: BLE001 - an outage of the server must not end the worker
-                logger.warning("polling of pool %s ended: %s; it begins again", POOL, type(error).__name__)
+                logger.warning("polling of work pool %s failed and is restarted: %s", POOL, type(error).__name__)
             await asyncio.sleep(_POLL_AGAIN_S)
 
     def _listener(
@@ -221,7 +221,7 @@ def main(timing: Timing | None = None) -> None:
     while thread.is_alive():
         thread.join(timeout=0.5)
         if worker.is_late():
-            logger.error("not stopped after %.1f s; what is in hand comes back by itself", _STOPPED_WITHIN_S)
+            logger.error("not stopped after %.1f s; unfinished messages return to the queue", _STOPPED_WITHIN_S)
             os._exit(0)
     sys.exit(1 if worker.failed else 0)
 

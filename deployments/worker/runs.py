@@ -94,7 +94,7 @@ class InboundRuns(_Runs):
             try:
                 return await self._ended(await self._client.read_flow_run(UUID(entry.run_id)))
             except ObjectNotFound:
-                logger.warning("run %s is not on the server any more; its e-mail gets another", entry.run_id)
+                logger.warning("run %s was deleted from Prefect; its e-mail gets a new run", entry.run_id)
         crash_point("before", "create run")
         run = await self._create(
             name=ref.message_id,

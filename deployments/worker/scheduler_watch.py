@@ -44,7 +44,7 @@ class SchedulerWatch:
         scheduling, now = await asyncio.to_thread(self._scheduler.look), self._clock()
         if not scheduling.is_silent(now):
             if self._emitted_at is not None:
-                logger.warning("Prefect's scheduler works again")
+                logger.warning("Prefect's scheduler is running again")
             self._silent, self._emitted_at = 0, None
             return
         self._silent += 1
@@ -53,7 +53,11 @@ class SchedulerWatch:
             return
         self._emitted_at = now
         worked = scheduling.last_worked_at.isoformat() if scheduling.last_worked_at else "never"
-        logger.error("Prefect's scheduler is silent, nothing starts by itself; it last worked: %s", worked)
+        logger.error(
+            "Prefect's scheduler has stopped, so scheduled flows do not start; restart the Prefect server's "
+            "services; last active: %s",
+            worked,
+        )
         facts = {"last_worked_at": worked, "without_runs": ", ".join(scheduling.idle)}
         tell(Fact.SCHEDULES_SILENT, "schedules", facts=facts)
 
@@ -61,4 +65,4 @@ class SchedulerWatch:
 def _failed(error: Exception) -> None:
     # Where Prefect does not answer the listener pauses, and says so.
     if not isinstance(error, MailroomError):
-        logger.error("whether Prefect's scheduler works is not known; it is looked at again", exc_info=error)
+        logger.error("Prefect's scheduler cannot be checked; trying again", exc_info=error)

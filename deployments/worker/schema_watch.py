@@ -34,4 +34,4 @@ class SchemaWatch:
         for health in self._healths:
             health.suspect()
         if not isinstance(error, MailroomError):
-            logger.warning("the schema cannot be looked at: %s", type(error).__name__)
+            logger.warning("the database schema cannot be checked now: %s", type(error).__name__)

@@ -24,11 +24,12 @@ _SHOWN = 200
 def as_markdown(report: Report, proof: Reconciliation, *, settled: int, matched: int, announced: int) -> str:
     """Return the artifact."""
     lines = [
-        f"**{sum(proof.differences.values())} differences** in {(proof.ended_at - proof.begun_at).total_seconds():.1f} s",
+        f"**{sum(proof.differences.values())} differences** in "
+        f"{(proof.ended_at - proof.begun_at).total_seconds():.1f} s",
         "",
         f"- unknown outcomes settled or sent again: {settled}",
-        f"- parked events that found their message: {matched}",
-        f"- objects announced anew: {announced}",
+        f"- parked events matched to a message: {matched}",
+        f"- objects queued again: {announced}",
         f"- versions of the archive compared with their receipts: {report.counts['archive versions']}",
     ]
     for side, columns in _COLUMNS.items():

@@ -99,11 +99,12 @@ def _markdown(mail: Progress, pages_url: str) -> str:
         f"- items: {len(mail.items)}"
         + "".join(f" [{at}]({pages_url}/items/{item})" for at, item in enumerate(mail.items, 1)),
     ]
-    lines += [f"- failed: `{key}`; `mailroom replay {mail.entry.id}` does it again" for key in mail.failed]
+    lines += [f"- failed: `{key}`; repeat it with `mailroom replay {mail.entry.id}`" for key in mail.failed]
     if mail.kept:
-        lines += ["", "| deposit | bytes | version | kept until |", "|---|---|---|---|"]
+        lines += ["", "| deposit | bytes | version | locked until |", "|---|---|---|---|"]
         lines += [
-            f"| `{kept.tenant}/{kept.sha256[:12]}` | {kept.size} | `{kept.version[:12]}` | {kept.retain_until:%Y-%m-%d} |"
+            f"| `{kept.tenant}/{kept.sha256[:12]}` | {kept.size} | `{kept.version[:12]}` | "
+            f"{kept.retain_until:%Y-%m-%d} |"
             for kept in mail.kept.values()
         ]
     return "\n".join(lines)

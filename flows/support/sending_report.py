@@ -34,7 +34,7 @@ class Dispatching:
         """Show what there is to do."""
         self._planned = planned
         if planned.due:
-            words = f"Messages of batch {self._batch.id} handed over, of {planned.due} due"
+            words = f"Messages of batch {self._batch.id} sent, of {planned.due} due"
             made = await acreate_progress_artifact(0.0, key=f"batch-{self._batch.id}", description=words)
             self._artifact = made if isinstance(made, UUID) else None
 
@@ -64,7 +64,7 @@ class Dispatching:
                     for one in self._failures[:_MOST_FAILURES]
                 ],
                 key=f"failed-{self._batch.id}",
-                description=f"{len(self._failures)} messages that did not go, or may not have",
+                description=f"{len(self._failures)} messages that were not sent, or may not have been",
             )
 
     def sentence(self) -> str:
@@ -77,7 +77,7 @@ class Dispatching:
         if self._planned and self._planned.expired:
             words.append(f"{self._planned.expired} expired")
         if self._resume_at:
-            words.append(f"the rest goes on at {self._resume_at:%Y-%m-%d %H:%M:%S} UTC ({self._reason})")
+            words.append(f"the rest is delayed until {self._resume_at:%Y-%m-%d %H:%M:%S} UTC ({self._reason})")
         return ", ".join(words)
 
     async def _move(self) -> None:

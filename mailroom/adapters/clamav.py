@@ -34,7 +34,7 @@ class ClamdScanner:
         elif kind == "tcp" and host and port.isdecimal():
             self._family, self._where = socket.AF_INET, (host, int(port))  # type: ignore[assignment]
         else:
-            raise ConfigurationError("a scanner is at unix:/path or tcp:host:port")
+            raise ConfigurationError("invalid scanner; use unix:/path or tcp:host:port")
         self._now = now or (lambda: datetime.now(UTC))
         self._timeout_s = timeout_s
 

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import httpx
 
+from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import Refused, TransientError
 
@@ -59,7 +60,7 @@ class HttpWebhooks:
             timer.cancel()
         status = answer.status_code
         if status in _AGAIN or status >= 500:
-            raise TransientError("the webhook asks to come again", status=status)
+            raise TransientError("the webhook asks to retry later", step=PostFault.ASKED_TO_WAIT.value, status=status)
         return status if 200 <= status < 300 else _refuse("status", status=status)
 
     def _target(self, url: str) -> tuple[str, str]:
@@ -74,7 +75,9 @@ class HttpWebhooks:
         try:
             found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise TransientError("the webhook's name has no address") from None
+            raise TransientError(
+                "the webhook's host name cannot be resolved", step=PostFault.NO_ADDRESS.value
+            ) from None
         addresses = [str(one[4][0]) for one in found]
         if fault := self._targets.addresses_fault(addresses):
             _refuse(fault)
@@ -106,4 +109,4 @@ def _at(parts: SplitResult, address: str) -> SplitResult:
 
 
 def _refuse(step: str, **facts: int) -> Never:
-    raise Refused("the webhook is not for posting to", step=str(step), **facts) from None
+    raise Refused("the webhook URL is not allowed", step=str(step), **facts) from None

@@ -45,7 +45,8 @@ def create_app(services: Services, face: Face = Face.BOTH, *, pace: Pace = DEFAU
     app = FastAPI(
         title="Mailroom",
         version="1",
-        description="Received e-mail as inbox items and archived documents; batches of mail to send, and what became of them.",
+        description="Received e-mail as inbox items and archived documents; batches of mail to send, and the status "
+        "of each message.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None if face is Face.PUBLIC else "/openapi.json",

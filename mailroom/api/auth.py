@@ -42,7 +42,7 @@ def holder_of(services: Services, authorization: str) -> Holder:
     holder = _holder(services, key) if key and scheme.lower() == "bearer" else None
     if holder is None:
         raise HTTPException(
-            401, "This needs a valid API key as Bearer token.", {"WWW-Authenticate": 'Bearer realm="Mailroom"'}
+            401, "A valid API key is required, as a Bearer token.", {"WWW-Authenticate": 'Bearer realm="Mailroom"'}
         )
     return holder
 
@@ -58,14 +58,14 @@ def page_holder(request: Request, services: Outside) -> Holder:
     """
     if services.settings.pages_open:
         if not names_this_machine(request.headers.get("host", "")):
-            raise HTTPException(421, "These pages are open only under 127.0.0.1 or localhost.")
+            raise HTTPException(421, "Open these pages at 127.0.0.1 or localhost.")
         return Holder("open pages")
     key = _page_key(request.headers.get("authorization", ""))
     holder = _holder(services, key) if key else None
     if holder is None:
         challenge = 'Basic realm="Mailroom", charset="UTF-8"'
         raise HTTPException(
-            401, "Sign in with any user name and an API key as password.", {"WWW-Authenticate": challenge}
+            401, "Sign in with any user name, and an API key as the password.", {"WWW-Authenticate": challenge}
         )
     return holder
 
@@ -79,7 +79,11 @@ def from_this_site(request: Request) -> None:
         HTTPException: 403.
     """
     if request.headers.get("sec-fetch-site") != "same-origin":
-        raise HTTPException(403, "Only a button of these pages, over https, does this; else the API or `mailroom`.")
+        raise HTTPException(
+            403,
+            "The request did not come from a button on these pages over https. Use the button, "
+            "the API or the `mailroom` command.",
+        )
 
 
 ApiHolder = Annotated[Holder, Depends(api_holder)]
@@ -95,7 +99,7 @@ def tenant_for(holder: Holder, asked: str | None) -> str | None:
     if holder.tenant is None:
         return asked
     if asked not in (None, holder.tenant):
-        raise HTTPException(404, "There is no such tenant.")
+        raise HTTPException(404, "Tenant not found.")
     return holder.tenant
 
 

@@ -38,7 +38,7 @@ class Limit:
 
     def too_large(self) -> HTTPException:
         """Return what is answered to a longer body."""
-        return HTTPException(413, f"The body of this request may have at most {self.most} bytes{self.remedy}.")
+        return HTTPException(413, f"The request body is too large: the limit is {self.most} bytes{self.remedy}.")
 
 
 #: Everything that is not named below.
@@ -46,9 +46,9 @@ DEFAULT = Limit(64 << 10)
 #: By method and path.
 BODY_LIMITS: Mapping[tuple[str, str], Limit] = MappingProxyType(
     {
-        ("POST", "/v1/batches"): Limit(LIMITS.body, ": send several, or attach large files by archive_id or s3"),
+        ("POST", "/v1/batches"): Limit(LIMITS.body, "; split the batch, or attach large files by archive_id or s3"),
         # 1,000 addresses of 320 characters, with room for spaces and escapes.
-        ("POST", "/v1/suppressions"): Limit(512 << 10, ": send several requests"),
+        ("POST", "/v1/suppressions"): Limit(512 << 10, "; split it into several requests"),
     }
 )
 #: By how the path begins, for every method.
@@ -182,7 +182,8 @@ class _Body:
             self._is_refused = True
             raise HTTPException(
                 408,
-                f"The body of this request comes too slowly: {self._pace.bytes_per_s:.0f} bytes a second are needed.",
+                f"The request body arrives too slowly: at least {self._pace.bytes_per_s:.0f} bytes a second are "
+                "required.",
             ) from None
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))

@@ -75,7 +75,7 @@ class Connection(HttpToolsProtocol):
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > MOST_HEADER_BYTES and not self.transport.is_closing():
-            self._refuse(431, "The headers of this request are too long.")
+            self._refuse(431, "The request headers are too long.")
 
     def on_message_begin(self) -> None:
         """Note that a request comes."""
@@ -135,7 +135,7 @@ class Connection(HttpToolsProtocol):
     def _waited(self) -> None:
         self._timer = None
         if self._is_in_headers:
-            self._refuse(408, "The headers of this request come too slowly.")
+            self._refuse(408, "The request headers arrive too slowly.")
         else:
             # Nothing came, or the rest of a body that was answered: a client would take a 408 for its next answer.
             self.transport.close()

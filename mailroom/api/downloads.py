@@ -21,7 +21,7 @@ def download(services: Services, tenant: str | None, item_id: str, number: int, 
     """
     attachment = services.reader.attachment(tenant, item_id, number)
     if attachment is None:
-        raise HTTPException(404, "There is no such attachment.")
+        raise HTTPException(404, "Attachment not found.")
     headers = {
         "ETag": f'"{attachment.sha256}"',
         "Cache-Control": "private, no-cache",
@@ -34,8 +34,8 @@ def download(services: Services, tenant: str | None, item_id: str, number: int, 
     except LookupError:
         raise HTTPException(
             410,
-            "The archive's receipt is here, but its store no longer has the bytes. The sandbox keeps objects in memory "
-            "only, so they are gone after a restart of the stack.",
+            "The archive no longer has the bytes of this attachment. The sandbox keeps objects in memory only: a "
+            "restart of the stack deletes them.",
         ) from None
     return Response(content, headers=headers, media_type="application/octet-stream")
 

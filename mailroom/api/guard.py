@@ -59,8 +59,12 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - the last resort; nothing of the request may reach the log
             number = _report(error)
             if begun:
-                raise RuntimeError("the answer broke off") from None
-            answer = answer_error(Request(scope), 500, f"Something unforeseen happened. In the log it is {number}.")
+                raise RuntimeError("the response was interrupted") from None
+            answer = answer_error(
+                Request(scope),
+                500,
+                f"Unexpected error; report it to the operator with the number {number}.",
+            )
             await answer(scope, receive, send_guarded)
 
 

@@ -19,5 +19,5 @@ def verified(read: Callable[..., Said | None], services: Services, token: str, *
     key = services.settings.unsubscribe_key
     said = read(token, key=key.get_secret_value().encode()) if key and len(token) <= longest else None
     if said is None:
-        raise HTTPException(404, "There is no such link, or it was cut off. Copy the whole of it.")
+        raise HTTPException(404, "Link not found, or incomplete. Copy the whole link from the mail.")
     return said

@@ -39,12 +39,13 @@ def places(settings: Settings, *, host: str, port: int, public_host: str, public
         return [Place(Face.BOTH, host, port)]
     if public_port == port:
         raise ConfigurationError(
-            f"port {port} cannot be both --port and --public-port; without --public-port (MAILROOM_PUBLIC_PORT) it serves all"
+            f"--port and --public-port are both {port}; choose two ports, or leave out --public-port "
+            "(MAILROOM_PUBLIC_PORT) to serve everything on one"
         )
     if settings.unsubscribe_key and not settings.public_url:
         raise ConfigurationError(
-            "links in mails would lead to MAILROOM_API_URL, and what they lead to is on the public port; "
-            "set MAILROOM_PUBLIC_URL to the https URL at which recipients reach it"
+            "links in mails would point to MAILROOM_API_URL, but the public port serves them; set "
+            "MAILROOM_PUBLIC_URL to the https URL at which recipients reach the public port"
         )
     return [Place(Face.PRIVATE, host, port), Place(Face.PUBLIC, public_host or host, public_port, "--public-port")]
 
@@ -58,9 +59,9 @@ def refuse_plain_http(hosts: Sequence[str], *, behind_tls_proxy: bool) -> None:
     seen = [host for host in hosts if not is_loopback(host)]
     if seen and not behind_tls_proxy:
         raise ConfigurationError(
-            f"on {seen[0] or 'every address'} anybody on the way could read keys and mails, for this is plain http. Put a TLS "
-            "proxy in front and say so with MAILROOM_BEHIND_TLS_PROXY=true or --behind-tls-proxy "
-            '(docs/operations.md, "What faces the internet"), or listen on --host 127.0.0.1'
+            f"plain http on {seen[0] or 'every address'} would expose keys and mails. Put a TLS proxy in front and "
+            'set MAILROOM_BEHIND_TLS_PROXY=true or --behind-tls-proxy (docs/operations.md, "What faces the '
+            'internet"), or listen on --host 127.0.0.1'
         )
 
 
@@ -114,7 +115,7 @@ def _addresses(place: Place) -> list[tuple[socket.AddressFamily, socket.SocketKi
     try:
         found = socket.getaddrinfo(place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise ConfigurationError(f"{place.host!r} is neither an address nor a name that can be resolved") from None
+        raise ConfigurationError(f"{place.host!r} is not an IP address, and the name cannot be resolved") from None
     return list(dict.fromkeys((family, kind, protocol, address) for family, kind, protocol, _, address in found))
 
 
@@ -138,9 +139,11 @@ def _bound(
 def _refusal(place: Place, error: OSError) -> ConfigurationError:
     where = f"port {place.port} on {place.host or 'every address'}"
     if error.errno == errno.EADDRINUSE:
-        return ConfigurationError(f"{where} is in use: stop what listens there, or choose another with {place.option}")
+        return ConfigurationError(
+            f"{where} is in use: stop the process that listens there, or choose another with {place.option}"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
-        return ConfigurationError(f"{place.host} is no address of this machine")
+        return ConfigurationError(f"{place.host} is not an address of this machine")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ConfigurationError(f"{where} may not be used by this user; choose one from 1024 on with {place.option}")
+        return ConfigurationError(f"this user may not listen on {where}; choose a port from 1024 with {place.option}")
     return ConfigurationError(f"cannot listen on {where}: {error.strerror}")

@@ -41,17 +41,16 @@ _asking = ThreadPoolExecutor(2, thread_name_prefix="readyz")
 
 @liveness.get("/healthz")
 def healthz() -> dict[str, str]:
-    """Whether this process answers."""
+    """Return 200 if this process responds."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", response_class=JSONResponse)
 def readyz(services: Outside) -> JSONResponse:
-    """Whether what is around this process answers it, each by its name; 503 only without what it needs: the database
-    with a schema that fits.
+    """Report the status of each dependency; 503 only if the database is unavailable or its schema does not fit.
 
-    Prefect is looked at for people: batches are accepted and inboxes are read without it, so no load balancer is to take
-    this process away for it. `scheduler` is null where Prefect does not answer.
+    Prefect is reported for operators only: the service accepts batches and shows inboxes without it, so a load balancer
+    should keep this process. `scheduler` is null if Prefect does not respond.
     """
     scheduling = _looked(services)
     checks = {"database": _database(services), "prefect": _prefect(services, scheduling)}
@@ -64,7 +63,7 @@ def readyz(services: Outside) -> JSONResponse:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(services: Outside) -> PlainTextResponse:
-    """Counts in Prometheus's text format."""
+    """Metrics in Prometheus's text format."""
     missing: list[str] = []
     text = "".join(_counted(name, part, missing) for name, part in _parts(services))
     return PlainTextResponse(text + broken_exposition(missing), media_type="text/plain; version=0.0.4")
@@ -72,7 +71,7 @@ def metrics(services: Outside) -> PlainTextResponse:
 
 @router.get("/docs", response_class=HTMLResponse, include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
-    """The operations of the OpenAPI document as a page of our own: the usual one loads scripts from elsewhere."""
+    """The operations of the OpenAPI document as a page, without scripts from other hosts."""
     document = request.app.openapi()
     operations = [
         {"method": method.upper(), "path": path, **operation}

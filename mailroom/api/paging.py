@@ -9,8 +9,8 @@ from fastapi import HTTPException, Query
 
 from mailroom.ports.reader import Position
 
-Cursor = Annotated[str | None, Query(max_length=600, description="What the page before gave as next")]
-Limit = Annotated[int, Query(ge=1, le=200, description="Lines on a page")]
+Cursor = Annotated[str | None, Query(max_length=600, description="`next` of the previous page")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Entries on a page")]
 
 
 def encode(position: Position | None) -> str | None:
@@ -70,4 +70,4 @@ def _text(cursor: str) -> str:
 
 
 def _not_ours() -> HTTPException:
-    return HTTPException(422, "The cursor is not one that this list gave.")
+    return HTTPException(422, "Invalid cursor; use `next` of the previous page.")

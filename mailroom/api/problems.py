@@ -66,7 +66,7 @@ def install(app: FastAPI) -> None:
             {"where": [str(part) for part in fault["loc"]], "what": fault["msg"].removeprefix("Value error, ")}
             for fault in error.errors()
         ]
-        return answer_error(request, 422, "The request is not what this route takes.", errors=errors)
+        return answer_error(request, 422, "Invalid request: a field or parameter is invalid.", errors=errors)
 
     app.exception_handler(TransientError)(answer_to)
     app.exception_handler(PermanentError)(answer_to)
@@ -78,7 +78,7 @@ def answer_to(request: Request, error: MailroomError) -> Response:
         log.warning("answered 503: %s", error)
         return answer_error(request, 503, f"Try again later: {error.message}.", headers={"Retry-After": "5"})
     log.error("answered 502: %s", error)
-    return answer_error(request, 502, f"A person must look at this: {error.message}.")
+    return answer_error(request, 502, f"The operator must correct this: {error.message}.")
 
 
 def _is_for_a_person(request: Request) -> bool:

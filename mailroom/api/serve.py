@@ -125,7 +125,7 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
     """
     Installation(settings).refuse_open_orchestrator()
     if settings.pages_open and not is_loopback(host):
-        raise ConfigurationError("MAILROOM_PAGES_OPEN is for loopback only; unset it or serve on 127.0.0.1")
+        raise ConfigurationError("MAILROOM_PAGES_OPEN is allowed on loopback only; unset it, or listen on 127.0.0.1")
 
 
 def services_from(settings: Settings) -> Services:
@@ -192,8 +192,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mailroom api", description="Serve the inbox pages and the HTTP API.")
     parser.add_argument("--port", type=_port, default=8025)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; loopback by default")
-    parser.add_argument("--public-port", type=_port, help="port of the public paths alone; 0 is none")
-    parser.add_argument("--public-host", default="", help="address of the public port; that of --host by default")
+    parser.add_argument("--public-port", type=_port, help="port for the public paths only; 0 for none")
+    parser.add_argument("--public-host", default="", help="address of the public port; by default that of --host")
     parser.add_argument("--behind-tls-proxy", action="store_true", help="a TLS proxy is in front of every port")
     return parser.parse_args(arguments)
 

@@ -134,7 +134,7 @@ def sending_of(services: Outside) -> Outbound:
         HTTPException: 404, this installation only receives.
     """
     if services.sending is None:
-        raise HTTPException(404, "This installation sends no mail.")
+        raise HTTPException(404, "Sending is not enabled on this installation.")
     return services.sending
 
 

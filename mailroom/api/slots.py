@@ -87,6 +87,6 @@ class Slots:
             own = self._running[tenant] >= self._for_one
         if own:
             return HTTPException(
-                429, "Too many batches of this tenant at once: send fewer, or wait between them.", retry
+                429, "Too many concurrent batches of this tenant; submit fewer at a time, and try again later.", retry
             )
-        return HTTPException(503, "Too many batches at once: try again later.", retry)
+        return HTTPException(503, "Too many concurrent batches; try again later.", retry)

@@ -38,7 +38,7 @@ def deposit_all(
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
     if described and manifests is None:
-        raise ConfigurationError("manifests need a place where they are kept")
+        raise ConfigurationError("no store for manifests is configured")
     if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
     else:

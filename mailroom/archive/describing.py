@@ -132,5 +132,5 @@ def _class(tenant: str, reason: str | None) -> RetentionClass:
 
 def _came(entry: Entry) -> datetime:
     if entry.received_at is None:
-        raise ConfigurationError("a line of the ledger has its time of receipt")
+        raise ConfigurationError("an e-mail in the ledger has no time of receipt")
     return entry.received_at

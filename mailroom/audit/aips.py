@@ -30,7 +30,9 @@ _TOGETHER = 10_000
 #: S3 cuts its times to the second.
 _TICK = timedelta(seconds=1)
 
-BRING_BACK = "the ledger has forgotten it, the archive has not; sweep-inbound brings it back, start it now (Quick run)"
+BRING_BACK = (
+    "the archive has this e-mail, the database does not; run sweep-inbound (Quick run in Prefect) to restore it"
+)
 
 
 def is_manifest(key: str) -> bool:
@@ -114,7 +116,7 @@ class Manifests:
         self._report.counts["manifests"] += bool(versions)
         if not versions:
             for line in lines:
-                what = "its manifest is not in the archive: a restored database could not bring it back; ask who may remove locked objects"
+                what = "its manifest is missing in the archive, so it could not be recovered after a restore; find out who can delete locked objects"
                 self._report.violate("missing manifest", line.id, what)
             return
         newest = max(versions, key=lambda one: one.modified)
@@ -146,7 +148,7 @@ class Manifests:
             self._compare(newest, lines)
         elif name not in self._memory.named and self._memory.is_older(newest.modified):
             self._memory.named.add(name)
-            self._report.violate(FORGOTTEN, newest.key, f"no line of the ledger is about it: {BRING_BACK}")
+            self._report.violate(FORGOTTEN, newest.key, f"no e-mail in the database matches it: {BRING_BACK}")
 
     def _compare(self, newest: Stored, lines: list[Any]) -> None:
         """A line knows at least the attempt that its manifest is of, unless something later is known of it."""
@@ -156,13 +158,13 @@ class Manifests:
         line = max(lines, key=lambda one: one.attempts)
         attempt = self._memory.attempt_of(newest.key, newest.version)
         if attempt > line.attempts:
-            what = f"{line.state} after {line.attempts} attempts, and its manifest is of attempt {attempt}"
+            what = f"{line.state} after {line.attempts} attempts, but its manifest is of attempt {attempt}"
             self._report.violate(
-                FORGOTTEN, line.id, f"{what}; its database was put back: {_AGAIN.get(line.state, _WAIT)}"
+                FORGOTTEN, line.id, f"{what}; the database was restored: {_AGAIN.get(line.state, _WAIT)}"
             )
 
 
-_WAIT = "sweep-inbound goes on with it within minutes"
+_WAIT = "sweep-inbound continues it within minutes"
 _AGAIN = {"quarantined": "mailroom replay it", "filed": "start receive-email for its object (Quick run)"}
 
 
@@ -175,7 +177,7 @@ def check_bytes(locks: Locks, wanted: Iterable[tuple[str, str]], report: Report)
         except NotPermittedError:
             continue
         except locks.s3.exceptions.ClientError as error:
-            report.violate("wrong manifest", f"{key}@{version}", f"it cannot be read: S3 answers {code_of(error)}")
+            report.violate("wrong manifest", f"{key}@{version}", f"cannot be read: S3 responds {code_of(error)}")
             continue
         if (wrong := _wrong_with(key, stored, locked)) is not None:
             report.violate("wrong manifest", f"{key}@{version}", wrong)
@@ -195,13 +197,13 @@ def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
     try:
         until = datetime.fromisoformat(facts["retention"]["until"])
         if key != _key_said(facts):
-            return "it describes another mail than its key says"
+            return "describes a different e-mail than its key says"
         if json.dumps(facts, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() != stored:
-            return "it is not in its canonical form"
+            return "not in canonical form"
         if locked is None or locked < until.replace(microsecond=0):
-            return "its lock is missing or ends before it says"
+            return "its lock is missing, or ends earlier than it says"
     except (KeyError, TypeError, ValueError):
-        return "it is no manifest"
+        return "not a manifest"
     return None
 
 

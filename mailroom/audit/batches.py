@@ -51,7 +51,9 @@ def read_handed_over(file: Path) -> HandedOver:
 def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:
     """Look for messages that went to a provider again when the time before had not ended with nothing sent."""
     for message_id, before in connection.execute(_AGAIN, {"waiting": list(_WAITING)}):
-        report.violate("handed over twice", message_id, f"it was {before}, and then sending; ask the recipient")
+        report.violate(
+            "handed over twice", message_id, f"status {before} was followed by sending; check with the recipient"
+        )
     for status, messages in connection.execute(_STATUSES):
         report.counts[f"messages {status}"] = messages
 
@@ -63,26 +65,26 @@ def check_handed_over(connection: psycopg.Connection[Any], told: HandedOver, rep
         rows = connection.execute(_MESSAGES, {"batch": batch_id}).fetchall()
         known.update(message_id for message_id, _, _ in rows)
         if len(rows) != messages:
-            report.violate("lost", batch_id, f"{messages} messages were accepted, and {len(rows)} are there")
+            report.violate("lost", batch_id, f"{messages} messages were accepted, but the database has {len(rows)}")
         for message_id, status, again in rows:
             _check_message(message_id, status, again, told.received[message_id], report)
     for some in _some(told.received.keys() - known):
         # Of another batch, or of none.
         there = {message_id for (message_id,) in connection.execute(_KNOWN, {"ids": some})}
         for message_id in set(some) - there:
-            report.violate("strange mail", message_id, "it was received, and no batch has it")
+            report.violate("strange mail", message_id, "received, but in no batch")
 
 
 def _check_message(message_id: str, status: str, again: bool, times: int, report: Report) -> None:
     report.counts["received"] += times
     if times > 1 and not again:
-        report.violate("received twice", message_id, f"the receiving end has it {times} times")
+        report.violate("received twice", message_id, f"the receiving server has it {times} times")
     elif times > 1:
         report.counts["received again"] += 1
     elif times == 0 and status in _TAKEN:
-        report.violate("not received", message_id, f"{status}, and the receiving end never had it")
+        report.violate("not received", message_id, f"status {status}, but the receiving server does not have it")
     if times and status not in _TAKEN and status != _UNKNOWN:
-        report.violate("received unawares", message_id, f"{status}, and the receiving end has it")
+        report.violate("received unawares", message_id, f"status {status}, but the receiving server has it")
 
 
 def _some(ids: Iterable[str]) -> Iterator[list[str]]:

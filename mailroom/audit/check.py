@@ -169,4 +169,8 @@ def _check_balances(report: Report) -> None:
     for account, balance in report.balances.items():
         if rest := difference(balance):
             kind = "message balance" if account.side == OUTBOUND else "balance"
-            report.violate(kind, f"{account.tenant} {account.prefix}".strip(), f"{rest} are nowhere")
+            report.violate(
+                kind,
+                f"{account.tenant} {account.prefix}".strip(),
+                f"{rest} are not accounted for; report this as a bug",
+            )

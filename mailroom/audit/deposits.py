@@ -88,15 +88,15 @@ def read_deposit(s3: Any, bucket: str, receipt: Any, report: Report) -> None:
         for chunk in answer["Body"].iter_chunks(_CHUNK):
             digest.update(chunk)
         if digest.hexdigest() != receipt.sha256:
-            report.violate("altered", receipt.archive_id, "its bytes are not those that were deposited")
+            report.violate("altered", receipt.archive_id, "its bytes differ from those that were deposited")
         locked = locks.until(receipt.key, receipt.version, answer)
     except NotPermittedError:
         return
     except s3.exceptions.ClientError as error:
-        report.violate("unreadable", receipt.archive_id, f"the archive answers {code_of(error)}")
+        report.violate("unreadable", receipt.archive_id, f"the archive responds {code_of(error)}")
         return
     if locked is None or locked < receipt.retain_until:
-        report.violate("not locked", receipt.archive_id, "its lock is missing or ends before its receipt says")
+        report.violate("not locked", receipt.archive_id, "its lock is missing, or ends earlier than its receipt says")
 
 
 def read_all(receipts: Iterable[Any], read: Callable[[Any], None], report: Report) -> None:
@@ -176,9 +176,9 @@ class _Strangers:
     def _remedy(self, what: str, one: Stored) -> str:
         key, version = quote(one.key), quote(one.version)
         return (
-            f"somebody put {what} {version} there on {one.modified:%Y-%m-%d %H:%M:%S} UTC; find out who wrote to the bucket, "
-            f"then remove it (aws s3api delete-object --bucket {self._locks.bucket} --key {key} --version-id {version}) "
-            f"or, where it is locked, mailroom archive acknowledge {key} --note WHY"
+            f"Mailroom did not write {what} {version} of {one.modified:%Y-%m-%d %H:%M:%S} UTC; find out who wrote to "
+            f"the bucket, then remove it (aws s3api delete-object --bucket {self._locks.bucket} --key {key} "
+            f"--version-id {version}) or, if it is locked, run mailroom archive acknowledge {key} --note WHY"
         )
 
 
@@ -197,8 +197,9 @@ def _check_orphan(
         report.counts["receipts to come"] += len(left) - len(old)
     if old:
         do = (
-            f"an object of the archive that no receipt knows ({len(old)} versions): mailroom replay its e-mail if one was "
-            f"interrupted; a stranger's: find out who wrote to the bucket, then mailroom archive acknowledge {quote(key)} --note WHY"
+            f"an object without an archive receipt ({len(old)} versions): run mailroom replay for its e-mail if that "
+            "was interrupted; else find out who wrote to the bucket, then run mailroom archive acknowledge "
+            f"{quote(key)} --note WHY"
         )
         report.findings += [Finding("no receipt", key, one.version, do) for one in old]
         report.violate("no receipt", key, do)
@@ -207,14 +208,14 @@ def _check_orphan(
 def _check_receipt(receipt: Any, versions: list[Stored], report: Report, patience: Patience) -> None:
     named = next((one for one in versions if one.version == receipt.version), None)
     if named is None:
-        what = "the version that its receipt names is not in the archive; mailroom replay an e-mail that names it"
+        what = "the version in its receipt is missing in the archive; run mailroom replay for an e-mail that has it"
         _damage(report, receipt, "missing deposit", what)
     elif named.size != receipt.size:
-        _damage(report, receipt, "altered", f"{named.size} bytes, and its receipt says {receipt.size}")
+        _damage(report, receipt, "altered", f"{named.size} bytes, but its receipt says {receipt.size}")
     if receipt.archive_id.rpartition("/")[2] != receipt.sha256:
-        _damage(report, receipt, "wrong receipt", f"its digest is said to be {receipt.sha256}")
+        _damage(report, receipt, "wrong receipt", f"its digest differs from the receipt's: {receipt.sha256}")
     if not receipt.named and patience.is_over(receipt.deposited_at):
-        report.violate("unnamed deposit", receipt.archive_id, "no e-mail names it; the mail that brought it is unknown")
+        report.violate("unnamed deposit", receipt.archive_id, "no e-mail refers to it; find out where it came from")
 
 
 def _damage(report: Report, receipt: Any, kind: str, do: str) -> None:

@@ -83,7 +83,7 @@ class Locks:
         """Return what to raise for an answer of S3: a missing permission, which is reported once, or the answer itself."""
         if code_of(error) not in _DENIED:
             return error  # type: ignore[no-any-return]
-        what = f"cannot be read: permission {permission} is missing; grant it to whoever checks, and check again"
+        what = f"cannot be read: permission {permission} is missing; grant it to the user of mailroom check, and repeat the check"
         self.report.violate_once("permission", f"{self.bucket} {permission}", what)
         return NotPermittedError(permission)
 

@@ -98,7 +98,7 @@ def check_logs(folder: Path, known: Sequence[Known], report: Report) -> None:
         )
     for one, count in times.items():
         if count > one.most:
-            what = f"{count} times and at most {one.most} are no fault: {one.match} ({one.reason})"
+            what = f"{count} times, expected at most {one.most}: {one.match} ({one.reason})"
             report.violate("logged too often", f"{one.part}.log", what)
 
 

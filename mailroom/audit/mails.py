@@ -76,7 +76,11 @@ def _check_object(
     if not patience.is_over(stored.modified):
         report.in_flight(stored.modified)
         return
-    report.violate(UNKNOWN_OBJECT, stored.key, "no notice of it came; start a run for it (Quick run, or the sweep)")
+    report.violate(
+        UNKNOWN_OBJECT,
+        stored.key,
+        "no notification arrived for it; run sweep-inbound, or receive-email for it (Quick run in Prefect)",
+    )
 
 
 def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report, patience: Patience) -> None:
@@ -111,7 +115,7 @@ def _check_lines(key: str, lines: list[Any], report: Report) -> None:
     """One version of an object is one e-mail."""
     for version, times in Counter(line.version for line in lines).items():
         if times > 1:
-            report.violate("duplicate line", f"{key}@{version}", "two lines of the ledger are for one object")
+            report.violate("duplicate line", f"{key}@{version}", "two e-mails in the database are for one object")
 
 
 def _check_line(line: Any, is_stored: bool, report: Report, patience: Patience) -> None:
@@ -122,22 +126,30 @@ def _check_line(line: Any, is_stored: bool, report: Report, patience: Patience) 
         _check_filed(line, report)
     elif line.state == "quarantined":
         if line.reason is None:
-            report.violate("no reason", line.id, "quarantined without saying why; mailroom replay it")
+            report.violate("no reason", line.id, "quarantined without a reason; run mailroom replay for it")
         if not line.archive_ids and not is_stored and line.reason not in _NEVER_THERE:
-            report.violate("lost", line.id, "quarantined, and its raw e-mail is neither in the bucket nor archived")
+            report.violate("lost", line.id, "quarantined, but its raw e-mail is neither in the bucket nor archived")
         if not line.archive_ids and line.reason not in _SEALED:
-            report.violate("not archived", line.id, "quarantined and could be opened; mailroom replay it")
+            report.violate(
+                "not archived",
+                line.id,
+                "quarantined, but could be decrypted and is not archived; run mailroom replay for it",
+            )
     elif line.state in _UNDER_WAY:
         report.in_flight(line.last_at or line.received_at)
         if patience.is_over(line.last_at or line.received_at):
-            report.violate("stuck", line.id, f"{line.state} for too long; mailroom trace it, then mailroom replay it")
+            report.violate(
+                "stuck",
+                line.id,
+                f"{line.state} for too long; inspect it with mailroom trace, then run mailroom replay for it",
+            )
     elif line.state != "duplicate":
-        report.violate("unknown state", line.id, f"no e-mail can be {line.state}")
+        report.violate("unknown state", line.id, f"unknown state {line.state}")
 
 
 def _check_receipts(line: Any, report: Report) -> None:
     for archive_id in set(line.archive_ids) - set(line.kept):
-        report.violate("no receipt", f"{line.id} {archive_id}", "the e-mail names a deposit that has no receipt")
+        report.violate("no receipt", f"{line.id} {archive_id}", "the e-mail refers to a deposit without a receipt")
 
 
 def _check_filed(line: Any, report: Report) -> None:
@@ -151,16 +163,18 @@ def _check_filed(line: Any, report: Report) -> None:
     items = Counter((item["tenant"], item["recipient"]) for item in line.items)
     report.counts["items"] += items.total()
     if not items:
-        report.violate("no item", line.id, "filed, and in nobody's inbox")
+        report.violate("no item", line.id, "filed, but in no inbox")
     elif not routed:
-        report.violate("not routed", line.id, "filed, and nothing says why there")
+        report.violate("not routed", line.id, "filed, but its routing is not recorded")
     else:
         if missing := len({to for to in routed[-1] if to[0] not in held} - items.keys()):
-            report.violate("missing item", line.id, f"{missing} of its recipients have no item; mailroom replay it")
+            report.violate(
+                "missing item", line.id, f"{missing} of its recipients have no inbox item; run mailroom replay for it"
+            )
         if strange := len(items.keys() - set().union(*routed)):
-            report.violate("strange item", line.id, f"{strange} items are for recipients it was never routed to")
+            report.violate("strange item", line.id, f"{strange} items are for recipients that it was not routed to")
     if extra := items.total() - len(items):
-        report.violate("duplicate item", line.id, f"{extra} items too many for the same recipient")
+        report.violate("duplicate item", line.id, f"{extra} duplicate items for one recipient")
     told = Counter(one["kind"] for one in line.story)
     if not 1 <= told["filed"] <= 1 + told["reopened"]:
         report.violate("filed twice", line.id, f"{told['filed']} times filed, {told['reopened']} times reopened")
@@ -171,10 +185,10 @@ def _check_filed(line: Any, report: Report) -> None:
 def _check_item(line: Any, item: dict[str, Any], report: Report) -> None:
     wanted = [item["raw"], *(part["kept"] for part in item["parts"])]
     if not set(wanted) <= set(line.archive_ids):
-        report.violate("item not archived", item["id"], "it shows content that its e-mail does not name as archived")
+        report.violate("item not archived", item["id"], "shows content that its e-mail does not have as archived")
     if any(not name.startswith(f"{item['tenant']}/") for name in wanted):
-        report.violate("foreign deposit", item["id"], "it shows content that another tenant's archive keeps")
+        report.violate("foreign deposit", item["id"], "shows content that is in another tenant's archive")
     if any(part["kept"].rpartition("/")[2] != part["sha256"] for part in item["parts"]):
-        report.violate("wrong deposit", item["id"], "an attachment's digest is not its deposit's")
+        report.violate("wrong deposit", item["id"], "the digest of an attachment differs from its deposit's")
     if [part["number"] for part in item["parts"]] != list(range(1, len(item["parts"]) + 1)):
         report.violate("attachments", item["id"], "its attachments are not numbered 1, 2, 3, ...")

@@ -50,13 +50,13 @@ def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[Sent], re
         items = sorted((recipient, tuple(parts) if known else ()) for _, recipient, parts in rows if recipient)
         wanted = sorted((recipient, mail.attachments or ()) for recipient in mail.recipients if mail.state == "filed")
         if not rows:
-            report.violate("lost", mail.message_id, "it was accepted, and the ledger knows nothing of it")
+            report.violate("lost", mail.message_id, "accepted, but not in the database")
         elif states != {mail.state}:
-            report.violate("lost", mail.message_id, f"it was to be {mail.state} and is {', '.join(sorted(states))}")
+            report.violate("lost", mail.message_id, f"expected {mail.state}, found {', '.join(sorted(states))}")
         elif len(items) > len(wanted):
-            report.violate("duplicate item", mail.message_id, f"{len(items)} items and not {len(wanted)}")
+            report.violate("duplicate item", mail.message_id, f"{len(items)} items, expected {len(wanted)}")
         elif items != wanted:
-            report.violate("wrong content", mail.message_id, "its items or their attachments are not what was sent")
+            report.violate("wrong content", mail.message_id, "its items or attachments differ from what was sent")
 
 
 _BECAME = """

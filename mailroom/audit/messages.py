@@ -36,16 +36,16 @@ def check_messages(connection: psycopg.Connection[Any], report: Report, patience
     since = {"since": patience.since, "limit": _MOST}
     _balance(connection, report, since)
     for batch in _rows(connection, _MISCOUNTED, since):
-        what = f"{batch.accepted} messages were accepted and {batch.there} are there"
+        what = f"{batch.accepted} messages were accepted, but the database has {batch.there}"
         report.violate("missing message" if batch.there < batch.accepted else "strange message", batch.id, what)
     for one in _rows(connection, _STRANGE, since | {"known": [*_PENDING, *_ENDED]}):
-        report.violate("unknown status", one.id, f"no message can be {one.status}")
+        report.violate("unknown status", one.id, f"unknown status {one.status}")
     for one in _rows(connection, _UNTOLD, since | _tellers()):
-        report.violate("untold status", one.id, f"{one.status}, and no activity says so")
+        report.violate("untold status", one.id, f"status {one.status}, but no activity records it")
     for one in _rows(connection, _UNCOUNTED, since):
-        report.violate("attempts", one.id, f"{one.attempts} attempts, and its history tells of {one.told}")
+        report.violate("attempts", one.id, f"{one.attempts} attempts, but its history has {one.told}")
     for one in _rows(connection, _STUCK, since | {"before": patience.now - patience.limit}):
-        report.violate("stuck message", one.id, f"{one.status} for too long; mailroom trace it")
+        report.violate("stuck message", one.id, f"{one.status} for too long; inspect it with mailroom trace")
 
 
 def _balance(connection: psycopg.Connection[Any], report: Report, since: dict[str, Any]) -> None:

@@ -18,11 +18,18 @@ def check_queue(sqs: Any, url: str, report: Report) -> None:
     for name, meaning in _DEPTHS.items():
         report.counts[meaning] = int(told.get(name, 0))
     if "RedrivePolicy" not in told:
-        report.violate("no dead letters", url.rpartition("/")[2], "the queue has no dead-letter queue")
+        report.violate(
+            "no dead letters", url.rpartition("/")[2], "the queue has no dead-letter queue; add a redrive policy"
+        )
         return
     account, name = json.loads(told["RedrivePolicy"])["deadLetterTargetArn"].split(":")[4:6]
     dead = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
     depths = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=list(_DEPTHS))["Attributes"]
     report.counts["dead letters"] = sum(int(depths.get(depth, 0)) for depth in _DEPTHS)
     if report.counts["dead letters"]:
-        report.violate("dead letters", name, f"{report.counts['dead letters']} messages wait there to be redriven")
+        report.violate(
+            "dead letters",
+            name,
+            f"{report.counts['dead letters']} dead letters; find the cause, then "
+            "redrive them (inbound: mailroom replay --dlq)",
+        )

@@ -14,14 +14,14 @@ def check_restores(
     """Say which batches are held after a restore, and whether this database is one that nobody has recognised yet."""
     for batch_id, messages in connection.execute(_HELD):
         report.counts["messages held after a restore"] += messages
-        what = f"{messages} messages may have been sent before the restore: mailroom batch resume {batch_id}, or cancel"
+        what = f"{messages} held messages may have been sent before the restore: run mailroom batch resume {batch_id}, or cancel"
         report.violate("held after a restore", batch_id, what)
     outside = {name: _outside(s3, bucket, name, report) for name, *_ in connection.execute(_INSTALLATION)}
     # Not in this check's snapshot: while mail is sent the counter advances, in the database before it does outside.
     with psycopg.connect(database_url) as latest:
         for name, counter, identity, table in latest.execute(_INSTALLATION).fetchall():
             if identity not in (table, f"{_server(latest)}/{table}") or counter < outside.get(name, 0):
-                what = "what waits here may have been sent already: start a worker, which holds it, then look again"
+                what = "waiting messages may already have been sent: start a worker, which holds them, then repeat the check"
                 report.violate("restored database", name, what)
 
 
@@ -43,9 +43,11 @@ def _outside(s3: Any, bucket: str, name: str, report: Report) -> int:
     except s3.exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
         if code not in ("NoSuchKey", "404"):
-            report.violate("no counter", name, f"a restore may go unseen: the archive's bucket answers {code}")
+            report.violate("no counter", name, f"a restore could not be detected: the archive's bucket responds {code}")
     except (ValueError, KeyError, TypeError):
-        report.violate("no counter", name, "a restore may go unseen: the counter beside the archive is not readable")
+        report.violate(
+            "no counter", name, "a restore could not be detected: the counter in the archive's bucket is not readable"
+        )
     return 0
 
 

@@ -34,18 +34,18 @@ _TIMES = {
 }
 
 _SHAPES = """
-select 'unusable row' as kind, 'batch ' || id as subject, 'its sender is no address with a name' as what from batch
+select 'unusable row' as kind, 'batch ' || id as subject, 'invalid sender' as what from batch
  where jsonb_typeof("from") <> 'object' or jsonb_typeof("from" -> 'address') is distinct from 'string'
 union all
-select 'unusable row', 'batch ' || id, 'its metadata are of another shape' from batch where jsonb_typeof(metadata) <> 'object'
+select 'unusable row', 'batch ' || id, 'invalid metadata' from batch where jsonb_typeof(metadata) <> 'object'
 union all
-select 'unknown word', 'batch ' || id, 'there is no such lane or policy' from batch
+select 'unknown word', 'batch ' || id, 'unknown lane or policy' from batch
  where lane not in ('transactional', 'bulk') or policy not in ('prefer_no_duplicate', 'prefer_delivery')
 union all
-select 'unusable row', 'message ' || id, 'its recipient is no address with a name' from message
+select 'unusable row', 'message ' || id, 'invalid recipient' from message
  where jsonb_typeof("to") <> 'object' or jsonb_typeof("to" -> 'address') is distinct from 'string'
 union all
-select 'unusable row', 'e-mail ' || id, 'its envelope is of another shape' from inbound_email
+select 'unusable row', 'e-mail ' || id, 'invalid envelope' from inbound_email
  where jsonb_typeof(envelope) <> 'null' and (jsonb_typeof(envelope) <> 'object' or jsonb_typeof(envelope -> 'recipients') is distinct from 'array'
        or jsonb_typeof(envelope -> 'verdicts') is distinct from 'object' or jsonb_typeof(envelope -> 'received_at') is distinct from 'string')
 limit %(most)s
@@ -70,12 +70,12 @@ def check_rows(connection: psycopg.Connection[Any], report: Report) -> None:
     with connection.cursor() as cursor:
         for table, (name, columns) in _TIMES.items():
             for (subject,) in cursor.execute(_out_of_bounds(table, name, columns), {"most": _MOST}).fetchall():
-                times = f"a time of it is not between {_EARLIEST} and {_LATEST}: {', '.join(columns)}"
+                times = f"a time is not between {_EARLIEST} and {_LATEST}: {', '.join(columns)}"
                 report.violate("unusable time", f"{table} {subject}", times)
         for kind, subject, what in cursor.execute(_SHAPES, {"most": _MOST}).fetchall():
-            report.violate(kind, subject, f"{what}; docs/operations.md says how to mend it")
+            report.violate(kind, subject, f"{what}; see docs/operations.md for the repair")
         for loop, subject, reason in cursor.execute(_SKIPPED, {"most": _MOST}).fetchall():
-            report.violate("skipped row", subject, f"{loop} steps over it: {reason}")
+            report.violate("skipped row", subject, f"{loop} skips it: {reason}")
 
 
 def each(rows: Any, look: Callable[[Any], None], report: Report) -> None:

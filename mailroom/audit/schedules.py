@@ -30,9 +30,7 @@ def check_schedules(api_url: str, report: Report, *, patience: timedelta = _FIRS
             try:
                 wrong = _look(prefect, report, datetime.now(UTC))
             except httpx.HTTPError as error:
-                wrong = [
-                    (api_url, f"Prefect cannot be asked ({type(error).__name__}): whether schedules fire is unknown")
-                ]
+                wrong = [(api_url, f"Prefect cannot be reached ({type(error).__name__}): schedules are not checked")]
             if not wrong or time.monotonic() > deadline:
                 break
             report.progress("waiting for the first pass of Prefect's scheduler")
@@ -64,9 +62,7 @@ def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[st
         report.counts["schedules"] += len(endless)
         ahead = {"deployments": {"id": {"any_": [deployment["id"]]}}, "flow_runs": _made("SCHEDULED"), "limit": 1}
         if endless and not _ask(prefect, "/flow_runs/filter", ahead):
-            wrong.append(
-                (deployment["name"], "it has an active schedule and no run ahead: see the Prefect server's log")
-            )
+            wrong.append((deployment["name"], "an active schedule has no future run: see the Prefect server's log"))
         for one in endless:
             if interval := one.get("interval"):
                 shortest = min(shortest or timedelta.max, timedelta(seconds=interval))
@@ -75,7 +71,12 @@ def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[st
         worked = datetime.fromisoformat(newest[0]["created"])
         report.counts["seconds since the scheduler worked"] = round((now - worked).total_seconds())
         if shortest is not None and now - worked > shortest + _OVERDUE:
-            wrong.append(("scheduler", f"it last made a run at {worked:%Y-%m-%d %H:%M:%S} UTC; is its service up?"))
+            wrong.append(
+                (
+                    "scheduler",
+                    f"last created a run at {worked:%Y-%m-%d %H:%M:%S} UTC; check that the service is running",
+                )
+            )
     return wrong
 
 

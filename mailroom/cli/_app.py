@@ -85,15 +85,15 @@ def _mailroom(
         bool, typer.Option("--version", help="Print version and commit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """E-mail in: archived and filed. Batches out: each message sent once and followed.
+    """Receives e-mail, archives and files it; sends batches, each message once, and shows what became of each.
 
     First steps:
 
     \b
       mailroom up --detach                     start everything on this machine
       mailroom address add ada@mailroom.test   an address that receives
-      mailroom status                          where the inbox, Prefect and the SMTP door are
-      mailroom down                            stop it; --wipe forgets its data
+      mailroom status                          where the inbox, Prefect and the SMTP server are
+      mailroom down                            stop it; --wipe deletes its data
     """
 
 
@@ -105,11 +105,13 @@ def say(line: str) -> None:
 
 @app.command()
 def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; it runs on.")] = False,
-    only: Annotated[list[str] | None, typer.Option(help="Only this part and what it needs; repeatable.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; return when everything is ready.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Start only this part and what it needs; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start the embedded stack and say what runs where; Ctrl-C stops it."""
+    """Start the embedded stack and print where its parts run; Ctrl-C stops it."""
     from mailroom.sandbox.stack import background, stack
 
     progress = _to_stderr if as_json else say
@@ -127,16 +129,16 @@ _UNDER_WAY, _NOT_RUNNING = 3, 4
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say what runs where, looked at now; fails unless all of it runs and all data is where it may be.
+    """Show each part of the stack; fails unless every part is ready and all data is in an allowed region.
 
-    A part that died is started again by itself: it shows as restarting, with how often it was and what it died of.
+    A part that exits is restarted automatically: its state is restarting, with the number of restarts and the last exit.
 
     \b
     Exit codes:
       0  everything is ready
-      1  a part failed or was given up, or data is where it may not be; the last line says what to do
-      3  starting, restarting or stopping: ask again in some seconds
-      4  no stack runs here: mailroom up
+      1  a part failed and is no longer restarted, or data is outside the allowed regions; the last line says what to do
+      3  starting, restarting or stopping: try again in a few seconds
+      4  no stack is running here: start it with mailroom up
     """
     from mailroom.cli._regions import region_lines, regions_of
     from mailroom.sandbox.stack import stack
@@ -151,10 +153,11 @@ def status(as_json: AsJson = False) -> None:
         for part in found["parts"]:
             say(_part_line(part))
         for worker in found["workers"]:
-            paused = f", paused: {worker['paused_by']} does not serve" if worker["paused_by"] else ""
+            paused = f", paused: {worker['paused_by']} is unavailable" if worker["paused_by"] else ""
             paused += f", held: {worker['held_by']}" if worker["held_by"] else ""
             say(
-                f"{'on duty':<12} {worker['name']}, {worker['silent_s']} s ago{paused}; has {len(worker['holds'])} e-mails"
+                f"{'worker':<12} {worker['name']}, {worker['silent_s']} s ago{paused}; {len(worker['holds'])} e-mails "
+                "in progress"
             )
             for message_id in worker["holds"]:
                 say(f"{'':<12} {message_id}")
@@ -164,7 +167,7 @@ def status(as_json: AsJson = False) -> None:
             say(line)
         for one in found["held"]:
             say(f"{'held':<12} {one['batches']} batches, {one['messages']} messages: {one['why']}")
-            say(f"{'':<12} see `mailroom batch list --held`")
+            say(f"{'':<12} decide with `mailroom batch list --held`")
         for name in ("api_url", "prefect_url", "aws_endpoint", "data"):
             if name in found:
                 say(f"{name:<12} {found[name]}")
@@ -176,7 +179,7 @@ def _part_line(part: dict[str, Any]) -> str:
     pid = f"pid {part['pid']}" if part["pid"] else ""
     line = f"{part['name']:<12} {part['state'].replace('_', ' '):<10} {port:<16} {pid}"
     if part.get("last_death"):
-        line += f"  started again {part['restarts']} times; last death {part['last_death_at']}: {part['last_death']}"
+        line += f"  restarted {part['restarts']} times; last exit {part['last_death_at']}: {part['last_death']}"
     return line.rstrip()
 
 
@@ -185,17 +188,17 @@ def _end_as(found: dict[str, Any]) -> None:
     state, why = found["state"], found.get("reason")
     if faults := [one for one in found["regions"]["resources"] if one["fault"]]:
         raise ConfigurationError(
-            f"{len(faults)} resources are not where MAILROOM_REGIONS_ALLOWED lets data be; see above"
+            f"{len(faults)} resources are outside the regions of MAILROOM_REGIONS_ALLOWED; see above"
         )
     if state == "ready":
         return
     if state == "stopped":
-        _to_stderr(f"mailroom: no stack runs in {found['data']}; start it with `mailroom up`")
+        _to_stderr(f"mailroom: no stack is running in {found['data']}; start it with `mailroom up`")
         raise typer.Exit(_NOT_RUNNING)
     if state in ("starting", "restarting", "stopping"):
         down = [part["name"] for part in found["parts"] if part["state"] not in ("ready", "done")]
         which = f" ({', '.join(down)})" if down else ""
-        _to_stderr(f"mailroom: the stack is {state}{which}; ask again in some seconds")
+        _to_stderr(f"mailroom: the stack is {state}{which}; try again in a few seconds")
         raise typer.Exit(_UNDER_WAY)
     raise ConfigurationError(f"the stack is {state}" + (f": {why}" if why else ""))
 
@@ -245,9 +248,9 @@ def _scheduler(found: dict[str, Any]) -> dict[str, Any] | None:
     except MailroomError:
         return None
     worked = seen.last_worked_at
-    said = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing was ever scheduled"
+    said = f"last scheduled {round((now - worked).total_seconds())} s ago" if worked else "nothing scheduled yet"
     if seen.is_silent(now):
-        without = f": nothing ahead for {', '.join(seen.idle)}" if seen.idle else ""
+        without = f": no runs ahead for {', '.join(seen.idle)}" if seen.idle else ""
         said += f"; SILENT{without}; see prefect.log (normal in the first minute after `mailroom up`)"
     return {**seen.as_json(now), "says": said}
 
@@ -274,9 +277,9 @@ def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 @app.command()
 def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Forget its data too.")] = False, as_json: AsJson = False
+    wipe: Annotated[bool, typer.Option("--wipe", help="Delete its data too.")] = False, as_json: AsJson = False
 ) -> None:
-    """Stop the embedded stack; --wipe forgets its data."""
+    """Stop the embedded stack; --wipe deletes its data."""
     from mailroom.sandbox.stack import stack
 
     stack.down(_to_stderr if as_json else say, wipe=wipe)

@@ -47,7 +47,7 @@ def read_backup(file: Path) -> Backup:
         return Backup(**told | {"made_at": datetime.fromisoformat(told["made_at"])})
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigurationError(
-            f"{about_file(file)} does not say what {file} is; `mailroom backup` writes both, keep them together"
+            f"{about_file(file)} does not describe {file}; `mailroom backup` writes both files: keep them together"
         ) from None
 
 

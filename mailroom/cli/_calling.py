@@ -45,8 +45,8 @@ class Calling:
 
         if len(body) > LIMITS.body:
             raise ConfigurationError(
-                f"this is {len(body):,} bytes, and a request has at most {LIMITS.body:,}: send the file in parts, "
-                "or attach large files by archive_id or s3"
+                f"the request has {len(body):,} bytes, the limit is {LIMITS.body:,}: split the file, or attach large "
+                "files by archive_id or s3"
             )
 
         def pieces() -> Iterator[bytes]:
@@ -76,7 +76,10 @@ class Calling:
                 answer = call()
             except httpx.TransportError as error:
                 if pause_s is None:
-                    raise TransientError("Mailroom's API cannot be reached", kind=type(error).__name__) from None
+                    raise TransientError(
+                        "Mailroom's API cannot be reached; check MAILROOM_API_URL, or `mailroom status`",
+                        kind=type(error).__name__,
+                    ) from None
             else:
                 if answer.status_code not in _LATER or pause_s is None:
                     return _checked(answer)
@@ -94,11 +97,14 @@ def calling() -> Calling:
     if url and key:
         return Calling(url, key)
     if url or key:
-        raise ConfigurationError("set both MAILROOM_API_URL and MAILROOM_API_KEY, or neither for the sandbox here")
+        raise ConfigurationError(
+            "set both MAILROOM_API_URL and MAILROOM_API_KEY, or neither to use the stack on this machine"
+        )
     stack = running_stack()
     if stack is None or "api_key" not in stack:
         raise ConfigurationError(
-            "no stack is running here; start one with `mailroom up`, or set MAILROOM_API_URL and MAILROOM_API_KEY"
+            "no stack is running on this machine; start it with `mailroom up`, or set MAILROOM_API_URL and "
+            "MAILROOM_API_KEY"
         )
     return Calling(stack["api_url"], stack["api_key"])
 
@@ -121,11 +127,11 @@ def _checked(answer: httpx.Response) -> httpx.Response:
         said, errors = str(problem.get("detail") or problem.get("title")), problem.get("errors") or ()
         faults = faults_of(errors)
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise PermanentError("this is no answer of Mailroom's API", status=status) from None
+        raise PermanentError("the response is not from Mailroom's API; check MAILROOM_API_URL", status=status) from None
     if status == httpx.codes.UNAUTHORIZED:
-        raise ConfigurationError("the API does not know this key; see MAILROOM_API_KEY")
+        raise ConfigurationError("the API key is invalid; check MAILROOM_API_KEY")
     if faults:
-        raise Unacceptable("nothing was handed over", faults=faults)
+        raise Unacceptable("the batch was not submitted", faults=faults)
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise TransientError("the API did not do it", status=status)
-    raise PermanentError(f"the API refused: {said}", status=status)
+        raise TransientError("the API failed; try again later", status=status)
+    raise PermanentError(f"the API rejected the request: {said}", status=status)

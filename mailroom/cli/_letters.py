@@ -33,7 +33,7 @@ def recipients(file: Path) -> list[Row]:
     text = _read(file)
     rows = _from_json(file, text) if file.suffix.lower() == ".json" else _from_csv(file, text)
     if not rows:
-        raise ConfigurationError(f"{file}: there is nobody in it")
+        raise ConfigurationError(f"{file}: no recipients")
     return rows
 
 
@@ -50,7 +50,7 @@ def template(file: Path) -> dict[str, Any]:
     if kind == ".json":
         found = _json(file, text)
         if not isinstance(found, dict):
-            raise ConfigurationError(f"{file}: a template in JSON is one object")
+            raise ConfigurationError(f"{file}: a JSON template must be one object")
         return found
     head, _, body = text.partition("\n\n")
     said: dict[str, Any] = {}
@@ -59,11 +59,11 @@ def template(file: Path) -> dict[str, Any]:
         field = _HEADERS.get(name.strip().lower())
         if not colon or field is None:
             raise ConfigurationError(
-                f"{file}, line {number}: a template begins with `Subject: ...`, then an empty line, then the text"
+                f"{file}, line {number}: a template starts with `Subject: ...`, then an empty line, then the text"
             )
         said[field] = value.strip()
     if "subject" not in said:
-        raise ConfigurationError(f"{file}: the first line is to be `Subject: ...`")
+        raise ConfigurationError(f"{file}: the first line must be `Subject: ...`")
     return said | {"html" if kind in (".html", ".htm") else "text": body}
 
 
@@ -79,31 +79,31 @@ def _from_csv(file: Path, text: str) -> list[Row]:
             if not header:
                 header = _header(file, number, cells)
             elif len(cells) != len(header):
-                raise _wrong(file, number, f"it has {len(cells)} cells, and the header has {len(header)}")
+                raise _wrong(file, number, f"{len(cells)} cells, but the header has {len(header)}")
             else:
                 rows.append(_row(file, number, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
-        raise ConfigurationError(f"{file}, line {reader.line_num}: this is no CSV: {error}") from None
+        raise ConfigurationError(f"{file}, line {reader.line_num}: invalid CSV: {error}") from None
     return rows
 
 
 def _header(file: Path, number: int, cells: list[str]) -> list[str]:
     names = [name.strip() for name in cells]
     if "to" not in names:
-        raise _wrong(file, number, "the header needs a column `to`, in small letters")
+        raise _wrong(file, number, "the header needs a column `to`, in lower case")
     if "" in names or len(set(names)) < len(names):
-        raise _wrong(file, number, "each column needs a name of its own")
+        raise _wrong(file, number, "each column needs a different name")
     return names
 
 
 def _from_json(file: Path, text: str) -> list[Row]:
     entries = _json(file, text)
     if not isinstance(entries, list):
-        raise ConfigurationError(f"{file}: recipients in JSON are an array of objects")
+        raise ConfigurationError(f"{file}: recipients in JSON must be an array of objects")
     rows = []
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
-            raise _wrong(file, number, "it is no object")
+            raise _wrong(file, number, "must be an object")
         rows.append(_row(file, number, entry))
     return rows
 
@@ -124,19 +124,19 @@ def _json(file: Path, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         place = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ConfigurationError(f"{file}{place}: this is no JSON") from None
+        raise ConfigurationError(f"{file}{place}: invalid JSON") from None
 
 
 def _read(file: Path) -> str:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror or 'it cannot be read'}") from None
+        raise ConfigurationError(f"{file}: {error.strerror or 'cannot be read'}") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(f"{file}, line {line}: this is not UTF-8; save the file as UTF-8") from None
+        raise ConfigurationError(f"{file}, line {line}: not UTF-8; save the file as UTF-8") from None
     # A CSV's quoted cells may hold line ends; which of the spellings does not matter in a mail.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

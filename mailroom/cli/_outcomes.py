@@ -52,13 +52,13 @@ class Fate:
 #: No two meet: their last digits differ.
 _FATES = (
     Fate("open", 10, 5, Status.OPENED, "read"),
-    Fate("click", 20, 3, Status.CLICKED, "read, and a link followed"),
-    Fate("delay", 50, 39, Status.DEFERRED, "their server asks to wait; SES keeps trying"),
+    Fate("click", 20, 3, Status.CLICKED, "read, and a link clicked"),
+    Fate("delay", 50, 39, Status.DEFERRED, "the recipient's server deferred it; SES retries"),
     Fate("softbounce", 50, 24, Status.BOUNCED, "mailbox full"),
     Fate("bounce", 20, 7, Status.BOUNCED, "no such mailbox; suppressed from now on"),
-    Fate("complaint", 100, 50, Status.COMPLAINED, "called spam; suppressed from now on"),
+    Fate("complaint", 100, 50, Status.COMPLAINED, "reported as spam; suppressed from now on"),
 )
-_ARRIVES = Fate("user", 1, 0, Status.DELIVERED, "in their inbox")
+_ARRIVES = Fate("user", 1, 0, Status.DELIVERED, "in the inbox")
 
 
 def fates(mails: int) -> list[Fate]:
@@ -96,7 +96,7 @@ def follow(api: Calling, batch_id: str, *, mails: int, show: Show, patience_s: f
             return statuses
         if time.monotonic() > deadline:
             raise PermanentError(
-                "the batch did not come to its ends in time; see `mailroom trace` of it, `mailroom breakers`, "
+                "the batch did not finish in time; see `mailroom trace` with its id, `mailroom breakers`, "
                 "`mailroom status` and the worker's log",
                 batch_id=batch_id,
                 seconds=patience_s,
@@ -134,7 +134,7 @@ def _lines(mails: int) -> Show:
 
     def show(statuses: Mapping[str, int]) -> None:
         nonlocal told
-        line = f"  {_came_back(statuses):>3} of {mails} came back: {_counts(statuses)}"
+        line = f"  {_came_back(statuses):>3} of {mails} done: {_counts(statuses)}"
         if line != told:
             say(line)
             told = line

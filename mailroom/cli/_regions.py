@@ -37,8 +37,8 @@ def regions_of(found: dict[str, Any]) -> dict[str, Any]:
 
 def region_lines(regions: dict[str, Any]) -> Iterator[str]:
     """Yield what a person reads of them: the regions in use, what is outside, and queues that keep messages too briefly."""
-    used = sorted({one["region"] for one in regions["resources"]} - {"", "not said"})
-    yield f"{'regions':<12} {', '.join(used) or 'none known'}; allowed: {regions['allowed']}"
+    used = sorted({one["region"] for one in regions["resources"]} - {"", "unknown"})
+    yield f"{'regions':<12} {', '.join(used) or 'none found'}; allowed: {regions['allowed']}"
     for one in regions["resources"]:
         if one["fault"]:
             yield f"{'outside':<12} the {one['what']} {one['name']} {one['fault']}"

@@ -37,4 +37,4 @@ def _moment(word: str, option: str, *, ahead: bool) -> datetime:
     except (ValueError, OverflowError) as error:
         what = f"{OUT_OF_BOUNDS}; " if str(error) == OUT_OF_BOUNDS or isinstance(error, OverflowError) else ""
         shown = word if len(word) <= 50 else f"{word[:50]}..."
-        raise ConfigurationError(f"{option} {shown}: {what}write 90m, 2h, 3d or 2026-11-21T08:00") from None
+        raise ConfigurationError(f"{option} {shown}: {what}use 90m, 2h, 3d or 2026-11-21T08:00") from None

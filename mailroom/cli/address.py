@@ -1,9 +1,8 @@
-"""Addresses that receive: add one, choose what is done with its mail, list them.
+"""Receiving addresses: add one, choose how its mail is processed, list them.
 
-An address is `name@domain`, which also takes `name+anything@domain`; `invoice-*@domain`, where a star is any letters;
-`@domain` for everything at a domain; or `prefix/` for whatever no address takes of the mails that a receipt rule
-stores under this key prefix, which the settings name (MAILROOM_INBOUND_PREFIX, MAILROOM_INBOUND_PREFIXES). The narrowest
-takes the mail.
+An address is `name@domain`, which also matches `name+anything@domain`; `invoice-*@domain`, where the star matches any
+characters; `@domain` for everything at a domain; or `prefix/` for mail that matches no other address and that a receipt
+rule stores under this key prefix (MAILROOM_INBOUND_PREFIX, MAILROOM_INBOUND_PREFIXES). The most specific match wins.
 """
 
 import json
@@ -19,19 +18,21 @@ from mailroom.inbound.processors import known_processors
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-_PROCESSOR = "What is done with its mail besides filing it: inbox (nothing), digest, webhook, or one that is installed."
-Tenant = Annotated[str, typer.Option(help="The customer it belongs to; made when it is new.")]
+_PROCESSOR = (
+    "How its mail is processed after filing: inbox (no processing), digest, webhook, or an installed processor."
+)
+Tenant = Annotated[str, typer.Option(help="The tenant that the address belongs to; created if new.")]
 
 
 @app.command()
 def add(
-    address: Annotated[str, typer.Argument(help="name@domain, a pattern with *, @domain, or prefix/.")],
-    user: Annotated[str | None, typer.Option(help="Whose inbox it fills; the local part by default.")] = None,
+    address: Annotated[str, typer.Argument(help="name@domain, a pattern with *, @domain or prefix/.")],
+    user: Annotated[str | None, typer.Option(help="The user whose inbox it fills; by default the local part.")] = None,
     tenant: Tenant = "default",
     processor: Annotated[str, typer.Option(help=_PROCESSOR)] = INBOX,
     as_json: AsJson = False,
 ) -> None:
-    """Have ADDRESS receive. Adding it again changes nothing."""
+    """Add a receiving ADDRESS. Adding it again changes nothing."""
     pattern, directory = _pattern(address), Opened().directory
     owner = user or (pattern.rpartition("@")[0] if "@" in pattern else pattern.strip("/")) or "everyone"
     added = directory.add(Address(pattern, tenant_named(tenant), owner, _processor(processor)))
@@ -42,29 +43,29 @@ def add(
     elif added:
         say(f"{pattern} receives for user {owner} of tenant {tenant}")
     else:
-        say(f"{pattern} receives for user {owner} of tenant {tenant} already; nothing changed")
+        say(f"{pattern} already receives for user {owner} of tenant {tenant}; nothing changed")
 
 
 @app.command()
 def process(
-    address: Annotated[str, typer.Argument(help="As `mailroom address list` shows it.")],
+    address: Annotated[str, typer.Argument(help="The address, as `mailroom address list` shows it.")],
     processor: Annotated[str, typer.Argument(help=_PROCESSOR)],
     tenant: Tenant = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Have a processor work on what ADDRESS receives from now on."""
+    """Set the processor for the mail that ADDRESS receives from now on."""
     pattern = _pattern(address)
     if not Opened().directory.set_processor(pattern, tenant, _processor(processor)):
-        raise ConfigurationError(f"{pattern} is no address of tenant {tenant}; add it with `mailroom address add`")
+        raise ConfigurationError(f"{pattern} is not an address of tenant {tenant}; add it with `mailroom address add`")
     if as_json:
         say(json.dumps({"address": pattern, "tenant": tenant, "processor": processor}))
     else:
-        say(f"{processor} works on what {pattern} of tenant {tenant} receives")
+        say(f"{processor} now processes the mail of {pattern} of tenant {tenant}")
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List every address that receives."""
+    """List the receiving addresses."""
     known = Opened().directory.all()
     if as_json:
         lines = [
@@ -75,7 +76,7 @@ def list_(as_json: AsJson = False) -> None:
     for at in known:
         say(f"{at.pattern:<40} {at.user:<20} {at.tenant:<16} {at.processor}")
     if not known:
-        say("no address receives yet; add one with `mailroom address add ada@mailroom.test`")
+        say("no receiving addresses yet; add one with `mailroom address add ada@mailroom.test`")
 
 
 def _pattern(address: str) -> str:
@@ -83,12 +84,12 @@ def _pattern(address: str) -> str:
         return normalise_pattern(address)
     except ValueError:
         raise ConfigurationError(
-            f"{address!r} is no address; write name@domain, name-*@domain, @domain or prefix/"
+            f"{address!r} is not an address; use name@domain, name-*@domain, @domain or prefix/"
         ) from None
 
 
 def _processor(name: str) -> str:
     known = known_processors()
     if name not in known:
-        raise ConfigurationError(f"there is no processor {name!r}; there are {', '.join(sorted(known))}")
+        raise ConfigurationError(f"no processor is named {name!r}; available: {', '.join(sorted(known))}")
     return name

@@ -1,4 +1,4 @@
-"""The HTTP service: inbox pages and JSON API, public links and providers' hooks."""
+"""Run the HTTP service: inbox pages, JSON API, links in mails and webhooks of providers."""
 
 import os
 import sys
@@ -11,29 +11,34 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def api(
-    port: Annotated[int, typer.Option(help="Port of everything; with --public-port of all that is not public.")] = 8025,
+    port: Annotated[
+        int, typer.Option(help="Port for everything; with --public-port, for everything that is not public.")
+    ] = 8025,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     public_port: Annotated[
         int | None,
         typer.Option(
-            help="Port of /u /c /o /hooks alone, for the internet; 0 is none.",
+            help="Port for /u /c /o /hooks only, for the internet; 0 for none.",
             show_default="MAILROOM_PUBLIC_PORT",
         ),
     ] = None,
-    public_host: Annotated[str, typer.Option(help="Address of the public port.", show_default="that of --host")] = "",
+    public_host: Annotated[
+        str, typer.Option(help="Address of the public port to listen on.", show_default="the value of --host")
+    ] = "",
     behind_tls_proxy: Annotated[
         bool,
         typer.Option(
             "--behind-tls-proxy",
-            help="A TLS proxy is in front of each port; without, only loopback is served. Or MAILROOM_BEHIND_TLS_PROXY=true.",
+            help="A TLS proxy is in front of each port; without one, only loopback is allowed. Or set "
+            "MAILROOM_BEHIND_TLS_PROXY=true.",
         ),
     ] = False,
 ) -> None:
-    """The HTTP service: inbox pages and JSON API, public links and providers' hooks.
+    """Run the HTTP service: inbox pages, JSON API, links in mails and webhooks of providers.
 
-    One port shows everything. With --public-port there are two: that one has the links of mails (/u /c /o), the hooks
-    (/hooks) and /healthz, and answers 404 for all else; --port has the pages, /v1, /docs, /metrics, /readyz and
-    /healthz, and answers 404 for links and hooks.
+    By default one port serves everything. With --public-port there are two: the public port serves links in mails
+    (/u /c /o), webhooks of providers (/hooks) and /healthz; --port serves the pages, /v1, /docs, /metrics, /readyz and
+    /healthz. Each responds with 404 to the paths of the other.
 
     \b
       mailroom api --public-port 8026

@@ -1,7 +1,7 @@
-"""The archive: what is wrong in its bucket, and which strangers there an operator has acknowledged.
+"""The archive: list what is wrong in its bucket, and acknowledge versions that Mailroom did not write.
 
-Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not put
-there is a difference until it is removed or acknowledged here. The deposits are not touched by it: receipts name versions.
+Every hour `reconcile` compares the bucket's listing with the receipts. A version or delete marker that Mailroom did not
+write is a finding until it is removed or acknowledged. Deposits are not affected: each receipt names its version.
 """
 
 import json
@@ -25,10 +25,10 @@ _MOST = 1000
 
 @app.command()
 def findings(
-    all_: Annotated[bool, typer.Option("--all", help="Those too that were acknowledged.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Include acknowledged findings.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what was found wrong in the archive's bucket and what to do about it, as `reconcile` last saw it."""
+    """List what the last `reconcile` found wrong in the archive's bucket, and what to do."""
     found = _findings().all(acknowledged=all_, limit=_MOST)
     if as_json:
         say(json.dumps([asdict(one) for one in found], indent=1, default=datetime.isoformat))
@@ -36,31 +36,31 @@ def findings(
     for one in found:
         say(_sentence(one))
     if not found:
-        say("nothing wrong is known of the archive's bucket; mailroom check looks through all of it")
+        say("no findings in the archive's bucket; `mailroom check` compares all of it")
 
 
 @app.command()
 def acknowledge(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The key, as `mailroom archive findings` says it.")],
-    note: Annotated[str, typer.Option(help="What it is and why it may stay; kept with your name.")],
-    version: Annotated[str | None, typer.Option(help="Only this version; all under the key by default.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be acknowledged.")] = False,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key, as `mailroom archive findings` shows it.")],
+    note: Annotated[str, typer.Option(help="What it is and why it may stay; stored with your name.")],
+    version: Annotated[str | None, typer.Option(help="Only this version; by default all under the key.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be acknowledged.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take responsibility for a stranger's version or delete marker that stays: it is no difference any more.
+    """Acknowledge a version or delete marker that Mailroom did not write and that stays: it is no longer a finding.
 
-    Remove it instead where it can be removed; S3 says who may. Damage to a deposit cannot be acknowledged: repair it by
-    replaying an e-mail that names it.
+    If you can delete it in S3, do that instead. Damage to a deposit cannot be acknowledged: repair it by replaying an
+    e-mail that has the deposit.
     """
     known = [one for one in _findings().all(acknowledged=False, limit=_MOST, key=key) if version in (None, one.version)]
     strangers = [one for one in known if one.kind not in DAMAGES]
     if not strangers:
         why = (
-            "is damage, which cannot be acknowledged; replay an e-mail that names it"
+            "is damaged, which cannot be acknowledged; replay an e-mail that has it"
             if known
             else "is not among the findings"
         )
-        hint = "see `mailroom archive findings`; a run of reconcile (Quick run in Prefect) keeps what it finds"
+        hint = "see `mailroom archive findings`; a run of reconcile (Quick run in Prefect) updates them"
         raise ConfigurationError(f"{key!r} {why}; {hint}")
     if not dry_run:
         strangers = _findings().acknowledge(key, version, by=getuser(), note=note, now=datetime.now(UTC))

@@ -1,11 +1,11 @@
-"""Back up Mailroom's database: one file in pg_dump's custom format, and beside it FILE.json that says what it is.
+"""Back up Mailroom's database: one file in pg_dump's custom format, and FILE.json that describes it.
 
 \b
     mailroom backup /backups/mailroom-2026-11-29.dump
     mailroom restore /backups/mailroom-2026-11-29.dump --dry-run
 
-Everything may run meanwhile. An existing file is never replaced. The bytes of mails are not in it: they are in the inbound
-bucket and in the archive. Prefect's database is another one; docs/operations.md has the run-book for both, also for RDS.
+Mailroom may keep running. An existing file is never replaced. The backup has no bytes of mails: these are in the inbound
+bucket and in the archive. Prefect has its own database; docs/operations.md has the run-book for both, also for RDS.
 """
 
 import json
@@ -29,16 +29,16 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command(help=__doc__)
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not be there yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
     as_json: AsJson = False,
 ) -> None:
     """Back up Mailroom's database."""
     about = about_file(file)
     for one in (file, about):
         if one.exists():
-            raise ConfigurationError(f"{one} is there already; name another file, a backup is never replaced")
+            raise ConfigurationError(f"{one} already exists; choose another file, a backup is never replaced")
     if not file.parent.is_dir():
-        raise ConfigurationError(f"{file.parent} is no folder; make it first")
+        raise ConfigurationError(f"{file.parent} is not a folder; create it first")
     use_stack_environment()
     opened = Opened()
     url, restores = opened.settings.database_url.get_secret_value(), restores_of(opened)
@@ -58,7 +58,7 @@ def backup(
     if as_json:
         say(json.dumps(json.loads(made.as_text()) | {"file": str(file), "bytes": size}))
     else:
-        say(f"{file}: {size:,} bytes, schema {made.revision}, counter {made.counter}; look at it with")
+        say(f"{file}: {size:,} bytes, schema {made.revision}, counter {made.counter}; inspect it with")
         say(f"  mailroom restore {file} --dry-run")
 
 

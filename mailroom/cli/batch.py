@@ -1,16 +1,16 @@
-"""Batches: list them, show one, resume or cancel what is held.
+"""Batches: list them, show one, resume or cancel held ones.
 
-A batch is held when the database was restored (`restored`: what waited may have been sent after the dump), or when the run
-that was to send it is gone from Prefect (`run_gone`). Nothing of it is sent until somebody decides:
+A batch is held after the database was restored (`restored`: its waiting messages may have been sent after the backup), or
+when its flow run was deleted from Prefect (`run_gone`). A held batch is not sent until you resume or cancel it:
 
 \b
     mailroom batch list --held           which, why, and how many messages
-    mailroom batch show ID               one batch: what its messages have come to
-    mailroom batch resume ID             send what is held of it, each message at its time
-    mailroom batch resume --all --dry-run    what would go; without --dry-run it goes
-    mailroom batch cancel ID             withhold it for good
+    mailroom batch show ID               one batch and the status of its messages
+    mailroom batch resume ID             send its held messages, each at its time
+    mailroom batch resume --all --dry-run    show what would be sent; send it without --dry-run
+    mailroom batch cancel ID             never send it
 
-What the provider reports meanwhile settles held messages by itself: one that it has is not sent again.
+Events from the provider settle held messages automatically: a message that the provider has is not sent again.
 """
 
 import json
@@ -36,18 +36,18 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_
 _MOST = 100_000
 _LISTED = 50
 
-BatchId = Annotated[str, typer.Argument(metavar="ID", help="As `mailroom batch list` says.")]
-Reason = Annotated[HoldReason | None, typer.Option(help="Only what is held for this reason.")]
+BatchId = Annotated[str, typer.Argument(metavar="ID", help="The batch's id, as `mailroom batch list` shows it.")]
+Reason = Annotated[HoldReason | None, typer.Option(help="Only batches held for this reason.")]
 
 
 @app.command("list")
 def list_(
-    held: Annotated[bool, typer.Option("--held", help="Only batches that are held, and why.")] = False,
+    held: Annotated[bool, typer.Option("--held", help="Only held batches, with the reason.")] = False,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    most: Annotated[int, typer.Option(help="At most this many.", min=1, max=_MOST)] = _LISTED,
+    most: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=_MOST)] = _LISTED,
     as_json: AsJson = False,
 ) -> None:
-    """List batches, newest first; with --held those that wait for a person, in the order of their times."""
+    """List batches, newest first; with --held the held ones, in the order in which they are due."""
     opened = Opened()
     if held:
         found = opened.store.outbox.held(tenant, limit=most)
@@ -61,14 +61,14 @@ def list_(
     for line in lines:
         say(line)
     if held and lines:
-        say("resume one with `mailroom batch resume ID`, withhold it with `mailroom batch cancel ID`")
+        say("send one with `mailroom batch resume ID`, or withhold it with `mailroom batch cancel ID`")
     elif not lines:
         say("no batch is held" if held else "no batches")
 
 
 @app.command()
 def show(batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Show one batch: what its messages have come to, and what is held of it."""
+    """Show one batch: the status of its messages, and which are held."""
     line = _found(Opened(), batch_id)
     if as_json:
         say(json.dumps(_json(line), indent=1))
@@ -83,19 +83,19 @@ def show(batch_id: BatchId, as_json: AsJson = False) -> None:
 @app.command()
 def resume(
     batch_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="As `mailroom batch list --held` says.")
+        str | None, typer.Argument(metavar="[ID]", help="The batch's id, as `mailroom batch list --held` shows it.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All held batches.")] = False,
     reason: Reason = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send what is held, each message at its time, or now where that has passed. --dry-run first: mail does not come back.
+    """Send held messages, each at its time, or now if that has passed. Use --dry-run first: sent mail cannot be recalled.
 
-    After a restore a held message may have been sent before it. Killed half way and run again, it goes on.
+    After a restore, a held message may already have been sent. If this command is interrupted, run it again.
     """
     if bool(batch_id) == all_ or (batch_id and reason):
-        raise ConfigurationError("say which: an ID, or --all, perhaps with --reason; --dry-run shows what would go")
+        raise ConfigurationError("give an ID, or --all with or without --reason; --dry-run shows what would be sent")
     opened = Opened()
     outbox, now = opened.store.outbox, datetime.now(UTC)
     if batch_id:
@@ -113,28 +113,28 @@ def resume(
     for one in held:
         say(f"{_held_line(one)}; {_then(one, now, dry_run=dry_run)}")
     if not held:
-        say("nothing is held" if all_ else f"nothing of {batch_id} is held")
+        say("nothing is held" if all_ else f"{batch_id} has no held messages")
 
 
 @app.command()
 def cancel(batch_id: BatchId, as_json: AsJson = False) -> None:
-    """Withhold what has not gone of a batch, held or not, and say how many have gone or may have."""
+    """Cancel the unsent messages of a batch, held or not; prints how many were sent or may have been."""
     cancelled = Opened().store.outbox.cancel(None, batch_id, now=datetime.now(UTC))
     if cancelled is None:
-        raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
+        raise ConfigurationError(f"{batch_id}: no such batch; see `mailroom batch list`")
     gone = len(cancelled.gone)
     if as_json:
         say(json.dumps({"id": batch_id, "cancelled": cancelled.cancelled, "held": cancelled.held, "gone": gone}))
         return
-    say(f"{cancelled.cancelled:,} withheld, {gone:,} have gone or may have")
+    say(f"{cancelled.cancelled:,} cancelled, {gone:,} were sent or may have been")
     if cancelled.held:
-        say(f"{cancelled.held:,} of those withheld were held; after a restore these may have gone before it")
+        say(f"{cancelled.held:,} of those cancelled were held; after a restore these may have been sent before it")
 
 
 def _found(opened: Opened, batch_id: str) -> BatchLine:
     line = opened.follower.batch(None, batch_id)
     if line is None:
-        raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
+        raise ConfigurationError(f"{batch_id}: no such batch; see `mailroom batch list`")
     return line
 
 
@@ -156,7 +156,7 @@ def _then(one: HeldBatch, now: datetime, *, dry_run: bool) -> str:
     when = when or (f"at {one.due_at:%Y-%m-%d %H:%M} UTC" if one.due_at > now else "now")
     if when == "expired":
         return "would expire" if dry_run else "expires"
-    return f"would go {when}" if dry_run else f"goes {when}"
+    return f"would be sent {when}" if dry_run else f"is sent {when}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Circuit breakers: list those that are open, and close one, which lets what it stopped go on."""
+"""Circuit breakers: list the open ones, and close one to resume what it stopped."""
 
 import json
 from datetime import UTC, datetime
@@ -20,10 +20,10 @@ _MOST = 1000
 @app.command("list")
 def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    closed: Annotated[bool, typer.Option("--closed", help="Those too that were closed.")] = False,
+    closed: Annotated[bool, typer.Option("--closed", help="Include closed breakers.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which breakers are open, what they stop and why."""
+    """List open breakers, what they stop and why."""
     found = Opened().store.breakers.all(tenant, only_open=not closed, limit=_MOST)
     if as_json:
         say(json.dumps([one.as_json() for one in found], indent=1))
@@ -31,28 +31,30 @@ def list_(
     for one in found:
         say(f"{one.id}  {_sentence(one)}")
     if not found:
-        say("no breaker is open")
+        say("no open breakers")
 
 
 @app.command()
 def close(
-    breaker_id: Annotated[str, typer.Argument(metavar="ID", help="As `mailroom breakers list` says.")],
+    breaker_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The breaker's id, as `mailroom breakers list` shows it.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Let what it stopped go on: runs that wait for it are resumed. Bounces from before count no more."""
+    """Close a breaker: the runs that it paused are resumed. Earlier bounces and complaints no longer count."""
     opened = Opened()
     one = opened.store.breakers.close(breaker_id, by=getuser(), now=datetime.now(UTC))
     if one is None:
-        raise ConfigurationError(f"{breaker_id}: there is no such breaker; see `mailroom breakers list`")
+        raise ConfigurationError(f"{breaker_id}: no such breaker; see `mailroom breakers list`")
     resumed = sum(opened.runs.resume(run_id) for run_id in one.runs)
     if as_json:
         say(json.dumps(one.as_json() | {"resumed": resumed}))
     else:
-        say(f"closed; {resumed} of {len(one.runs)} runs go on")
+        say(f"closed; {resumed} of {len(one.runs)} runs resumed")
 
 
 def _sentence(one: Broken) -> str:
     what = f"batch {one.batch_id} of {one.tenant}" if one.batch_id else f"all of {one.tenant}"
-    tally = f"of {one.tally.sent} sent {one.tally.bounced} bounced, {one.tally.complained} were complained of"
+    tally = f"of {one.tally.sent} sent {one.tally.bounced} bounced, {one.tally.complained} reported as spam"
     ended = f"; closed by {one.closed_by}" if one.closed_at else ""
-    return f"{what}: {one.trip} ({one.trip.sentence}), {tally}; {len(one.runs)} runs wait{ended}"
+    return f"{what}: {one.trip} ({one.trip.sentence}), {tally}; {len(one.runs)} runs paused{ended}"

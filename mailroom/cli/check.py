@@ -1,4 +1,4 @@
-"""Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them.
+"""Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue with independent code.
 
 What runs by itself is looked at too: every active schedule has runs ahead, and no part has logged an ERROR or a traceback
 that is not known. Each violation is one line: what, which id, what to do. Only reads; may run beside production. The exit code is 1 when
@@ -35,23 +35,33 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def check(
-    received_since: Annotated[str | None, typer.Option("--since", help="Only received since: 2h, 3d, a time.")] = None,
-    stuck_after: Annotated[str, typer.Option(help="An e-mail under way for longer is wrong: 0s, 15m, 2h.")] = "1h",
-    deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not a sample.")] = False,
-    manifest: Annotated[Path | None, typer.Option(help="What was sent, as a drill writes it.", exists=True)] = None,
-    batches: Annotated[Path | None, typer.Option(help="Batches and what of them was received.", exists=True)] = None,
+    received_since: Annotated[
+        str | None, typer.Option("--since", help="Only e-mails received since: 2h, 3d, a time.")
+    ] = None,
+    stuck_after: Annotated[
+        str, typer.Option(help="Report an e-mail in progress for longer than this: 0s, 15m, 2h.")
+    ] = "1h",
+    deep: Annotated[bool, typer.Option("--deep", help="Read every deposit, not only a sample.")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(help="File of the e-mails that were sent, as a drill writes it.", exists=True)
+    ] = None,
+    batches: Annotated[
+        Path | None, typer.Option(help="File of batches and the messages received, as a drill writes it.", exists=True)
+    ] = None,
     logs: Annotated[
-        Path | None, typer.Option(help="Folder of logs to read; the embedded stack's if it runs here.", exists=True)
+        Path | None,
+        typer.Option(help="Folder of logs to read; by default the embedded stack's, if it runs here.", exists=True),
     ] = None,
     known: Annotated[
-        Path | None, typer.Option(help="What may be logged besides, as a drill declares it (TOML).", exists=True)
+        Path | None,
+        typer.Option(help="File of log lines that are expected, as a drill declares them (TOML).", exists=True),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that no e-mail was lost, filed or sent twice: S3, SQL, archive and queue compared, by other code than wrote them."""
+    """Prove that no e-mail was lost, filed or sent twice: compares S3, SQL, archive and queue with independent code."""
     limit = duration(stuck_after)
     if limit is None or limit > timedelta(days=36_500):
-        raise ConfigurationError(f"--stuck-after {stuck_after}: write 0s, 15m or 2h")
+        raise ConfigurationError(f"--stuck-after {stuck_after}: use 0s, 15m or 2h")
     use_stack_environment()
     settings = load_settings()
     places = Places(
@@ -96,9 +106,9 @@ def _stack_logs() -> Path | None:
 def _show(report: Report) -> None:
     say(", ".join(f"{count} {what}" for what, count in report.counts.items()))
     if report.oldest_in_flight:
-        say(f"the oldest under way was last heard of at {report.oldest_in_flight:%Y-%m-%d %H:%M:%S} UTC")
+        say(f"the oldest e-mail in progress last had a heartbeat at {report.oldest_in_flight:%Y-%m-%d %H:%M:%S} UTC")
     wrong = ", ".join(f"{times} {kind}" for kind, times in report.wrong.items())
-    say(f"wrong: {wrong}" if wrong else "nothing lost, nothing twice")
+    say(f"wrong: {wrong}" if wrong else "nothing lost, no duplicates")
 
 
 def _progress(line: str) -> None:

@@ -1,8 +1,8 @@
-"""The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both.
+"""Run the main job on samples: mail a scanned document to an inbox, send a batch, and show the outcome of both.
 
-Starts the embedded stack when it does not run, and leaves it up. The mail takes the way of any other: a plain SMTP
-client, the door that stands in for SES, the bucket, the queue, a flow run, the archive, the inbox. So does the batch:
-the API, the queue, a flow run, SES, and back by its events.
+Starts the embedded stack if it is not running, and leaves it running. The mail is processed as any other: an SMTP
+client, the local SMTP server in place of SES, the bucket, the queue, a flow run, the archive, the inbox. So is the batch:
+the API, the queue, a flow run, SES, and its events.
 """
 
 import json
@@ -42,14 +42,12 @@ _PATIENCE_S = 90
 
 @app.command()
 def demo(
-    mails: Annotated[int, typer.Option(min=1, max=200, help="How many mails the batch has.")] = 200,
+    mails: Annotated[int, typer.Option(min=1, max=200, help="Number of mails in the batch.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """The main job on samples: mails a scanned document to an inbox, sends a batch, and shows what became of both."""
+    """Run the main job on samples: mail a scanned document to an inbox, send a batch, and show the outcome of both."""
     if "MAILROOM_DATABASE_URL" in os.environ:
-        raise ConfigurationError(
-            "the demo is for the embedded stack, and MAILROOM_DATABASE_URL names another; unset it"
-        )
+        raise ConfigurationError("the demo runs on the embedded stack only; unset MAILROOM_DATABASE_URL")
     tell: Callable[[str], None] = (lambda _: None) if as_json else say
     up = _running(tell)
     opened = Opened()
@@ -58,22 +56,23 @@ def demo(
     if as_json:
         say(json.dumps(received | {"batch": sent}))
         return
-    say("\nThe stack is still up: mail it yourself, look around, and stop it with `.venv/bin/mailroom down`.")
+    say("\nThe stack is still running: send it mail, explore it, and stop it with `.venv/bin/mailroom down`.")
 
 
 def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     """Mail the sample, follow it to the inbox, and return where it is."""
     opened.directory.add(Address(TO, "demo", "accounting"))
     tell(
-        f"\n{TO} receives for user accounting; a scanner mails it a document (SMTP to {up['smtp_host']}:{up['smtp_port']})"
+        f"\n{TO} receives for user accounting; a scanner sends it a document (SMTP to "
+        f"{up['smtp_host']}:{up['smtp_port']})"
     )
     message_id = _send(up)
     accepted = time.time()
-    tell(f"accepted by the door as {message_id}; encrypted, in the bucket, announced")
+    tell(f"accepted by the SMTP server as {message_id}; encrypted, stored in the bucket, notification sent")
     entry = _follow(opened, message_id, tell)
     took = _filed_at(opened, entry) - accepted
     links = _links(opened, entry)
-    tell(f"filed {took:.1f} s after the door's 250\n")
+    tell(f"filed {took:.1f} s after the SMTP server's 250\n")
     tell(f"  inbox item   {links['item_url']}")
     tell(f"  flow run     {links['run_url']}")
     tell(f"  everything   .venv/bin/mailroom trace {message_id}")
@@ -87,14 +86,14 @@ def _send_batch(
     """Send a batch, show what comes back of it, and return what became of it."""
     api, began = Calling(up["api_url"], up["api_key"]), time.monotonic()
     batch_id = _outcomes.hand_over(api, mails)
-    tell(f"\n{mails} mails handed over to the API as batch {batch_id}; SES tells what becomes of each")
+    tell(f"\n{mails} mails submitted to the API as batch {batch_id}; SES reports the outcome of each")
     with nullcontext(_nowhere) if quiet else _outcomes.showing(mails) as show:
         statuses = _outcomes.follow(api, batch_id, mails=mails, show=show)
     took = time.monotonic() - began
     page = opened.follower.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
     run_url = _run_that_sent(opened, page.lines[0].id)
     links = {"batch_url": f"{up['api_url']}/batches/{batch_id}", "run_url": run_url}
-    tell(f"all came back {took:.1f} s after they were handed over\n")
+    tell(f"all outcomes reported {took:.1f} s after submission\n")
     for line in _outcomes.table(page.lines):
         tell(line)
     tell(f"\n  batch        {links['batch_url']}")
@@ -121,7 +120,7 @@ def _running(tell: Callable[[str], None]) -> dict[str, Any]:
         background.up_detached(tell)
     up = running_stack()
     if up is None:
-        raise PermanentError("the stack says nothing of itself; see `mailroom status`")
+        raise PermanentError("the stack is not running; see `mailroom status`")
     return up
 
 
@@ -141,7 +140,7 @@ def _send(up: dict[str, Any]) -> str:
         smtp.rcpt(TO)
         code, answer = smtp.data(mail.as_bytes(policy=SMTP_LINES))
     if code != 250:
-        raise PermanentError("the door did not take the mail", code=code)
+        raise PermanentError("the SMTP server did not accept the mail", code=code)
     return answer.decode().split()[-1]
 
 

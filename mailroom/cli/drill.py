@@ -1,10 +1,10 @@
 """Kill workers at every crash point and at random while mails arrive, and prove that none is lost or filed twice.
 
-With `--outbound`, while batches are sent to a server that counts: none is lost, and none is received twice.
+With `--outbound`, kills workers while batches are sent to a counting server: none is lost, and none is received twice.
 
-It starts an embedded stack of its own and forgets it at the end; a stack of yours is not touched. The proof is
-`mailroom check`, which shares no code with what it checks. With the seed of a drill, its kills come again at the same
-moments of the workers' lives. A drill whose kills at random met nothing under way proves nothing, and fails.
+The drill starts a separate embedded stack and deletes it at the end; your own stack is not affected. The proof is
+`mailroom check`, which shares no code with what it checks. The seed of an earlier drill repeats its kills at the same
+moments. A drill fails if no random kill hit a mail in progress, for it proves nothing.
 """
 
 import json
@@ -35,19 +35,21 @@ _PER_SECOND = 60.0
 
 @app.command()
 def drill(
-    outbound: Annotated[bool, typer.Option("--outbound", help="Send batches, and count what is received.")] = False,
-    kills: Annotated[int, typer.Option(help="Kill at random this often.", min=0)] = 500,
-    minutes: Annotated[float, typer.Option(help="Kill at random for at most this long.", min=0)] = 30,
-    workers: Annotated[int, typer.Option(help="Workers at once.", min=1)] = 1,
+    outbound: Annotated[bool, typer.Option("--outbound", help="Send batches, and count the mails received.")] = False,
+    kills: Annotated[int, typer.Option(help="Number of random kills.", min=0)] = 500,
+    minutes: Annotated[float, typer.Option(help="Random kills last at most this many minutes.", min=0)] = 30,
+    workers: Annotated[int, typer.Option(help="Number of workers at a time.", min=1)] = 1,
     in_hand: Annotated[
         int | None,
-        typer.Option(help=f"Mails that are always under way; {_ARRIVING}, or {_SENDING} of batches.", min=1),
+        typer.Option(
+            help=f"Mails in progress at any time; by default {_ARRIVING}, or {_SENDING} with --outbound.", min=1
+        ),
     ] = None,
-    points: Annotated[bool, typer.Option(help="First kill at every crash point.")] = True,
-    seed: Annotated[int | None, typer.Option(help="The seed of an earlier drill.")] = None,
+    points: Annotated[bool, typer.Option(help="Kill at every crash point first.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Repeat the drill with this seed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Kill workers at every crash point and at random while mails arrive, or batches are sent; none may be lost or twice."""
+    """Kill workers at every crash point and at random while mails arrive or batches are sent; prove that none is lost or duplicated."""
     chosen = seed if seed is not None else secrets.randbelow(1_000_000)
     _tell(f"seed {chosen}")
     how: dict[str, Any] = {"kills": kills, "seconds": minutes * 60, "workers": workers}
@@ -88,16 +90,19 @@ def _send(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers: i
 
 def _show(outcome: Outcome | SendOutcome) -> None:
     told = outcome.as_json()
-    say(f"kills        {told['kills']}, {told['crash_points']} of them at crash points, others at random;")
-    say(f"             {told['kills_at_work']} of those at random met a mail under way")
+    say(f"kills        {told['kills']}, {told['crash_points']} of them at crash points, the others at random;")
+    say(f"             {told['kills_at_work']} of the random ones hit a mail in progress")
     for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
         if name in told:
             say(f"{name:<12} {told[name]}")
-    drained = "not in time" if told["drained_s"] is None else f"{told['drained_s']} s after the last kill"
+    drained = "timed out" if told["drained_s"] is None else f"{told['drained_s']} s after the last kill"
     say(f"drained      {drained}")
     say(f"seed         {told['seed']}")
     if outcome.proves_nothing:
-        say("No kill met a mail under way: this drill proves nothing. Give it more time, or a quieter machine.")
+        say(
+            "No random kill hit a mail in progress, so this drill proves nothing. Repeat it with more --minutes, or "
+            "on an idle machine."
+        )
     for found in told["check"]["violations"]:
         say(f"{found['kind']}  {found['subject']}  {found['do']}")
 

@@ -1,13 +1,13 @@
-"""Bring the database's schema to the newest revision; with --check only say whether it is there.
+"""Migrate the database schema to the newest revision; with --check only report whether it is.
 
-Run it before the new workers and HTTP services start; those of the last release go on meanwhile. It runs all that is
-pending in one transaction, waits where another `mailroom migrate` is at it, and never downgrades: a schema that a newer
-version has migrated is left as it is.
+Run it before the new workers and HTTP services start; those of the last release keep running. It applies all pending
+migrations in one transaction, waits for any other `mailroom migrate`, and never downgrades: a schema that a newer version
+has migrated stays as it is.
 
 \b
-  mailroom migrate --check     exit code 1 and what is missing, where it is not at the newest revision; changes nothing
+  mailroom migrate --check     exit code 1 and the missing migrations, if it is not at the newest revision; changes nothing
   mailroom migrate --dry-run   the migrations that would run, and their SQL; changes nothing
-  mailroom migrate             from where to where
+  mailroom migrate             apply them, and print from which revision to which
 """
 
 import json
@@ -25,13 +25,17 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command(help=__doc__)
 def migrate(
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 unless it is at the newest; change nothing.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, with its SQL.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless the schema is at the newest revision; change nothing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the pending migrations and their SQL; change nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database's schema to the newest revision."""
+    """Migrate the database schema to the newest revision."""
     if check and dry_run:
-        raise ConfigurationError("give --check or --dry-run, not both: --dry-run shows what --check finds missing")
+        raise ConfigurationError("give either --check or --dry-run, not both")
     url = load_database_url()
     if check:
         _check(standing(url), as_json=as_json)
@@ -46,9 +50,9 @@ def _migrate(url: str, *, as_json: bool) -> None:
     if as_json:
         say(json.dumps({"from": done.begun_at, "to": done.ended_at, "applied": list(done.applied)}))
     elif done.applied:
-        say(f"the schema went from {_name(done.begun_at)} to {done.ended_at}: {_migrations(len(done.applied))}")
+        say(f"schema migrated from {_name(done.begun_at)} to {done.ended_at}: {_migrations(len(done.applied))}")
     else:
-        say(f"the schema is at {done.ended_at}, the newest; nothing was changed")
+        say(f"the schema is at {done.ended_at}, the newest; nothing changed")
 
 
 def _check(found: Standing, *, as_json: bool) -> None:
@@ -56,7 +60,7 @@ def _check(found: Standing, *, as_json: bool) -> None:
     if as_json:
         say(json.dumps(_facts(found)))
     elif found.pending:
-        where = f"the schema is at {found.revision}" if found.revision else "the database has no schema of Mailroom"
+        where = f"the schema is at {found.revision}" if found.revision else "the database has no Mailroom schema"
         say(f"{where}; missing: {_migrations(len(found.pending))}, to {found.newest}; run `mailroom migrate`")
         _list(found)
     elif found.fault is not None:
@@ -64,7 +68,7 @@ def _check(found: Standing, *, as_json: bool) -> None:
         for column in found.lacks:
             say(f"  {column} is missing")
     elif found.is_newer:
-        say(f"the schema is at {found.revision}, newer than this version's {found.newest}, and still serves it")
+        say(f"the schema is at {found.revision}, newer than this version's {found.newest}, which is still compatible")
     else:
         say(f"the schema is at {found.revision}, the newest")
     if found.pending or found.fault is not None:

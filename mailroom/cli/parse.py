@@ -1,6 +1,6 @@
 """Parse raw e-mails offline: one JSON object a line.
 
-Give files, folders (every file in them) or `-` for standard input. Nothing else has to run.
+Give files, folders (every file in them) or `-` for standard input. No stack is needed.
 """
 
 import json
@@ -20,8 +20,11 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def parse(
-    sources: Annotated[list[str], typer.Argument(metavar="FILE|DIR|-...", help="Raw e-mails, or - for stdin.")],
-    as_json: Annotated[bool, typer.Option("--json", help="The output is JSON anyway.")] = False,
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE|DIR|-...", help="Files or folders of raw e-mails, or - for standard input."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="No effect: the output is always JSON.")] = False,
 ) -> None:
     """Parse raw e-mails offline: one JSON object a line."""
     del as_json

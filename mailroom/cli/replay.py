@@ -1,7 +1,7 @@
-"""Run e-mails again: by id, or all that are quarantined or failed, by reason and age, or that a processor failed at.
+"""Process e-mails again: by id, by state, reason and age, by a processor that failed, or the dead letters.
 
-Every step may run again: what is archived stays archived once, and an inbox item that is there stays. Of an e-mail that
-is filed only what processors failed at is done again. Nothing is changed by --dry-run, which lists what would run.
+Each step is idempotent: nothing is archived twice, and existing inbox items stay. For a filed e-mail, only processors
+that failed run again. --dry-run lists the e-mails and changes nothing.
 """
 
 import json
@@ -26,21 +26,27 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command(epilog="Reasons: " + ", ".join(InboundReason) + "; docs/reasons.md has a sentence for each.")
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Any ids of the e-mails.")] = None,
-    state: Annotated[str | None, typer.Option(help="quarantined, failed, or processing by a dead worker.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID...]", help="Ids of the e-mails, of any kind that `mailroom trace` takes."),
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="quarantined, failed, or processing (by a worker that died).")
+    ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Only this reason, such as no_route; the word of up to 0.1.0 also.")
+        str | None,
+        typer.Option(help="Only e-mails with this reason, such as no_route; the word of up to 0.1.0 works too."),
     ] = None,
     processor: Annotated[
-        str | None, typer.Option(help="Filed e-mails at which this processor failed, such as webhook.")
+        str | None, typer.Option(help="Filed e-mails for which this processor failed, such as webhook.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="Received since: 2026-11-21T08:00, or 2h, 3d.")] = None,
-    most: Annotated[int, typer.Option(help="At most this many.", min=1)] = 1000,
-    dlq: Annotated[bool, typer.Option("--dlq", help="Send all dead letters of the inbound queue back to it.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    most: Annotated[int, typer.Option(help="Replay at most this many.", min=1)] = 1000,
+    dlq: Annotated[bool, typer.Option("--dlq", help="Move all dead letters of the inbound queue back to it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be replayed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run e-mails again: by id, by state, reason and age, by the processor that failed; or the dead letters."""
+    """Process e-mails again: by id, by state, reason and age, by a processor that failed, or the dead letters."""
     _check(ids, dlq=dlq, state=state, reason=reason, processor=processor, since=since)
     opened = Opened()
     if dlq:
@@ -82,22 +88,22 @@ def _check(
     """Refuse what says nothing, or two things at once."""
     chosen = any((state, reason, processor))
     if dlq and (ids or chosen or since):
-        raise ConfigurationError("--dlq takes all dead letters: give no ids and nothing else to choose by")
+        raise ConfigurationError("--dlq moves all dead letters; it cannot be combined with ids or other filters")
     if ids and (chosen or since):
-        raise ConfigurationError("give ids, or --state, --reason, --processor and --since, not both")
+        raise ConfigurationError("give either ids, or --state, --reason, --processor and --since, not both")
     if processor and (state or reason):
-        raise ConfigurationError("--processor is about filed e-mails; give no --state and no --reason")
+        raise ConfigurationError("--processor selects filed e-mails; it cannot be combined with --state or --reason")
     if not (ids or dlq or chosen):
         raise ConfigurationError(
-            "say which: ids, --state quarantined|failed|processing, --reason R, --processor P or --dlq; "
-            "--dry-run shows what would run"
+            "give ids, --state quarantined|failed|processing, --reason R, --processor P or --dlq; "
+            "--dry-run shows what would be replayed"
         )
 
 
 def _selected(opened: Opened, state: str | None, reason: str | None, since: datetime | None, most: int) -> list[Entry]:
     if state == State.PROCESSING:
         if reason or since:
-            raise ConfigurationError("--state processing goes with neither --reason nor --since")
+            raise ConfigurationError("--state processing cannot be combined with --reason or --since")
         # What a living worker has in hand is left to it.
         return opened.ledger.silent(before=datetime.now(UTC) - timedelta(seconds=stale_s()), limit=most)
     states = [_state(state)] if state else list(REPLAYABLE)
@@ -117,9 +123,9 @@ def _redrive(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
         say("no dead letters")
     else:
         say(
-            f"{there} dead letters would go back to the queue"
+            f"{there} dead letters would be moved back to the queue"
             if dry_run
-            else f"{moved} dead letters are in the queue again"
+            else f"{moved} dead letters moved back to the queue"
         )
 
 
@@ -131,7 +137,7 @@ def _show_progress(moved: int, there: int) -> None:
 def _by_id(opened: Opened, any_id: str) -> Entry:
     entry = opened.ledger.find(any_id)
     if entry is None:
-        raise ConfigurationError(f"nothing is known of {any_id}; see `mailroom trace --help` for the ids it may be")
+        raise ConfigurationError(f"no e-mail has the id {any_id}; see `mailroom trace --help` for the kinds of ids")
     return entry
 
 
@@ -155,14 +161,14 @@ def _tell(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_j
         facts |= {"reason": InboundReason.old_word(entry.reason), **explained}
         say(json.dumps(facts | {"failed": left, "replayed": run is not None, "run_url": run.url if run else None}))
     elif entry.state is State.FILED and not left:
-        say(f"{entry.ref.message_id}  is filed already; nothing to do")
+        say(f"{entry.ref.message_id}  already filed; nothing to do")
     elif dry_run:
-        say(f"{entry.ref.message_id}  {entry.state} ({what}) would run again")
+        say(f"{entry.ref.message_id}  {entry.state} ({what}) would be replayed")
     elif run is not None:
-        say(f"{entry.ref.message_id}  {entry.state} ({what}) runs again: {run.url}")
+        say(f"{entry.ref.message_id}  {entry.state} ({what}) replayed: {run.url}")
 
 
 def _state(word: str) -> State:
     if word not in REPLAYABLE:
-        raise ConfigurationError(f"--state is {', '.join(REPLAYABLE)} or processing, not {word}")
+        raise ConfigurationError(f"--state must be {', '.join(REPLAYABLE)} or processing, not {word}")
     return State(word)

@@ -1,13 +1,13 @@
-"""Restore Mailroom's database from a backup: what waited in it is held, so that nothing is sent twice.
+"""Restore Mailroom's database from a backup. Waiting batches are held, so that nothing is sent twice.
 
 \b
-    mailroom restore FILE --dry-run      what would be replaced by what
-    mailroom restore FILE                do it; stop workers and HTTP service first
+    mailroom restore FILE --dry-run      show what would be replaced
+    mailroom restore FILE                restore; stop workers and HTTP service first
 
-Everything in the database is replaced. A batch that waited at the time of the backup may have been sent since: it becomes
-`held`, and nothing of it leaves until somebody resumes or cancels it (`mailroom batch --help`). E-mail that came since is
-filed again from S3. With --mark-only nothing is restored: for a database that was put back by other means (a snapshot, a
-point in time), everything that waits in it is held. docs/operations.md has the run-book.
+Replaces everything in the database. A batch that was waiting at the time of the backup may have been sent since: it
+becomes `held`, and is not sent until you resume or cancel it (`mailroom batch --help`). E-mail received since is filed
+again from S3. With --mark-only nothing is restored: use it after the database was restored by other means (a snapshot, a
+point in time); it holds all waiting batches. docs/operations.md has the run-book.
 """
 
 import json
@@ -41,20 +41,23 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 @app.command(help=__doc__)
 def restore(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="What `mailroom backup` wrote.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replaced by what.")] = False,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The file that `mailroom backup` wrote.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be replaced.")] = False,
     beneath: Annotated[
-        bool, typer.Option("--beneath-running-processes", help="Restore though others are connected to the database.")
+        bool,
+        typer.Option(
+            "--beneath-running-processes", help="Restore even if other processes are connected to the database."
+        ),
     ] = False,
     mark_only: Annotated[
         bool,
-        typer.Option("--mark-only", help="Restore nothing: hold what waits in a database that was put back otherwise."),
+        typer.Option("--mark-only", help="Only hold the waiting batches, after a restore by other means."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore Mailroom's database."""
     if (file is None) != mark_only:
-        raise ConfigurationError("say which: a FILE that `mailroom backup` wrote, or --mark-only without one")
+        raise ConfigurationError("give either a FILE that `mailroom backup` wrote, or --mark-only")
     use_stack_environment()
     opened = Opened()
     if file is None:
@@ -71,8 +74,8 @@ def restore(
         return
     if others and not beneath:
         raise ConfigurationError(
-            f"others are connected to the database: {', '.join(others)}; stop workers and HTTP service (`mailroom down`, "
-            "or your orchestrator), or give --beneath-running-processes"
+            f"other processes are connected to the database: {', '.join(others)}; stop workers and HTTP service "
+            "(`mailroom down`, or your orchestrator), or give --beneath-running-processes"
         )
     before = revision_of(opened.engine)
     opened.engine.dispose()
@@ -92,10 +95,12 @@ def _finish(opened: Opened, file: Path, *, as_json: bool) -> None:
         return
     say(f"restored; {held['messages']:,} messages of {held['batches']:,} batches are held")
     for line in (
-        "what to do next:",
-        "  1. start workers and HTTP service; e-mail that came since the backup is filed again from S3 by itself",
-        "  2. mailroom batch list --held              decide about each: what the provider reports settles some by itself",
-        "  3. mailroom batch resume ID | cancel ID    what was sent after the backup is not in this database: ask the provider",
+        "next steps:",
+        "  1. start workers and HTTP service; e-mail received since the backup is filed again from S3 automatically",
+        "  2. mailroom batch list --held              resume or cancel each; events from the provider settle some "
+        "automatically",
+        "  3. mailroom batch resume ID | cancel ID    messages sent after the backup are not in this database: check "
+        "with the provider",
         "  4. mailroom check",
     ):
         say(line)
@@ -114,7 +119,7 @@ def _mark(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
         say(
             json.dumps({"marked": False, "messages": waiting})
             if as_json
-            else f"{waiting:,} messages that wait would be held"
+            else f"{waiting:,} waiting messages would be held"
         )
         return
     restores.recognise(because="mailroom restore --mark-only")
@@ -128,7 +133,8 @@ def _mark(opened: Opened, *, dry_run: bool, as_json: bool) -> None:
 def _refuse_newer(about: Backup) -> None:
     if about.revision > this_code().newest:
         raise PermanentError(
-            f"the backup is of schema {about.revision}, and this Mailroom knows {this_code().newest}: install the newer one"
+            f"the backup has schema {about.revision}, newer than this Mailroom's {this_code().newest}: install the "
+            "newer Mailroom"
         )
 
 

@@ -1,4 +1,4 @@
-"""Send a template to everyone in a CSV or JSON file: look first with --dry-run, follow it with --wait.
+"""Send a template to every recipient in a CSV or JSON file; --dry-run shows a preview, --wait follows the batch.
 
 \b
 FILE has a column `to`; the other columns fill the template:
@@ -7,7 +7,7 @@ FILE has a column `to`; the other columns fill the template:
     Bob Moore <bob@users.test>,Bob,7.00
 
 \b
-The template begins with its subject; a file called .html is HTML, and its data is escaped:
+The template starts with the subject; an .html file is HTML, and its data is escaped:
     Subject: Your invoice, {{ name }}
 \b
     Dear {{ name }}, please pay {{ total }} EUR.
@@ -16,9 +16,9 @@ The template begins with its subject; a file called .html is HTML, and its data 
     mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run
     mailroom send people.csv --template letter.txt --from desk@acme.test --wait
 
-In a CSV, `reference` tells two mails to one recipient apart. JSON is an array of objects with the same names. A template
-in JSON is the API's, with attachments and headers. Everything goes or nothing: one wrong row and nothing is handed over.
-The sandbox is used, or the API that MAILROOM_API_URL and MAILROOM_API_KEY name.
+In a CSV, `reference` distinguishes two mails to one recipient. JSON is an array of objects with the same names. A template
+in JSON is the API's, with attachments and headers. One invalid row rejects the whole batch: nothing is submitted.
+Uses the API of MAILROOM_API_URL and MAILROOM_API_KEY, by default the stack on this machine.
 """
 
 import json
@@ -58,20 +58,20 @@ _WRONG = tuple(
 def send(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Recipients, CSV or JSON.")],
     template_file: Annotated[
-        Path, typer.Option("--template", metavar="T", help="What the mail says: .txt, .html, .json.")
+        Path, typer.Option("--template", metavar="T", help="Subject and text of the mail: .txt, .html or .json.")
     ],
     sender: Annotated[
-        str | None, typer.Option("--from", help="From address; the installation's own by default.")
+        str | None, typer.Option("--from", help="From address; by default the one in the settings.")
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Send then: 2026-11-23T08:00 (UTC), or in 90m, 2h, 3d.")
+        str | None, typer.Option(metavar="TIME", help="When to send: 2026-11-23T08:00 (UTC), or in 90m, 2h, 3d.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would come of it.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow it until all have gone.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a preview; submit nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every message was sent.")] = False,
     key: Annotated[
-        str | None, typer.Option(help="The same key and files again send nothing twice; for jobs that repeat.")
+        str | None, typer.Option(help="Idempotency key: the same key and files are submitted only once.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(help="For whom, with an administrator's key.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant to send for, with an administrator's key.")] = None,
     as_json: AsJson = False,
 ) -> None:
     rows, words = recipients(file), template(template_file)
@@ -84,7 +84,7 @@ def send(
     }
     body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
     api = calling()
-    with _bar("handing over", len(body)) as (bar, task):
+    with _bar("submitting", len(body)) as (bar, task):
         try:
             handed = api.hand_over(
                 body,
@@ -96,7 +96,7 @@ def send(
         except Unacceptable as error:
             bar.stop()
             _complain(file, rows, error.faults)
-            raise ConfigurationError("nothing was handed over; put right what is named above") from None
+            raise ConfigurationError("nothing was submitted; correct the errors above") from None
     if dry_run:
         _preview(handed.answer, file, rows, as_json=as_json)
         return
@@ -116,11 +116,11 @@ def send(
 
 def _tell(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
     if repeated:
-        say(f"this key came before: batch {answer['id']}; nothing was handed over again")
+        say(f"this key was already used: batch {answer['id']}; nothing was submitted again")
     else:
-        say(f"{answer['messages']:,} handed over as batch {answer['id']}")
+        say(f"{answer['messages']:,} messages submitted as batch {answer['id']}")
         if answer["duplicates"]:
-            say(f"{len(answer['duplicates']):,} rows repeat an earlier one, and get no second mail")
+            say(f"{len(answer['duplicates']):,} rows repeat an earlier row and were skipped")
     say(f"follow it at {url}/batches/{answer['id']}, or with `mailroom trace {answer['id']}`")
 
 
@@ -133,12 +133,12 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
         _complain(file, rows, faults)
         periods = {name: seen["quota"][name]["left"] for name in ("hour", "day", "month")}
         left = [f"{left:,} left this {name}" for name, left in periods.items() if left is not None]
-        done = "nobody knows" if seen["done_at"] is None else f"{when(seen['done_at'])} at the earliest"
+        done = "unknown" if seen["done_at"] is None else f"{when(seen['done_at'])} at the earliest"
         lines = {
             "mails": f"{seen['messages']:,}",
             "suppressed": _places(seen["suppressed"], rows),
             "duplicates": _places(seen["duplicates"], rows),
-            "invalid": f"{len(faults):,}" + (", so nothing would be sent" if faults else ""),
+            "invalid": f"{len(faults):,}" + (", so nothing would be submitted" if faults else ""),
             "size": size(seen["size"]),
             "quota": f"{seen['quota_cost']:,} of " + (", ".join(left) or "no limit"),
             "starts": when(seen["starts_at"]),
@@ -146,7 +146,7 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
         }
         for name, value in lines.items():
             say(f"{name:<12} {value}")
-        say("nothing was handed over: a dry run")
+        say("dry run: nothing was submitted")
     if faults:
         raise typer.Exit(1)
 
@@ -154,12 +154,12 @@ def _preview(seen: dict[str, Any], file: Path, rows: list[Row], *, as_json: bool
 def _pace(provider: dict[str, Any] | None) -> str:
     """Say what the last line rests on."""
     if provider is None:
-        return "by the quota; no provider has told its rate today"
+        return "limited by the quota; the provider's rate is unknown today"
     if provider["paused"]:
-        return f"for {provider['name']} is paused"
+        return f"{provider['name']} is paused"
     told = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
     told += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
-    return f"by the quota and {provider['name']}: {', '.join(filter(None, told)) or 'no limit told'}"
+    return f"limited by the quota and {provider['name']}: {', '.join(filter(None, told)) or 'no known limit'}"
 
 
 def _places(numbers: list[int], rows: list[Row]) -> str:
@@ -182,7 +182,7 @@ def _place(fault: Fault, rows: list[Row]) -> str:
         case ("recipients", int(number), *_) if number < len(rows):
             return f"row {rows[number].number}"
         case ():
-            return "the whole"
+            return "the batch"
     return ".".join(str(part) for part in fault.where)
 
 
@@ -197,7 +197,7 @@ def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
                 batch = api.batch(batch_id)
         except KeyboardInterrupt:
             bar.stop()
-            say("it goes on without you")
+            say("sending continues in the background")
             raise typer.Exit(130) from None
         bar.update(task, completed=batch["messages"])
     return batch

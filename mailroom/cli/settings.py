@@ -49,7 +49,7 @@ CONSEQUENCES = {
     "configuration_set": "Empty: events come only if the SES identity has a default set; else messages stay `dispatched`. "
     "Unknown to SES: it refuses each mail.",
     "per_second": "Too high: the provider throttles and batches are deferred. Too low: batches take longer.",
-    "files_bucket": "An attachment by `s3` is refused with 422 `there is no such s3 object`.",
+    "files_bucket": "An attachment by `s3` is refused with 422 `s3 object not found`.",
     "mailbox_queue_url": "Batches are accepted and wait in the outbox; `mailroom_outbox_oldest_seconds` grows.",
     "mailbox_tenant": "Another tenant's name: that tenant sees these messages, and its quota counts them.",
     "tracking_queue_url": "Events stay in the other queue, and messages stay `dispatched`.",
@@ -64,7 +64,7 @@ CONSEQUENCES = {
     "public_port": "In use, or the same as `--port`: the HTTP service does not start and says which.",
     "behind_tls_proxy": "Off: the service refuses to listen beyond loopback. On without a proxy: keys and mails can be read on the way.",
     "database_url": "Worker and HTTP service do not start, or pause until it answers; `mailroom migrate --check` says why.",
-    "prefect_api_url": "The worker pauses (`Prefect does not serve`). Off this machine without `PREFECT_API_AUTH_STRING`: worker "
+    "prefect_api_url": "The worker pauses (`Prefect is unavailable`). Off this machine without `PREFECT_API_AUTH_STRING`: worker "
     "and HTTP service do not start.",
     "prefect_url": "Links to runs lead nowhere.",
     "api_url": "Links to items lead nowhere, and `mailroom send` cannot connect.",

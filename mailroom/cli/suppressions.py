@@ -1,7 +1,7 @@
 """Addresses that get no mail: import and export them, as CSV or JSON.
 
-CSV has a header line with `address`, and perhaps `tenant`, `reason`, `since`, `expires_at`; JSON is a list of objects with
-the same names. An address of no tenant is suppressed for all of them. Times are ISO 8601.
+CSV has a header line with `address`, and optionally `tenant`, `reason`, `since`, `expires_at`; JSON is a list of objects
+with the same names. An address without a tenant is suppressed for all tenants. Times are ISO 8601.
 """
 
 import csv
@@ -33,13 +33,11 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV or JSON; - is standard input.")],
-    tenant: Annotated[
-        str | None, typer.Option(help="Whose, where a line does not say; nobody's is everybody's.")
-    ] = None,
+    source: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV or JSON file; - for standard input.")],
+    tenant: Annotated[str | None, typer.Option(help="Tenant of lines that name none; by default all tenants.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suppress every address of FILE; nothing of a file with a fault. What is there already stays, with the later end."""
+    """Suppress every address in FILE, or none if the file has an error. An existing suppression keeps the later end."""
     if tenant is not None:
         tenant_named(tenant)
     now = datetime.now(UTC)
@@ -55,8 +53,8 @@ def import_(
 
 @app.command()
 def export(
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's and everybody's.")] = None,
-    expired: Annotated[bool, typer.Option("--expired", help="Those that have ended too.")] = False,
+    tenant: Annotated[str | None, typer.Option(help="Only suppressions of this tenant and of all tenants.")] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Include expired suppressions.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write suppressions to standard output: CSV, or with --json a list."""
@@ -90,9 +88,9 @@ def _read(source: str) -> list[Mapping[str, Any]]:
         text = raw.decode("utf-8-sig")
         told = json.loads(text) if text.lstrip().startswith("[") else list(csv.DictReader(io.StringIO(text)))
     except (ValueError, csv.Error):
-        raise ConfigurationError(f"{source}: neither CSV nor a JSON list, in UTF-8") from None
+        raise ConfigurationError(f"{source}: must be CSV or a JSON list, in UTF-8") from None
     if not all(isinstance(one, dict) and one.get("address") for one in told):
-        raise ConfigurationError(f"{source}: each line needs an address, under that name")
+        raise ConfigurationError(f"{source}: each entry needs an `address`")
     return told
 
 
@@ -110,7 +108,7 @@ def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: date
     except ValueError as error:
         what = f" ({OUT_OF_BOUNDS})" if str(error) == OUT_OF_BOUNDS else ""
         raise ConfigurationError(
-            f"entry {at} is no suppression: check its address and times{what}; nothing was kept"
+            f"entry {at} is invalid: check its address and times{what}; nothing was imported"
         ) from None
 
 
@@ -118,7 +116,7 @@ def _owner(at: int, name: object) -> str:
     try:
         return tenant_named(str(name))
     except ConfigurationError as error:
-        raise ConfigurationError(f"entry {at}: {error}; nothing was kept") from None
+        raise ConfigurationError(f"entry {at}: {error}; nothing was imported") from None
 
 
 def _time(value: object) -> datetime | None:

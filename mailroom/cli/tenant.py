@@ -1,4 +1,4 @@
-"""A customer of this installation: what becomes of its doubtful mail, where it is told of its mail, what it sends from."""
+"""Tenants: the policy for suspicious mail, the webhook for received mail, the addresses to send from."""
 
 import json
 import secrets
@@ -16,14 +16,14 @@ from mailroom.ports.tenants import Webhook
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
-Tenant = Annotated[str, typer.Argument(help="The customer's name.")]
+Tenant = Annotated[str, typer.Argument(help="The tenant's name.")]
 _ACTION = "file or quarantine."
 
 
 @app.command()
 def policy(
     tenant: Tenant,
-    spam: Annotated[Action | None, typer.Option(help=f"SES takes it for spam: {_ACTION}")] = None,
+    spam: Annotated[Action | None, typer.Option(help=f"SES classifies it as spam: {_ACTION}")] = None,
     dmarc_reject: Annotated[
         Action | None, typer.Option(help=f"DMARC failed and the domain asks to reject: {_ACTION}")
     ] = None,
@@ -31,12 +31,12 @@ def policy(
         Action | None, typer.Option(help=f"DMARC failed and the domain asks to quarantine: {_ACTION}")
     ] = None,
     unsure: Annotated[
-        Action | None, typer.Option(help=f"Spam, virus or DMARC neither passed nor failed: {_ACTION}")
+        Action | None, typer.Option(help=f"Spam, virus or DMARC check without a result: {_ACTION}")
     ] = None,
-    unscanned: Annotated[Action | None, typer.Option(help=f"The scanner could not look: {_ACTION}")] = None,
+    unscanned: Annotated[Action | None, typer.Option(help=f"The virus scanner could not scan it: {_ACTION}")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what becomes of doubtful mail, after changing what the options say. A virus is always quarantined."""
+    """Show the policy for suspicious mail; options change it first. Mail with a virus is always quarantined."""
     tenants = Opened().tenants
     asked = {"spam": spam, "dmarc_reject": dmarc_reject, "dmarc_quarantine": dmarc_quarantine}
     asked |= {"unsure": unsure, "unscanned": unscanned}
@@ -54,11 +54,11 @@ def policy(
 @app.command()
 def webhook(
     tenant: Tenant,
-    url: Annotated[str | None, typer.Argument(help="https://... that is told of each mail.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Tell nobody any more.")] = False,
+    url: Annotated[str | None, typer.Argument(help="https URL that receives a POST for each e-mail.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the webhook.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a customer is told of its mail, or set it; a new secret is shown this once."""
+    """Show or set a tenant's webhook for received mail. A new secret is shown only once."""
     opened = Opened()
     tenants = opened.tenants
     tenant_named(tenant)
@@ -75,26 +75,26 @@ def webhook(
     if as_json:
         say(json.dumps(told))
     else:
-        say(f"{tenant} is told at {told_at.url}" if told_at else f"{tenant} is told nowhere")
+        say(f"{tenant} has the webhook {told_at.url}" if told_at else f"{tenant} has no webhook")
         if secret:
-            say(f"secret, shown this once: {secret}")
+            say(f"secret, shown only once: {secret}")
 
 
 @app.command()
 def sender(
     tenant: Tenant,
-    pattern: Annotated[str | None, typer.Argument(help="An address, or @domain, that it sends from.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take it back.")] = False,
+    pattern: Annotated[str | None, typer.Argument(help="Address or @domain to send from.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the address or @domain.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show from which addresses a customer sends, after adding one. With none it is any that no other customer has."""
+    """Show the addresses that a tenant may send from; an argument adds one first. Without any, all that no other tenant has."""
     senders = Opened().senders
     tenant_named(tenant)
     if pattern is not None:
         try:
             wanted = sender_pattern(pattern)
         except ValueError as error:
-            raise ConfigurationError(f"a sender is an address or @domain: {error}") from None
+            raise ConfigurationError(f"a sender must be an address or @domain: {error}") from None
         if not remove:
             senders.allow(tenant, wanted)
         elif not senders.forbid(tenant, wanted):
@@ -103,4 +103,4 @@ def sender(
     if as_json:
         say(json.dumps({"tenant": tenant, "patterns": patterns}))
     else:
-        say(f"{tenant} sends from {', '.join(patterns) or 'any address that no other tenant has'}")
+        say(f"{tenant} may send from {', '.join(patterns) or 'any address that no other tenant has'}")

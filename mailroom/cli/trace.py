@@ -1,7 +1,7 @@
-"""One e-mail, message or batch end to end: object or provider, run, archive receipts, and what happened when.
+"""Show one e-mail, message or batch end to end: S3 object or provider, flow run, archive receipts, and each event.
 
-ID is any id of it. Of a received e-mail: SES's message id, the ledger's, an inbox item's or a flow run's. Of what was
-sent: the batch's id, the message's, or the provider's.
+ID is any of its ids. For a received e-mail: the id of SES, of the ledger, of an inbox item or of a flow run. For sent
+mail: the id of the batch, of the message, or of the provider.
 """
 
 import json
@@ -24,7 +24,10 @@ _SHOWN = 20
 
 
 @app.command(help=__doc__)
-def trace(any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of it.")], as_json: AsJson = False) -> None:
+def trace(
+    any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of the e-mail, message or batch.")],
+    as_json: AsJson = False,
+) -> None:
     opened = Opened()
     if (entry := opened.ledger.find(any_id)) is not None:
         found, show = _received(opened, entry.id) | {"run": _run(opened, entry.run_id)}, _show
@@ -55,9 +58,7 @@ def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
     message = opened.follower.message(None, any_id)
     lines = [message] if message else opened.follower.told_by(None, any_id, limit=_SHOWN)
     if not lines:
-        raise ConfigurationError(
-            f"nothing is known of {any_id}; `mailroom trace` takes any id of a received e-mail, a message or a batch"
-        )
+        raise ConfigurationError(f"nothing has the id {any_id}; give an id of a received e-mail, a message or a batch")
     return {"messages": [_message(opened, line) for line in lines]}
 
 
@@ -84,7 +85,7 @@ def _run(opened: Opened, run_id: str | None) -> dict[str, Any] | None:
     try:
         run = opened.runs.find(run_id)
         if run is None:
-            return {"id": run_id, "state": "not on the Prefect server any more"}
+            return {"id": run_id, "state": "no longer on the Prefect server"}
         tasks = [{"name": name, "state": state} for name, state in opened.runs.tasks(run_id)]
     except MailroomError as error:
         return {"id": run_id, "state": f"unknown: {error}"}
@@ -105,7 +106,8 @@ def _show(found: dict[str, Any], api_url: str) -> None:
             say(f"          {task['state']:<10} {task['name']}")
     for kept in found["deposits"]:
         say(
-            f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until {kept['retain_until'][:10]}"
+            f"deposit   {kept['archive_id']}  {kept['size']} bytes, {kept['lock_mode']} until "
+            f"{kept['retain_until'][:10]}"
         )
     for item in found["items"]:
         say(f"item      {api_url}/items/{item['id']}  for {item['recipient']} ({item['tenant']})")
@@ -150,7 +152,7 @@ def _show_sent(found: dict[str, Any], api_url: str) -> None:
         _show_why(message)
         say(f"batch     {message['batch_id']}  number {message['number']}")
         if message["provider"]:
-            told = shown(message["provider_message_id"], "told no id")
+            told = shown(message["provider_message_id"], "no provider id")
             say(f"provider  {message['provider']}  {told}, attempt {message['attempts']}")
         if run:
             say(f"run       {run['state']}  {run.get('url', run['id'])}")

@@ -1,4 +1,4 @@
-"""Who is told what became of messages: URLs, how telling them goes, and telling again."""
+"""Webhooks for events of messages: add, list, enable, replay, and show delivery attempts."""
 
 import json
 import secrets
@@ -25,9 +25,9 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The webhook's id.")]
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Only this customer's.")] = None, as_json: AsJson = False
+    tenant: Annotated[str | None, typer.Option(help="Only webhooks of this tenant.")] = None, as_json: AsJson = False
 ) -> None:
-    """List the webhooks: what waits for each, and which fail, are disabled, or are refused by a rule of this installation."""
+    """List the webhooks: pending events, and which are failing, disabled, or refused by the settings."""
     opened = Opened()
     found, targets = opened.store.endpoints.all(tenant), opened.settings.webhook_targets
     if as_json:
@@ -38,23 +38,23 @@ def list_(
     for fault in sorted({fault for one in found if (fault := targets.url_fault(one.url))}):
         say(f"refused, {fault}: {fault.sentence}")
     if not found:
-        say("nobody is told")
+        say("no webhooks")
 
 
 @app.command()
 def add(
-    tenant: Annotated[str, typer.Argument(help="The customer's name.")],
-    url: Annotated[str, typer.Argument(help="https://... that is told.")],
-    event: Annotated[list[str] | None, typer.Option(help="Only these, such as delivered; repeatable.")] = None,
+    tenant: Annotated[str, typer.Argument(help="The tenant's name.")],
+    url: Annotated[str, typer.Argument(help="https URL that receives the events.")],
+    event: Annotated[list[str] | None, typer.Option(help="Only this event, such as delivered; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell a URL what becomes of a customer's messages from now on; its secret is shown this once."""
+    """Send the events of a tenant's messages to a URL from now on. The secret is shown only once."""
     opened = Opened()
     targets = opened.settings.webhook_targets
     if fault := targets.url_fault(url):
         raise ConfigurationError(fault.sentence)
     if not set(event or ()) <= KINDS:
-        raise ConfigurationError(f"events are: {', '.join(sorted(KINDS))}")
+        raise ConfigurationError(f"unknown event; use {', '.join(sorted(KINDS))}")
     endpoint = Endpoint(
         id=str(uuid4()),
         tenant=tenant_named(tenant),
@@ -67,51 +67,51 @@ def add(
     if as_json:
         say(json.dumps(_shown(endpoint, targets) | {"secret": endpoint.secret}, default=str))
     else:
-        say(f"{endpoint.id}  {endpoint.tenant} is told at {url}")
-        say(f"secret, shown this once: {endpoint.secret}")
+        say(f"{endpoint.id}  events of {endpoint.tenant} are sent to {url}")
+        say(f"secret, shown only once: {endpoint.secret}")
 
 
 @app.command()
 def remove(webhook_id: Id, as_json: AsJson = False) -> None:
-    """Tell it no more, and forget what it was not told."""
+    """Remove a webhook and its pending events."""
     if not Opened().store.endpoints.remove(None, webhook_id):
         _unknown()
-    say(json.dumps({"removed": webhook_id}) if as_json else f"{webhook_id} is told nothing any more")
+    say(json.dumps({"removed": webhook_id}) if as_json else f"{webhook_id} removed")
 
 
 @app.command()
 def enable(webhook_id: Id, as_json: AsJson = False) -> None:
-    """Tell it again at once, first what has waited."""
+    """Enable a webhook again; pending events are sent first."""
     kept = Opened().store.endpoints
     if not kept.enable(None, webhook_id, now=datetime.now(UTC)):
         _unknown()
     waiting = sum(one.waiting for one in kept.all(None) if one.id == webhook_id)
-    say(json.dumps({"enabled": webhook_id, "waiting": waiting}) if as_json else f"{waiting} events wait to be told")
+    say(json.dumps({"enabled": webhook_id, "waiting": waiting}) if as_json else f"{waiting} events pending")
 
 
 @app.command()
 def replay(
     webhook_id: Id,
-    since: Annotated[str, typer.Option(help="What happened since: 2026-11-21T08:00, or 2h, 3d.")],
+    since: Annotated[str, typer.Option(help="Events since: 2026-11-21T08:00, or 2h, 3d.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell again what happened, told or not; ids and sequence numbers are those of the first time."""
+    """Send events again, delivered or not, with their original ids and sequence numbers."""
     start = time_of(since)
     if start is None:
-        raise ConfigurationError("say since when")
+        raise ConfigurationError("give a time with --since")
     count = Opened().store.endpoints.replay(None, webhook_id, since=start, until=datetime.now(UTC))
     if count is None:
         _unknown()
-    say(json.dumps({"events": count}) if as_json else f"{count} events are told again")
+    say(json.dumps({"events": count}) if as_json else f"{count} events are sent again")
 
 
 @app.command()
 def log(
     webhook_id: Id,
-    most: Annotated[int, typer.Option(help="At most this many.", min=1, max=10_000)] = 50,
+    most: Annotated[int, typer.Option(help="Show at most this many.", min=1, max=10_000)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest attempts, newest first."""
+    """Show the latest delivery attempts, newest first."""
     attempts = Opened().store.endpoints.attempts(None, webhook_id, limit=most)
     if attempts is None:
         _unknown()
@@ -120,14 +120,14 @@ def log(
         return
     for one in attempts:
         known = PostFault.read(one.fault)
-        word = f"{known.value}: {known.sentence}" if known else one.fault or "told"
+        word = f"{known.value}: {known.sentence}" if known else one.fault or "delivered"
         outcome = f"{one.status or ''} {word}".strip()
         say(f"{one.at.isoformat(timespec='seconds')}  {one.news:>4} events  {one.first}-{one.last}  {outcome}")
     for fault in TargetFault:
         if any(one.fault == fault for one in attempts):
             say(f"{fault}: {fault.sentence}")
     if not attempts:
-        say("nothing was told yet")
+        say("no attempts yet")
 
 
 def _shown(endpoint: Endpoint, targets: WebhookTargets) -> dict[str, Any]:
@@ -142,8 +142,8 @@ def _state(endpoint: Endpoint, targets: WebhookTargets) -> str:
         return f"disabled: {endpoint.reason}" + (f" ({known.sentence}; {known.remedy})" if known else "")
     if fault := targets.url_fault(endpoint.url):
         return f"refused: {fault}"
-    return "failing" if endpoint.failing_since is not None else "told"
+    return "failing" if endpoint.failing_since is not None else "active"
 
 
 def _unknown() -> NoReturn:
-    raise ConfigurationError("there is no such webhook; `mailroom webhooks list` shows them")
+    raise ConfigurationError("no such webhook; see `mailroom webhooks list`")

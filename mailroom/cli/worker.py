@@ -1,7 +1,7 @@
-"""The warm worker with its listener: the production entry point.
+"""Run the worker: receives e-mail and sends batches. The production entry point.
 
 Takes its settings from the environment (MAILROOM_..., PREFECT_API_URL, AWS_...). SIGTERM stops it within ten seconds and
-gives unfinished mails back to the queue.
+returns unfinished mails to the queue.
 """
 
 import os
@@ -13,8 +13,10 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
-def worker(limit: int = typer.Option(8, help="E-mails at once.", min=1, envvar="MAILROOM_WORKER_LIMIT")) -> None:
-    """The warm worker with its listener: the production entry point."""
+def worker(
+    limit: int = typer.Option(8, help="E-mails processed at a time.", min=1, envvar="MAILROOM_WORKER_LIMIT"),
+) -> None:
+    """Run the worker: receives e-mail and sends batches. The production entry point."""
     os.environ["MAILROOM_WORKER_LIMIT"] = str(limit)
     # The worker is Prefect's, and nothing below mailroom/ imports Prefect: it becomes this process instead.
     os.execv(sys.executable, [sys.executable, "-m", "deployments.worker"])

@@ -129,4 +129,4 @@ def keep_notifying(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Eve
             return 0
         return idle.grow() * random.uniform(0.5, 1)
 
-    SteadyLoop(step, log=log, failing="endpoints wait: %s").run(stop)
+    SteadyLoop(step, log=log, failing="webhooks cannot be sent now: %s").run(stop)

@@ -65,7 +65,10 @@ class Tracking:
             self.once(wait_s=_WAIT_S)
             return 0
 
-        waiting, working = "what providers tell waits: %s", "what providers tell is handled again"
+        waiting, working = (
+            "provider events cannot be processed now and wait: %s",
+            "processing of provider events resumed",
+        )
         SteadyLoop(step, log=log, failing=waiting, again=working).run(stop)
 
     def once(self, *, wait_s: int = 0) -> int:
@@ -127,7 +130,7 @@ class Tracking:
             return [replace(event, tenant=tenant) for event in events]
         except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever
             shown = error if isinstance(error, Unreadable) else type(error).__name__
-            log.error("webhook call %s of %s cannot be used: %s", hook.id, hook.source, shown)
+            log.error("webhook call %s of %s cannot be read: %s", hook.id, hook.source, shown)
             self._step_over(f"webhook call {hook.source}/{hook.id}", error)
             return []
 
@@ -136,7 +139,7 @@ class Tracking:
             return ses.read(ses.unwrapped(message.body), received_at=self._clock())
         except Exception as error:  # noqa: BLE001 - it goes to the dead letters; the others are read
             shown = error if isinstance(error, Unreadable) else type(error).__name__
-            log.error("message %s of the tracking queue cannot be used: %s", message.message_id, shown)
+            log.error("message %s of the tracking queue cannot be read: %s", message.message_id, shown)
             self._step_over(f"message {message.message_id} of the tracking queue", error)
             return None
 

@@ -9,9 +9,7 @@ import re
 #: The archive's tenant for mail that no address here takes: the installation itself. No tenant is called so.
 NOBODY = "unrouted"
 #: What is said to a caller whose name for a tenant is none.
-WHAT_A_NAME_IS = (
-    f"a tenant's name has 1 to 63 small letters, digits and dashes, does not begin with a dash, and is not {NOBODY!r}"
-)
+WHAT_A_NAME_IS = f"a tenant name must have 1 to 63 lower-case letters, digits and dashes, not start with a dash, and not be {NOBODY!r}"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 #: A constant sentence for people: what is wrong and what to write instead.
-HOW = "write a time as 2026-11-23T08:00:00Z"
-OUT_OF_BOUNDS = f"a time lies between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}, in UTC"
+HOW = "use a time such as 2026-11-23T08:00:00Z"
+OUT_OF_BOUNDS = f"the time must be between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}, in UTC"
 
 #: Clocks differ; who tells of a later moment than this tells nonsense.
 _AHEAD = timedelta(days=1)

@@ -36,5 +36,5 @@ def unseal(token: str, *, purpose: bytes, key: bytes) -> bytes | None:
 
 def _tag(said: bytes, purpose: bytes, key: bytes) -> bytes:
     if len(key) < 16:
-        raise ValueError("a key of at least 16 bytes is needed")
+        raise ValueError("the key must have at least 16 bytes")
     return hmac.digest(key, purpose + said, hashlib.sha256)[:_TAG_BYTES]

@@ -18,6 +18,8 @@ def fetch_within(entry: Entry, *, mails: MailStore, scope: ObjectScope) -> Store
     """
     fault = scope.fault(entry.ref.bucket, entry.ref.key)
     if fault is not None:
-        logger.warning("e-mail %s names an object outside the configured %s; it is not read", entry.id, fault)
+        logger.warning(
+            "e-mail %s refers to an object outside the configured %s; the object is not read", entry.id, fault
+        )
         raise Quarantined(Reason.FOREIGN_OBJECT, step=fault)
     return mails.fetch(entry.ref)

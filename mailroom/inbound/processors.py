@@ -28,7 +28,9 @@ def known_processors() -> dict[str, tuple[Step, ...]]:
     }
     for point in entry_points(group=GROUP):
         if point.name in known:
-            raise ConfigurationError(f"there is a processor {point.name} already; {point.value} needs another name")
+            raise ConfigurationError(
+                f"a processor named {point.name} is already installed; give {point.value} another name"
+            )
         known[point.name] = _steps_of(point.name, point.load())
     return known
 
@@ -38,5 +40,5 @@ def _steps_of(name: str, loaded: Any) -> tuple[Step, ...]:
         return (Step(name, loaded),)
     steps = getattr(loaded, "steps", None)
     if not isinstance(steps, Sequence) or not steps or not all(isinstance(step, Step) for step in steps):
-        raise ConfigurationError(f"processor {name} is neither a function nor an object with steps")
+        raise ConfigurationError(f"processor {name} must be a function or an object with steps")
     return tuple(steps)

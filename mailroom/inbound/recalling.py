@@ -29,7 +29,7 @@ def recall(
     try:
         raw = archive.read(told["items"][0]["raw_archive_id"])
     except LookupError:
-        raise PermanentError("the archive has the raw e-mail no longer", email_id=entry.id) from None
+        raise PermanentError("the archive no longer has the raw e-mail", email_id=entry.id) from None
     ids = [items[to.tenant, to.recipient]["id"] for to in way.routes]
     mails = filed_mails(entry, way, parser.parse(raw), raw, items=ids, kept=_kept(told["deposits"]))
     yield from (mail for mail in mails if mail.key in keys)

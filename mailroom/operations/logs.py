@@ -75,4 +75,4 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
     if issubclass(kind, KeyboardInterrupt) or error is None:
         sys.__excepthook__(kind, error or kind(), trace)
     else:
-        logging.getLogger("mailroom").critical("ended by what was not foreseen", exc_info=(kind, error, trace))
+        logging.getLogger("mailroom").critical("ended by an unexpected error", exc_info=(kind, error, trace))

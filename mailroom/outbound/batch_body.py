@@ -27,7 +27,7 @@ class _Asked(BaseModel):
 
 
 class S3Object(_Asked):
-    """An object under this tenant's prefix in the bucket for files."""
+    """An S3 object under this tenant's prefix in the bucket for attachments."""
 
     bucket: str
     key: str
@@ -35,7 +35,7 @@ class S3Object(_Asked):
 
 
 class Attachment(_Asked):
-    """A file: its bytes in base64, or an archive deposit's id, or an S3 object. A `content_id` makes it inline."""
+    """An attachment: bytes in base64, an archive id or an S3 object. With `content_id` it is inline."""
 
     filename: str
     content_type: str | None = None
@@ -65,7 +65,7 @@ class _Says(_Asked):
     attachments: list[Attachment] = Field(default_factory=list)
     unsubscribe: bool | str | None = Field(
         default=None,
-        description="One-click unsubscribe (RFC 8058): your https URL, or true for this installation's own",
+        description="One-click unsubscribe (RFC 8058): your https URL, or true for a link of this installation",
     )
 
     def words(self) -> Words:
@@ -82,11 +82,11 @@ class _Says(_Asked):
 
 
 class Message(_Says):
-    """One mail; with several addresses in `to`, one mail to each."""
+    """A message; with several addresses in `to`, one mail to each."""
 
     to: str | Annotated[list[str], Field(min_length=1, max_length=LIMITS.recipients_of_one)]
     metadata: dict[str, str] = Field(default_factory=dict)
-    reference: str = Field(default="", description="Tells two mails to one recipient in one batch apart")
+    reference: str = Field(default="", description="Distinguishes several mails to one recipient in a batch")
 
     def letter(self, number: int) -> Letter:
         """Return it as the product's value."""
@@ -106,11 +106,11 @@ class Message(_Says):
 
 
 class Template(_Says):
-    """Jinja templates, filled with each recipient's `data`; HTML is escaped."""
+    """Jinja templates, filled with the `data` of each recipient; values in HTML are escaped."""
 
 
 class TemplateRecipient(_Asked):
-    """Who gets the template, and what it is filled with."""
+    """A recipient of the template, and the data to fill it with."""
 
     to: str
     data: dict[str, Any] = Field(default_factory=dict)
@@ -131,7 +131,7 @@ class TemplateRecipient(_Asked):
 
 
 class Tracking(_Asked):
-    """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
+    """Which events of readers to report: opens and clicks, tracked by the provider if it can, else by this installation."""
 
     opens: bool = False
     clicks: bool = False
@@ -140,21 +140,23 @@ class Tracking(_Asked):
 class NewBatch(_Asked):
     """Either `messages`, or a `template` with `recipients`."""
 
-    from_: str | None = Field(default=None, alias="from", description="The installation's own sender by default")
+    from_: str | None = Field(
+        default=None, alias="from", description="By default the sender in the installation's settings"
+    )
     messages: list[Message] | None = None
     template: Template | None = None
     recipients: list[TemplateRecipient] | None = None
-    lane: Lane | None = Field(default=None, description="transactional for messages, bulk for a template, by default")
+    lane: Lane | None = Field(default=None, description="By default transactional for messages, bulk for a template")
     policy: Policy = Policy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
-    tracking: Tracking = Field(default_factory=Tracking, description="Nothing by default")
+    tracking: Tracking = Field(default_factory=Tracking, description="By default nothing is tracked")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.messages is None) == (self.template is None) or (self.template is None) != (self.recipients is None):
-            raise ValueError("either messages, or a template with recipients")
+            raise ValueError("set either messages, or a template with recipients")
         return self
 
     def request(

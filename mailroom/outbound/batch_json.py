@@ -16,14 +16,14 @@ from mailroom.ports.holds import HoldReason
 
 
 class TrackingAnswer(Answer):
-    """What is told of readers."""
+    """Which events of readers are reported."""
 
     opens: bool
     clicks: bool
 
 
 class BatchAnswer(Answer):
-    """A batch as it stands."""
+    """A batch with its current state."""
 
     id: str
     tenant: str
@@ -39,14 +39,14 @@ class BatchAnswer(Answer):
     expires_at: datetime | None
     cancelled_at: datetime | None
     held: dict[HoldReason, int] = Field(
-        description="How many are held and why: nothing of these is sent until the batch is resumed or cancelled"
+        description="Number of held messages by reason; they are not sent until the batch is resumed or cancelled"
     )
-    next_at: datetime | None = Field(description="When the next of those that wait may go")
-    done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
+    next_at: datetime | None = Field(description="When the next waiting message is due")
+    done_at: datetime | None = Field(description="Earliest time at which the last waiting message is sent")
 
 
 class MessageAnswer(Answer):
-    """A message as it stands."""
+    """A message with its current status."""
 
     id: str
     batch_id: str
@@ -72,7 +72,7 @@ class MessageAnswer(Answer):
 
 
 class ActivityAnswer(Answer):
-    """One fact, as it happened."""
+    """One event of a message."""
 
     at: datetime
     kind: str

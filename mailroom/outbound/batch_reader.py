@@ -36,9 +36,12 @@ _LISTS = ("messages", "recipients")
 _OPEN, _CLOSE, _COMMA, _BRACE = b"{[", b"}]", ord(","), ord("{")
 
 #: What may be written in two ways, in words: pydantic reports each way by itself.
-_EITHER = {"to": f"one address, or a list of 1 to {LIMITS.recipients_of_one}", "unsubscribe": "an https URL, or true"}
+_EITHER = {
+    "to": f"must be one address, or a list of 1 to {LIMITS.recipients_of_one}",
+    "unsubscribe": "must be an https URL, or true",
+}
 _WAYS = ("str", "list[str]", "bool")
-_SHAPES = {"extra_forbidden": "there is no such field", "missing": "this is missing"}
+_SHAPES = {"extra_forbidden": "unknown field", "missing": "required"}
 
 
 class Misshapen(Unacceptable):
@@ -99,7 +102,7 @@ class _List(Reread[bytearray | bytes]):
     def add(self, start: int, end: int) -> None:
         self.places.extend((start, end))
         if len(self) > LIMITS.messages:
-            raise Unacceptable("too many", faults=(Fault((), f"a batch has 1 to {LIMITS.messages} messages"),))
+            raise Unacceptable("too many", faults=(Fault((), f"a batch must have 1 to {LIMITS.messages} messages"),))
 
     def __iter__(self) -> Iterator[Body]:
         pairs = iter(self.places)

@@ -232,7 +232,7 @@ class Sender:
         if hold > PATIENCE:
             self._put_off(tally, retry_at, _reason(results))
         elif hold:
-            log.warning("batch %s waits %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
+            log.warning("batch %s pauses for %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
             tally.pause_s = max(tally.pause_s, hold.total_seconds())
 
     def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError], *, first: bool) -> timedelta:
@@ -269,7 +269,7 @@ class Sender:
                 return
             tally.resume_at, tally.reason = until, reason
         self._outbound.dispatch.defer(self.batch_id, until=until, reason=reason, now=self._clock())
-        log.warning("batch %s goes on at %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
+        log.warning("batch %s is delayed until %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
 
     def _give_back(self, turns: Sequence[Turn]) -> None:
         """Give turns back; those that the rate does not hear of are free again by themselves."""
@@ -277,7 +277,7 @@ class Sender:
             if turns:
                 self._outbound.rate.give_back(turns)
         except MailroomError as error:
-            log.warning("%d turns were not given back: %s", len(turns), error)
+            log.warning("%d unused send permits cannot be returned: %s", len(turns), error)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         """Settle; while the database is away, for half a minute: what is not settled would be `unknown`."""
@@ -341,7 +341,7 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Tur
     began = time.monotonic()
     if began > min(turn.until for turn in turns):
         # This process was frozen: others have the turns, and may have these messages.
-        return [TurnOver("its turn is over")] * len(mails)
+        return [TurnOver("send permit expired")] * len(mails)
     for turn in turns:
         turn.began = began
     try:
@@ -353,7 +353,9 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Tur
         return answers
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
         log.error("provider %s raised %s", provider.name, type(error).__name__)
-        lost = OutcomeUnknown("the provider's call broke off", provider=provider.name, kind=type(error).__name__)
+        lost = OutcomeUnknown(
+            "the call to the provider was interrupted", provider=provider.name, kind=type(error).__name__
+        )
         return [lost] * len(mails)
 
 

@@ -39,7 +39,7 @@ class Enclosing:
         """
         filename = content_rules.filename(attached.filename)
         if sum(one is not None for one in (attached.content, attached.archive_id, attached.shelved)) != 1:
-            raise ValueError("a file has either its content, or an archive_id, or an s3 object")
+            raise ValueError("set exactly one of content, archive_id and s3")
         size, sha256 = self._archived(attached.archive_id) if attached.archive_id else self._kept(attached)
         content_id = attached.content_id
         return Enclosure(
@@ -54,13 +54,13 @@ class Enclosing:
     def _archived(self, archive_id: str) -> tuple[int, str]:
         deposit = self._archive.find(archive_id)
         if deposit is None or deposit.tenant != self._tenant:
-            raise ValueError("the archive has no such deposit")
+            raise ValueError("no deposit has this archive_id")
         return deposit.size, deposit.sha256
 
     def _kept(self, attached: Attached) -> tuple[int, str]:
         content = self._fetched(attached.shelved) if attached.shelved else attached.content
         if content is None or len(content) > LIMITS.mail:
-            raise ValueError("a file is too large to be mailed")
+            raise ValueError("file too large for a mail")
         sha256 = hashlib.sha256(content).hexdigest()
         self.files[sha256] = content
         return len(content), sha256
@@ -69,11 +69,11 @@ class Enclosing:
         # Read now: what is sent later is what was checked, whatever becomes of the object.
         if shelved not in self._shelved:
             if self._shelf is None:
-                raise ValueError("this installation has no bucket for files")
+                raise ValueError("s3 files are not enabled on this installation: send content or archive_id")
             try:
                 self._shelved[shelved] = self._shelf.fetch(self._tenant, shelved, most=LIMITS.mail)
             except LookupError:
-                raise ValueError("there is no such s3 object") from None
+                raise ValueError("s3 object not found") from None
             except Quarantined:
-                raise ValueError("a file is too large to be mailed") from None
+                raise ValueError("file too large for a mail") from None
         return self._shelved[shelved]

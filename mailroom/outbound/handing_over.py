@@ -54,7 +54,7 @@ def hand_over(
         limits=limits_with(terms),
     )
     if prepared.faults:
-        raise Unacceptable("the request cannot be sent as it is", faults=tuple(prepared.faults))
+        raise Unacceptable("the batch is invalid", faults=tuple(prepared.faults))
     return outbox.accept(
         prepared.batch,
         prepared.contents,
@@ -163,13 +163,13 @@ def refuse_unlinked(request: Request, *, unsubscribe: bool, tracked: bool) -> No
     Raises:
         Unacceptable: with a fault for each wish that cannot be met.
     """
-    what = "this installation makes no links of its own"
+    what = "this installation has no public URL for links: leave this out, or ask the operator"
     letters = () if unsubscribe else request.letters
     faults = [Fault((*one.where, "unsubscribe"), what) for one in letters if one.words.unsubscribe == OURS]
     if request.tracking and not tracked:
         faults.append(Fault(("tracking",), what))
     if faults:
-        raise Unacceptable("the request cannot be sent as it is", faults=tuple(faults))
+        raise Unacceptable("the batch is invalid", faults=tuple(faults))
 
 
 def limits_with(terms: ProviderTerms | None) -> Limits:

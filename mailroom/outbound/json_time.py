@@ -22,5 +22,5 @@ Time = Annotated[
     datetime,
     BeforeValidator(_written),
     AfterValidator(bounded),
-    Field(description="ISO 8601, from 1970-01-01 to before 3000-01-01; UTC where no offset is written"),
+    Field(description="ISO 8601, from 1970-01-01 to before 3000-01-01; UTC unless an offset is given"),
 ]

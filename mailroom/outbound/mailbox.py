@@ -56,13 +56,13 @@ def read(body: str, attributes: Mapping[str, str]) -> Word | PlainMail:
     if "batch_id" in told:
         return _word(told)
     if attributes.get("channel", "email") != "email":
-        raise _unreadable(("channel",), "this channel is not served here")
+        raise _unreadable(("channel",), "unsupported channel")
     kind = attributes.get("type", "plaintext")
     if kind not in ("plaintext", "html"):
-        raise _unreadable(("type",), "the type is plaintext or html")
+        raise _unreadable(("type",), "the type must be plaintext or html")
     for name in ("to", "subject", "message"):
         if not isinstance(told.get(name), str):
-            raise _unreadable((name,), "a text is needed here")
+            raise _unreadable((name,), "must be a text")
     text, html = (told["message"], None) if kind == "plaintext" else (None, told["message"])
     return PlainMail(told["to"], told["subject"], text, html)
 
@@ -92,7 +92,7 @@ def take_in(
     refused: dict[str, tuple[Fault, ...]] = {}
     for fault in prepared.faults:
         if not fault.where or not isinstance(fault.where[0], int):
-            raise Unacceptable("plain mails cannot be sent here", faults=(fault,))
+            raise Unacceptable("sending is not enabled on this installation", faults=(fault,))
         name = received[fault.where[0]][0].message_id
         refused[name] = (*refused.get(name, ()), fault)
     drafts = [(_key(received[draft.number][0]), draft) for draft in prepared.drafts]
@@ -114,12 +114,12 @@ def _word(told: Mapping[str, Any]) -> Word:
     try:
         due_at = _due_at(datetime.fromisoformat(told["due_at"]))
     except (KeyError, TypeError, ValueError):
-        raise _unreadable(("due_at",), "an order has a time") from None
+        raise _unreadable(("due_at",), "the order has no valid time") from None
     try:
         # An order of a version that told no lane waits like bulk, so that it keeps nothing else waiting.
         return Word(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
     except ValueError:
-        raise _unreadable(("lane",), "there is no such lane") from None
+        raise _unreadable(("lane",), "unknown lane") from None
 
 
 def _due_at(time: datetime) -> datetime:
@@ -133,4 +133,4 @@ def _due_at(time: datetime) -> datetime:
 
 
 def _unreadable(where: tuple[str | int, ...], what: str) -> Unacceptable:
-    return Unacceptable("not a message of the mailbox queue", faults=(Fault(where, what),))
+    return Unacceptable("invalid message on the mailbox queue", faults=(Fault(where, what),))

@@ -101,5 +101,5 @@ def cancel(batch_id: str, run_id: str, *, outbox: Outbox, now: datetime) -> str:
     facts = {"by": "cancelled in Prefect", "run_id": run_id}
     cancelled = outbox.cancel(None, batch_id, now=now, reason=CANCELLED_IN_PREFECT, facts=facts)
     if cancelled is None:
-        return "there is no such batch"
+        return "batch not found"
     return f"{cancelled.cancelled} messages cancelled, {len(cancelled.gone)} were sent or may have been"

@@ -94,7 +94,7 @@ class _Preparing:
         return self._out
 
     def _miscounted(self, faults: list[Fault]) -> Prepared:
-        count = Fault((), f"a batch has 1 to {self._limits.messages} messages")
+        count = Fault((), f"a batch must have 1 to {self._limits.messages} messages")
         return Prepared(self._out.batch, faults=[*faults, count])
 
     def _batch(self, request: Request) -> Batch:
@@ -102,11 +102,11 @@ class _Preparing:
         self._checked(("metadata",), content_rules.metadata, request.metadata)
         starts = request.send_at or self._now
         if starts > self._limits.latest_start(self._now):
-            self._fault(("send_at",), f"at most {self._limits.schedule_days} days ahead")
+            self._fault(("send_at",), f"too far ahead: at most {self._limits.schedule_days} days")
         if starts < self._now - _LATE:
-            self._fault(("send_at",), "this time is long past: without it the batch goes at once")
+            self._fault(("send_at",), "the time is in the past; leave it out to send at once")
         if request.expires_at is not None and request.expires_at <= max(starts, self._now):
-            self._fault(("expires_at",), "it would expire before it is sent")
+            self._fault(("expires_at",), "must be after send_at, and in the future")
         return replace(
             self._out.batch,
             from_=sender,
@@ -120,11 +120,11 @@ class _Preparing:
 
     def _sender(self, written: str) -> Party:
         if not written:
-            self._fault(("from",), "this installation has no sender of its own: name one")
+            self._fault(("from",), "required: this installation has no default sender")
             return Party("")
         sender = self._checked(("from",), content_rules.party, written)
         if sender and self._senders and not self._senders.may(self._tenant, normalise(sender.address)):
-            self._fault(("from",), "this tenant may not send from this address; GET /v1/senders lists what it may")
+            self._fault(("from",), "this tenant may not send from this address; see GET /v1/senders")
         return sender or Party("")
 
     def _letter(self, letter: Letter) -> None:
@@ -145,7 +145,9 @@ class _Preparing:
                 continue
             size = self._size(filled, content, draft)
             if size + most_added(filled, self._out.batch.tracking) > self._limits.mail:
-                self._fault(recipient.where, f"a mail has at most {self._limits.mail} bytes with its files in base64")
+                self._fault(
+                    recipient.where, f"mail too large: at most {self._limits.mail} bytes, with attachments in base64"
+                )
             else:
                 self._add(replace(draft, size=size), recipient.where)
 
@@ -159,7 +161,7 @@ class _Preparing:
             if text is not None:
                 self._checked((*where, name), content_rules.body, text)
         if words.text is None and words.html is None:
-            self._fault(where, "a mail needs a text or html part")
+            self._fault(where, "text or html is required")
         headers = self._headers(words, where)
         enclosures = self._enclosures(words, where)
         reply_to = (
@@ -187,7 +189,7 @@ class _Preparing:
 
     def _enclosures(self, words: Words, where: _Where) -> tuple[Enclosure, ...]:
         if len(words.attachments) > self._limits.attachments:
-            self._fault((*where, "attachments"), f"a mail has at most {self._limits.attachments} attachments")
+            self._fault((*where, "attachments"), f"too many attachments: at most {self._limits.attachments}")
             return ()
         made = [
             self._checked((*where, "attachments", at), self._enclosing.enclosure, one)
@@ -249,7 +251,7 @@ class _Preparing:
         elif first == says:
             self._out.duplicates.append(draft.number)
         else:
-            self._fault(where, "an earlier message to this recipient says something else: give each a reference")
+            self._fault(where, "differs from an earlier message to this recipient; set a different reference on each")
 
     def _checked(self, where: _Where, check: Callable[P, T], *given: P.args, **named: P.kwargs) -> T | None:
         try:

@@ -38,7 +38,7 @@ def publishing_terms(
             paced = answer if answer.per_second is not None else replace(answer, per_second=otherwise)
             terms.tell(terms_of(provider, paced, now=clock()))
         except MailroomError as error:
-            log.warning("what %s allows could not be told: %s", provider.name, error)
+            log.warning("the limits of %s cannot be stored: %s", provider.name, error)
         return answer
 
     return quota
@@ -53,6 +53,6 @@ def publishing_ceiling(
         try:
             terms.hold(Ceiling(provider.name, provider.identity, per_second), now=clock())
         except MailroomError as error:
-            log.warning("what %s is held to could not be told: %s", provider.name, error)
+            log.warning("the rate of %s cannot be stored: %s", provider.name, error)
 
     return hold

@@ -59,5 +59,5 @@ def keep_relaying(
         pause_s = idle.reset() if published else idle.grow()
         return pause_s if published < _MOST else 0
 
-    waiting, working = "orders wait in the outbox: %s", "orders go to the mailbox queue again"
+    waiting, working = "orders cannot be published now and wait in the outbox: %s", "publishing of orders resumed"
     SteadyLoop(step, log=log, failing=waiting, again=working).run(stop, wake=handed or threading.Event())

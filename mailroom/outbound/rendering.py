@@ -80,7 +80,7 @@ def _tracked(
     if provider_tracks:
         return replace(mail, tracking=wish)
     if tracker is None:
-        return Refused("nothing here tracks opens and clicks", feature="tracks")
+        return Refused("tracking of opens and clicks is not enabled", feature="tracks")
     html = tracker.tracked(mail.html, wish, message_id=mail.id, made_at=claim.handed_at, unsubscribe=mail.unsubscribe)
     return replace(mail, html=html)
 
@@ -96,15 +96,15 @@ def _mail(
         texts = filled(claim)
         files = _files(batch.tenant, content, read)
     except Unfit as error:
-        return PermanentError("the template does not take this message's data", why=str(error))
+        return PermanentError("the template cannot be filled with this message's data", why=str(error))
     except LookupError:
-        return PermanentError("a file of this message is no longer kept")
+        return PermanentError("an attachment of this message is no longer stored")
     except PermanentError as error:
         return error
     unsubscribe = texts.unsubscribe
     if unsubscribe == OURS:
         if leave_url is None:
-            return PermanentError("this installation makes no links to unsubscribe")
+            return PermanentError("this installation has no public URL for unsubscribe links")
         unsubscribe = leave_url(draft.id)
     return Outgoing(
         id=draft.id,

@@ -13,7 +13,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 #: As many faults of one request as it may have messages are listed; the list ends with `MORE_FAULTS` where there are more.
 MOST_FAULTS = LIMITS.messages
-MORE_FAULTS = Fault((), f"more is wrong than is listed here: these are the first {MOST_FAULTS} faults")
+MORE_FAULTS = Fault((), f"only the first {MOST_FAULTS} errors are listed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _ask(outbound: Outbound, now: datetime) -> int:
         except OutcomeUnknown:
             continue
         except TransientError as error:
-            log.warning("the provider cannot be asked now: %s", error)
+            log.warning("unknown outcomes cannot be checked with the provider now: %s", error)
             break
         except Exception as error:  # noqa: BLE001 - one message must not keep all others unknown
             outbound.dispatch.step_over(one.message_id, error)

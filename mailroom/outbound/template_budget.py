@@ -15,7 +15,7 @@ STEPS = 200_000
 #: Between two looks at the clock.
 _SLICE = 20_000
 
-TOO_MUCH = "the template takes too long for so many recipients; send them in several batches"
+TOO_MUCH = "the template takes too long for this number of recipients; split the batch"
 
 
 class Unfit(ValueError):
@@ -64,7 +64,7 @@ class Budget:
             raise Unfit(TOO_MUCH)
         kept = self._kept + self.left
         if kept < 0:
-            raise Unfit("the template repeats itself too often")
+            raise Unfit("too many loop iterations in the template")
         self.left = min(_SLICE, kept)
         self._kept = kept - self.left
 

@@ -136,7 +136,7 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
         TemplateError, RecursionError: it is no template.
     """
     if len(source) > LIMITS.template:
-        raise Unfit(f"a template has at most {LIMITS.template} characters")
+        raise Unfit(f"template too long: at most {LIMITS.template} characters")
     tree = sandbox.parse(source)
     count, ifs, names = 0, 0, set[str]()
     for node, depth in _walk(tree):
@@ -147,17 +147,17 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
         _check(node)
         names.update(value for _, value in node.iter_fields() if isinstance(value, str))
     if ifs * len(names) > _MOST_NAMES_AT_IFS:
-        raise Unfit("a template has fewer names where it has so many ifs")
+        raise Unfit("too many names in a template with this number of ifs")
     paying = _Paying()
     price = paying.price(tree)
     if paying.looped > _MOST_LOOPED:
-        raise Unfit("a template has less in loops that are nested")
+        raise Unfit("too much content in nested loops")
     paying.visit(tree)
     return Parsed(tree, count, price, frozenset(names))
 
 
 def _too_large() -> Unfit:
-    return Unfit(f"a template has at most {MOST_PARTS} parts, nested at most {_MOST_DEEP} deep")
+    return Unfit(f"template too complex: at most {MOST_PARTS} elements, nested at most {_MOST_DEEP} levels")
 
 
 def _walk(tree: nodes.Node) -> Iterator[tuple[nodes.Node, int]]:
@@ -214,15 +214,15 @@ def _filter(node: nodes.Node, name: str, *given: nodes.Expr) -> nodes.Filter:
 def _check(node: nodes.Node) -> None:
     what = None
     if isinstance(node, nodes.Filter) and node.name not in OFFERED_FILTERS:
-        what = f"the filter `{node.name}` is not offered"
+        what = f"unknown filter `{node.name}`"
     elif isinstance(node, nodes.Test) and node.name not in OFFERED_TESTS:
-        what = f"the test `{node.name}` is not offered"
+        what = f"unknown test `{node.name}`"
     elif (
         not isinstance(node, _NODES)
         or (isinstance(node, nodes.Name) and node.name in ("self", "super", "caller"))
         or (isinstance(node, nodes.For) and node.recursive)
         or (isinstance(node, nodes.Const) and isinstance(node.value, (int, float)) and abs(node.value) > LARGEST)
     ):
-        what = "a mail's template takes values, filters, if and for, and nothing that calls or sets"
+        what = "only values, filters, if and for are allowed in a template"
     if what:
-        raise Unfit(f"{what}, see line {node.lineno or 1}")
+        raise Unfit(f"{what}, line {node.lineno or 1}")

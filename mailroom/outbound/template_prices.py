@@ -174,7 +174,7 @@ def _join(context: EvalContext, value: Iterable[Any], d: str = "") -> str:
     items = [str(printed(item)) for item in counted(value, 1)]
     length = sum(map(len, items)) + len(d) * len(items)
     if length > _MOST_JOINED:
-        raise Unfit("with these values the mail gets too long")
+        raise Unfit("the mail is too long with this data")
     spend(length // _FILTERED)
     joined: str = do_join(context, value, d)
     return joined

@@ -97,9 +97,9 @@ class Template:
         except Unfit as error:
             raise Unfit(f"{part}: {error}") from None
         except TemplateSyntaxError as error:
-            raise Unfit(f"{part}: this is no template, see line {error.lineno}") from None
+            raise Unfit(f"{part}: invalid template, line {error.lineno}") from None
         except (TemplateError, RecursionError, SyntaxError, OverflowError, MemoryError, ValueError):
-            raise Unfit(f"{part}: this is no template") from None
+            raise Unfit(f"{part}: invalid template") from None
 
     def _filled(self, template: Any, data: Mapping[str, Any]) -> str | None:
         if template is None:
@@ -110,22 +110,22 @@ class Template:
                 length = len(piece)
                 room -= length
                 if room < 0:
-                    raise Unfit("with these values the mail gets too long")
+                    raise Unfit("the mail is too long with this data")
                 if length >= _PUT_TOGETHER:
                     spend(length // _PUT_TOGETHER)
                 pieces.append(piece)
         except Unfit:
             raise
         except SecurityError:
-            raise Unfit("the template calculates with what is no number of a mail") from None
+            raise Unfit("number or precision too large, or not a number") from None
         except UndefinedError as error:
             # Its name, unless that is somebody's data.
-            name = f"`{error.message}`" if error.message in self._names else "something"
-            raise Unfit(f"the data lacks {name} that the template uses") from None
+            name = f"`{error.message}`" if error.message in self._names else "a value"
+            raise Unfit(f"{name} is missing in the data") from None
         except (
             TemplateError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError
         ):  # fmt: skip
-            raise Unfit("a value is of another kind than the template needs") from None
+            raise Unfit("a value has the wrong type for the template") from None
         self._room = room
         return "".join(pieces)
 
@@ -133,13 +133,13 @@ class Template:
 def _refuse_unfit(filled: Filled) -> None:
     """Raise Unfit where values, or constants of the template, make what no mail may have."""
     if not content_rules.is_clean(filled.subject) or not content_rules.is_clean(filled.unsubscribe or ""):
-        raise Unfit("a value puts a line break or control character into a header")
+        raise Unfit("a value inserts a line break or control character into a header")
     try:
         content_rules.subject(filled.subject)
     except ValueError:
-        raise Unfit("the subject is empty or too long with these values") from None
+        raise Unfit("the subject is empty or too long with this data") from None
     for part, text in (("text", filled.text), ("html", filled.html)):
         try:
             content_rules.body(text or "")
         except ValueError as error:
-            raise Unfit(f"{part}: {error} with these values") from None
+            raise Unfit(f"{part}: {error} with this data") from None

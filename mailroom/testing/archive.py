@@ -50,7 +50,7 @@ class MemoryArchive:
         if receipt is None or content is None:
             raise LookupError("no such deposit")
         if hashlib.sha256(content).hexdigest() != receipt.sha256:
-            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+            raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
         return content
 
     def _receipt(self, tenant: str, digest: str, size: int, now: datetime) -> Deposit:

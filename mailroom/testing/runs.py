@@ -59,7 +59,7 @@ class MemoryRuns:
 
     def _answer(self) -> None:
         if self.down:
-            raise TransientError("the orchestrator cannot be reached")
+            raise TransientError("Prefect cannot be reached")
 
 
 def _run(run_id: str, name: str, state: str) -> Run:

@@ -15,5 +15,5 @@ class MemoryScheduler:
         """Return what was found."""
         self.looks += 1
         if self.found is None:
-            raise TransientError("the orchestrator cannot be reached")
+            raise TransientError("Prefect cannot be reached")
         return self.found

@@ -82,4 +82,4 @@ async def blocking(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
     except Exception as error:  # noqa: BLE001 - raised again, without its text
         last = extract_tb(error.__traceback__)[-1]
         where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
-        raise PermanentError("unforeseen fault", kind=type(error).__name__, where=where) from None
+        raise PermanentError("unexpected error", kind=type(error).__name__, where=where) from None

@@ -107,7 +107,7 @@ def test_a_refusal_to_start_is_an_object_as_well(installation: Settings, tmp_pat
 
     [told] = lines_of(log)
     assert code == 2
-    assert told["message"].startswith("mailroom api: MAILROOM_PAGES_OPEN is for loopback only")
+    assert told["message"].startswith("mailroom api: MAILROOM_PAGES_OPEN is allowed on loopback only")
 
 
 def test_without_the_setting_lines_are_for_people(installation: Settings, tmp_path: Path) -> None:

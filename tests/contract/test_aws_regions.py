@@ -87,7 +87,7 @@ def test_queue_that_keeps_less_is_named(stack: dict[str, str]) -> None:
     [said] = short_lived_queues(settings(stack))
 
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": FORTNIGHT_S})
-    assert said.startswith(f"the tracking queue {url} keeps messages 4 days")
+    assert said.startswith(f"the tracking queue {url} keeps messages for 4 days")
     assert FORTNIGHT_S in said
 
 
@@ -173,11 +173,11 @@ def test_key_with_a_copy_outside_is_refused(stack: dict[str, str]) -> None:
         ({"region": "us-east-1"}, "the region of SES us-east-1 is in us-east-1"),
         ({"inbound_queue_url": "https://sqs.us-east-1.amazonaws.com/1/q"}, "the inbound queue https://sqs.us-east-1"),
         ({"mailbox_queue_url": "https://sqs.eu-west-2.amazonaws.com/1/q"}, "is in eu-west-2"),
-        ({"tracking_queue_url": "https://eu-west-1.evil.example/1/q"}, "does not say its region"),
+        ({"tracking_queue_url": "https://eu-west-1.evil.example/1/q"}, "has no known region"),
         ({"inbound_topic_arn": "arn:aws:sns:us-east-1:123456789012:t"}, "the topic arn:aws:sns:us-east-1"),
         ({"ses_hook_topics": "acme=arn:aws:sns:eu-central-2:123456789012:t"}, "the topic arn:aws:sns:eu-central-2"),
         ({"kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/k"}, "the KMS key arn:aws:kms:us-east-1"),
-        ({"kms_key_arn": "alias/mailroom"}, "the KMS key alias/mailroom does not say its region"),
+        ({"kms_key_arn": "alias/mailroom"}, "the KMS key alias/mailroom has no known region"),
         ({"database_url": "postgresql://u:secret@m.x.us-east-2.rds.amazonaws.com/m"}, "is in us-east-2"),
         ({"prefect_api_url": "https://p.execute-api.us-west-2.amazonaws.com/api"}, "the Prefect server p.execute-api"),
         ({"region": "not a region"}, "the region of SES not a region is in not a region"),
@@ -195,8 +195,8 @@ def test_name_outside_is_refused_without_asking(stack: dict[str, str], changed: 
     ("endpoint", "named"),
     [
         ("https://s3.amazonaws.com", "s3.amazonaws.com is in us-east-1"),
-        ("https://s3.eu-central-1.amazonaws.com", "s3.eu-central-1.amazonaws.com is that of eu-central-1"),
-        ("http://minio.internal:9000", "minio.internal does not say its region"),
+        ("https://s3.eu-central-1.amazonaws.com", "s3.eu-central-1.amazonaws.com is in eu-central-1"),
+        ("http://minio.internal:9000", "minio.internal has no known region"),
     ],
 )
 def test_client_whose_endpoint_is_elsewhere_is_refused(
@@ -226,15 +226,15 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
 
         said = refusal(one_bucket)
 
-    assert f"{stack['archive_bucket']} cannot be checked: AWS answers AccessDenied; grant {permission}" in said
+    assert f"{stack['archive_bucket']} cannot be checked: AWS responds AccessDenied; grant {permission}" in said
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("regionstest-nowhere", "AWS answers NoSuchBucket"),
-        ("not a bucket", "boto3 does not ask for it"),
-        ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "boto3 does not ask for it"),
+        ("regionstest-nowhere", "AWS responds NoSuchBucket"),
+        ("not a bucket", "boto3 refused the call"),
+        ("arn:aws:s3::123456789012:accesspoint/mails.mrap", "boto3 refused the call"),
     ],
 )
 def test_bucket_that_is_not_there_is_refused(stack: dict[str, str], name: str, why: str) -> None:

@@ -132,7 +132,7 @@ def test_a_restore_beneath_others_is_refused(database_url: str, engine: Engine, 
         refused = run(restore, file)
 
         assert isinstance(refused.exception, ConfigurationError)
-        assert "others are connected" in str(refused.exception)
+        assert "other processes are connected" in str(refused.exception)
         assert statuses(database_url) == ["accepted"] * 3
         assert run(restore, file, "--beneath-running-processes", "--json").exit_code == 0
         assert statuses(database_url) == []
@@ -142,7 +142,7 @@ def test_marking_holds_what_waits_in_a_database_that_was_put_back_otherwise(data
     """A snapshot of RDS is restored by AWS, not by us."""
     batch_of_three(database_url)
 
-    assert run(restore, "--mark-only", "--dry-run").stdout == "3 messages that wait would be held\n"
+    assert run(restore, "--mark-only", "--dry-run").stdout == "3 waiting messages would be held\n"
     assert statuses(database_url) == ["accepted"] * 3
     assert "3 messages of 1 batches are held" in run(restore, "--mark-only").stdout
     assert statuses(database_url) == ["held"] * 3

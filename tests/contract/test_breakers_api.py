@@ -88,7 +88,7 @@ def test_pages_say_that_a_batch_was_stopped_and_how_it_goes_on(api: TestClient, 
     assert f"/runs/flow-run/{broken.runs[0]}" in whole
     assert "flow-run" not in listed
     assert broken.id not in foreign
-    assert "None has opened" in foreign
+    assert "No open breakers" in foreign
 
 
 def test_the_command_line_lists_and_closes(
@@ -105,6 +105,6 @@ def test_the_command_line_lists_and_closes(
     after = runner.invoke(command.app, ["list"])
 
     assert broken.id in listed.output
-    assert "2 runs wait" in listed.output
+    assert "2 runs paused" in listed.output
     assert json.loads(closed.output)["resumed"] == 1
-    assert after.output == "no breaker is open\n"
+    assert after.output == "no open breakers\n"

@@ -197,9 +197,9 @@ def test_line_at_the_start_says_which_account_to_name(installation: Settings, se
         refuse_outside(installation.model_copy(update={setting: OTHERS}))
 
     named = getattr(installation, bucket)
-    assert f"the bucket {named} cannot be checked: AWS answers AccessDenied" in str(refused.value)
-    assert f"grant s3:GetBucketLocation, or set MAILROOM_{setting.upper()} if another" in str(refused.value)
-    assert f"account than {OTHERS} owns it" in str(refused.value)
+    assert f"the bucket {named} cannot be checked: AWS responds AccessDenied" in str(refused.value)
+    assert f"grant s3:GetBucketLocation, or set MAILROOM_{setting.upper()} if an account other" in str(refused.value)
+    assert f"account other than {OTHERS} owns it" in str(refused.value)
 
 
 def of_the_other_account(request: Any, **_: Any) -> None:

@@ -214,10 +214,10 @@ def test_pages_are_signed_in_to_and_their_buttons_work_behind_a_tls_proxy(runnin
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--port", "PRIVATE"], "is in use: stop what listens there, or choose another with --port"),
-        (["--port", "FREE"], "is in use: stop what listens there, or choose another with --public-port"),
+        (["--port", "PRIVATE"], "is in use: stop the process that listens there, or choose another with --port"),
+        (["--port", "FREE"], "is in use: stop the process that listens there, or choose another with --public-port"),
         (["--port", "FREE", "--public-port", "0", "--host", "0.0.0.0"], "MAILROOM_BEHIND_TLS_PROXY=true"),
-        (["--port", "FREE", "--host", "192.0.2.7", "--behind-tls-proxy"], "192.0.2.7 is no address of this machine"),
+        (["--port", "FREE", "--host", "192.0.2.7", "--behind-tls-proxy"], "192.0.2.7 is not an address of this machine"),
         (["--port", "70000"], "'70000' is no port; ports are 1 to 65535"),
     ],
 )  # fmt: skip

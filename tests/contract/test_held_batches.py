@@ -63,7 +63,7 @@ def test_rescheduling_a_held_batch_names_what_to_do(api: TestClient, held: str) 
     answer = api.patch(f"/v1/batches/{held}", json={"send_at": "2026-12-24T08:00:00Z"})
 
     assert answer.status_code == 409
-    assert answer.json()["detail"] == "This batch is held (restored): resume or cancel it first."
+    assert answer.json()["detail"] == "The batch is held (restored); resume or cancel it first."
 
 
 def test_a_cancel_says_how_many_were_held(api: TestClient, held: str) -> None:
@@ -94,14 +94,14 @@ def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
     """A dry run first: mail does not come back."""
     assert f"{held}  acme  2 held since" in run("list", "--held").stdout
     assert "2 messages, the database was restored" in run("show", held).stdout
-    assert "would go now" in run("resume", "--all", "--dry-run").stdout
+    assert "would be sent now" in run("resume", "--all", "--dry-run").stdout
     assert statuses(engine) == {"held"}
 
-    assert "goes now" in run("resume", "--all").stdout
+    assert "is sent now" in run("resume", "--all").stdout
 
     assert statuses(engine) == {"queued"}
     assert run("list", "--held").stdout == "no batch is held\n"
-    assert run("resume", held).stdout == f"nothing of {held} is held\n"
+    assert run("resume", held).stdout == f"{held} has no held messages\n"
 
 
 @pytest.mark.usefixtures("installation")

@@ -270,7 +270,7 @@ def test_subscription_is_confirmed_through_the_api(case: Case) -> None:
 
 def test_certificate_that_cannot_be_had_now_is_answered_so_that_it_comes_again(case: Case) -> None:
     """The post may be genuine; SNS repeats what is answered with 5xx, and drops what is answered with 4xx."""
-    case.certificates.pem = TransientError("a signing certificate cannot be had now")
+    case.certificates.pem = TransientError("an SNS signing certificate cannot be fetched now")
 
     assert case.client.post("/hooks/ses", content=published("ses/delivery")).status_code == 503
     assert case.stored == 0

@@ -208,7 +208,7 @@ def test_a_bad_plain_mail_keeps_no_other_from_being_sent(outbox: SqlOutbox, engi
 
 def test_without_a_sender_nothing_is_taken_in(outbox: SqlOutbox) -> None:
     """It is the installation that is set up wrong, not each of the mails."""
-    with pytest.raises(Unacceptable, match="cannot be sent here"):
+    with pytest.raises(Unacceptable, match="sending is not enabled on this installation"):
         taken_in(outbox, received(plain()), sender="")
 
 

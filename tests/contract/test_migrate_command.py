@@ -64,7 +64,7 @@ def test_it_says_from_where_to_where_and_then_that_nothing_is_to_be_done(
     assert first[0] == 0
     done = json.loads(first[1])
     assert (done["from"], done["to"], done["applied"][0], done["applied"][-1]) == (None, NEWEST, "0001", NEWEST)
-    assert second == (0, f"the schema is at {NEWEST}, the newest; nothing was changed\n")
+    assert second == (0, f"the schema is at {NEWEST}, the newest; nothing changed\n")
 
 
 def test_check_and_dry_run_change_nothing_and_say_what_is_missing(
@@ -74,7 +74,7 @@ def test_check_and_dry_run_change_nothing_and_say_what_is_missing(
     check, dry_run = run(empty_url, "--check"), run(empty_url, "--dry-run")
 
     assert check[0] == 1
-    assert "has no schema of Mailroom" in check[1]
+    assert "has no Mailroom schema" in check[1]
     assert f"{NEWEST}  " in check[1]
     assert dry_run[0] == 0
     assert "CREATE TABLE inbound_email" in dry_run[1]
@@ -122,10 +122,10 @@ def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], datab
     refusing, refused = run(database_url), run(database_url, "--check")
 
     assert serving[0] == 1
-    assert "newer than this version and still serves it: start it without migrating" in serving[1]
-    assert checked == (0, f"the schema is at 9999, newer than this version's {NEWEST}, and still serves it\n")
+    assert "newer than this version and still compatible: start this version without migrating" in serving[1]
+    assert checked == (0, f"the schema is at 9999, newer than this version's {NEWEST}, which is still compatible\n")
     assert refusing[0] == 1
-    assert "no longer serves it; nothing was changed" in refusing[1]
+    assert "no longer compatible; nothing was changed" in refusing[1]
     assert refused[0] == 1
     assert execute(database_url, "select version_num from alembic_version") == [("9999",)]
 
@@ -166,9 +166,7 @@ def test_a_process_refuses_to_start_on_a_schema_that_does_not_fit(program: str, 
 
     assert ended.returncode != 0
     said = ended.stderr.strip().splitlines()
-    assert said[-1].endswith(
-        f"the database has no schema of Mailroom; run `mailroom migrate` (needs={this_code().needs})"
-    )
+    assert said[-1].endswith(f"the database has no Mailroom schema; run `mailroom migrate` (needs={this_code().needs})")
     assert "Traceback" not in ended.stderr
 
 
@@ -180,7 +178,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
 
     refuse_start(nowhere)
 
-    assert "the schema cannot be looked at yet" in caplog.text
+    assert "the schema cannot be checked yet" in caplog.text
 
 
 @pytest.mark.parametrize("table", ["skipped_row", "installation", "batch_attempts"])

@@ -146,7 +146,7 @@ def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
 
     page = pages.get(f"/batches/{told['id']}").text
 
-    assert "the next goes" in page
+    assert "next due" in page
     assert "15 Mar 2026, 09:30 UTC" in page
     assert '<meta http-equiv="refresh" content="30">' in page
 
@@ -180,7 +180,7 @@ def test_a_recipients_page_has_everything_that_was_sent_to_them(pages: TestClien
 
     assert re.findall(r"<bdi>(First|Second|Not hers)</bdi>", page) in (["Second", "First"], ["First", "Second"])
     assert "suppressed</span> complained" in page
-    assert "Nothing was sent to this address" in pages.get("/recipients", params={"address": "eve@users.test"}).text
+    assert "No messages to this address" in pages.get("/recipients", params={"address": "eve@users.test"}).text
 
 
 def test_suppressions_are_walked_and_searched(pages: TestClient) -> None:
@@ -261,9 +261,9 @@ def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
 def test_empty_pages_say_what_to_do_next(pages: TestClient) -> None:
     """The first thing a new user sees is an empty page."""
     assert "mailroom send people.csv" in pages.get("/batches").text
-    assert "Nobody is suppressed" in pages.get("/suppressions").text
-    assert "Whose mail?" in pages.get("/recipients").text
-    assert "Nothing is parked" in pages.get("/parked", headers=ADMIN).text
+    assert "No suppressed addresses" in pages.get("/suppressions").text
+    assert "Enter an address to see the messages" in pages.get("/recipients").text
+    assert "No parked events" in pages.get("/parked", headers=ADMIN).text
 
 
 def test_an_installation_that_only_receives_has_no_such_pages(pages: TestClient) -> None:
@@ -271,7 +271,7 @@ def test_an_installation_that_only_receives_has_no_such_pages(pages: TestClient)
     state = pages.app.state  # type: ignore[attr-defined]
     state.services = replace(state.services, sending=None)
 
-    assert "sends no mail" in pages.get("/batches").text
+    assert "Sending is not enabled" in pages.get("/batches").text
 
 
 def walk(pages: TestClient, path: str, pattern: str, **options: Any) -> list[str]:

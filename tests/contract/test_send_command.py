@@ -99,7 +99,7 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
     """Excel in half of Europe writes semicolons, and all of it a byte order mark."""
     Path(name).write_text(content)
 
-    assert "2 handed over as batch" in sending(file=name).stdout
+    assert "2 messages submitted as batch" in sending(file=name).stdout
     assert kept(engine) == 2
 
 
@@ -109,18 +109,18 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
         (
             "a.csv",
             "to,name\nada@users.test,Ada\nbob@users.test\n",
-            "a.csv, row 3: it has 1 cells, and the header has 2",
+            "a.csv, row 3: 1 cells, but the header has 2",
         ),
         ("a.csv", "to,name\nada@users.test,Ada\n,Bob\n", "a.csv, row 3: `to` is missing"),
         ("a.csv", "email,name\na@users.test,Ada\n", "a.csv, row 1: the header needs a column `to`"),
-        ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a name of its own"),
-        ("a.csv", 'to,name\na@users.test,"Ada\n', "this is no CSV"),
-        ("a.csv", "to,name\n", "a.csv: there is nobody in it"),
-        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: this is not UTF-8"),
+        ("a.csv", "to,name,name\na@users.test,Ada,B\n", "a.csv, row 1: each column needs a different name"),
+        ("a.csv", 'to,name\na@users.test,"Ada\n', "invalid CSV"),
+        ("a.csv", "to,name\n", "a.csv: no recipients"),
+        ("a.csv", b"to,name\nada@users.test,Ren\xe9\n", "a.csv, line 2: not UTF-8"),
         ("a.json", '[{"to": "a@users.test"}, {"name": "Bob"}]', "a.json, row 2: `to` is missing"),
-        ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: it is no object"),
-        ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: this is no JSON"),
-        ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON are an array"),
+        ("a.json", '[{"to": "a@users.test"}, "bob"]', "a.json, row 2: must be an object"),
+        ("a.json", '[{"to": "a@users.test"},\n oops]', "a.json, line 2: invalid JSON"),
+        ("a.json", '{"to": "a@users.test"}', "a.json: recipients in JSON must be an array"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_by_its_row(
@@ -136,8 +136,8 @@ def test_a_file_that_cannot_be_used_is_named_by_its_row(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("Dear {{ name }},\n\nhello", "line 1: a template begins with `Subject: ...`"),
-        ("Reply-To: a@x.test\n\nhello", "the first line is to be `Subject: ...`"),
+        ("Dear {{ name }},\n\nhello", "line 1: a template starts with `Subject: ...`"),
+        ("Reply-To: a@x.test\n\nhello", "the first line must be `Subject: ...`"),
     ],
 )
 def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
@@ -151,7 +151,7 @@ def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.Monkey
     """The API would stop reading in the middle, which looks like an API that is away."""
     monkeypatch.setattr(_calling, "LIMITS", Limits(body=100))
 
-    assert "send the file in parts" in stopped()
+    assert "split the file" in stopped()
 
 
 def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:
@@ -179,7 +179,7 @@ def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) 
     assert shown["duplicates"] == "1  (row 5)"
     assert shown["quota"] == "2 of 1 left this hour"
     assert shown["done"] == (
-        "14 Mar 2026, 10:00 UTC at the earliest, by the quota; no provider has told its rate today"
+        "14 Mar 2026, 10:00 UTC at the earliest, limited by the quota; the provider's rate is unknown today"
     )
     assert json.loads(sending("--dry-run", "--json").stdout)["suppressed"] == [1]
     assert kept(engine) == 0
@@ -192,7 +192,7 @@ def test_a_dry_run_of_what_is_wrong_fails_and_says_where(engine: Engine) -> None
     ended = sending("--dry-run", code=1)
 
     assert "people.csv, row 2: " in ended.stderr
-    assert "1, so nothing would be sent" in ended.stdout
+    assert "1, so nothing would be submitted" in ended.stdout
 
 
 def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:
@@ -201,7 +201,7 @@ def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:
 
     assert json.loads(first)["id"] == json.loads(again)["id"]
     assert json.loads(again)["repeated"] is True
-    assert "this key came before" in sending("--key", "november").stdout
+    assert "this key was already used" in sending("--key", "november").stdout
     assert kept(engine) == 2
 
 
@@ -212,7 +212,7 @@ def test_a_batch_goes_at_its_time(engine: Engine) -> None:
     with engine.connect() as connection:
         [due_at] = connection.execute(text("select distinct due_at from message")).scalars()
     assert due_at.isoformat() == "2026-03-15T08:00:00+00:00"
-    assert "--at soon: write 90m" in stopped("--at", "soon")
+    assert "--at soon: use 90m" in stopped("--at", "soon")
 
 
 def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
 def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The two mistakes of every first try."""
     monkeypatch.setenv("MAILROOM_API_KEY", "wrong")
-    assert "does not know this key" in stopped()
+    assert "the API key is invalid" in stopped()
     monkeypatch.delenv("MAILROOM_API_KEY")
     assert "set both" in stopped()
     monkeypatch.delenv("MAILROOM_API_URL")
@@ -302,5 +302,5 @@ def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
 def test_a_trace_of_nothing_says_what_it_takes() -> None:
     """An id of another installation, or a word that is none."""
     for unknown in ("0100-nothing", str(uuid4())):
-        with pytest.raises(ConfigurationError, match="nothing is known"):
+        with pytest.raises(ConfigurationError, match="nothing has the id"):
             CliRunner().invoke(app, ["trace", unknown], catch_exceptions=False)

@@ -12,7 +12,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import TestClient, settings
 from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, kept, refused
 
-NOT_ALLOWED = (["from"], "this tenant may not send from this address; GET /v1/senders lists what it may")
+NOT_ALLOWED = (["from"], "this tenant may not send from this address; see GET /v1/senders")
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def test_a_command_shows_and_changes_it() -> None:
     def told(*arguments: str) -> str:
         return CliRunner().invoke(app, ["tenant", "sender", "acme", *arguments], catch_exceptions=False).stdout
 
-    assert told() == "acme sends from any address that no other tenant has\n"
-    assert told("@acme.test") == "acme sends from @acme.test\n"
+    assert told() == "acme may send from any address that no other tenant has\n"
+    assert told("@acme.test") == "acme may send from @acme.test\n"
     assert json.loads(told("--json")) == {"tenant": "acme", "patterns": ["@acme.test"]}
     assert "any address" in told("@acme.test", "--remove")
     with pytest.raises(ConfigurationError, match="has no sender"):

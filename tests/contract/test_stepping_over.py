@@ -75,7 +75,7 @@ def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engi
     assert office.values("select facts ->> 'reason' from activity where kind = 'failed'") == ["unreadable"]
     [(subject, reason)] = named(engine)[Loop.DISPATCH]
     assert subject.startswith("message ")
-    assert reason == "no party"
+    assert reason == "not an address with a name"
 
 
 @pytest.mark.parametrize(

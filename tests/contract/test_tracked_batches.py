@@ -142,7 +142,7 @@ def test_provider_that_tracks_is_asked_to_and_nothing_is_rewritten(api: TestClie
 def test_tracking_that_nothing_can_do_is_refused_at_handing_over(engine: Engine) -> None:
     """Before anything is kept; and where the key went away since, before the mail leaves: never dropped in silence."""
     assert refused(service(engine, key=None), batch(tracking={"opens": True})) == [
-        (["tracking"], "this installation makes no links of its own")
+        (["tracking"], "this installation has no public URL for links: leave this out, or ask the operator")
     ]
 
     [mail] = rendered(engine, service(engine), batch(message(html=HTML), tracking=BOTH), tracker=None)

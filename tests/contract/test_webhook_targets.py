@@ -199,8 +199,8 @@ def test_endpoint_whose_port_was_taken_back_waits_and_says_why(
     listed = CliRunner().invoke(webhooks.app, ["list"], catch_exceptions=False).stdout
     logged = CliRunner().invoke(webhooks.app, ["log", id_], catch_exceptions=False).stdout
     assert "refused: port_not_allowed" in listed
-    assert "an administrator allows others with MAILROOM_WEBHOOK_PORTS" in listed
-    assert "an administrator allows others with MAILROOM_WEBHOOK_PORTS" in logged
+    assert "an administrator can allow others with MAILROOM_WEBHOOK_PORTS" in listed
+    assert "an administrator can allow others with MAILROOM_WEBHOOK_PORTS" in logged
 
     desk.now += timedelta(hours=2)
     receiver = Receiver()

@@ -197,7 +197,7 @@ def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) ->
     added = api.post("/v1/suppressions", json={"addresses": ["listed@theirs.test"]}, headers=ACME).json()
 
     assert (listed, probed) == ([], [])
-    assert "Not on the list" in pages[0]
+    assert "Not suppressed" in pages[0]
     assert "suppressed<" not in pages[1]
     assert (preview["messages"], preview["suppressed"]) == (2, [])
     assert (whole["messages"], whole["suppressed"]) == (1, [0])
@@ -222,8 +222,8 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
         "left@users.test": ("suppressed", "suppressed", "tenant"),
         "shared@both.test": ("suppressed", "suppressed", "global"),
     }
-    assert "among your suppressions" in pages["left@users.test"]
-    assert "on the list for all tenants" in pages["shared@both.test"]
+    assert "suppressed for this tenant" in pages["left@users.test"]
+    assert "suppressed for all tenants, by an administrator" in pages["shared@both.test"]
 
 
 def test_a_webhook_is_posted_nothing_internal(house: House) -> None:

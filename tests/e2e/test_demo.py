@@ -54,4 +54,4 @@ def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> N
     assert oldest == batch_id
     assert tenant != other
     assert f"mailroom trace {newest}" in again
-    assert "8 of 8 came back: 5 delivered, 1 bounced, 1 opened, 1 clicked" in again
+    assert "8 of 8 done: 5 delivered, 1 bounced, 1 opened, 1 clicked" in again

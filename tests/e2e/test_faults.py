@@ -87,7 +87,7 @@ def test_a_worker_that_was_only_thought_dead_cannot_file_over_the_new_holder(lin
         filed_at = line.state(mail)["closed_at"]
         line.release()
         sleeper.signal(signal.SIGCONT)
-        wait_until(partial(sleeper.says, "was not allowed to go on"), "the sleeper gives way")
+        wait_until(partial(sleeper.says, "was not allowed to continue"), "the sleeper gives way")
 
         assert line.state(mail)["closed_at"] == filed_at
         assert line.state(mail)["attempts"] == 2
@@ -210,7 +210,7 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
         told = replay(line, "--dlq", "--json")
         line.ended(mail)
 
-    assert "1 dead letters would go back" in dry
+    assert "1 dead letters would be moved back" in dry
     assert json.loads(told) == {"dead_letters": 1, "moved": 1}
     assert line.state(mail)["run_id"] == before["run_id"]
     assert line.items(mail) == 1
@@ -252,7 +252,7 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     wait_until(lambda: len(place.ask(filed, lost)) >= len(lost), "all of them are filed", timeout_s=180)
     assert sorted(place.ask(filed, lost)) == sorted((mail,) for mail in lost)
     ended = place.prefect("GET", f"/flow_runs/{run['id']}")
-    assert ended["state"]["message"] == "announced 1 silent, 19 unknown"
+    assert ended["state"]["message"] == "queued again: 1 stopped, 19 unknown"
     reports = place.prefect("POST", "/artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     assert all(mail in reports[0]["data"] for mail in lost)
 

@@ -62,9 +62,9 @@ def test_a_part_that_is_killed_is_started_again_and_its_neighbour_is_not(
     assert (supervised.folder.logs / "server.log").read_text() == "hello\nhello\n"
     supervised.send(signal.SIGTERM)
     said = supervised.output()
-    assert f"server was killed by {number.name}; it is started again in" in said
+    assert f"server was killed by {number.name}; restarting in" in said
     assert "server       ready again" in said
-    assert "stopped; nothing is left running" in said
+    assert "stopped; no processes are left running" in said
 
 
 def test_a_part_that_ends_by_itself_is_started_again(supervised: Supervised, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_part_that_dies_too_often_is_given_up_and_the_others_stay(supervised: 
     wait_until(lambda: status()["state"] == "failed" and shown("mortal")["state"] == "given_up")
 
     assert Path(file).read_text().split() == ["m"] * 6
-    assert status()["reason"].startswith("mortal ended with exit code 3, and was given up after 6 deaths")
+    assert status()["reason"].startswith("mortal ended with exit code 3, and is not restarted after 6 exits")
     assert "mailroom down" in status()["reason"]
     assert shown("neighbour")["state"] == "ready"
     neighbour = supervised.parts()["neighbour"]
     supervised.send(signal.SIGTERM)
-    assert "mortal ended with exit code 3, and was given up after 6 deaths" in supervised.output()
+    assert "mortal ended with exit code 3, and is not restarted after 6 exits" in supervised.output()
     assert supervised.code() == 0
     assert not neighbour.is_alive()
 
@@ -124,7 +124,7 @@ def test_a_stop_during_the_pause_does_not_wait_for_its_end(supervised: Supervise
 
     supervised.send(signal.SIGTERM)
 
-    assert "stopped; nothing is left running" in supervised.output()
+    assert "stopped; no processes are left running" in supervised.output()
     assert time.monotonic() - asked < 5
 
 
@@ -142,7 +142,7 @@ def test_a_stop_during_a_restart_ends_what_is_half_started(supervised: Supervise
 
     supervised.send(signal.SIGINT)
 
-    assert "stopped; nothing is left running" in supervised.output()
+    assert "stopped; no processes are left running" in supervised.output()
     assert not half.is_alive()
 
 
@@ -168,7 +168,7 @@ def test_a_part_comes_back_only_after_what_it_left_is_gone(supervised: Supervise
     second = ProcessId.of(int(pids.read_text()))
     supervised.parts()["parent"].signal(signal.SIGKILL)
     supervised.send(signal.SIGTERM)
-    assert "stopped; nothing is left running" in supervised.output()
+    assert "stopped; no processes are left running" in supervised.output()
     wait_until(lambda: not second.is_alive())
 
 

@@ -105,7 +105,7 @@ def test_a_mail_for_nobody_waits_and_is_replayed_under_the_same_run(stack: Stack
     after = stack.wait_closed(message_id)
 
     assert before["email"]["reason"] == "no_route"
-    assert "would run again" in dry
+    assert "would be replayed" in dry
     assert after["email"]["run_id"] == before["email"]["run_id"]
     assert stack.prefect("GET", f"/flow_runs/{after['email']['run_id']}")["run_count"] == 2
     assert [item["recipient"] for item in after["items"]] == ["newcomer@acme.test"]

@@ -121,7 +121,7 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
     picture(page, "held-batch")
     for batch_id in (cancelled, deleted):
         an_hour_passes(stack, batch_id)
-    assert swept(stack) == "ordered 0 batches anew"
+    assert swept(stack) == "queued 0 batches again"
     assert mailing.received(cancelled) == mailing.received(deleted) == Counter()
 
     stack.mailroom("batch", "resume", deleted)
@@ -130,7 +130,7 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
     reasons = stack.ask("select distinct status, reason from message where batch_id = %s", cancelled)
     assert reasons == [("cancelled", "cancelled_in_prefect")]
     assert set(mailing.received(deleted).values()) == {1}
-    assert swept(stack) == "ordered 0 batches anew"
+    assert swept(stack) == "queued 0 batches again"
     assert mailing.received(cancelled) == Counter()
 
 
@@ -156,7 +156,7 @@ def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
     assert counted["cancelled"] > 200
     assert sum(mailing.received(batch_id).values()) == 400 - counted["cancelled"]
     mailing.at_most(200)
-    assert swept(stack) == "ordered 0 batches anew"
+    assert swept(stack) == "queued 0 batches again"
 
 
 def is_held(stack: Stack, by: str | None) -> None:

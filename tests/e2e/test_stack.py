@@ -103,7 +103,7 @@ def test_a_signal_stops_everything_and_leaves_nothing(supervised: Supervised, nu
 
     supervised.send(number)
 
-    assert "stopped; nothing is left running" in supervised.output()
+    assert "stopped; no processes are left running" in supervised.output()
     assert supervised.code() == 0
     assert not any(part.is_alive() for part in parts.values())
     assert not answers(port)
@@ -220,7 +220,7 @@ def test_a_second_up_is_refused_and_says_where_the_first_is(supervised: Supervis
     supervised.start_and_wait({"name": "sleeper", "code": SLEEPER})
     assert supervised.process is not None
 
-    with pytest.raises(StackError, match=f"runs already in .*, process {supervised.process.pid}"):
+    with pytest.raises(StackError, match=f"is already running in .*, process {supervised.process.pid}"):
         up(lambda _line: None)
 
     assert supervised.parts()["sleeper"].is_alive()

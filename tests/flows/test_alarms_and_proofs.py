@@ -152,7 +152,7 @@ def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypat
     dead, alive, alarms = asyncio.run(watch())
 
     assert dead.state is not None
-    assert dead.state.message == "Running, and nobody works on it"
+    assert dead.state.message == "Running, but no worker is processing it"
     assert alive.state is not None
     assert alive.state.type is StateType.RUNNING
     assert [run.parameters["resource"] for run in alarms] == [f"mailroom.run.{dead.id}"]
@@ -175,7 +175,7 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(
 
     state, alarms = asyncio.run(watch())
 
-    assert state.message == "1 findings, 1 of them told now"
+    assert state.message == "1 findings, 1 of them reported now"
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
 
 
@@ -209,7 +209,7 @@ def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
         report.balance(INBOUND, "*", "in/").update({"came": 3 + len(lost), "filed": 3})
         report.balance(OUTBOUND, "acme").update({"came": 5, "ended": 4, "pending": 1})
         for key in lost:
-            report.violate(UNKNOWN_OBJECT, key, "no notice of it came")
+            report.violate(UNKNOWN_OBJECT, key, "no notification arrived for it")
         return report
 
     async def opened() -> Reconciling:
@@ -359,5 +359,5 @@ def test_alarms_reach_a_person_by_the_operators_own_block(server: None) -> None:
 
     bodies = {post["subject"]: post["body"] for post in posts}
     assert raised[0].parameters["resource"] == ""
-    assert bodies["Mailroom: nobody watches"] == f"{quick.about}\n\nWhat to do: docs/operations.md"
+    assert bodies["Mailroom: nobody watches"] == f"{quick.about}\n\nWhat to do: see docs/operations.md"
     assert "\n\nmailroom.queue.inbound\n\n" in bodies["Mailroom: dead letters"]

@@ -162,7 +162,7 @@ def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(desk: Oper
     desk.listen(desk.empty)
 
     assert desk.office.statuses() == ["cancelled"] * 3
-    assert swept().message == "ordered 0 batches anew"
+    assert swept().message == "queued 0 batches again"
     assert desk.office.provider.accepted == []
 
 
@@ -174,7 +174,7 @@ def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
         connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
         connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
 
-    assert swept().message == "ordered 0 batches anew, cancelled 1"
+    assert swept().message == "queued 0 batches again, cancelled 1"
     assert desk.office.statuses() == ["cancelled"] * 3
 
 
@@ -191,7 +191,7 @@ def test_what_the_server_cancels_by_itself_is_no_word_of_a_person(desk: Operated
         connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
 
     assert looked == {"accepted"}
-    assert swept().message == "ordered 1 batches anew"
+    assert swept().message == "queued 1 batches again"
 
 
 def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_more(
@@ -225,7 +225,7 @@ def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_mo
     assert set(statuses) == {"dispatched", "cancelled"}
     assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
     assert took_s < 20
-    assert swept().message == "ordered 0 batches anew"
+    assert swept().message == "queued 0 batches again"
 
 
 def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +331,7 @@ def test_a_batch_whose_run_is_gone_is_held_and_sent_once_when_resumed(desk: Oper
         with desk.office.engine.begin() as connection:
             connection.exec_driver_sql("update message set due_at = now() - interval '1 hour'")
             connection.exec_driver_sql("update outbox set due_at = now() - interval '1 hour'")
-        assert swept().message == "ordered 0 batches anew, held 1 whose run is gone"
+        assert swept().message == "queued 0 batches again, held 1 whose run was deleted"
     held = desk.office.values("select status || ':' || reason from message")
 
     with desk.office.engine.begin() as connection:
@@ -354,8 +354,8 @@ def test_nothing_is_ordered_while_sending_is_paused(desk: OperatedDesk) -> None:
     paused = swept().message
     change_deployment(paused=False)
 
-    assert paused == "ordered 0 batches anew; send-batch is paused in Prefect"
-    assert swept().message == "ordered 1 batches anew"
+    assert paused == "queued 0 batches again; send-batch is paused in Prefect"
+    assert swept().message == "queued 1 batches again"
 
 
 def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
@@ -376,5 +376,5 @@ def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
     entry = ledger.find("abc123")
     assert entry is not None
     assert (entry.state, entry.reason) == (State.FAILED, "cancelled")
-    assert said == "its e-mail is not filed; `mailroom replay` brings it back"
+    assert said == "its e-mail is not filed; process it with `mailroom replay`"
     assert ledger.silent(before=now() + timedelta(hours=1), limit=10) == []

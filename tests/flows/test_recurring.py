@@ -56,7 +56,7 @@ def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
     monkeypatch.setattr(recurring, "flow_run", SimpleNamespace(scheduled_start_time=monday + timedelta(days=7)))
     following = run(file)
 
-    assert again.message == f"{first.message}, handed over before"
+    assert again.message == f"{first.message}, already submitted before"
     assert following.message != first.message
     assert office.values("select key from idempotency_key order by key") == [
         "newsletter@2026-11-23T08:00:00+00:00",
@@ -117,7 +117,7 @@ def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
 
     assert again.is_failed()
     assert "may have been sent" in again.message
-    assert known.message == f"{before.message}, handed over before"
+    assert known.message == f"{before.message}, already submitted before"
     assert quick.is_completed()
     assert sorted(office.statuses()) == ["accepted", "held"]
 

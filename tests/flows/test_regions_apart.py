@@ -214,6 +214,6 @@ def test_provider_outside_is_not_opened(installation: Settings) -> None:
         reaching = installation.model_copy(update={"prefect_api_url": str(PREFECT_API_URL.value())})
         return [one.name for one in providers_by_endpoint(reaching, allowed_regions(), name="edited") if one.fault]
 
-    assert "smtp.acme.example does not say its region" in opened("smtp.acme.example")
+    assert "smtp.acme.example has no known region" in opened("smtp.acme.example")
     assert shown() == ["smtp.acme.example"]
     assert opened("127.0.0.1") == "opened"

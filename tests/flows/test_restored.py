@@ -61,7 +61,7 @@ def test_sweep_relay_and_run_send_nothing_of_a_restored_database_again(
     desk.order(batch_id, datetime.now(UTC))
     desk.listen(desk.empty)
 
-    assert swept.message == "ordered 0 batches anew"
+    assert swept.message == "queued 0 batches again"
     assert len(office.provider.accepted) == 5
     assert office.statuses() == ["held"] * 5
 

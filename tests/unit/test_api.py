@@ -236,7 +236,7 @@ def test_bytes_that_left_the_store_are_gone_and_not_an_error(client: TestClient,
     answer = client.get(f"/v1/items/{memory.reader.filed[0].id}/attachments/1", headers=bearer(ACME))
 
     assert answer.status_code == 410
-    assert "store no longer has the bytes" in answer.json()["detail"]
+    assert "archive no longer has the bytes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("number", ["0", "2", "-1", "99999999999999999999", "one"])

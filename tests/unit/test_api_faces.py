@@ -72,7 +72,7 @@ def test_a_recipient_is_not_sent_to_pages_that_are_not_there() -> None:
     """Who follows a broken link has no inboxes; on the public face not even the product's name is said."""
     page = client(Face.PUBLIC).get("/u/cut-off", headers=BROWSER)
 
-    assert (page.status_code, "Copy the whole of it" in page.text) == (404, True)
+    assert (page.status_code, "Copy the whole link" in page.text) == (404, True)
     assert "<a " not in page.text
     assert "Mailroom" not in page.text
     assert client(Face.PUBLIC).get("/static/mailroom.css").status_code == 200
@@ -147,9 +147,9 @@ def test_a_port_in_use_is_said_with_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("192.0.2.7", "no address of this machine"),
-        ("nowhere.invalid", "neither an address nor"),
-        ("a" * 300, "neither"),
+        ("192.0.2.7", "not an address of this machine"),
+        ("nowhere.invalid", "not an IP address, and the name cannot"),
+        ("a" * 300, "not an IP address"),
     ],
 )
 def test_a_host_that_is_not_ours_is_said(host: str, said: str) -> None:

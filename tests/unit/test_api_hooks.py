@@ -27,7 +27,7 @@ class Queue(MemoryQueue):
 
     def post(self, bodies: Any) -> None:
         if self.down:
-            raise TransientError("AWS cannot serve now")
+            raise TransientError("AWS is temporarily unavailable")
         super().post(bodies)
 
 
@@ -107,7 +107,7 @@ def test_what_sns_did_not_sign_for_us_is_refused(desk: Desk, body: bytes) -> Non
 
     assert (answer.status_code, answer.json()["detail"]) == (
         403,
-        "This is not a message of a topic that may post here.",
+        "Not a message of an allowed SNS topic.",
     )
     assert len(desk.queue) == 0
 

@@ -88,7 +88,7 @@ def test_several_senders_are_marked_wherever_one_is_shown(pages: TestClient, mem
 
     assert listed.count("several senders") == 1
     assert "several senders" in page
-    assert "names more than one address" in page
+    assert "has more than one address" in page
     assert {line["subject"]: line["sender_ambiguous"] for line in lines} == {"Plain": False, "Odd": True}
     assert answer["sender_ambiguous"] is True
     assert SENDER_AMBIGUOUS == Defect.SENDER_AMBIGUOUS

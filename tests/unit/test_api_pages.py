@@ -178,7 +178,7 @@ def test_html_that_would_keep_the_parser_busy_is_given_up(pages: TestClient, mem
     """200 000 open elements take the HTML algorithm two minutes; the page must answer, and the archive has the original."""
     left = frame_of(pages, memory, "<div>" * 200_000)
 
-    assert "too large or too tangled" in left
+    assert "too large or too complex" in left
 
 
 def test_open_pages_answer_only_to_this_machines_names(memory: Memory) -> None:
@@ -335,7 +335,7 @@ def test_quarantine_lists_what_was_not_filed(pages: TestClient, memory: Memory) 
 def test_empty_pages_say_what_to_do_next(pages: TestClient, memory: Memory) -> None:
     """The first thing a new user sees is an empty page."""
     assert "mailroom status" in pages.get("/inboxes/ann@acme.test").text
-    assert "Nothing in quarantine" in pages.get("/quarantine").text
+    assert "Quarantine is empty" in pages.get("/quarantine").text
 
     memory.reader.addresses.clear()
 
@@ -376,4 +376,4 @@ def test_a_gone_attachment_has_a_page_of_its_own(pages: TestClient, memory: Memo
 
     assert page.status_code == 410
     assert page.headers["content-type"].startswith("text/html")
-    assert "gone after a restart" in page.text
+    assert "a restart of the stack deletes them" in page.text

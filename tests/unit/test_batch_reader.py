@@ -112,10 +112,10 @@ def test_faults_of_shape_are_named_by_their_place() -> None:
         read_batch(json.dumps({"messages": bad, "form": "x"}).encode(), "")
 
     assert [(fault.where, fault.what) for fault in raised.value.faults] == [
-        (("form",), "there is no such field"),
+        (("form",), "unknown field"),
         (("messages", 1, "subject"), "Input should be a valid string"),
-        (("messages", 1, "to"), "one address, or a list of 1 to 50"),
-        (("messages", 1, "subjekt"), "there is no such field"),
+        (("messages", 1, "to"), "must be one address, or a list of 1 to 50"),
+        (("messages", 1, "subjekt"), "unknown field"),
         (("messages", 2), "Input should be an object"),
     ]
 
@@ -142,7 +142,7 @@ def test_more_messages_than_a_batch_may_have_are_not_looked_at() -> None:
     with pytest.raises(Unacceptable) as raised:
         read_batch(b'{"messages": [' + b"1," * 100_000 + b"1]}", "")
 
-    assert [fault.what for fault in raised.value.faults] == ["a batch has 1 to 100000 messages"]
+    assert [fault.what for fault in raised.value.faults] == ["a batch must have 1 to 100000 messages"]
 
 
 def test_a_list_of_faults_has_an_end() -> None:

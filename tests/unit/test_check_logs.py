@@ -23,7 +23,9 @@ Traceback (most recent call last):
 sqlalchemy.exc.InvalidRequestError: Can't evaluate bulk DML statement
 10:02:03.123 | INFO    | prefect.server - going on
 """
-OURS = "2026-11-29 06:25:54,685 ERROR mailroom.listener paused: S3 does not serve; nothing is received until it does"
+OURS = (
+    "2026-11-29 06:25:54,685 ERROR mailroom.listener paused: S3 is unavailable; receiving resumes when it is available"
+)
 POSTGRES = """\
 2026-11-29 06:25:54.685 UTC [13349] ERROR:  duplicate key value violates unique constraint "x"
 2026-11-29 06:25:54.685 UTC [13349] DETAIL:  Key (name)=(a) already exists.
@@ -69,9 +71,7 @@ Traceback (most recent call last):
 ValueError: unknown
 """
 WARNED = '{"at": "2026-11-29T06:00:00", "level": "warning", "logger": "mailroom.worker", "message": "odd", "exception": "KeyError"}'
-JSON = (
-    '{"at": "2026-11-29T06:00:00", "level": "error", "logger": "mailroom.worker", "message": "the worker cannot go on"}'
-)
+JSON = '{"at": "2026-11-29T06:00:00", "level": "error", "logger": "mailroom.worker", "message": "the worker stopped after an unexpected error"}'
 
 
 def entries(text: str) -> list[str]:
@@ -92,7 +92,7 @@ def report_of(folder: Path, *known: Known) -> Report:
         (POSTGRES, ["duplicate key"]),
         (GROUP, ["RuntimeError: inner"]),
         (TWO, ["KeyError", "ValueError: unknown"]),
-        (JSON, ["the worker cannot go on"]),
+        (JSON, ["the worker stopped after an unexpected error"]),
         (WARNED, ["KeyError"]),
         ("ERROR:    Exception in ASGI application\n", ["ASGI"]),
         ("[2026-11-29 06:00:00,1] ERROR in app: Exception on / [PUT]\n", ["Exception on"]),
@@ -154,7 +154,7 @@ def test_the_same_fault_is_one_violation_with_its_count(tmp_path: Path) -> None:
 def test_what_is_known_is_no_violation_up_to_its_largest_count(tmp_path: Path) -> None:
     """A fault that is known once and comes a thousand times is a new fault."""
     (tmp_path / "worker.log").write_text(f"{OURS}\n" * 3)
-    known = Known("work*", "paused: S3 does not serve", "a test takes S3 away", most=3)
+    known = Known("work*", "paused: S3 is unavailable", "a test takes S3 away", most=3)
 
     assert report_of(tmp_path, known).is_clean
     (tmp_path / "worker.log").write_text(f"{OURS}\n" * 4)

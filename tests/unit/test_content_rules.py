@@ -151,7 +151,7 @@ def test_the_most_that_is_accepted_is_sent_and_one_more_is_a_fault(most: dict[st
 def test_a_header_that_the_last_check_refuses_is_a_fault_of_the_request(name: str) -> None:
     """Each end had a list of its own; `Delivered-To` and `Errors-To` were on one of them."""
     for spelt in (name, name.upper(), name.title()):
-        assert faults(headers={spelt: "x"}) == ["this header is not a caller's to set"]
+        assert faults(headers={spelt: "x"}) == ["this header cannot be set; Mailroom sets it, or it is not allowed"]
         with pytest.raises(Refused):
             require(a_mail(headers=((spelt, "x"),)), PROVIDERS["ses"], provider="ses")
 
@@ -217,7 +217,7 @@ def test_the_size_that_is_accepted_is_exact_to_the_byte() -> None:
 
     assert not at_limit.faults
     assert [fault.what for fault in over.faults] == [
-        f"a mail has at most {draft.size - 1} bytes with its files in base64"
+        f"mail too large: at most {draft.size - 1} bytes, with attachments in base64"
     ]
 
 
@@ -242,4 +242,4 @@ def test_a_backslash_before_u0000_is_no_nul() -> None:
     said = {"subject": "x", "text": "{{ a }}"}
 
     assert faults(**said, data={"a": "\\u0000"}) == []
-    assert faults(**said, data={"a": "\\\x00"}) == ["data holds no NUL"]
+    assert faults(**said, data={"a": "\\\x00"}) == ["NUL characters are not allowed in data"]

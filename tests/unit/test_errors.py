@@ -62,7 +62,7 @@ def test_an_error_shows_its_facts() -> None:
     """One line of a log has to do; the message alone is the same for all."""
     assert str(Refused("recipient refused", code=550, step="rcpt")) == "recipient refused (code=550, step=rcpt)"
     assert str(Quarantined(Reason.GONE, code="NoSuchKey")) == "gone (code=NoSuchKey)"
-    assert str(TransientError("AWS cannot serve now")) == "AWS cannot serve now"
+    assert str(TransientError("AWS is temporarily unavailable")) == "AWS is temporarily unavailable"
 
 
 def test_three_branches_decide_what_happens_next() -> None:

@@ -41,4 +41,4 @@ def test_a_process_whose_worker_is_gone_does_not_begin() -> None:
 
     assert os.getpid() != 1
     assert ended.returncode == 1
-    assert "is gone" in ended.stderr
+    assert "has exited" in ended.stderr

@@ -60,7 +60,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path, take
 
 @pytest.mark.parametrize("nonsense", ["http", "0", "65536", "-1"])
 def test_a_port_that_is_no_port_is_an_error(tmp_path: Path, nonsense: str) -> None:
-    with pytest.raises(StackError, match="is not a port"):
+    with pytest.raises(StackError, match="is not a free port"):
         choose_ports(tmp_path / "ports.json", asked() | {"MAILROOM_PORT_API": nonsense})
 
 

@@ -46,7 +46,7 @@ def test_a_soak_whose_bounds_all_hold_is_clean() -> None:
     [
         ({"counts": {"mails": 0, "batches": 2}}, "no mails was sent"),
         ({"made": {}}, "postgres was restarted 0 times, 1 were planned"),
-        ({"scheduled": {"watch": 0}}, "schedule watch: no run of it completed"),
+        ({"scheduled": {"watch": 0}}, "schedule watch: no run completed"),
         ({"backlog": {"mails": 2}}, "backlog: 2 mails"),
         (
             {"faults": ["worker did not stop within 15 s and was killed"]},
@@ -57,7 +57,7 @@ def test_a_soak_whose_bounds_all_hold_is_clean() -> None:
             {"found": {"wrong": {"lost": 1}, "violations": [{"kind": "lost", "subject": "m1", "do": "look"}]}},
             "check: lost  m1  look",
         ),
-        ({"memory": [Growth("api", 100.0, 111.0, 900.0)]}, "api holds 1.110 times"),
+        ({"memory": [Growth("api", 100.0, 111.0, 900.0)]}, "api uses 1.110 times"),
     ],
 )
 def test_each_bound_that_does_not_hold_is_a_reason(changed: dict[str, Any], reason: str) -> None:
@@ -101,7 +101,7 @@ def test_what_was_watched_too_briefly_is_said_not_to_be_judged() -> None:
     assert outcome.unjudged == "api"
     assert [line for line in outcome.table() if "memory of api" in line and "not judged" in line]
     assert growth(memory, EMULATOR).fault == ""
-    assert growth(memory, "worker-restarted", **{"worker-restarted": 5}).why_not == "restarted again and again"
+    assert growth(memory, "worker-restarted", **{"worker-restarted": 5}).why_not == "restarted too often"
 
 
 def test_a_process_is_sampled_with_what_it_holds_now() -> None:

@@ -51,7 +51,7 @@ def test_where_nothing_was_ever_started_it_says_how(
     code, found, line = status(monkeypatch, capsys)
 
     assert (code, found["state"], found["parts"]) == (4, "stopped", [])
-    assert line == f"mailroom: no stack runs in {folder.path}; start it with `mailroom up`\n"
+    assert line == f"mailroom: no stack is running in {folder.path}; start it with `mailroom up`\n"
     assert not folder.path.exists()
 
 
@@ -68,7 +68,7 @@ def test_a_start_that_has_written_nothing_yet_is_a_start(
             code, found, line = status(monkeypatch, capsys)
 
         assert (code, found["state"], found["parts"]) == (3, "starting", [])
-        assert line == "mailroom: the stack is starting; ask again in some seconds\n"
+        assert line == "mailroom: the stack is starting; try again in a few seconds\n"
 
 
 def test_a_start_names_the_parts_that_are_not_ready_yet(
@@ -139,9 +139,9 @@ def test_a_part_that_heals_is_shown_with_its_last_death(
 
     assert (code, found["state"]) == (3, "restarting")
     assert [one["state"] for one in found["parts"]] == ["restarting", "restarting"]
-    assert line == "mailroom: the stack is restarting (api, door); ask again in some seconds\n"
+    assert line == "mailroom: the stack is restarting (api, door); try again in a few seconds\n"
     told = capsys.readouterr().out
-    assert "started again 1 times; last death 2026-11-29T10:00:00+00:00: was killed by SIGKILL" in told
+    assert "restarted 1 times; last exit 2026-11-29T10:00:00+00:00: was killed by SIGKILL" in told
 
 
 def test_a_part_that_was_given_up_fails_with_what_to_do(
@@ -161,8 +161,10 @@ def test_a_part_that_was_given_up_fails_with_what_to_do(
         code, found, line = status(monkeypatch, capsys)
 
     assert (code, found["state"]) == (1, "failed")
-    assert line.startswith("mailroom: the stack is failed: api ended with exit code 2, and was given up after 6 deaths")
-    assert "`mailroom down`, then `mailroom up`" in line
+    assert line.startswith(
+        "mailroom: the stack is failed: api ended with exit code 2, and is not restarted after 6 exits"
+    )
+    assert "`mailroom down`, `mailroom up`" in line
 
 
 def test_a_stack_whose_supervisor_was_killed_says_how_to_go_on(
@@ -175,7 +177,7 @@ def test_a_stack_whose_supervisor_was_killed_says_how_to_go_on(
     code, found, line = status(monkeypatch, capsys)
 
     assert (code, found["state"]) == (1, "failed")
-    assert "its supervisor has died; `mailroom up`" in line
+    assert "its supervisor has died; run `mailroom up`" in line
 
 
 def test_a_data_folder_that_is_none_is_said_in_one_line(

@@ -49,7 +49,7 @@ def test_public_https_urls_are_allowed(url: str) -> None:
 def test_other_urls_are_refused_with_their_reason(url: str, fault: TargetFault) -> None:
     """The reason is what a customer reads: an address in disguise, another port, or no URL of a webhook at all."""
     assert USUAL.url_fault(url) is fault
-    assert fault.sentence.startswith(("a webhook ", "the port of a webhook "))
+    assert fault.sentence.startswith(("the URL must ", "the host must ", "the port must "))
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https://[ -~]{0,40}(:[0-9]{0,6})?/?", fullmatch=True))
@@ -72,7 +72,7 @@ def test_an_administrator_allows_more_ports() -> None:
 )
 def test_a_list_that_is_none_stops_the_start(ports: str) -> None:
     """A slip in a setting that is a wall must not become the default, nor no wall."""
-    with pytest.raises(ValueError, match="ports are numbers from 1 to 65535"):
+    with pytest.raises(ValueError, match="ports must be numbers from 1 to 65535"):
         WebhookTargets.read(ports, anywhere=False)
     with pytest.raises(ValidationError):
         type(settings(pages_open=False))(**settings(pages_open=False).model_dump() | {"webhook_ports": ports})

@@ -27,11 +27,11 @@ class SesAnswers:
                 except (EndpointConnectionError, ConnectTimeoutError):
                     raise
                 except BotoCoreError as error:
-                    raise OutcomeUnknown("the answer of SES was lost", kind=type(error).__name__) from None
+                    raise OutcomeUnknown("the response of SES was lost", kind=type(error).__name__) from None
                 except ClientError as error:
                     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
-                        raise OutcomeUnknown("SES failed after it had the mail", code=error_code(error)) from None
+                        raise OutcomeUnknown("SES failed after it received the mail", code=error_code(error)) from None
                     raise
         except PermanentError as error:
-            raise Refused("SES refused the answer", **error.facts) from None
+            raise Refused("SES refused the reply", **error.facts) from None
         return str(answer["MessageId"])

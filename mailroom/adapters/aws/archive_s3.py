@@ -115,10 +115,10 @@ class S3Archive:
                 content: bytes = answer["Body"].read()
             except ClientError as error:
                 if error_code(error) in MISSING | {"NoSuchBucket"}:
-                    raise LookupError("the deposit's object is not in the store") from None
+                    raise LookupError("the object of the deposit is missing in the archive's bucket") from None
                 raise
         if hashlib.sha256(content).hexdigest() != receipt.sha256:
-            raise PermanentError("the stored bytes are not those that were deposited", archive_id=archive_id)
+            raise PermanentError("the stored bytes differ from those that were deposited", archive_id=archive_id)
         return content
 
     def check(self) -> None:
@@ -153,7 +153,7 @@ class S3Archive:
             if kept is not None:
                 return kept
             over = newest.etag if newest is not None else None
-        raise TransientError("another writer deposits the same content", key=key)
+        raise TransientError("another process is depositing the same content", key=key)
 
     def _adopt(
         self, key: str, content: bytes, digest: str, newest: Version | None, wanted: Lock
@@ -170,7 +170,7 @@ class S3Archive:
             is_newest = newest is not None and version == newest.id
             one = newest if is_newest else self._objects.read(key, content, digest, version=version)
             if one is not None and not one.is_readable and version in known:
-                raise denied("the archive's own objects may not be decrypted", DECRYPT, key, version)
+                raise denied("no permission to decrypt the archive's objects", DECRYPT, key, version)
             if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
                 self._report_stranger(key, newest)
                 return one.id, lock
@@ -188,7 +188,9 @@ class S3Archive:
             except NotPermitted:
                 continue
             if one is not None and (lock := self._extended(key, one, wanted)):
-                log.warning("the newest version of archive key %s may not be read; see mailroom archive findings", key)
+                log.warning(
+                    "no permission to read the newest version of archive key %s; see mailroom archive findings", key
+                )
                 return one.id, lock
         return None
 
@@ -219,7 +221,7 @@ class S3Archive:
             return lock
         if lock is not None and not lock.is_as_strict_as(wanted):
             return None
-        raise denied("the archive's locks may not be extended", EXTEND, key, version.id)
+        raise denied("no permission to extend the archive's locks", EXTEND, key, version.id)
 
     def _report_stranger(self, key: str, newest: Version | None) -> None:
         """Say that something which is not this deposit lies on its key, or a delete marker does."""

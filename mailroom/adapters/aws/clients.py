@@ -70,7 +70,7 @@ def expect_owner(s3: Any, owner: str) -> Any:
 
     def name_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
         if not owner and "Bucket" in params:
-            raise ConfigurationError("the AWS account that owns the buckets is not named; set MAILROOM_ACCOUNT_ID")
+            raise ConfigurationError("the AWS account that owns the buckets is unknown; set MAILROOM_ACCOUNT_ID")
         known = model.input_shape.members if model.input_shape is not None else {}
         for name in _OWNERS.intersection(known):
             params.setdefault(name, owner)
@@ -100,10 +100,10 @@ def translated(service: str) -> Iterator[None]:
     except ClientError as error:
         code, status = error_code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _THROTTLED:
-            raise Throttled("AWS asks to slow down", service=service, code=code) from None
+            raise Throttled("AWS throttles requests", service=service, code=code) from None
         if code in _TRANSIENT or status >= 500:
-            raise TransientError("AWS cannot serve now", service=service, code=code) from None
-        raise PermanentError("AWS refused", service=service, code=code) from None
+            raise TransientError("AWS is temporarily unavailable", service=service, code=code) from None
+        raise PermanentError("AWS refused the request", service=service, code=code) from None
     except BotoCoreError as error:
         raise TransientError("AWS cannot be reached", service=service, kind=type(error).__name__) from None
 

@@ -53,7 +53,7 @@ class S3Counter:
             if self._put(name, counter, before):
                 self._forget(name, before)
                 return
-        raise TransientError("others keep writing the counter", key=_key(name))
+        raise TransientError("other processes keep writing the counter", key=_key(name))
 
     def _get(self, name: str) -> _Kept | None:
         with translated("s3"):
@@ -96,7 +96,10 @@ class S3Counter:
                 self._s3.delete_object(Bucket=self._bucket, Key=_key(name), VersionId=before.version)
         except MailroomError as error:
             if not self._warned:
-                log.warning("old versions of the counter stay in the archive's bucket, see its run-book: %s", error)
+                log.warning(
+                    "old versions of the counter cannot be deleted from the archive's bucket; see its run-book: %s",
+                    error,
+                )
             self._warned = True
 
 

@@ -91,7 +91,7 @@ class DeadLetters:
         answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
         sent = [int(one["Id"]) for one in answer.get("Successful", [])]
         if not sent:
-            raise TransientError("SQS did not take the messages back", service="sqs")
+            raise TransientError("SQS could not redrive the messages", service="sqs")
         gone = [{"Id": str(at), "ReceiptHandle": messages[at]["ReceiptHandle"]} for at in sent]
         self._sqs.delete_message_batch(QueueUrl=self._dead_url, Entries=gone)
         return len(sent)

@@ -34,7 +34,7 @@ class KmsKeys:
         crash_point("after", "unwrap")
         if "Plaintext" not in answer:
             # botocore reads an answer that was cut off as one without fields.
-            raise TransientError("the answer of the key service is not whole", service="kms")
+            raise TransientError("the response of KMS is incomplete", service="kms")
         return bytes(answer["Plaintext"])
 
     def _decrypt(self, wrapped: bytes, context: dict[str, str], *, again: bool = False) -> Any:
@@ -61,12 +61,12 @@ class KmsKeys:
             try:
                 state = self._state()
                 if state != "Enabled":
-                    raise TransientError("the key cannot be used", service="kms", state=state)
+                    raise TransientError("the KMS key cannot be used", service="kms", state=state)
                 probe = {"CiphertextBlob": b"probe", "EncryptionContext": dict(context or {}), "KeyId": self._key_arn}
                 self._kms.decrypt(**probe)
             except ClientError as error:
                 if error_code(error) in _UNUSABLE:
-                    raise TransientError("the key cannot be used", service="kms", code=error_code(error)) from None
+                    raise TransientError("the KMS key cannot be used", service="kms", code=error_code(error)) from None
                 if error_code(error) not in _FOREIGN:
                     raise
 

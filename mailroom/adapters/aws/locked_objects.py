@@ -98,7 +98,7 @@ class LockedObjects:
                 )
             except ClientError as error:
                 if error_code(error) in _CONTENDED:
-                    raise TransientError("another writer deposits the same content", key=key) from None
+                    raise TransientError("another process is depositing the same content", key=key) from None
                 if error_code(error) in _TAKEN | (MISSING if over else frozenset()):
                     return None
                 raise
@@ -134,7 +134,7 @@ class LockedObjects:
             except ClientError as error:
                 if error_code(error) not in DENIED:
                     raise
-                log.warning("versions of archive key %s may not be listed: s3:ListBucketVersions is not granted", key)
+                log.warning("versions of archive key %s cannot be listed: grant s3:ListBucketVersions", key)
                 return []
         return [one["VersionId"] for one in listed if one["Size"] == size]
 
@@ -256,13 +256,13 @@ def _permitted(which: dict[str, str], permission: str = "") -> Iterator[None]:
         if error_code(error) not in DENIED:
             raise
         permission = permission or ("s3:GetObjectVersion" if "VersionId" in which else "s3:GetObject")
-        raise denied("the archive may not be read", permission, which["Key"], which.get("VersionId")) from None
+        raise denied("no permission to read the archive", permission, which["Key"], which.get("VersionId")) from None
 
 
 def denied(what: str, permission: str, key: str, version: str | None = None) -> NotPermitted:
     """Return the error that says which permission to grant."""
     return NotPermitted(
-        f"{what}; grant the permission to the depositor", permission=permission, key=key, version=version
+        f"{what}; grant it to the role that writes the archive", permission=permission, key=key, version=version
     )
 
 

@@ -97,7 +97,7 @@ class S3Manifests:
                 crash_point("after", "put")
             except ClientError as error:
                 if error_code(error) in _CONTENDED:
-                    raise TransientError("another writer keeps the same manifest", key=manifest.key) from None
+                    raise TransientError("another process is writing the same manifest", key=manifest.key) from None
                 if error_code(error) not in _TAKEN:
                     raise
                 return False
@@ -142,7 +142,7 @@ class S3Manifests:
         if refused is not None and needed and not readable:
             raise refused
         if len(readable) < len(listed):
-            logger.warning("%d versions of manifest %s are no manifests", len(listed) - len(readable), key)
+            logger.warning("%d versions of manifest %s are not manifests", len(listed) - len(readable), key)
         return sorted(readable, key=lambda one: one.written_at or one.received_at)
 
     def _read(self, key: str, version: str) -> list[Manifest]:

@@ -48,7 +48,7 @@ class _Where:
     @property
     def or_else(self) -> str:
         """What to do where the bucket is another account's, which S3 does not tell from a missing permission."""
-        return f"set {self.setting} if another account than {self.owner} owns it"
+        return f"set {self.setting} if an account other than {self.owner} owns it"
 
 
 def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
@@ -67,7 +67,9 @@ def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
         try:
             return refuse(by_asking(settings, allowed, whole=whole), allowed)
         except TransientError as error:
-            logger.warning("where the data is cannot be checked yet: %s; asked again in %.0f s", error, pause.pause_s)
+            logger.warning(
+                "regions of the data cannot be checked yet: %s; trying again in %.0f s", error, pause.pause_s
+            )
             time.sleep(pause.pause_s)
             pause.grow()
 
@@ -139,7 +141,7 @@ def warn_of_short_lived_queues(settings: Settings) -> None:
         for said in short_lived_queues(settings):
             logger.warning("%s", said)
     except TransientError as error:
-        logger.warning("how long the queues keep messages cannot be checked now: %s", error)
+        logger.warning("the retention of the queues cannot be checked now: %s", error)
 
 
 def _words(name: str, end: str) -> str:
@@ -166,11 +168,11 @@ def _endpoint(allowed: Allowed, service: str, region: str) -> Resource:
     try:
         endpoint = str(client(service, region=region).meta.endpoint_url)
     except BotoCoreError as error:
-        return Resource(what, "", "", f"cannot be made out: {type(error).__name__}")
+        return Resource(what, "", "", f"cannot be determined: {type(error).__name__}")
     seen = allowed.judge_endpoint(what, endpoint)
     says = region_of(seen.name)
     if not seen.fault and says not in (None, region):
-        return Resource(what, seen.name, seen.region, f"is that of {says}")
+        return Resource(what, seen.name, seen.region, f"is in {says}")
     return seen
 
 
@@ -201,7 +203,7 @@ def _replicas(s3: Any, bucket: str, allowed: Allowed) -> Iterator[Resource]:
     copies, fault = _ask(ask, "s3:GetReplicationConfiguration")
     if fault:
         yield Resource("replication of bucket", bucket, "", fault)
-    what, or_else = f"bucket that {bucket} is replicated to,", "name its account in the replication rule"
+    what, or_else = f"bucket that {bucket} is replicated to,", "set its account in the replication rule"
     for copy, account in dict.fromkeys(copies or ()):
         yield _bucket(s3, copy, allowed, what=what, owner=account, or_else=or_else)
 
@@ -231,12 +233,12 @@ def _ask(ask: Callable[[], _T], permission: str, or_else: str = "") -> tuple[_T 
             except BotoCoreError as error:
                 if isinstance(error, _OUTAGES):
                     raise
-                return None, f"cannot be checked: boto3 does not ask for it ({type(error).__name__})"
+                return None, f"cannot be checked: boto3 refused the call ({type(error).__name__})"
     except PermanentError as error:
         code = error.facts.get("code", "")
         denied = "AccessDenied" in code or code in ("403", "AuthorizationError")
         grant = f"; grant {permission}" + (f", or {or_else}" if or_else else "") if denied else ""
-        return None, f"cannot be checked: AWS answers {code}{grant}"
+        return None, f"cannot be checked: AWS responds {code}{grant}"
 
 
 def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
@@ -246,7 +248,7 @@ def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
     if policy := told.get("RedrivePolicy"):
         what, name = f"dead-letter queue of the {what},", json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
         dead, fault = _ask(lambda: str(sqs.get_queue_url(QueueName=name)["QueueUrl"]), "sqs:GetQueueUrl")
-        yield from _kept(sqs, what, dead)[1] if dead else [f"how long the {what} {name} keeps messages {fault}"]
+        yield from _kept(sqs, what, dead)[1] if dead else [f"the retention of the {what} {name} {fault}"]
 
 
 def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
@@ -258,9 +260,9 @@ def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
 
     told, fault = _ask(ask, "sqs:GetQueueAttributes")
     if told is None:
-        return {}, [f"how long the {what} {url} keeps messages {fault}"]
+        return {}, [f"the retention of the {what} {url} {fault}"]
     kept_s, most_s = int(told["MessageRetentionPeriod"]), int(MOST_KEPT.total_seconds())
     if kept_s >= most_s:
         return told, []
-    how_long = f"keeps messages {kept_s / 86400:.3g} days and can keep them {MOST_KEPT.days}"
+    how_long = f"keeps messages for {kept_s / 86400:.3g} days only, of at most {MOST_KEPT.days}"
     return told, [f"the {what} {url} {how_long}; set its MessageRetentionPeriod to {most_s}"]

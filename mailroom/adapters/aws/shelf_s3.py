@@ -21,7 +21,7 @@ class S3Shelf:
     def fetch(self, tenant: str, shelved: Shelved, *, most: int) -> bytes:
         """Return the bytes; what is in another bucket or under another tenant's prefix is not there."""
         if ObjectScope(self._bucket, (f"{tenant}/",)).fault(shelved.bucket, shelved.key) is not None:
-            raise LookupError("not on the shelf of this tenant")
+            raise LookupError("not under the prefix of this tenant")
         where = {"Bucket": self._bucket, "Key": shelved.key}
         if shelved.version:
             where["VersionId"] = shelved.version

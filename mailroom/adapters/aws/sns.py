@@ -44,9 +44,11 @@ class SnsCertificates:
         try:
             answer = self._http.get(url, headers=headers)
         except httpx.HTTPError as error:
-            raise TransientError("a signing certificate cannot be had now", kind=type(error).__name__) from None
+            raise TransientError(
+                "an SNS signing certificate cannot be fetched now", kind=type(error).__name__
+            ) from None
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise TransientError("a signing certificate cannot be had now", status=answer.status_code)
+            raise TransientError("an SNS signing certificate cannot be fetched now", status=answer.status_code)
         if answer.status_code != 200 or len(answer.content) > _MOST_BYTES:
             raise Unverified(step="certificate", status=answer.status_code)
         return answer.content

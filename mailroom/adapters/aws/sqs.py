@@ -97,4 +97,4 @@ def _check(answer: Any) -> None:
     # A batch answers 200 even where single entries failed.
     failed = answer.get("Failed", [])
     if any(not fault.get("SenderFault") for fault in failed):
-        raise TransientError("SQS did not take every entry", service="sqs", failed=len(failed))
+        raise TransientError("SQS did not accept every entry", service="sqs", failed=len(failed))

@@ -135,7 +135,7 @@ def _translating(engine: Engine) -> Iterator[None]:
         # The driver's text names values of the row, so neither it nor its cause may travel on.
         raise _explained(engine, _translated(error)) from None
     except PoolTimeout:
-        raise TransientError("no database connection is free") from None
+        raise TransientError("no free database connection") from None
 
 
 def _translated(error: DBAPIError) -> MailroomError:
@@ -145,7 +145,7 @@ def _translated(error: DBAPIError) -> MailroomError:
     if sqlstate is not None and sqlstate.startswith(_TRANSIENT):
         return TransientError("the database cannot serve now", sqlstate=sqlstate)
     if sqlstate in _UNFIT:
-        return UnfitSchema("the schema lacks what this version uses; see `mailroom migrate --check`", sqlstate=sqlstate)
+        return UnfitSchema("the schema does not fit this version; see `mailroom migrate --check`", sqlstate=sqlstate)
     return PermanentError("the database refused a statement", sqlstate=sqlstate)
 
 

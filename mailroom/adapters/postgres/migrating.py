@@ -83,7 +83,7 @@ def bring_up(url: str) -> Migrated:
         failed = next((one.revision for one in before.pending if one.revision not in applied), None)
         facts = {"migration": failed, "sqlstate": getattr(error.orig, "sqlstate", None)}
         kind = TransientError if isinstance(error, OperationalError) else PermanentError
-        raise kind("a migration could not run; nothing was changed", **facts) from error
+        raise kind("a migration failed; nothing was changed", **facts) from error
     except CommandError:
         # Another version migrated further between the look and the lock.
         refuse_newer(standing(url))
@@ -101,9 +101,9 @@ def refuse_newer(found: Standing) -> None:
         PermanentError: it is.
     """
     if found.is_newer:
-        serves = "no longer serves it" if found.fault else "still serves it: start it without migrating"
+        serves = "no longer compatible" if found.fault else "still compatible: start this version without migrating"
         raise PermanentError(
-            f"the schema is newer than this version and {serves}; nothing was changed, for Mailroom never downgrades",
+            f"the schema is newer than this version and {serves}; nothing was changed, Mailroom never downgrades",
             schema=found.revision,
             newest_known=found.newest,
         )
@@ -121,7 +121,7 @@ def refuse_start(url: str) -> None:
     except UnfitSchema as error:
         raise ConfigurationError(str(error)) from None
     except MailroomError as error:
-        log.warning("the schema cannot be looked at yet: %s", error)
+        log.warning("the schema cannot be checked yet: %s", error)
     finally:
         engine.dispose()
 

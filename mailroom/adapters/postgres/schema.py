@@ -96,7 +96,7 @@ def look(connection: Connection) -> Schema:
 def fault(schema: Schema, code: Code) -> UnfitSchema | None:
     """Return why `code` may not work on `schema`, with what to do about it; None where it may."""
     if schema.revision is None:
-        return UnfitSchema("the database has no schema of Mailroom; run `mailroom migrate`", needs=code.needs)
+        return UnfitSchema("the database has no Mailroom schema; run `mailroom migrate`", needs=code.needs)
     facts: dict[str, Any] = {"schema": schema.revision}
     if schema.revision in code.revisions and code.is_older(schema.revision):
         return UnfitSchema(
@@ -104,10 +104,10 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
         )
     is_newer = schema.revision not in code.revisions
     if (schema.oldest_code or 0) > code.generation or (is_newer and schema.oldest_code is None):
-        what = "the schema is newer and no longer serves this version; start the version that ran `mailroom migrate`"
+        what = "the schema is newer and no longer compatible with this version; start the version that ran `mailroom migrate`"
         return UnfitSchema(what, **facts, oldest_code=schema.oldest_code, this_code=code.generation)
     if schema.lacks:
-        what = "the schema lacks what its revision has; `mailroom migrate --check` lists what to bring back"
+        what = "the schema lacks parts of its revision; `mailroom migrate --check` lists what is missing"
         return UnfitSchema(what, **facts, lacks=schema.lacks[0], more=len(schema.lacks) - 1)
     return None
 

@@ -135,14 +135,14 @@ def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) ->
     if not fresh:
         return
     for subject, reason in fresh.items():
-        log.error("%s steps over %s: %s", loop, subject, reason)
+        log.error("%s skips %s: %s", loop, subject, reason)
     values = {"loop": loop, "subjects": list(fresh), "whys": list(fresh.values())}
     try:
         with transaction(engine) as connection:
             now = datetime.now(UTC)
             connection.execute(_NOTE, {**values, "now": now, "since": now - STANDS, "most": _MOST})
     except MailroomError as error:
-        log.warning("%d rows that were stepped over are not noted: %s", len(fresh), error)
+        log.warning("%d skipped rows cannot be recorded: %s", len(fresh), error)
 
 
 def standing(engine: Engine) -> list[Skipped]:

@@ -46,8 +46,8 @@ def refuse_if_open(api_url: str, *, password: str | None) -> None:
     """
     if not password and not names_this_machine(urlsplit(api_url).netloc.rpartition("@")[2]):
         raise ConfigurationError(
-            "Prefect's API is not on this machine and no password for it is set: have the server ask for one "
-            "(PREFECT_SERVER_API_AUTH_STRING) and set PREFECT_API_AUTH_STRING here (docs/operations.md)"
+            "Prefect's API is on another machine and has no password: set PREFECT_SERVER_API_AUTH_STRING on the "
+            "server and PREFECT_API_AUTH_STRING here (docs/operations.md)"
         )
 
 
@@ -80,12 +80,12 @@ class PrefectRuns:
         force = found is not None and found.state in ("Cancelling", "Cancelled")
         answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         if answer is None:
-            raise LookupError("the orchestrator has no such run")
+            raise LookupError("Prefect has no such run")
         if answer["status"] != "ACCEPT":
-            raise PermanentError("the orchestrator refused to run it again", status=answer["status"])
+            raise PermanentError("Prefect refused to run it again", status=answer["status"])
         found = self.find(run_id)
         if found is None:
-            raise LookupError("the orchestrator has no such run")
+            raise LookupError("Prefect has no such run")
         return found
 
     def resume(self, run_id: str) -> bool:
@@ -140,9 +140,9 @@ def translated() -> Iterator[None]:
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         kind = TransientError if status >= 500 or status == httpx.codes.TOO_MANY_REQUESTS else PermanentError
-        raise kind("the orchestrator did not do it", status=status) from None
+        raise kind("Prefect did not process the request", status=status) from None
     except httpx.HTTPError as error:
-        raise TransientError("the orchestrator cannot be reached", kind=type(error).__name__) from None
+        raise TransientError("Prefect cannot be reached", kind=type(error).__name__) from None
     except ValueError as error:
         # A proxy's page in place of an answer.
-        raise TransientError("the orchestrator's answer is not readable", kind=type(error).__name__) from None
+        raise TransientError("Prefect's response cannot be read", kind=type(error).__name__) from None

@@ -44,7 +44,7 @@ class PrefectScheduler:
             return error
         except (ValueError, KeyError, TypeError) as error:
             # A proxy's page in place of an answer.
-            return TransientError("the orchestrator's answer is not readable", kind=type(error).__name__)
+            return TransientError("Prefect's response cannot be read", kind=type(error).__name__)
 
     def _ask(self) -> Scheduling:
         ours = {"work_pools": {"name": {"any_": [POOL]}}}

@@ -23,7 +23,7 @@ def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> Non
         ("tracks", bool(mail.tracking), capabilities.tracks),
     ):
         if needed and not has:
-            raise Refused("the provider cannot do this", provider=provider, feature=feature)
+            raise Refused("the provider does not support this", provider=provider, feature=feature)
 
 
 def require_size(size: int, capabilities: Capabilities, *, provider: str) -> None:

@@ -56,7 +56,7 @@ class Folder:
         except MailroomError as error:
             return error
         except OSError as error:
-            return TransientError("the mail was not written", provider=self.name, code=error.errno)
+            return TransientError("the mail could not be written", provider=self.name, code=error.errno)
         return Receipt(self.name, mail.id)
 
     def _path(self, message_id: str) -> Path:

@@ -51,7 +51,7 @@ class Poster:
         except _NOT_HANDED_OVER as error:
             raise TransientError("the provider cannot be reached", **self._facts(error)) from None
         except httpx.HTTPError as error:
-            raise OutcomeUnknown("the provider's answer was lost", **self._facts(error)) from None
+            raise OutcomeUnknown("the provider's response was lost", **self._facts(error)) from None
         return Answer(answer.status_code, answer.headers, _json(answer))
 
     def get(self, path: str, query: Mapping[str, str]) -> Answer:
@@ -79,14 +79,14 @@ def verdict(answer: Answer, *, provider: str, **facts: Any) -> MailroomError:
     facts = {"provider": provider, "status": answer.status} | facts
     match answer.status:
         case 429:
-            return Throttled("the provider asks to slow down", retry_after_s=_retry_after(answer.headers), **facts)
+            return Throttled("the provider throttles sending", retry_after_s=_retry_after(answer.headers), **facts)
         case 400 | 413 | 422:
             return Refused("the provider refused the mail", **facts)
         case status if 300 <= status < 500 and status != 408:
             # A key, a right or an address that is set up wrong costs no mail: all of them wait for a person.
-            return Paused("the provider does not serve this account", **facts)
+            return Paused("the provider has paused this account, or refuses its credentials", **facts)
         case _:
-            return OutcomeUnknown("the provider's answer says nothing of the mail", **facts)
+            return OutcomeUnknown("the provider's response does not mention the mail", **facts)
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:

@@ -87,7 +87,7 @@ class Postmark:
                 return Receipt(self.name, known)
             case {"TotalCount": 0} if answer.status == 200 and _TOO_EARLY < datetime.now(UTC) - since < _TOO_LATE:
                 return None
-        raise OutcomeUnknown("the provider cannot tell", provider=self.name, status=answer.status)
+        raise OutcomeUnknown("the provider has no record of the outcome", provider=self.name, status=answer.status)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -134,17 +134,17 @@ def _result(said: Any) -> Receipt | MailroomError:
         case {"ErrorCode": int() as code} if code > 0:
             return _refusal(code)
         case _:
-            return OutcomeUnknown("the provider's answer says nothing of the mail", provider=Postmark.name)
+            return OutcomeUnknown("the provider's response does not mention the mail", provider=Postmark.name)
 
 
 def _refusal(code: int) -> MailroomError:
     facts = {"provider": Postmark.name, "code": code}
     if code in _ACCOUNT:
-        return Paused("the provider does not serve this account", **facts)
+        return Paused("the provider has paused this account, or refuses its credentials", **facts)
     if code == _MAINTENANCE:
         return TransientError("the provider is under maintenance", **facts)
     if code == _RATE:
-        return Throttled("the provider asks to slow down", **facts)
+        return Throttled("the provider throttles sending", **facts)
     return Refused("the provider refused the mail", **facts)
 
 

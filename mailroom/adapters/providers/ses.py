@@ -96,9 +96,7 @@ class Ses(Unasked):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if (client.meta.config.retries or {}).get("total_max_attempts") != 1:
-            raise ConfigurationError(
-                "a client that sends mail may not retry by itself: build it with `Config(**once())`"
-            )
+            raise ConfigurationError("the SES client must not retry; build it with `Config(**once())`")
         self.identity = f"{self.name}/{account_id}/{client.meta.region_name}"
         self._client = client
         named = {"ConfigurationSetName": configuration_set, "TenantName": tenant}
@@ -139,7 +137,7 @@ class Ses(Unasked):
             return _verdict(error)
         known = answer.get("MessageId")
         if not known:
-            return OutcomeUnknown("the provider's answer says nothing of the mail", provider=self.name)
+            return OutcomeUnknown("the provider's response does not mention the mail", provider=self.name)
         return Receipt(self.name, known)
 
     def _ask_quota(self) -> ProviderQuota:
@@ -164,10 +162,10 @@ def _verdict(error: ClientError | BotoCoreError) -> MailroomError:
         return _answered(error)
     facts = {"provider": Ses.name, "kind": type(error).__name__}
     if isinstance(error, ParamValidationError):
-        return Refused("the provider's own client refused the mail", **facts)
+        return Refused("the provider's client library refused the mail", **facts)
     if isinstance(error, _NEVER_CONNECTED):
         return TransientError("the provider cannot be reached", **facts)
-    return OutcomeUnknown("the provider's answer was lost", **facts)
+    return OutcomeUnknown("the provider's response was lost", **facts)
 
 
 def _answered(error: ClientError) -> MailroomError:
@@ -177,10 +175,10 @@ def _answered(error: ClientError) -> MailroomError:
     if code in _SLOW or status == 429:
         # Both limits answer with the same code; only the text tells them apart.
         if "daily" in str(error.response.get("Error", {}).get("Message", "")).lower():
-            return DailyQuota("the provider's quota of the day is used up", **facts)
-        return Throttled("the provider asks to slow down", **facts)
+            return DailyQuota("the provider's daily quota is used up", **facts)
+        return Throttled("the provider throttles sending", **facts)
     if code in _STOPPED or status in (401, 403, 404):
-        return Paused("the provider does not serve this account", **facts)
+        return Paused("the provider has paused this account, or refuses its credentials", **facts)
     if code in _REFUSED or status in (400, 413, 422):
         return Refused("the provider refused the mail", **facts)
-    return OutcomeUnknown("the provider's answer says nothing of the mail", **facts)
+    return OutcomeUnknown("the provider's response does not mention the mail", **facts)

@@ -30,9 +30,9 @@ class Dkim:
         try:
             key = load_pem_private_key(key_pem.encode(), password=None)
         except (ValueError, TypeError):
-            raise ConfigurationError("the DKIM key is no unencrypted private key in PEM") from None
+            raise ConfigurationError("the DKIM key must be an unencrypted private key in PEM") from None
         if not isinstance(key, RSAPrivateKey) or key.key_size < _LEAST_BITS:
-            raise ConfigurationError("the DKIM key is no RSA key of 1024 bits or more")
+            raise ConfigurationError("the DKIM key must be an RSA key of at least 1024 bits")
         self._key: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
     def signed(self, raw: bytes) -> bytes:

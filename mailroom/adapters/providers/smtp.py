@@ -108,7 +108,7 @@ class Smtp(Unasked):
             waiting = waiting[len(said) :]
             if isinstance(said[-1], TransientError | OutcomeUnknown):
                 for number, _ in waiting:
-                    results[number] = TransientError("an earlier mail found the provider gone", provider=self.name)
+                    results[number] = TransientError("the connection was lost at an earlier mail", provider=self.name)
                 break
         return results
 
@@ -178,7 +178,7 @@ class Smtp(Unasked):
         try:
             return Session(self._greeted(), answer_s=self._answer_s)
         except smtplib.SMTPNotSupportedError:
-            raise Paused("the provider lacks the TLS or the login that the settings ask for", **facts) from None
+            raise Paused("the provider does not offer the configured TLS or login", **facts) from None
         except ssl.SSLCertVerificationError as error:
             raise Paused("the provider's certificate is not valid", code=error.verify_code, **facts) from None
         except smtplib.SMTPResponseException as error:
@@ -209,10 +209,10 @@ class Smtp(Unasked):
 
 def _unserved(code: int, facts: dict[str, str]) -> MailroomError:
     if code == 421 or code == 454:
-        return Throttled("the provider asks to slow down", code=code, **facts)
+        return Throttled("the provider throttles sending", code=code, **facts)
     if 500 <= code < 600:
-        return Paused("the provider does not serve this account", code=code, **facts)
-    return TransientError("the provider does not serve now", code=code, **facts)
+        return Paused("the provider has paused this account, or refuses its credentials", code=code, **facts)
+    return TransientError("the provider is temporarily unavailable", code=code, **facts)
 
 
 def _is_loopback(host: str) -> bool:

@@ -53,15 +53,15 @@ class _Reply:
         enhanced = found.group().decode() if found else ""
         facts = {"provider": "smtp", "step": step, "code": self.code, "enhanced": enhanced}
         if self.code in _ACCOUNT:
-            return Paused("the provider does not serve this account", **facts)
+            return Paused("the provider has paused this account, or refuses its credentials", **facts)
         if 500 <= self.code < 600:
             return Refused("the provider refused the mail", **facts)
         if self.code == 454 or enhanced in _SLOW:
             # SES answers 454 for both of its limits; only the text tells them apart.
             if b"daily" in self.text.lower():
-                return DailyQuota("the provider's quota of the day is used up", **facts)
-            return Throttled("the provider asks to slow down", **facts)
-        return TransientError("the provider did not take the mail now", **facts)
+                return DailyQuota("the provider's daily quota is used up", **facts)
+            return Throttled("the provider throttles sending", **facts)
+        return TransientError("the provider cannot accept the mail now", **facts)
 
 
 class Session:
@@ -85,7 +85,7 @@ class Session:
     def unfit(self, letter: Letter) -> MailroomError | None:
         """Return why this server cannot take the letter; None: it can."""
         if letter.utf8 and not self._client.has_extn("smtputf8"):
-            return Refused("the provider cannot do this", provider="smtp", feature="utf8_addresses")
+            return Refused("the provider does not support this", provider="smtp", feature="utf8_addresses")
         limit = self._client.esmtp_features.get("size", "")
         if limit.isdecimal() and 0 < int(limit) < len(letter.raw):
             return Refused("the mail is too large", provider="smtp", size=len(letter.raw), limit=int(limit))
@@ -107,7 +107,7 @@ class Session:
             self.alive = False
             if len(said) < len(letters):
                 facts = {"provider": "smtp", "kind": type(error).__name__}
-                said.append(TransientError("the connection was lost before the mail was handed over", **facts))
+                said.append(TransientError("the connection was lost before the mail was sent", **facts))
         self.carried += len(said)
         return said
 
@@ -132,13 +132,13 @@ class Session:
             reply = self._read(self._answer_s)
         except OSError as error:
             self.alive = False
-            return OutcomeUnknown("the provider's answer was lost", provider="smtp", kind=type(error).__name__)
+            return OutcomeUnknown("the provider's response was lost", provider="smtp", kind=type(error).__name__)
         if 200 <= reply.code < 300:
             return None
         if 400 <= reply.code < 600:
             return self._heard(reply, "data")
         self.alive = False
-        return OutcomeUnknown("the provider's answer says nothing of the mail", provider="smtp", code=reply.code)
+        return OutcomeUnknown("the provider's response does not mention the mail", provider="smtp", code=reply.code)
 
     def _envelope(self, letter: Letter) -> tuple[str, _Reply]:
         """Return the first step that was refused and its reply, or no step; then the server waits for the mail."""

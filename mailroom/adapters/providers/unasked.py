@@ -13,4 +13,4 @@ class Unasked:
 
     def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
         """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)

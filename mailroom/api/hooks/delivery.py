@@ -36,7 +36,7 @@ def hearing_of(services: Outside) -> Hearing:
         HTTPException: 404, this installation hears none.
     """
     if services.hearing is None:
-        raise HTTPException(404, "This installation takes no webhooks.")
+        raise HTTPException(404, "Webhooks of providers are not enabled on this installation.")
     return services.hearing
 
 
@@ -51,7 +51,7 @@ Body = Annotated[bytes, Depends(whole_body)]
 
 @router.post("/ses", status_code=_KEPT)
 def hear_ses(services: Outside, hearing: Heard, body: Body) -> Response:
-    """A post of one of our SNS topics: an event of SES, or the topic's question whether it may post here."""
+    """Receive a message of an SNS topic: SES events, or a subscription to confirm."""
     try:
         message = hearing.ses.read(body, now=services.now())
     except sns.Unverified as error:
@@ -75,7 +75,7 @@ def _hear(provider: str) -> Callable[..., Response]:
         try:
             tenant = verifier.verify(Call(headers, body, services.now()))
         except WithoutCredentials:
-            raise HTTPException(401, "This call needs its credentials, once.", _BASIC) from None
+            raise HTTPException(401, "Credentials or signature are required, each header once.", _BASIC) from None
         except sns.Unverified as error:
             raise _not_believed(verifier.status, provider, error) from None
         return _keep(services, hearing, _hook(provider, body, tenant), READERS[provider])
@@ -94,8 +94,8 @@ def _keep(services: Outside, hearing: Hearing, hook: Hook, read: Reader) -> Resp
     try:
         read(hook.body, received_at=now)
     except Unreadable as error:
-        log.error("a verified call of %s cannot be used: %s", hook.source, error)
-        raise HTTPException(422, "This call is not what its provider documents.") from None
+        log.error("an authenticated webhook call of %s cannot be read: %s", hook.source, error)
+        raise HTTPException(422, "The body does not have the format that the provider documents.") from None
     hearing.hooks.store([hook], now=now)
     return Response(status_code=_KEPT)
 
@@ -106,6 +106,8 @@ def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
 
 
 def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
-    log.warning("a call to the hook of %s was refused: %s", source, error)
+    log.warning("a webhook call of %s was refused: %s", source, error)
     headers = _BASIC if status == 401 else None
-    return HTTPException(status, "This call is not proven to be its provider's.", headers)
+    return HTTPException(
+        status, "The call cannot be verified as the provider's; check its signature or credentials.", headers
+    )

@@ -15,14 +15,14 @@ _SOURCE = "sns-inbound"
 
 @router.post("/inbound", status_code=204, response_class=Response)
 def inbound(services: Outside, body: Body) -> Response:
-    """SNS tells of received e-mail, where it cannot write to the queue itself: the notice is put on the queue.
+    """Receive SNS notifications of received e-mail and put them on the queue, where SNS cannot write to it.
 
-    403 for what SNS did not sign for one of our topics; 204 once the notice is on the queue, also for one that was
-    before. A subscription is confirmed.
+    403 unless SNS signed the message for a configured topic; 204 when the notification is on the queue, also if it already
+    was. A subscription is confirmed.
     """
     hook = services.inbound_hook
     if hook is None:
-        raise HTTPException(404, "No topic posts here; MAILROOM_INBOUND_HOOK=true lets SNS.")
+        raise HTTPException(404, "This route is disabled; enable it with MAILROOM_INBOUND_HOOK=true.")
     _take(hook, body, services)
     return Response(status_code=204)
 
@@ -33,7 +33,7 @@ def _take(hook: InboundHook, body: bytes, services: Outside) -> None:
         message = hook.verifier.read(body, now=now)
     except Unverified:
         # Which step refused is for the log of an operator, not for who tries.
-        raise HTTPException(403, "This is not a message of a topic that may post here.") from None
+        raise HTTPException(403, "Not a message of an allowed SNS topic.") from None
     if isinstance(message, Subscription):
         hook.subscriptions.confirm(message.topic_arn, message.token)
     elif isinstance(message, Notification):
@@ -50,4 +50,4 @@ def _check(message: Notification) -> None:
     try:
         read_notification(message.message)
     except UnreadableNotification:
-        raise HTTPException(422, "This is no notice of received e-mail.") from None
+        raise HTTPException(422, "Not a notification of received e-mail.") from None

@@ -26,7 +26,7 @@ _AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
 @router.api_route(CLICKS + "{token}", methods=["GET", "HEAD"])
 def follow(request: Request, services: Outside, token: str) -> Response:
-    """Lead on to the page behind a link."""
+    """Redirect to the target of a tracked link."""
     look = verified(clicked, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.CLICKED, look, f"click-{look.message_id}-{look.link}", {"link": str(look.link)})
     return Response(status_code=302, headers={"Location": look.target})
@@ -34,7 +34,7 @@ def follow(request: Request, services: Outside, token: str) -> Response:
 
 @router.api_route(OPENS + "{token}.gif", methods=["GET", "HEAD"])
 def show_pixel(request: Request, services: Outside, token: str) -> Response:
-    """One transparent pixel, which any page may show."""
+    """Return a transparent pixel, and record an open."""
     look = verified(opened, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.OPENED, look, f"open-{look.message_id}", {})
     return Response(_PIXEL, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})

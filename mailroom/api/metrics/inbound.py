@@ -32,19 +32,19 @@ def exposition(census: Census, now: datetime) -> str:
     unprocessed = [({"processor": name}, float(mails)) for name, mails in sorted(census.unprocessed.items())]
     total = sum(tally.emails for tally in census.tallies)
     lines = [
-        *metric("mailroom_inbound_received_total", "counter", "E-mails ever received.", [({}, total)]),
-        *metric("mailroom_inbound_emails", "gauge", "Received e-mails by state, reason and kind of route.", labelled),
+        *metric("mailroom_inbound_received_total", "counter", "E-mails received in total.", [({}, total)]),
+        *metric("mailroom_inbound_emails", "gauge", "Received e-mails by state, reason and type of route.", labelled),
         *metric(
             "mailroom_inbound_reasons", "gauge", "E-mails that were not filed by state and stable reason.", explained
         ),
-        *metric("mailroom_inbox_items", "gauge", "Items in all inboxes.", [({}, census.items)]),
+        *metric("mailroom_inbox_items", "gauge", "Inbox items in total.", [({}, census.items)]),
         *metric(
             "mailroom_inbound_oldest_waiting_seconds",
             "gauge",
-            "Age of the oldest e-mail that is not settled yet, 0 if none.",
+            "Age of the oldest e-mail in progress, 0 if none.",
             [({}, round(max(oldest_s, 0.0), 3))],
         ),
-        *metric("mailroom_processing_failed", "gauge", "Filed e-mails at which a processor failed.", unprocessed),
+        *metric("mailroom_processing_failed", "gauge", "Filed e-mails for which a processor failed.", unprocessed),
         *_histogram(census.times),
         *_workers(alive),
     ]
@@ -65,12 +65,14 @@ def _histogram(times: FilingTimes) -> Iterator[str]:
 def _workers(workers: list[WorkerLine]) -> Iterator[str]:
     in_hand = [({"worker": worker.name}, float(worker.in_hand)) for worker in workers]
     paused = [({"worker": one.name, "by": by}, float(bool(by))) for one in workers for by in [_paused_by(one)]]
-    yield from metric("mailroom_workers", "gauge", "Workers that give a sign of life.", [({}, len(workers))])
-    yield from metric("mailroom_worker_in_hand", "gauge", "E-mails received and not acknowledged yet.", in_hand)
+    yield from metric("mailroom_workers", "gauge", "Workers with a recent heartbeat.", [({}, len(workers))])
+    yield from metric(
+        "mailroom_worker_in_hand", "gauge", "E-mails received from the queue and not yet deleted from it.", in_hand
+    )
     yield from metric(
         "mailroom_worker_paused",
         "gauge",
-        "1 while an outage, or an operator in Prefect, keeps a worker from receiving.",
+        "1 while a worker is paused by an outage or by an operator in Prefect.",
         paused,
     )
 

@@ -35,47 +35,50 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     nothing = HeldCount(0, 0)
     held = [({"reason": reason.value}, float(census.held.get(reason, nothing).batches)) for reason in HoldReason]
     lines = [
-        *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
-        *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
-        *metric("mailroom_delivery_events_total", "counter", "Events that providers told, by kind.", told),
+        *metric("mailroom_outbound_accepted_total", "counter", "Messages accepted in total.", [({}, accepted)]),
+        *metric("mailroom_outbound_messages", "gauge", "Messages by provider and status.", sent),
+        *metric("mailroom_delivery_events_total", "counter", "Provider events by kind.", told),
         *metric(
             "mailroom_outbound_per_second",
             "gauge",
-            "Mails a second that a provider was handed in the last minute.",
+            "Mails a second sent to a provider in the last minute.",
             rates,
         ),
         *metric(
             "mailroom_outbound_limit_per_second",
             "gauge",
-            "Mails a second that an account is held to, as a worker last read it; 0 is stopped.",
+            "Rate limit of a provider account in mails a second, as a worker last read it; 0 means stopped.",
             ceilings,
         ),
         *metric(
-            "mailroom_outbox_orders", "gauge", "Orders that are not on the mailbox queue yet.", [({}, census.orders)]
+            "mailroom_outbox_orders",
+            "gauge",
+            "Orders in the outbox, not yet on the mailbox queue.",
+            [({}, census.orders)],
         ),
         *_age(
             "mailroom_outbox_oldest_seconds",
-            "Age of the oldest order that is not on the mailbox queue yet.",
+            "Age of the oldest order in the outbox.",
             census.oldest_order,
             now,
         ),
         *_age(
             "mailroom_mailbox_oldest_seconds",
-            "For how long the oldest due order on the mailbox queue has waited for a run to begin.",
+            "Time that the oldest due order has waited on the mailbox queue for a flow run to start.",
             census.oldest_told,
             now,
         ),
         *_age(
             "mailroom_outbound_oldest_due_seconds",
-            "Age of the oldest message that may go and has not.",
+            "Age of the oldest message that is due and not sent.",
             census.oldest_due,
             now,
         ),
         *_age(
             "mailroom_outbound_oldest_unknown_seconds", "Age of the oldest unknown outcome.", census.oldest_unknown, now
         ),
-        *metric("mailroom_batches_held", "gauge", "Batches that wait for somebody to resume or cancel them.", held),
-        *metric("mailroom_breakers_open", "gauge", "Open circuit breakers, by what they stop.", breakers),
+        *metric("mailroom_batches_held", "gauge", "Held batches, to be resumed or cancelled by an operator.", held),
+        *metric("mailroom_breakers_open", "gauge", "Open circuit breakers by scope.", breakers),
         *_reconciled(census.reconciled),
     ]
     return _text(lines)
@@ -84,12 +87,10 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
 def parked_exposition(parked: Parked, now: datetime) -> str:
     """Return the metrics of events whose message is not known."""
     states = [({"state": "waiting"}, float(parked.waiting)), ({"state": "aged"}, float(parked.aged))]
-    about = "Delivery events whose message is not known: tried again, or given up."
+    about = "Delivery events without a matching message, by state: retried or given up."
     lines = [
         *metric("mailroom_parked_events", "gauge", about, states),
-        *_age(
-            "mailroom_parked_oldest_seconds", "Age of the oldest parked event that is tried again.", parked.oldest, now
-        ),
+        *_age("mailroom_parked_oldest_seconds", "Age of the oldest parked event that is retried.", parked.oldest, now),
     ]
     return _text(lines)
 
@@ -97,29 +98,29 @@ def parked_exposition(parked: Parked, now: datetime) -> str:
 def skipped_exposition(skipped: Sequence[Skipped]) -> str:
     """Return the metric of rows that loops cannot use; a loop that uses all of them is told as 0."""
     rows = {loop.value: 0 for loop in Loop} | {one.loop: one.rows for one in skipped}
-    about = "Rows that a loop cannot use and steps over; the watch and /readyz name them."
+    about = "Rows that a loop cannot read and skips; /readyz and the flow watch list them."
     samples = [({"loop": loop}, float(count)) for loop, count in rows.items()]
     return _text([*metric("mailroom_rows_skipped", "gauge", about, samples)])
 
 
 def broken_exposition(parts: Sequence[str]) -> str:
     """Return the metric of metrics that could not be counted."""
-    about = "Groups of metrics that could not be counted and are missing here."
+    about = "Groups of metrics that could not be counted and are missing."
     return _text([*metric("mailroom_metrics_missing", "gauge", about, [({"part": part}, 1.0) for part in parts])])
 
 
 def hooks_exposition(waiting: int) -> str:
     """Return the metric of webhook calls."""
-    about = "Webhook calls that are kept and not handled yet."
+    about = "Provider webhook calls stored and not yet processed."
     return _text([*metric("mailroom_hooks_waiting", "gauge", about, [({}, waiting)])])
 
 
 def endpoints_exposition(waiting: int, disabled: int) -> str:
     """Return the metrics of webhooks out."""
-    about = "What endpoints of tenants are not told yet; disabled ones wait for a person and are not counted."
+    about = "Events not yet sent to tenants' webhooks; disabled webhooks are not counted."
     lines = [
         *metric("mailroom_webhooks_waiting", "gauge", about, [({}, waiting)]),
-        *metric("mailroom_endpoints_disabled", "gauge", "Endpoints that are told nothing any more.", [({}, disabled)]),
+        *metric("mailroom_endpoints_disabled", "gauge", "Disabled tenants' webhooks.", [({}, disabled)]),
     ]
     return _text(lines)
 
@@ -129,10 +130,12 @@ def _reconciled(last: Reconciliation | None) -> Iterator[str]:
     if last is None:
         return
     differences = [({"side": side}, float(last.differences.get(side, 0))) for side in _SIDES]
-    yield from metric("mailroom_reconcile_differences", "gauge", "What the last proof found wrong.", differences)
+    yield from metric(
+        "mailroom_reconcile_differences", "gauge", "Violations that the last reconcile found.", differences
+    )
     at = last.ended_at.timestamp()
     yield from metric(
-        "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last proof ended.", [({}, at)]
+        "mailroom_reconcile_last_run_timestamp_seconds", "gauge", "When the last reconcile ended.", [({}, at)]
     )
 
 
@@ -157,13 +160,14 @@ def scheduler_exposition(scheduling: Scheduling, now: datetime) -> str:
         *metric(
             "mailroom_scheduler_last_worked_timestamp_seconds",
             "gauge",
-            "When Prefect's scheduler last scheduled a run by itself.",
+            "When Prefect's scheduler last scheduled a run.",
             [({}, round(worked.timestamp(), 3))] if worked else [],
         ),
         *metric(
             "mailroom_scheduler_silent",
             "gauge",
-            "1 while an active schedule has no run ahead or the scheduler has stopped; then nothing starts by itself.",
+            "1 while an active schedule has no future run, or the scheduler has stopped; scheduled flows then do not "
+            "start.",
             [({}, float(scheduling.is_silent(now)))],
         ),
     ]

@@ -43,7 +43,7 @@ def webhook(
     endpoint = kept.find(holder.tenant, webhook_id)
     attempts = kept.attempts(holder.tenant, webhook_id, limit=_LINES)
     if endpoint is None or attempts is None:
-        raise HTTPException(404, "There is no such webhook.")
+        raise HTTPException(404, "Webhook not found.")
     more: dict[str, Any] = {
         "again": AGAIN,
         "told": told,
@@ -79,6 +79,6 @@ def _pressed(request: Request, holder: Holder, kept: Endpoints, webhook_id: str)
     """Return the webhook whose button was pressed."""
     endpoint = kept.find(holder.tenant, webhook_id)
     if endpoint is None:
-        raise HTTPException(404, "There is no such webhook.")
+        raise HTTPException(404, "Webhook not found.")
     from_this_site(request)
     return endpoint

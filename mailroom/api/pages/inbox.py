@@ -46,7 +46,7 @@ def inbox(
     """One inbox, newest first; or what was found in it."""
     owner, name = tenant_for(holder, tenant), inbox_address(address)
     if not services.reader.receives(owner, name):
-        raise HTTPException(404, "There is no such inbox. An address is added with: mailroom address add ADDRESS")
+        raise HTTPException(404, "Inbox not found. Add an address with: mailroom address add ADDRESS")
     page = services.reader.items(owner, name, after=decode(cursor), limit=_LINES, question=q)
     older = encode(page.next)
     return render(
@@ -75,12 +75,10 @@ def item_html(services: Outside, holder: PageHolder, item_id: str) -> Response:
     """The HTML of a mail, sanitised, for the sandboxed frame; under a policy of its own."""
     filed = _filed(services, holder, item_id)
     if not filed.item.html:
-        raise HTTPException(404, "This mail has no HTML.")
+        raise HTTPException(404, "This mail has no HTML part.")
     framed = sanitise_for_frame(filed.item.html, _pictures(services, filed))
     if framed is None:
-        framed = SafeHtml(
-            "<p>This HTML is too large or too tangled to be made safe here. The archive has the original.</p>"
-        )
+        framed = SafeHtml("<p>This HTML is too large or too complex to sanitise. The archive has the original.</p>")
     return render("frame.html", headers={"Content-Security-Policy": _FRAME_POLICY}, framed=framed)
 
 
@@ -112,7 +110,7 @@ def run_url(services: Services, holder: Holder, run_id: str | None) -> str | Non
 def _filed(services: Services, holder: Holder, item_id: str) -> FiledItem:
     filed = services.reader.item(holder.tenant, item_id)
     if filed is None:
-        raise HTTPException(404, "There is no such item.")
+        raise HTTPException(404, "Item not found.")
     if filed.withdrawn:
         known = InboundReason.read(filed.withdrawn)
         why = f" Why: {known.sentence}." if known else ""

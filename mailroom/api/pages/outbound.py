@@ -23,7 +23,7 @@ from mailroom.ports.follower import BatchLine
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _BATCHES, _LINES = 20, 50
 Asked = Annotated[str | None, Query(max_length=320)]
-Still = Annotated[bool, Query(description="Do not load the page again")]
+Still = Annotated[bool, Query(description="Do not refresh the page")]
 
 
 @router.get("/batches")
@@ -55,7 +55,7 @@ def batch(
     """One batch: how far it is, and its messages."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
-        raise HTTPException(404, "There is no such batch.")
+        raise HTTPException(404, "Batch not found.")
     page = sending.follower.messages(
         holder.tenant,
         recipient=None,
@@ -85,7 +85,7 @@ def message(services: Outside, holder: PageHolder, sending: Sending, message_id:
     content = sending.follower.content(holder.tenant, message_id)
     activities = sending.follower.activities(holder.tenant, message_id)
     if line is None or content is None or activities is None:
-        raise HTTPException(404, "There is no such message.")
+        raise HTTPException(404, "Message not found.")
     return render(
         "message.html",
         message=line,
@@ -158,7 +158,7 @@ def parked(
 ) -> Response:
     """What providers told of messages that are not known here; whose they are is not known, so for administrators."""
     if holder.tenant is not None:
-        raise HTTPException(404, "There is no such page.")
+        raise HTTPException(404, "Page not found.")
     lines = sending.follower.parked(before=before, limit=_LINES + 1)
     older = lines[_LINES - 1].id if len(lines) > _LINES else None
     return render("parked.html", holder=holder, lines=lines[:_LINES], older=older, before=before)

@@ -26,10 +26,10 @@ def show_unsubscribe(services: Outside, token: str) -> Response:
 
 @router.post("/{token}")
 def unsubscribe(services: Outside, token: str) -> Response:
-    """No more mail of this sender to this recipient."""
+    """Unsubscribe this recipient from this sender."""
     message_id, events = verified(verify, services, token, longest=_MOST_TOKEN), services.events
     if events is None:
-        raise HTTPException(404, "This installation sends no mail.")
+        raise HTTPException(404, "Sending is not enabled on this installation.")
     left = DeliveryEvent(
         provider=OURS,
         event_id=f"unsubscribe-{message_id}",

@@ -25,7 +25,7 @@ _SHOWN = 50
 
 
 class BreakerAnswer(BaseModel):
-    """What stopped a batch, or with `batch_id` null a whole tenant, and by which counts."""
+    """A circuit breaker that stopped a batch, or with `batch_id` null all sending of a tenant, and its counts."""
 
     id: str
     tenant: str
@@ -39,17 +39,17 @@ class BreakerAnswer(BaseModel):
     opened_at: datetime
     closed_at: datetime | None
     closed_by: str | None
-    runs: list[str] = Field(description="Flow runs that waited for it; for administrators, empty for a tenant's key")
+    runs: list[str] = Field(description="Flow runs that it paused; for administrators, empty with a tenant's key")
 
 
 class BreakersAnswer(BaseModel):
-    """Breakers that opened, newest first."""
+    """Circuit breakers, newest first."""
 
     items: list[BreakerAnswer]
 
 
 class ClosedAnswer(BreakerAnswer):
-    """The breaker as it stands, and how many runs go on because of it."""
+    """The breaker, and how many flow runs were resumed."""
 
     resumed: int
 
@@ -59,10 +59,10 @@ def list_breakers(
     holder: ApiHolder,
     sending: Sending,
     tenant: Tenant = None,
-    closed: Annotated[bool, Query(description="Those too that were closed")] = False,
+    closed: Annotated[bool, Query(description="Include closed breakers")] = False,
     limit: Limit = 50,
 ) -> BreakersAnswer:
-    """Circuit breakers that are open; nothing of what they stop is sent until somebody closes them."""
+    """List open circuit breakers; what they stop is not sent until an administrator closes them."""
     found = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
     hidden: dict[str, Any] = {} if holder.tenant is None else {"runs": []}
     return BreakersAnswer(items=[BreakerAnswer.model_validate(one.as_json() | hidden) for one in found])
@@ -70,12 +70,12 @@ def list_breakers(
 
 @router.post("/breakers/{breaker_id}/close")
 def close_breaker(services: Outside, holder: ApiHolder, sending: Sending, breaker_id: str) -> ClosedAnswer:
-    """Let what it stopped go on; for administrators, whose account with the provider it is. Asked again, runs are resumed again."""
+    """Close a breaker and resume the runs that it paused; for administrators. The call may be repeated."""
     if holder.tenant is not None:
-        raise HTTPException(403, "Only an administrator closes breakers.")
+        raise HTTPException(403, "Only an administrator can close a breaker.")
     closed = sending.breakers.close(breaker_id, by=holder.name, now=services.now())
     if closed is None:
-        raise HTTPException(404, "There is no such breaker.")
+        raise HTTPException(404, "Breaker not found.")
     resumed = sum(services.runs.resume(run_id) for run_id in closed.runs)
     return ClosedAnswer.model_validate(closed.as_json() | {"resumed": resumed})
 

@@ -35,7 +35,7 @@ def endpoints_of(services: Outside) -> Endpoints:
         HTTPException: 404, this installation tells nobody.
     """
     if services.endpoints is None:
-        raise HTTPException(404, "This installation sends no mail.")
+        raise HTTPException(404, "Sending is not enabled on this installation.")
     return services.endpoints
 
 
@@ -43,63 +43,65 @@ Kept = Annotated[Endpoints, Depends(endpoints_of)]
 
 
 class NewEndpoint(BaseModel, extra="forbid"):
-    """A URL to be told, and of which events."""
+    """A new webhook: its URL and events."""
 
     url: Annotated[str, Field(max_length=2_000)]
     events: Annotated[list[str], Field(max_length=100)] = Field(
-        default_factory=list, description="Words such as `delivered`, `bounced_hard`; without, all but our own steps"
+        default_factory=list,
+        description="Event names such as `delivered`, `bounced_hard`; by default all except those of steps before "
+        "sending",
     )
 
     @model_validator(mode="after")
     def _known(self) -> "NewEndpoint":
         if not set(self.events) <= KINDS:
-            raise ValueError("an event that there is not")
+            raise ValueError("unknown event name")
         return self
 
 
 class Again(BaseModel, extra="forbid"):
-    """Which time to tell again of."""
+    """The time range whose events are sent again."""
 
     since: Time
     until: Time | None = None
 
 
 class EndpointAnswer(Answer):
-    """A URL that is told, and how that goes."""
+    """A webhook and its state."""
 
     id: str
     tenant: str
     url: str
     events: list[str]
     created_at: datetime
-    waiting: int = Field(description="Events that it has not been told yet")
+    waiting: int = Field(description="Events not yet sent")
     failing_since: datetime | None
-    next_at: datetime | None = Field(description="When it is told again, after a failure")
+    next_at: datetime | None = Field(description="When the next attempt is made, after a failure")
     disabled_at: datetime | None
-    reason: str | None = Field(description="Why it is disabled")
+    reason: str | None = Field(description="Why the webhook is disabled")
     why: str | None = Field(default=None, description="The same as a sentence")
     what_to_do: str | None = None
-    fault: str | None = Field(description="Why this installation posts nothing to this URL, and what to do")
+    fault: str | None = Field(description="Why this installation does not post to the URL, and what to do")
 
 
 class NewEndpointAnswer(EndpointAnswer):
-    """With the secret that signs, told this once."""
+    """The new webhook with its signing secret, which is returned only here."""
 
     secret: str
 
 
 class EndpointsAnswer(BaseModel):
-    """All of them, oldest first."""
+    """All webhooks, oldest first."""
 
     items: list[EndpointAnswer]
 
 
 class AttemptAnswer(Answer):
-    """One POST."""
+    """One delivery attempt: a POST to the URL."""
 
     at: datetime
     news: int = Field(serialization_alias="events")
-    first: int = Field(description="Sequence number of its first event")
+    first: int = Field(description="Sequence number of the first event")
     last: int
     status: int | None
     fault: str | None = Field(description="The word of up to 0.1.0, for one release; `fault_code` is the stable one")
@@ -109,13 +111,13 @@ class AttemptAnswer(Answer):
 
 
 class AttemptsAnswer(BaseModel):
-    """The latest, newest first."""
+    """The latest delivery attempts, newest first."""
 
     items: list[AttemptAnswer]
 
 
 class AgainAnswer(BaseModel):
-    """How many events will be told again."""
+    """How many events are sent again."""
 
     events: int
 
@@ -124,7 +126,7 @@ class AgainAnswer(BaseModel):
 def add_webhook(
     services: Outside, holder: ApiHolder, kept: Kept, new: NewEndpoint, tenant: Tenant = None
 ) -> NewEndpointAnswer:
-    """Tell a URL from now on. The secret is in this answer and in no other."""
+    """Add a webhook. Only this response has its secret."""
     owner = sender_tenant(holder, tenant)
     targets = services.settings.webhook_targets
     if fault := targets.url_fault(new.url):
@@ -145,14 +147,14 @@ def add_webhook(
 
 @router.get("")
 def list_webhooks(services: Outside, holder: ApiHolder, kept: Kept, tenant: Tenant = None) -> EndpointsAnswer:
-    """What is told where, and how that goes."""
+    """List the webhooks and their states."""
     targets = services.settings.webhook_targets
     return EndpointsAnswer(items=[endpoint_answer(one, targets) for one in kept.all(tenant_for(holder, tenant))])
 
 
 @router.get("/{webhook_id}")
 def show_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
-    """One webhook."""
+    """Return one webhook."""
     endpoint = kept.find(holder.tenant, webhook_id)
     if endpoint is None:
         raise _unknown()
@@ -161,14 +163,14 @@ def show_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: s
 
 @router.delete("/{webhook_id}", status_code=204)
 def remove_webhook(holder: ApiHolder, kept: Kept, webhook_id: str) -> None:
-    """Tell it no more, and forget what it was not told."""
+    """Remove a webhook and its pending events."""
     if not kept.remove(holder.tenant, webhook_id):
         raise _unknown()
 
 
 @router.post("/{webhook_id}/enable")
 def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
-    """Tell it again at once, first what has waited."""
+    """Enable a webhook again; pending events are sent first."""
     if not kept.enable(holder.tenant, webhook_id, now=services.now()):
         raise _unknown()
     return show_webhook(services, holder, kept, webhook_id)
@@ -176,10 +178,10 @@ def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id:
 
 @router.post("/{webhook_id}/replay")
 def replay_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str, again: Again) -> AgainAnswer:
-    """Tell again what happened in a time, told or not; ids and sequence numbers are those of the first time."""
+    """Send the events of a time range again, delivered or not, with their original ids and sequence numbers."""
     until = again.until or services.now()
     if not timedelta(0) < until - again.since <= _LONGEST_REPLAY:
-        raise HTTPException(422, f"A replay is of at most {_LONGEST_REPLAY.days} days.")
+        raise HTTPException(422, f"A replay covers at most {_LONGEST_REPLAY.days} days; choose a shorter time range.")
     count = kept.replay(holder.tenant, webhook_id, since=again.since, until=until)
     if count is None:
         raise _unknown()
@@ -190,7 +192,7 @@ def replay_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id:
 def list_attempts(
     holder: ApiHolder, kept: Kept, webhook_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50
 ) -> AttemptsAnswer:
-    """The latest POSTs and what was answered."""
+    """List the latest delivery attempts and their responses."""
     attempts = kept.attempts(holder.tenant, webhook_id, limit=limit)
     if attempts is None:
         raise _unknown()
@@ -217,4 +219,4 @@ def endpoint_answer(endpoint: Endpoint, targets: WebhookTargets) -> EndpointAnsw
 
 
 def _unknown() -> HTTPException:
-    return HTTPException(404, "There is no such webhook.")
+    return HTTPException(404, "Webhook not found.")

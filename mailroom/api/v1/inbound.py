@@ -28,19 +28,19 @@ router = APIRouter(prefix="/v1", tags=["inbound"], responses=PROBLEM, route_clas
 
 _WORD = r"^[^\x00]{1,200}$"  # PostgreSQL takes no NUL in a text
 
-Tenant = Annotated[str | None, Query(pattern=_WORD, description="For an administrator's key: narrow to one tenant")]
+Tenant = Annotated[str | None, Query(pattern=_WORD, description="Only this tenant; with an administrator's key")]
 Question = Annotated[
     str,
     Query(
         pattern=r"^[^\x00]*$",
         max_length=200,
-        description='Words of subject, sender, attachment names and text; also "in a row", -without, this or that',
+        description='Words in subject, sender, attachment names and text; also "a phrase", -excluded, this or that',
     ),
 ]
 _BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The bytes, to be saved", "content": {"application/octet-stream": {}}},
-    304: {"description": "The asker has these bytes already"},
-    410: {"description": "The archive's store no longer has them"},
+    200: {"description": "The bytes, as a download", "content": {"application/octet-stream": {}}},
+    304: {"description": "Not modified: the client has these bytes"},
+    410: {"description": "The archive no longer has the bytes"},
 }
 
 
@@ -54,21 +54,21 @@ def list_items(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> ItemsAnswer:
-    """The items of one address, newest first; with `q` those that hold its words."""
+    """List the items of one address, newest first; with `q` those with its words."""
     owner = tenant_for(holder, tenant)
     inbox = inbox_address(address)
     if not services.reader.receives(owner, inbox):
-        raise HTTPException(404, "There is no such inbox.")
+        raise HTTPException(404, "Inbox not found.")
     page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit, question=q)
     return ItemsAnswer(items=[ItemLineAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
 
 
 @router.get("/items/{item_id}")
 def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
-    """One item: headers, text, sanitised HTML, attachments with their archive receipts."""
+    """Return one item: headers, text, sanitised HTML, attachments with their archive receipts."""
     filed = services.reader.item(holder.tenant, item_id)
     if filed is None:
-        raise HTTPException(404, "There is no such item.")
+        raise HTTPException(404, "Item not found.")
     if filed.withdrawn:
         raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
     return item_answer(filed, internal=holder.tenant is None)
@@ -78,7 +78,7 @@ def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
 def download_attachment(
     request: Request, services: Outside, holder: ApiHolder, item_id: str, number: Annotated[int, Path(ge=1)]
 ) -> Response:
-    """The bytes of one attachment, as a download."""
+    """Download one attachment."""
     return download(services, holder.tenant, item_id, number, request)
 
 
@@ -86,15 +86,17 @@ def download_attachment(
 def list_emails(
     services: Outside,
     holder: ApiHolder,
-    state: Annotated[list[State] | None, Query(description="May be repeated")] = None,
+    state: Annotated[list[State] | None, Query(description="May be given more than once")] = None,
     reason: Annotated[
         str | None, Query(pattern=_WORD, description="A word of docs/reasons.md, or the word of up to 0.1.0")
     ] = None,
-    since: Annotated[Time | None, Query(description="Received then or later; UTC where no offset is told")] = None,
+    since: Annotated[
+        Time | None, Query(description="Received at this time or later; UTC unless an offset is given")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> EmailsAnswer:
-    """The ledger of received e-mails, newest first."""
+    """List received e-mails and their states, newest first."""
     page = services.reader.emails(
         holder.tenant,
         states=state or [],
@@ -108,13 +110,13 @@ def list_emails(
 
 @router.post("/inbound/{email_id}/replay", status_code=202)
 def replay(services: Outside, holder: ApiHolder, email_id: str) -> ReplayAnswer:
-    """Process one received e-mail again: its own run once more or, where that is gone, a new one."""
+    """Process one received e-mail again, in its flow run or, if that was deleted, in a new one."""
     line = services.reader.email(holder.tenant, email_id)
     entry = services.ledger.find(line.id) if line else None
     if entry is None:
-        raise HTTPException(404, "There is no such e-mail.")
+        raise HTTPException(404, "E-mail not found.")
     if entry.state is State.PROCESSING:
-        raise HTTPException(409, "This e-mail is being processed now.")
+        raise HTTPException(409, "This e-mail is being processed now; try again later.")
     try:
         run = services.runs.retry(entry.run_id) if entry.run_id else services.runs.start(entry.ref)
     except LookupError:
@@ -130,5 +132,5 @@ def inbox_address(address: str) -> str:
     """
     inbox = compared(address)
     if inbox is None:
-        raise HTTPException(404, "There is no such inbox.")
+        raise HTTPException(404, "Inbox not found.")
     return inbox

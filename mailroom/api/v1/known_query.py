@@ -72,13 +72,12 @@ def _faults(given: QueryParams, known: dict[str, bool]) -> Iterator[tuple[str, s
     for name in sorted(set(given)):
         shown = name[:_SHOWN]
         if name not in known:
-            yield shown, f"There is no query parameter {shown!r} here; {_words(sorted(known))}."
+            yield shown, f"Unknown query parameter {shown!r}; {_words(sorted(known))}."
         elif not known[name] and len(given.getlist(name)) > 1:
-            yield shown, f"The query parameter {shown!r} is given more than once; give it once."
+            yield shown, f"Query parameter {shown!r} is given more than once; give it once."
 
 
 def _words(names: list[str]) -> str:
     if not names:
-        return "this route takes none"
-    *others, last = names
-    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        return "this route has none"
+    return f"this route has {', '.join(names)}"

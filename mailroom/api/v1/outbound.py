@@ -46,13 +46,17 @@ router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_cla
 
 #: Whose batch it is when an administrator does not say.
 DEFAULT_TENANT = "default"
-_UNSENDABLE = "The batch cannot be sent as it is; nothing was kept."
+_UNSENDABLE = "The batch is invalid and was not accepted; see errors."
 _KEY = r"^[!-~]{1,256}$"
 
 IdempotencyKey = Annotated[
-    str | None, Header(pattern=_KEY, description="The same key and body again gets the same answer, and sends nothing")
+    str | None,
+    Header(
+        pattern=_KEY,
+        description="A repeated request with the same key and body returns the same response and sends nothing",
+    ),
 ]
-DryRun = Annotated[bool, Query(description="Answer with a preview and keep nothing")]
+DryRun = Annotated[bool, Query(description="Return a preview; store and send nothing")]
 
 
 @router.post(
@@ -71,7 +75,7 @@ async def hand_over_batch(
     dry_run: DryRun = False,
     tenant: Tenant = None,
 ) -> Response:
-    """Hand over a batch. It is validated and kept whole before this answers, and sent without the caller."""
+    """Submit a batch. It is validated and stored as a whole before the response, and sent in the background."""
     owner = sender_tenant(holder, tenant)
     # How long it may be is in `mailroom.api.bodies`. One piece of memory that grows: joined pieces would be there twice.
     body = bytearray()
@@ -92,14 +96,14 @@ def _hand_over(
 ) -> Response:
     sending = services.sending
     if sending is None:
-        raise HTTPException(404, "This installation sends no mail.")
+        raise HTTPException(404, "Sending is not enabled on this installation.")
     settings = services.settings
     try:
         asked = read_batch(body, settings.sender)
         # The provider may be one that tracks nothing, and then there would be nothing to sign links with.
         refuse_unlinked(asked, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
     except Misshapen as error:
-        return _refuse(request, error.faults, "The request is not what this route takes.")
+        return _refuse(request, error.faults, "Invalid request; see errors.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
     enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
@@ -135,7 +139,7 @@ def _hand_over(
         return _refuse(request, error.faults)
     except Conflict:
         return answer_error(
-            request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
+            request, 409, "This Idempotency-Key was already used with a different body; use a new key for a new batch."
         )
     sending.handed.set()
     answer = AcceptedAnswer(
@@ -151,10 +155,10 @@ def _hand_over(
 
 @router.get("/batches/{batch_id}")
 def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
-    """One batch: how many of its messages are in each status, and when the next that waits may go."""
+    """Return one batch: the number of messages in each status, and when the next one is due."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
-        raise HTTPException(404, "There is no such batch.")
+        raise HTTPException(404, "Batch not found.")
     now, done_at = services.now(), None
     if line.next_at is not None:
         waiting = sum(line.statuses.get(status, 0) for status in WAITING)
@@ -165,20 +169,20 @@ def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id:
 
 @router.post("/batches/{batch_id}/cancel", response_model_exclude_defaults=True)
 def cancel_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> CancelledAnswer:
-    """Withhold what has not gone, and say exactly what has."""
+    """Cancel the unsent messages of a batch, and return which were sent or may have been."""
     cancelled = sending.outbox.cancel(holder.tenant, batch_id, now=services.now())
     if cancelled is None:
-        raise HTTPException(404, "There is no such batch.")
+        raise HTTPException(404, "Batch not found.")
     gone = [GoneAnswer(id=one.message_id, to=one.recipient, status=one.status) for one in cancelled.gone]
     return CancelledAnswer(id=batch_id, cancelled=cancelled.cancelled, held=cancelled.held, gone=gone)
 
 
 @router.post("/batches/{batch_id}/resume")
 def resume_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> ResumedAnswer:
-    """Let what is held of a batch go on, each message at its time. Asked again, nothing more goes on."""
+    """Send the held messages of a batch, each at its time. The call may be repeated."""
     resumed = sending.outbox.resume(holder.tenant, batch_id, by=holder.name, now=services.now())
     if resumed is None:
-        raise HTTPException(404, "There is no such batch.")
+        raise HTTPException(404, "Batch not found.")
     sending.handed.set()
     return ResumedAnswer(id=batch_id, resumed=resumed)
 
@@ -187,21 +191,21 @@ def resume_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_i
 def reschedule_batch(
     services: Outside, holder: ApiHolder, sending: Sending, batch_id: str, new: NewTime
 ) -> RescheduledAnswer:
-    """Have what has not gone go at another time; a time that is past is now."""
+    """Reschedule the unsent messages of a batch; a past time means now."""
     line = sending.follower.batch(holder.tenant, batch_id)
     if line is None:
-        raise HTTPException(404, "There is no such batch.")
+        raise HTTPException(404, "Batch not found.")
     now = services.now()
     if line.expires_at is not None and line.expires_at <= max(new.send_at, now):
-        raise HTTPException(422, "The batch expires before this time.")
+        raise HTTPException(422, "The batch expires before this time; choose an earlier one.")
     if new.send_at > LIMITS.latest_start(now):
-        raise HTTPException(422, f"A batch waits for at most {LIMITS.schedule_days} days.")
+        raise HTTPException(422, f"A batch can be scheduled at most {LIMITS.schedule_days} days ahead.")
     try:
         moved = sending.outbox.reschedule(holder.tenant, batch_id, new.send_at, now=now)
     except Conflict:
-        raise HTTPException(409, f"This batch is held ({', '.join(line.held)}): resume or cancel it first.") from None
+        raise HTTPException(409, f"The batch is held ({', '.join(line.held)}); resume or cancel it first.") from None
     if not moved:
-        raise HTTPException(409, "Nothing of this batch waits any more.")
+        raise HTTPException(409, "The batch has no waiting messages.")
     sending.handed.set()
     return RescheduledAnswer(id=batch_id, send_at=new.send_at, messages=moved)
 
@@ -212,12 +216,12 @@ def list_messages(
     sending: Sending,
     recipient: Annotated[str | None, Query(max_length=320)] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
-    status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
+    status: Annotated[list[Status] | None, Query(description="May be given more than once")] = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> MessagesAnswer:
-    """Messages, newest first."""
+    """List messages, newest first."""
     page = sending.follower.messages(
         tenant_for(holder, tenant),
         recipient=None if recipient is None else address_of(recipient),
@@ -231,19 +235,19 @@ def list_messages(
 
 @router.get("/messages/{message_id}")
 def show_message(holder: ApiHolder, sending: Sending, message_id: str) -> MessageAnswer:
-    """One message as it stands."""
+    """Return one message with its current status."""
     line = sending.follower.message(holder.tenant, message_id)
     if line is None:
-        raise HTTPException(404, "There is no such message.")
+        raise HTTPException(404, "Message not found.")
     return message_answer(line)
 
 
 @router.get("/messages/{message_id}/activities")
 def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> ActivitiesAnswer:
-    """What happened to one message, in order."""
+    """List the events of one message, in order."""
     lines = sending.follower.activities(holder.tenant, message_id)
     if lines is None:
-        raise HTTPException(404, "There is no such message.")
+        raise HTTPException(404, "Message not found.")
     items = [ActivityAnswer.model_validate(line) for line in lines]
     if holder.tenant is not None:
         items = [one.model_copy(update={"facts": facts_for_tenants(one.facts)}) for one in items]
@@ -278,7 +282,7 @@ def new_tenant(name: str) -> str:
     try:
         return tenant_name(name)
     except ValueError as error:
-        raise HTTPException(422, f"This is no tenant: {error}.") from None
+        raise HTTPException(422, f"Invalid tenant: {error}.") from None
 
 
 def address_of(written: str) -> str:
@@ -289,7 +293,7 @@ def address_of(written: str) -> str:
     """
     address = compared(written)
     if address is None:
-        raise HTTPException(422, "This is no e-mail address.")
+        raise HTTPException(422, "Invalid e-mail address.")
     return address
 
 

@@ -10,13 +10,13 @@ from mailroom.outbound.json_time import Time
 
 
 class NewTime(_Asked):
-    """When to send instead."""
+    """The new time to send at."""
 
     send_at: Time
 
 
 class NewSuppression(_Asked):
-    """Addresses that shall get no mail."""
+    """Addresses to suppress."""
 
     addresses: Annotated[list[str], Field(min_length=1, max_length=1_000)]
     reason: Annotated[str, Field(pattern=r"^[a-z_]{1,50}$")] = "manual"
@@ -24,13 +24,13 @@ class NewSuppression(_Asked):
 
 
 class NewSender(_Asked):
-    """An address, or all of `@domain`, that a tenant sends from."""
+    """An address or `@domain` to send from."""
 
     pattern: Annotated[str, Field(max_length=320)]
 
 
 class NewAllowance(_Asked):
-    """What a tenant may send in a period; null is no limit."""
+    """Sending quota of a tenant; null means no limit."""
 
     hour: Annotated[int, Field(ge=0, le=10**9)] | None = None
     day: Annotated[int, Field(ge=0, le=10**9)] | None = None

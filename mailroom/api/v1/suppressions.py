@@ -39,7 +39,7 @@ def list_suppressions(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> SuppressionsAnswer:
-    """Addresses that get no mail, by address. A tenant's key sees its tenant's; an administrator those of all tenants too."""
+    """List suppressed addresses, ordered by address; a tenant's key sees its tenant's, an administrator's all."""
     wanted = None if address is None else address_of(address)
     found = sending.suppressions.all(
         tenant_for(holder, tenant),
@@ -57,7 +57,7 @@ def list_suppressions(
 def suppress(
     services: Outside, holder: ApiHolder, sending: Sending, new: NewSuppression, tenant: Tenant = None
 ) -> SuppressedAnswer:
-    """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
+    """Suppress addresses for a tenant; an administrator who names none suppresses them for all tenants."""
     owner, now = tenant_for(holder, tenant), services.now()
     if owner is not None and holder.tenant is None:
         new_tenant(owner)
@@ -74,14 +74,14 @@ def suppress(
 
 @router.delete("/suppressions", status_code=204)
 def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenant = None) -> None:
-    """Let mail go to this address again."""
+    """Remove an address from the suppressions."""
     if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
         raise HTTPException(404, "This address is not suppressed.")
 
 
 @router.get("/quotas")
 def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
-    """What a tenant may send in this hour, day and month, and has sent."""
+    """Return a tenant's quota and use for this hour, day and month."""
     owner, now = known_tenant(holder, tenant), services.now()
     return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
 
@@ -90,7 +90,7 @@ def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: T
 def set_quota(
     services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
 ) -> QuotaAnswer:
-    """Set what a tenant may send; for administrators."""
+    """Set a tenant's quota; for administrators."""
     _administrator(holder)
     owner, now = sender_tenant(holder, tenant), services.now()
     sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
@@ -99,14 +99,14 @@ def set_quota(
 
 @router.get("/senders")
 def list_senders(holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> SendersAnswer:
-    """From which addresses a tenant may send."""
+    """List the addresses that a tenant may send from."""
     owner = known_tenant(holder, tenant)
     return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
 
 
 @router.post("/senders", status_code=201)
 def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Tenant = None) -> SendersAnswer:
-    """Let a tenant send from an address, or from all of `@domain`, and no longer from others; for administrators."""
+    """Allow a tenant to send from an address or `@domain`, and then only from allowed ones; for administrators."""
     _administrator(holder)
     owner = sender_tenant(holder, tenant)
     sending.senders.allow(owner, _pattern(new.pattern))
@@ -115,19 +115,19 @@ def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Te
 
 @router.delete("/senders", status_code=204)
 def forbid_sender(holder: ApiHolder, sending: Sending, pattern: Address, tenant: Tenant = None) -> None:
-    """Take an address or `@domain` back; for administrators."""
+    """Remove an address or `@domain` that a tenant may send from; for administrators."""
     _administrator(holder)
     if not sending.senders.forbid(known_tenant(holder, tenant), _pattern(pattern)):
-        raise HTTPException(404, "This tenant has no such sender.")
+        raise HTTPException(404, "Sender not found for this tenant.")
 
 
 def _administrator(holder: Holder) -> None:
     if holder.tenant is not None:
-        raise HTTPException(403, "Only an administrator sets this; ask whoever runs this installation.")
+        raise HTTPException(403, "Only an administrator can change this; ask the operator of this installation.")
 
 
 def _pattern(written: str) -> str:
     try:
         return sender_pattern(written)
     except ValueError as error:
-        raise HTTPException(422, f"A sender is an address or @domain: {error}.") from None
+        raise HTTPException(422, f"A sender must be an address or @domain: {error}.") from None

@@ -102,7 +102,7 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     """
     told = load(body)
     if not isinstance(told, dict) or not isinstance(told.get("RecordType"), str):
-        raise Unreadable("Postmark's call is no record", size=len(body))
+        raise Unreadable("Postmark's call is not a record", size=len(body))
     return [] if told["RecordType"] in _NOT_SENT else [_event(told, received_at)]
 
 

@@ -103,7 +103,7 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     """
     told = load(body)
     if not isinstance(told, list) or len(told) > MOST_EVENTS:
-        raise Unreadable("SendGrid's call is no array of at most a thousand", size=len(body))
+        raise Unreadable("SendGrid's call is not an array of at most a thousand events", size=len(body))
     return [_event(one, received_at) for one in told if isinstance(one, dict) and isinstance(one.get("event"), str)]
 
 
@@ -162,7 +162,7 @@ def _public_key(text: str) -> ec.EllipticCurvePublicKey:
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise ConfigurationError(
-            "MAILROOM_SENDGRID_HOOK_KEYS (or MAILROOM_PROVIDER_HOOKS) has a word that is no ECDSA public key in base64"
+            "MAILROOM_SENDGRID_HOOK_KEYS (or MAILROOM_PROVIDER_HOOKS) has an entry that is not an ECDSA public key in base64"
         )
     return key
 

@@ -77,12 +77,12 @@ def read(text: str | bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     mail = table(told.get("mail"))
     message_id = identifier(mail.get("messageId"))
     if message_id is None:
-        raise Unreadable("SES tells of no mail", word=word)
+        raise Unreadable("SES's event has no mail", word=word)
     name, concerned = _PARTS[word]
     part = table(told.get(name))
     about = listed(part.get(concerned)) or [None]
     if len(about) > MOST_EVENTS:
-        raise Unreadable("SES names too many recipients", recipients=len(about))
+        raise Unreadable("SES's event has too many recipients", recipients=len(about))
     return [_event(word, part, mail, message_id, one, received_at) for one in about]
 
 

@@ -26,7 +26,7 @@ class Disabled(ReasonWord):
     FAILING_FOR_DAYS = (
         "failing_for_days",
         f"every POST to it has failed for {PATIENCE.days} days",
-        "mend its server, then enable it: what has waited is sent first",
+        "fix its server, then enable it: what has waited is sent first",
     )
 
 

@@ -22,7 +22,7 @@ class Trip(ReasonWord):
     )
     COMPLAINTS = (
         "complaints",
-        "too many recipients called a message spam",
+        "too many recipients reported a message as spam",
         f"find out whether these people asked for this mail; {_CLOSE}",
     )
 

@@ -23,7 +23,7 @@ class Cause(ReasonWord):
     """Why an address gets no mail. A tenant may put an address on the list with a word of its own."""
 
     HARD_BOUNCE = ("hard_bounce", "a message to it was returned for good", _IF_WRONG)
-    COMPLAINT = ("complaint", "its owner called a message spam", "leave it, unless the person asks for mail again")
+    COMPLAINT = ("complaint", "its owner reported a message as spam", "leave it, unless the person asks for mail again")
     UNSUBSCRIBE = ("unsubscribe", "its owner unsubscribed", "leave it, unless the person asks for mail again")
     SOFT_BOUNCES = (
         "soft_bounces",

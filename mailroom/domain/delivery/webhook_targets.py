@@ -41,12 +41,13 @@ class TargetFault(StrEnum):
 
 
 _SENTENCES = {
-    TargetFault.URL: "a webhook is an absolute https URL without a user, such as https://hooks.example.com/mail",
-    TargetFault.NOT_HTTPS: "a webhook is an https URL",
-    TargetFault.PORT: "the port of a webhook is 443; an administrator allows others with MAILROOM_WEBHOOK_PORTS",
+    TargetFault.URL: "the URL must be an absolute https URL without a user name, such as "
+    "https://hooks.example.com/mail",
+    TargetFault.NOT_HTTPS: "the URL must start with https",
+    TargetFault.PORT: "the port must be 443; an administrator can allow others with MAILROOM_WEBHOOK_PORTS",
     TargetFault.ADDRESS: (
-        "a webhook is at a public address: its host is a full domain name that leads to public addresses alone,"
-        " or one of them in its usual form"
+        "the host must be a full domain name that resolves to public addresses only,"
+        " or a public IP address in its usual form"
     ),
 }
 
@@ -67,7 +68,7 @@ class WebhookTargets:
         """
         words = ports.replace(",", " ").split()
         if not words or not all(re.fullmatch(r"[0-9]{1,5}", word) and 0 < int(word) < 65_536 for word in words):
-            raise ValueError("ports are numbers from 1 to 65535 with blanks or commas between, such as 443 8443")
+            raise ValueError("ports must be numbers from 1 to 65535, separated by spaces or commas, such as 443 8443")
         return cls(frozenset(int(word) for word in words), anywhere)
 
     def url_fault(self, url: str) -> TargetFault | None:

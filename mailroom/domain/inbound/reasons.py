@@ -11,7 +11,7 @@ from mailroom.domain.errors import Reason
 from mailroom.domain.reasons import ReasonWord
 
 _REPLAY = "`mailroom replay ID`"
-_AGAIN = f"nothing at first, it is tried again by itself; if it stays, {_REPLAY} after the cause is mended"
+_AGAIN = f"nothing at first, it is tried again by itself; if it stays, {_REPLAY} after the cause is fixed"
 
 
 class InboundReason(ReasonWord):
@@ -88,7 +88,7 @@ class InboundReason(ReasonWord):
     POISON = (
         Reason.POISON,
         "three processes died while they worked on it",
-        "look at the worker's log and memory; the object stays in the bucket. Replay it alone, after the cause is mended",
+        "look at the worker's log and memory; the object stays in the bucket. Replay it alone, after the cause is fixed",
     )
     INTERRUPTED = (
         "interrupted",
@@ -108,7 +108,7 @@ class InboundReason(ReasonWord):
         "nothing at first: it runs again, alone, and is quarantined as `poison` after three deaths",
         "ProcessDied",
     )
-    TEMPORARY_FAILURE = ("temporary_failure", "a service that it needs did not serve", _AGAIN, "TransientError")
+    TEMPORARY_FAILURE = ("temporary_failure", "a service that it needs was unavailable", _AGAIN, "TransientError")
     THROTTLED = ("throttled", "a service asked to slow down", _AGAIN, "Throttled")
     DAILY_QUOTA_REACHED = (
         "daily_quota_reached",
@@ -156,19 +156,19 @@ class InboundReason(ReasonWord):
     REFUSED = (
         "refused",
         "a service refused it for good",
-        f"look at the code in `mailroom trace ID`, mend what it names, then {_REPLAY}",
+        f"look at the code in `mailroom trace ID`, fix what it names, then {_REPLAY}",
         "Refused",
     )
     INVALID_REQUEST = (
         "invalid_request",
         "a request made for it was refused as a whole",
-        f"look at `mailroom trace ID`, mend what it names, then {_REPLAY}",
+        f"look at `mailroom trace ID`, fix what it names, then {_REPLAY}",
         "Unacceptable",
     )
     PERMANENT_FAILURE = (
         "permanent_failure",
-        "it failed in a way that trying again does not mend",
-        f"look at `mailroom trace ID` and the worker's log, mend the cause or upgrade, then {_REPLAY}",
+        "it failed in a way that trying again does not fix",
+        f"look at `mailroom trace ID` and the worker's log, fix the cause or upgrade, then {_REPLAY}",
         "PermanentError",
     )
     NOT_INSTALLED = (

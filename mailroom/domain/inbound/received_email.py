@@ -32,7 +32,7 @@ class ReceivingStage(StrEnum):
 
 
 class State(StrEnum):
-    """Where an inbound e-mail stands."""
+    """State of a received e-mail."""
 
     # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
     _value_: str
@@ -90,7 +90,7 @@ SENDER_AMBIGUOUS = "sender_ambiguous"
 
 
 class Verdict(StrEnum):
-    """What SES says of one check. Anything but PASS is not a pass."""
+    """SES's result of one check; only PASS is a pass."""
 
     PASS = "PASS"  # noqa: S105 - SES's word, not a password
     FAIL = "FAIL"
@@ -125,9 +125,9 @@ class ObjectRef:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.bucket, str) and isinstance(self.key, str) and isinstance(self.version, str)):
-            raise ConfigurationError("bucket, key and version of an object are text")
+            raise ConfigurationError("bucket, key and version of an object must be text")
         if not self.bucket or not self.key:
-            raise ConfigurationError("an object has a bucket and a key")
+            raise ConfigurationError("an object needs a bucket and a key")
 
     @property
     def prefix(self) -> str:

@@ -105,7 +105,7 @@ def normalise_pattern(text: str) -> str:
         raise ValueError("not a key prefix")
     local, _, domain = text.rpartition("@")
     if "*" in domain:
-        raise ValueError("stars stand in the local part only")
+        raise ValueError("stars are allowed in the part before the @ only")
     # Nothing but stars takes everything at the domain.
     return normalise(text) if local.strip("*") else f"@{normalise_domain(domain)}"
 

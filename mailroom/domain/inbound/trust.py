@@ -38,7 +38,7 @@ DEFAULT_POLICY = Policy()
 
 
 class Finding(StrEnum):
-    """What a scanner says."""
+    """Result of a virus scan."""
 
     CLEAN = "clean"
     INFECTED = "infected"

@@ -184,4 +184,4 @@ def _check_names(raw: bytes, names: Sequence[str]) -> None:
     block = raw.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
     written = [line.split(b":", 1)[0].decode("ascii", "replace") for line in block if line[:1] not in b" \t"]
     if written != list(names) or any(b"\r" in line or b"\n" in line for line in block):
-        raise Refused("a header would break out of its line", where="headers")
+        raise Refused("a header value contains a line break", where="headers")

@@ -153,9 +153,9 @@ class Allowed:
             elif "." in word and host_of(word) == word.lower():
                 hosts.add(word.lower())
             else:
-                raise ValueError(f"{word!r} is neither an AWS region nor a host name; write names such as eu-west-1")
+                raise ValueError(f"{word!r} is neither an AWS region nor a host name; use names such as eu-west-1")
         if not regions:
-            raise ValueError("it names no region; unset it for those of the EU, or write names such as eu-west-1")
+            raise ValueError("no region is given; unset it to allow the EU regions, or use names such as eu-west-1")
         return cls(frozenset(regions), frozenset(hosts))
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class Allowed:
     def judge(self, what: str, name: str, region: str | None) -> Resource:
         """Return a resource with its fault, by its region."""
         if region is None:
-            return Resource(what, name, "", "does not say its region")
+            return Resource(what, name, "", "has no known region")
         return Resource(what, name, region, "" if region in self.regions else f"is in {region}")
 
     def judge_endpoint(self, what: str, where: str) -> Resource:
@@ -173,7 +173,7 @@ class Allowed:
         if is_this_machine(where):
             return Resource(what, host, THIS_MACHINE)
         if host in self.hosts:
-            return Resource(what, host, "vouched for")
+            return Resource(what, host, "allowed host")
         if host in _SOMEWHERE_IN_THE_EU and self.regions.issuperset(EU_REGIONS):
             return Resource(what, host, "EU")
         if host in _IN_THE_US:
@@ -191,7 +191,7 @@ class Allowed:
         """Return a server of the installation's own; its name is judged only where it says a region."""
         region = region_of(where)
         if region is None:
-            return Resource(what, host_of(where), THIS_MACHINE if is_this_machine(where) else "not said")
+            return Resource(what, host_of(where), THIS_MACHINE if is_this_machine(where) else "unknown")
         return self.judge(what, host_of(where), region)
 
 
@@ -204,8 +204,8 @@ def refuse(resources: Iterable[Resource], allowed: Allowed) -> None:
     faults = list(dict.fromkeys(str(one) for one in resources if one.fault))
     if faults:
         raise ConfigurationError(
-            f"{'; '.join(faults)}. {SETTING} allows {allowed}: use what is there, or add the region, or a host name that"
-            " you vouch for, to the setting"
+            f"{'; '.join(faults)}. {SETTING} allows {allowed}: use a resource there, or add the region or a trusted "
+            "host name to the setting"
         )
 
 

@@ -72,38 +72,38 @@ def is_clean(text: str) -> bool:
 def subject(text: str) -> None:
     """Check a subject."""
     if not is_clean(text):
-        raise ValueError("a subject has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a subject")
     if not text.strip():
-        raise ValueError("a mail needs a subject")
+        raise ValueError("subject is required")
     if len(text) > LIMITS.subject:
-        raise ValueError(f"a subject has at most {LIMITS.subject} characters")
+        raise ValueError(f"subject too long: at most {LIMITS.subject} characters")
 
 
 def body(text: str) -> None:
     """Check a text or HTML part."""
     _is_text(text)
     if "\x00" in text:
-        raise ValueError("a text holds no NUL")
+        raise ValueError("NUL characters are not allowed")
 
 
 def headers(written: Sequence[tuple[str, str]]) -> None:
     """Check custom headers together; `header` checks each."""
     if len(written) > LIMITS.headers:
-        raise ValueError(f"a mail has at most {LIMITS.headers} headers of its own")
+        raise ValueError(f"too many headers: at most {LIMITS.headers}")
     if len({name.lower() for name, _ in written}) < len(written):
-        raise ValueError("a header is there twice")
+        raise ValueError("duplicate header name")
 
 
 def header(name: str, value: str) -> None:
     """Check a custom header."""
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("a header's name has ASCII letters, digits and dashes only, and at most 76 of them")
+        raise ValueError("a header name may have ASCII letters, digits and dashes only, and at most 76 of them")
     if name.lower() in RESERVED or name.lower().startswith(_FAMILIES):
-        raise ValueError("this header is not a caller's to set")
+        raise ValueError("this header cannot be set; Mailroom sets it, or it is not allowed")
     if not is_clean(value):
-        raise ValueError("a header's value has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a header value")
     if len(value) > LIMITS.header:
-        raise ValueError(f"a header's value has at most {LIMITS.header} characters")
+        raise ValueError(f"header value too long: at most {LIMITS.header} characters")
 
 
 def filename(written: str) -> str:
@@ -111,9 +111,9 @@ def filename(written: str) -> str:
     _is_file_name(written)
     name = written.strip()
     if not name.strip(" .") or "/" in name or "\\" in name:
-        raise ValueError("a file needs a name that is no path")
+        raise ValueError("file name is required, without a path")
     if len(name.encode()) > _MOST_FILE_NAME:
-        raise ValueError(f"a file's name has at most {_MOST_FILE_NAME} bytes")
+        raise ValueError(f"file name too long: at most {_MOST_FILE_NAME} bytes")
     return name
 
 
@@ -126,7 +126,7 @@ def media_type(written: str | None, name: str) -> str:
     kind = written.strip().lower()
     _is_media_type(kind)
     if kind.startswith(_NO_FILES):
-        raise ValueError("a file cannot have this media type: attach it as application/octet-stream")
+        raise ValueError("invalid media type for a file: attach it as application/octet-stream")
     return kind
 
 
@@ -140,9 +140,9 @@ def content_id(written: str) -> str:
 def unsubscribe(url: str) -> None:
     """Check a one-click unsubscribe URL (RFC 8058)."""
     if not _LINK.fullmatch(url) or len(url) > MOST_LINK:
-        raise ValueError(f"one-click unsubscribe is an https URL of at most {MOST_LINK} ASCII characters")
+        raise ValueError(f"one-click unsubscribe must be an https URL of at most {MOST_LINK} ASCII characters")
     if plain_web_url(url) is None:
-        raise ValueError("the host of a one-click unsubscribe URL is written as a browser shows it, without a user")
+        raise ValueError("invalid host in the unsubscribe URL: write it as a browser shows it, without a user name")
 
 
 def unsubscribe_wish(written: str) -> None:
@@ -154,17 +154,17 @@ def unsubscribe_wish(written: str) -> None:
 def reference(written: str) -> None:
     """Check what distinguishes two messages to one recipient."""
     if not _REFERENCE.fullmatch(written):
-        raise ValueError("a reference has at most 200 printable ASCII characters")
+        raise ValueError("reference must be at most 200 printable ASCII characters")
 
 
 def metadata(values: Mapping[str, str]) -> None:
     """Check what is kept for the caller."""
     if len(values) > LIMITS.metadata:
-        raise ValueError(f"metadata has at most {LIMITS.metadata} entries")
+        raise ValueError(f"too many metadata entries: at most {LIMITS.metadata}")
     for name, value in values.items():
         _is_text(name + value)
         if not is_clean(name) or "\x00" in value or not 0 < len(name) <= 100 or len(value) > 1_000:
-            raise ValueError("metadata has names of 1 to 100 characters and values of at most 1000")
+            raise ValueError("metadata names must have 1 to 100 characters, values at most 1000")
 
 
 def data(values: Mapping[str, Any]) -> None:
@@ -172,13 +172,13 @@ def data(values: Mapping[str, Any]) -> None:
     try:
         text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
-        raise ValueError("data is not JSON") from None
+        raise ValueError("data is not valid JSON") from None
     _is_text(text)
     if len(text.encode()) > LIMITS.data:
-        raise ValueError(f"data for one recipient has at most {LIMITS.data} bytes")
+        raise ValueError(f"data of one recipient too large: at most {LIMITS.data} bytes")
     # JSON's escape of NUL, not a backslash followed by these letters.
     if "\\u0000" in text.replace("\\\\", ""):
-        raise ValueError("data holds no NUL")
+        raise ValueError("NUL characters are not allowed in data")
 
 
 def party(written: str) -> Party:
@@ -187,7 +187,7 @@ def party(written: str) -> Party:
     Stricter than what RFC 5322 lets pass: one mailbox, no comment, no group.
     """
     if not is_clean(written):
-        raise ValueError("an address has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in an address")
     match = _NAMED.fullmatch(written)
     if match is None:
         return Party(address(written))
@@ -205,15 +205,15 @@ def address(written: str) -> str:
     if not local.isascii():
         raise ValueError("the part before the @ must be ASCII")
     if not _ASCII_LOCAL.fullmatch(local) or len(local) > _MOST_LOCAL:
-        raise ValueError("the part before the @ is not one that can be sent to")
+        raise ValueError("invalid part before the @")
     try:
         name = normalise_domain(domain)
     except ValueError:
-        raise ValueError("the part behind the @ is not a domain name") from None
+        raise ValueError("the part after the @ is not a domain name") from None
     if not _DOMAIN.fullmatch(name) or "." not in name or name.rpartition(".")[2].isdecimal():
-        raise ValueError("the part behind the @ is not a domain name")
+        raise ValueError("the part after the @ is not a domain name")
     if len(local) + 1 + len(name) > _MOST_ADDRESS:
-        raise ValueError(f"an address has at most {_MOST_ADDRESS} characters")
+        raise ValueError(f"address too long: at most {_MOST_ADDRESS} characters")
     return f"{local}@{name}"
 
 
@@ -237,7 +237,7 @@ def on_the_wire(address: str) -> str:
         try:
             domain = normalise_domain(domain)
         except ValueError:
-            raise Refused("an address has no valid domain") from None
+            raise Refused("invalid domain in an address") from None
     octets = len(local.encode("utf-8", "surrogatepass"))
     sound = (
         at
@@ -248,7 +248,7 @@ def on_the_wire(address: str) -> str:
         and octets + 1 + len(domain) <= _MOST_ADDRESS
     )
     if not sound:
-        raise Refused("an address is not well formed")
+        raise Refused("invalid address")
     return f"{local}@{domain}"
 
 
@@ -270,7 +270,7 @@ def check(mail: Outgoing) -> None:
 def _faults(mail: Outgoing) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a finished mail."""
     if not _ID.fullmatch(mail.id):
-        yield "id", "the id of a mail is not one"
+        yield "id", "invalid message id"
     for where, mailbox in _parties(mail).items():
         try:
             _is_name(mailbox.name)
@@ -280,9 +280,9 @@ def _faults(mail: Outgoing) -> Iterator[tuple[str, str]]:
         except Refused as error:
             yield where, error.message
     if not is_clean(mail.subject):
-        yield "subject", "a subject has no line breaks or control characters"
+        yield "subject", "line breaks and control characters are not allowed in a subject"
     if mail.text is None and mail.html is None:
-        yield "text", "a mail needs a text or html part"
+        yield "text", "text or html is required"
     for where, rule, given in _rules(mail):
         try:
             rule(*given)
@@ -311,9 +311,9 @@ def _parties(mail: Outgoing) -> dict[str, Party]:
 
 def _is_name(name: str) -> None:
     if not is_clean(name):
-        raise ValueError("a name has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a name")
     if len(name) > _MOST_NAME:
-        raise ValueError(f"a name has at most {_MOST_NAME} characters")
+        raise ValueError(f"name too long: at most {_MOST_NAME} characters")
 
 
 def _is_file(file: File) -> None:
@@ -325,21 +325,21 @@ def _is_file(file: File) -> None:
 
 def _is_file_name(name: str) -> None:
     if not name:
-        raise ValueError("a file needs a name that is no path")
+        raise ValueError("file name is required, without a path")
     if not is_clean(name):
-        raise ValueError("a file's name has no line breaks or control characters")
+        raise ValueError("line breaks and control characters are not allowed in a file name")
 
 
 def _is_media_type(kind: str) -> None:
     if not _MEDIA_TYPE.fullmatch(kind):
         raise ValueError(
-            "a media type is written like application/pdf: no parameters, at most 127 characters on each side"
+            "invalid media type: write it like application/pdf, without parameters, at most 127 characters on each side"
         )
 
 
 def _is_content_id(bare: str) -> None:
     if not _CONTENT_ID.fullmatch(bare):
-        raise ValueError("a Content-ID has 1 to 200 ASCII characters, without blanks, brackets, commas and colons")
+        raise ValueError("invalid Content-ID: 1 to 200 ASCII characters, without blanks, brackets, commas and colons")
 
 
 def _is_text(text: str) -> None:
@@ -349,4 +349,4 @@ def _is_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("not Unicode text") from None
+        raise ValueError("not valid Unicode text") from None

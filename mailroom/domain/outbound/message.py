@@ -40,7 +40,7 @@ class SendingStage(StrEnum):
 
 
 class Status(StrEnum):
-    """What a message has come to. Stable words: the API, filters and metrics use them."""
+    """Status of a message. Stable words: the API, filters and metrics use them."""
 
     # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
     _value_: str
@@ -109,14 +109,14 @@ WITHHELD = frozenset(status for status in Status if status.is_withheld)
 
 
 class Policy(StrEnum):
-    """What happens to a message whose outcome stays unknown when neither events nor asking settled it."""
+    """What to do with a message whose outcome stays unknown: neither events nor the provider settled it."""
 
     PREFER_NO_DUPLICATE = "prefer_no_duplicate"
     PREFER_DELIVERY = "prefer_delivery"
 
 
 class Lane(StrEnum):
-    """Whose turn it is: transactional mail overtakes bulk."""
+    """Priority: transactional mail is sent before bulk mail."""
 
     TRANSACTIONAL = "transactional"
     BULK = "bulk"

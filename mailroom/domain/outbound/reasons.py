@@ -18,7 +18,7 @@ class OutboundReason(ReasonWord):
     # What an attempt came to.
     TEMPORARY_FAILURE = (
         "temporary_failure",
-        "a service did not serve, and the message was not sent",
+        "a service was unavailable, and the message was not sent",
         "nothing: it is tried again; if it stays, see `mailroom status` and the provider's own status page",
         "TransientError",
     )
@@ -68,7 +68,7 @@ class OutboundReason(ReasonWord):
     )
     PERMANENT_FAILURE = (
         "permanent_failure",
-        "the message could not be made or sent, and trying again does not mend that",
+        "the message could not be made or sent, and trying again does not fix that",
         f"see the message's activity; {_NEW_BATCH}",
         "PermanentError",
     )
@@ -99,7 +99,7 @@ class OutboundReason(ReasonWord):
     UNREADABLE = (
         "unreadable",
         "its row in the database cannot be read",
-        "look at it with `mailroom check`; mend the row or send the message in a new batch",
+        "look at it with `mailroom check`; fix the row or send the message in a new batch",
     )
     # Why it waits.
     QUOTA = (
@@ -167,7 +167,7 @@ class OutboundReason(ReasonWord):
     )
     COMPLAINED = (
         Kind.COMPLAINED,
-        "the recipient called it spam",
+        "the recipient reported it as spam",
         "send this person nothing more; the address is suppressed",
     )
     REJECTED = (

@@ -64,7 +64,7 @@ class Drill:
                 self._stop_at_work(worker)
             if not worker.wait(within_s=_POINT_PATIENCE_S) or self._zygote.deaths()[-1:] != [point]:
                 worker.kill()
-                raise StackError(f"no worker died {point}: nothing reaches this crash point")
+                raise StackError(f"no worker died {point}: the crash point was not reached")
             worker.kill()
             self.outcome.kills += 1
             self.outcome.points.append(point)

@@ -203,5 +203,5 @@ def _hand_over(smtp: smtplib.SMTP, content: bytes, recipients: Sequence[str]) ->
         smtp.rcpt(recipient)
     code, answer = smtp.data(content)
     if code != 250:
-        raise ConnectionError(f"the door answers {code}")
+        raise ConnectionError(f"the SMTP server responds {code}")
     return answer.decode().split()[-1]

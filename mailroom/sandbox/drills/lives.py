@@ -115,7 +115,7 @@ def kill_at_random(
         lives += [_begin(begin, chance) for _ in range(workers - len(lives))]
         for over in [life for life in lives if life.is_over(is_at_work)]:
             if not over.worker.is_alive():
-                raise StackError("a worker ended by itself")
+                raise StackError("a worker ended unexpectedly")
             end(over.worker)
             left -= 1
             lives.remove(over)

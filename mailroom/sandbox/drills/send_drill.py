@@ -215,7 +215,7 @@ class SendDrill:
         deaths = self._office.zygote.deaths
         if not process.wait(within_s=_PATIENCE_S) or deaths()[-1:] != [point]:
             process.kill()
-            raise StackError(f"nothing died {point}: nothing reaches this crash point")
+            raise StackError(f"no process died {point}: the crash point was not reached")
         # It may have left children.
         self._kill(process)
         self.outcome.kills += 1

@@ -114,7 +114,7 @@ class Soak:
                 self._progress(minute)
                 minute += 1
             if not load.is_alive():
-                raise StackError("the load ended by itself; see the traceback above")
+                raise StackError("the load ended unexpectedly; see the traceback above")
             if ended := self._stack.ended():
                 raise StackError("; ".join(ended))
             time.sleep(_PAUSE_S)
@@ -132,7 +132,7 @@ class Soak:
             self._excused.append((since, datetime.now(UTC)))
         self.outcome.made[part] = self.outcome.made.get(part, 0) + 1
         self.outcome.away_s[part] = max(away_s, self.outcome.away_s.get(part, 0))
-        self._say(f"{part} was {'killed' if kill else 'stopped'} and started again; it was away for {away_s:.1f} s")
+        self._say(f"{part} was {'killed' if kill else 'stopped'} and restarted; down for {away_s:.1f} s")
 
     def _wait_at_work(self, worker: str) -> bool:
         """Tell whether this worker has a mail under way before long."""
@@ -144,7 +144,9 @@ class Soak:
         load, left = self._load, {what: count for what, count in self._backlog().items() if count}
         faults = f", {load.faults.total()} faults" if load.faults else ""
         waiting = ", ".join(f"{count} {what}" for what, count in left.items()) or "nothing"
-        self._say(f"minute {minute}: {len(load.sent)} mails, {len(load.batches)} batches{faults}; under way: {waiting}")
+        self._say(
+            f"minute {minute}: {len(load.sent)} mails, {len(load.batches)} batches{faults}; in progress: {waiting}"
+        )
 
     def _drain(self) -> None:
         """Wait until nothing is under way."""
@@ -155,7 +157,7 @@ class Soak:
             time.sleep(1)
         self.outcome.backlog, took_s = left, time.monotonic() - began
         self.outcome.drained_s = None if any(left.values()) else took_s
-        self._say(f"the load has ended; {sum(left.values())} wait after {took_s:.0f} s")
+        self._say(f"the load has ended; {sum(left.values())} still waiting after {took_s:.0f} s")
 
     def _backlog(self) -> dict[str, int]:
         """Return what is under way, by kind."""
@@ -175,7 +177,7 @@ class Soak:
                 "runs": self._prefect.under_way(),
             }
         except (httpx.HTTPError, psycopg.OperationalError, BotoCoreError, ClientError) as error:
-            return {f"unknown, a part cannot be asked ({type(error).__name__})": 1}
+            return {f"unknown, a part cannot be reached ({type(error).__name__})": 1}
 
     def _note(self) -> None:
         load, outcome = self._load, self.outcome
@@ -195,7 +197,7 @@ class Soak:
         sent = [at for (at,) in self._ground.ask("select handed_at from message where status = 'unknown'")]
         odd = [at for at in sent if not any(since <= at <= until for since, until in self._excused)]
         if odd:
-            outcome.faults.append(f"{len(odd)} messages are unknown, and no worker was killed over them")
+            outcome.faults.append(f"{len(odd)} messages are unknown, but no worker was killed while sending them")
 
     def _check(self) -> None:
         """Run `mailroom check` with what both ends know, and with the logs."""
@@ -236,7 +238,7 @@ def _keep_logs(logs: Path, say: Say) -> None:
 def main() -> int:
     """Hold a soak and print its table; 1 when a bound does not hold."""
     parser = argparse.ArgumentParser(prog="python -m mailroom.sandbox.drills.soak", description=__doc__)
-    parser.add_argument("--minutes", type=_minutes, default=30.0, help="how long the load lasts; 30 by default")
+    parser.add_argument("--minutes", type=_minutes, default=30.0, help="duration of the load in minutes; 30 by default")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     asked = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -244,7 +246,7 @@ def main() -> int:
     try:
         outcome = soak(minutes=asked.minutes, say=_say)
     except KeyboardInterrupt:
-        _say("interrupted: everything was stopped, and nothing is proved")
+        _say("interrupted: everything was stopped; the soak proves nothing")
         return 130
     except StackError as error:
         _say(f"soak: {error}")
@@ -253,9 +255,9 @@ def main() -> int:
     for reason in outcome.reasons():
         _say(f"not clean: {reason}")
     if outcome.unjudged:
-        _say(f"memory was NOT judged of {outcome.unjudged}: a soak of 30 minutes judges it")
+        _say(f"memory of {outcome.unjudged} was NOT judged: this needs a soak of 30 minutes")
     if outcome.is_clean:
-        _say("clean: nothing lost, nothing twice, nothing waits, no log line unknown")
+        _say("clean: nothing lost, no duplicates, no backlog, no unknown log lines")
     return 0 if outcome.is_clean else 1
 
 

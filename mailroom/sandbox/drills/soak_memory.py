@@ -21,7 +21,7 @@ MOST_GROWTH = 1.10
 SHORTEST_S = 10 * 60.0
 #: What a process allocates until it has done each kind of work some times is no growth.
 WARM_UP_S = 3 * 60.0
-_TOO_SHORT = f"watched for less than {SHORTEST_S / 60:.0f} minutes"
+_TOO_SHORT = f"measured for less than {SHORTEST_S / 60:.0f} minutes"
 
 POSTGRES = "postgres"
 EMULATOR = "aws"
@@ -61,7 +61,9 @@ class Growth:
         """What is wrong with it, or nothing."""
         if not self.is_judged or self.ratio <= MOST_GROWTH:
             return ""
-        return f"{self.name} holds {self.ratio:.3f} times the memory of its first quarter, at most {MOST_GROWTH:.2f}"
+        return (
+            f"{self.name} uses {self.ratio:.3f} times the memory of its first quarter; the limit is {MOST_GROWTH:.2f}"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures."""
@@ -130,7 +132,7 @@ def _growth(name: str, samples: Sequence[tuple[float, float]], restarted: Mappin
         why_not = "keeps all mail in memory"
     elif length < SHORTEST_S:
         often = any(name.startswith(one) and times > 1 for one, times in restarted.items())
-        why_not = "restarted again and again" if often else _TOO_SHORT
+        why_not = "restarted too often" if often else _TOO_SHORT
     return Growth(name, fmean(first), fmean(last), length, why_not)
 
 

@@ -63,7 +63,7 @@ class SoakOutcome:
             for part, times in self.planned.items()
             if self.made.get(part, 0) != times
         ]
-        reasons += [f"schedule {name}: no run of it completed" for name, runs in self.scheduled.items() if not runs]
+        reasons += [f"schedule {name}: no run completed" for name, runs in self.scheduled.items() if not runs]
         reasons += [one.fault for one in self.memory if one.fault]
         reasons += [f"backlog: {left} {what}" for what, left in self.backlog.items() if left]
         if not self.found:
@@ -103,17 +103,17 @@ class SoakOutcome:
         """Return the figures for people, a Markdown table as in docs/fault-tests.md."""
         kill = {None: "", True: ", one by SIGKILL with mail in its leases", False: ", one by SIGKILL with no mail"}
         restarts = ", ".join(
-            f"{part} {times} (away {self.away_s.get(part, 0):.1f} s)" for part, times in self.made.items()
+            f"{part} {times} (down {self.away_s.get(part, 0):.1f} s)" for part, times in self.made.items()
         )
         rows = [
             ("load", f"{self.minutes:g} minutes: {_listed(self.counts)}"),
             ("messages at the end", _listed(self.statuses)),
-            ("lost, twice", f"{self.lost}, {self.twice}"),
+            ("lost, duplicates", f"{self.lost}, {self.twice}"),
             ("restarts", (restarts or "none") + kill[self.kill_met_work]),
-            ("runs that schedules started", _listed(self.scheduled)),
+            ("scheduled runs", _listed(self.scheduled)),
             ("runs that failed or crashed", _listed(self.failed_runs)),
             ("backlog", f"{sum(self.backlog.values())}{self._drained()}"),
-            ("log lines unknown", str(self.logged)),
+            ("unknown log lines", str(self.logged)),
         ]
         for one in sorted(self.memory, key=lambda growth: not growth.is_judged):
             held = f"{one.first / 1e6:.0f} MB, {one.last / 1e6:.0f} MB: {one.ratio:.2f}"
@@ -121,7 +121,7 @@ class SoakOutcome:
         return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
 
     def _drained(self) -> str:
-        return "; not in time" if self.drained_s is None else f"; {self.drained_s:.0f} s after the last mail"
+        return "; timed out" if self.drained_s is None else f"; {self.drained_s:.0f} s after the last mail"
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -108,7 +108,7 @@ class Zygote:
                 start_new_session=True,
             )
         if self._line() != "ready":
-            raise StackError(f"no worker can be forked; see {self.log}")
+            raise StackError(f"cannot fork a worker; see {self.log}")
         return self
 
     def __exit__(self, *_: object) -> None:

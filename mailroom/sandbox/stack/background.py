@@ -22,7 +22,7 @@ def up_detached(say: Say, *, names: list[str] | None = None) -> None:
     folder.make()
     holder = folder.holder()
     if holder:
-        raise StackError(f"a stack runs already in {folder.path}, process {holder.pid}; see `mailroom status`")
+        raise StackError(f"a stack is already running in {folder.path}, process {holder.pid}; see `mailroom status`")
     chosen = [word for name in names or [] for word in ("--only", name)]
     relay([sys.executable, "-m", "mailroom.cli", "up", *chosen], folder=folder, say=say)
 

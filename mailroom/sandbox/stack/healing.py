@@ -78,7 +78,7 @@ class Healing:
         elif running.part.ready():
             running.state = State.READY
             took = time.monotonic() - running.since
-            self._say(f"{running.part.name:<12} ready again {took:.1f} s after it was started again")
+            self._say(f"{running.part.name:<12} ready again {took:.1f} s after the restart")
             self._changed()
         elif time.monotonic() - running.since > running.part.patience_s:
             running.identity.signal(signal.SIGKILL, group=True)
@@ -105,7 +105,7 @@ class Healing:
             self._say(f"{name} {what}, and {given_up(str(running.log))}")
         else:
             running.state, running.again_at = State.RESTARTING, now + pause_s
-            self._say(f"{name} {what}; it is started again in {pause_s:.0f} s (see {running.log})")
+            self._say(f"{name} {what}; restarting in {pause_s:.0f} s (see {running.log})")
         self._changed()
 
     def _end_orphans(self) -> bool:
@@ -121,6 +121,6 @@ class Healing:
 def given_up(log: str) -> str:
     """Return the sentence that says what to do about a part that died too often."""
     return (
-        f"was given up after {MOST_DEATHS + 1} deaths within {WITHIN_S / 60:.0f} minutes; see {log}, "
-        "and once its cause is mended start the stack again: `mailroom down`, then `mailroom up`"
+        f"is not restarted after {MOST_DEATHS + 1} exits within {WITHIN_S / 60:.0f} minutes; see {log}, "
+        "correct the cause, then restart the stack: `mailroom down`, `mailroom up`"
     )

@@ -92,8 +92,8 @@ def stack_parts(
             argv=[*_PYTHON, "mailroom.sandbox.stand_ins.emulator", "-H", LOOPBACK, "-p", str(ports["aws"])],
             ready=partial(page_answers, ports["aws"], "/moto-api/data.json"),
             port=ports["aws"],
-            loss="the AWS emulator kept buckets, queues and keys in its memory, so the stack ends with it; "
-            "start it again with `mailroom up`",
+            loss="the AWS emulator kept buckets, queues and keys in memory only, so the stack stops; start it again "
+            "with `mailroom up`",
         ),
         Part(
             name="prefect",

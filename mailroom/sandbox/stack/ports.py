@@ -46,7 +46,7 @@ def choose_apart(file: Path) -> None:
 
 def _asked_port(part: str, asked: str) -> int:
     if not asked.isdecimal() or not 0 < int(asked) < 65536 or not is_free(int(asked)):
-        raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a port that is free on {LOOPBACK}")
+        raise StackError(f"MAILROOM_PORT_{part.upper()}={asked} is not a free port on {LOOPBACK}; choose another")
     return int(asked)
 
 

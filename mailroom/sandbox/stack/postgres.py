@@ -208,7 +208,7 @@ def _run(command: list[str], *, stdin: str = "") -> None:
         start_new_session=True,
     )
     if done.returncode != 0:
-        raise StackError(f"PostgreSQL cannot make its cluster: {(done.stderr or done.stdout).strip()}")
+        raise StackError(f"PostgreSQL cannot create its cluster: {(done.stderr or done.stdout).strip()}")
 
 
 def _make_owned(folder: Path, owner: tuple[int, int]) -> None:
@@ -225,7 +225,9 @@ def _unprivileged() -> tuple[int, int]:
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
-        raise StackError("PostgreSQL refuses to run as root and there is no user `nobody` to run it as") from None
+        raise StackError(
+            "PostgreSQL does not run as root, and the user `nobody` does not exist; run mailroom as another user"
+        ) from None
     return nobody.pw_uid, nobody.pw_gid
 
 
@@ -235,7 +237,10 @@ def _dropped(folder: Path) -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise StackError("PostgreSQL refuses to run as root and there is no `setpriv` (util-linux) to leave root with")
+        raise StackError(
+            "PostgreSQL does not run as root, and `setpriv` is missing; install util-linux, or run "
+            "mailroom as another user"
+        )
     user, group = _owner_of(folder)
     words = [setpriv, f"--reuid={user}", f"--regid={group}", "--clear-groups"]
     permitted = _permitted_capabilities()

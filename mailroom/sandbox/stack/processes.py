@@ -193,4 +193,4 @@ def last_lines(log: Path) -> list[str]:
 
 
 if sys.platform != "linux":  # pragma: no cover
-    raise ImportError("the embedded stack needs Linux: /proc, setpriv and the signal of a parent's death")
+    raise ImportError("the embedded stack needs Linux")

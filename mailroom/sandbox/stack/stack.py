@@ -101,12 +101,12 @@ def up(say: Say, *, names: list[str] | None = None) -> None:
                 stale.unlink(missing_ok=True)
             left = end_leftovers(folder)
             if left:
-                say(f"ended {left} processes that a killed start had left")
+                say(f"stopped {left} processes that an earlier start had left")
             stack = Stack(folder, choose_ports(folder.path / "ports.json"))
             supervise(only(stack.parts(), names or []), folder=folder, say=say, stack=stack)
     except HeldError as held:
         pid = f", process {held.holder.pid}" if held.holder else ""
-        raise StackError(f"a stack runs already in {folder.path}{pid}; see `mailroom status`") from None
+        raise StackError(f"a stack is already running in {folder.path}{pid}; see `mailroom status`") from None
 
 
 def supervise(parts: list[Part], *, folder: DataFolder, say: Say, stack: Stack | None = None) -> None:
@@ -134,7 +134,7 @@ def supervise(parts: list[Part], *, folder: DataFolder, say: Say, stack: Stack |
         raise
     else:
         folder.stack_file.unlink(missing_ok=True)
-        say("stopped; nothing is left running")
+        say("stopped; no processes are left running")
     finally:
         folder.run_file.unlink(missing_ok=True)
 
@@ -144,14 +144,17 @@ def _where(stack: Stack, started: set[str]) -> list[str]:
     places = {
         "api": ("inbox pages and API", known["api_url"]),
         "prefect": ("Prefect", known["prefect_url"]),
-        "door": ("SMTP door", f"{known['smtp_host']}:{known['smtp_port']}"),
+        "door": ("SMTP server", f"{known['smtp_host']}:{known['smtp_port']}"),
         "aws": ("AWS emulator", known["aws_endpoint"]),
         "postgres": ("PostgreSQL", f"{LOOPBACK}:{stack.ports['postgres']}"),
     }
     lines = [f"  {name:<20} {where}" for part, (name, where) in places.items() if part in started]
     lines.append(f"  {'data':<20} {known['data']}")
     if "aws" in started:
-        lines.append("The AWS emulator keeps its objects, queues and keys in memory: they end with it; all else stays.")
+        lines.append(
+            "The AWS emulator keeps objects, queues and keys in memory only: a stop deletes them. "
+            "Everything else is kept."
+        )
     return lines
 
 
@@ -163,7 +166,7 @@ def down(say: Say, *, wipe: bool = False) -> None:
     """
     folder = DataFolder(data_folder())
     if not folder.path.exists():
-        say(f"nothing runs in {folder.path}")
+        say(f"no stack is running in {folder.path}")
         return
     holder = folder.holder()
     if holder:
@@ -176,10 +179,10 @@ def down(say: Say, *, wipe: bool = False) -> None:
             if wipe:
                 folder.wipe()
     except HeldError:
-        raise StackError(f"a stack is being started in {folder.path}") from None
-    say("stopped" if holder else f"ended {left} processes" if left else "nothing was running")
+        raise StackError(f"a stack is starting in {folder.path}; try again in a few seconds") from None
+    say("stopped" if holder else f"stopped {left} processes" if left else "no stack was running")
     if wipe:
-        say(f"forgot the data in {folder.path}")
+        say(f"deleted the data in {folder.path}")
 
 
 def _end(supervisor: ProcessId) -> None:
@@ -199,7 +202,7 @@ def status() -> dict[str, Any]:
     """
     folder = DataFolder(data_folder())
     if folder.path.exists() and not folder.path.is_dir():
-        raise StackError(f"{folder.path} is no folder; see MAILROOM_DATA")
+        raise StackError(f"{folder.path} is not a folder; check MAILROOM_DATA")
     try:
         holder, run, described = folder.holder(), folder.run(), read_json(folder.stack_file)
     except OSError as error:
@@ -219,7 +222,7 @@ def status() -> dict[str, Any]:
     reason = (
         _reason(parts if healing else [])
         if holder
-        else "its supervisor has died; `mailroom up` ends what it left and starts it again"
+        else "its supervisor has died; run `mailroom up` to clean up and restart the stack"
     )
     return described | {"state": str(whole), "parts": parts} | ({"reason": reason} if reason else {})
 
@@ -230,7 +233,7 @@ def _reason(parts: list[dict[str, Any]]) -> str:
         if part["state"] == State.GIVEN_UP:
             return f"{part['name']} {part['last_death']}, and {given_up(part['log'])}"
     silent = [part for part in parts if part["state"] == State.FAILED]
-    return f"{silent[0]['name']} does not answer; see {silent[0]['log']}" if silent else ""
+    return f"{silent[0]['name']} does not respond; see {silent[0]['log']}" if silent else ""
 
 
 def _look(part: dict[str, Any], *, healing: bool) -> str:

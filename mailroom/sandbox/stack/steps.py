@@ -20,7 +20,7 @@ def database(environment: Mapping[str, str]) -> None:
 
     url = environment["MAILROOM_DATABASE_URL"]
     done = bring_up(url)
-    print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations were run")
+    print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations applied")
     admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
 
 

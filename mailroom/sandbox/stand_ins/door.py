@@ -115,7 +115,7 @@ class Receiver:
         rules = self.rules.active()
         planned = deliveries(rules, recipients)
         if not planned:
-            raise TransientError("no receipt rule applies any more")
+            raise TransientError("no receipt rule matches the recipients any more")
         message_id = new_message_id(os.urandom(25))
         verdicts = judge(raw, sender=sender, own_domains=named_domains(rules))
         received_at = datetime.now(UTC)
@@ -247,7 +247,7 @@ class Door(Controller):
 
 def main() -> None:
     """Run the door until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="mailroom.sandbox.stand_ins.door", description="SMTP door of the sandbox")
+    parser = argparse.ArgumentParser(prog="mailroom.sandbox.stand_ins.door", description="SMTP server of the sandbox")
     parser.add_argument("--port", type=int, default=2525)
     port = parser.parse_args().port
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -259,7 +259,7 @@ def main() -> None:
     storage = settings.region_of_buckets
     door = Door(account_id=settings.account_id, region=settings.region, port=port, storage_region=storage)
     door.start()
-    print(f"SMTP door listens on 127.0.0.1:{port}", flush=True)
+    print(f"SMTP server listens on 127.0.0.1:{port}", flush=True)
     stopped.wait()
     door.stop()
 

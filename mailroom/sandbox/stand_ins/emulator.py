@@ -62,7 +62,7 @@ class EventPublisher:
             try:
                 self.once()
             except (BotoCoreError, ClientError) as error:
-                log.warning("an event was not published and is tried again: %s", type(error).__name__)
+                log.warning("an event was not published and is retried: %s", type(error).__name__)
 
     def _tell(self, message: Any) -> None:
         if not isinstance(message, RawMessage):

@@ -32,7 +32,7 @@ class SqlArchiveFindings:
 
     def meet(self, key: str, version: str, *, now: datetime) -> None:
         """Note a version that a deposit met under its key and that is not the deposit's; the next check says more."""
-        do = "the next reconciliation says what to do"
+        do = "see what to do after the next run of reconcile"
         values = self._values(ArchiveFinding("versions", key, version, do, now), now)
         with transaction(self._engine) as connection:
             connection.execute(_insert.values(values).on_conflict_do_nothing())

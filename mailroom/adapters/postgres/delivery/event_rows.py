@@ -34,7 +34,7 @@ def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEve
         Exception: of any kind, what was stored is no event.
     """
     if not all(isinstance(stored[name], str) for name in ("provider", "event_id")):
-        raise PermanentError("an event without its id")
+        raise PermanentError("an event has no id")
     told = {
         "kind": Kind(stored["kind"]),
         "at": happened(datetime.fromisoformat(stored["at"]), received_at=received_at),

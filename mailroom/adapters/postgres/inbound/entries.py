@@ -45,7 +45,7 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
             verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
         )
     except (KeyError, TypeError, ValueError):
-        raise PermanentError("the envelope in the ledger cannot be read") from None
+        raise PermanentError("the envelope of the e-mail cannot be read") from None
 
 
 def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def check_attempt(standing: Any, attempt: int | None) -> None:
 def taken_over(standing: Any, **facts: object) -> TakenOver:
     """Return the error that says whose run has the e-mail now."""
     run_id = str(standing.run_id) if standing.run_id else None
-    return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
+    return TakenOver("another worker is processing this e-mail", run_id=run_id, standing=standing.attempts, **facts)
 
 
 def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:

@@ -186,7 +186,7 @@ class SqlLedger:
         if standing.state == State.FILED:
             return State.FILED
         check_attempt(standing, attempt)
-        raise TransientError("this e-mail was opened again meanwhile")
+        raise TransientError("this e-mail was replayed in the meantime")
 
     def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
         """Note that the process in which the e-mail was worked on has died of it; see the port."""
@@ -258,7 +258,7 @@ class SqlLedger:
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return which of these objects have a line, and those that can have none: see the port."""
         odd = [key for key in keys if not can_be_announced(key)]
-        note_skipped(self._engine, Loop.SWEEP_INBOUND, [(f"object {key!a}", "its key is no name") for key in odd])
+        note_skipped(self._engine, Loop.SWEEP_INBOUND, [(f"object {key!a}", "invalid object key") for key in odd])
         wanted = select(_email.key).where(_email.bucket == bucket, _email.key.in_([*{*keys} - {*odd}]))
         with transaction(self._engine) as connection:
             return {*connection.execute(wanted).scalars(), *odd}

@@ -87,7 +87,7 @@ def _run(url: str, name: str, *words: str) -> None:
     done = subprocess.run(command, env=_environment(url), capture_output=True, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise PermanentError(f"{name} failed: {said[0][:300] if said else 'it says nothing'}", code=done.returncode)
+        raise PermanentError(f"{name} failed: {said[0][:300] if said else 'no error output'}", code=done.returncode)
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -111,7 +111,8 @@ def _tool(name: str, url: str) -> Path:
             return tool
     old = f"; {found[0]} is older" if found else ""
     raise ConfigurationError(
-        f"{name} of PostgreSQL {server} or newer is needed{old}: install postgresql-client-{server}, or mailroom[sandbox]"
+        f"{name} of PostgreSQL {server} or newer is needed{old}: install postgresql-client-{server}, or "
+        "mailroom[sandbox]"
     )
 
 

@@ -95,7 +95,7 @@ class SqlRestores:
         try:
             self.advance()
         except MailroomError as error:
-            log.warning("whether the database was restored is not known yet: %s", error)
+            log.warning("cannot check yet whether the database was restored: %s", error)
 
     def claiming(self) -> None:
         """Advance before something is claimed, and note that it is: `trail` advances after the last claim."""
@@ -231,13 +231,13 @@ class SqlRestores:
     def _sign(self, row: Row[Any] | None) -> str | None:
         """Return what says that this is a restored database, or None. One that has no name yet is new."""
         if row is None:
-            return "its row of the installation is gone"
+            return "the row in table installation is missing"
         if row.name is None:
             return None
         if row.identity != row.here:
-            return "it is another database than the one that wrote it"
+            return "the identity of the database has changed"
         seen = self._seen.get(row.name, 0)
-        return f"its counter is {row.counter}, and {seen} was seen" if row.counter < seen else None
+        return f"its counter is {row.counter}, but was {seen} before" if row.counter < seen else None
 
     def _step(self) -> tuple[UUID, int]:
         with transaction(self._engine, "commit of advance") as connection:
@@ -263,11 +263,11 @@ class SqlRestores:
         except TransientError:
             if self._read_at == float("-inf"):
                 raise
-            log.warning("the counter outside the database cannot be read; a restore is recognised without it")
+            log.warning("the counter in the archive's bucket cannot be read; restores are detected without it")
             return
         except MailroomError as error:
             # Not permitted, or not readable: an installation that is set up so must still send.
-            log.error("restores are recognised without the counter outside the database: %s", error)
+            log.error("restores are detected without the counter in the archive's bucket; correct this: %s", error)
             value = None
         if row is not None and row.name is not None:
             self._seen[row.name] = max(value or 0, self._seen.get(row.name, 0))
@@ -277,7 +277,7 @@ class SqlRestores:
         try:
             self._outside.raise_to(str(name), counter)
         except MailroomError as error:
-            log.warning("the counter outside the database is behind until the next try: %s", error)
+            log.warning("the counter in the archive's bucket cannot be advanced now: %s", error)
 
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
@@ -326,5 +326,5 @@ def hold_put_back(connection: Connection, batch: Batch, now: datetime) -> int:
     which = and_(_message.batch_id == batch_id, or_(text(IS_WAITING), again))
     held = hold(connection, which, HoldReason.RESTORED, now)
     connection.execute(_ADD_ATTEMPTS, {"batch": batch_id, "mails": -missing})
-    log.warning("rows of batch %s were put back as before sending: %d messages are held", batch.id, held)
+    log.warning("rows of batch %s were restored to a state before sending: %d messages are held", batch.id, held)
     return held

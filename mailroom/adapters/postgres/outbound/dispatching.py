@@ -30,10 +30,7 @@ from mailroom.adapters.postgres.outbound.outcomes import cancelled_batches, held
 from mailroom.adapters.postgres.outbound.quotas import give_back, room_for, spend
 from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.postgres.skipping import Usable, met_lately, note_skipped, stepping_over, why
-from mailroom.domain.errors import (
-    PermanentError,
-    TransientError,
-)
+from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, Policy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.ports.dispatch import Claimed, Outcome, Planned, Unsettled
@@ -140,9 +137,9 @@ class SqlDispatch:
             def readable(row: Row[Any]) -> UUID:
                 draft_of(row)
                 if row.content not in said:
-                    raise PermanentError("its content cannot be read")
+                    raise PermanentError("the content of the message cannot be read")
                 if row.attempts >= _MOST_ATTEMPTS:
-                    raise PermanentError("its attempts cannot be counted")
+                    raise PermanentError("the attempts of the message cannot be counted")
                 return cast(UUID, row.id)
 
             sound = set(usable(chosen, readable))

@@ -95,7 +95,7 @@ class SqlOutbox(SqlHolds):
         if row is None:
             return None
         if row.sha256 != key.sha256:
-            raise Conflict("the idempotency key came before with another body", batch=str(row.batch_id))
+            raise Conflict("the idempotency key was already used with a different body", batch=str(row.batch_id))
         told = row.answer
         return Accepted(
             batch_id=str(row.batch_id), messages=told["messages"], duplicates=tuple(told["duplicates"]), repeated=True
@@ -124,7 +124,7 @@ class SqlOutbox(SqlHolds):
         except _Repeated:
             first = self.answered(batch.tenant, key) if key else None
             if first is None:
-                raise Conflict("the idempotency key was forgotten meanwhile") from None
+                raise Conflict("the idempotency key expired in the meantime") from None
             return first
         return answer
 

@@ -116,7 +116,7 @@ def party_of(stored: Any) -> Party:
         PermanentError: it is no address with a name.
     """
     if not isinstance(stored, dict) or not all(isinstance(stored.get(part, ""), str) for part in ("address", "name")):
-        raise PermanentError("no party")
+        raise PermanentError("not an address with a name")
     return Party(**stored)
 
 
@@ -127,7 +127,7 @@ def texts_of(stored: Any) -> dict[str, str]:
         PermanentError: they are of another shape.
     """
     if not isinstance(stored or {}, dict) or not all(isinstance(text, str) for text in (stored or {}).values()):
-        raise PermanentError("metadata of another shape")
+        raise PermanentError("invalid metadata")
     return stored or {}
 
 
@@ -138,7 +138,7 @@ def table_of(stored: Any) -> dict[str, Any]:
         PermanentError: they are of another shape.
     """
     if not isinstance(stored or {}, dict):
-        raise PermanentError("facts of another shape")
+        raise PermanentError("invalid facts")
     return stored or {}
 
 
@@ -255,7 +255,7 @@ def _enclosure_values(enclosure: Enclosure) -> dict[str, Any]:
 def _header_of(stored: Any) -> tuple[str, str]:
     name, value = stored
     if not isinstance(stored, list) or not isinstance(name, str) or not isinstance(value, str):
-        raise PermanentError("no header")
+        raise PermanentError("not a header")
     return name, value
 
 
@@ -264,5 +264,5 @@ def _enclosure_of(stored: Any) -> Enclosure:
     words = enclosure.filename, enclosure.content_type, enclosure.sha256
     names = enclosure.content_id or "", enclosure.archive_id or ""
     if not all(isinstance(word, str) for word in (*words, *names)):
-        raise PermanentError("no attachment")
+        raise PermanentError("not an attachment")
     return enclosure

@@ -13,12 +13,12 @@ from mailroom.outbound.json_model import Answer
 from mailroom.ports.reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
 
-_AMBIGUOUS = "Whether From names more than one address, so that programs differ in whose mail it is"
-_INTERNAL = "For administrators; null for a tenant's key"
+_AMBIGUOUS = "True if From has more than one address, so that mail programs may show different senders"
+_INTERNAL = "For administrators; null with a tenant's key"
 
 
 class VerdictsAnswer(Answer):
-    """What SES said of the mail; anything but PASS is not a pass."""
+    """SES's verdicts on the mail; only PASS is a pass."""
 
     spam: Verdict
     virus: Verdict
@@ -29,7 +29,7 @@ class VerdictsAnswer(Answer):
 
 
 class ScanAnswer(Answer):
-    """What the scanner said; anything but `clean` is not clean."""
+    """The virus scanner's result; only `clean` is clean."""
 
     finding: Finding
     engine: str
@@ -38,10 +38,10 @@ class ScanAnswer(Answer):
 
 
 class ReceiptAnswer(Answer):
-    """What the archive keeps, where, and until when nobody can delete it.
+    """An archive receipt: what is archived, where, and until when it cannot be deleted.
 
-    The store confirmed bytes and lock at `verified_at`; `damage` is what a check has found wrong since, null being nothing.
-    `bucket`, `key` and `version` are for administrators, and null for a tenant's key.
+    `verified_at` is when the archive last confirmed bytes and lock; `damage` is what a later check found wrong, or null.
+    `bucket`, `key` and `version` are for administrators, and null with a tenant's key.
     """
 
     archive_id: str
@@ -52,17 +52,19 @@ class ReceiptAnswer(Answer):
     version: str | None
     lock_mode: str
     retain_until: datetime
-    verified_at: datetime | None = Field(description="When the store last confirmed the bytes and their lock")
-    damage: str | None = Field(description="What a later check found: `missing deposit`, `altered`, `wrong receipt`")
+    verified_at: datetime | None = Field(description="When the archive last confirmed the bytes and their lock")
+    damage: str | None = Field(
+        description="What a later check found wrong: `missing deposit`, `altered`, `wrong receipt`"
+    )
 
 
 class AttachmentAnswer(Answer):
-    """One attachment; its bytes are at `url`."""
+    """One attachment; download it at `url`."""
 
     number: int
     filename: str
-    content_type: str = Field(description="What the sender declared")
-    detected_type: str | None = Field(description="What the first bytes say")
+    content_type: str = Field(description="Media type declared by the sender")
+    detected_type: str | None = Field(description="Media type detected from the content")
     size: int
     sha256: str
     inline: bool
@@ -72,7 +74,7 @@ class AttachmentAnswer(Answer):
 
 
 class ItemLineAnswer(Answer):
-    """An item in a list."""
+    """An inbox item, as in a list."""
 
     id: str
     email_id: str
@@ -82,19 +84,19 @@ class ItemLineAnswer(Answer):
     from_: str | None = Field(serialization_alias="from")
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
-    attachments: int = Field(description="How many, inline pictures not counted")
+    attachments: int = Field(description="Number of attachments, without inline pictures")
     verdicts: VerdictsAnswer | None
 
 
 class ItemsAnswer(BaseModel):
-    """A page of an inbox; `next` goes into `cursor` for the page after it."""
+    """A page of an inbox; `next` is the `cursor` of the next page."""
 
     items: list[ItemLineAnswer]
     next: str | None
 
 
 class ItemAnswer(Answer):
-    """One item, whole."""
+    """One item with all its fields."""
 
     id: str
     email_id: str
@@ -113,16 +115,16 @@ class ItemAnswer(Answer):
     received_at: datetime
     filed_at: datetime
     text: str | None
-    html: str | None = Field(description="Sanitised; null where there is none or it is too large to be made safe")
+    html: str | None = Field(description="Sanitised HTML; null if there is none, or it is too large to sanitise")
     defects: list[str]
     verdicts: VerdictsAnswer | None
-    scan: ScanAnswer | None = Field(description="Null where no scanner was asked")
-    archive: ReceiptAnswer | None = Field(description="The receipt of the raw e-mail")
+    scan: ScanAnswer | None = Field(description="Null if the mail was not scanned")
+    archive: ReceiptAnswer | None = Field(description="Archive receipt of the raw e-mail")
     attachments: list[AttachmentAnswer]
 
 
 class EmailAnswer(Answer):
-    """The ledger's line for a received e-mail."""
+    """A received e-mail and its state."""
 
     id: str
     message_id: str
@@ -135,20 +137,20 @@ class EmailAnswer(Answer):
     run_id: str | None = Field(description=_INTERNAL)
     received_at: datetime
     closed_at: datetime | None
-    facts: dict[str, Any] = Field(description="For administrators; empty for a tenant's key")
+    facts: dict[str, Any] = Field(description="For administrators; empty with a tenant's key")
     sender: str | None
     recipients: list[str]
 
 
 class EmailsAnswer(BaseModel):
-    """A page of the ledger."""
+    """A page of received e-mails; `next` is the `cursor` of the next page."""
 
     items: list[EmailAnswer]
     next: str | None
 
 
 class RunAnswer(Answer):
-    """The flow run that was scheduled; of it a tenant's key sees `state` alone."""
+    """The scheduled flow run; a tenant's key sees only its `state`."""
 
     id: str | None
     name: str | None
@@ -157,7 +159,7 @@ class RunAnswer(Answer):
 
 
 class ReplayAnswer(BaseModel):
-    """A replay that was accepted."""
+    """An accepted replay."""
 
     email_id: str
     run: RunAnswer

@@ -19,7 +19,7 @@ from mailroom.ports.terms import ProviderTerms
 
 
 class FaultAnswer(BaseModel):
-    """What is wrong and where; `index` is the message's or recipient's number."""
+    """One error: what is wrong and where; `index` is the number of the message or recipient, from 0."""
 
     where: list[str]
     index: int | None
@@ -27,17 +27,19 @@ class FaultAnswer(BaseModel):
 
 
 class AcceptedAnswer(BaseModel):
-    """The batch is kept; it goes from here without the caller."""
+    """The accepted batch; it is sent in the background."""
 
     id: str
     batch_id: str
     messages: int
-    duplicates: list[int] = Field(description="Recipients, by number, that an earlier one repeats; they get one mail")
+    duplicates: list[int] = Field(
+        description="Numbers of the recipients that repeat an earlier one; each recipient gets one mail"
+    )
     url: str
 
 
 class PeriodAnswer(BaseModel):
-    """One window of the calendar, in UTC."""
+    """A calendar period in UTC."""
 
     limit: int | None
     used: int
@@ -46,7 +48,7 @@ class PeriodAnswer(BaseModel):
 
 
 class QuotaAnswer(BaseModel):
-    """What a tenant may send, and has sent."""
+    """A tenant's sending quota and its use."""
 
     tenant: str
     hour: PeriodAnswer
@@ -55,14 +57,14 @@ class QuotaAnswer(BaseModel):
 
 
 class SendersAnswer(BaseModel):
-    """From where a tenant sends: addresses and `@domain`; none is anything that no other tenant has."""
+    """Addresses and `@domain` that a tenant may send from; if empty, any that no other tenant has."""
 
     tenant: str
     patterns: list[str]
 
 
 class PaceAnswer(BaseModel):
-    """What a provider takes; null is no limit that is known. `max_bytes` is one mail on the wire."""
+    """Limits of a provider; null if unknown. `max_bytes` is the size of one encoded mail."""
 
     name: str
     per_second: float | None
@@ -74,7 +76,7 @@ class PaceAnswer(BaseModel):
 
 
 class PreviewAnswer(BaseModel):
-    """What would come of the batch; nothing was kept."""
+    """Preview of a batch; nothing was stored."""
 
     dry_run: bool = True
     messages: int
@@ -85,12 +87,14 @@ class PreviewAnswer(BaseModel):
     quota_cost: int
     quota: QuotaAnswer
     starts_at: datetime
-    done_at: datetime | None = Field(description="At the earliest, by the quota and the provider; null: nobody knows")
-    provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
+    done_at: datetime | None = Field(
+        description="Earliest end of sending, by quota and provider limits; null if unknown"
+    )
+    provider: PaceAnswer | None = Field(description="Limits of the provider, if a worker has read them today")
 
 
 class GoneAnswer(Answer):
-    """A message that has gone, or may have."""
+    """A message that was sent, or may have been."""
 
     id: str
     to: str
@@ -98,26 +102,26 @@ class GoneAnswer(Answer):
 
 
 class CancelledAnswer(BaseModel):
-    """What the cancel came to: exactly what has gone."""
+    """Result of a cancel: the cancelled messages, and those already sent."""
 
     id: str
     cancelled: int
     held: int = Field(
         default=0,
-        description="Where some of the cancelled were held: how many; after a restore these may have gone before",
+        description="Number of cancelled messages that were held; after a restore these may already have been sent",
     )
     gone: list[GoneAnswer]
 
 
 class ResumedAnswer(BaseModel):
-    """How many messages were held and go on now, each at its time."""
+    """Number of held messages that were resumed; each is sent at its time."""
 
     id: str
     resumed: int
 
 
 class RescheduledAnswer(BaseModel):
-    """How many messages wait for the new time."""
+    """Number of messages scheduled for the new time."""
 
     id: str
     send_at: datetime
@@ -125,20 +129,20 @@ class RescheduledAnswer(BaseModel):
 
 
 class MessagesAnswer(BaseModel):
-    """A page of messages; `next` goes into `cursor` for the page after it."""
+    """A page of messages; `next` is the `cursor` of the next page."""
 
     items: list[MessageAnswer]
     next: str | None
 
 
 class ActivitiesAnswer(BaseModel):
-    """What happened to a message, in order."""
+    """The events of a message, in order."""
 
     items: list[ActivityAnswer]
 
 
 class SuppressionAnswer(Answer):
-    """An address that gets no mail; `tenant` null is from nobody here."""
+    """A suppressed address; with `tenant` null for all tenants."""
 
     address: str
     reason: str
@@ -156,14 +160,14 @@ def suppression_answer(one: Suppression) -> SuppressionAnswer:
 
 
 class SuppressionsAnswer(BaseModel):
-    """A page of suppressions by address."""
+    """A page of suppressions, ordered by address."""
 
     items: list[SuppressionAnswer]
     next: str | None
 
 
 class SuppressedAnswer(BaseModel):
-    """How many addresses were not on the list before."""
+    """Number of addresses that were not suppressed before."""
 
     added: int
 

@@ -36,7 +36,7 @@ class Toy:
 
     def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
         """Raise: it cannot be asked."""
-        raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
+        raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)
 
     def close(self) -> None:
         """Close the connections."""

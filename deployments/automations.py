@@ -1,6 +1,6 @@
 """The alarms, as automations of the Prefect server: made and mended at every start by `deployments.ensure`.
 
-Each reacts to an event: one of Mailroom's own (`flows/support/notices.py`), or of Prefect about our runs. What an alarm does
+Each reacts to an event: one of Mailroom's own (`flows/support/events.py`), or of Prefect about our runs. What an alarm does
 works without any configuration: it runs `raise-alarm`, which shows what it means and what to do, and some mend what they
 can. Where a notification block named `mailroom-alarms` exists (Slack, mail, webhook: Prefect has many), it is used too.
 docs/operations.md says what to do about each.
@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import BlockDocument, StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from flows.support.notices import Fact
+from flows.support.events import EventName
 
 RAISE_ALARM = "raise-alarm/raise-alarm"
 
@@ -76,46 +76,46 @@ ALARMS = (
     Alarm(
         name="dead letters",
         about="A queue has dead letters, which are not retried automatically. Find the cause, then redrive them.",
-        events=frozenset({Fact.DEAD_LETTERS}),
+        events=frozenset({EventName.DEAD_LETTERS}),
     ),
     Alarm(
         name="zombie",
         about="A run was Running, but no worker was processing it. It is set to Crashed, so that Retry or the queue "
         "can continue it.",
-        events=frozenset({Fact.ZOMBIE}),
+        events=frozenset({EventName.ZOMBIE}),
         mends=(ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_NOBODY, force=True),),
     ),
     Alarm(
         name="queue age",
         about="Messages have waited too long in a queue. No worker is running, or the workers are too slow.",
-        events=frozenset({Fact.QUEUE_AGED}),
+        events=frozenset({EventName.QUEUE_AGED}),
     ),
     Alarm(
         name="breaker opened",
         about="A batch or a tenant was stopped after too many bounces or complaints. Close the breaker to resume it.",
-        events=frozenset({Fact.BREAKER_OPENED}),
+        events=frozenset({EventName.BREAKER_OPENED}),
     ),
     Alarm(
         name="batches held",
         about="Batches are held: the database was restored, or their flow runs were deleted. They are not sent until "
         "you resume or cancel them: mailroom batch list --held.",
-        events=frozenset({Fact.BATCHES_HELD}),
+        events=frozenset({EventName.BATCHES_HELD}),
     ),
     Alarm(
         name="reconcile difference",
         about="An e-mail or message is missing, or its state does not match its history. See the artifact of the "
         "flow reconcile.",
-        events=frozenset({Fact.DIFFERENCE}),
+        events=frozenset({EventName.DIFFERENCE}),
     ),
     Alarm(
         name="row skipped",
         about="A loop cannot read some rows of the database and skips them, so they are not processed. Repair them.",
-        events=frozenset({Fact.ROW_SKIPPED}),
+        events=frozenset({EventName.ROW_SKIPPED}),
     ),
     Alarm(
         name="quarantine wave",
         about="Fifty e-mails were quarantined within ten minutes: a spam campaign, or a wrong setting.",
-        events=frozenset({Fact.QUARANTINED}),
+        events=frozenset({EventName.QUARANTINED}),
         times=50,
         within=timedelta(minutes=10),
     ),
@@ -123,12 +123,12 @@ ALARMS = (
         name="schedules silent",
         about="Prefect's scheduler has stopped: scheduled flows (watch, sweeps, reconcile, recurring sends) do not "
         "start.",
-        events=frozenset({Fact.SCHEDULES_SILENT}),
+        events=frozenset({EventName.SCHEDULES_SILENT}),
     ),
     Alarm(
         name="nobody watches",
         about="The flow watch has not run for twenty minutes, so other alarms may be missing.",
-        events=frozenset({Fact.WATCHED}),
+        events=frozenset({EventName.WATCHED}),
         within=timedelta(minutes=20),
         absent=True,
     ),

@@ -5,17 +5,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from mailroom.outbound.batch_body import _Asked
+from mailroom.outbound.batch_body import _RequestModel
 from mailroom.outbound.json_time import Time
 
 
-class NewTime(_Asked):
+class NewTime(_RequestModel):
     """The new time to send at."""
 
     send_at: Time
 
 
-class NewSuppression(_Asked):
+class NewSuppression(_RequestModel):
     """Addresses to suppress."""
 
     addresses: Annotated[list[str], Field(min_length=1, max_length=1_000)]
@@ -23,13 +23,13 @@ class NewSuppression(_Asked):
     expires_at: Time | None = None
 
 
-class NewSender(_Asked):
+class NewSender(_RequestModel):
     """An address or `@domain` to send from."""
 
     pattern: Annotated[str, Field(max_length=320)]
 
 
-class NewAllowance(_Asked):
+class NewAllowance(_RequestModel):
     """Sending quota of a tenant; null means no limit."""
 
     hour: Annotated[int, Field(ge=0, le=10**9)] | None = None

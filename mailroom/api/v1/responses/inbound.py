@@ -9,15 +9,15 @@ from mailroom.api.sanitising import sanitise
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, State, Verdict
 from mailroom.domain.inbound.trust import Finding
-from mailroom.outbound.json_model import Answer
-from mailroom.ports.reader import EmailLine, FiledItem
+from mailroom.outbound.json_model import JsonModel
+from mailroom.ports.inbox_reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "True if From has more than one address, so that mail programs may show different senders"
 _INTERNAL = "For administrators; null with a tenant's key"
 
 
-class VerdictsAnswer(Answer):
+class VerdictsResponse(JsonModel):
     """SES's verdicts on the mail; only PASS is a pass."""
 
     spam: Verdict
@@ -28,7 +28,7 @@ class VerdictsAnswer(Answer):
     dmarc_policy: str | None
 
 
-class ScanAnswer(Answer):
+class ScanResponse(JsonModel):
     """The virus scanner's result; only `clean` is clean."""
 
     finding: Finding
@@ -37,7 +37,7 @@ class ScanAnswer(Answer):
     signatures_of: datetime | None
 
 
-class ReceiptAnswer(Answer):
+class DepositReceiptResponse(JsonModel):
     """An archive receipt: what is archived, where, and until when it cannot be deleted.
 
     `verified_at` is when the archive last confirmed bytes and lock; `damage` is what a later check found wrong, or null.
@@ -58,7 +58,7 @@ class ReceiptAnswer(Answer):
     )
 
 
-class AttachmentAnswer(Answer):
+class AttachmentResponse(JsonModel):
     """One attachment; download it at `url`."""
 
     number: int
@@ -70,10 +70,10 @@ class AttachmentAnswer(Answer):
     inline: bool
     content_id: str | None
     url: str
-    archive: ReceiptAnswer | None
+    archive: DepositReceiptResponse | None
 
 
-class ItemLineAnswer(Answer):
+class ItemLineResponse(JsonModel):
     """An inbox item, as in a list."""
 
     id: str
@@ -85,17 +85,17 @@ class ItemLineAnswer(Answer):
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
     attachments: int = Field(description="Number of attachments, without inline pictures")
-    verdicts: VerdictsAnswer | None
+    verdicts: VerdictsResponse | None
 
 
-class ItemsAnswer(BaseModel):
+class ItemsResponse(BaseModel):
     """A page of an inbox; `next` is the `cursor` of the next page."""
 
-    items: list[ItemLineAnswer]
+    items: list[ItemLineResponse]
     next: str | None
 
 
-class ItemAnswer(Answer):
+class ItemResponse(JsonModel):
     """One item with all its fields."""
 
     id: str
@@ -117,13 +117,13 @@ class ItemAnswer(Answer):
     text: str | None
     html: str | None = Field(description="Sanitised HTML; null if there is none, or it is too large to sanitise")
     defects: list[str]
-    verdicts: VerdictsAnswer | None
-    scan: ScanAnswer | None = Field(description="Null if the mail was not scanned")
-    archive: ReceiptAnswer | None = Field(description="Archive receipt of the raw e-mail")
-    attachments: list[AttachmentAnswer]
+    verdicts: VerdictsResponse | None
+    scan: ScanResponse | None = Field(description="Null if the mail was not scanned")
+    archive: DepositReceiptResponse | None = Field(description="Archive receipt of the raw e-mail")
+    attachments: list[AttachmentResponse]
 
 
-class EmailAnswer(Answer):
+class EmailResponse(JsonModel):
     """A received e-mail and its state."""
 
     id: str
@@ -142,14 +142,14 @@ class EmailAnswer(Answer):
     recipients: list[str]
 
 
-class EmailsAnswer(BaseModel):
+class EmailsResponse(BaseModel):
     """A page of received e-mails; `next` is the `cursor` of the next page."""
 
-    items: list[EmailAnswer]
+    items: list[EmailResponse]
     next: str | None
 
 
-class RunAnswer(Answer):
+class RunResponse(JsonModel):
     """The scheduled flow run; a tenant's key sees only its `state`."""
 
     id: str | None
@@ -158,37 +158,39 @@ class RunAnswer(Answer):
     url: str | None
 
 
-class ReplayAnswer(BaseModel):
+class ReplayResponse(BaseModel):
     """An accepted replay."""
 
     email_id: str
-    run: RunAnswer
+    run: RunResponse
 
 
-def item_answer(filed: FiledItem, *, internal: bool) -> ItemAnswer:
+def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
     """Return an item as the API tells it, `internal` with where the archive keeps it."""
     item = filed.item
     safe = sanitise(item.html) if item.html else None
-    told: dict[str, Any] = {name: getattr(item, name) for name in ItemAnswer.model_fields if hasattr(item, name)}
-    told |= {name: getattr(filed, name) for name in ItemAnswer.model_fields if hasattr(filed, name)}
+    told: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
+    told |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
     told |= {
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
     }
-    return ItemAnswer.model_validate(told)
+    return ItemResponse.model_validate(told)
 
 
-def email_answer(line: EmailLine) -> EmailAnswer:
+def email_answer(line: EmailLine) -> EmailResponse:
     """Return a line of the ledger with its reason in both words, as a sentence, and what to do."""
     why = {"reason": InboundReason.old_word(line.reason), **InboundReason.explain(line.reason)}
-    return EmailAnswer.model_validate(line).model_copy(update=why)
+    return EmailResponse.model_validate(line).model_copy(update=why)
 
 
-def replay_answer(email_id: str, run: Run, *, internal: bool) -> ReplayAnswer:
+def replay_response(email_id: str, run: Run, *, internal: bool) -> ReplayResponse:
     """Return what a replay started, `internal` with the orchestrator's ids and links."""
-    started = RunAnswer.model_validate(run) if internal else RunAnswer(id=None, name=None, state=run.state, url=None)
-    return ReplayAnswer(email_id=email_id, run=started)
+    started = (
+        RunResponse.model_validate(run) if internal else RunResponse(id=None, name=None, state=run.state, url=None)
+    )
+    return ReplayResponse(email_id=email_id, run=started)
 
 
 def _attachment(filed: FiledItem, part: Attachment, internal: bool) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import Fault
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.quotas import Allowance, Period, next_start
-from mailroom.outbound.batch_json import ActivityAnswer, MessageAnswer
-from mailroom.outbound.handing_over import Preview
-from mailroom.outbound.json_model import Answer
+from mailroom.outbound.batch_json import ActivityResponse, MessageResponse
+from mailroom.outbound.json_model import JsonModel
+from mailroom.outbound.submission import Preview
 from mailroom.ports.suppressions import Suppression
 from mailroom.ports.terms import ProviderTerms
 
 
-class FaultAnswer(BaseModel):
+class FaultResponse(BaseModel):
     """One error: what is wrong and where; `index` is the number of the message or recipient, from 0."""
 
     where: list[str]
@@ -26,7 +26,7 @@ class FaultAnswer(BaseModel):
     what: str
 
 
-class AcceptedAnswer(BaseModel):
+class AcceptedResponse(BaseModel):
     """The accepted batch; it is sent in the background."""
 
     id: str
@@ -38,7 +38,7 @@ class AcceptedAnswer(BaseModel):
     url: str
 
 
-class PeriodAnswer(BaseModel):
+class PeriodResponse(BaseModel):
     """A calendar period in UTC."""
 
     limit: int | None
@@ -47,23 +47,23 @@ class PeriodAnswer(BaseModel):
     resets_at: datetime
 
 
-class QuotaAnswer(BaseModel):
+class QuotaResponse(BaseModel):
     """A tenant's sending quota and its use."""
 
     tenant: str
-    hour: PeriodAnswer
-    day: PeriodAnswer
-    month: PeriodAnswer
+    hour: PeriodResponse
+    day: PeriodResponse
+    month: PeriodResponse
 
 
-class SendersAnswer(BaseModel):
+class SendersResponse(BaseModel):
     """Addresses and `@domain` that a tenant may send from; if empty, any that no other tenant has."""
 
     tenant: str
     patterns: list[str]
 
 
-class PaceAnswer(BaseModel):
+class ProviderRateResponse(BaseModel):
     """Limits of a provider; null if unknown. `max_bytes` is the size of one encoded mail."""
 
     name: str
@@ -75,25 +75,25 @@ class PaceAnswer(BaseModel):
     told_at: datetime
 
 
-class PreviewAnswer(BaseModel):
+class PreviewResponse(BaseModel):
     """Preview of a batch; nothing was stored."""
 
     dry_run: bool = True
     messages: int
     duplicates: list[int]
     suppressed: list[int]
-    invalid: list[FaultAnswer]
+    invalid: list[FaultResponse]
     size: int
     quota_cost: int
-    quota: QuotaAnswer
+    quota: QuotaResponse
     starts_at: datetime
     done_at: datetime | None = Field(
         description="Earliest end of sending, by quota and provider limits; null if unknown"
     )
-    provider: PaceAnswer | None = Field(description="Limits of the provider, if a worker has read them today")
+    provider: ProviderRateResponse | None = Field(description="Limits of the provider, if a worker has read them today")
 
 
-class GoneAnswer(Answer):
+class AlreadySentResponse(JsonModel):
     """A message that was sent, or may have been."""
 
     id: str
@@ -101,7 +101,7 @@ class GoneAnswer(Answer):
     status: Status
 
 
-class CancelledAnswer(BaseModel):
+class CancelledResponse(BaseModel):
     """Result of a cancel: the cancelled messages, and those already sent."""
 
     id: str
@@ -110,17 +110,17 @@ class CancelledAnswer(BaseModel):
         default=0,
         description="Number of cancelled messages that were held; after a restore these may already have been sent",
     )
-    gone: list[GoneAnswer]
+    gone: list[AlreadySentResponse]
 
 
-class ResumedAnswer(BaseModel):
+class ResumedResponse(BaseModel):
     """Number of held messages that were resumed; each is sent at its time."""
 
     id: str
     resumed: int
 
 
-class RescheduledAnswer(BaseModel):
+class RescheduledResponse(BaseModel):
     """Number of messages scheduled for the new time."""
 
     id: str
@@ -128,20 +128,20 @@ class RescheduledAnswer(BaseModel):
     messages: int
 
 
-class MessagesAnswer(BaseModel):
+class MessagesResponse(BaseModel):
     """A page of messages; `next` is the `cursor` of the next page."""
 
-    items: list[MessageAnswer]
+    items: list[MessageResponse]
     next: str | None
 
 
-class ActivitiesAnswer(BaseModel):
+class ActivitiesResponse(BaseModel):
     """The events of a message, in order."""
 
-    items: list[ActivityAnswer]
+    items: list[ActivityResponse]
 
 
-class SuppressionAnswer(Answer):
+class SuppressionResponse(JsonModel):
     """A suppressed address; with `tenant` null for all tenants."""
 
     address: str
@@ -154,27 +154,27 @@ class SuppressionAnswer(Answer):
     message_id: str | None
 
 
-def suppression_answer(one: Suppression) -> SuppressionAnswer:
+def suppression_answer(one: Suppression) -> SuppressionResponse:
     """Return a suppression with its cause as a sentence and what to do."""
-    return SuppressionAnswer.model_validate(one).model_copy(update=Cause.advise(one.reason))
+    return SuppressionResponse.model_validate(one).model_copy(update=Cause.advise(one.reason))
 
 
-class SuppressionsAnswer(BaseModel):
+class SuppressionsResponse(BaseModel):
     """A page of suppressions, ordered by address."""
 
-    items: list[SuppressionAnswer]
+    items: list[SuppressionResponse]
     next: str | None
 
 
-class SuppressedAnswer(BaseModel):
+class SuppressedResponse(BaseModel):
     """Number of addresses that were not suppressed before."""
 
     added: int
 
 
-def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
+def fault_responses(faults: Sequence[Fault]) -> list[FaultResponse]:
     """Return what is wrong, each by its place."""
-    return [FaultAnswer.model_construct(**values) for values in fault_values(faults)]
+    return [FaultResponse.model_construct(**values) for values in fault_values(faults)]
 
 
 def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
@@ -189,33 +189,33 @@ def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
     ]
 
 
-def quota_answer(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaAnswer:
+def quota_response(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaResponse:
     """Return what a tenant may send, and has sent."""
 
-    def of(period: Period) -> PeriodAnswer:
+    def of(period: Period) -> PeriodResponse:
         limit, gone = allowance.of(period), used.get(period, 0)
         left = None if limit is None else max(limit - gone, 0)
-        return PeriodAnswer(limit=limit, used=gone, left=left, resets_at=next_start(period, now))
+        return PeriodResponse(limit=limit, used=gone, left=left, resets_at=next_start(period, now))
 
-    return QuotaAnswer(tenant=tenant, hour=of(Period.HOUR), day=of(Period.DAY), month=of(Period.MONTH))
+    return QuotaResponse(tenant=tenant, hour=of(Period.HOUR), day=of(Period.DAY), month=of(Period.MONTH))
 
 
-def preview_answer(tenant: str, seen: Preview, now: datetime) -> PreviewAnswer:
+def preview_response(tenant: str, seen: Preview, now: datetime) -> PreviewResponse:
     """Return what would come of a batch."""
-    return PreviewAnswer(
+    return PreviewResponse(
         messages=seen.messages,
         duplicates=list(seen.duplicates),
         suppressed=list(seen.suppressed),
-        invalid=fault_answers(seen.faults),
+        invalid=fault_responses(seen.faults),
         size=seen.size,
         quota_cost=seen.messages,
-        quota=quota_answer(tenant, seen.allowance, seen.used, now),
+        quota=quota_response(tenant, seen.allowance, seen.used, now),
         starts_at=seen.starts_at,
         done_at=seen.done_at,
-        provider=None if seen.terms is None else pace_answer(seen.terms),
+        provider=None if seen.terms is None else provider_rate_response(seen.terms),
     )
 
 
-def pace_answer(terms: ProviderTerms) -> PaceAnswer:
+def provider_rate_response(terms: ProviderTerms) -> ProviderRateResponse:
     """Return what a provider takes."""
-    return PaceAnswer(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))
+    return ProviderRateResponse(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))

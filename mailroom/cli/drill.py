@@ -98,21 +98,21 @@ def _send(
 
 
 def _show(outcome: Outcome | SendOutcome) -> None:
-    told = outcome.as_json()
-    say(f"kills        {told['kills']}, {told['crash_points']} of them at crash points, the others at random;")
-    say(f"             {told['kills_at_work']} of the random ones hit a mail in progress")
+    values = outcome.as_json()
+    say(f"kills        {values['kills']}, {values['crash_points']} of them at crash points, the others at random;")
+    say(f"             {values['kills_at_work']} of the random ones hit a mail in progress")
     for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
-        if name in told:
-            say(f"{name:<12} {told[name]}")
-    drained = "timed out" if told["drained_s"] is None else f"{told['drained_s']} s after the last kill"
+        if name in values:
+            say(f"{name:<12} {values[name]}")
+    drained = "timed out" if values["drained_s"] is None else f"{values['drained_s']} s after the last kill"
     say(f"drained      {drained}")
-    say(f"seed         {told['seed']}")
+    say(f"seed         {values['seed']}")
     if outcome.proves_nothing:
         say(
             "No random kill hit a mail in progress, so this drill proves nothing. Repeat it with more --minutes, or "
             "on an idle machine."
         )
-    for found in told["check"]["violations"]:
+    for found in values["check"]["violations"]:
         say(f"{found['kind']}  {found['subject']}  {found['do']}")
 
 

@@ -32,7 +32,7 @@ from mailroom.ports.hooks import Hook
 from mailroom.sandbox.stack.postgres import running_postgres
 from mailroom.testing.notices import an_event
 from mailroom.testing.queue import MemoryQueue
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 MESSAGES, CALLS, EVENTS_OF_CALL = 4_000, 400, 20
 _KINDS = (Kind.SENT, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, Kind.BOUNCED_HARD)

@@ -26,8 +26,8 @@ from mailroom.ports.provider import MailProvider, Receipt
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import serving
-from tests.loopback import free_port
-from tests.smtp_sink import SMTP_SINK, smtp_sink
+from tests.support.loopback_ports import free_port
+from tests.support.smtp_sink import SMTP_SINK, smtp_sink
 
 BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plain text. " * 40
 

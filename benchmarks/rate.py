@@ -30,7 +30,7 @@ from mailroom.outbound.dispatching import HANDS, Outbound, Sender
 from mailroom.sandbox.stack.postgres import running_postgres
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.testing.archive import MemoryArchive
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 WORKERS, SECONDS, WARM_S = 3, 20, 2
 _SPAWN = multiprocessing.get_context("spawn")

@@ -27,8 +27,8 @@ from mailroom.sandbox.drills.workers import Worker, Zygote
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import serving
-from tests.loopback import free_port
-from tests.smtp_sink import smtp_sink
+from tests.support.loopback_ports import free_port
+from tests.support.smtp_sink import smtp_sink
 
 MAILS, MOST = 5_000, 100_000
 #: Mails of a run at each rate: ten seconds and more.

@@ -10,7 +10,11 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.sandbox.stack.postgres import Postgres, running_postgres
-from tests.loopback import free_port
+
+# Before any of them is imported.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.loopback_ports import free_port  # noqa: E402
 
 _numbers = count()
 

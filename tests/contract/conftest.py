@@ -21,7 +21,7 @@ from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.runs import MemoryRuns
 from mailroom.testing.shelf import MemoryShelf
-from tests.contract.handing import ACME, HOLDERS
+from tests.support.batch_requests import ACME, HOLDERS
 
 
 @pytest.fixture(scope="module")

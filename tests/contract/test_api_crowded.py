@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from mailroom.api.auth import key_digest
 from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 CROWD = 45
 #: What took 44 s of processor time for five recipients: texts that differ at their end, compared and searched for free.

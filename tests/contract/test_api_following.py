@@ -16,7 +16,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import (
+from tests.support.batch_requests import (
     ACME,
     ADMIN,
     HOLDERS,

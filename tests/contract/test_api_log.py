@@ -13,7 +13,7 @@ import pytest
 
 from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 #: The service, with a route and a thread that fail in ways that nobody foresaw, and a warning of Python's.
 FAULTY = """

@@ -17,7 +17,7 @@ from mailroom.domain.outbound.quotas import Pace
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.shelf import MemoryShelf
-from tests.contract.handing import (
+from tests.support.batch_requests import (
     ACME,
     batch,
     handed_over,

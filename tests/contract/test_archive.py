@@ -16,7 +16,7 @@ from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.ports.archive import Archive
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.archive_store import RETENTION, Store, key_of, store_on
+from tests.support.archive_store import RETENTION, Store, key_of, store_on
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
 

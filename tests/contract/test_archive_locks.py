@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from mailroom.domain.errors import NotPermitted, TransientError
-from tests.contract.archive_store import RETENTION, Counting, Overtaken, Refusing, Store, Unbending, store_on
-from tests.contract.lock_blind import LockBlind
+from tests.support.archive_store import RETENTION, Counting, Overtaken, Refusing, Store, Unbending, store_on
+from tests.support.lock_blind_s3 import LockBlind
 
 CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -20,7 +20,7 @@ from mailroom.cli._regions import region_lines
 from mailroom.domain.errors import ConfigurationError, TransientError
 from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings, allowed_regions
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 NAMES = Names(stem="regionstest")
 FORTNIGHT_S = "1209600"

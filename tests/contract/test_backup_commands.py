@@ -25,8 +25,8 @@ from mailroom.cli._opening import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
 from mailroom.testing.counter import MemoryCounter
-from tests.contract.sending import office_on
 from tests.contract.test_restores_sql import NOW
+from tests.support.sending import office_on
 
 _numbers = count()
 

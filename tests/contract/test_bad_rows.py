@@ -13,8 +13,8 @@ from mailroom.outbound.relaying import relay
 from mailroom.ports.watch import Loop
 from mailroom.testing.api import NOW
 from mailroom.testing.notices import an_event
-from tests.contract.handing import ADMIN, UMBRELLA, batch
-from tests.contract.many_loops import LATER, Installation
+from tests.support.background_loops import LATER, Installation
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch
 
 #: What PostgreSQL keeps and Python cannot read.
 TIMES = ["infinity", "-infinity", "294276-12-30 00:00:00+00", "0001-01-01 00:00:00+01"]

@@ -16,7 +16,7 @@ from mailroom.api.hooks.delivery import Body
 from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.testing.api import TestClient
-from tests.contract.handing import ACME, ADMIN, batch, message
+from tests.support.batch_requests import ACME, ADMIN, batch, message
 
 PIECE = 16_000
 

@@ -13,7 +13,7 @@ from mailroom.cli._opening import Opened
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, TestClient
 from mailroom.testing.runs import MemoryRuns
-from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message
 
 
 @pytest.fixture

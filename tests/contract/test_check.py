@@ -32,7 +32,7 @@ from mailroom.domain.inbound.routing import Address, Route
 from mailroom.inbound.routing import Way
 from mailroom.ports.holds import HoldReason
 from mailroom.sandbox.stand_ins.object_lock import like_s3
-from tests.contract.sending import office_on
+from tests.support.sending import office_on
 
 RAW, PART = b"From: a@office.test\r\n\r\nhello\r\n", b"a page"
 NOW = datetime.now(UTC)

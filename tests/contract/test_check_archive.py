@@ -20,9 +20,9 @@ from mailroom.audit.reading import Stored, parts
 from mailroom.audit.report import Report
 from mailroom.ports.archive import Deposit
 from mailroom.ports.archive_findings import ArchiveFinding, Looked
-from tests.contract.archive_store import RETENTION, Refusing, Store, store_on
-from tests.contract.lock_blind import LockBlind
 from tests.contract.test_manifests import ENVELOPE, MANIFEST
+from tests.support.archive_store import RETENTION, Refusing, Store, store_on
+from tests.support.lock_blind_s3 import LockBlind
 
 
 @pytest.fixture

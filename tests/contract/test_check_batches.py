@@ -13,7 +13,7 @@ from mailroom.audit.batches import HandedOver, check_handed_over, check_stories,
 from mailroom.audit.report import Report
 from mailroom.domain.outbound.message import Lane, Policy
 from mailroom.outbound.dispatching import Sender
-from tests.contract.sending import Office, office_on
+from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

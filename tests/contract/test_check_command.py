@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from mailroom.cli.check import app
 from mailroom.settings import Settings
 from tests.contract.test_prefect_scheduler import Server
-from tests.serving import serving
+from tests.support.http_server import serving
 
 REQUIRED = {name: "x" for name, field in Settings.model_fields.items() if field.is_required()}
 

@@ -12,9 +12,9 @@ from mailroom.audit.check import check
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report, Violation
 from mailroom.domain.inbound.received_email import State
-from tests.contract.archive_store import Refusing
-from tests.contract.lock_blind import LockBlind
 from tests.contract.test_check import House, _manifests, endpoint, house
+from tests.support.archive_store import Refusing
+from tests.support.lock_blind_s3 import LockBlind
 
 __all__ = ["endpoint", "house"]
 

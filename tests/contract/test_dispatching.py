@@ -25,7 +25,7 @@ from mailroom.outbound.settling import settle_unknown
 from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
 from mailroom.ports.rate import Turn
 from mailroom.testing.provider import MemoryProvider
-from tests.contract.sending import CONTENT, Office, office_on
+from tests.support.sending import CONTENT, Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from mailroom.domain.inbound.received_email import Arrival, ObjectRef, Verdict
 from mailroom.sandbox.stack.aws import Names, Rule, provision
 from mailroom.sandbox.stand_ins.door import MOST_MAIL_BYTES, Door
 from mailroom.sandbox.stand_ins.verdicts import EICAR, GTUBE
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 NAMES = Names(stem="doortest")
 SENDER = "alice@sender.test"

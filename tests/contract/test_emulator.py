@@ -36,7 +36,7 @@ from mailroom.sandbox.stack.environment import aws_environment
 from mailroom.sandbox.stack.ports import answers
 from mailroom.sandbox.stand_ins.emulator import EventPublisher, is_retained
 from mailroom.testing.api import Memory
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 OUR_ID = "0190a1b2-0000-7000-8000-00000000000a"
 

@@ -20,8 +20,8 @@ from mailroom.domain.delivery.news import MOST, PATIENCE
 from mailroom.domain.errors import Refused, TransientError
 from mailroom.ports.endpoints import Attempt, Parcel
 from mailroom.testing.notices import an_event
-from tests.contract.endpoint_desk import NOW, URL, Desk, Receiver
-from tests.contract.handing import UMBRELLA
+from tests.support.batch_requests import UMBRELLA
+from tests.support.tenant_endpoints import NOW, URL, Desk, Receiver
 
 
 @pytest.fixture

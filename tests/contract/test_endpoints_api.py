@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from mailroom.domain.delivery.events import Kind
-from tests.contract.endpoint_desk import URL, Desk, Receiver
-from tests.contract.handing import ACME, ADMIN, UMBRELLA
+from tests.support.batch_requests import ACME, ADMIN, UMBRELLA
+from tests.support.tenant_endpoints import URL, Desk, Receiver
 
 
 @pytest.fixture

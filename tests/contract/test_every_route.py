@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.inbox.reading import SqlReader
 from mailroom.api.app import create_app
 from mailroom.api.services import Outbound
 from mailroom.testing.api import BROWSER, Memory, TestClient
-from tests.contract.handing import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 
 #: Open by design: what they tell is counts, what they take is proven otherwise.
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")

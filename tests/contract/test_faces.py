@@ -33,9 +33,9 @@ from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import Settings
 from mailroom.testing.api import Memory
-from tests.contract.handing import batch
-from tests.loopback import free_port
-from tests.routes import filled, routes_of
+from tests.support.api_routes import filled, routes_of
+from tests.support.batch_requests import batch
+from tests.support.loopback_ports import free_port
 
 KEY = {"Authorization": "Bearer admin-key"}
 SIGNED_IN = httpx.BasicAuth("anybody", "admin-key")

@@ -15,7 +15,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.holds import HoldReason
 from mailroom.settings import Settings
 from mailroom.testing.api import BROWSER, NOW, TestClient
-from tests.contract.handing import UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import UMBRELLA, batch, handed_over, message
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mailroom.domain.outbound.message import Policy, Status
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HeldCount, HoldReason
 from mailroom.testing.notices import an_event
-from tests.contract.sending import Office, office_on
+from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATER, HOUR = NOW + timedelta(hours=3), timedelta(hours=1)

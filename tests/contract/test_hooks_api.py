@@ -27,7 +27,7 @@ from mailroom.domain.errors import TransientError
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
 from mailroom.testing.sns import MemoryCertificates, MemoryTopics
-from tests.contract.sns_posts import certificate, sns_post
+from tests.support.sns_posts import certificate, sns_post
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-tracking"

@@ -17,7 +17,7 @@ from mailroom.domain.delivery.unsubscribe import PATH, unsubscribe_url
 from mailroom.domain.mail.mime import mime
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import ACME, batch, handed_over, message, sent
+from tests.support.batch_requests import ACME, batch, handed_over, message, sent
 
 KEY, PUBLIC = "k" * 32, "https://mail.acme.test"
 

@@ -17,7 +17,7 @@ from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.ports.manifests import Manifests
 from mailroom.testing.manifests import MemoryManifests
-from tests.contract.archive_store import Refusing
+from tests.support.archive_store import Refusing
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc", "v1")

@@ -13,7 +13,7 @@ from mailroom.domain.errors import Throttled
 from mailroom.outbound.obeying import Carried, Fate, obey
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from tests.contract.sending import Office, office_on
+from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(hours=2)

@@ -16,7 +16,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, message, sent
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message, sent
 
 IMG = '"><img src=x onerror=alert(1)>'
 SCRIPT = "<script>alert(1)</script>"

@@ -11,7 +11,7 @@ from mailroom.domain.errors import Quarantined, Reason, TransientError
 from mailroom.domain.parsing import parse_email
 from mailroom.ports.parser import Parser
 from mailroom.testing.parser import MemoryParser
-from tests.contract.misbehaving import parse as misbehave
+from tests.support.misbehaving_parser import parse as misbehave
 
 HARMLESS = b"Subject: harmless\r\n\r\nhello"
 WHOLE = (
@@ -36,7 +36,7 @@ def parser(request: pytest.FixtureRequest) -> Iterator[Parser]:
     if request.param == "memory":
         yield MemoryParser(misbehave)
         return
-    process = ParserProcess(function="tests.contract.misbehaving:parse")
+    process = ParserProcess(function="tests.support.misbehaving_parser:parse")
     yield process
     process.close()
 
@@ -47,7 +47,7 @@ def process() -> Iterator[ParserProcess]:
     parser = ParserProcess(
         processes=1,
         bounds=Bounds(memory_bytes=64 * 1024 * 1024, cpu_s=1, wall_s=3.0),
-        function="tests.contract.misbehaving:parse",
+        function="tests.support.misbehaving_parser:parse",
     )
     yield parser
     parser.close()
@@ -120,7 +120,7 @@ def test_cpu_time_is_counted_for_each_mail(process: ParserProcess) -> None:
 
 def test_mail_that_takes_long_holds_one_process(tmp_path: Path) -> None:
     """The mails of others go through the second."""
-    parser = ParserProcess(processes=2, function="tests.contract.misbehaving:parse")
+    parser = ParserProcess(processes=2, function="tests.support.misbehaving_parser:parse")
     mark = tmp_path / "mark"
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(parser.parse, b"wait for " + bytes(mark) + b"\n" + HARMLESS)
@@ -147,7 +147,7 @@ def test_process_inherits_no_secrets(process: ParserProcess, monkeypatch: pytest
 
 def test_process_that_does_not_start_is_nobodys_fault() -> None:
     """A broken installation must not empty the queue into the quarantine."""
-    parser = ParserProcess(function="tests.contract.misbehaving:no_such_function")
+    parser = ParserProcess(function="tests.support.misbehaving_parser:no_such_function")
 
     with pytest.raises(TransientError):
         parser.parse(HARMLESS)

@@ -22,7 +22,7 @@ from mailroom.domain.errors import TransientError
 from mailroom.ports.scheduler import Scheduler, Scheduling
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.scheduler import MemoryScheduler
-from tests.serving import serving
+from tests.support.http_server import serving
 
 
 @dataclass

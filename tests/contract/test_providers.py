@@ -38,7 +38,7 @@ from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider, a_mail
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 #: How long a provider waits for an answer that never comes.
 PATIENCE_S = 0.4

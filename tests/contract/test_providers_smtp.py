@@ -28,8 +28,8 @@ from mailroom.ports.provider import Receipt
 from mailroom.sandbox.stand_ins.moods import Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.testing.provider import a_mail
-from tests.loopback import free_port
-from tests.smtp_sink import SMTP_SINK, smtp_sink
+from tests.support.loopback_ports import free_port
+from tests.support.smtp_sink import SMTP_SINK, smtp_sink
 
 
 def mail(**changes: Any) -> Outgoing:

@@ -10,7 +10,7 @@ import pytest
 from mailroom.api.auth import key_digest
 from mailroom.domain.inbound.received_email import State, Verdict
 from mailroom.ports.api_keys import Holder
-from tests.contract.inboxes import NOW, Installation, MemoryInstallation, SqlInstallation
+from tests.support.inboxes import NOW, Installation, MemoryInstallation, SqlInstallation
 
 
 @pytest.fixture(params=["memory", "sql"])

@@ -11,7 +11,7 @@ from mailroom.adapters.postgres.models import TenantRow
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.reader import WorkerLine
-from tests.contract.inboxes import NOW, an_email, file, save
+from tests.support.inboxes import NOW, an_email, file, save
 
 
 @pytest.fixture

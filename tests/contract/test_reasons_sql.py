@@ -27,9 +27,9 @@ from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.outbound.obeying import CANCELLED_IN_PREFECT
 from mailroom.ports.dispatch import Outcome
 from mailroom.testing.api import TestClient, settings
-from tests.contract.endpoint_desk import NOW, Desk, Receiver
-from tests.contract.handing import ADMIN
-from tests.contract.sending import Office, office_on
+from tests.support.batch_requests import ADMIN
+from tests.support.sending import Office, office_on
+from tests.support.tenant_endpoints import NOW, Desk, Receiver
 
 TREE = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, MailroomError)]
 CLASSES = re.compile("|".join(rf"\b{kind.__name__}\b" for kind in TREE) + r"|\b(Interrupted|Cancelled|ProcessDied)\b")

@@ -12,7 +12,7 @@ from mailroom.domain.parsing import parse_email
 from mailroom.inbound.processing import FiledMail, filed_mails
 from mailroom.inbound.recalling import recall
 from mailroom.testing.parser import MemoryParser
-from tests.contract.filed import BOB, NOW, RAW, WAY, Filed
+from tests.support.filed_mail import BOB, NOW, RAW, WAY, Filed
 
 
 def recalled(filed: Filed, *keys: str) -> list[FiledMail]:

@@ -22,7 +22,7 @@ import pytest
 from mailroom.api.auth import key_digest
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.testing.api import settings
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 MB = 1_000_000
 #: What the service may hold above its idle memory for one request.

@@ -24,8 +24,8 @@ from mailroom.ports.provider import Receipt
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.notices import an_event
-from tests.contract.restoring import Installation, Process
-from tests.contract.sending import office_on
+from tests.support.restored_installation import Installation, Process
+from tests.support.sending import office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

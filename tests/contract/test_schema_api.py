@@ -16,8 +16,8 @@ from mailroom.domain.errors import UnfitSchema
 from mailroom.operations import loops
 from mailroom.outbound.relaying import keep_relaying
 from mailroom.testing.queue import MemoryQueue
-from tests.contract.handing import ACME, batch
 from tests.contract.test_every_route import World
+from tests.support.batch_requests import ACME, batch
 
 AWAY = {
     "missing": ("alter schema public rename to away", "alter schema away rename to public"),

@@ -17,7 +17,7 @@ from mailroom.domain.delivery.events import Kind
 from mailroom.ports.tenants import Webhook
 from mailroom.sandbox.stack.steps import admit
 from mailroom.settings import Settings
-from tests.contract.endpoint_desk import Desk, Receiver
+from tests.support.tenant_endpoints import Desk, Receiver
 
 SECTION = (
     (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text().partition("\n## Secrets at rest\n")[2]

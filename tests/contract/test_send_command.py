@@ -23,8 +23,8 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, TestClient, settings
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import kept, sent
-from tests.serving import serving
+from tests.support.batch_requests import kept, sent
+from tests.support.http_server import serving
 
 LETTER = "Subject: Invoice for {{ name }}\nReply-To: desk@acme.test\n\nDear {{ name }},\n\npay {{ total }}.\n"
 PEOPLE = "to,name,total,reference\nada@users.test,Ada,1,\n\nBob Moore <bob@users.test>,Bob,2,\n"

@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import TestClient, settings
-from tests.contract.handing import ADMIN, UMBRELLA, batch, handed_over, kept, refused
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, kept, refused
 
 NOT_ALLOWED = (["from"], "this tenant may not send from this address; GET /v1/senders lists what it may")
 

@@ -7,7 +7,7 @@ import pytest
 
 from mailroom.api.slots import SMALL_BYTES
 from mailroom.testing.api import TestClient
-from tests.contract.handing import batch, message
+from tests.support.batch_requests import batch, message
 
 
 def test_a_small_batch_does_not_wait_for_a_large_one_of_its_own_tenant(api: TestClient) -> None:

@@ -42,7 +42,7 @@ from mailroom.testing.notices import an_event
 from mailroom.testing.provider import MemoryProvider
 from mailroom.testing.queue import MemoryQueue
 from mailroom.testing.webhooks import MemoryWebhooks
-from tests.contract.sending import Office, office_on
+from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 DELIVERED = json.dumps({"RecordType": "Delivery", "MessageID": "p-1", "DeliveredAt": "2026-11-22T09:30:00Z"}).encode()

@@ -16,7 +16,7 @@ from mailroom.domain.tenants import WHAT_A_NAME_IS
 from mailroom.ports.suppressions import Suppression
 from mailroom.settings import Settings
 from mailroom.testing.api import NOW, TestClient
-from tests.contract.handing import ADMIN, batch
+from tests.support.batch_requests import ADMIN, batch
 
 ODD = "Acme Inc"
 ROUTES: list[tuple[str, str, Any]] = [

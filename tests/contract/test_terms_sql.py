@@ -13,8 +13,8 @@ from mailroom.outbound.publishing_terms import publishing_terms
 from mailroom.ports.provider import ProviderQuota
 from mailroom.testing.api import NOW
 from mailroom.testing.provider import MemoryProvider
-from tests.contract.handing import provider_terms
-from tests.loopback import free_port
+from tests.support.batch_requests import provider_terms
+from tests.support.loopback_ports import free_port
 
 
 def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:

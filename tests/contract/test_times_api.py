@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from mailroom.testing.api import NOW
-from tests.contract.handing import ACME, ADMIN, batch
-from tests.contract.many_loops import Installation
+from tests.support.background_loops import Installation
+from tests.support.batch_requests import ACME, ADMIN, batch
 
 #: Of another age, in UTC or only once converted to it, and no times at all.
 REFUSED = [

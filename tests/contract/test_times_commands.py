@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import settings
-from tests.contract.many_loops import Installation
+from tests.support.background_loops import Installation
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.contract.handing import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
 
 KEY = "a key of some length"
 BASE = "http://mail.example"

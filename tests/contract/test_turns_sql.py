@@ -11,7 +11,7 @@ from mailroom.adapters.postgres.outbound import turns as turns_sql
 from mailroom.adapters.postgres.outbound.turns import SqlRate
 from mailroom.domain.outbound.message import Lane
 from mailroom.domain.outbound.pace import Pace
-from tests.contract.lockstep import Lockstep, lockstep, most_in
+from tests.support.lockstep_clock import Lockstep, lockstep, most_in
 
 
 class Sending:

@@ -21,8 +21,8 @@ from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import ConfigurationError, Refused
 from mailroom.settings import Settings
 from mailroom.testing.api import Memory, TestClient
-from tests.contract.endpoint_desk import Desk, Receiver
-from tests.contract.handing import ACME, HOLDERS
+from tests.support.batch_requests import ACME, HOLDERS
+from tests.support.tenant_endpoints import Desk, Receiver
 
 ELSEWHERE = "https://acme.test:8443/hook"
 INSIDE = [

@@ -14,7 +14,7 @@ from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.errors import Refused, TransientError
 from mailroom.ports.webhooks import Webhooks
 from mailroom.testing.webhooks import MemoryWebhooks
-from tests.serving import serving
+from tests.support.http_server import serving
 
 
 @dataclass

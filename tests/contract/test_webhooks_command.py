@@ -12,7 +12,7 @@ from mailroom.cli.webhooks import app
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
-from tests.contract.endpoint_desk import URL, Desk, Receiver
+from tests.support.tenant_endpoints import URL, Desk, Receiver
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,8 @@ from mailroom.delivery.notifying import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
-from tests.contract.filed import ANNA, Filed
-from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, batch, handed_over, message
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, handed_over, message
+from tests.support.filed_mail import ANNA, Filed
 
 #: Of another tenant, which shares the e-mail and the installation with acme.
 THEIRS = {"bob@other.test", "carla@other.test", "customer@theirs.test", "listed@theirs.test"}

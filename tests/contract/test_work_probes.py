@@ -22,7 +22,7 @@ from deployments.worker.client import RunClient
 from deployments.worker.probing import inbound_probes, outbound_probes
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
 from mailroom.ports.inbound import Inbound
-from tests.serving import serving
+from tests.support.http_server import serving
 
 MAILS, DEPOSITS = "probed-mails", "probed-deposits"
 #: What reading mails and deposits needs; the worker's other rights do not matter here.

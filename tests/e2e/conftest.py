@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from mailroom.sandbox.stack.leftovers import end_leftovers
 from mailroom.sandbox.stack.ports import choose_apart
-from tests.e2e.driving import Stack
-from tests.e2e.logs import EXPECTED, unexpected
-from tests.e2e.supervising import Supervised
+from tests.support.running_stack import Stack
+from tests.support.stack_logs import EXPECTED, unexpected
+from tests.support.supervisor_process import Supervised
 
 #: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
 expect.set_options(timeout=60_000)

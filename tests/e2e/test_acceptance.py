@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.driving import Stack
+from tests.support.running_stack import Stack
 
 
 def a_mail(subject: str, attachment: bytes, filename: str) -> EmailMessage:

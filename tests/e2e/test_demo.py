@@ -4,7 +4,7 @@ from uuid import UUID
 
 import httpx
 
-from tests.e2e.driving import Stack
+from tests.support.running_stack import Stack
 
 #: Of so many, the demo's batch has at least one of each outcome.
 MAILS = 60

@@ -20,9 +20,16 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.ledger import Claim
-from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, store_as_ses, unannounced, wait_until
-from tests.e2e.proxy import Proxy
-from tests.e2e.workers import BEAT_S, TO, Line, Worker
+from tests.support.running_stack import (
+    Stack,
+    archive_serves_again,
+    spoil_archive,
+    store_as_ses,
+    unannounced,
+    wait_until,
+)
+from tests.support.stack_workers import BEAT_S, TO, Line, Worker
+from tests.support.tcp_proxy import Proxy
 
 #: A receive that began before the pause ends within the listener's long poll; a message is hidden for four beats.
 LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.e2e.driving import Stack
+from tests.support.running_stack import Stack
 
 
 def post(stack: Stack, headers: dict[str, str]) -> int:

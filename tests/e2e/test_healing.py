@@ -12,8 +12,8 @@ from mailroom.sandbox.stack.ports import answers
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.sandbox.stack.stack import status
 from mailroom.settings import CHECKOUT
-from tests.e2e.supervising import SERVER, SLEEPER, Supervised, wait_until
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
+from tests.support.supervisor_process import SERVER, SLEEPER, Supervised, wait_until
 
 #: Says its name in a file each time it starts.
 NOTING = "import time; open({file!r}, 'a').write('{name} '); {then}time.sleep(600)"

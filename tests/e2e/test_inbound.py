@@ -13,7 +13,7 @@ from email.message import EmailMessage
 import pytest
 
 from mailroom.sandbox.stand_ins.verdicts import EICAR
-from tests.e2e.driving import Stack, store_as_ses, unannounced, wait_until
+from tests.support.running_stack import Stack, store_as_ses, unannounced, wait_until
 
 
 def a_mail(subject: str = "Scan", *, text: str = "Attached.", attachment: bytes = b"") -> EmailMessage:

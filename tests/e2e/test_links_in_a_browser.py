@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Page
 from mailroom.api.app import create_app
 from mailroom.domain.mail.urls import web_url
 from mailroom.testing.api import an_item, two_tenants
-from tests.serving import serving
-from tests.url_cases import CHROMIUM_ALONE, HOSTS
+from tests.support.http_server import serving
+from tests.support.url_cases import CHROMIUM_ALONE, HOSTS
 
 _ASKED = "written => { try { const url = new URL(written); return [url.host, url.href] } catch { return null } }"
 _LISTED = "links => links.map(link => [link.querySelector('strong').textContent, link.host])"

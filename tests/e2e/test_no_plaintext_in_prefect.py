@@ -3,8 +3,8 @@
 import os
 from email.message import EmailMessage
 
-from tests.e2e.canaries import finds
-from tests.e2e.driving import Stack, spoil_archive
+from tests.support.canaries import finds
+from tests.support.running_stack import Stack, spoil_archive
 
 #: One word for each place of a mail, so that a find says what leaked.
 CANARIES = {

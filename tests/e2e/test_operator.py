@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.driving import Stack, archive_serves_again, spoil_archive, wait_until
+from tests.support.running_stack import Stack, archive_serves_again, spoil_archive, wait_until
 
 
 def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stack, browser: Browser) -> None:

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.driving import Stack, wait_until
-from tests.e2e.outgoing import Mailing
+from tests.support.outgoing_mail import Mailing
+from tests.support.running_stack import Stack, wait_until
 
 RECEIVE = "/deployments/name/receive-email/receive-email"
 

@@ -21,8 +21,8 @@ from mailroom.domain.errors import Refused
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import Receipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from tests.contract.handing import ACME, HOLDERS, batch, handed_over, message
-from tests.serving import serving
+from tests.support.batch_requests import ACME, HOLDERS, batch, handed_over, message
+from tests.support.http_server import serving
 
 
 @pytest.fixture

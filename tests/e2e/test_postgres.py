@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from mailroom.sandbox.stack.postgres import running_postgres
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 
 def test_postgres_keeps_its_data_over_a_restart_below_a_closed_folder(tmp_path: Path) -> None:

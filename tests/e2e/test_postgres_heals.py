@@ -22,7 +22,7 @@ from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.sandbox.stack.stack import status
 from mailroom.settings import CHECKOUT
-from tests.e2e.supervising import wait_until
+from tests.support.supervisor_process import wait_until
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from email.policy import default
 
 import httpx
 
-from tests.e2e.driving import Stack, wait_until
+from tests.support.running_stack import Stack, wait_until
 
 
 def _sent(stack: Stack) -> list[EmailMessage]:

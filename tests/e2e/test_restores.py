@@ -14,8 +14,8 @@ import pytest
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 from mailroom.testing.notices import s3_notice, ses_notice
-from tests.e2e.driving import Stack, store_as_ses, wait_until
-from tests.e2e.restoring import dump, restore
+from tests.support.restored_stack import dump, restore
+from tests.support.running_stack import Stack, store_as_ses, wait_until
 
 ANNA, BCC, BOB = "anna@restored.test", "bcc@restored.test", "bob@elsewhere.test"
 

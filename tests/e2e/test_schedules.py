@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from mailroom.settings import CHECKOUT
-from tests.e2e.driving import Stack, wait_until
+from tests.support.running_stack import Stack, wait_until
 
 _MADE_BY_SCHEDULER = {"tags": {"all_": ["auto-scheduled"]}}
 _SHORT_S = 5

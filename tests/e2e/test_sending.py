@@ -11,10 +11,10 @@ import pytest
 
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from tests.e2e.canaries import finds
-from tests.e2e.driving import Stack, wait_until
-from tests.e2e.outgoing import Mailing, MailLine
-from tests.smtp_sink import END, counting_server
+from tests.support.canaries import finds
+from tests.support.outgoing_mail import Mailing, MailLine
+from tests.support.running_stack import Stack, wait_until
+from tests.support.smtp_sink import END, counting_server
 
 CANARIES = {
     place: f"canary{place}{os.urandom(6).hex()}"

@@ -16,8 +16,8 @@ from mailroom.sandbox.stack.parts import Part
 from mailroom.sandbox.stack.ports import answers
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.sandbox.stack.stack import down, status, supervise, up
-from tests.e2e.supervising import SERVER, SLEEPER, STUBBORN, Supervised, wait_until
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
+from tests.support.supervisor_process import SERVER, SLEEPER, STUBBORN, Supervised, wait_until
 
 
 def test_a_part_that_dies_is_named_with_the_end_of_its_log_and_stops_the_rest(supervised: Supervised) -> None:

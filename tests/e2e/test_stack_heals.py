@@ -13,7 +13,7 @@ import pytest
 
 from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.sandbox.stack.stack import status
-from tests.e2e.driving import Stack, wait_until
+from tests.support.running_stack import Stack, wait_until
 
 TO = "healed@acme.test"
 PARTS = ("worker", "api", "door", "prefect", "postgres")

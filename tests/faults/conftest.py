@@ -10,7 +10,7 @@ import pytest
 from mailroom.sandbox.drills.ground import drill_ground
 from mailroom.sandbox.drills.workers import Zygote
 from mailroom.sandbox.stand_ins.fault_proxy import LOOPBACK, FaultProxies
-from tests.faults.range import Range, change_block
+from tests.support.faulty_stack import Range, change_block
 
 
 @pytest.hookimpl(tryfirst=True)

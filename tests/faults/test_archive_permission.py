@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.range import Range, eventually
+from tests.support.faulty_stack import Range, eventually
 
 #: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
 MOST_RECEIVES = 3

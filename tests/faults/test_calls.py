@@ -7,7 +7,7 @@ import pytest
 
 from mailroom.audit.manifest import Sent
 from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, SQL_FAULTS, STATEMENT_FAULTS, Fault
-from tests.faults.range import Range, soon
+from tests.support.faulty_stack import Range, soon
 
 OPERATIONS = {
     "s3": dict.fromkeys(("GetObject", "PutObject"), HTTP_FAULTS),

@@ -6,7 +6,7 @@ import random
 
 from mailroom.audit.manifest import Sent
 from mailroom.sandbox.stand_ins.verdicts import EICAR
-from tests.faults.range import Range, eventually
+from tests.support.faulty_stack import Range, eventually
 
 
 def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(field: Range) -> None:

@@ -11,8 +11,8 @@ from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import Arrival
 from mailroom.ports.ledger import Claim
-from tests.faults.small_disk import SmallDisk, is_permitted, small_disk
-from tests.flows.surroundings import QUICK, Desk, from_ses, ref
+from tests.support.inbound_listener import QUICK, Desk, from_ses, ref
+from tests.support.small_disk import SmallDisk, is_permitted, small_disk
 
 pytestmark = pytest.mark.skipif(not is_permitted(), reason="this user may not mount a disk of their own")
 

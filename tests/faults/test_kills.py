@@ -10,7 +10,7 @@ import pytest
 from mailroom.crash_points import EFFECTS, POINTS, RARE, SENDING, SENDING_POINTS
 from mailroom.sandbox.drills.drill import Drill
 from mailroom.settings import CHECKOUT
-from tests.faults.range import Range, eventually
+from tests.support.faulty_stack import Range, eventually
 
 #: Where a mail is in a task, or between two.
 IN_TASKS = tuple(

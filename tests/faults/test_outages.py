@@ -16,7 +16,7 @@ from mailroom.sandbox.stack.ports import any_free_port
 from mailroom.sandbox.stack.stack import Stack
 from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from mailroom.settings import CHECKOUT
-from tests.faults.range import Range, eventually
+from tests.support.faulty_stack import Range, eventually
 
 #: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
 MOST_RECEIVES = 3

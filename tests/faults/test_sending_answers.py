@@ -31,8 +31,8 @@ from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
 from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider
-from tests.contract.sending import Office, office_on
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
+from tests.support.sending import Office, office_on
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 #: How long an answer may take here; a minute or two in production.

@@ -13,7 +13,7 @@ import pytest
 
 from mailroom.sandbox.drills.post_office import PostOffice, post_office
 from mailroom.sandbox.stand_ins.fault_proxy import Fault
-from tests.faults.range import Range, eventually
+from tests.support.faulty_stack import Range, eventually
 
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 

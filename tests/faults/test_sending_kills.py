@@ -16,9 +16,9 @@ from mailroom.sandbox.drills.post_office import PostOffice, post_office
 from mailroom.sandbox.drills.send_drill import SendDrill
 from mailroom.sandbox.stand_ins.moods import Mood
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from tests.faults.range import Range, eventually
-from tests.loopback import free_port
-from tests.smtp_sink import counting_sink
+from tests.support.faulty_stack import Range, eventually
+from tests.support.loopback_ports import free_port
+from tests.support.smtp_sink import counting_sink
 
 
 @dataclass

@@ -49,9 +49,9 @@ from mailroom.ports.holds import HoldReason
 from mailroom.ports.ledger import Claim
 from mailroom.ports.watch import Loop
 from mailroom.testing.queue import MemoryQueue
-from tests.contract.filed import inbound_on
-from tests.contract.sending import Office, office_on
-from tests.flows.surroundings import holds_on_server
+from tests.support.filed_mail import inbound_on
+from tests.support.inbound_listener import holds_on_server
+from tests.support.sending import Office, office_on
 
 
 @pytest.fixture(scope="module")

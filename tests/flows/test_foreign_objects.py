@@ -28,7 +28,7 @@ from mailroom.sandbox.stack.aws import Names, Rule, provision
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import Settings
 from mailroom.testing.notices import s3_notice, ses_notice
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 NAMES = Names(stem="foreigntest", rules=(Rule("faxes", ("faxes.test",), "faxes/"), Rule("inbound", (), "in/")))
 OURS, THEIRS = "foreigntest-inbound", "foreigntest-theirs"

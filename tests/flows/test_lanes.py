@@ -24,9 +24,9 @@ from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.mailbox import Word
 from mailroom.ports.provider import Receipt
 from mailroom.testing.provider import MemoryProvider
-from tests.contract.sending import office_on
-from tests.flows.mailbox_desk import LIMIT, Desk, deployed
-from tests.flows.surroundings import holds
+from tests.support.inbound_listener import holds
+from tests.support.mailbox_listener import LIMIT, Desk, deployed
+from tests.support.sending import office_on
 
 OFFERS = Content(subject="Offers", text="Cheap.", html=None)
 

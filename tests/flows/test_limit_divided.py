@@ -12,7 +12,7 @@ from deployments.worker.gates import Gate, Gates
 from deployments.worker.process import POOL, share_of
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.adapters.prefect.http import SEND_BATCH
-from tests.flows.operated_desk import change_deployment, deploy, now
+from tests.support.operated_listener import change_deployment, deploy, now
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])

@@ -20,7 +20,7 @@ from mailroom.domain.inbound import received_email as inbound
 from mailroom.domain.inbound.received_email import Arrival, Item
 from mailroom.domain.inbound.routing import Address
 from mailroom.ports.ledger import Claim
-from tests.flows.surroundings import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
+from tests.support.inbound_listener import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import Arrival, Entry
 from mailroom.ports.ledger import Claim
 from mailroom.testing.notices import s3_notice
-from tests.flows.surroundings import QUICK, Desk, from_ses, holds, ref
+from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.mailbox import Word
-from tests.contract.sending import office_on
+from tests.support.sending import office_on
 
 HOUR = timedelta(hours=1)
 

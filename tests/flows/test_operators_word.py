@@ -29,8 +29,7 @@ from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.ledger import Claim
 from mailroom.ports.rate import Turn
-from tests.contract.sending import office_on
-from tests.flows.operated_desk import (
+from tests.support.operated_listener import (
     OperatedDesk,
     api,
     cancel,
@@ -41,6 +40,7 @@ from tests.flows.operated_desk import (
     state_of,
     swept,
 )
+from tests.support.sending import office_on
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mailroom.domain.errors import Refused
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.processing import FiledMail, Step
-from tests.contract.filed import Filed
+from tests.support.filed_mail import Filed
 
 MAIL = FiledMail("e-1", "acme", "stamp", (Route("a@x.test", "acme", "a", "exact"),), ("i-1",), ParsedEmail(), b"", {})
 

@@ -20,8 +20,8 @@ from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.outbound.dispatching import Outbound
 from mailroom.testing.counter import MemoryCounter
-from tests.contract.handing import batch, message
-from tests.contract.sending import Office, office_on
+from tests.support.batch_requests import batch, message
+from tests.support.sending import Office, office_on
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.sandbox.stand_ins.door import Door
 from mailroom.settings import Settings, allowed_regions
 from mailroom.testing.api import TestClient
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 SES, STORAGE, ARCHIVE = "eu-west-1", "eu-central-1", "eu-north-1"
 NAMES = Names(stem="apart", region=SES, storage_region=STORAGE, archive_region=ARCHIVE)

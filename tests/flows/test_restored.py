@@ -20,8 +20,8 @@ from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.outbound.dispatching import Outbound
 from mailroom.outbound.relaying import relay
 from mailroom.testing.counter import MemoryCounter
-from tests.contract.sending import office_on
-from tests.flows.mailbox_desk import Desk
+from tests.support.mailbox_listener import Desk
+from tests.support.sending import office_on
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from flows.watch import watch
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.ports.scheduler import Scheduling
 from mailroom.testing.scheduler import MemoryScheduler
-from tests.flows.surroundings import holds_on_server
+from tests.support.inbound_listener import holds_on_server
 
 
 async def _deploy() -> None:

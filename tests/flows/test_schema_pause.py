@@ -26,7 +26,7 @@ from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import MailroomError, UnfitSchema
 from mailroom.domain.inbound import received_email as inbound
 from mailroom.outbound.mailbox import TakenIn
-from tests.flows.surroundings import QUICK, Desk, from_ses, holds, ref
+from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
 
 AWAY = {
     "schema missing": ("alter schema public rename to away", "alter schema away rename to public"),

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from flows import send_batch as flows_outbound
 from mailroom.domain.errors import OutcomeUnknown, Refused, TransientError
 from mailroom.outbound.dispatching import Outbound
-from tests.contract.sending import office_on
-from tests.flows.mailbox_desk import Desk
+from tests.support.mailbox_listener import Desk
+from tests.support.sending import office_on
 
 
 @pytest.fixture

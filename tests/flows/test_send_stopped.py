@@ -23,9 +23,9 @@ from mailroom.adapters.prefect.http import PrefectRuns
 from mailroom.domain.errors import TransientError
 from mailroom.outbound.dispatching import Outbound
 from mailroom.ports.breakers import Broken
-from tests.contract.sending import Office, office_on
-from tests.flows.mailbox_desk import deployed
-from tests.flows.surroundings import holds_on_server
+from tests.support.inbound_listener import holds_on_server
+from tests.support.mailbox_listener import deployed
+from tests.support.sending import Office, office_on
 
 
 @pytest.fixture

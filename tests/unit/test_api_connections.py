@@ -16,7 +16,7 @@ from mailroom.api.bodies import Pace
 from mailroom.api.connections import MOST_HEADER_BYTES, Connection, most_connections
 from mailroom.ports.api_keys import Holder
 from mailroom.testing.api import Memory
-from tests.serving import serving
+from tests.support.http_server import serving
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"

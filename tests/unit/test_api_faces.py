@@ -13,8 +13,8 @@ from mailroom.api.listening import Place, bind, is_loopback, listen, places, ref
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
 from mailroom.testing.api import BROWSER, TestClient, settings, two_tenants
-from tests.loopback import free_port
-from tests.routes import filled, routes_of
+from tests.support.api_routes import filled, routes_of
+from tests.support.loopback_ports import free_port
 
 PUBLIC = re.compile(r"/(hooks|u|c|o)/.+")
 BOTH = {("GET", "/healthz"), ("GET", "/static/mailroom.css")}

@@ -14,7 +14,7 @@ from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import ses_notice
 from mailroom.testing.queue import MemoryQueue
 from mailroom.testing.sns import MemoryCertificates, MemoryOnce, MemoryTopics
-from tests.contract.sns_posts import certificate, sns_post
+from tests.support.sns_posts import certificate, sns_post
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mailroom-inbound"
 NOTICE = ses_notice(ObjectRef("mails", "in/abc"), "anna@acme.test")

@@ -18,7 +18,7 @@ from mailroom.domain.delivery.unsubscribe import sign
 from mailroom.domain.outbound.message import Tracked
 from mailroom.testing.api import NOW, Memory, TestClient, an_item, two_tenants
 from mailroom.testing.events import MemoryEvents
-from tests.routes import filled, routes_of
+from tests.support.api_routes import filled, routes_of
 
 KEY = "a key of some length"
 MESSAGE = "0190a1b2-0000-7000-8000-00000000000a"

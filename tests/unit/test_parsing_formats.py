@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from mailroom.domain.parsing import Contained, Limits, Report, parse_email
 from mailroom.domain.parsing.limits import Reading
 from mailroom.domain.parsing.rtf import RtfBody, decompress, read_rtf
-from tests.unit.compound_file import Folder, write_compound
+from tests.support.compound_file import Folder, write_compound
 
 DATA = bytes(range(256)) * 20
 INNER = (

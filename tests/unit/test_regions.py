@@ -13,7 +13,7 @@ from mailroom.domain.operations.regions import (
     region_of,
 )
 from mailroom.settings import Settings, allowed_regions
-from tests.unit.region_names import NAMES
+from tests.support.region_names import NAMES
 
 EU = Allowed.read(" ".join(EU_REGIONS))
 

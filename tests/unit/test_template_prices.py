@@ -12,7 +12,7 @@ from mailroom.domain.outbound.message import LIMITS, Content
 from mailroom.outbound.template_budget import STEPS
 from mailroom.outbound.template_language import MOST_PARTS
 from mailroom.outbound.templating import Clock, Template, Unfit
-from tests.unit.template_grammar import EXPRESSIONS, Grammar, data, in_loops
+from tests.support.template_grammar import EXPRESSIONS, Grammar, data, in_loops
 
 #: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second: three times what the
 #: dearest takes on it alone, for processor time grows where others share its caches. What was free took nine seconds.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroom.domain.mail.urls import MAX_URL, opaque_url, plain_web_url, readable_host, web_url
-from tests.url_cases import HOSTS
+from tests.support.url_cases import HOSTS
 
 
 @pytest.mark.parametrize(("written", "host"), HOSTS.items())

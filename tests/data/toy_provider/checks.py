@@ -30,7 +30,7 @@ from mailroom.sandbox.stand_ins.vendors import serving
 from mailroom.settings import Settings, allowed_regions
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
-from tests.contract.sending import office_on
+from tests.support.sending import office_on
 
 
 @pytest.fixture

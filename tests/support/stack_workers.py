@@ -19,13 +19,13 @@ import httpx
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.settings import Settings
 from mailroom.testing.notices import ses_notice
-from tests.e2e.driving import Stack, store_as_ses, unannounced, wait_until
+from tests.support.running_stack import Stack, store_as_ses, unannounced, wait_until
 
 #: All of a worker's clock follows its beat: at 1 s, a message is hidden for 4 s, and a silent worker is dead after 3.
 BEAT_S = 1
 MOST_RECEIVES = 4
 TO = "anna@acme.test"
-FAULTS = Path(__file__).parent / "faults"
+FAULTS = Path(__file__).parents[1] / "e2e" / "faults"
 
 _numbers = count(1)
 

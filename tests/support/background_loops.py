@@ -46,9 +46,9 @@ from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import an_event
 from mailroom.testing.queue import MemoryQueue
 from mailroom.testing.webhooks import MemoryWebhooks
-from tests.contract.filed import Filed
-from tests.contract.handing import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
-from tests.contract.sending import office_on
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.support.filed_mail import Filed
+from tests.support.sending import office_on
 
 LATER = NOW + timedelta(hours=1)
 #: What says what the database is: a wrong number there stops everybody, and is meant to.

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.driving import Stack, wait_until
-from tests.e2e.workers import BEAT_S, Line
+from tests.support.running_stack import Stack, wait_until
+from tests.support.stack_workers import BEAT_S, Line
 
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 _numbers = count(1)

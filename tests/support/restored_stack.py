@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.e2e.driving import Stack
+from tests.support.running_stack import Stack
 
 
 def dump(stack: Stack, database: str, folder: Path) -> Path:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 _OURS = re.compile(rb"X-Correlation-ID: (\S+)")
 #: The last words of a mail that is to be counted. Without them it was cut off, and is not accepted.
 END = "-- the end"
 
-_UNPACKED = Path(__file__).parent.parent / ".cache" / "postfix"
+_UNPACKED = Path(__file__).parents[2] / ".cache" / "postfix"
 
 #: Where it is, or `None`. `tests/debian.sh` brings it.
 SMTP_SINK = shutil.which("smtp-sink", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", str(_UNPACKED)]))

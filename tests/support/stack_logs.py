@@ -9,7 +9,7 @@ from mailroom.audit.logs import KNOWN, Known, check_logs, read_known
 from mailroom.audit.report import Report
 
 #: What the tier's tests have parts log that no test can declare for itself, with reasons and largest counts.
-EXPECTED = read_known(Path(__file__).with_name("expected_logs.toml"))
+EXPECTED = read_known(Path(__file__).parents[1] / "e2e" / "expected_logs.toml")
 
 
 def unexpected(folder: Path, *lists: Sequence[Known]) -> list[str]:

@@ -23,8 +23,8 @@ from mailroom.ports.outbox import Order
 from mailroom.ports.queue import Received
 from mailroom.testing.clock import Clock
 from mailroom.testing.queue import MemoryQueue
-from tests.contract.sending import Office
-from tests.flows.surroundings import QUICK, holds
+from tests.support.inbound_listener import QUICK, holds
+from tests.support.sending import Office
 
 #: How many runs of a kind a worker has under way here, and how many batches of a kind it has in hand.
 LIMIT = 4

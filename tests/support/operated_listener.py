@@ -24,7 +24,7 @@ from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import SEND_BATCH
 from mailroom.testing.manifests import MemoryManifests
-from tests.flows.mailbox_desk import Desk, deployed
+from tests.support.mailbox_listener import Desk, deployed
 
 
 class OperatedDesk(Desk):

@@ -25,7 +25,7 @@ from mailroom.ports.restores import OutsideCounter
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.provider import MemoryProvider
 from mailroom.testing.queue import MemoryQueue
-from tests.contract.sending import Office, office_on
+from tests.support.sending import Office, office_on
 
 _numbers = count()
 

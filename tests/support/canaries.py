@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.e2e.driving import Stack
+from tests.support.running_stack import Stack
 
 
 def finds(stack: Stack, canaries: Mapping[str, str]) -> list[str]:

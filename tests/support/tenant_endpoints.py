@@ -18,7 +18,7 @@ from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.notices import an_event
 from mailroom.testing.webhooks import MemoryWebhooks
-from tests.contract.handing import ACME, HOLDERS
+from tests.support.batch_requests import ACME, HOLDERS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 URL = "https://acme.test/told"

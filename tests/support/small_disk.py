@@ -1,4 +1,4 @@
-"""PostgreSQL on a small disk of its own, which a test fills up and makes room on: `python -m tests.faults.small_disk FOLDER PORT`.
+"""PostgreSQL on a small disk of its own, which a test fills up and makes room on: `python -m tests.support.small_disk FOLDER PORT`.
 
 The disk is a tmpfs that only this process and its server see. Where the kernel lets nobody mount one, there is none.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from mailroom.sandbox.stack.postgres import running_postgres
-from tests.loopback import free_port
+from tests.support.loopback_ports import free_port
 
 #: A cluster with our schema and its log of changes takes 110 MB.
 _SIZE = "200m"
@@ -55,7 +55,7 @@ def is_permitted() -> bool:
 def small_disk(folder: Path) -> Iterator[SmallDisk]:
     """Have a server on a small disk mounted at `folder` for the length of a block."""
     port = free_port()
-    serve = [sys.executable, "-m", "tests.faults.small_disk", str(folder), str(port)]
+    serve = [sys.executable, "-m", "tests.support.small_disk", str(folder), str(port)]
     command = ["unshare", "--mount", "sh", "-c", _MOUNT, str(folder), *serve]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None

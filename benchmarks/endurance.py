@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inbound import ask, paused, running_stack, send, tell, wait_filed
+from benchmarks.inbound import ask, paused, report, running_stack, send, wait_filed
 from mailroom.adapters.aws import clients as aws
 from mailroom.adapters.aws.sqs import SqsQueue
 
@@ -79,7 +79,7 @@ def backlog(stack: dict[str, Any], count: int) -> None:
     worker, emulator = _pid(stack, "worker"), _pid(stack, "aws")
     with paused(worker):
         accepted = send(stack, count)
-    tell(f"{count} mails wait; MB of the worker", rss(worker) / _MB)
+    report(f"{count} mails wait; MB of the worker", rss(worker) / _MB)
     start = time.time()
     rounds: list[tuple[float, float, float]] = []
     with sampled(worker, every_s=1) as samples:
@@ -123,7 +123,7 @@ def round_trip_s(stack: dict[str, Any]) -> float:
     queue = SqsQueue(aws.client("sqs"), url=stack["tracking_queue_url"])
     start = time.perf_counter()
     aws.client("sqs").send_message(QueueUrl=stack["tracking_queue_url"], MessageBody="{}")
-    queue.delete([message.receipt for message in queue.receive(most=1, wait_s=0)])
+    queue.delete([message.receipt_handle for message in queue.receive(most=1, wait_s=0)])
     return time.perf_counter() - start
 
 

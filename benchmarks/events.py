@@ -23,9 +23,9 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.delivery.provider_events import sendgrid
+from mailroom.delivery.provider_events.credentials import Credential
 from mailroom.delivery.tracking import Tracking
-from mailroom.delivery.webhooks import sendgrid
-from mailroom.delivery.webhooks.credentials import Credential
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.ports.hooks import Hook

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from benchmarks import inbound
-from benchmarks.inbound import TO, ask, running_stack, send, tell, wait_filed
+from benchmarks.inbound import TO, ask, report, running_stack, send, wait_filed
 from benchmarks.seeding import TENANT_KEY, seed_mail, seed_runs
 
 EMAILS, RUNS = 100_000, 20_000
@@ -35,10 +35,10 @@ def measure(stack: dict[str, Any]) -> None:
     before, pace_before = pages(stack), pace(stack)
     start = time.perf_counter()
     seed_mail(stack["database_url"], count=EMAILS, to=TO)
-    tell(f"{EMAILS} e-mails seeded: s", time.perf_counter() - start)
+    report(f"{EMAILS} e-mails seeded: s", time.perf_counter() - start)
     start = time.perf_counter()
     seed_runs(stack["database_url"].rpartition("/")[0] + "/prefect", count=RUNS)
-    tell(f"{RUNS} runs seeded: s", time.perf_counter() - start)
+    report(f"{RUNS} runs seeded: s", time.perf_counter() - start)
     after, pace_after = pages(stack), pace(stack)
     show(before, after)
     print(f"\n{'':<44}{'before':>10}{'after':>10}")
@@ -49,8 +49,8 @@ def measure(stack: dict[str, Any]) -> None:
 def pace(stack: dict[str, Any]) -> dict[str, float]:
     """Return how fast mail is filed: one a second, and as many as wait."""
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
-    p50, p95 = tell("one mail a second: p50, p95", inbound.paced(stack))
-    waiting = tell(f"{inbound.BACKLOG} mails waiting: mails/s", inbound.backlog(stack, worker))
+    p50, p95 = report("one mail a second: p50, p95", inbound.paced(stack))
+    waiting = report(f"{inbound.BACKLOG} mails waiting: mails/s", inbound.backlog(stack, worker))
     return {"one mail a second, p50 s": p50, "p95 s": p95, f"{inbound.BACKLOG} mails waiting, e-mails/s": waiting}
 
 

@@ -67,14 +67,14 @@ def measure(stack: dict[str, Any]) -> dict[str, float]:
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
     wait_filed(stack, send(stack, 3))
     rows: dict[str, float] = {}
-    rows["warm p50"], rows["warm p95"] = tell("warm worker, one mail a second: p50, p95", paced(stack))
-    rows["warm"] = tell(f"warm worker, {BACKLOG} mails waiting: mails/s", backlog(stack, worker))
+    rows["warm p50"], rows["warm p95"] = report("warm worker, one mail a second: p50, p95", paced(stack))
+    rows["warm"] = report(f"warm worker, {BACKLOG} mails waiting: mails/s", backlog(stack, worker))
     with paused(worker):
         register_benchmarks(stack)
-        rows["ceiling"] = tell(f"{EMPTY} runs of as many empty tasks: runs/s", ceiling(stack))
+        rows["ceiling"] = report(f"{EMPTY} runs of as many empty tasks: runs/s", ceiling(stack))
         arrivals = take_arrivals(stack, send(stack, BACKLOG))
-        rows["plain"] = tell("without Prefect: mails/s", plain.measure(arrivals, plain.open_ports(load_settings())))
-        measured = tell(f"stock process worker, {STOCK} mails: mails/s, p50, p95", stock(stack))
+        rows["plain"] = report("without Prefect: mails/s", plain.measure(arrivals, plain.open_ports(load_settings())))
+        measured = report(f"stock process worker, {STOCK} mails: mails/s, p50, p95", stock(stack))
         rows["stock"], rows["stock p50"], rows["stock p95"] = measured
     return rows
 
@@ -210,7 +210,7 @@ def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arri
         if time.time() > deadline:
             sys.exit(f"only {len(arrivals)} of {len(accepted)} notices came in {_TIMEOUT_S} s")
         received = queue.receive(most=10, wait_s=1)
-        queue.delete([message.receipt for message in received])
+        queue.delete([message.receipt_handle for message in received])
         told = [arrival for message in received for arrival in read_notification(message.body)]
         arrivals |= {arrival.ref.message_id: arrival for arrival in told if arrival.envelope is not None}
     for arrival in arrivals.values():
@@ -274,7 +274,7 @@ def show(rows: dict[str, float]) -> None:
     print(f"\nwarm / stock {rows['warm'] / rows['stock']:.1f}   warm / ceiling {rows['warm'] / rows['ceiling']:.2f}")
 
 
-def tell(name: str, figure: Figure) -> Figure:
+def report(name: str, figure: Figure) -> Figure:
     """Tell on stderr what was measured, and return it."""
     print(f"{name} {figure}", file=sys.stderr, flush=True)
     return figure

@@ -17,12 +17,12 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
-from mailroom.archive.archiving import deposit_all
-from mailroom.archive.describing import describe
+from mailroom.archive.depositing import deposit_all
+from mailroom.archive.mail_manifests import describe
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.received_email import Arrival, State
 from mailroom.inbound.filing import items_for
-from mailroom.inbound.routing import find_way
+from mailroom.inbound.routing import decide_routing
 from mailroom.ports.inbound import Inbound
 from mailroom.settings import Settings
 
@@ -73,13 +73,13 @@ def _file_email(arrival: Arrival, inbound: Inbound) -> None:
     sealed = inbound.mails.fetch(arrival.ref)
     binding = Binding(inbound.account_id, arrival.ref.message_id, inbound.rules)
     raw = unseal(sealed.body, sealed.metadata, keys=inbound.keys, binding=binding)
-    way = find_way(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
+    routing = decide_routing(entry, raw, directory=inbound.directory, ledger=inbound.ledger, now=_now())
     deposit = partial(deposit_all, archive=inbound.archive, ledger=inbound.ledger)
-    described = describe(entry, way, raw)
-    kept = deposit(entry, way.tenants, [raw], now=_now(), described=described, manifests=inbound.manifests)
+    described = describe(entry, routing, raw)
+    kept = deposit(entry, routing.tenants, [raw], now=_now(), described=described, manifests=inbound.manifests)
     mail = inbound.parser.parse(raw)
-    kept |= deposit(entry, way.tenants, [part.content for part in mail.attachments], now=_now())
-    inbound.inbox.file(entry.id, items_for(mail, raw, way, kept), now=_now())
+    kept |= deposit(entry, routing.tenants, [part.content for part in mail.attachments], now=_now())
+    inbound.inbox.file(entry.id, items_for(mail, raw, routing, kept), now=_now())
     inbound.ledger.close(entry.id, State.FILED, now=_now())
 
 

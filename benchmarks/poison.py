@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.inbound import paused, running_stack, send, tell, wait_filed
+from benchmarks.inbound import paused, report, running_stack, send, wait_filed
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef
@@ -36,7 +36,7 @@ def pace(stack: dict[str, Any], *, poison: int) -> float:
     start = time.time()
     rate = GOOD / (max(wait_filed(stack, good).values()) - start)
     left = len(dangerous) - sum(at < start + GOOD / rate for at in wait_filed(stack, dangerous).values())
-    tell(f"good mails/s beside {poison}, {left} of which were still isolated at the end", rate)
+    report(f"good mails/s beside {poison}, {left} of which were still isolated at the end", rate)
     return rate
 
 
@@ -47,7 +47,7 @@ def _mark(stack: dict[str, Any], message_ids: list[str]) -> None:
     for message_id in message_ids:
         entry = ledger.register(Arrival(ObjectRef(stack["inbound_bucket"], f"in/{message_id}")), now=now)
         assert entry is not None, "nobody has it in hand"
-        ledger.bury(entry.id, now=now, facts={"died": "benchmark"})
+        ledger.record_death(entry.id, now=now, facts={"died": "benchmark"})
     engine.dispose()
 
 

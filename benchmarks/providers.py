@@ -22,7 +22,7 @@ from rich.table import Table
 from mailroom.adapters.providers.ses import Ses, once
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.outbound.message import Outgoing, Party
-from mailroom.ports.provider import MailProvider, Receipt
+from mailroom.ports.provider import MailProvider, ProviderReceipt
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import serving
@@ -58,7 +58,7 @@ def measure(provider: MailProvider, mails: Sequence[Outgoing], *, threads: int) 
     with ThreadPoolExecutor(threads) as pool:
         results = [result for call in pool.map(provider.send, calls) for result in call]
     took = time.perf_counter() - start
-    lost = [result for result in results if not isinstance(result, Receipt)]
+    lost = [result for result in results if not isinstance(result, ProviderReceipt)]
     if lost:
         raise SystemExit(f"{len(lost)} of {len(mails)} mails were not taken: {lost[0]}")
     return len(mails) / took

@@ -22,11 +22,11 @@ from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party
-from mailroom.domain.outbound.pace import Pace
-from mailroom.outbound.dispatching import HANDS, Outbound, Sender
+from mailroom.domain.outbound.rate_slots import RateSlots
+from mailroom.outbound.dispatching import SENDER_THREADS, Outbound, Sender
 from mailroom.sandbox.stack.postgres import running_postgres
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.testing.archive import MemoryArchive
@@ -85,15 +85,15 @@ def work(url: str, port: int, per_second: int, batch_id: str, ready: Barrier) ->
     """Send a batch, as a worker does, in a process of its own."""
     engine = make_engine(url)
     provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF)
-    with ThreadPoolExecutor(HANDS) as hands:
-        rate = SqlRate(engine, f"smtp/{per_second}", pace=lambda: Pace.of(per_second))
+    with ThreadPoolExecutor(SENDER_THREADS) as hands:
+        rate = SqlRate(engine, f"smtp/{per_second}", pace=lambda: RateSlots.of(per_second))
         outbound = Outbound(
             dispatch=SqlDispatch(engine),
             breakers=SqlBreakers(engine),
             archive=MemoryArchive(),
             provider=provider,
             rate=rate,
-            hands=hands,
+            sender_threads=hands,
         )
         sender = Sender(batch_id, Lane.BULK, outbound)
         ready.wait()

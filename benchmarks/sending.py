@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.endurance import rss
-from benchmarks.inbound import tell
+from benchmarks.inbound import report
 from benchmarks.providers import BODY, make_mails, measure, running, ses_at
 from mailroom.adapters.providers.smtp import Smtp, Tls
-from mailroom.outbound.dispatching import HANDS
-from mailroom.sandbox.drills.ground import drill_ground
-from mailroom.sandbox.drills.post_office import PostOffice, post_office
-from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.outbound.dispatching import SENDER_THREADS
+from mailroom.sandbox.drills.drill_batches import DrillBatches, open_drill_batches
+from mailroom.sandbox.drills.drill_stack import open_drill_stack
+from mailroom.sandbox.drills.workers import ForkServer, Worker
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.ses import SesStandIn
 from mailroom.sandbox.stand_ins.vendors import serving
@@ -53,7 +53,7 @@ class Arrivals(Receiver):
 class Desk:
     """A post office, with the worker at work in it."""
 
-    office: PostOffice
+    office: DrillBatches
     worker: Worker | None = None
 
     def employ(self) -> None:
@@ -61,7 +61,7 @@ class Desk:
         if self.worker is not None:
             self.worker.kill()
         # The clock of production: nobody dies here.
-        self.worker = self.office.zygote.fork(visibility_s=60, beat_s=15.0, stale_s=60.0)
+        self.worker = self.office.fork_server.fork(visibility_s=60, beat_s=15.0, stale_s=60.0)
         if not self.worker.wait_ready(within_s=120):
             raise SystemExit("the worker did not start")
         self.send(20)
@@ -92,10 +92,10 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mailroom-sending-")))
         ses_port = free_port()
         stack.enter_context(running(_serve_ses, ses_port))
-        ground = stack.enter_context(drill_ground(folder / "stack", seed=0))
-        environment = ground.environment() | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{ses_port}"}
-        zygote = stack.enter_context(Zygote(environment, folder / "zygote"))
-        office = stack.enter_context(post_office(ground, zygote, list))
+        drill_stack = stack.enter_context(open_drill_stack(folder / "stack", seed=0))
+        environment = drill_stack.environment() | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{ses_port}"}
+        fork_server = stack.enter_context(ForkServer(environment, folder / "zygote"))
+        office = stack.enter_context(open_drill_batches(drill_stack, fork_server, list))
         office.serve()
         desk = Desk(office)
         throughput(desk, mails, ses_port)
@@ -107,11 +107,11 @@ def throughput(desk: Desk, mails: int, ses_port: int) -> None:
     """Print mails a second of the whole way and of the bare loop, to either provider, without a limit."""
     print(f"\n{f'{mails} mails of 4 kB, no limit':<34}{'bare/s':>10}{'whole/s':>10}{'ratio':>8}", flush=True)
     with smtp_sink() as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as smtp:
-        bare = tell("bare SMTP", measure(smtp, make_mails(mails), threads=HANDS))
+        bare = report("bare SMTP", measure(smtp, make_mails(mails), threads=SENDER_THREADS))
         desk.office.use(port, per_second=_NO_LIMIT)
         desk.employ()
         _show("SMTP to smtp-sink", bare, mails / desk.send(mails)[1])
-    bare = tell("bare SES", measure(ses_at(ses_port), make_mails(mails), threads=HANDS))
+    bare = report("bare SES", measure(ses_at(ses_port), make_mails(mails), threads=SENDER_THREADS))
     desk.office.choose("mailroom-provider-ses/default", per_second=_NO_LIMIT)
     desk.employ()
     _show("SES v2 to its stand-in", bare, mails / desk.send(mails)[1])

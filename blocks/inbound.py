@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr
 
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
+from blocks.support.block_cache import BlockCache
 from blocks.support.credentials import bucket_client, client_in, for_one_try
-from blocks.support.kept import Kept
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
@@ -172,7 +172,7 @@ async def _open(block: InboundMail) -> Inbound:
     return block.open()
 
 
-_opened = Kept(_load, _open)
+_opened = BlockCache(_load, _open)
 
 
 async def check_inbound(what: str, name: str = "inbound") -> None:

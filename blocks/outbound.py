@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 from blocks.archive import LegalArchive
 from blocks.database import MailroomDatabase
 from blocks.provider import Provider
-from blocks.support.kept import Kept
+from blocks.support.block_cache import BlockCache
 from blocks.support.regions import refuse_block_outside
 from mailroom import wiring
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
@@ -105,7 +105,7 @@ def _unsubscribe_url(base: str, key: bytes, message_id: str) -> str:
     return unsubscribe_url(base, message_id, key=key)
 
 
-class WayIn(NamedTuple):
+class SubmissionPorts(NamedTuple):
     """What a batch is handed over with."""
 
     outbox: SqlOutbox
@@ -113,22 +113,22 @@ class WayIn(NamedTuple):
     terms: SqlTerms
 
 
-class Orders(NamedTuple):
+class OrderPorts(NamedTuple):
     """What a sweep looks after."""
 
     outbox: SqlOutbox
     runs: SqlOrderRuns
 
 
-async def open_way_in(name: str = "outbound") -> WayIn:
+async def open_submission(name: str = "outbound") -> SubmissionPorts:
     """Return what batches of the block `name` are handed over with."""
     block = cast(OutboundMail, await OutboundMail.aload(name))
     engine = block.database.open()
     store = Store(engine)
-    return WayIn(store.guarded_outbox(block.restores(engine)), store.senders, store.terms)
+    return SubmissionPorts(store.guarded_outbox(block.restores(engine)), store.senders, store.terms)
 
 
-async def open_orders(name: str = "outbound") -> Orders:
+async def open_orders(name: str = "outbound") -> OrderPorts:
     """Return the outbox of the block `name`, and which run carries which of its orders.
 
     What waits in a restored database is held first: that its runs are another database's says nothing of them.
@@ -138,7 +138,7 @@ async def open_orders(name: str = "outbound") -> Orders:
     restores = block.restores(engine)
     await asyncio.to_thread(restores.look)
     store = Store(engine)
-    return Orders(store.guarded_outbox(restores), store.order_runs)
+    return OrderPorts(store.guarded_outbox(restores), store.order_runs)
 
 
 async def _provider(name: str) -> MailProvider:
@@ -168,7 +168,7 @@ async def _open(loaded: tuple[OutboundMail, list[Block]]) -> Outbound:
     return await loaded[0].open()
 
 
-_opened = Kept(_load, _open)
+_opened = BlockCache(_load, _open)
 
 
 async def check_outbound(what: str, name: str = "outbound") -> None:

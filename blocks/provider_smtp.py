@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 
 from blocks.provider import Provider
-from mailroom.adapters.providers.signing import Dkim
+from mailroom.adapters.providers.dkim_signatures import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.provider import MailProvider

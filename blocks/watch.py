@@ -12,14 +12,14 @@ from blocks.database import MailroomDatabase
 from blocks.support.credentials import client_in
 from mailroom import wiring
 from mailroom.domain.operations.regions import region_of
-from mailroom.ports.watch import Watch
+from mailroom.ports.monitoring import Monitoring
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
     """Everything that the watch looks at; the length of each of `dead_letters`, by the queue's name, is their count."""
 
-    watch: Watch
+    watch: Monitoring
     dead_letters: Mapping[str, Sized]
 
 

@@ -1,6 +1,6 @@
 """The alarms, as automations of the Prefect server: made and mended at every start by `deployments.ensure`.
 
-Each reacts to an event: one of Mailroom's own (`flows/support/notices.py`), or of Prefect about our runs. What an alarm does
+Each reacts to an event: one of Mailroom's own (`flows/support/events.py`), or of Prefect about our runs. What an alarm does
 works without any configuration: it runs `raise-alarm`, which shows what it means and what to do, and some mend what they
 can. Where a notification block named `mailroom-alarms` exists (Slack, mail, webhook: Prefect has many), it is used too.
 docs/operations.md says what to do about each.
@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import BlockDocument, StateType
 from prefect.events.actions import ActionTypes, ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from flows.support.notices import Fact
+from flows.support.events import EventName
 
 RAISE_ALARM = "raise-alarm/raise-alarm"
 
@@ -76,56 +76,56 @@ ALARMS = (
     Alarm(
         name="dead letters",
         about="Messages of a queue were given up. Nothing looks at them again by itself.",
-        events=frozenset({Fact.DEAD_LETTERS}),
+        events=frozenset({EventName.DEAD_LETTERS}),
     ),
     Alarm(
         name="zombie",
         about="A run was Running and nobody worked on it. It is Crashed now, so that Retry or the queue goes on with it.",
-        events=frozenset({Fact.ZOMBIE}),
+        events=frozenset({EventName.ZOMBIE}),
         mends=(ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_NOBODY, force=True),),
     ),
     Alarm(
         name="queue age",
         about="Something has waited for longer than it should. No worker works, or they cannot keep up.",
-        events=frozenset({Fact.QUEUE_AGED}),
+        events=frozenset({EventName.QUEUE_AGED}),
     ),
     Alarm(
         name="breaker opened",
         about="A batch or a tenant bounces or is complained of too much, and was stopped. A person decides how it goes on.",
-        events=frozenset({Fact.BREAKER_OPENED}),
+        events=frozenset({EventName.BREAKER_OPENED}),
     ),
     Alarm(
         name="batches held",
         about="Batches are held: the database was restored, or their runs are gone. Nothing of them is sent until a person "
         "resumes or cancels them: mailroom batch list --held.",
-        events=frozenset({Fact.BATCHES_HELD}),
+        events=frozenset({EventName.BATCHES_HELD}),
     ),
     Alarm(
         name="reconcile difference",
         about="Something that came is nowhere, or its history does not say how it came to be what it is.",
-        events=frozenset({Fact.DIFFERENCE}),
+        events=frozenset({EventName.DIFFERENCE}),
     ),
     Alarm(
         name="row skipped",
         about="A loop met rows that it cannot use. It steps over them, and what they stand for does not happen.",
-        events=frozenset({Fact.ROW_SKIPPED}),
+        events=frozenset({EventName.ROW_SKIPPED}),
     ),
     Alarm(
         name="quarantine wave",
         about="Fifty e-mails were quarantined within ten minutes: a campaign of spam, or a setting that broke.",
-        events=frozenset({Fact.QUARANTINED}),
+        events=frozenset({EventName.QUARANTINED}),
         times=50,
         within=timedelta(minutes=10),
     ),
     Alarm(
         name="schedules silent",
         about="Prefect's scheduler has stopped: watch, sweeps, reconciliation and recurring sends do not start by themselves.",
-        events=frozenset({Fact.SCHEDULES_SILENT}),
+        events=frozenset({EventName.SCHEDULES_SILENT}),
     ),
     Alarm(
         name="nobody watches",
         about="The watch has not run for twenty minutes, so none of the other alarms would come.",
-        events=frozenset({Fact.WATCHED}),
+        events=frozenset({EventName.WATCHED}),
         within=timedelta(minutes=20),
         absent=True,
     ),

@@ -16,7 +16,7 @@ from mailroom.domain.errors import MailroomError, Quarantined, TakenOver
 from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
 from mailroom.inbound.filing import items_for
-from mailroom.inbound.holding import claim_at, in_hand
+from mailroom.inbound.lease import held_lease, lease_at
 from mailroom.inbound.processing import filed_mails
 from mailroom.ports.inbound import Inbound
 from tasks.receive_email import (
@@ -55,7 +55,7 @@ async def receive_email(bucket: str, key: str, version: str = "") -> RunState:
             entry = await begin(ref, inbound)
         if entry.state is State.FILED:
             return await process_again(entry, inbound)
-        async with in_hand(entry, inbound.ledger):
+        async with held_lease(entry, inbound.ledger):
             return await receive(Progress(entry), inbound)
     except TakenOver as error:
         if error.facts["run_id"] == flow_run.get_id():
@@ -67,7 +67,7 @@ async def begin(ref: ObjectRef, inbound: Inbound) -> Entry:
     """Take the e-mail in hand, so that no other worker does; its attempt number is what filing and closing ask for."""
     now = datetime.now(UTC)
     run_id = flow_run.get_id()
-    return await blocking(inbound.ledger.begin, ref, now=now, run_id=run_id, claim=claim_at(now))
+    return await blocking(inbound.ledger.begin, ref, now=now, run_id=run_id, claim=lease_at(now))
 
 
 async def receive(mail: Progress, inbound: Inbound) -> RunState:
@@ -114,19 +114,19 @@ async def envelope_known(entry: Entry, raw: bytes | None, inbound: Inbound) -> E
 async def file_email(mail: Progress, inbound: Inbound) -> None:
     """Take one e-mail along its way, and note in `mail` how far it came."""
     raw = await open_email(mail, inbound)
-    mail.way = await route(mail.entry, raw, inbound)
+    mail.routing = await route(mail.entry, raw, inbound)
     # The raw e-mail first: a fault of the parser may then cost a display, never a document. With it what makes its loss
     # from the ledger harmless.
-    mail.kept = await archive(mail.entry, mail.way, [raw], inbound, raw=raw)
-    if mail.way.stop:
-        raise Quarantined(mail.way.stop)
+    mail.kept = await archive(mail.entry, mail.routing, [raw], inbound, raw=raw)
+    if mail.routing.stop:
+        raise Quarantined(mail.routing.stop)
     parsed = await parse(raw, inbound)
     if parsed.attachments:
         parts = [part.content for part in parsed.attachments]
-        mail.kept |= await archive(mail.entry, mail.way, parts, inbound)
-    items = items_for(parsed, raw, mail.way, mail.kept)
+        mail.kept |= await archive(mail.entry, mail.routing, parts, inbound)
+    items = items_for(parsed, raw, mail.routing, mail.kept)
     mail.items = await create_inbox_item(mail.entry, items, inbound)
-    for filed in filed_mails(mail.entry, mail.way, parsed, raw, items=mail.items, kept=mail.kept):
+    for filed in filed_mails(mail.entry, mail.routing, parsed, raw, items=mail.items, kept=mail.kept):
         if not await process_filed(filed, inbound):
             mail.failed.append(filed.key)
     mail.outcome = await acknowledge(mail.entry, inbound)

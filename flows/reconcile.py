@@ -10,7 +10,7 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.support.reconciling import Reconciling, open_reconciling
-from flows.support.notices import Fact, tell
+from flows.support.events import EventName, emit
 from flows.support.reconciling_report import as_markdown
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import FORGOTTEN, INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
@@ -87,7 +87,7 @@ async def conclude(report: Report, begun: datetime, work: Reconciling) -> Reconc
     )
     await note(proof, work.reconciliations)
     if not report.is_clean:
-        tell(Fact.DIFFERENCE, "reconciliation", facts=proof.differences, run_id=flow_run.get_id())
+        emit(EventName.DIFFERENCE, "reconciliation", facts=proof.differences, run_id=flow_run.get_id())
     return proof
 
 

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from blocks.outbound import open_outbound
-from flows.support.notices import Fact, tell
+from flows.support.events import EventName, emit
 from flows.support.sending_report import Dispatching
 from mailroom.domain.outbound.message import Batch
 from mailroom.outbound.dispatching import PATIENCE, Outbound, Sender
@@ -77,7 +77,7 @@ async def wait_closed(broken: Broken, outbound: Outbound) -> None:
     that is this person's decision to close it: the others that wait for it are resumed too.
     """
     run_id = str(flow_run.get_id())
-    tell_of(broken)
+    emit_breaker_opened(broken)
     await blocking(outbound.breakers.hold, broken.id, run_id)
     await asuspend_flow_run(key=broken.id)
     closed = await blocking(outbound.breakers.close, broken.id, by="Resume in Prefect", now=datetime.now(UTC))
@@ -92,13 +92,13 @@ async def resume(run_id: str) -> None:
         await aresume_flow_run(UUID(run_id))
 
 
-def tell_of(broken: Broken) -> None:
+def emit_breaker_opened(broken: Broken) -> None:
     """Tell that a breaker opened, as one event however many batches it stops."""
     subject = f"batch.{broken.batch_id}" if broken.batch_id else f"tenant.{broken.tenant}"
     tally = broken.tally
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
     facts: dict[str, str | int] = {"breaker": broken.id, "trip": broken.trip.value, **counts}
-    tell(Fact.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
+    emit(EventName.BREAKER_OPENED, subject, facts=facts, run_id=str(flow_run.get_id()), once=broken.id)
 
 
 def _soon(planned: Planned) -> bool:

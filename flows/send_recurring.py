@@ -12,13 +12,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import ValidationError
 
-from blocks.outbound import WayIn, open_outbound, open_way_in
+from blocks.outbound import SubmissionPorts, open_outbound, open_submission
 from mailroom.domain.errors import Unacceptable
 from mailroom.domain.tenants import tenant_name
+from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_body import NewBatch
-from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import hand_over, refuse_unlinked
-from mailroom.ports.outbox import Key
+from mailroom.outbound.submission import refuse_unlinked, submit
+from mailroom.ports.outbox import SubmissionKey
 
 
 @flow(name="send-recurring", persist_result=False)
@@ -40,8 +40,8 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
         return Failed(message=f"the parameter tenant of this schedule: {error}")
     body = await to_thread(Path(request).read_bytes)
     period = flow_run.scheduled_start_time.isoformat(timespec="seconds")
-    key = Key(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())
-    outbound, way_in, now = await open_outbound(), await open_way_in(), datetime.now(UTC)
+    key = SubmissionKey(f"{Path(request).stem}@{period}", hashlib.sha256(body).hexdigest())
+    outbound, way_in, now = await open_outbound(), await open_submission(), datetime.now(UTC)
     if await to_thread(_may_be_forgotten, way_in, tenant, key, due_at=flow_run.scheduled_start_time):
         return Failed(message="due before the database was restored, and may have been sent then; a Quick run sends it")
     try:
@@ -49,14 +49,14 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
         tracked = outbound.tracker is not None or outbound.provider.capabilities.tracks
         refuse_unlinked(asked, unsubscribe=outbound.leave_url is not None, tracked=tracked)
         accepted = await to_thread(
-            hand_over,
+            submit,
             asked,
             tenant=tenant,
             key=key,
             now=now,
             new_id=lambda: str(uuid4()),
             outbox=way_in.outbox,
-            enclosing=Enclosing(tenant, archive=outbound.archive, shelf=None),
+            enclosing=AttachmentResolver(tenant, archive=outbound.archive, uploads=None),
             senders=way_in.senders,
             terms=await to_thread(way_in.terms.known, now=now),
         )
@@ -68,7 +68,7 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
     return Completed(message=f"batch {accepted.batch_id}: {accepted.messages} messages{again}")
 
 
-def _may_be_forgotten(way_in: WayIn, tenant: str, key: Key, *, due_at: datetime) -> bool:
+def _may_be_forgotten(way_in: SubmissionPorts, tenant: str, key: SubmissionKey, *, due_at: datetime) -> bool:
     """Say whether a batch with this key may have been submitted to the database that was there before a restore."""
     restored_at = way_in.outbox.restored_at()
     return restored_at is not None and due_at < restored_at and way_in.outbox.answered(tenant, key) is None

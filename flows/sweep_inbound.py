@@ -36,7 +36,7 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
         return Completed(message=f"{backlog} messages wait; what seems lost may be among them")
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
     silent = await find_silent(before, inbound)
-    found = await look_on(before, inbound)
+    found = await continue_comparison(before, inbound)
     if silent or found.lost:
         await announce_all([*silent, *found.lost], inbound)
         await report(silent, found.lost)
@@ -45,7 +45,7 @@ async def sweep_inbound(older_than_minutes: int = 10) -> RunState:
     return Completed(message=f"announced {len(silent)} silent, {len(found.lost)} unknown{words}")
 
 
-async def look_on(before: datetime, inbound: Inbound) -> Found:
+async def continue_comparison(before: datetime, inbound: Inbound) -> Found:
     """Look through the bucket from where the last sweep stopped, and remember where this one did."""
     found = await find_lost(str(await Variable.aget(_SWEPT_TO, default="")), before, inbound)
     await Variable.aset(_SWEPT_TO, found.until, overwrite=True)

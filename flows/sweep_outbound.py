@@ -8,9 +8,9 @@ from prefect.client.schemas.objects import State as RunState
 from prefect.states import Completed
 
 from blocks.outbound import open_orders
-from mailroom.outbound.obeying import Obeyed
-from tasks.support.fates import ask_fates, is_sending_paused
-from tasks.sweep_outbound import find_overdue, obey_fates, remind
+from mailroom.outbound.run_outcomes import AppliedOutcomes
+from tasks.support.run_outcomes import is_sending_paused, read_outcomes
+from tasks.sweep_outbound import apply_run_outcomes, find_overdue, remind
 
 _SHOWN = 50
 
@@ -28,7 +28,7 @@ async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
     before = datetime.now(UTC) - timedelta(minutes=older_than_minutes)
     orders = await open_orders()
     overdue = await find_overdue(before, orders.runs)
-    obeyed = await obey_fates(overdue, await ask_fates(overdue), orders.outbox)
+    obeyed = await apply_run_outcomes(overdue, await read_outcomes(overdue), orders.outbox)
     if await is_sending_paused():
         return Completed(message=f"{_sentence(obeyed, [])}; send-batch is paused in Prefect")
     ordered = await remind(before, obeyed.left, orders.outbox)
@@ -36,7 +36,7 @@ async def sweep_outbound(older_than_minutes: int = 15) -> RunState:
     return Completed(message=_sentence(obeyed, ordered))
 
 
-async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
+async def report_orders(obeyed: AppliedOutcomes, ordered: list[str]) -> None:
     """Attach what was decided of which batch, by their ids."""
     lines = [f"- cancelled in Prefect `{batch_id}`" for batch_id in obeyed.cancelled]
     lines += [f"- held, its run is gone `{batch_id}`" for batch_id in obeyed.held]
@@ -45,7 +45,7 @@ async def report_orders(obeyed: Obeyed, ordered: list[str]) -> None:
         await acreate_markdown_artifact("\n".join(lines[:_SHOWN]), description="Batches ordered anew")
 
 
-def _sentence(obeyed: Obeyed, ordered: list[str]) -> str:
+def _sentence(obeyed: AppliedOutcomes, ordered: list[str]) -> str:
     words = [f"ordered {len(ordered)} batches anew"]
     words += [f"cancelled {len(obeyed.cancelled)}"] if obeyed.cancelled else []
     words += [f"held {len(obeyed.held)} whose run is gone"] if obeyed.held else []

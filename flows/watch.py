@@ -12,21 +12,21 @@ from prefect.states import Completed
 from prefect.variables import Variable
 
 from blocks.watch import Watching, open_watching
-from flows.support.notices import Fact, tell
+from flows.support.events import EventName, emit
 from flows.support.zombies import find_silent_runs
 from mailroom.domain.times import bounded
-from mailroom.operations.watching import news
-from tasks.watch import count_dead, count_held, in_hand, oldest, stepped_over
+from mailroom.operations.monitoring import due_findings
+from tasks.watch import count_dead, count_held, leased_runs, oldest, stepped_over
 
 #: What was told and when; while it lasts, it is told again each hour.
-_TOLD = "mailroom_told"
+_EMITTED = "mailroom_told"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that should not be. `subject` is what the event is about; `run_id` the run that it concerns."""
 
-    fact: Fact
+    fact: EventName
     subject: str
     facts: Mapping[str, str | int] = field(default_factory=dict)
     run_id: str | None = None
@@ -49,15 +49,15 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
         *await held(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
-    told = await tell_news({f"{one.fact} {one.subject}": one for one in findings}, now)
-    tell(Fact.WATCHED, "watch", facts={"findings": len(findings)})
+    told = await emit_due({f"{one.fact} {one.subject}": one for one in findings}, now)
+    emit(EventName.WATCHED, "watch", facts={"findings": len(findings)})
     return Completed(message=f"{len(findings)} findings, {told} of them told now")
 
 
 async def dead_letters(watching: Watching) -> list[Finding]:
     """Return the queues that have dead letters."""
     counts = await count_dead(watching.dead_letters)
-    return [Finding(Fact.DEAD_LETTERS, f"queue.{name}", {"messages": count}) for name, count in counts.items()]
+    return [Finding(EventName.DEAD_LETTERS, f"queue.{name}", {"messages": count}) for name, count in counts.items()]
 
 
 async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Finding]:
@@ -65,7 +65,8 @@ async def aged(watching: Watching, now: datetime, limit: timedelta) -> list[Find
     since = await oldest(watching.watch, now)
     ages = {side: now - at for side, at in since.items() if now - at > limit}
     return [
-        Finding(Fact.QUEUE_AGED, f"queue.{side}", {"seconds": int(age.total_seconds())}) for side, age in ages.items()
+        Finding(EventName.QUEUE_AGED, f"queue.{side}", {"seconds": int(age.total_seconds())})
+        for side, age in ages.items()
     ]
 
 
@@ -73,7 +74,7 @@ async def skipped(watching: Watching) -> list[Finding]:
     """Return the loops that step over rows which they cannot use; the first rows are named, by what they are and their ids."""
     return [
         Finding(
-            Fact.ROW_SKIPPED,
+            EventName.ROW_SKIPPED,
             f"loop.{one.loop}",
             {"rows": one.rows, "named": "; ".join(f"{subject}: {why}" for subject, why in one.named)},
         )
@@ -85,7 +86,7 @@ async def held(watching: Watching) -> list[Finding]:
     """Return the reasons for which batches are held: nothing of them is sent until a person decides."""
     counts = await count_held(watching.watch)
     return [
-        Finding(Fact.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
+        Finding(EventName.BATCHES_HELD, f"held.{reason}", {"batches": count.batches, "messages": count.messages})
         for reason, count in counts.items()
     ]
 
@@ -93,24 +94,24 @@ async def held(watching: Watching) -> list[Finding]:
 async def zombies(watching: Watching, now: datetime, limit: timedelta, longer: timedelta) -> list[Finding]:
     """Return runs that are Running and that nobody works on: neither their e-mail nor their steps give a sign of life."""
     silent = await find_silent_runs(now, limit, longer, but=str(flow_run.get_id()))
-    alive = await in_hand(watching.watch, silent, now - limit) if silent else set()
-    return [Finding(Fact.ZOMBIE, f"run.{run}", run_id=run) for run in silent if run not in alive]
+    alive = await leased_runs(watching.watch, silent, now - limit) if silent else set()
+    return [Finding(EventName.ZOMBIE, f"run.{run}", run_id=run) for run in silent if run not in alive]
 
 
-async def tell_news(findings: Mapping[str, Finding], now: datetime) -> int:
+async def emit_due(findings: Mapping[str, Finding], now: datetime) -> int:
     """Tell what is new or was told an hour ago, and return how many that is."""
-    before = _told_before(str(await Variable.aget(_TOLD, default="{}")))
-    due, after = news(findings.keys(), before, now=now)
+    before = _emitted_before(str(await Variable.aget(_EMITTED, default="{}")))
+    due, after = due_findings(findings.keys(), before, now=now)
     for name in sorted(due):
         one = findings[name]
-        tell(one.fact, one.subject, facts=one.facts, run_id=one.run_id)
+        emit(one.fact, one.subject, facts=one.facts, run_id=one.run_id)
     if after != before:
         values = {name: at.isoformat() for name, at in after.items()}
-        await Variable.aset(_TOLD, json.dumps(values), overwrite=True)
+        await Variable.aset(_EMITTED, json.dumps(values), overwrite=True)
     return len(due)
 
 
-def _told_before(noted: str) -> dict[str, datetime]:
+def _emitted_before(noted: str) -> dict[str, datetime]:
     """Return what was told and when; a variable that somebody wrote into is as good as none, and all is told again."""
     try:
         return {name: bounded(datetime.fromisoformat(at)) for name, at in json.loads(noted).items()}

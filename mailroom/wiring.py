@@ -28,7 +28,6 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import Engine
 
-from mailroom.adapters.aws.answers_ses import SesAnswers
 from mailroom.adapters.aws.archive_s3 import S3Archive
 from mailroom.adapters.aws.clients import client, emulator_of
 from mailroom.adapters.aws.counter_s3 import S3Counter
@@ -36,10 +35,11 @@ from mailroom.adapters.aws.dead_letters import DeadLetters
 from mailroom.adapters.aws.kms import KmsKeys
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
 from mailroom.adapters.aws.regions import refuse_named_outside, refuse_outside
+from mailroom.adapters.aws.replies_ses import SesReplies
 from mailroom.adapters.aws.s3 import S3MailStore, check_readable
-from mailroom.adapters.aws.shelf_s3 import S3Shelf
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.aws.sqs import SqsQueue
+from mailroom.adapters.aws.uploads_s3 import S3Uploads
 from mailroom.adapters.clamav import ClamdScanner
 from mailroom.adapters.http import HttpWebhooks
 from mailroom.adapters.parser.process import ParserProcess
@@ -47,33 +47,33 @@ from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.delivery.hooks import SqlHooks, SqlOnce
+from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator, SqlHooks
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.reading import SqlApiKeys, SqlReader
-from mailroom.adapters.postgres.migrating import refuse_start
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlApiKeys, SqlInboxReader
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.operations.roster import SqlRoster
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
-from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.adapters.postgres.schema_upgrade import refuse_start
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.adapters.prefect.http import PrefectRuns, http_client, password, refuse_if_open
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.adapters.prefect.schedules import PrefectScheduler
-from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.adapters.providers.failover import FailOver
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
 from mailroom.domain.inbound.envelope import ses_context
-from mailroom.outbound.dispatching import HANDS, Outbound
+from mailroom.outbound.dispatching import SENDER_THREADS, Outbound
 from mailroom.outbound.publishing_terms import publishing_ceiling, publishing_terms
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.provider import MailProvider, ProviderQuota
@@ -128,19 +128,19 @@ class Store:
         self.engine = engine
         # Received mail.
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
-        self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlReader(engine), SqlApiKeys(engine)
+        self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
         self.directory, self.tenants, self.senders = SqlDirectory(engine), SqlTenants(engine), SqlSenders(engine)
         # Outbound mail, for who does not ask whether the database was restored.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
-        self.follower, self.quotas, self.terms = SqlFollower(engine), SqlQuotas(engine), SqlTerms(engine)
+        self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
         # What becomes of it, and of the installation.
-        self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlOnce(engine)
+        self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.endpoints, self.suppressions, self.breakers = (
             SqlEndpoints(engine),
             SqlSuppressions(engine),
             SqlBreakers(engine),
         )
-        self.watch, self.reconciliations = SqlWatch(engine), SqlReconciliations(engine)
+        self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
         """Return what was found wrong in this bucket."""
@@ -196,13 +196,15 @@ class Installation:
         return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
 
     @cached_property
-    def shelf(self) -> S3Shelf | None:
+    def uploads(self) -> S3Uploads | None:
         """Where callers leave files, if anywhere."""
         bucket = self.settings.files_bucket
         if not bucket:
             return None
         settings = self.settings
-        return S3Shelf(client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets), bucket=bucket)
+        return S3Uploads(
+            client("s3", region=settings.region_of_buckets, owner=settings.owner_of_buckets), bucket=bucket
+        )
 
     @cached_property
     def runs(self) -> PrefectRuns:
@@ -325,7 +327,7 @@ def inbound(
         parser=parser(),
         queue=SqsQueue(clients.sqs, url=queue_url),
         scanner=ClamdScanner(scanner) if scanner else None,
-        answers=SesAnswers(clients.sesv2),
+        answers=SesReplies(clients.sesv2),
         webhooks=HttpWebhooks(webhook_targets),
         tenants=store.tenants,
         processings=store.processings,
@@ -368,7 +370,7 @@ def outbound(
         breakers=store.breakers,
         provider=first,
         rate=of_first,
-        hands=ThreadPoolExecutor(HANDS, thread_name_prefix="provider"),
+        sender_threads=ThreadPoolExecutor(SENDER_THREADS, thread_name_prefix="provider"),
         names=frozenset(provider.name for provider in providers),
         checks={"database": check_database},
         **rest,

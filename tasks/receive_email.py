@@ -4,16 +4,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mailroom.archive import describing
-from mailroom.archive.archiving import Kept, deposit_all
-from mailroom.archive.describing import describe
+from mailroom.archive import mail_manifests
+from mailroom.archive.depositing import DepositReceipts, deposit_all
+from mailroom.archive.mail_manifests import describe
 from mailroom.domain.inbound.envelope import Binding, unseal
 from mailroom.domain.inbound.received_email import Entry, Item, State
 from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound.fetching import fetch_within
 from mailroom.inbound.processing import Action, FiledMail
 from mailroom.inbound.recalling import recall
-from mailroom.inbound.routing import Way, find_way
+from mailroom.inbound.routing import RoutingDecision, decide_routing
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.mail_store import StoredObject
 from tasks.support.steps import blocking, step
@@ -41,9 +41,9 @@ async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> 
     """Find the envelope of a mail whose notification is not known in the archive's manifests, and have the ledger know it."""
 
     def recalled() -> Entry:
-        sha256 = describing.digest_of(raw) if raw is not None else None
+        sha256 = mail_manifests.digest_of(raw) if raw is not None else None
         manifests, ledger = inbound.manifests, inbound.ledger
-        return describing.recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=_now())
+        return mail_manifests.recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=_now())
 
     return await blocking(recalled)
 
@@ -52,7 +52,7 @@ async def recall_envelope(entry: Entry, raw: bytes | None, inbound: Inbound) -> 
 async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
     """Open a filed line again where the archive remembers an envelope that the ledger does not."""
     return await blocking(
-        describing.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
+        mail_manifests.reopen_filed, entry, manifests=inbound.manifests, ledger=inbound.ledger, now=_now()
     )
 
 
@@ -60,31 +60,31 @@ async def reopen_filed(entry: Entry, inbound: Inbound) -> Entry:
 async def keep_envelope(entry: Entry, reason: str, inbound: Inbound) -> None:
     """Keep the envelope of a mail that cannot be opened; its message will be acknowledged."""
     is_first = entry.attempts == 1
-    await blocking(describing.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
+    await blocking(mail_manifests.keep_unopened, entry, reason, manifests=inbound.manifests, is_first=is_first)
 
 
 @step("route")
-async def route(entry: Entry, raw: bytes, inbound: Inbound) -> Way:
+async def route(entry: Entry, raw: bytes, inbound: Inbound) -> RoutingDecision:
     """Decide whose mail this is, and record why."""
     directory, ledger, scanner = inbound.directory, inbound.ledger, inbound.scanner
-    return await blocking(find_way, entry, raw, directory=directory, ledger=ledger, now=_now(), scanner=scanner)
+    return await blocking(decide_routing, entry, raw, directory=directory, ledger=ledger, now=_now(), scanner=scanner)
 
 
 @step("archive")
 async def archive(
-    entry: Entry, way: Way, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
-) -> Kept:
+    entry: Entry, routing: RoutingDecision, contents: Sequence[bytes], inbound: Inbound, *, raw: bytes | None = None
+) -> DepositReceipts:
     """Deposit each content for each tenant; the same content again gives the same receipt.
 
     With `raw`, the e-mail itself, each tenant's manifest of it is kept too.
     """
 
-    def deposited() -> Kept:
-        described = describe(entry, way, raw) if raw is not None else ()
+    def deposited() -> DepositReceipts:
+        described = describe(entry, routing, raw) if raw is not None else ()
         archive, manifests, ledger = inbound.archive, inbound.manifests, inbound.ledger
         return deposit_all(
             entry,
-            way.tenants,
+            routing.tenants,
             contents,
             archive=archive,
             ledger=ledger,

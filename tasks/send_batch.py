@@ -3,8 +3,8 @@
 from asyncio import CancelledError
 from datetime import UTC, datetime
 
-from mailroom.outbound.dispatching import Outbound, Sender, Tally
-from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.dispatching import DispatchResult, Outbound, Sender
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.dispatch import Planned
 from tasks.support.steps import blocking, step
 
@@ -22,7 +22,7 @@ async def plan(batch_id: str, outbound: Outbound) -> Planned:
 
 
 @step("dispatch")
-async def dispatch(sender: Sender, due: int) -> Tally:
+async def dispatch(sender: Sender, due: int) -> DispatchResult:
     """Hand over for some seconds. Tried again, it goes on: what was handed over is not due any more."""
     try:
         return await blocking(sender.send_some, due)

@@ -4,21 +4,23 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mailroom.inbound.sweeping import MOST
-from mailroom.outbound.obeying import Carried, Fate, Obeyed, OrderRuns, obey
+from mailroom.outbound.run_outcomes import AppliedOutcomes, OrderRun, OrderRuns, RunOutcome, apply_outcomes
 from mailroom.ports.outbox import Outbox
 from tasks.support.steps import blocking, step
 
 
 @step("find overdue")
-async def find_overdue(before: datetime, runs: OrderRuns) -> list[Carried]:
+async def find_overdue(before: datetime, runs: OrderRuns) -> list[OrderRun]:
     """Return the batches that are overdue and that nobody works on, each with the run that carries it."""
     return await blocking(runs.overdue, before=before, limit=MOST)
 
 
 @step("obey")
-async def obey_fates(carried: Sequence[Carried], fates: Mapping[str, Fate], outbox: Outbox) -> Obeyed:
+async def apply_run_outcomes(
+    carried: Sequence[OrderRun], fates: Mapping[str, RunOutcome], outbox: Outbox
+) -> AppliedOutcomes:
     """Cancel the batches whose run a person cancelled, and hold those whose run is gone."""
-    return await blocking(obey, carried, fates, outbox=outbox, now=datetime.now(UTC))
+    return await blocking(apply_outcomes, carried, fates, outbox=outbox, now=datetime.now(UTC))
 
 
 @step("remind")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
 
 from mailroom.ports.holds import HeldCount, HoldReason
-from mailroom.ports.watch import Skipped, Watch
+from mailroom.ports.monitoring import Monitoring, Skipped
 from tasks.support.steps import blocking, step
 
 
@@ -16,24 +16,24 @@ async def count_dead(queues: Mapping[str, Sized]) -> dict[str, int]:
 
 
 @step("find the oldest")
-async def oldest(watch: Watch, now: datetime) -> Mapping[str, datetime]:
+async def oldest(watch: Monitoring, now: datetime) -> Mapping[str, datetime]:
     """Return since when the oldest waits, by side."""
     return await blocking(watch.waiting_since, now=now)
 
 
 @step("count what is held")
-async def count_held(watch: Watch) -> Mapping[HoldReason, HeldCount]:
+async def count_held(watch: Monitoring) -> Mapping[HoldReason, HeldCount]:
     """Return how many batches and messages are held, by reason."""
     return await blocking(watch.held)
 
 
 @step("ask the ledger")
-async def in_hand(watch: Watch, runs: Mapping[str, str], since: datetime) -> set[str]:
+async def leased_runs(watch: Monitoring, runs: Mapping[str, str], since: datetime) -> set[str]:
     """Return those of these runs whose e-mail has had a sign of life since then."""
-    return await blocking(watch.in_hand, runs, since=since)
+    return await blocking(watch.leased, runs, since=since)
 
 
 @step("find rows stepped over")
-async def stepped_over(watch: Watch) -> Sequence[Skipped]:
+async def stepped_over(watch: Monitoring) -> Sequence[Skipped]:
     """Return what loops step over at present."""
     return await blocking(watch.skipped)

@@ -12,7 +12,7 @@ from mailroom.audit.check import Places, compare_archive, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report
 from mailroom.outbound.dispatching import Outbound
-from mailroom.ports.archive_findings import ArchiveFinding, ArchiveFindings, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, ArchiveFindings, ScannedRange
 from mailroom.ports.events import Events
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.reconciliations import Reconciliations
@@ -70,5 +70,5 @@ def compare(
     until = compare_archive(places, s3=s3, report=report, patience=patience, after=after, most=most, keys=again)
     found = [ArchiveFinding(one.kind, one.key, one.version, one.do, now) for one in report.findings]
     if not report.wrong["permission"]:
-        findings.note(found, Looked(after, until, tuple(again)), now=now)
+        findings.note(found, ScannedRange(after, until, tuple(again)), now=now)
     return report, until

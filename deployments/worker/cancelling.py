@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from deployments.worker.decisions import Decisions
 from deployments.worker.lanes import Lanes
 from mailroom.operations.loops import every
-from tasks.support.fates import is_by_a_person
+from tasks.support.run_outcomes import is_by_a_person
 
 logger = logging.getLogger("mailroom.worker")
 

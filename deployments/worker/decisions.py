@@ -14,12 +14,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from mailroom.domain.inbound.received_email import CANCELLED, FINAL, State
-from mailroom.outbound.mailbox import Word
-from mailroom.outbound.obeying import OrderRuns, cancel, obey
+from mailroom.outbound.mailbox import BatchOrder
+from mailroom.outbound.run_outcomes import OrderRuns, apply_outcomes, cancel
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.outbox import Outbox
-from tasks.support.fates import fates_of, is_by_a_person
+from tasks.support.run_outcomes import is_by_a_person, outcomes_of
 
 logger = logging.getLogger("mailroom.worker")
 
@@ -36,11 +36,11 @@ class Decisions:
         self._client, self._outbox, self._runs, self._ledger = client, outbox, runs, ledger
         self._looked_to = 0
 
-    async def run_of(self, word: Word) -> str | None:
+    async def run_of(self, word: BatchOrder) -> str | None:
         """Return the run that carries this order, None where none was made of it."""
         return await asyncio.to_thread(self._runs.run_of, word.batch_id, word.due_at)
 
-    async def ordered_since(self, word: Word, run: FlowRun) -> datetime | None:
+    async def ordered_since(self, word: BatchOrder, run: FlowRun) -> datetime | None:
         """Return when this was ordered, where that was after a person cancelled the run; None: the cancel is the last word.
 
         A batch that is moved back to a time from which it was moved away before has that time's run, and who tidied up may
@@ -51,9 +51,9 @@ class Decisions:
         written_at = await asyncio.to_thread(self._runs.written_at, word.batch_id, word.due_at)
         return written_at if written_at is not None and written_at > run.state.timestamp else None
 
-    async def carried(self, word: Word, run: FlowRun) -> None:
+    async def record_run(self, word: BatchOrder, run: FlowRun) -> None:
         """Note the run that carries this order."""
-        await asyncio.to_thread(self._runs.carried, word.batch_id, word.due_at, run_id=str(run.id))
+        await asyncio.to_thread(self._runs.record_run, word.batch_id, word.due_at, run_id=str(run.id))
 
     async def gone(self, batch_id: str, run_id: str) -> None:
         """Hold what waits of a batch whose run is gone; where nothing does, it was done before."""
@@ -95,8 +95,8 @@ class Decisions:
         self._looked_to = page[-1].order_id if len(page) == _AT_ONCE else 0
         if not page:
             return
-        fates = await fates_of(self._client, {str(one.run_id) for one in page})
-        obeyed = await asyncio.to_thread(obey, page, fates, outbox=self._outbox, now=datetime.now(UTC))
+        fates = await outcomes_of(self._client, {str(one.run_id) for one in page})
+        obeyed = await asyncio.to_thread(apply_outcomes, page, fates, outbox=self._outbox, now=datetime.now(UTC))
         for batch_id in obeyed.cancelled:
             logger.warning("batch %s is cancelled, as its run was in Prefect", batch_id)
         runs = {one.batch_id: one.run_id for one in page}

@@ -36,7 +36,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class LimitShare:
     """Which of the living workers this one is, counted from 0, and how many there are."""
 
     number: int = 0
@@ -64,7 +64,7 @@ class Gates:
         *,
         pool: str,
         fresh_s: float = _FRESH_S,
-        share: Callable[[], Share] = Share,
+        share: Callable[[], LimitShare] = LimitShare,
     ) -> None:
         """Make the gates.
 
@@ -72,7 +72,7 @@ class Gates:
             share: Says which of the living workers this is; asked in a thread, and only while there is a limit.
         """
         self._client, self._pool, self._fresh_s, self._ask_share = client, pool, fresh_s, share
-        self._share = Share()
+        self._share = LimitShare()
         self._bounds: Mapping[Key, _Bound] = {}
         self._names: dict[UUID, str] = {}
         self._queues: dict[str, str] = {}
@@ -134,7 +134,7 @@ class Gates:
             self._freed.set()
 
     @asynccontextmanager
-    async def place(self, deployment: str, queue: str | None = None) -> AsyncIterator[None]:
+    async def slot(self, deployment: str, queue: str | None = None) -> AsyncIterator[None]:
         """Wait until one more run may begin, first come first served, and count it meanwhile."""
         async with self._doors[deployment, queue or ""]:
             await self.look()
@@ -222,7 +222,7 @@ class Gates:
             self._share = await self._shared()
         self._note(found)
 
-    async def _shared(self) -> Share:
+    async def _shared(self) -> LimitShare:
         try:
             return await asyncio.to_thread(self._ask_share)
         except MailroomError as error:
@@ -270,9 +270,9 @@ class Gate:
         return limit if bound is None else min(limit, bound)
 
     @asynccontextmanager
-    async def place(self, queue: str | None = None) -> AsyncIterator[None]:
+    async def slot(self, queue: str | None = None) -> AsyncIterator[None]:
         """Wait until one more run may begin, and count it meanwhile."""
-        async with self._gates.place(self._deployment, queue):
+        async with self._gates.slot(self._deployment, queue):
             yield
 
 
@@ -290,7 +290,7 @@ class OpenGate:
         return limit
 
     @asynccontextmanager
-    async def place(self, queue: str | None = None) -> AsyncIterator[None]:
+    async def slot(self, queue: str | None = None) -> AsyncIterator[None]:
         """Let it begin at once."""
         yield
 

@@ -21,10 +21,10 @@ from deployments.worker.draining import drain
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.isolated import OUT_OF_MEMORY, WALL_S
 from deployments.worker.under_way import UnderWay
-from mailroom.archive.describing import keep_unopened
+from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.domain.errors import ConfigurationError, Reason
 from mailroom.domain.inbound.received_email import FINAL, MOST_DEATHS, Arrival, Entry, ObjectRef, State
-from mailroom.inbound.holding import WORKER_VARIABLE, claim_at
+from mailroom.inbound.lease import WORKER_VARIABLE, lease_at
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.manifests import Manifests
 
@@ -73,7 +73,7 @@ class Lanes:
         entry = None
         if ref is not None:
             now = datetime.now(UTC)
-            entry = await asyncio.to_thread(self._ledger.register, Arrival(ref), now=now, claim=claim_at(now))
+            entry = await asyncio.to_thread(self._ledger.register, Arrival(ref), now=now, claim=lease_at(now))
         return await (self.execute(run, entry) if entry else self._executor.execute(run))
 
     def under_way(self) -> dict[UUID, FlowRun]:
@@ -106,9 +106,11 @@ class Lanes:
         if died is None:
             return (await self._client.read_flow_run(run.id)).state
         await asyncio.to_thread(keep_unopened, entry, Reason.POISON, manifests=self._manifests)
-        standing = await asyncio.to_thread(self._ledger.bury, entry.id, now=datetime.now(UTC), facts={"died": died})
+        standing = await asyncio.to_thread(
+            self._ledger.record_death, entry.id, now=datetime.now(UTC), facts={"died": died}
+        )
         logger.error("the process of run %s died (%s); its e-mail is %s", run.id, died, standing)
-        return await self._tell(run.id, standing, f"its process died: {died}")
+        return await self._report_state(run.id, standing, f"its process died: {died}")
 
     async def _give_up(self, run: FlowRun, entry: Entry) -> RunState | None:
         facts, now = {"deaths": entry.deaths}, datetime.now(UTC)
@@ -117,9 +119,9 @@ class Lanes:
         standing = await asyncio.to_thread(
             close, entry.id, State.QUARANTINED, now=now, reason=Reason.POISON, facts=facts
         )
-        return await self._tell(run.id, standing, "")
+        return await self._report_state(run.id, standing, "")
 
-    async def _tell(self, run_id: UUID, standing: State, why: str) -> RunState:
+    async def _report_state(self, run_id: UUID, standing: State, why: str) -> RunState:
         """Set the state that the dead process could not set."""
         state: RunState = Crashed(message=why)
         if standing is State.QUARANTINED:

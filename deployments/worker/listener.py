@@ -21,12 +21,12 @@ from deployments.worker.gates import Gate, OpenGate
 from deployments.worker.health import Health
 from deployments.worker.lanes import Lanes
 from deployments.worker.queue_listener import BATCH, QueueListener, RunFailedError, Timing
-from deployments.worker.runs import InboundRuns, Next, next_step
-from mailroom.archive.describing import keep_unopened
+from deployments.worker.runs import InboundRuns, NextStep, next_step
+from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 from mailroom.domain.inbound.received_email import CANCELLED, FINAL, Arrival, Entry, ObjectRef, State
-from mailroom.ports.ledger import Claim, Ledger
+from mailroom.ports.ledger import Lease, Ledger
 from mailroom.ports.manifests import Manifests
 from mailroom.ports.queue import Queue, Received
 from mailroom.ports.roster import Roster
@@ -85,7 +85,7 @@ class Listener(QueueListener):
         self._beside: list[asyncio.Task[None]] = []
 
     async def _begin(self) -> None:
-        self._beside = [asyncio.create_task(self._beat()), asyncio.create_task(self._acks.run())]
+        self._beside = [asyncio.create_task(self._heartbeat()), asyncio.create_task(self._acks.run())]
 
     async def _end(self) -> None:
         beat, acks = self._beside
@@ -119,7 +119,7 @@ class Listener(QueueListener):
             logger.error("message %s is not understood; it goes to the dead-letter queue", message.message_id)
             return
         if not arrivals:
-            self._acks.delete(message.receipt)
+            self._acks.delete(message.receipt_handle)
         notice = Notice(message, open=len(arrivals))
         for arrival in arrivals:
             self._join(arrival, notice)
@@ -144,7 +144,7 @@ class Listener(QueueListener):
 
     async def _work(self, key: tuple[str, str, str], job: Job) -> None:
         try:
-            if await self._outlast(partial(self._try, job)) is Next.DONE:
+            if await self._outlast(partial(self._try, job)) is NextStep.DONE:
                 self._acknowledge(job)
             else:
                 await self._hide(job, self._timing.leave_for_s)
@@ -162,9 +162,9 @@ class Listener(QueueListener):
         for notice in job.notices:
             notice.open -= 1
             if notice.open == 0:
-                self._acks.delete(notice.message.receipt)
+                self._acks.delete(notice.message.receipt_handle)
 
-    async def _try(self, job: Job) -> Next:
+    async def _try(self, job: Job) -> NextStep:
         """Process, and return DONE or LEAVE.
 
         Raises:
@@ -175,41 +175,41 @@ class Listener(QueueListener):
         except Exception as error:
             logger.warning("mail %s failed: %s", job.arrival.ref.message_id, type(error).__name__)
             raise RunFailedError from error
-        if done is Next.RUN:
+        if done is NextStep.RUN:
             raise RunFailedError
         return done
 
-    async def _process(self, job: Job) -> Next:
+    async def _process(self, job: Job) -> NextStep:
         """Take one e-mail to the end of its run; DONE means that its messages may be deleted."""
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
         while True:
             known, heard = job.arrival, len(job.notices)
-            async with self._gate.place():
+            async with self._gate.slot():
                 done = await self._process_known(job, known)
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
             named = known.envelope is None and job.arrival.envelope is not None
             # Another notice came after nothing was found: it may have come with the object.
             found = job.gone and len(job.notices) > heard
-            if done is not Next.DONE or not (named or found):
+            if done is not NextStep.DONE or not (named or found):
                 return done
 
-    async def _process_known(self, job: Job, arrival: Arrival) -> Next:
-        claim = Claim(self._worker, stale_before=_now() - timedelta(seconds=self._timing.stale_s))
+    async def _process_known(self, job: Job, arrival: Arrival) -> NextStep:
+        claim = Lease(self._worker, stale_before=_now() - timedelta(seconds=self._timing.stale_s))
         job.entry = entry = await asyncio.to_thread(self._ledger.register, arrival, now=_now(), claim=claim)
         if entry is None:
-            return Next.LEAVE
+            return NextStep.LEAVE
         if entry.state in FINAL:
             await self._settle(job, entry)
-            return Next.DONE
+            return NextStep.DONE
         run = await self._runs.get_or_create(entry)
         step = next_step(run.state)
-        if step is Next.DROP:
+        if step is NextStep.DROP:
             close = self._ledger.close
             await asyncio.to_thread(keep_unopened, entry, CANCELLED, manifests=self._manifests)
             await asyncio.to_thread(close, entry.id, State.FAILED, now=_now(), reason=CANCELLED)
-            return Next.DONE
-        if step is Next.LEAVE:
+            return NextStep.DONE
+        if step is NextStep.LEAVE:
             await asyncio.to_thread(self._ledger.release, entry.id, worker=self._worker)
             return step
         # A run that is Completed runs again: the ledger's line is open, and only the ledger says what is done. It was reopened,
@@ -217,7 +217,7 @@ class Listener(QueueListener):
         await self._lanes.execute(run, entry)
         closed = await asyncio.to_thread(self._ledger.find, entry.id)
         job.gone = closed is not None and closed.reason == Reason.GONE
-        return Next.DONE if closed is not None and closed.state in FINAL else Next.RUN
+        return NextStep.DONE if closed is not None and closed.state in FINAL else NextStep.RUN
 
     async def _settle(self, job: Job, entry: Entry) -> None:
         """End the run as the ledger says, where a message came back: the worker that ran it may have stopped before it could."""
@@ -241,16 +241,16 @@ class Listener(QueueListener):
         await self._hide(job, seconds)
 
     async def _hide(self, job: Job, seconds: int) -> None:
-        await _survive(self._queue.hide, [notice.message.receipt for notice in job.notices], seconds=seconds)
+        await _survive(self._queue.hide, [notice.message.receipt_handle for notice in job.notices], seconds=seconds)
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         """Keep what is in hand invisible in the queue and claimed in the ledger; one must not fail for the other."""
         while not self._over.is_set():
             jobs = list(self._jobs.values())
-            receipts = [notice.message.receipt for job in jobs for notice in job.notices]
+            receipts = [notice.message.receipt_handle for job in jobs for notice in job.notices]
             emails = [job.entry.id for job in jobs if job.entry is not None]
             await _survive(self._queue.hide, receipts, seconds=self._timing.visibility_s)
-            await _survive(self._ledger.beat, emails, worker=self._worker, now=_now())
+            await _survive(self._ledger.heartbeat, emails, worker=self._worker, now=_now())
             await self._sign()
             # Not cancelled in the middle: a sign of life that was on its way would come after the leave.
             with suppress(TimeoutError):
@@ -260,7 +260,7 @@ class Listener(QueueListener):
         await self._gate.held()
         told = {"paused_by": self._health.paused_by, "held_by": self._gate.all_held}
         self._signed = self._gate.all_held
-        await _survive(self._roster.sign, self._worker, now=_now(), in_hand=len(self._jobs), **told)
+        await _survive(self._roster.heartbeat, self._worker, now=_now(), in_hand=len(self._jobs), **told)
 
 
 def _richer(one: Arrival, other: Arrival) -> Arrival:

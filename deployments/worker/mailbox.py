@@ -27,15 +27,15 @@ from deployments.worker.decisions import Decisions
 from deployments.worker.executor import WarmExecutor
 from deployments.worker.gates import Gate, OpenGate
 from deployments.worker.health import Health
-from deployments.worker.probing import outbound_probes
+from deployments.worker.probes import outbound_probes
 from deployments.worker.queue_listener import QueueListener, RunFailedError, Timing
-from deployments.worker.runs import BatchRuns, Next, is_later, next_step, queue_of
+from deployments.worker.runs import BatchRuns, NextStep, is_later, next_step, queue_of
 from mailroom.domain.errors import Unacceptable
 from mailroom.domain.outbound.message import Lane
 from mailroom.operations.loops import every
-from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
-from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.attachments import AttachmentResolver
+from mailroom.outbound.mailbox import BatchOrder, Intake, PlainMail, accept_mails, read
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.queue import Queue, Received
 from mailroom.wiring import Installation
 
@@ -64,7 +64,7 @@ class MailboxListener(QueueListener):
         executor: WarmExecutor,
         health: Health,
         *,
-        keep: Callable[[Together], Coroutine[Any, Any, TakenIn]],
+        keep: Callable[[Together], Coroutine[Any, Any, Intake]],
         waits: Callable[[Sequence[str]], Coroutine[Any, Any, object]],
         look_after: Callable[[], Coroutine[Any, Any, object]],
         limit: int,
@@ -89,7 +89,7 @@ class MailboxListener(QueueListener):
         self._beside: list[asyncio.Task[None]] = []
 
     async def _begin(self) -> None:
-        loops = [(self._timing.beat_s, self._beat), (_LOOK_AFTER_S, self._look_after)]
+        loops = [(self._timing.beat_s, self._heartbeat), (_LOOK_AFTER_S, self._look_after)]
         if self._decisions is not None:
             loops.append((_OBEY_S, self._decisions.look))
         self._beside = [asyncio.create_task(every(each_s, look, failed=_failed)) for each_s, look in loops]
@@ -106,10 +106,10 @@ class MailboxListener(QueueListener):
         if behind := self._accept(received):
             await self._survive(self._put_behind(behind))
 
-    def _accept(self, received: Sequence[Received]) -> list[tuple[Received, Word]]:
+    def _accept(self, received: Sequence[Received]) -> list[tuple[Received, BatchOrder]]:
         """Begin what there is a place for, and return the orders of bulk that have none."""
         plain: list[tuple[Received, PlainMail]] = []
-        behind: list[tuple[Received, Word]] = []
+        behind: list[tuple[Received, BatchOrder]] = []
         for message in received:
             try:
                 said = read(message.body, message.attributes)
@@ -121,7 +121,7 @@ class MailboxListener(QueueListener):
             elif said.lane is not Lane.BULK:
                 self._begin_work(partial(self._send, said), [message])
             elif len(self._bulk) < self._limit:
-                self._bulk.add(message.receipt)
+                self._bulk.add(message.receipt_handle)
                 self._begin_work(partial(self._send, said), [message])
             else:
                 behind.append((message, said))
@@ -129,22 +129,24 @@ class MailboxListener(QueueListener):
             self._begin_work(partial(self._keep, plain), [message for message, _ in plain])
         return behind
 
-    async def _put_behind(self, orders: Sequence[tuple[Received, Word]]) -> None:
+    async def _put_behind(self, orders: Sequence[tuple[Received, BatchOrder]]) -> None:
         """Put orders back as new messages. Killed in between, they are there twice, which is no harm."""
         bodies = [message.body for message, _ in orders]
         await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
-        await asyncio.to_thread(self._queue.delete, [message.receipt for message, _ in orders])
+        await asyncio.to_thread(self._queue.delete, [message.receipt_handle for message, _ in orders])
         await self._waits([word.batch_id for _, word in orders])
 
     def _begin_work(self, work: Work, messages: Sequence[Received]) -> None:
-        self._in_hand |= {message.receipt: message for message in messages}
+        self._in_hand |= {message.receipt_handle: message for message in messages}
         self._spawn(self._work(work, messages))
 
     async def _work(self, work: Work, messages: Sequence[Received]) -> None:
         """Acknowledge what `work` returns; None is all of it, and what it raises gives all of it back."""
         try:
             done = await self._outlast(work)
-            await asyncio.to_thread(self._queue.delete, [one.receipt for one in (messages if done is None else done)])
+            await asyncio.to_thread(
+                self._queue.delete, [one.receipt_handle for one in (messages if done is None else done)]
+            )
         except asyncio.CancelledError:
             await asyncio.shield(self._hide(messages, 0))
             raise
@@ -153,31 +155,31 @@ class MailboxListener(QueueListener):
             await self._hide(messages, self._timing.retry_after_s)
         finally:
             for message in messages:
-                self._in_hand.pop(message.receipt, None)
-                self._bulk.discard(message.receipt)
+                self._in_hand.pop(message.receipt_handle, None)
+                self._bulk.discard(message.receipt_handle)
             self._freed.set()
 
-    async def _send(self, word: Word) -> None:
+    async def _send(self, word: BatchOrder) -> None:
         if is_later(word):
             await self._carry_out(word)
         else:
-            async with self._gate.place(queue_of(word)):
+            async with self._gate.slot(queue_of(word)):
                 await self._carry_out(word)
 
-    async def _carry_out(self, word: Word) -> None:
+    async def _carry_out(self, word: BatchOrder) -> None:
         run = await self._run_of(word)
-        step = next_step(run.state) if run is not None else Next.DONE
-        if run is not None and step is Next.DROP and self._decisions is not None:
+        step = next_step(run.state) if run is not None else NextStep.DONE
+        if run is not None and step is NextStep.DROP and self._decisions is not None:
             await self._decisions.cancelled(run)
         # Scheduled: the pool has it. Completed, cancelled or gone: this order was carried out, or waits for a person.
-        if run is None or step is not Next.RUN:
+        if run is None or step is not NextStep.RUN:
             return
         state = await self._executor.execute(run)
         # Paused: a breaker opened, and whoever resumes the run has the pool go on with it.
         if state is None or not (state.is_completed() or state.is_paused() or state.is_cancelled()):
             raise RunFailedError
 
-    async def _run_of(self, word: Word) -> FlowRun | None:
+    async def _run_of(self, word: BatchOrder) -> FlowRun | None:
         """Return the run of an order, noted in the ledger before anything else; None: it was there, and is gone."""
         if self._decisions is None:
             return await self._runs.get_or_create(word)
@@ -186,7 +188,7 @@ class MailboxListener(QueueListener):
             made = await self._runs.get_or_create(word)
             if (since := await self._decisions.ordered_since(word, made)) is not None:
                 made = await self._runs.get_or_create(word, since=since)
-            await self._decisions.carried(word, made)
+            await self._decisions.record_run(word, made)
             return made
         run = await self._runs.find(known)
         if run is None:
@@ -201,9 +203,11 @@ class MailboxListener(QueueListener):
         return [message for message, _ in plain if message.message_id not in taken.refused]
 
     async def _hide(self, messages: Sequence[Received], seconds: int) -> None:
-        await self._survive(asyncio.to_thread(self._queue.hide, [one.receipt for one in messages], seconds=seconds))
+        await self._survive(
+            asyncio.to_thread(self._queue.hide, [one.receipt_handle for one in messages], seconds=seconds)
+        )
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         """Keep what is in hand invisible, for batches that take hours."""
         await self._hide(list(self._in_hand.values()), self._timing.visibility_s)
 
@@ -237,10 +241,10 @@ def open_mailbox(
     """Return the listener of this installation's mailbox queue."""
     settings, store = installation.settings, installation.store
 
-    async def keep(plain: Together) -> TakenIn:
-        enclosing = Enclosing(settings.mailbox_tenant, archive=(await open_outbound()).archive, shelf=None)
+    async def keep(plain: Together) -> Intake:
+        enclosing = AttachmentResolver(settings.mailbox_tenant, archive=(await open_outbound()).archive, uploads=None)
         return await asyncio.to_thread(
-            take_in,
+            accept_mails,
             plain,
             tenant=settings.mailbox_tenant,
             sender=settings.sender,

@@ -31,13 +31,13 @@ from deployments.worker.cancelling import Cancelling
 from deployments.worker.client import RunClient, run_client_context
 from deployments.worker.decisions import Decisions
 from deployments.worker.executor import WarmExecutor
-from deployments.worker.gates import Gate, Gates, Share
+from deployments.worker.gates import Gate, Gates, LimitShare
 from deployments.worker.health import Health
 from deployments.worker.lanes import Lanes
 from deployments.worker.listener import Listener
 from deployments.worker.mailbox import open_mailbox
 from deployments.worker.pool_worker import MailroomWorker
-from deployments.worker.probing import inbound_probes
+from deployments.worker.probes import inbound_probes
 from deployments.worker.queue_listener import Timing
 from deployments.worker.runs import InboundRuns
 from deployments.worker.scheduler_watch import SchedulerWatch
@@ -45,11 +45,11 @@ from deployments.worker.schema_watch import SchemaWatch
 from deployments.worker.tracking import TrackingThread
 from mailroom import wiring
 from mailroom.adapters.aws.regions import refuse_outside, warn_of_short_lived_queues
-from mailroom.adapters.postgres.migrating import refuse_start
 from mailroom.adapters.postgres.operations.roster import SqlRoster
+from mailroom.adapters.postgres.schema_upgrade import refuse_start
 from mailroom.adapters.prefect.http import RECEIVE_EMAIL, SEND_BATCH, refuse_if_open
 from mailroom.domain.errors import ConfigurationError
-from mailroom.inbound.holding import beat_s, claim_at, worker_name
+from mailroom.inbound.lease import heartbeat_s, lease_at, worker_name
 from mailroom.operations.logs import log_to_stderr
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.wiring import Installation, Store
@@ -71,7 +71,7 @@ class WarmWorker:
     def __init__(self, settings: Settings, *, limit: int, timing: Timing | None = None) -> None:
         self._settings = settings
         self._limit = limit
-        self._timing = timing or Timing.of(beat_s())
+        self._timing = timing or Timing.of(heartbeat_s())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._asked_at: float | None = None
@@ -141,7 +141,7 @@ class WarmWorker:
             always = [asyncio.create_task(loop) for loop in loops]
             tracking = TrackingThread(installation)
             tracking.start()
-            _tell_ready()
+            _signal_ready()
             stopped = asyncio.create_task(self._stop.wait())
             await asyncio.wait({listening, sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping")
@@ -181,16 +181,16 @@ class WarmWorker:
         return Listener(*parts, worker=worker_name(), limit=self._limit, timing=self._timing, gate=gate)
 
 
-def share_of(roster: SqlRoster, worker: str) -> Share:
+def share_of(roster: SqlRoster, worker: str) -> LimitShare:
     """Return which of the living workers this one is."""
-    return Share(*roster.number(worker, since=claim_at(datetime.now(UTC)).stale_before))
+    return LimitShare(*roster.number(worker, since=lease_at(datetime.now(UTC)).stale_before))
 
 
 def _decisions(client: RunClient, store: Store) -> Decisions:
     return Decisions(client, outbox=store.outbox, runs=store.order_runs, ledger=store.ledger)
 
 
-def _tell_ready() -> None:
+def _signal_ready() -> None:
     ready = os.environ.get("MAILROOM_READY_FILE")
     if ready:
         Path(ready).touch()

@@ -18,7 +18,7 @@ from mailroom.crash_points import crash_point
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.received_email import State as EmailState
 from mailroom.domain.outbound.message import Lane
-from mailroom.outbound.mailbox import Word
+from mailroom.outbound.mailbox import BatchOrder
 
 logger = logging.getLogger("mailroom.listener")
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("mailroom.listener")
 BULK = "bulk"
 
 
-class Next(Enum):
+class NextStep(Enum):
     """What to do with an e-mail whose run is in some state."""
 
     RUN = "run"
@@ -36,7 +36,7 @@ class Next(Enum):
     DROP = "drop"
 
 
-def next_step(state: State | None) -> Next:
+def next_step(state: State | None) -> NextStep:
     """Return what to do with the run of an e-mail that this worker has claimed.
 
     The claim says that no living worker has it, so Pending and Running are left over from a dead one. Scheduled is left
@@ -44,10 +44,10 @@ def next_step(state: State | None) -> Next:
     not bring the mail back; `mailroom replay` does.
     """
     if state is None or state.type in (StateType.PENDING, StateType.RUNNING, StateType.FAILED, StateType.CRASHED):
-        return Next.RUN
+        return NextStep.RUN
     if state.type in (StateType.CANCELLING, StateType.CANCELLED):
-        return Next.DROP
-    return Next.DONE if state.type is StateType.COMPLETED else Next.LEAVE
+        return NextStep.DROP
+    return NextStep.DONE if state.type is StateType.COMPLETED else NextStep.LEAVE
 
 
 class _Runs:
@@ -140,12 +140,12 @@ def _is_left(state: State, stale_s: float) -> bool:
 _SOON = timedelta(seconds=5)
 
 
-def is_later(word: Word) -> bool:
+def is_later(word: BatchOrder) -> bool:
     """Say whether an order is due so much later that its run waits in the pool."""
     return word.due_at - datetime.now(UTC) > _SOON
 
 
-def queue_of(word: Word) -> str | None:
+def queue_of(word: BatchOrder) -> str | None:
     """Return the work queue of an order's run; None: its deployment's own."""
     return BULK if word.lane is Lane.BULK else None
 
@@ -156,7 +156,7 @@ class BatchRuns(_Runs):
     def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
         super().__init__(client, deployment=deployment)
 
-    async def get_or_create(self, word: Word, *, since: datetime | None = None) -> FlowRun:
+    async def get_or_create(self, word: BatchOrder, *, since: datetime | None = None) -> FlowRun:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later.
 
         With `since` it is another than that of an order for the same time before then.

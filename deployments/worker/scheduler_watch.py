@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from flows.support.notices import Fact, tell
+from flows.support.events import EventName, emit
 from mailroom.domain.errors import MailroomError
 from mailroom.operations.loops import every
-from mailroom.operations.watching import REMIND_AFTER
+from mailroom.operations.monitoring import REMIND_AFTER
 from mailroom.ports.scheduler import Scheduler
 
 logger = logging.getLogger("mailroom.worker")
@@ -55,7 +55,7 @@ class SchedulerWatch:
         worked = scheduling.last_worked_at.isoformat() if scheduling.last_worked_at else "never"
         logger.error("Prefect's scheduler is silent, nothing starts by itself; it last worked: %s", worked)
         facts = {"last_worked_at": worked, "without_runs": ", ".join(scheduling.idle)}
-        tell(Fact.SCHEDULES_SILENT, "schedules", facts=facts)
+        emit(EventName.SCHEDULES_SILENT, "schedules", facts=facts)
 
 
 def _failed(error: Exception) -> None:

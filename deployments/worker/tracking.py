@@ -4,10 +4,10 @@ import asyncio
 import threading
 from functools import partial
 
-from mailroom.adapters.postgres.outbound.forgetting import forget_outbound
-from mailroom.adapters.postgres.skipping import note_skipped, why
+from mailroom.adapters.postgres.outbound.retention import forget_outbound
+from mailroom.adapters.postgres.skipped_rows import note_skipped, why
 from mailroom.delivery.tracking import Tracking
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
 from mailroom.wiring import Installation
 
 

@@ -11,12 +11,12 @@ from prefect import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.runtime import flow_run
 
-from flows.support.notices import Fact, tell
-from mailroom.archive.archiving import Kept
+from flows.support.events import EventName, emit
+from mailroom.archive.depositing import DepositReceipts
 from mailroom.crash_points import crash_point
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Entry, State
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.inbound import Inbound
 from tasks.support.steps import blocking
 
@@ -26,8 +26,8 @@ class Progress:
     """How far one e-mail has come in this run; `failed` is what processors failed at, as `<processor>/<tenant>`."""
 
     entry: Entry
-    way: Way | None = None
-    kept: Kept = field(default_factory=dict)
+    routing: RoutingDecision | None = None
+    kept: DepositReceipts = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     outcome: State = State.PROCESSING
@@ -61,7 +61,7 @@ async def report(mail: Progress, inbound: Inbound) -> None:
             client.create_artifact(told),
         )
     if mail.outcome is State.QUARANTINED:
-        tell(Fact.QUARANTINED, f"email.{mail.entry.id}", facts={"reason": mail.reason or ""}, run_id=str(run_id))
+        emit(EventName.QUARANTINED, f"email.{mail.entry.id}", facts={"reason": mail.reason or ""}, run_id=str(run_id))
     crash_point("after", "report")
 
 
@@ -82,9 +82,9 @@ def _tags(mail: Progress) -> list[str]:
     if mail.reason:
         tags |= {f"reason:{word}" for word in (mail.reason, InboundReason.old_word(mail.reason))}
     tags |= {_failed_tag(key) for key in mail.failed}
-    if mail.way:
-        tags |= {f"tenant:{tenant}" for tenant in mail.way.tenants}
-        tags |= {f"route:{route.why}" for route in mail.way.routes}
+    if mail.routing:
+        tags |= {f"tenant:{tenant}" for tenant in mail.routing.tenants}
+        tags |= {f"route:{route.why}" for route in mail.routing.routes}
     return sorted(tags)
 
 

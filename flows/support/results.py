@@ -44,10 +44,10 @@ class Pickled(Serializer):
 
 def _plain(_: Any, blob: bytes) -> Any:
     """Return what the JSON says; a record's own wishes how to read it are not asked."""
-    return json.loads(blob, object_hook=_told)
+    return json.loads(blob, object_hook=_described)
 
 
-def _told(found: dict[str, Any]) -> Any:
+def _described(found: dict[str, Any]) -> Any:
     """Return the error that a dict stands for, told by its kind and message; any other dict stays what it is."""
     if "__exc_type__" not in found:
         return found

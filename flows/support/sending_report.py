@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 
 from mailroom.domain.outbound.message import Batch
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.outbound.dispatching import Failure, Tally
+from mailroom.outbound.dispatching import DispatchResult, Failure
 from mailroom.ports.breakers import Broken
 from mailroom.ports.dispatch import Planned
 
@@ -38,7 +38,7 @@ class Dispatching:
             made = await acreate_progress_artifact(0.0, key=f"batch-{self._batch.id}", description=words)
             self._artifact = made if isinstance(made, UUID) else None
 
-    async def add(self, tally: Tally) -> None:
+    async def add(self, tally: DispatchResult) -> None:
         """Show what came of some turns."""
         self._dispatched += tally.dispatched
         self._failures += tally.failures

@@ -4,16 +4,16 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mailroom.api import operations, problems
-from mailroom.api.bodies import DEFAULT_PACE, Bodies, Pace
+from mailroom.api.bodies import DEFAULT_PACE, Bodies, BodyPace
 from mailroom.api.faces import Face
 from mailroom.api.guard import Guard
-from mailroom.api.hooks import delivery as hooks
 from mailroom.api.hooks import inbound as inbound_hook
+from mailroom.api.hooks import provider_events as hooks
 from mailroom.api.hooks import tracking
 from mailroom.api.pages import endpoints as endpoint_pages
 from mailroom.api.pages import inbox as pages
 from mailroom.api.pages import outbound as outbound_pages
-from mailroom.api.pages import unsubscribing
+from mailroom.api.pages import unsubscribe
 from mailroom.api.pages.rendering import FOLDER
 from mailroom.api.services import Services
 from mailroom.api.v1 import breakers, endpoints, inbound, outbound, suppressions
@@ -32,7 +32,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
     (Face.PRIVATE, endpoint_pages.router),
     (Face.PUBLIC, hooks.router),
     (Face.PUBLIC, inbound_hook.router),
-    (Face.PUBLIC, unsubscribing.router),
+    (Face.PUBLIC, unsubscribe.router),
     (Face.PUBLIC, tracking.router),
     (Face.PRIVATE, pages.router),
     (Face.PRIVATE, outbound_pages.router),
@@ -40,7 +40,7 @@ _ROUTERS: tuple[tuple[Face, APIRouter], ...] = (
 )
 
 
-def create_app(services: Services, face: Face = Face.BOTH, *, pace: Pace = DEFAULT_PACE) -> FastAPI:
+def create_app(services: Services, face: Face = Face.BOTH, *, pace: BodyPace = DEFAULT_PACE) -> FastAPI:
     """Return the HTTP service on top of `services`: all of it, or one face; bodies of requests have to come at `pace`."""
     app = FastAPI(
         title="Mailroom",

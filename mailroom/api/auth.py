@@ -13,7 +13,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
-from mailroom.api.services import Outside, Services
+from mailroom.api.services import AppServices, Services
 from mailroom.domain.operations.loopback import names_this_machine
 from mailroom.ports.api_keys import Holder
 
@@ -21,7 +21,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key")
 
 
 def api_holder(
-    request: Request, services: Outside, _sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, services: AppServices, _sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Holder:
     """Return who holds the Bearer key of this request, as it was found before the body was read (`mailroom.api.bodies`).
 
@@ -47,7 +47,7 @@ def holder_of(services: Services, authorization: str) -> Holder:
     return holder
 
 
-def page_holder(request: Request, services: Outside) -> Holder:
+def page_holder(request: Request, services: AppServices) -> Holder:
     """Return for whom a page is shown: with open pages an administrator, else who holds the key that was sent.
 
     Open pages answer only under a loopback name: a foreign site whose name was made to point at 127.0.0.1 (DNS

@@ -24,7 +24,7 @@ from mailroom.api.auth import holder_of
 from mailroom.api.faces import Face
 from mailroom.api.problems import answer_error, answer_to
 from mailroom.api.services import services_of
-from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES
+from mailroom.delivery.provider_events.fields import MOST_BODY_BYTES
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound.message import LIMITS
 
@@ -70,20 +70,20 @@ def body_limit(method: str, path: str) -> Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BodyPace:
     """How fast a body has to come: never `silence_s` without a byte, and `bytes_per_s` on average after as long."""
 
     silence_s: float = 20.0
     bytes_per_s: float = 50_000.0
 
 
-DEFAULT_PACE = Pace()
+DEFAULT_PACE = BodyPace()
 
 
 class Bodies:
     """ASGI middleware: what comes in is bounded before any route sees it."""
 
-    def __init__(self, app: ASGIApp, *, pace: Pace) -> None:
+    def __init__(self, app: ASGIApp, *, pace: BodyPace) -> None:
         self._app, self._pace = app, pace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,7 +137,7 @@ def _declared(request: Request) -> int | None:
 class _Body:
     """A body as it is received: counted and timed."""
 
-    def __init__(self, receive: Receive, limit: Limit, declared: int | None, pace: Pace) -> None:
+    def __init__(self, receive: Receive, limit: Limit, declared: int | None, pace: BodyPace) -> None:
         self._receive, self._pace = receive, pace
         self.limit, self.declared = limit, declared
         self._received = 0

@@ -20,7 +20,7 @@ _LOOPBACK = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """An address and port, and the face that is shown there; `option` is what an operator chose the port with."""
 
     face: Face
@@ -29,14 +29,16 @@ class Place:
     option: str = "--port"
 
 
-def places(settings: Settings, *, host: str, port: int, public_host: str, public_port: int) -> list[Place]:
+def listen_addresses(
+    settings: Settings, *, host: str, port: int, public_host: str, public_port: int
+) -> list[ListenAddress]:
     """Return where to listen; without a `public_port` one place shows both faces.
 
     Raises:
         ConfigurationError: both faces on one port, or links in mails that would lead to the private one.
     """
     if not public_port:
-        return [Place(Face.BOTH, host, port)]
+        return [ListenAddress(Face.BOTH, host, port)]
     if public_port == port:
         raise ConfigurationError(
             f"port {port} cannot be both --port and --public-port; without --public-port (MAILROOM_PUBLIC_PORT) it serves all"
@@ -46,7 +48,10 @@ def places(settings: Settings, *, host: str, port: int, public_host: str, public
             "links in mails would lead to MAILROOM_API_URL, and what they lead to is on the public port; "
             "set MAILROOM_PUBLIC_URL to the https URL at which recipients reach it"
         )
-    return [Place(Face.PRIVATE, host, port), Place(Face.PUBLIC, public_host or host, public_port, "--public-port")]
+    return [
+        ListenAddress(Face.PRIVATE, host, port),
+        ListenAddress(Face.PUBLIC, public_host or host, public_port, "--public-port"),
+    ]
 
 
 def refuse_plain_http(hosts: Sequence[str], *, behind_tls_proxy: bool) -> None:
@@ -73,7 +78,7 @@ def is_loopback(host: str) -> bool:
     return any(address in network for network in _LOOPBACK)
 
 
-def bind(place: Place) -> list[socket.socket]:
+def bind(place: ListenAddress) -> list[socket.socket]:
     """Return a socket for each address of the place's host, bound to its port and not listening yet.
 
     Raises:
@@ -94,7 +99,7 @@ def bind(place: Place) -> list[socket.socket]:
     return sockets
 
 
-def listen(place: Place, sockets: Sequence[socket.socket]) -> None:
+def listen(place: ListenAddress, sockets: Sequence[socket.socket]) -> None:
     """Have the sockets of a place accept connections, which wait until the service takes them.
 
     Raises:
@@ -110,7 +115,7 @@ def listen(place: Place, sockets: Sequence[socket.socket]) -> None:
         log.info("listening on http://%s:%d, %s", shown, port, _SHOWN[place.face])
 
 
-def _addresses(place: Place) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, tuple[object, ...]]]:
+def _addresses(place: ListenAddress) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, tuple[object, ...]]]:
     try:
         found = socket.getaddrinfo(place.host or None, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
@@ -135,7 +140,7 @@ def _bound(
     return made
 
 
-def _refusal(place: Place, error: OSError) -> ConfigurationError:
+def _refusal(place: ListenAddress, error: OSError) -> ConfigurationError:
     where = f"port {place.port} on {place.host or 'every address'}"
     if error.errno == errno.EADDRINUSE:
         return ConfigurationError(f"{where} is in use: stop what listens there, or choose another with {place.option}")

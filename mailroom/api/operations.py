@@ -22,7 +22,7 @@ from mailroom.api.metrics.outbound import (
     skipped_exposition,
 )
 from mailroom.api.pages.rendering import render
-from mailroom.api.services import Outside, Services
+from mailroom.api.services import AppServices, Services
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
 from mailroom.ports.scheduler import Scheduling
 
@@ -46,7 +46,7 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", response_class=JSONResponse)
-def readyz(services: Outside) -> JSONResponse:
+def readyz(services: AppServices) -> JSONResponse:
     """Whether what is around this process answers it, each by its name; 503 only without what it needs: the database
     with a schema that fits.
 
@@ -63,7 +63,7 @@ def readyz(services: Outside) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def metrics(services: Outside) -> PlainTextResponse:
+def metrics(services: AppServices) -> PlainTextResponse:
     """Counts in Prometheus's text format."""
     missing: list[str] = []
     text = "".join(_counted(name, part, missing) for name, part in _parts(services))
@@ -153,7 +153,7 @@ def _parts(services: Services) -> Iterator[tuple[str, Callable[[], str]]]:
         yield "rows", lambda: skipped_exposition(watch.skipped())
     if (events := services.events) is not None:
         yield "parked", lambda: parked_exposition(events.parked(now=now), now)
-    if (hearing := services.hearing) is not None:
-        yield "hooks", lambda: hooks_exposition(hearing.hooks.waiting())
+    if (hook_receiver := services.hook_receiver) is not None:
+        yield "hooks", lambda: hooks_exposition(hook_receiver.hooks.waiting())
     if (endpoints := services.endpoints) is not None:
         yield "webhooks", lambda: endpoints_exposition(*endpoints.waiting())

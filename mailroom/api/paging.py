@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import HTTPException, Query
 
-from mailroom.ports.reader import Position
+from mailroom.ports.inbox_reader import Position
 
 Cursor = Annotated[str | None, Query(max_length=600, description="What the page before gave as next")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Lines on a page")]

@@ -14,17 +14,17 @@ from mailroom import wiring
 from mailroom.api.app import Services, create_app
 from mailroom.api.connections import Connection
 from mailroom.api.faces import ByPort
-from mailroom.api.hooks.hearing import Hearing
-from mailroom.api.hooks.noting import Notes
-from mailroom.api.listening import Place, bind, is_loopback, listen, places, refuse_plain_http
-from mailroom.api.services import InboundHook, Outbound
-from mailroom.delivery.notifying import keep_notifying
-from mailroom.delivery.webhooks import sns
-from mailroom.delivery.webhooks.credentials import credentials
-from mailroom.delivery.webhooks.registered import verifiers
+from mailroom.api.hooks.event_recorder import EventRecorder
+from mailroom.api.hooks.hook_receiver import HookReceiver
+from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
+from mailroom.api.services import InboundHook, OutboundServices
+from mailroom.delivery.provider_events import sns
+from mailroom.delivery.provider_events.credentials import credentials
+from mailroom.delivery.provider_events.registered import verifiers
+from mailroom.delivery.tenant_webhooks import run_notifier
 from mailroom.domain.errors import ConfigurationError
 from mailroom.operations.logs import log_to_stderr, say_why_not
-from mailroom.outbound.relaying import keep_relaying
+from mailroom.outbound.outbox_relay import run_relay
 from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.wiring import Installation
@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _serve(installation: Installation, services: Services, bound: Sequence[tuple[Place, Sequence[socket]]]) -> int:
+def _serve(
+    installation: Installation, services: Services, bound: Sequence[tuple[ListenAddress, Sequence[socket]]]
+) -> int:
     """Serve on these sockets until a signal ends it, and return the exit code.
 
     Raises:
@@ -63,12 +65,12 @@ def _serve(installation: Installation, services: Services, bound: Sequence[tuple
     installation.restores.start()
     if services.sending is not None:
         mailbox = installation.queue(settings.mailbox_queue_url)
-        relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.handed}
-        threading.Thread(target=keep_relaying, args=relay, kwargs=told, name="relay", daemon=True).start()
+        relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
+        threading.Thread(target=run_relay, args=relay, kwargs=told, name="relay", daemon=True).start()
     if services.endpoints is not None:
         for number in range(_NOTIFYING):
             telling = (services.endpoints, installation.webhooks, stop)
-            threading.Thread(target=keep_notifying, args=telling, name=f"notifying-{number}", daemon=True).start()
+            threading.Thread(target=run_notifier, args=telling, name=f"notifying-{number}", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     config = uvicorn.Config(
         _application(services, bound),
@@ -92,15 +94,17 @@ def _serve(installation: Installation, services: Services, bound: Sequence[tuple
     return 0 if server.started else 3
 
 
-def _places(asked: argparse.Namespace, settings: Settings) -> list[Place]:
+def _places(asked: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
     public_port = settings.public_port if asked.public_port is None else asked.public_port
-    found = places(settings, host=asked.host, port=asked.port, public_host=asked.public_host, public_port=public_port)
+    found = listen_addresses(
+        settings, host=asked.host, port=asked.port, public_host=asked.public_host, public_port=public_port
+    )
     behind = asked.behind_tls_proxy or settings.behind_tls_proxy
     refuse_plain_http([place.host for place in found], behind_tls_proxy=behind)
     return found
 
 
-def _application(services: Services, bound: Sequence[tuple[Place, Sequence[socket]]]) -> ASGIApp:
+def _application(services: Services, bound: Sequence[tuple[ListenAddress, Sequence[socket]]]) -> ASGIApp:
     if len(bound) == 1:
         return create_app(services, bound[0][0].face)
     faces = [(create_app(services, place.face), sockets) for place, sockets in bound]
@@ -143,19 +147,19 @@ def services_for(installation: Installation) -> Services:
         runs=installation.runs,
         ledger=store.ledger,
         keys=store.api_keys,
-        sending=Outbound(
+        sending=OutboundServices(
             outbox=store.guarded_outbox(installation.restores),
-            follower=store.follower,
+            message_reader=store.message_reader,
             suppressions=store.suppressions,
             quotas=store.quotas,
             breakers=store.breakers,
             senders=store.senders,
             terms=store.terms,
-            shelf=installation.shelf,
+            uploads=installation.uploads,
         ),
         events=store.events,
-        notes=Notes(store.events),
-        hearing=hearing_from(settings, store.hooks),
+        event_recorder=EventRecorder(store.events),
+        hook_receiver=hook_receiver_from(settings, store.hooks),
         watch=store.watch,
         endpoints=store.endpoints,
         inbound_hook=_inbound_hook(installation) if settings.inbound_hook else None,
@@ -175,11 +179,11 @@ def _inbound_hook(installation: Installation) -> InboundHook:
     )
 
 
-def hearing_from(settings: Settings, hooks: Hooks) -> Hearing:
+def hook_receiver_from(settings: Settings, hooks: Hooks) -> HookReceiver:
     """Return what providers' calls are checked against, and where they are kept."""
     subscriptions, certificates = Installation(settings).topics(settings.region)
     topics = credentials(settings.ses_hook_topics)
-    return Hearing(
+    return HookReceiver(
         hooks=hooks,
         topics=subscriptions,
         ses=sns.Verifier(certificates, topics=frozenset(one.secret for one in topics)),

@@ -8,27 +8,27 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, HTTPException, Request
 
-from mailroom.api.hooks.hearing import Hearing
-from mailroom.api.hooks.noting import Notes
+from mailroom.api.hooks.event_recorder import EventRecorder
+from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.api.slots import Slots
-from mailroom.delivery.webhooks.sns import Verifier
+from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.inbound.received_email import Entry
-from mailroom.outbound.enclosing import Shelf
+from mailroom.outbound.attachments import Uploads
 from mailroom.ports.api_keys import ApiKeys
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers
 from mailroom.ports.endpoints import Endpoints
 from mailroom.ports.events import Events
-from mailroom.ports.follower import Follower
+from mailroom.ports.inbox_reader import InboxReader
+from mailroom.ports.message_reader import MessageReader
+from mailroom.ports.monitoring import Monitoring
 from mailroom.ports.outbox import Outbox
 from mailroom.ports.quotas import Quotas
-from mailroom.ports.reader import Reader
 from mailroom.ports.runs import RunStarter
 from mailroom.ports.scheduler import Scheduler
 from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import Terms
-from mailroom.ports.watch import Watch
 from mailroom.settings import Settings
 
 
@@ -36,7 +36,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Book(Protocol):
+class LedgerReader(Protocol):
     """The part of the port `Ledger` that is needed here; any ledger has it."""
 
     def find(self, any_id: str) -> Entry | None: ...
@@ -50,14 +50,14 @@ class Subscriptions(Protocol):
     def confirm(self, topic_arn: str, token: str) -> None: ...
 
 
-class Once(Protocol):
+class Deduplicator(Protocol):
     """Knows which messages were taken."""
 
     def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
         """Do `action` unless this message was taken before, and say whether it was done; what it raises leaves it untaken."""
 
 
-class Postbox(Protocol):
+class QueueWriter(Protocol):
     """The sending side of a queue."""
 
     def post(self, bodies: Sequence[str]) -> None: ...
@@ -69,48 +69,48 @@ class InboundHook:
 
     verifier: Verifier
     subscriptions: Subscriptions
-    once: Once
-    queue: Postbox
+    once: Deduplicator
+    queue: QueueWriter
 
 
 @dataclass(frozen=True, slots=True)
-class Outbound:
-    """What the routes of outbound mail work with. `shelf` None: files are not taken from S3.
+class OutboundServices:
+    """What the routes of outbound mail work with. `uploads` None: files are not taken from S3.
 
-    `handed` is set where the outbox has something new; whoever relays it clears it.
+    `submitted` is set where the outbox has something new; whoever relays it clears it.
     """
 
     outbox: Outbox
-    follower: Follower
+    message_reader: MessageReader
     suppressions: Suppressions
     quotas: Quotas
     breakers: Breakers
     senders: Senders
     terms: Terms
-    shelf: Shelf | None = None
-    handed: Event = field(default_factory=Event)
+    uploads: Uploads | None = None
+    submitted: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything outside that the HTTP service needs; `sending` None is an installation that only receives.
 
-    `events` is where what became of mail is recorded, `notes` the same for what may be lost, `hearing` what its providers'
+    `events` is where what became of mail is recorded, `event_recorder` the same for what may be lost, `hook_receiver` what its providers'
     calls are checked against, `watch` what counts it all, `endpoints` who is told of it. Batches are prepared in `slots`, small
     ones in `small_slots`.
     """
 
     settings: Settings
-    reader: Reader
+    reader: InboxReader
     archive: Archive
     runs: RunStarter
-    ledger: Book
+    ledger: LedgerReader
     keys: ApiKeys
-    sending: Outbound | None = None
+    sending: OutboundServices | None = None
     events: Events | None = None
-    notes: Notes | None = None
-    hearing: Hearing | None = None
-    watch: Watch | None = None
+    event_recorder: EventRecorder | None = None
+    hook_receiver: HookReceiver | None = None
+    watch: Monitoring | None = None
     endpoints: Endpoints | None = None
     now: Callable[[], datetime] = _now
     inbound_hook: InboundHook | None = None
@@ -124,10 +124,10 @@ def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-Outside = Annotated[Services, Depends(services_of)]
+AppServices = Annotated[Services, Depends(services_of)]
 
 
-def sending_of(services: Outside) -> Outbound:
+def sending_of(services: AppServices) -> OutboundServices:
     """Return what sends. Routes name it behind the holder: who has no key learns nothing of the installation.
 
     Raises:
@@ -138,4 +138,4 @@ def sending_of(services: Outside) -> Outbound:
     return services.sending
 
 
-Sending = Annotated[Outbound, Depends(sending_of)]
+AppOutbound = Annotated[OutboundServices, Depends(sending_of)]

@@ -17,8 +17,8 @@ from typing import Any
 
 import psycopg
 
+from mailroom.audit.listings import Stored, stream
 from mailroom.audit.locks import Locks, NotPermittedError, code_of
-from mailroom.audit.reading import Stored, stream
 from mailroom.audit.report import FORGOTTEN, Report
 
 #: Manifests whose bytes are read when not all are.

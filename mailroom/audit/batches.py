@@ -21,7 +21,7 @@ _MOST_IDS = 1000
 
 
 @dataclass(slots=True)
-class HandedOver:
+class Submissions:
     """What both ends know: how many messages each accepted batch has, and how often each message was received."""
 
     batches: dict[str, int] = field(default_factory=dict)
@@ -36,9 +36,9 @@ class HandedOver:
                 lines.write(json.dumps({"received": message_id, "times": times}) + "\n")
 
 
-def read_handed_over(file: Path) -> HandedOver:
+def read_submissions(file: Path) -> Submissions:
     """Return what such a file says."""
-    told = HandedOver()
+    told = Submissions()
     with file.open() as lines:
         for line in map(json.loads, lines):
             if "batch" in line:
@@ -56,7 +56,7 @@ def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:
         report.counts[f"messages {status}"] = messages
 
 
-def check_handed_over(connection: psycopg.Connection[Any], told: HandedOver, report: Report) -> None:
+def check_submissions(connection: psycopg.Connection[Any], told: Submissions, report: Report) -> None:
     """Compare each message of these batches with what the receiving end counted: never twice, and once if it was taken."""
     known: set[str] = set()
     for batch_id, messages in told.batches.items():

@@ -11,14 +11,9 @@ import psycopg
 from psycopg import IsolationLevel
 
 from mailroom.audit.aips import Manifests, Memory, check_bytes, clock_of, described
-from mailroom.audit.batches import HandedOver, check_handed_over, check_stories
+from mailroom.audit.batches import Submissions, check_stories, check_submissions
 from mailroom.audit.deposits import check_archive, read_all, read_deposit
-from mailroom.audit.locks import Locks, NotPermittedError
-from mailroom.audit.mails import Patience, check_mails
-from mailroom.audit.manifest import Sent, check_manifest
-from mailroom.audit.messages import check_messages
-from mailroom.audit.queues import check_queue
-from mailroom.audit.reading import (
+from mailroom.audit.listings import (
     acknowledged,
     archived_versions,
     parts,
@@ -28,6 +23,11 @@ from mailroom.audit.reading import (
     received_emails,
     stored_versions,
 )
+from mailroom.audit.locks import Locks, NotPermittedError
+from mailroom.audit.mails import Patience, check_mails
+from mailroom.audit.manifest import SentMail, check_manifest
+from mailroom.audit.messages import check_messages
+from mailroom.audit.queues import check_queue
 from mailroom.audit.report import OUTBOUND, Report, difference
 from mailroom.audit.restores import check_restores
 from mailroom.audit.rows import check_rows, saturate_times
@@ -58,8 +58,8 @@ def check(
     patience: Patience,
     deep: bool,
     archive_s3: Any = None,
-    sent: Iterable[Sent] = (),
-    handed_over: HandedOver | None = None,
+    sent: Iterable[SentMail] = (),
+    submissions: Submissions | None = None,
 ) -> None:
     """Look at everything and note in `report` what is wrong; `archive_s3` is for an archive in another region."""
     archive = archive_s3 or s3
@@ -81,8 +81,8 @@ def check(
         check_rows(connection, report)
         url, bucket = places.database_url, places.archive_bucket
         check_restores(connection, database_url=url, s3=archive, bucket=bucket, report=report)
-        if handed_over is not None:
-            check_handed_over(connection, handed_over, report)
+        if submissions is not None:
+            check_submissions(connection, submissions, report)
     check_queue(sqs, places.inbound_queue_url, report)
 
 

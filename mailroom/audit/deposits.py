@@ -14,9 +14,9 @@ from shlex import quote
 from typing import Any
 
 from mailroom.audit.aips import Manifests, describes, is_manifest
+from mailroom.audit.listings import Stored, side_by_side
 from mailroom.audit.locks import Locks, NotPermittedError, code_of, is_denied
 from mailroom.audit.mails import Patience
-from mailroom.audit.reading import Stored, side_by_side
 from mailroom.audit.report import Finding, Report
 
 #: Deposits whose bytes are read when not all are.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mailroom.audit.reading import Stored
+from mailroom.audit.listings import Stored
 from mailroom.audit.report import Report
 
 _DENIED = ("AccessDenied", "403")

@@ -12,7 +12,7 @@ from mailroom.audit.report import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentMail:
     """One accepted mail: the id in the 250, the recipients that are to have an item, and the digests of its attachments.
 
     `attachments` is None where nobody can say what a reader makes of it; `state` is where it must end.
@@ -28,19 +28,19 @@ class Sent:
         return json.dumps(asdict(self)) + "\n"
 
 
-def read_manifest(file: Path) -> Iterator[Sent]:
+def read_manifest(file: Path) -> Iterator[SentMail]:
     """Yield what a manifest says, a JSON object on each line."""
     with file.open() as lines:
         for line in lines:
             told = json.loads(line)
-            yield Sent(told["message_id"], tuple(told["recipients"]), _digests(told["attachments"]), told["state"])
+            yield SentMail(told["message_id"], tuple(told["recipients"]), _digests(told["attachments"]), told["state"])
 
 
 def _digests(told: list[str] | None) -> tuple[str, ...] | None:
     return None if told is None else tuple(told)
 
 
-def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[Sent], report: Report) -> None:
+def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[SentMail], report: Report) -> None:
     """Compare each accepted mail with what became of it."""
     for mail in sent:
         report.counts["sent"] += 1

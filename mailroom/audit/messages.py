@@ -40,7 +40,7 @@ def check_messages(connection: psycopg.Connection[Any], report: Report, patience
         report.violate("missing message" if batch.there < batch.accepted else "strange message", batch.id, what)
     for one in _rows(connection, _STRANGE, since | {"known": [*_PENDING, *_ENDED]}):
         report.violate("unknown status", one.id, f"no message can be {one.status}")
-    for one in _rows(connection, _UNTOLD, since | _tellers()):
+    for one in _rows(connection, _UNTOLD, since | _reporters()):
         report.violate("untold status", one.id, f"{one.status}, and no activity says so")
     for one in _rows(connection, _UNCOUNTED, since):
         report.violate("attempts", one.id, f"{one.attempts} attempts, and its history tells of {one.told}")
@@ -58,7 +58,7 @@ def _balance(connection: psycopg.Connection[Any], report: Report, since: dict[st
             report.balance(OUTBOUND, row.tenant)["ended" if row.status in _ENDED else "pending"] += row.messages
 
 
-def _tellers() -> dict[str, Any]:
+def _reporters() -> dict[str, Any]:
     pairs = [(status, kind) for status in (*_PENDING, *_ENDED) for kind in (status, *_TOLD_BY.get(status, ()))]
     return {"statuses": [status for status, _ in pairs], "kinds": [kind for _, kind in pairs]}
 

@@ -212,7 +212,7 @@ def _on_duty(found: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     now = datetime.now(UTC)
     try:
-        workers = _store(found).roster.on_duty()
+        workers = _store(found).roster.live_workers()
     except MailroomError:
         return []
     return [

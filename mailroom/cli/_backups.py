@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 
 #: What people know of a database, by its table.

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened, tenant_named
+from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import INBOX, Address, normalise_pattern
 from mailroom.inbound.processors import known_processors

@@ -14,7 +14,7 @@ import typer
 
 from mailroom.adapters.postgres.archive.findings import DAMAGES, SqlArchiveFindings
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.archive_findings import ArchiveFinding
 

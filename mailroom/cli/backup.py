@@ -20,7 +20,7 @@ import typer
 from mailroom.adapters.postgres.operations.dumps import dump
 from mailroom.cli._app import AsJson, say
 from mailroom.cli._backups import Backup, about_file, restores_of, revision_of
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import use_stack_environment
 

@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
-from mailroom.outbound.batch_json import batch_answer
-from mailroom.ports.follower import BatchLine
+from mailroom.outbound.batch_json import batch_response
 from mailroom.ports.holds import HeldBatch, HoldReason
+from mailroom.ports.message_reader import BatchLine
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -53,7 +53,7 @@ def list_(
         found = opened.store.outbox.held(tenant, limit=most)
         lines, told = [_held_line(one) for one in found], [one.as_json() for one in found]
     else:
-        page = opened.follower.batches(tenant, after=None, limit=most)
+        page = opened.message_reader.batches(tenant, after=None, limit=most)
         lines, told = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
     if as_json:
         say(json.dumps(told, indent=1))
@@ -132,14 +132,14 @@ def cancel(batch_id: BatchId, as_json: AsJson = False) -> None:
 
 
 def _found(opened: Opened, batch_id: str) -> BatchLine:
-    line = opened.follower.batch(None, batch_id)
+    line = opened.message_reader.batch(None, batch_id)
     if line is None:
         raise ConfigurationError(f"{batch_id}: there is no such batch; see `mailroom batch list`")
     return line
 
 
 def _json(line: BatchLine) -> dict[str, Any]:
-    return batch_answer(line).model_dump(mode="json", by_alias=True)
+    return batch_response(line).model_dump(mode="json", by_alias=True)
 
 
 def _line(line: BatchLine) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.breakers import Broken
 

@@ -15,8 +15,8 @@ from typing import Annotated
 import boto3
 import typer
 
-from mailroom.adapters.postgres.migrating import standing
-from mailroom.audit.batches import read_handed_over
+from mailroom.adapters.postgres.schema_upgrade import schema_status
+from mailroom.audit.batches import read_submissions
 from mailroom.audit.check import Places
 from mailroom.audit.check import check as look
 from mailroom.audit.logs import KNOWN, check_logs, read_known
@@ -62,7 +62,7 @@ def check(
     )
     report = Report(tell=lambda found: None if as_json else say(str(found)), progress=_progress)
     # What is read of a schema that does not fit says nothing of the mail; schedules and logs are looked at all the same.
-    if (fault := standing(places.database_url).fault) is not None:
+    if (fault := schema_status(places.database_url).fault) is not None:
         report.violate("schema", "database", str(fault))
     else:
         look(
@@ -76,7 +76,7 @@ def check(
             patience=Patience(now=datetime.now(UTC), limit=limit, since=since(received_since)),
             deep=deep,
             sent=read_manifest(manifest) if manifest else (),
-            handed_over=read_handed_over(batches) if batches else None,
+            submissions=read_submissions(batches) if batches else None,
         )
     check_schedules(settings.prefect_api_url, report)
     if folder := logs or _stack_logs():

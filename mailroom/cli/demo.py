@@ -21,10 +21,10 @@ from typing import Annotated, Any
 import typer
 
 import mailroom.sandbox
-from mailroom.cli import _outcomes
+from mailroom.cli import _demo_batch
+from mailroom.cli._api_client import ApiClient
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._calling import Calling
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError, TransientError
 from mailroom.domain.inbound.received_email import FINAL, Entry, State
 from mailroom.domain.inbound.routing import Address
@@ -85,17 +85,17 @@ def _send_batch(
     opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
 ) -> dict[str, Any]:
     """Send a batch, show what comes back of it, and return what became of it."""
-    api, began = Calling(up["api_url"], up["api_key"]), time.monotonic()
-    batch_id = _outcomes.hand_over(api, mails)
+    api, began = ApiClient(up["api_url"], up["api_key"]), time.monotonic()
+    batch_id = _demo_batch.submit(api, mails)
     tell(f"\n{mails} mails handed over to the API as batch {batch_id}; SES tells what becomes of each")
-    with nullcontext(_nowhere) if quiet else _outcomes.showing(mails) as show:
-        statuses = _outcomes.follow(api, batch_id, mails=mails, show=show)
+    with nullcontext(_nowhere) if quiet else _demo_batch.showing(mails) as show:
+        statuses = _demo_batch.follow(api, batch_id, mails=mails, show=show)
     took = time.monotonic() - began
-    page = opened.follower.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
+    page = opened.message_reader.messages(None, recipient=None, batch_id=batch_id, statuses=[], after=None, limit=mails)
     run_url = _run_that_sent(opened, page.lines[0].id)
     links = {"batch_url": f"{up['api_url']}/batches/{batch_id}", "run_url": run_url}
     tell(f"all came back {took:.1f} s after they were handed over\n")
-    for line in _outcomes.table(page.lines):
+    for line in _demo_batch.table(page.lines):
         tell(line)
     tell(f"\n  batch        {links['batch_url']}")
     tell(f"  flow run     {links['run_url']}")
@@ -109,7 +109,7 @@ def _nowhere(_: Mapping[str, int]) -> None:
 
 def _run_that_sent(opened: Opened, message_id: str) -> str:
     """Return where the run that sent a message is shown."""
-    run_id = run_of(opened.follower.activities(None, message_id) or [])
+    run_id = run_of(opened.message_reader.activities(None, message_id) or [])
     run = opened.runs.find(run_id) if run_id else None
     return run.url if run else ""
 
@@ -158,7 +158,7 @@ def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Ent
         if entry is not None and entry.state in FINAL and entry.run_id and _has_ended(opened, entry.run_id):
             if entry.state is not State.FILED:
                 raise PermanentError("the mail was not filed", state=entry.state, reason=entry.reason)
-            _tell_steps(opened, entry.run_id, tell)
+            _show_steps(opened, entry.run_id, tell)
             return entry
         time.sleep(0.05)
     raise PermanentError(
@@ -188,7 +188,7 @@ def _has_ended(opened: Opened, run_id: str) -> bool:
     return run is not None and run.state in ("Completed", "Failed", "Crashed", "Cancelled")
 
 
-def _tell_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
+def _show_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
     """Tell the run's tasks; the server records them a moment after they ran."""
     deadline = time.monotonic() + 5
     while not (steps := list(opened.runs.tasks(run_id))) or any(state != "Completed" for _, state in steps):

@@ -18,12 +18,12 @@ import typer
 
 from mailroom.cli._app import AsJson, say
 from mailroom.sandbox.drills.drill import Drill, Outcome
-from mailroom.sandbox.drills.ground import Ground, drill_ground
-from mailroom.sandbox.drills.post_office import post_office
+from mailroom.sandbox.drills.drill_batches import open_drill_batches
+from mailroom.sandbox.drills.drill_stack import DrillStack, open_drill_stack
 from mailroom.sandbox.drills.send_drill import SendDrill, SendOutcome
-from mailroom.sandbox.drills.workers import Zygote
+from mailroom.sandbox.drills.workers import ForkServer
 from mailroom.sandbox.stack.ports import any_free_port
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
@@ -49,23 +49,25 @@ def drill(
 ) -> None:
     """Kill workers at every crash point and at random while mails arrive, or batches are sent; none may be lost or twice."""
     chosen = seed if seed is not None else secrets.randbelow(1_000_000)
-    _tell(f"seed {chosen}")
+    _print_line(f"seed {chosen}")
     how: dict[str, Any] = {"kills": kills, "seconds": minutes * 60, "workers": workers}
     how["in_hand"] = in_hand or (_SENDING if outbound else _ARRIVING)
     hold = _send if outbound else _receive
     with (
         tempfile.TemporaryDirectory(prefix="mailroom-drill-") as folder,
-        drill_ground(Path(folder) / "stack", seed=chosen) as ground,
-        Zygote(ground.environment(), ground.folder / "drill") as zygote,
+        open_drill_stack(Path(folder) / "stack", seed=chosen) as drill_stack,
+        ForkServer(drill_stack.environment(), drill_stack.folder / "drill") as fork_server,
     ):
-        outcome = hold(ground, zygote, chosen, points, **how)
+        outcome = hold(drill_stack, fork_server, chosen, points, **how)
     say(json.dumps(outcome.as_json(), indent=1)) if as_json else _show(outcome)
     if not outcome.is_clean:
         raise typer.Exit(1)
 
 
-def _receive(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers: int, **how: Any) -> Outcome:
-    held = Drill(ground, zygote, seed=seed, say=_tell)
+def _receive(
+    drill_stack: DrillStack, fork_server: ForkServer, seed: int, points: bool, *, workers: int, **how: Any
+) -> Outcome:
+    held = Drill(drill_stack, fork_server, seed=seed, say=_print_line)
     if points:
         held.kill_at_points(mails=5)
         held.settle(workers=workers)
@@ -73,12 +75,19 @@ def _receive(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers
     return held.prove(workers=workers)
 
 
-def _send(ground: Ground, zygote: Zygote, seed: int, points: bool, *, workers: int, **how: Any) -> SendOutcome:
+def _send(
+    drill_stack: DrillStack, fork_server: ForkServer, seed: int, points: bool, *, workers: int, **how: Any
+) -> SendOutcome:
     receiver, port = Receiver(pipelining=True), any_free_port()
-    with receiving(receiver, port=port), post_office(ground, zygote, lambda: list(receiver.accepted)) as office:
+    with (
+        receiving(receiver, port=port),
+        open_drill_batches(drill_stack, fork_server, lambda: list(receiver.accepted)) as office,
+    ):
         office.use(port, per_second=_PER_SECOND)
         office.serve()
-        held = SendDrill(office, seed=seed, say=_tell, throttle=lambda: receiver.moods.append(Mood.DAILY))
+        held = SendDrill(
+            office, seed=seed, say=_print_line, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY)
+        )
         if points:
             held.kill_at_points(mails=3)
             held.settle(workers=workers)
@@ -102,5 +111,5 @@ def _show(outcome: Outcome | SendOutcome) -> None:
         say(f"{found['kind']}  {found['subject']}  {found['do']}")
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mailroom.adapters.postgres.migrating import Standing, bring_up, refuse_newer, sql_of, standing
+from mailroom.adapters.postgres.schema_upgrade import SchemaStatus, refuse_newer, schema_status, sql_of, upgrade
 from mailroom.cli._app import AsJson, say
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import load_database_url
@@ -34,15 +34,15 @@ def migrate(
         raise ConfigurationError("give --check or --dry-run, not both: --dry-run shows what --check finds missing")
     url = load_database_url()
     if check:
-        _check(standing(url), as_json=as_json)
+        _check(schema_status(url), as_json=as_json)
     elif dry_run:
-        _show(standing(url), as_json=as_json)
+        _show(schema_status(url), as_json=as_json)
     else:
         _migrate(url, as_json=as_json)
 
 
 def _migrate(url: str, *, as_json: bool) -> None:
-    done = bring_up(url)
+    done = upgrade(url)
     if as_json:
         say(json.dumps({"from": done.begun_at, "to": done.ended_at, "applied": list(done.applied)}))
     elif done.applied:
@@ -51,7 +51,7 @@ def _migrate(url: str, *, as_json: bool) -> None:
         say(f"the schema is at {done.ended_at}, the newest; nothing was changed")
 
 
-def _check(found: Standing, *, as_json: bool) -> None:
+def _check(found: SchemaStatus, *, as_json: bool) -> None:
     """Say how the schema stands; exit 1 where something is to be done before this version may start."""
     if as_json:
         say(json.dumps(_facts(found)))
@@ -71,7 +71,7 @@ def _check(found: Standing, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _show(found: Standing, *, as_json: bool) -> None:
+def _show(found: SchemaStatus, *, as_json: bool) -> None:
     refuse_newer(found)
     sql = sql_of(found)
     if as_json:
@@ -84,12 +84,12 @@ def _show(found: Standing, *, as_json: bool) -> None:
         say(sql)
 
 
-def _list(found: Standing, *, before: str = "  ") -> None:
+def _list(found: SchemaStatus, *, before: str = "  ") -> None:
     for one in found.pending:
         say(f"{before}{one.revision}  {one.what}")
 
 
-def _facts(found: Standing) -> dict[str, Any]:
+def _facts(found: SchemaStatus) -> dict[str, Any]:
     return {
         "revision": found.revision,
         "newest": found.newest,

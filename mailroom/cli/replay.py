@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.cli._times import since as time_of
 from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE, Entry, State
-from mailroom.inbound.holding import stale_s
+from mailroom.inbound.lease import stale_s
 from mailroom.ports.runs import Run
 from mailroom.settings import use_stack_environment
 
@@ -63,7 +63,7 @@ def replay(
             failed += 1
             print(f"{entry.ref.message_id}  could not be replayed: {error}", file=sys.stderr)
             continue
-        _tell(entry, run, left, dry_run=dry_run, as_json=as_json)
+        _show(entry, run, left, dry_run=dry_run, as_json=as_json)
     if not entries and not as_json:
         say("nothing to replay")
     if failed:
@@ -147,7 +147,7 @@ def _run_again(opened: Opened, entry: Entry) -> Run:
     return run if run.state == "Scheduled" else opened.runs.retry(run.id)
 
 
-def _tell(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_json: bool) -> None:
+def _show(entry: Entry, run: Run | None, left: list[str], *, dry_run: bool, as_json: bool) -> None:
     explained = InboundReason.explain(entry.reason)
     what = f"{', '.join(left)} failed" if left else explained["reason_code"]
     if as_json:

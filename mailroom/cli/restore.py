@@ -31,7 +31,7 @@ from mailroom.cli._backups import (
     restores_of,
     revision_of,
 )
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.ports.holds import HoldReason
 from mailroom.settings import use_stack_environment
@@ -64,7 +64,7 @@ def restore(
     check_dump(url, file)
     others, there = others_at_work(opened.engine), contents_of(opened.engine)
     _refuse_newer(about)
-    _tell(file, about, there, others)
+    _show(file, about, there, others)
     if dry_run:
         if as_json:
             say(json.dumps({"restored": False, "replaces": there, "connected": others} | json.loads(about.as_text())))
@@ -132,7 +132,7 @@ def _refuse_newer(about: Backup) -> None:
         )
 
 
-def _tell(file: Path, about: Backup, there: dict[str, int], others: list[str]) -> None:
+def _show(file: Path, about: Backup, there: dict[str, int], others: list[str]) -> None:
     replaced = ", ".join(f"{count:,} {what}" for what, count in there.items()) or "nothing"
     lines = [
         f"{file}: made {about.made_at:%Y-%m-%d %H:%M:%S} UTC, schema {about.revision}, counter {about.counter}",

@@ -36,9 +36,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from mailroom.cli._api_client import ApiClient, api_client, faults_of
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._calling import Calling, calling, faults_of
-from mailroom.cli._letters import Row, recipients, template
+from mailroom.cli._mail_files import Row, recipients, template
 from mailroom.cli._times import at as moment
 from mailroom.domain.errors import ConfigurationError, Fault, Unacceptable
 from mailroom.domain.outbound.message import UNDER_WAY, SendingStage, Status
@@ -46,7 +46,7 @@ from mailroom.domain.readable import shown, size, when
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
-_MOST_TOLD = 20
+_MOST_SHOWN = 20
 #: Messages whose reasons are said after `--wait`.
 _MOST_EXPLAINED = 100
 _WRONG = tuple(
@@ -83,10 +83,10 @@ def send(
         "send_at": send_at.isoformat() if send_at else None,
     }
     body = json.dumps({name: value for name, value in asked.items() if value is not None}).encode()
-    api = calling()
+    api = api_client()
     with _bar("handing over", len(body)) as (bar, task):
         try:
-            handed = api.hand_over(
+            handed = api.submit(
                 body,
                 key=key or str(uuid4()),
                 tenant=tenant,
@@ -101,7 +101,7 @@ def send(
         _preview(handed.answer, file, rows, as_json=as_json)
         return
     if not as_json:
-        _tell(handed.answer, api.url, repeated=handed.repeated)
+        _show(handed.answer, api.url, repeated=handed.repeated)
     answer = _followed(api, handed.answer["id"]) if wait else handed.answer | {"repeated": handed.repeated}
     wrong = wait and any(answer["statuses"].get(status) for status in _WRONG)
     if as_json:
@@ -114,7 +114,7 @@ def send(
         raise typer.Exit(1)
 
 
-def _tell(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
+def _show(answer: dict[str, Any], url: str, *, repeated: bool) -> None:
     if repeated:
         say(f"this key came before: batch {answer['id']}; nothing was handed over again")
     else:
@@ -165,16 +165,16 @@ def _pace(provider: dict[str, Any] | None) -> str:
 def _places(numbers: list[int], rows: list[Row]) -> str:
     if not numbers:
         return "0"
-    shown = ", ".join(str(rows[number].number) for number in numbers[:_MOST_TOLD])
-    more = f" and {len(numbers) - _MOST_TOLD:,} more" if len(numbers) > _MOST_TOLD else ""
+    shown = ", ".join(str(rows[number].number) for number in numbers[:_MOST_SHOWN])
+    more = f" and {len(numbers) - _MOST_SHOWN:,} more" if len(numbers) > _MOST_SHOWN else ""
     return f"{len(numbers):,}  (row{'s' if len(numbers) > 1 else ''} {shown}{more})"
 
 
 def _complain(file: Path, rows: list[Row], faults: Sequence[Fault]) -> None:
-    for fault in faults[:_MOST_TOLD]:
+    for fault in faults[:_MOST_SHOWN]:
         print(f"{file}, {_place(fault, rows)}: {fault.what}", file=sys.stderr)
-    if len(faults) > _MOST_TOLD:
-        print(f"{file}: and {len(faults) - _MOST_TOLD:,} more", file=sys.stderr)
+    if len(faults) > _MOST_SHOWN:
+        print(f"{file}: and {len(faults) - _MOST_SHOWN:,} more", file=sys.stderr)
 
 
 def _place(fault: Fault, rows: list[Row]) -> str:
@@ -186,7 +186,7 @@ def _place(fault: Fault, rows: list[Row]) -> str:
     return ".".join(str(part) for part in fault.where)
 
 
-def _followed(api: Calling, batch_id: str) -> dict[str, Any]:
+def _followed(api: ApiClient, batch_id: str) -> dict[str, Any]:
     """Return the batch when nothing of it waits any more; meanwhile the bar moves."""
     batch = api.batch(batch_id)
     with _bar("sending", batch["messages"]) as (bar, task):

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened, tenant_named
+from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import normalise

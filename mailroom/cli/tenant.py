@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened, tenant_named
+from mailroom.cli._installation import Opened, tenant_named
 from mailroom.domain.errors import ConfigurationError
-from mailroom.domain.inbound.trust import Action, Policy
+from mailroom.domain.inbound.trust import Action, FilingPolicy
 from mailroom.domain.outbound.content_rules import sender_pattern
 from mailroom.ports.tenants import Webhook
 
@@ -41,7 +41,7 @@ def policy(
     asked = {"spam": spam, "dmarc_reject": dmarc_reject, "dmarc_quarantine": dmarc_quarantine}
     asked |= {"unsure": unsure, "unscanned": unscanned}
     changes = {name: action for name, action in asked.items() if action is not None}
-    chosen: Policy = replace(tenants.policy(tenant_named(tenant)), **changes)
+    chosen: FilingPolicy = replace(tenants.policy(tenant_named(tenant)), **changes)
     if changes:
         tenants.set_policy(tenant, chosen)
     if as_json:

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, MailroomError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.readable import shown
-from mailroom.outbound.batch_json import ActivityAnswer, batch_answer, message_answer
+from mailroom.outbound.batch_json import ActivityResponse, batch_response, message_response
 from mailroom.outbound.last_run import run_of
-from mailroom.ports.follower import BatchLine, MessageLine
+from mailroom.ports.message_reader import BatchLine, MessageLine
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 
@@ -28,7 +28,7 @@ def trace(any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of it
     opened = Opened()
     if (entry := opened.ledger.find(any_id)) is not None:
         found, show = _received(opened, entry.id) | {"run": _run(opened, entry.run_id)}, _show
-    elif (batch := opened.follower.batch(None, any_id)) is not None:
+    elif (batch := opened.message_reader.batch(None, any_id)) is not None:
         found, show = _batch(opened, batch), _show_batch
     else:
         found, show = _sent(opened, any_id), _show_sent
@@ -52,8 +52,8 @@ def _received(opened: Opened, email_id: str) -> dict[str, Any]:
 
 def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
     """Return the messages with this id, of ours or of a provider's; nearly always it is one."""
-    message = opened.follower.message(None, any_id)
-    lines = [message] if message else opened.follower.told_by(None, any_id, limit=_SHOWN)
+    message = opened.message_reader.message(None, any_id)
+    lines = [message] if message else opened.message_reader.by_provider_id(None, any_id, limit=_SHOWN)
     if not lines:
         raise ConfigurationError(
             f"nothing is known of {any_id}; `mailroom trace` takes any id of a received e-mail, a message or a batch"
@@ -62,18 +62,18 @@ def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
 
 
 def _message(opened: Opened, line: MessageLine) -> dict[str, Any]:
-    activities = opened.follower.activities(None, line.id) or []
-    told = [ActivityAnswer.model_validate(activity).model_dump(mode="json") for activity in activities]
-    message = message_answer(line).model_dump(mode="json")
+    activities = opened.message_reader.activities(None, line.id) or []
+    told = [ActivityResponse.model_validate(activity).model_dump(mode="json") for activity in activities]
+    message = message_response(line).model_dump(mode="json")
     return {"message": message, "activities": told, "run": _run(opened, run_of(activities))}
 
 
 def _batch(opened: Opened, line: BatchLine) -> dict[str, Any]:
     """Return a batch with its first messages; `mailroom trace` of each says more."""
-    page = opened.follower.messages(None, recipient=None, batch_id=line.id, statuses=[], after=None, limit=_SHOWN)
+    page = opened.message_reader.messages(None, recipient=None, batch_id=line.id, statuses=[], after=None, limit=_SHOWN)
     return {
-        "batch": batch_answer(line).model_dump(mode="json", by_alias=True),
-        "messages": [message_answer(message).model_dump(mode="json") for message in page.lines],
+        "batch": batch_response(line).model_dump(mode="json", by_alias=True),
+        "messages": [message_response(message).model_dump(mode="json") for message in page.lines],
     }
 
 

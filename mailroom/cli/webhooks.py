@@ -10,10 +10,10 @@ from uuid import uuid4
 import typer
 
 from mailroom.cli._app import AsJson, say
-from mailroom.cli._opening import Opened, tenant_named
+from mailroom.cli._installation import Opened, tenant_named
 from mailroom.cli._times import since as time_of
-from mailroom.domain.delivery.news import KINDS, USUAL, Disabled
 from mailroom.domain.delivery.post_faults import PostFault
+from mailroom.domain.delivery.tenant_webhooks import KINDS, USUAL, Disabled
 from mailroom.domain.delivery.webhook_targets import TargetFault, WebhookTargets
 from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.endpoints import Endpoint

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from mailroom.delivery.webhooks import ses
-from mailroom.delivery.webhooks.reading import Unreadable
-from mailroom.delivery.webhooks.registered import READERS
+from mailroom.delivery.provider_events import ses
+from mailroom.delivery.provider_events.fields import Unreadable
+from mailroom.delivery.provider_events.registered import READERS
 from mailroom.domain.delivery.events import DeliveryEvent
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.operations.loops import SteadyLoop
@@ -107,7 +107,9 @@ class Tracking:
         received = self._receive(wait_s)
         told = [(message, self._events_in(message)) for message in received]
         bad = self._record([(message.message_id, events) for message, events in told if events])
-        done = [message.receipt for message, events in told if events is not None and message.message_id not in bad]
+        done = [
+            message.receipt_handle for message, events in told if events is not None and message.message_id not in bad
+        ]
         # The others come back, and go to the dead letters in the end.
         self._queue.delete(done)
         return len(received)

@@ -10,12 +10,12 @@ from hashlib import sha256
 from typing import Any
 
 from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Refused, TransientError
-from mailroom.domain.inbound.answering import ReceiptLine, receipt_mail, why_silent
+from mailroom.domain.inbound.auto_replies import ReceiptLine, receipt_mail, why_silent
 from mailroom.domain.inbound.routing import normalise, wanted
 from mailroom.inbound.processing import FiledMail
-from mailroom.ports.answers import Answers
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.processings import Processings
+from mailroom.ports.replies import Replies
 
 #: One for each e-mail, whoever of its tenants wants one: the sender wrote one mail and gets at most one answer.
 _KEY = "digest"
@@ -42,7 +42,7 @@ def answer(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
     return {"not_answered": why_not} if why_not else _send(raw, mail, sender, inbound.answers, inbound.processings)
 
 
-def _send(raw: bytes, mail: FiledMail, sender: str, answers: Answers, processings: Processings) -> Mapping[str, Any]:
+def _send(raw: bytes, mail: FiledMail, sender: str, answers: Replies, processings: Processings) -> Mapping[str, Any]:
     try:
         answer_id = answers.send(raw, sender=mail.routes[0].recipient, recipient=sender)
     except TransientError:

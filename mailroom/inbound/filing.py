@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import fields, replace
 from typing import Any
 
-from mailroom.archive.archiving import Kept
+from mailroom.archive.depositing import DepositReceipts
 from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedAttachment, ParsedEmail
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 
 
 def _shared(kind: type[Any], source: type[Any], *, but: str) -> tuple[str, ...]:
@@ -23,14 +23,14 @@ _OF_THE_ROUTE = _shared(Item, Route, but="")
 _OF_THE_PART = _shared(Attachment, ParsedAttachment, but="filename")
 
 
-def items_for(mail: ParsedEmail, raw: bytes, way: Way, kept: Kept) -> list[Item]:
+def items_for(mail: ParsedEmail, raw: bytes, routing: RoutingDecision, kept: DepositReceipts) -> list[Item]:
     """Return one item for each route. Every attachment must have its receipt in `kept` already."""
     digest = hashlib.sha256(raw).hexdigest()
-    items = [_item(mail, to, kept[to.tenant, digest].archive_id, kept) for to in way.routes]
-    return [replace(item, held=way.held.get(item.tenant)) for item in items]
+    items = [_item(mail, to, kept[to.tenant, digest].archive_id, kept) for to in routing.routes]
+    return [replace(item, held=routing.held.get(item.tenant)) for item in items]
 
 
-def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item:
+def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: DepositReceipts) -> Item:
     parts = enumerate(mail.attachments, start=1)
     return Item(
         **{name: getattr(mail, name) for name in _OF_THE_MAIL},
@@ -40,7 +40,7 @@ def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: Kept) -> Item
     )
 
 
-def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: Kept) -> Attachment:
+def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: DepositReceipts) -> Attachment:
     return Attachment(
         **{name: getattr(part, name) for name in _OF_THE_PART},
         number=number,

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailroom.archive.archiving import Kept
+from mailroom.archive.depositing import DepositReceipts
 from mailroom.domain.inbound.received_email import Entry, Envelope
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.domain.parsing import ParsedEmail
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbound import Inbound
 
@@ -57,12 +57,18 @@ class Step:
 
 
 def filed_mails(
-    entry: Entry, way: Way, parsed: ParsedEmail, raw: bytes, *, items: Sequence[str], kept: Kept
+    entry: Entry,
+    routing: RoutingDecision,
+    parsed: ParsedEmail,
+    raw: bytes,
+    *,
+    items: Sequence[str],
+    kept: DepositReceipts,
 ) -> Iterator[FiledMail]:
     """Yield what is left to process: one for each tenant and processor, in the order of the routes."""
     together: dict[tuple[str, str], list[tuple[Route, str]]] = {}
-    for to, item in zip(way.routes, items, strict=True):
-        if to.processor != INBOX and to.tenant not in way.held:
+    for to, item in zip(routing.routes, items, strict=True):
+        if to.processor != INBOX and to.tenant not in routing.held:
             together.setdefault((to.tenant, to.processor), []).append((to, item))
     for (tenant, processor), filed in together.items():
         yield FiledMail(

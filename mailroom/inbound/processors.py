@@ -7,7 +7,7 @@ from typing import Any
 
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.inbound.routing import INBOX
-from mailroom.inbound import digest, webhook
+from mailroom.inbound import digest, tenant_webhook
 from mailroom.inbound.processing import Step
 
 GROUP = "mailroom.processors"
@@ -24,7 +24,7 @@ def known_processors() -> dict[str, tuple[Step, ...]]:
     known = {
         INBOX: (),
         "digest": (Step("answer", digest.answer),),
-        "webhook": (Step("tell", webhook.tell),),
+        "webhook": (Step("tell", tenant_webhook.notify),),
     }
     for point in entry_points(group=GROUP):
         if point.name in known:

@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from mailroom.archive.archiving import Kept
+from mailroom.archive.depositing import DepositReceipts
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import Entry
 from mailroom.domain.inbound.routing import INBOX, Route
 from mailroom.inbound.processing import FiledMail, filed_mails
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.parser import Parser
@@ -25,21 +25,21 @@ def recall(
     """
     told = ledger.trace(entry.id)
     items = {(item["tenant"], item["recipient"]): item for item in told["items"]}
-    way = _way(told["activities"])
+    routing = _way(told["activities"])
     try:
         raw = archive.read(told["items"][0]["raw_archive_id"])
     except LookupError:
         raise PermanentError("the archive has the raw e-mail no longer", email_id=entry.id) from None
-    ids = [items[to.tenant, to.recipient]["id"] for to in way.routes]
-    mails = filed_mails(entry, way, parser.parse(raw), raw, items=ids, kept=_kept(told["deposits"]))
+    ids = [items[to.tenant, to.recipient]["id"] for to in routing.routes]
+    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_kept(told["deposits"]))
     yield from (mail for mail in mails if mail.key in keys)
 
 
-def _way(activities: list[dict[str, Any]]) -> Way:
+def _way(activities: list[dict[str, Any]]) -> RoutingDecision:
     """Return the way that was noted last."""
     noted = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
     routes = tuple(_route(to) for to in noted["routes"])
-    return Way(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))
+    return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))
 
 
 def _route(noted: Mapping[str, Any]) -> Route:
@@ -53,7 +53,7 @@ def _route(noted: Mapping[str, Any]) -> Route:
     )
 
 
-def _kept(deposits: list[dict[str, Any]]) -> Kept:
+def _kept(deposits: list[dict[str, Any]]) -> DepositReceipts:
     receipts = [Deposit(**{name: one[name] for name in Deposit.__slots__}) for one in map(_with_time, deposits)]
     return {(receipt.tenant, receipt.sha256): receipt for receipt in receipts}
 

@@ -16,7 +16,7 @@ from mailroom.ports.scanner import Scanner
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RoutingDecision:
     """Where a mail goes: its routes, the tenants that archive it, and, when it must not be filed, why.
 
     `held` has the reason of each tenant whose policy holds the mail back; where that is every tenant, it is `stop`.
@@ -31,9 +31,9 @@ class Way:
     verdicts: Verdicts = field(default_factory=Verdicts)
 
 
-def find_way(
+def decide_routing(
     entry: Entry, raw: bytes, *, directory: Directory, ledger: Ledger, now: datetime, scanner: Scanner | None = None
-) -> Way:
+) -> RoutingDecision:
     """Return the mail's way, recorded in the ledger with its reasons.
 
     Recipients and verdicts come from SES's notification. Where only the bucket told of the mail, both come from the
@@ -49,7 +49,7 @@ def find_way(
         routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
     except Quarantined as nobody:
         reason = nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
-        return Way((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
+        return RoutingDecision((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
     # A mail that SES found infected is stopped anyway; a scanner that misses it must not be quoted beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}
@@ -57,4 +57,4 @@ def find_way(
     held = {tenant: reason for tenant, reason in reasons.items() if reason is not None}
     ledger.routed(entry.id, routes, now=now, scan=scan, held=held)
     stop = next(iter(held.values())) if len(held) == len(policies) else None
-    return Way(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts)
+    return RoutingDecision(tuple(routes), tuple(sorted(policies)), stop, held, recipients, verdicts)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailroom.archive.describing import reopen_filed
+from mailroom.archive.mail_manifests import reopen_filed
 from mailroom.domain.inbound.notifications import SETUP_NOTIFICATION, announcement
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.times import bounded

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mailroom.domain.delivery.unsubscribe import OURS
-from mailroom.domain.outbound.message import LIMITS, Lane, Policy, Tracked
+from mailroom.domain.outbound.message import LIMITS, Lane, ResendPolicy, Tracked
 from mailroom.outbound.json_time import Time
-from mailroom.outbound.request import Attached, Letter, Recipient, Request, Shelved, Words
+from mailroom.outbound.request import Letter, Recipient, Request, RequestAttachment, RequestContent, Upload
 
 
 def _base64(text: str) -> str:
@@ -21,12 +21,12 @@ def _base64(text: str) -> str:
     return text
 
 
-class _Asked(BaseModel):
+class _RequestModel(BaseModel):
     # A misspelt field would be a wish that nobody fulfils.
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-class S3Object(_Asked):
+class S3Object(_RequestModel):
     """An object under this tenant's prefix in the bucket for files."""
 
     bucket: str
@@ -34,7 +34,7 @@ class S3Object(_Asked):
     version: str = ""
 
 
-class Attachment(_Asked):
+class Attachment(_RequestModel):
     """A file: its bytes in base64, or an archive deposit's id, or an S3 object. A `content_id` makes it inline."""
 
     filename: str
@@ -44,19 +44,19 @@ class Attachment(_Asked):
     s3: S3Object | None = None
     content_id: str | None = None
 
-    def attached(self) -> Attached:
+    def attached(self) -> RequestAttachment:
         """Return it as the product's value."""
-        return Attached(
+        return RequestAttachment(
             filename=self.filename,
             content_type=self.content_type,
             content_id=self.content_id,
             content=None if self.content is None else base64.b64decode(self.content),
             archive_id=self.archive_id,
-            shelved=None if self.s3 is None else Shelved(self.s3.bucket, self.s3.key, self.s3.version),
+            upload=None if self.s3 is None else Upload(self.s3.bucket, self.s3.key, self.s3.version),
         )
 
 
-class _Says(_Asked):
+class _ContentModel(_RequestModel):
     subject: str
     text: str | None = None
     html: str | None = None
@@ -68,9 +68,9 @@ class _Says(_Asked):
         description="One-click unsubscribe (RFC 8058): your https URL, or true for this installation's own",
     )
 
-    def words(self) -> Words:
+    def words(self) -> RequestContent:
         """Return what it says as the product's value."""
-        return Words(
+        return RequestContent(
             subject=self.subject,
             text=self.text,
             html=self.html,
@@ -81,7 +81,7 @@ class _Says(_Asked):
         )
 
 
-class Message(_Says):
+class Message(_ContentModel):
     """One mail; with several addresses in `to`, one mail to each."""
 
     to: str | Annotated[list[str], Field(min_length=1, max_length=LIMITS.recipients_of_one)]
@@ -105,11 +105,11 @@ class Message(_Says):
         return Letter(words=self.words(), where=where, recipients=recipients)
 
 
-class Template(_Says):
+class Template(_ContentModel):
     """Jinja templates, filled with each recipient's `data`; HTML is escaped."""
 
 
-class TemplateRecipient(_Asked):
+class TemplateRecipient(_RequestModel):
     """Who gets the template, and what it is filled with."""
 
     to: str
@@ -130,14 +130,14 @@ class TemplateRecipient(_Asked):
         )
 
 
-class Tracking(_Asked):
+class Tracking(_RequestModel):
     """What is to be told of readers: opens and followed links, by the provider where it can, else by links of our own."""
 
     opens: bool = False
     clicks: bool = False
 
 
-class NewBatch(_Asked):
+class NewBatch(_RequestModel):
     """Either `messages`, or a `template` with `recipients`."""
 
     from_: str | None = Field(default=None, alias="from", description="The installation's own sender by default")
@@ -145,7 +145,7 @@ class NewBatch(_Asked):
     template: Template | None = None
     recipients: list[TemplateRecipient] | None = None
     lane: Lane | None = Field(default=None, description="transactional for messages, bulk for a template, by default")
-    policy: Policy = Policy.PREFER_NO_DUPLICATE
+    policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: Time | None = None
     expires_at: Time | None = None
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -8,30 +8,30 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from mailroom.domain.outbound.message import Lane, Policy, Status
+from mailroom.domain.outbound.message import Lane, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.outbound.json_model import Answer
-from mailroom.ports.follower import BatchLine, MessageLine
+from mailroom.outbound.json_model import JsonModel
 from mailroom.ports.holds import HoldReason
+from mailroom.ports.message_reader import BatchLine, MessageLine
 
 
-class TrackingAnswer(Answer):
+class TrackingResponse(JsonModel):
     """What is told of readers."""
 
     opens: bool
     clicks: bool
 
 
-class BatchAnswer(Answer):
+class BatchResponse(JsonModel):
     """A batch as it stands."""
 
     id: str
     tenant: str
     from_: str = Field(serialization_alias="from")
     lane: Lane
-    policy: Policy
+    policy: ResendPolicy
     metadata: dict[str, str]
-    tracking: TrackingAnswer
+    tracking: TrackingResponse
     messages: int
     statuses: dict[Status, int]
     created_at: datetime
@@ -45,7 +45,7 @@ class BatchAnswer(Answer):
     done_at: datetime | None = Field(description="When the last of them may have gone, at the earliest")
 
 
-class MessageAnswer(Answer):
+class MessageResponse(JsonModel):
     """A message as it stands."""
 
     id: str
@@ -71,7 +71,7 @@ class MessageAnswer(Answer):
     handed_at: datetime | None
 
 
-class ActivityAnswer(Answer):
+class ActivityResponse(JsonModel):
     """One fact, as it happened."""
 
     at: datetime
@@ -86,17 +86,17 @@ class ActivityAnswer(Answer):
         return OutboundReason.both_words(facts)
 
 
-def batch_answer(line: BatchLine, done_at: datetime | None = None) -> BatchAnswer:
+def batch_response(line: BatchLine, done_at: datetime | None = None) -> BatchResponse:
     """Return a batch as it stands."""
     apart = ("from_", "tracking", "done_at")
-    values = {name: getattr(line, name) for name in BatchAnswer.model_fields if name not in apart}
-    tracking = TrackingAnswer(opens=line.tracking.opens, clicks=line.tracking.clicks)
-    return BatchAnswer(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
+    values = {name: getattr(line, name) for name in BatchResponse.model_fields if name not in apart}
+    tracking = TrackingResponse(opens=line.tracking.opens, clicks=line.tracking.clicks)
+    return BatchResponse(**values, from_=line.from_.address, tracking=tracking, done_at=done_at)
 
 
-def message_answer(line: MessageLine) -> MessageAnswer:
+def message_response(line: MessageLine) -> MessageResponse:
     """Return a message as it stands."""
     why = {"reason": OutboundReason.old_word(line.reason), **OutboundReason.explain(line.reason)}
     apart = {"to", "name", *why}
-    values: dict[str, Any] = {name: getattr(line, name) for name in MessageAnswer.model_fields if name not in apart}
-    return MessageAnswer(**(values | why), to=line.to.address, name=line.to.name)
+    values: dict[str, Any] = {name: getattr(line, name) for name in MessageResponse.model_fields if name not in apart}
+    return MessageResponse(**(values | why), to=line.to.address, name=line.to.name)

@@ -8,7 +8,7 @@
 A circuit breaker that is open, or that what came back since the last turn opens, stops all of it until a person closes it.
 
 Turns come first, so that nothing is `sending` for longer than the moment that its turn is away. What a killed worker
-leaves `sending` is what it had in hand at once, and `mailroom.outbound.settling` finds out about it.
+leaves `sending` is what it had in hand at once, and `mailroom.outbound.unknown_outcomes` finds out about it.
 """
 
 import logging
@@ -37,13 +37,13 @@ from mailroom.outbound.rendering import outgoing
 from mailroom.ports.archive import Archive
 from mailroom.ports.breakers import Breakers, Broken
 from mailroom.ports.dispatch import Claimed, Dispatch, Outcome
-from mailroom.ports.provider import MailProvider, Receipt
-from mailroom.ports.rate import Rate, Turn
+from mailroom.ports.provider import MailProvider, ProviderReceipt
+from mailroom.ports.rate import Permit, Rate
 
 log = logging.getLogger(__name__)
 
 #: How many calls to a provider are under way at once, for one batch.
-HANDS = 32
+SENDER_THREADS = 32
 #: So many calls come to each hand in one turn, at least: else all hands wait for the slowest and for the database between.
 _ROUNDS = 4
 #: While one arm of a batch claims or settles, the other hands over: the rate does not wait for the database.
@@ -67,7 +67,7 @@ _SETTLE_TRIES = 8
 class Outbound:
     """Everything that sending needs, opened.
 
-    `hands` calls the provider for several mails at once. `names` are the providers that `provider` hands over to, itself if
+    `sender_threads` calls the provider for several mails at once. `names` are the providers that `provider` hands over to, itself if
     nothing is said. `leave_url` makes our link to unsubscribe from a message's id; `tracker` signs links and pixel of
     batches that want to know their readers, where the provider tracks none. `checks` ask whether these ports would serve now,
     by their own clients: `database`.
@@ -78,7 +78,7 @@ class Outbound:
     archive: Archive
     provider: MailProvider
     rate: Rate
-    hands: Executor
+    sender_threads: Executor
     names: frozenset[str] = frozenset()
     leave_url: Callable[[str], str] | None = None
     tracker: Tracker | None = None
@@ -105,7 +105,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Tally:
+class DispatchResult:
     """What came of some turns.
 
     `over` when nothing more is due. `hold` is how long the provider is left alone after trouble: `pause_s` with the batch
@@ -127,7 +127,7 @@ class Tally:
         """Count what came of one turn."""
         for outcome in outcomes:
             result = outcome.result
-            if isinstance(result, Receipt):
+            if isinstance(result, ProviderReceipt):
                 self.dispatched += 1
             elif isinstance(result, TransientError):
                 self.again += 1
@@ -162,9 +162,9 @@ class Sender:
         """Have `send_some` end after what is in hand; may be called from any thread."""
         self._stopping.set()
 
-    def send_some(self, due: int) -> Tally:
+    def send_some(self, due: int) -> DispatchResult:
         """Send for a few seconds; `due` is how many messages wait, as far as is known."""
-        tally, end = Tally(), time.monotonic() + _SLICE_S
+        tally, end = DispatchResult(), time.monotonic() + _SLICE_S
         self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
         if due <= self._most():
             self._send_until(end, tally, due)
@@ -174,26 +174,26 @@ class Sender:
                 arm.result()
         return tally
 
-    def _send_until(self, end: float, tally: Tally, due: int) -> None:
+    def _send_until(self, end: float, tally: DispatchResult, due: int) -> None:
         most = self._most()
         while not self._is_over(tally) and time.monotonic() < end:
             if self._is_stopped(tally):
                 break
             left = max(1, due - tally.dispatched - tally.again - len(tally.failures))
-            turns = self._outbound.rate.wait(min(left, most), lane=self.lane)
+            permits = self._outbound.rate.wait(min(left, most), lane=self.lane)
             try:
-                if turns:
-                    self._take(turns, tally)
+                if permits:
+                    self._take(permits, tally)
             finally:
-                self._give_back(turns)
+                self._give_back(permits)
 
     def _most(self) -> int:
-        return HANDS * max(_ROUNDS, self._outbound.provider.capabilities.batch)
+        return SENDER_THREADS * max(_ROUNDS, self._outbound.provider.capabilities.batch)
 
-    def _is_over(self, tally: Tally) -> bool:
+    def _is_over(self, tally: DispatchResult) -> bool:
         return tally.over or bool(tally.hold) or tally.resume_at is not None or self._stopping.is_set()
 
-    def _is_stopped(self, tally: Tally) -> bool:
+    def _is_stopped(self, tally: DispatchResult) -> bool:
         """Stop where a breaker is open; put the batch off where the provider says beforehand that it takes nothing."""
         tally.broken = self._outbound.breakers.check(self.batch_id, now=self._clock())
         if tally.broken is not None:
@@ -208,15 +208,15 @@ class Sender:
             self._put_off(tally, self._clock() + _DAY_USED_UP, OutboundReason.DAILY_QUOTA)
         return tally.resume_at is not None
 
-    def _take(self, turns: Sequence[Turn], tally: Tally) -> None:
+    def _take(self, permits: Sequence[Permit], tally: DispatchResult) -> None:
         dispatch, provider = self._outbound.dispatch, self._outbound.provider
         claims = dispatch.claim(
-            self.batch_id, most=len(turns), provider=provider.name, now=self._clock(), run_id=self._run_id
+            self.batch_id, most=len(permits), provider=provider.name, now=self._clock(), run_id=self._run_id
         )
         if not claims:
             tally.over = True
             return
-        results = hand_over(claims, turns, self._outbound)
+        results = send_claimed(claims, permits, self._outbound)
         with self._counting:
             hold = self._hold(claims, results, first=not tally.hold)
             if hold:
@@ -235,7 +235,9 @@ class Sender:
             log.warning("batch %s waits %.1f s: %s", self.batch_id, hold.total_seconds(), _reason(results))
             tally.pause_s = max(tally.pause_s, hold.total_seconds())
 
-    def _hold(self, claims: Sequence[Claimed], results: Sequence[Receipt | MailroomError], *, first: bool) -> timedelta:
+    def _hold(
+        self, claims: Sequence[Claimed], results: Sequence[ProviderReceipt | MailroomError], *, first: bool
+    ) -> timedelta:
         """Return how long nothing should be handed over after this; trouble of both arms at once counts once."""
         # Whose turn was over before its call began tells nothing of the provider.
         if all(isinstance(one, TurnOver) for one in results):
@@ -262,7 +264,7 @@ class Sender:
         backoff = min(PATIENCE.total_seconds(), 2.0 ** max(1, self._strikes)) * random.uniform(0.5, 1)
         return timedelta(seconds=max(asked, backoff))
 
-    def _put_off(self, tally: Tally, until: datetime, reason: OutboundReason) -> None:
+    def _put_off(self, tally: DispatchResult, until: datetime, reason: OutboundReason) -> None:
         """Put off what is due. What was just settled waits for the same time, so both have one order."""
         with self._counting:
             if tally.resume_at:
@@ -271,13 +273,13 @@ class Sender:
         self._outbound.dispatch.defer(self.batch_id, until=until, reason=reason, now=self._clock())
         log.warning("batch %s goes on at %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
 
-    def _give_back(self, turns: Sequence[Turn]) -> None:
+    def _give_back(self, permits: Sequence[Permit]) -> None:
         """Give turns back; those that the rate does not hear of are free again by themselves."""
         try:
-            if turns:
-                self._outbound.rate.give_back(turns)
+            if permits:
+                self._outbound.rate.give_back(permits)
         except MailroomError as error:
-            log.warning("%d turns were not given back: %s", len(turns), error)
+            log.warning("%d turns were not given back: %s", len(permits), error)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         """Settle; while the database is away, for half a minute: what is not settled would be `unknown`."""
@@ -291,7 +293,9 @@ class Sender:
         raise AssertionError("settled or raised by now")
 
 
-def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbound) -> list[Receipt | MailroomError]:
+def send_claimed(
+    claims: Sequence[Claimed], permits: Sequence[Permit], outbound: Outbound
+) -> list[ProviderReceipt | MailroomError]:
     """Return what came of each claimed message, in order; nothing is raised once a message is `sending`.
 
     Each is handed over at its turn, of which there are at least as many.
@@ -309,47 +313,51 @@ def hand_over(claims: Sequence[Claimed], turns: Sequence[Turn], outbound: Outbou
         mails = [error] * len(claims)
     except Exception as error:  # noqa: BLE001 - nothing has left yet: these are failed, not unknown
         mails = [PermanentError("the message cannot be rendered", kind=type(error).__name__)] * len(claims)
-    results: list[Receipt | MailroomError | None] = [None if isinstance(one, Outgoing) else one for one in mails]
+    results: list[ProviderReceipt | MailroomError | None] = [
+        None if isinstance(one, Outgoing) else one for one in mails
+    ]
     ready = [(number, one) for number, one in enumerate(mails) if isinstance(one, Outgoing)]
-    calls: list[tuple[list[int], Future[list[Receipt | MailroomError]]]] = []
-    for start, stop in _together(turns[: len(ready)], outbound.provider.capabilities.batch):
+    calls: list[tuple[list[int], Future[list[ProviderReceipt | MailroomError]]]] = []
+    for start, stop in _together(permits[: len(ready)], outbound.provider.capabilities.batch):
         numbers, going = [number for number, _ in ready[start:stop]], [mail for _, mail in ready[start:stop]]
-        calls.append((numbers, outbound.hands.submit(_call, outbound.provider, going, turns[start:stop])))
+        calls.append((numbers, outbound.sender_threads.submit(_call, outbound.provider, going, permits[start:stop])))
     for numbers, call in calls:
         for number, result in zip(numbers, call.result(), strict=True):
             results[number] = result
     return [one for one in results if one is not None]
 
 
-def _together(turns: Sequence[Turn], most: int) -> Iterator[tuple[int, int]]:
+def _together(permits: Sequence[Permit], most: int) -> Iterator[tuple[int, int]]:
     """Yield, when their time has come, from which turn to which one call may go: those that have come by then.
 
     Waited for here, so that the hands are free for other batches.
     """
     start = 0
-    while start < len(turns):
-        moment = turns[start].at + (_GATHER_S if most > 1 else 0.0)
+    while start < len(permits):
+        moment = permits[start].at + (_GATHER_S if most > 1 else 0.0)
         time.sleep(max(0.0, moment - time.monotonic()))
         now, stop = time.monotonic(), start + 1
-        while stop < min(len(turns), start + most) and turns[stop].at <= now:
+        while stop < min(len(permits), start + most) and permits[stop].at <= now:
             stop += 1
         yield start, stop
         start = stop
 
 
-def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Turn]) -> list[Receipt | MailroomError]:
+def _call(
+    provider: MailProvider, mails: Sequence[Outgoing], permits: Sequence[Permit]
+) -> list[ProviderReceipt | MailroomError]:
     began = time.monotonic()
-    if began > min(turn.until for turn in turns):
+    if began > min(permit.until for permit in permits):
         # This process was frozen: others have the turns, and may have these messages.
         return [TurnOver("its turn is over")] * len(mails)
-    for turn in turns:
-        turn.began = began
+    for permit in permits:
+        permit.began = began
     try:
         crash_point("before", "hand over")
         answers = provider.send(mails)
         crash_point("after", "hand over")
-        for turn in turns:
-            turn.ended = time.monotonic()
+        for permit in permits:
+            permit.ended = time.monotonic()
         return answers
     except Exception as error:  # noqa: BLE001 - a provider that breaks its contract may have sent
         log.error("provider %s raised %s", provider.name, type(error).__name__)
@@ -357,7 +365,7 @@ def _call(provider: MailProvider, mails: Sequence[Outgoing], turns: Sequence[Tur
         return [lost] * len(mails)
 
 
-def _reason(results: Sequence[Receipt | MailroomError]) -> OutboundReason:
+def _reason(results: Sequence[ProviderReceipt | MailroomError]) -> OutboundReason:
     kinds = {type(one) for one in results if isinstance(one, TransientError)}
     if DailyQuota in kinds:
         return OutboundReason.DAILY_QUOTA

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 
-class Answer(BaseModel):
+class JsonModel(BaseModel):
     """Read from the attributes of a domain value."""
 
     model_config = ConfigDict(from_attributes=True, populate_by_name=True)

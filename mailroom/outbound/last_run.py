@@ -1,6 +1,6 @@
 """The flow run that worked on a message last."""
 
-from mailroom.ports.follower import ActivityLine
+from mailroom.ports.message_reader import ActivityLine
 
 
 def run_of(activities: list[ActivityLine]) -> str | None:

@@ -15,15 +15,15 @@ from typing import Any
 from mailroom.domain.errors import Fault, Unacceptable
 from mailroom.domain.outbound.message import Lane
 from mailroom.domain.times import EARLIEST, bounded
-from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import prepare
-from mailroom.outbound.request import Letter, Recipient, Request, Words
-from mailroom.ports.outbox import Key, Outbox
+from mailroom.outbound.request import Letter, Recipient, Request, RequestContent
+from mailroom.ports.outbox import Outbox, SubmissionKey
 from mailroom.ports.queue import Received
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class BatchOrder:
     """Our own word: this batch has something to send from `due_at` on."""
 
     batch_id: str
@@ -41,7 +41,7 @@ class PlainMail:
     html: str | None
 
 
-def read(body: str, attributes: Mapping[str, str]) -> Word | PlainMail:
+def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
     """Return what a message of the mailbox queue says.
 
     Raises:
@@ -54,7 +54,7 @@ def read(body: str, attributes: Mapping[str, str]) -> Word | PlainMail:
     if not isinstance(told, dict):
         raise _unreadable((), "not a JSON object")
     if "batch_id" in told:
-        return _word(told)
+        return _order(told)
     if attributes.get("channel", "email") != "email":
         raise _unreadable(("channel",), "this channel is not served here")
     kind = attributes.get("type", "plaintext")
@@ -68,14 +68,14 @@ def read(body: str, attributes: Mapping[str, str]) -> Word | PlainMail:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenIn:
+class Intake:
     """What came of plain mails: how many are new, and what is wrong with the others by their message id."""
 
     kept: int
     refused: Mapping[str, tuple[Fault, ...]]
 
 
-def take_in(
+def accept_mails(
     received: Sequence[tuple[Received, PlainMail]],
     *,
     tenant: str,
@@ -83,8 +83,8 @@ def take_in(
     now: datetime,
     new_id: Callable[[], str],
     outbox: Outbox,
-    enclosing: Enclosing,
-) -> TakenIn:
+    enclosing: AttachmentResolver,
+) -> Intake:
     """Keep plain mails that arrived together as one batch; one that cannot be sent keeps no other from it."""
     letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(received))
     request = Request(from_=sender, letters=letters)
@@ -97,27 +97,29 @@ def take_in(
         refused[name] = (*refused.get(name, ()), fault)
     drafts = [(_key(received[draft.number][0]), draft) for draft in prepared.drafts]
     kept = outbox.accept_each(prepared.batch, prepared.contents, drafts, now=now) if drafts else 0
-    return TakenIn(kept, refused)
+    return Intake(kept, refused)
 
 
 def _letter(at: int, message: Received, mail: PlainMail) -> Letter:
-    words = Words(subject=mail.subject, text=mail.text, html=mail.html)
+    words = RequestContent(subject=mail.subject, text=mail.text, html=mail.html)
     recipient = Recipient(to=mail.to, where=(at,), at=(at, "to"), reference=f"sqs:{message.message_id}")
     return Letter(words=words, where=(at,), recipients=(recipient,))
 
 
-def _key(message: Received) -> Key:
-    return Key(f"sqs:{message.message_id}", hashlib.sha256(message.body.encode("utf-8", "surrogatepass")).hexdigest())
+def _key(message: Received) -> SubmissionKey:
+    return SubmissionKey(
+        f"sqs:{message.message_id}", hashlib.sha256(message.body.encode("utf-8", "surrogatepass")).hexdigest()
+    )
 
 
-def _word(told: Mapping[str, Any]) -> Word:
+def _order(told: Mapping[str, Any]) -> BatchOrder:
     try:
         due_at = _due_at(datetime.fromisoformat(told["due_at"]))
     except (KeyError, TypeError, ValueError):
         raise _unreadable(("due_at",), "an order has a time") from None
     try:
         # An order of a version that told no lane waits like bulk, so that it keeps nothing else waiting.
-        return Word(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
+        return BatchOrder(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
     except ValueError:
         raise _unreadable(("lane",), "there is no such lane") from None
 

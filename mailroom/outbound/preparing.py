@@ -14,12 +14,12 @@ from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import Fault
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound import content_rules
-from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Enclosure, Limits, Party
+from mailroom.domain.outbound.message import LIMITS, Batch, Content, Draft, Limits, Party, StoredAttachment
 from mailroom.domain.outbound.wire_size import wire_size
-from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.packed import Packed
 from mailroom.outbound.rendering import most_added
-from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, Words
+from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipient, Request, RequestContent
 from mailroom.outbound.template_budget import TOO_MUCH
 from mailroom.outbound.templating import Clock, Filled, Template
 from mailroom.ports.senders import Senders
@@ -50,7 +50,7 @@ def prepare(
     tenant: str,
     now: datetime,
     new_id: Callable[[], str],
-    enclosing: Enclosing,
+    enclosing: AttachmentResolver,
     senders: Senders | None = None,
     limits: Limits = LIMITS,
 ) -> Prepared:
@@ -67,7 +67,7 @@ class _Preparing:
         tenant: str,
         now: datetime,
         new_id: Callable[[], str],
-        enclosing: Enclosing,
+        enclosing: AttachmentResolver,
         senders: Senders | None,
         limits: Limits,
     ) -> None:
@@ -178,14 +178,14 @@ class _Preparing:
             template=letter.template,
         )
 
-    def _headers(self, words: Words, where: _Where) -> tuple[tuple[str, str], ...]:
+    def _headers(self, words: RequestContent, where: _Where) -> tuple[tuple[str, str], ...]:
         written = tuple(words.headers.items())
         self._checked((*where, "headers"), content_rules.headers, written)
         for place, (name, value) in enumerate(written):
             self._checked((*where, "headers", place), content_rules.header, name, value)
         return written
 
-    def _enclosures(self, words: Words, where: _Where) -> tuple[Enclosure, ...]:
+    def _enclosures(self, words: RequestContent, where: _Where) -> tuple[StoredAttachment, ...]:
         if len(words.attachments) > self._limits.attachments:
             self._fault((*where, "attachments"), f"a mail has at most {self._limits.attachments} attachments")
             return ()

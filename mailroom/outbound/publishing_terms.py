@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.outbound.pace import Ceiling
+from mailroom.domain.outbound.rate_slots import RateLimit
 from mailroom.ports.provider import MailProvider, ProviderQuota
 from mailroom.ports.terms import Terms, terms_of
 
@@ -36,7 +36,7 @@ def publishing_terms(
         answer = provider.quota()
         try:
             paced = answer if answer.per_second is not None else replace(answer, per_second=otherwise)
-            terms.tell(terms_of(provider, paced, now=clock()))
+            terms.publish(terms_of(provider, paced, now=clock()))
         except MailroomError as error:
             log.warning("what %s allows could not be told: %s", provider.name, error)
         return answer
@@ -51,7 +51,7 @@ def publishing_ceiling(
 
     def hold(per_second: float) -> None:
         try:
-            terms.hold(Ceiling(provider.name, provider.identity, per_second), now=clock())
+            terms.hold(RateLimit(provider.name, provider.identity, per_second), now=clock())
         except MailroomError as error:
             log.warning("what %s is held to could not be told: %s", provider.name, error)
 

@@ -8,7 +8,7 @@ from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.tracked_links import most_added as most_tracked
 from mailroom.domain.delivery.unsubscribe import OURS
 from mailroom.domain.errors import MailroomError, PermanentError, Refused
-from mailroom.domain.outbound.message import Content, Enclosure, File, Outgoing, Tracked
+from mailroom.domain.outbound.message import Content, File, Outgoing, StoredAttachment, Tracked
 from mailroom.domain.outbound.wire_size import base64_size
 from mailroom.outbound.plain_text import most_text, text_of
 from mailroom.outbound.templating import Filled, Template, Unfit
@@ -45,7 +45,7 @@ def outgoing(
         return templates[claim.draft.content].fill(claim.draft.data)
 
     @cache
-    def read(tenant: str, enclosure: Enclosure) -> bytes:
+    def read(tenant: str, enclosure: StoredAttachment) -> bytes:
         if enclosure.archive_id is not None:
             return archive.read(enclosure.archive_id)
         return dispatch.read_file(tenant, enclosure.sha256)
@@ -88,7 +88,7 @@ def _tracked(
 def _mail(
     claim: Claimed,
     filled: Callable[[Claimed], Filled],
-    read: Callable[[str, Enclosure], bytes],
+    read: Callable[[str, StoredAttachment], bytes],
     leave_url: Callable[[str], str] | None,
 ) -> Outgoing | PermanentError:
     batch, draft, content = claim.batch, claim.draft, claim.content
@@ -124,7 +124,7 @@ def _mail(
     )
 
 
-def _files(tenant: str, content: Content, read: Callable[[str, Enclosure], bytes]) -> tuple[File, ...]:
+def _files(tenant: str, content: Content, read: Callable[[str, StoredAttachment], bytes]) -> tuple[File, ...]:
     return tuple(
         File(
             filename=one.filename,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mailroom.domain.errors import Fault
-from mailroom.domain.outbound.message import LIMITS, UNTRACKED, Lane, Policy, Tracked
+from mailroom.domain.outbound.message import LIMITS, UNTRACKED, Lane, ResendPolicy, Tracked
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -17,7 +17,7 @@ MORE_FAULTS = Fault((), f"more is wrong than is listed here: these are the first
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class Upload:
     """An object in the bucket where callers leave files."""
 
     bucket: str
@@ -26,7 +26,7 @@ class Shelved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class RequestAttachment:
     """A file with its bytes, or where they are: in the archive, or on the shelf. Exactly one of the three."""
 
     filename: str
@@ -34,11 +34,11 @@ class Attached:
     content_id: str | None = None
     content: bytes | None = None
     archive_id: str | None = None
-    shelved: Shelved | None = None
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class RequestContent:
     """What a mail says."""
 
     subject: str
@@ -46,7 +46,7 @@ class Words:
     html: str | None = None
     reply_to: str | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    attachments: tuple[Attached, ...] = ()
+    attachments: tuple[RequestAttachment, ...] = ()
     unsubscribe: str | None = None
 
 
@@ -66,7 +66,7 @@ class Recipient:
 class Letter:
     """Words and who gets them. `where` is the place of the words in the request; `template` says that they are to be filled."""
 
-    words: Words
+    words: RequestContent
     where: tuple[str | int, ...]
     recipients: Collection[Recipient]
     template: bool = False
@@ -82,7 +82,7 @@ class Request:
     from_: str
     letters: Collection[Letter]
     lane: Lane = Lane.TRANSACTIONAL
-    policy: Policy = Policy.PREFER_NO_DUPLICATE
+    policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: datetime | None = None
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: _NONE)

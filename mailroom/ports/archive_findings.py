@@ -24,7 +24,7 @@ class ArchiveFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ScannedRange:
     """Which keys a comparison of the archive has seen: those after `after` up to `until` ("" is the end), and `keys`."""
 
     after: str
@@ -35,7 +35,7 @@ class Looked:
 class ArchiveFindings(Protocol):
     """What was found wrong in the archive, until it is right again or an operator has acknowledged it."""
 
-    def note(self, found: Sequence[ArchiveFinding], looked: Looked, *, now: datetime) -> None:
+    def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
         """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
 
     def open_keys(self) -> list[str]:

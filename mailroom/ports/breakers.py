@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mailroom.domain.delivery.reputation import Tally, Trip
+from mailroom.domain.delivery.reputation import ReputationCounts, Trip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Broken:
     tenant: str
     batch_id: str | None
     trip: Trip
-    tally: Tally
+    tally: ReputationCounts
     opened_at: datetime
     closed_at: datetime | None = None
     closed_by: str | None = None

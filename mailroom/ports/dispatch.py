@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from mailroom.domain.errors import MailroomError
-from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Policy
-from mailroom.ports.provider import Receipt
+from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, ResendPolicy
+from mailroom.ports.provider import ProviderReceipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Planned:
     """
 
     lane: Lane
-    policy: Policy
+    policy: ResendPolicy
     due: int
     later: int
     suppressed: int
@@ -46,12 +46,12 @@ class Outcome:
 
     message_id: str
     attempt: int
-    result: Receipt | MailroomError
+    result: ProviderReceipt | MailroomError
     retry_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unsettled:
+class UnknownMessage:
     """A message whose outcome is unknown, and since when."""
 
     message_id: str
@@ -59,7 +59,7 @@ class Unsettled:
     attempt: int
     provider: str
     handed_at: datetime
-    policy: Policy
+    policy: ResendPolicy
 
 
 class Dispatch(Protocol):
@@ -103,8 +103,8 @@ class Dispatch(Protocol):
         limit: int,
         after: datetime | None = None,
         providers: Collection[str] | None = None,
-        policy: Policy | None = None,
-    ) -> list[Unsettled]:
+        policy: ResendPolicy | None = None,
+    ) -> list[UnknownMessage]:
         """Return messages handed over between the two, to these providers, whose outcome is unknown, oldest first; with `policy`
         those of its batches that `resend` lets go. What was stepped over a short while ago is left out.
         """

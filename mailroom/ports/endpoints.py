@@ -33,7 +33,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class WebhookEvent:
     """One activity of one message. `sequence` grows; of one message the higher is the later."""
 
     sequence: int
@@ -51,11 +51,11 @@ class News:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class WebhookDelivery:
     """What one endpoint is to be told now, by nobody else until `taken_until`."""
 
     endpoint: Endpoint
-    news: Sequence[News]
+    events: Sequence[WebhookEvent]
     taken_until: datetime
 
 
@@ -95,7 +95,7 @@ class Endpoints(Protocol):
     def attempts(self, tenant: str | None, endpoint_id: str, *, limit: int) -> list[Attempt] | None:
         """Return the latest attempts, newest first; None as for `find`."""
 
-    def take(self, *, now: datetime, until: datetime) -> Parcel | None:
+    def take(self, *, now: datetime, until: datetime) -> WebhookDelivery | None:
         """Return what is to be told to the endpoint that has waited longest, or None where nothing is.
 
         What nobody can be told is stepped over and named.
@@ -104,10 +104,10 @@ class Endpoints(Protocol):
     def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
         """Leave an endpoint alone until then, named with what went wrong: nothing can be posted to it as it is."""
 
-    def told(self, parcel: Parcel, attempt: Attempt) -> None:
+    def delivered(self, parcel: WebhookDelivery, attempt: Attempt) -> None:
         """Note that it knows."""
 
-    def failed(self, parcel: Parcel, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
+    def failed(self, parcel: WebhookDelivery, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
         """Note that it does not; without `retry_at` it is disabled for `reason`."""
 
     def waiting(self) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from mailroom.domain.inbound.envelope import Forms
 from mailroom.domain.references import ObjectScope
-from mailroom.ports.answers import Answers
 from mailroom.ports.archive import Archive
 from mailroom.ports.directory import Directory
 from mailroom.ports.inbox import Inbox
@@ -16,6 +15,7 @@ from mailroom.ports.manifests import Manifests
 from mailroom.ports.parser import Parser
 from mailroom.ports.processings import Processings
 from mailroom.ports.queue import Queue
+from mailroom.ports.replies import Replies
 from mailroom.ports.scanner import Scanner
 from mailroom.ports.tenants import Tenants
 from mailroom.ports.webhooks import Webhooks
@@ -49,7 +49,7 @@ class Inbound:
     rules: frozenset[str] | None = None
     forms: Forms = field(default_factory=Forms)
     scanner: Scanner | None = None
-    answers: Answers | None = None
+    answers: Replies | None = None
     webhooks: Webhooks | None = None
     tenants: Tenants | None = None
     processings: Processings | None = None

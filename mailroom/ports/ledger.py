@@ -12,7 +12,7 @@ from mailroom.domain.inbound.trust import Scan
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Lease:
     """A worker's wish to have an e-mail in hand; whoever gave no sign of life since `stale_before` has lost it."""
 
     worker: str
@@ -22,7 +22,7 @@ class Claim:
 class Ledger(Protocol):
     """The book of received e-mails: one line for each, and every fact about it in order."""
 
-    def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
+    def register(self, arrival: Arrival, *, now: datetime, claim: Lease | None = None) -> Entry | None:
         """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope.
 
         An e-mail that was closed without its envelope is open again: it may have more recipients, or a virus.
@@ -36,7 +36,7 @@ class Ledger(Protocol):
         What it began and did not close is open again: its worker lives, so this is no death.
         """
 
-    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
+    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Lease | None = None) -> Entry:
         """Note that processing starts (again); the line is made if nobody registered the object.
 
         With a claim, the e-mail is taken in hand as well. The entry's `attempts` is the token that `close` and
@@ -46,7 +46,7 @@ class Ledger(Protocol):
             TakenOver: another living worker, or another run in this one, has the e-mail in hand.
         """
 
-    def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
+    def heartbeat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` is alive and has these e-mails in hand."""
 
     def deposited(
@@ -86,7 +86,7 @@ class Ledger(Protocol):
             TakenOver: a later attempt than `attempt` has the e-mail in hand.
         """
 
-    def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
+    def record_death(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
         """Note that the process in which the e-mail was worked on has died of it, and return the state that stands.
 
         It is failed, and quarantined as poison once `MOST_DEATHS` have died. `register` and `begin` count the deaths

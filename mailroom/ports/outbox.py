@@ -17,7 +17,7 @@ from mailroom.ports.holds import Holds
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SubmissionKey:
     """A caller's idempotency key with the digest of what it came with (lower-case hex)."""
 
     value: str
@@ -25,7 +25,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class OutboxOrder:
     """The word for the mailbox queue that a batch has something to send from `due_at` on."""
 
     id: int
@@ -45,7 +45,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class AlreadySent:
     """A message that a cancel came too late for, and what it had come to."""
 
     message_id: str
@@ -61,14 +61,14 @@ class Cancelled:
     """
 
     cancelled: int
-    gone: tuple[Gone, ...]
+    gone: tuple[AlreadySent, ...]
     held: int = 0
 
 
 class Outbox(Holds, Protocol):
     """What callers hand over. Messages are kept with the word that they are there, for a relay to carry to the queue."""
 
-    def answered(self, tenant: str, key: Key) -> Accepted | None:
+    def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:
         """Return what the first request with this key was answered, or None.
 
         Raises:
@@ -83,7 +83,7 @@ class Outbox(Holds, Protocol):
         *,
         files: Mapping[str, bytes] = MappingProxyType({}),
         duplicates: Sequence[int] = (),
-        key: Key | None = None,
+        key: SubmissionKey | None = None,
         now: datetime,
     ) -> Accepted:
         """Keep a batch with its messages, files (by SHA-256), key and outbox row, all or nothing.
@@ -95,14 +95,19 @@ class Outbox(Holds, Protocol):
         """
 
     def accept_each(
-        self, batch: Batch, contents: Collection[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+        self,
+        batch: Batch,
+        contents: Collection[Content],
+        drafts: Sequence[tuple[SubmissionKey, Draft]],
+        *,
+        now: datetime,
     ) -> int:
         """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 
-    def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
+    def take(self, *, most: int, now: datetime, until: datetime) -> list[OutboxOrder]:
         """Return unpublished orders, for nobody else before `until`; one that cannot be used is stepped over for minutes."""
 
-    def published(self, orders: Sequence[Order], *, now: datetime) -> None:
+    def published(self, orders: Sequence[OutboxOrder], *, now: datetime) -> None:
         """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
 
     def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:

@@ -30,7 +30,7 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ProviderReceipt:
     """The provider took one mail; `provider_message_id` is what its events call it."""
 
     provider: str
@@ -56,7 +56,7 @@ class MailProvider(Protocol):
     identity: str
     capabilities: Capabilities
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Hand each mail over once and return what was said of each, in their order. Nothing is raised for one mail.
 
         Per mail:
@@ -71,7 +71,7 @@ class MailProvider(Protocol):
     def quota(self) -> ProviderQuota:
         """Return what is allowed now; the answer may be a minute old."""
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Return the receipt of the mail with our id that was handed over at `since` or later; None: they never got it.
 
         Only where `capabilities.asks`.

@@ -14,7 +14,7 @@ class Received:
     """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
 
     message_id: str
-    receipt: str
+    receipt_handle: str
     body: str
     receive_count: int
     attributes: Mapping[str, str] = field(default_factory=dict)

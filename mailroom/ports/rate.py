@@ -8,7 +8,7 @@ from mailroom.domain.outbound.message import Lane
 
 
 @dataclass(slots=True)
-class Turn:
+class Permit:
     """Leave to hand one mail over, not before `at` and not after `until`, both of `time.monotonic`.
 
     Who uses it notes when the call to the provider `began` and `ended`. `place` and `holder` are the rate's own.
@@ -31,11 +31,11 @@ class Turn:
 class Rate(Protocol):
     """The cluster-wide limit of one provider identity."""
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Permit]:
         """Wait for turns and return them by their times, at most one for each of so many mails.
 
         None are after some seconds without one: look around, then ask again. Every turn is to be given back.
         """
 
-    def give_back(self, turns: Sequence[Turn]) -> None:
+    def give_back(self, permits: Sequence[Permit]) -> None:
         """Take back turns, used or not. Those that nobody gives back are free again after some seconds."""

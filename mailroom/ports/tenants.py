@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mailroom.domain.inbound.trust import Policy
+from mailroom.domain.inbound.trust import FilingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,10 @@ class Webhook:
 class Tenants(Protocol):
     """What each customer of this installation has chosen. A tenant that is not known yet is made when it chooses."""
 
-    def policy(self, tenant: str) -> Policy:
+    def policy(self, tenant: str) -> FilingPolicy:
         """Return what the tenant wants done with doubtful mail; the default for one that never said."""
 
-    def set_policy(self, tenant: str, policy: Policy) -> None:
+    def set_policy(self, tenant: str, policy: FilingPolicy) -> None:
         """Have this policy hold for the mails that come from now on."""
 
     def webhook(self, tenant: str) -> Webhook | None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mailroom.domain.outbound.pace import Ceiling
-from mailroom.domain.outbound.quotas import Pace
+from mailroom.domain.outbound.quotas import ProviderRate
+from mailroom.domain.outbound.rate_slots import RateLimit
 from mailroom.ports.provider import MailProvider, ProviderQuota
 
 
@@ -15,7 +15,7 @@ class ProviderTerms:
 
     identity: str
     name: str
-    pace: Pace
+    pace: ProviderRate
     max_bytes: int
     told_at: datetime
 
@@ -23,13 +23,13 @@ class ProviderTerms:
 class Terms(Protocol):
     """What providers allow: who sends tells it, who takes batches asks for it."""
 
-    def tell(self, terms: ProviderTerms) -> None:
+    def publish(self, terms: ProviderTerms) -> None:
         """Keep what a provider allows now."""
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
         """Return what was told last, if that is of today."""
 
-    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+    def hold(self, rate: RateLimit, *, now: datetime) -> None:
         """Keep the rate that an account is held to now."""
 
 
@@ -38,7 +38,7 @@ def terms_of(provider: MailProvider, quota: ProviderQuota, *, now: datetime) -> 
     return ProviderTerms(
         identity=provider.identity,
         name=provider.name,
-        pace=Pace(quota.per_second, quota.per_day, quota.sent_today or 0, quota.paused),
+        pace=ProviderRate(quota.per_second, quota.per_day, quota.sent_today or 0, quota.paused),
         max_bytes=provider.capabilities.max_bytes,
         told_at=now,
     )

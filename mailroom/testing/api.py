@@ -13,10 +13,10 @@ from mailroom.api.services import InboundHook, Services
 from mailroom.domain.inbound.received_email import Item, Verdict, Verdicts
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.archive import Deposit
-from mailroom.ports.reader import FiledItem, InboxLine
+from mailroom.ports.inbox_reader import FiledItem, InboxLine
 from mailroom.settings import Settings
 from mailroom.testing.archive import MemoryArchive
-from mailroom.testing.reader import MemoryBook, MemoryKeys, MemoryReader
+from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryLedgerReader
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
@@ -35,7 +35,7 @@ PASSED = Verdicts(*[Verdict.PASS] * 5)
 class Memory:
     """All services in memory, and ways to fill them."""
 
-    reader: MemoryReader = field(default_factory=MemoryReader)
+    reader: MemoryInboxReader = field(default_factory=MemoryInboxReader)
     archive: MemoryArchive = field(default_factory=MemoryArchive)
     runs: MemoryRuns = field(default_factory=MemoryRuns)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
@@ -43,7 +43,7 @@ class Memory:
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
         """Return them as the application takes them."""
-        book = MemoryBook(self.reader, self.activities)
+        book = MemoryLedgerReader(self.reader, self.activities)
         return Services(
             settings=settings(pages_open=pages_open),
             reader=self.reader,

@@ -11,7 +11,7 @@ from uuid import UUID
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
 from mailroom.domain.outbound.content_rules import check
 from mailroom.domain.outbound.message import Outgoing, Party
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 _mails = count(1)
 
@@ -48,7 +48,7 @@ class MemoryProvider:
         self.allowed = ProviderQuota()
         self._lock = threading.Lock()
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Take each mail, or give it the answer that waits for it."""
         with self._lock:
             return [self._send(mail) for mail in mails]
@@ -57,14 +57,14 @@ class MemoryProvider:
         """Return `allowed`."""
         return self.allowed
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Return the receipt of the mail if it was taken."""
         return self._receipt(message_id) if message_id in self.accepted else None
 
     def close(self) -> None:
         """Keep everything for the test to look at."""
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             check(mail)
         except MailroomError as error:
@@ -75,5 +75,5 @@ class MemoryProvider:
             self.mails.append(mail)
         return answer or self._receipt(mail.id)
 
-    def _receipt(self, message_id: str) -> Receipt:
-        return Receipt(self.name, f"{self.name}-{message_id}")
+    def _receipt(self, message_id: str) -> ProviderReceipt:
+        return ProviderReceipt(self.name, f"{self.name}-{message_id}")

@@ -18,7 +18,7 @@ class _Message:
     id: str
     body: str
     visible_at: float
-    receipt: str | None = None
+    receipt_handle: str | None = None
     receive_count: int = 0
     attributes: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class MemoryQueue:
         while True:
             with self._lock:
                 visible = [one for one in self._messages.values() if one.visible_at <= self.clock()]
-                received = [self._hand_out(message) for message in visible[: min(most, _BATCH)]]
+                received = [self._receive(message) for message in visible[: min(most, _BATCH)]]
             left_s = deadline - time.monotonic()
             if received or left_s <= 0:
                 return received
@@ -84,12 +84,14 @@ class MemoryQueue:
         with self._lock:
             return sum(one.visible_at <= self.clock() for one in self._messages.values())
 
-    def _hand_out(self, message: _Message) -> Received:
+    def _receive(self, message: _Message) -> Received:
         message.receive_count += 1
         message.visible_at = self.clock() + self._visibility_s
-        message.receipt = f"receipt-{next(self._numbers)}"
-        return Received(message.id, message.receipt, message.body, message.receive_count, dict(message.attributes))
+        message.receipt_handle = f"receipt-{next(self._numbers)}"
+        return Received(
+            message.id, message.receipt_handle, message.body, message.receive_count, dict(message.attributes)
+        )
 
     def _named(self, receipts: Sequence[str]) -> Iterator[_Message]:
         named = set(receipts)
-        yield from [message for message in self._messages.values() if message.receipt in named]
+        yield from [message for message in self._messages.values() if message.receipt_handle in named]

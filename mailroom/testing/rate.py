@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from math import inf
 
 from mailroom.domain.outbound.message import Lane
-from mailroom.ports.rate import Turn
+from mailroom.ports.rate import Permit
 
 
 @dataclass
 class MemoryRate:
-    """The port `Rate` in memory, without waiting: at most `turn` turns a call, at most `places` not given back.
+    """The port `Rate` in memory, without waiting: at most `permit` turns a call, at most `places` not given back.
 
     `none` of the next calls get no turn. `asked` and `lanes` have what each call asked for, `out` is how many turns are not
     given back yet.
     """
 
-    turn: int = 10
+    permit: int = 10
     places: float = inf
     none: int = 0
     asked: list[int] = field(default_factory=list)
@@ -24,18 +24,18 @@ class MemoryRate:
     out: int = 0
     given_back: int = 0
 
-    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Turn]:
+    def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Permit]:
         """Return turns that may be used at once."""
         self.asked.append(mails)
         self.lanes.append(lane)
         if self.none:
             self.none -= 1
             return []
-        free = int(min(mails, self.turn, self.places - self.out))
+        free = int(min(mails, self.permit, self.places - self.out))
         self.out += free
-        return [Turn(at=0.0, until=inf) for _ in range(free)]
+        return [Permit(at=0.0, until=inf) for _ in range(free)]
 
-    def give_back(self, turns: Sequence[Turn]) -> None:
+    def give_back(self, permits: Sequence[Permit]) -> None:
         """Take the turns back."""
-        self.out -= len(turns)
-        self.given_back += len(turns)
+        self.out -= len(permits)
+        self.given_back += len(permits)

@@ -36,7 +36,7 @@ class MemoryTopics:
 
 
 class MemoryOnce:
-    """The port `Once` over a set."""
+    """The port `Deduplicator` over a set."""
 
     def __init__(self) -> None:
         self.taken: set[tuple[str, str]] = set()

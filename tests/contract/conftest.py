@@ -9,18 +9,18 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
-from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
-from mailroom.api.services import Outbound
+from mailroom.api.services import OutboundServices
 from mailroom.sandbox.stand_ins import bucket_owner, object_lock
 from mailroom.testing.api import Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.runs import MemoryRuns
-from mailroom.testing.shelf import MemoryShelf
+from mailroom.testing.uploads import MemoryUploads
 from tests.support.batch_requests import ACME, HOLDERS
 
 
@@ -52,8 +52,8 @@ def archive() -> MemoryArchive:
 
 
 @pytest.fixture
-def shelf() -> MemoryShelf:
-    return MemoryShelf()
+def uploads() -> MemoryUploads:
+    return MemoryUploads()
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ def runs() -> MemoryRuns:
 
 
 @pytest.fixture
-def api(engine: Engine, archive: MemoryArchive, shelf: MemoryShelf, runs: MemoryRuns) -> TestClient:
+def api(engine: Engine, archive: MemoryArchive, uploads: MemoryUploads, runs: MemoryRuns) -> TestClient:
     memory = Memory(runs=runs)
     memory.keys.holders.update(HOLDERS)
-    ports = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
-    outbound = Outbound(*(port(engine) for port in ports), shelf)
+    ports = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
+    outbound = OutboundServices(*(port(engine) for port in ports), uploads)
     services = replace(memory.services(), archive=archive, sending=outbound)
     return TestClient(create_app(services), headers=ACME)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 
 from mailroom.domain.errors import PermanentError, Refused
 from mailroom.domain.outbound.message import LIMITS, Outgoing
-from mailroom.outbound.handing_over import limits_with
+from mailroom.outbound.submission import limits_with
 from mailroom.ports.provider import ProviderQuota
 from mailroom.ports.terms import terms_of
 from mailroom.testing.archive import MemoryArchive

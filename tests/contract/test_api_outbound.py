@@ -13,10 +13,10 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.domain.outbound.message import LIMITS
-from mailroom.domain.outbound.quotas import Pace
+from mailroom.domain.outbound.quotas import ProviderRate
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from mailroom.testing.shelf import MemoryShelf
+from mailroom.testing.uploads import MemoryUploads
 from tests.support.batch_requests import (
     ACME,
     batch,
@@ -268,7 +268,7 @@ def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engin
 
 def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, engine: Engine) -> None:
     """Case 70: ten megabytes are Postmark's limit; a batch is not to be kept that cannot leave."""
-    SqlTerms(engine).tell(provider_terms(Pace(), max_bytes=10_000_000))
+    SqlTerms(engine).publish(provider_terms(ProviderRate(), max_bytes=10_000_000))
     files = [{"filename": f"{at}.bin", "content": base64.b64encode(bytes(2_600_000)).decode()} for at in range(3)]
 
     faults = refused(api, batch(message(attachments=files)))
@@ -279,11 +279,11 @@ def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, e
 
 
 def test_attachments_come_inline_from_the_archive_and_from_s3(
-    api: TestClient, engine: Engine, archive: MemoryArchive, shelf: MemoryShelf
+    api: TestClient, engine: Engine, archive: MemoryArchive, uploads: MemoryUploads
 ) -> None:
     """What is in the archive is not copied; what is in S3 is read now, so that what is sent is what was checked."""
     deposit = archive.deposit("acme", b"the contract")
-    shelf.contents["acme/price-list.csv"] = b"1;2"
+    uploads.contents["acme/price-list.csv"] = b"1;2"
     attachments = [
         {"filename": "hello.txt", "content": base64.b64encode(b"hello").decode()},
         {"filename": "contract.pdf", "archive_id": deposit.archive_id},
@@ -291,7 +291,7 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
         {"filename": "logo.png", "content": base64.b64encode(b"png").decode(), "content_id": "<logo@acme>"},
     ]
     told = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
-    shelf.contents["acme/price-list.csv"] = b"changed"
+    uploads.contents["acme/price-list.csv"] = b"changed"
 
     [mail] = sent(engine, told["id"], archive)
 
@@ -303,10 +303,10 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
     ]
 
 
-def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArchive, shelf: MemoryShelf) -> None:
+def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArchive, uploads: MemoryUploads) -> None:
     """A reference must not be a way to have another's document mailed to oneself."""
     theirs = archive.deposit("umbrella", b"secret")
-    shelf.contents["umbrella/secret.pdf"] = b"secret"
+    uploads.contents["umbrella/secret.pdf"] = b"secret"
     attachments = [
         {"filename": "a.pdf", "archive_id": theirs.archive_id},
         {"filename": "b.pdf", "s3": {"bucket": "files", "key": "umbrella/secret.pdf"}},

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.cli import archive as command
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError
-from mailroom.ports.archive_findings import ArchiveFinding, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
 from mailroom.testing.api import settings
 
 FOUND = (("versions", "acme/aa/1", "v1"), ("versions", "acme/aa/1", "v2"), ("missing deposit", "acme/bb/2", "v3"))
@@ -26,7 +26,7 @@ def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(command, "Opened", lambda: opened)
     now = datetime.now(UTC)
     found = [ArchiveFinding(kind, key, version, "remove it", now) for kind, key, version in FOUND]
-    SqlArchiveFindings(engine, "archive").note(found, Looked("", ""), now=now)
+    SqlArchiveFindings(engine, "archive").note(found, ScannedRange("", ""), now=now)
 
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(command.app, arguments)

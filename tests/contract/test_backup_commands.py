@@ -21,7 +21,7 @@ from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.schema import MIGRATIONS
 from mailroom.cli import backup, restore
 from mailroom.cli._backups import restores_of
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.domain.errors import ConfigurationError, PermanentError
 from mailroom.settings import Settings
 from mailroom.testing.counter import MemoryCounter

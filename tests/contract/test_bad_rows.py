@@ -9,8 +9,8 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
-from mailroom.outbound.relaying import relay
-from mailroom.ports.watch import Loop
+from mailroom.outbound.outbox_relay import relay
+from mailroom.ports.monitoring import Loop
 from mailroom.testing.api import NOW
 from mailroom.testing.notices import an_event
 from tests.support.background_loops import LATER, Installation

@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
 from mailroom.api.app import create_app
-from mailroom.api.bodies import BODY_LIMITS, DEFAULT, KEY_FIRST, Pace, body_limit
-from mailroom.api.hooks.delivery import Body
-from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES
+from mailroom.api.bodies import BODY_LIMITS, DEFAULT, KEY_FIRST, BodyPace, body_limit
+from mailroom.api.hooks.provider_events import Body
+from mailroom.delivery.provider_events.fields import MOST_BODY_BYTES
 from mailroom.domain.outbound.message import LIMITS
 from mailroom.testing.api import TestClient
 from tests.support.batch_requests import ACME, ADMIN, batch, message
@@ -81,7 +81,7 @@ def walked(api: TestClient) -> list[tuple[str, str, BaseRoute]]:
     return found
 
 
-def at_pace(api: TestClient, pace: Pace) -> Any:
+def at_pace(api: TestClient, pace: BodyPace) -> Any:
     return create_app(api.app.state.services, pace=pace)  # type: ignore[attr-defined]
 
 
@@ -170,7 +170,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize("length", [{}, {"Content-Length": "64000"}], ids=["chunked", "declared"])
 def test_a_body_that_stops_coming_is_given_up(api: TestClient, path: str, length: dict[str, str]) -> None:
     """Who holds a request open for ever holds what it has sent in memory, and a connection."""
-    app = at_pace(api, Pace(silence_s=0.2))
+    app = at_pace(api, BodyPace(silence_s=0.2))
     asked = Asked(app, "POST", path, 4, ACME | JSON | length, silent_after=2)
 
     status = asked.status()
@@ -183,7 +183,7 @@ def test_a_body_that_stops_coming_is_given_up(api: TestClient, path: str, length
 
 def test_a_body_that_trickles_is_given_up(api: TestClient) -> None:
     """A byte now and then is not silence; on average it has to come."""
-    app = at_pace(api, Pace(silence_s=0.2, bytes_per_s=1e9))
+    app = at_pace(api, BodyPace(silence_s=0.2, bytes_per_s=1e9))
     asked = Asked(app, "POST", "/v1/batches", 4_000, ACME)
     receive = asked.receive
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.cli import breakers as command
-from mailroom.cli._opening import Opened
+from mailroom.cli._installation import Opened
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, TestClient
 from mailroom.testing.runs import MemoryRuns

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.domain.delivery.reputation import Tally, Trip
+from mailroom.domain.delivery.reputation import ReputationCounts, Trip
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.ports.breakers import Broken
 
@@ -66,7 +66,7 @@ def test_batch_that_bounces_is_stopped_and_says_by_what(breakers: SqlBreakers, e
     broken = opened(breakers, batch_id)
 
     assert (broken.batch_id, broken.trip) == (batch_id, Trip.BOUNCES)
-    assert broken.tally == Tally(sent=100, bounced=9)
+    assert broken.tally == ReputationCounts(sent=100, bounced=9)
     assert opened(breakers, batch_id, now=LATER) == broken
     assert breakers.of_batch(batch_id) == broken
 
@@ -92,7 +92,7 @@ def test_many_small_batches_stop_their_tenant_and_nobody_else(breakers: SqlBreak
 
     broken = opened(breakers, last)
 
-    assert (broken.batch_id, broken.tally) == (None, Tally(sent=500, bounced=30))
+    assert (broken.batch_id, broken.tally) == (None, ReputationCounts(sent=500, bounced=30))
     assert opened(breakers, sent(engine, 0, waiting=1)) == broken
     assert breakers.check(other, now=NOW) is None
 
@@ -116,7 +116,7 @@ def test_closed_breaker_counts_only_what_is_sent_afterwards(breakers: SqlBreaker
     again = opened(breakers, batch_id, now=LATER + timedelta(minutes=2))
 
     assert after is None
-    assert (again.id != broken.id, again.tally) == (True, Tally(sent=100, bounced=10))
+    assert (again.id != broken.id, again.tally) == (True, ReputationCounts(sent=100, bounced=10))
 
 
 def test_closing_names_the_runs_that_waited_and_whoever_closed_first(breakers: SqlBreakers, engine: Engine) -> None:

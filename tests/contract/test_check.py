@@ -21,15 +21,15 @@ from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
-from mailroom.archive.describing import describe
+from mailroom.archive.mail_manifests import describe
 from mailroom.audit.check import Places, check
 from mailroom.audit.mails import Patience
-from mailroom.audit.manifest import Sent
+from mailroom.audit.manifest import SentMail
 from mailroom.audit.report import Report
 from mailroom.domain.archive.manifests import key_of
 from mailroom.domain.inbound.received_email import Arrival, Attachment, Envelope, Item, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.holds import HoldReason
 from mailroom.sandbox.stand_ins.object_lock import like_s3
 from tests.support.sending import office_on
@@ -70,7 +70,7 @@ class House:
         self.s3.put_object(Bucket=self.places.inbound_bucket, Key=f"in/{name}", Body=b"sealed")
 
     def wrong(
-        self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[Sent, ...] = ()
+        self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[SentMail, ...] = ()
     ) -> dict[str, int]:
         """Return how often what is wrong."""
         report = Report(tell=lambda _: None, progress=lambda _: None)
@@ -142,8 +142,10 @@ def _quarantine(house: House, ledger: SqlLedger, email_id: str) -> None:
 def _describe(house: House, ledger: SqlLedger, email_id: str) -> None:
     entry = ledger.find(email_id)
     assert entry is not None
-    way = Way((Route("anna@acme.test", "acme", "anna", "exact"),), ("acme",), recipients=("anna@acme.test",))
-    for manifest in describe(entry, way, RAW):
+    routing = RoutingDecision(
+        (Route("anna@acme.test", "acme", "anna", "exact"),), ("acme",), recipients=("anna@acme.test",)
+    )
+    for manifest in describe(entry, routing, RAW):
         _manifests(house).keep(manifest)
 
 
@@ -159,7 +161,7 @@ def _archive(house: House) -> S3Archive:
 
 def test_what_is_whole_passes(house: House) -> None:
     """A check that cries wolf is switched off; nothing may be wrong with what the product wrote undisturbed."""
-    sent = Sent("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
+    sent = SentMail("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
 
     assert house.wrong(sent=(sent,)) == {}
 
@@ -269,13 +271,13 @@ def test_dead_letters_are_named(house: House) -> None:
 @pytest.mark.parametrize(
     ("sent", "kind"),
     [
-        (Sent("never", ("anna@acme.test",), ()), "lost"),
-        (Sent("virus1", ("anna@acme.test",), ()), "lost"),
-        (Sent("filed1", (), ()), "duplicate item"),
-        (Sent("filed1", ("anna@acme.test",), ("0" * 64,)), "wrong content"),
+        (SentMail("never", ("anna@acme.test",), ()), "lost"),
+        (SentMail("virus1", ("anna@acme.test",), ()), "lost"),
+        (SentMail("filed1", (), ()), "duplicate item"),
+        (SentMail("filed1", ("anna@acme.test",), ("0" * 64,)), "wrong content"),
     ],
 )
-def test_what_a_sender_knows_is_compared(house: House, sent: Sent, kind: str) -> None:
+def test_what_a_sender_knows_is_compared(house: House, sent: SentMail, kind: str) -> None:
     """The ledger may agree with itself and still not with what was accepted."""
     assert house.wrong(sent=(sent,)) == {kind: 1}
 
@@ -321,7 +323,7 @@ def test_a_counter_that_advances_while_a_check_looks_is_no_restore(house: House)
     restores.advance()
     report = Report(tell=lambda _: None, progress=lambda _: None)
 
-    def meanwhile() -> Iterator[Sent]:
+    def meanwhile() -> Iterator[SentMail]:
         restores.advance()
         yield from ()
 

@@ -15,11 +15,11 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.audit.check import Places, compare_archive
 from mailroom.audit.deposits import read_deposit
+from mailroom.audit.listings import Stored, parts
 from mailroom.audit.mails import Patience
-from mailroom.audit.reading import Stored, parts
 from mailroom.audit.report import Report
 from mailroom.ports.archive import Deposit
-from mailroom.ports.archive_findings import ArchiveFinding, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
 from tests.contract.test_manifests import ENVELOPE, MANIFEST
 from tests.support.archive_store import RETENTION, Refusing, Store, store_on
 from tests.support.lock_blind_s3 import LockBlind
@@ -203,7 +203,7 @@ def test_key_that_postgresql_cannot_hold_stops_nothing(store: Store, auditor: Au
     now = datetime.now(UTC)
     found = [ArchiveFinding("no receipt", f"acme/{name}", "v", "look", now) for name in ("nul\0", "plain")]
 
-    auditor.findings.note(found, Looked("", ""), now=now)
+    auditor.findings.note(found, ScannedRange("", ""), now=now)
     cut = [until for _, until in parts([Stored(one.key, "v", 1, now) for one in found], 1)]
 
     assert [key for key, _ in store.findings()] == ["acme/plain"]

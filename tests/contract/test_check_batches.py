@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.audit.batches import HandedOver, check_handed_over, check_stories, read_handed_over
+from mailroom.audit.batches import Submissions, check_stories, check_submissions, read_submissions
 from mailroom.audit.report import Report
-from mailroom.domain.outbound.message import Lane, Policy
+from mailroom.domain.outbound.message import Lane, ResendPolicy
 from mailroom.outbound.dispatching import Sender
 from tests.support.sending import Office, office_on
 
@@ -28,17 +28,17 @@ def send(office: Office, batch_id: str, now: datetime = NOW) -> None:
     Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now).send_some(100)
 
 
-def wrong(url: str, told: HandedOver) -> dict[str, int]:
+def wrong(url: str, told: Submissions) -> dict[str, int]:
     """Return how often what is wrong."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     with psycopg.connect(url) as connection:
         check_stories(connection, report)
-        check_handed_over(connection, told, report)
+        check_submissions(connection, told, report)
     return dict(report.wrong)
 
 
-def both_ends(office: Office, batch_id: str, messages: int = 3) -> HandedOver:
-    return HandedOver({batch_id: messages}, Counter(office.provider.accepted))
+def both_ends(office: Office, batch_id: str, messages: int = 3) -> Submissions:
+    return Submissions({batch_id: messages}, Counter(office.provider.accepted))
 
 
 def note(office: Office, kind: str, which: str) -> None:
@@ -54,7 +54,7 @@ def test_a_batch_that_was_sent_once_is_clean(office: Office, database_url: str, 
     send(office, batch_id)
     both_ends(office, batch_id).write(tmp_path / "both.jsonl")
 
-    assert wrong(database_url, read_handed_over(tmp_path / "both.jsonl")) == {}
+    assert wrong(database_url, read_submissions(tmp_path / "both.jsonl")) == {}
 
 
 def test_a_message_that_was_handed_over_again_is_named(office: Office, database_url: str) -> None:
@@ -77,7 +77,7 @@ def test_a_mail_that_was_received_twice_is_named(office: Office, database_url: s
 
 def test_a_mail_that_may_go_again_may_come_twice(office: Office, database_url: str) -> None:
     """`prefer_delivery` says which is worse."""
-    batch_id = office.batch(1, now=NOW, policy=Policy.PREFER_DELIVERY)
+    batch_id = office.batch(1, now=NOW, policy=ResendPolicy.PREFER_DELIVERY)
     dispatch = office.outbound.dispatch
     [claim] = dispatch.claim(batch_id, most=1, provider="memory", now=NOW)
     office.provider.accepted.append(claim.draft.id)
@@ -122,6 +122,6 @@ def test_a_mail_that_its_provider_delays_was_received(office: Office, database_u
 
 def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
     """Whoever was answered 202 relies on it."""
-    told = HandedOver({"00000000-0000-0000-0000-000000000000": 3})
+    told = Submissions({"00000000-0000-0000-0000-000000000000": 3})
 
     assert wrong(database_url, told) == {"lost": 1}

@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.archive.describing import keep_unopened
+from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.audit.check import Places, conserve
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Account, Report, difference
@@ -26,7 +26,7 @@ from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef, St
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.notices import an_event
 
 NOW = datetime.now(UTC)
@@ -71,8 +71,8 @@ class House:
         dispatch = SqlDispatch(self.engine)
         claims = dispatch.claim(batch.id, most=5, provider="ses", now=NOW)
         results: list[Any] = [
-            Receipt("ses", "m0"),
-            Receipt("ses", "m1"),
+            ProviderReceipt("ses", "m0"),
+            ProviderReceipt("ses", "m1"),
             Refused("no", code=550),
             OutcomeUnknown("lost"),
         ]

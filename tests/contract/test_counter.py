@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from mailroom.adapters.aws.counter_s3 import S3Counter
-from mailroom.audit.reading import stored_versions
+from mailroom.audit.listings import stored_versions
 from mailroom.domain.errors import PermanentError
 from mailroom.ports.restores import OutsideCounter
 from mailroom.testing.counter import MemoryCounter

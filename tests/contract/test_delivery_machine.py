@@ -24,7 +24,7 @@ from mailroom.domain.delivery.suppression import Cause, cause_of
 from mailroom.domain.errors import OutcomeUnknown, PermanentError, Throttled
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
 from mailroom.ports.dispatch import Claimed, Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.notices import an_event
 
@@ -115,7 +115,7 @@ class Delivery(RuleBasedStateMachine):
         """The provider takes it and answers; the answer is settled now or later."""
         if claim := self.claimed():
             known = self.world.take(claim, kinds, tagged=tagged)
-            self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, Receipt("ses", known)))
+            self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, ProviderReceipt("ses", known)))
 
     @rule(kinds=_TOLD)
     def send_and_lose_the_answer(self, kinds: list[Kind]) -> None:

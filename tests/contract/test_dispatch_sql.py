@@ -26,7 +26,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status
 from mailroom.domain.outbound.quotas import Allowance, Period
 from mailroom.ports.dispatch import Claimed, Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.ports.suppressions import Suppression
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -39,7 +39,7 @@ def dispatch(engine: Engine) -> SqlDispatch:
     return SqlDispatch(engine)
 
 
-def handed_over(engine: Engine, count: int = 3, **changes: Any) -> str:
+def submitted(engine: Engine, count: int = 3, **changes: Any) -> str:
     batch = Batch(**{"id": str(uuid4()), "tenant": "acme", "from_": Party("desk@acme.test")} | changes)
     drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(count)]
     return SqlOutbox(engine).accept(batch, [CONTENT], drafts, now=NOW).batch_id
@@ -49,7 +49,9 @@ def claimed(dispatch: SqlDispatch, batch_id: str, most: int = 10, now: datetime 
     return dispatch.claim(batch_id, most=most, provider="ses", now=now)
 
 
-def told(claims: Sequence[Claimed], result: Receipt | MailroomError, retry_at: datetime | None = None) -> list[Outcome]:
+def outcomes(
+    claims: Sequence[Claimed], result: ProviderReceipt | MailroomError, retry_at: datetime | None = None
+) -> list[Outcome]:
     return [Outcome(claim.draft.id, claim.attempt, result, retry_at) for claim in claims]
 
 
@@ -64,7 +66,7 @@ def statuses(engine: Engine) -> list[str]:
 
 def test_what_is_claimed_is_sending_before_anybody_is_called(dispatch: SqlDispatch, engine: Engine) -> None:
     """A worker that dies during the call leaves a message that is known to have perhaps gone."""
-    batch_id = handed_over(engine)
+    batch_id = submitted(engine)
 
     claims = claimed(dispatch, batch_id, most=2)
 
@@ -75,7 +77,7 @@ def test_what_is_claimed_is_sending_before_anybody_is_called(dispatch: SqlDispat
 
 def test_many_workers_claim_each_message_once(dispatch: SqlDispatch, engine: Engine) -> None:
     """Two runs of one batch, by mistake or by a takeover, must not hand a mail over twice."""
-    batch_id = handed_over(engine, 60)
+    batch_id = submitted(engine, 60)
 
     with ThreadPoolExecutor(6) as pool:
         claims = list(pool.map(lambda _: claimed(dispatch, batch_id, most=7), range(20)))
@@ -86,7 +88,7 @@ def test_many_workers_claim_each_message_once(dispatch: SqlDispatch, engine: Eng
 
 def test_nothing_is_claimed_before_its_time(dispatch: SqlDispatch, engine: Engine) -> None:
     """A batch for tomorrow stays until tomorrow, whoever runs it today."""
-    batch_id = handed_over(engine, send_at=LATER)
+    batch_id = submitted(engine, send_at=LATER)
 
     assert claimed(dispatch, batch_id) == []
     assert len(claimed(dispatch, batch_id, now=LATER)) == 3
@@ -95,7 +97,7 @@ def test_nothing_is_claimed_before_its_time(dispatch: SqlDispatch, engine: Engin
 @pytest.mark.parametrize(
     ("result", "status"),
     [
-        (Receipt("ses", "0100-1"), Status.DISPATCHED),
+        (ProviderReceipt("ses", "0100-1"), Status.DISPATCHED),
         (Throttled("slow down"), Status.QUEUED),
         (DailyQuota("no more today"), Status.DEFERRED),
         (Paused("stopped"), Status.QUEUED),
@@ -104,15 +106,15 @@ def test_nothing_is_claimed_before_its_time(dispatch: SqlDispatch, engine: Engin
         (Refused("no such mailbox", code=550), Status.REJECTED),
         (PermanentError("a template that fails"), Status.FAILED),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, (Receipt, MailroomError)) else str(value),
+    ids=lambda value: type(value).__name__ if isinstance(value, (ProviderReceipt, MailroomError)) else str(value),
 )
 def test_every_outcome_has_its_status(
-    dispatch: SqlDispatch, engine: Engine, result: Receipt | MailroomError, status: Status
+    dispatch: SqlDispatch, engine: Engine, result: ProviderReceipt | MailroomError, status: Status
 ) -> None:
     """The class of the error alone decides what happens next."""
-    batch_id = handed_over(engine, 1)
+    batch_id = submitted(engine, 1)
 
-    dispatch.settle(told(claimed(dispatch, batch_id), result, LATER), now=NOW)
+    dispatch.settle(outcomes(claimed(dispatch, batch_id), result, LATER), now=NOW)
 
     assert statuses(engine) == [status]
     assert values(engine, "select kind from activity order by id")[-1] == status
@@ -122,11 +124,11 @@ def test_every_outcome_has_its_status(
 
 def test_an_event_that_came_before_the_answer_keeps_its_status(dispatch: SqlDispatch, engine: Engine) -> None:
     """The provider's webhook may be faster than its answer; the answer still tells the provider's id."""
-    claims = claimed(dispatch, handed_over(engine, 1))
+    claims = claimed(dispatch, submitted(engine, 1))
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'delivered'"))
 
-    dispatch.settle(told(claims, Receipt("ses", "0100-1")), now=NOW)
+    dispatch.settle(outcomes(claims, ProviderReceipt("ses", "0100-1")), now=NOW)
 
     assert statuses(engine) == [Status.DELIVERED]
     assert values(engine, "select provider_message_id from message") == ["0100-1"]
@@ -134,13 +136,13 @@ def test_an_event_that_came_before_the_answer_keeps_its_status(dispatch: SqlDisp
 
 def test_the_outcome_of_an_older_attempt_changes_nothing(dispatch: SqlDispatch, engine: Engine) -> None:
     """A worker that was thought dead and tells its outcome late must not undo what was decided meanwhile."""
-    batch_id = handed_over(engine, 1)
+    batch_id = submitted(engine, 1)
     late = claimed(dispatch, batch_id)
     dispatch.strand(before=LATER, now=LATER)
     dispatch.resend([late[0].draft.id], now=LATER)
     claimed(dispatch, batch_id, now=LATER)
 
-    dispatch.settle(told(late, TransientError("no connection")), now=LATER)
+    dispatch.settle(outcomes(late, TransientError("no connection")), now=LATER)
 
     assert statuses(engine) == [Status.SENDING]
 
@@ -149,7 +151,7 @@ def test_what_a_dead_worker_had_in_hand_is_unknown_and_is_not_sent_again_by_itse
     dispatch: SqlDispatch, engine: Engine
 ) -> None:
     """It may have gone. Honest is to say so; sending again is a decision."""
-    batch_id = handed_over(engine, 2)
+    batch_id = submitted(engine, 2)
     claims = claimed(dispatch, batch_id, most=1)
 
     assert dispatch.strand(before=NOW, now=LATER) == 0
@@ -163,10 +165,10 @@ def test_what_a_dead_worker_had_in_hand_is_unknown_and_is_not_sent_again_by_itse
 
 def test_an_unknown_message_is_sent_again_only_while_it_is_unknown(dispatch: SqlDispatch, engine: Engine) -> None:
     """The event that settles it may come between asking and deciding."""
-    batch_id = handed_over(engine, 2)
+    batch_id = submitted(engine, 2)
     claims = claimed(dispatch, batch_id)
-    dispatch.settle(told(claims[:1], OutcomeUnknown("the answer was lost")), now=NOW)
-    dispatch.settle(told(claims[1:], Receipt("ses", "0100-2")), now=NOW)
+    dispatch.settle(outcomes(claims[:1], OutcomeUnknown("the answer was lost")), now=NOW)
+    dispatch.settle(outcomes(claims[1:], ProviderReceipt("ses", "0100-2")), now=NOW)
 
     assert dispatch.resend([claim.draft.id for claim in claims], now=LATER) == 1
 
@@ -177,7 +179,7 @@ def test_a_suppressed_address_gets_nothing_even_when_it_was_suppressed_after_the
     dispatch: SqlDispatch, engine: Engine
 ) -> None:
     """A complaint about the first mails of a batch counts for the rest of it."""
-    batch_id = handed_over(engine, 3)
+    batch_id = submitted(engine, 3)
     suppressions = SqlSuppressions(engine)
     suppressions.add([Suppression(address="u0@users.test", reason="bounced", since=NOW)])
 
@@ -192,7 +194,7 @@ def test_a_suppressed_address_gets_nothing_even_when_it_was_suppressed_after_the
 
 def test_another_tenants_suppression_and_one_that_ended_stop_nothing(dispatch: SqlDispatch, engine: Engine) -> None:
     """A list is its tenant's, and has an end where one was told."""
-    batch_id = handed_over(engine, 2)
+    batch_id = submitted(engine, 2)
     ended = Suppression(address="u0@users.test", reason="bounced", since=NOW, expires_at=NOW)
     theirs = Suppression(address="u1@users.test", reason="bounced", tenant="umbrella", since=NOW)
     SqlSuppressions(engine).add([ended, theirs])
@@ -202,7 +204,7 @@ def test_another_tenants_suppression_and_one_that_ended_stop_nothing(dispatch: S
 
 def test_what_has_expired_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> None:
     """A code that is valid for ten minutes is a nuisance after an hour's outage."""
-    batch_id = handed_over(engine, 2, expires_at=LATER)
+    batch_id = submitted(engine, 2, expires_at=LATER)
     first = claimed(dispatch, batch_id, most=1)
 
     assert claimed(dispatch, batch_id, now=LATER) == []
@@ -214,7 +216,7 @@ def test_what_has_expired_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> 
 def test_what_is_over_the_quota_is_deferred_to_when_there_is_room(dispatch: SqlDispatch, engine: Engine) -> None:
     """Over quota means later, with a time; never failed, never dropped, and nobody has to release it."""
     SqlQuotas(engine).allow("acme", Allowance(hour=2, day=100))
-    batch_id = handed_over(engine, 5)
+    batch_id = submitted(engine, 5)
     next_hour = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
     claims = [claimed(dispatch, batch_id, now=at) for at in (NOW, NOW, next_hour, next_hour)]
@@ -229,7 +231,7 @@ def test_what_is_over_the_quota_is_deferred_to_when_there_is_room(dispatch: SqlD
 def test_two_workers_never_take_the_same_room(dispatch: SqlDispatch, engine: Engine) -> None:
     """The quota holds for the tenant, not for each worker."""
     SqlQuotas(engine).allow("acme", Allowance(day=10))
-    batches = [handed_over(engine, 8) for _ in range(3)]
+    batches = [submitted(engine, 8) for _ in range(3)]
 
     with ThreadPoolExecutor(6) as pool:
         claims = list(pool.map(lambda batch_id: claimed(dispatch, batch_id, most=3), batches * 4))
@@ -239,9 +241,9 @@ def test_two_workers_never_take_the_same_room(dispatch: SqlDispatch, engine: Eng
 
 def test_what_did_not_go_is_not_counted(dispatch: SqlDispatch, engine: Engine) -> None:
     """A provider that is down for an hour must not use up the day's quota by being tried."""
-    batch_id = handed_over(engine, 2)
+    batch_id = submitted(engine, 2)
 
-    dispatch.settle(told(claimed(dispatch, batch_id), TransientError("no connection")), now=NOW)
+    dispatch.settle(outcomes(claimed(dispatch, batch_id), TransientError("no connection")), now=NOW)
 
     assert SqlQuotas(engine).used("acme", now=NOW) == {Period.HOUR: 0, Period.DAY: 0, Period.MONTH: 0}
 

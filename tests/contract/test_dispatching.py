@@ -19,11 +19,11 @@ from mailroom.domain.errors import (
     Throttled,
     TransientError,
 )
-from mailroom.domain.outbound.message import Enclosure, Lane, Policy, Status
-from mailroom.outbound.dispatching import Sender, Tally
-from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
-from mailroom.ports.rate import Turn
+from mailroom.domain.outbound.message import Lane, ResendPolicy, Status, StoredAttachment
+from mailroom.outbound.dispatching import DispatchResult, Sender
+from mailroom.outbound.unknown_outcomes import settle_unknown
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
+from mailroom.ports.rate import Permit
 from mailroom.testing.provider import MemoryProvider
 from tests.support.sending import CONTENT, Office, office_on
 
@@ -40,7 +40,7 @@ def sender(office: Office, batch_id: str, now: datetime = NOW) -> Sender:
     return Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now)
 
 
-def sent(office: Office, batch_id: str, now: datetime = NOW) -> Tally:
+def sent(office: Office, batch_id: str, now: datetime = NOW) -> DispatchResult:
     return sender(office, batch_id, now).send_some(100)
 
 
@@ -62,12 +62,12 @@ def test_nothing_is_sending_while_it_waits_for_its_turn(office: Office) -> None:
     seen: list[list[str]] = []
     wait = office.rate.wait
 
-    def look(mails: int, **lane: Any) -> list[Turn]:
+    def look(mails: int, **lane: Any) -> list[Permit]:
         seen.append(office.statuses())
         return wait(mails, **lane)
 
     office.outbound.rate.wait = look  # type: ignore[method-assign]
-    office.rate.turn = 2
+    office.rate.permit = 2
 
     sent(office, batch_id)
 
@@ -92,7 +92,7 @@ def test_a_provider_that_raises_may_have_sent(office: Office) -> None:
     """It broke its contract; what it was handed is unknown, and the others go on."""
 
     class Broken(MemoryProvider):
-        def send(self, mails: Any) -> list[Receipt | MailroomError]:
+        def send(self, mails: Any) -> list[ProviderReceipt | MailroomError]:
             raise RuntimeError("anna@users.test")
 
     office.outbound.provider = Broken()
@@ -117,7 +117,7 @@ def test_who_is_refused_costs_nobody_else_anything(office: Office) -> None:
 
 def test_a_mail_whose_file_is_gone_fails_before_anybody_is_called(office: Office) -> None:
     """Rendering it again would not bring the file back."""
-    gone = Enclosure(filename="a.pdf", content_type="application/pdf", size=1, sha256="0" * 64)
+    gone = StoredAttachment(filename="a.pdf", content_type="application/pdf", size=1, sha256="0" * 64)
     batch_id = office.batch(2, now=NOW, content=replace(CONTENT, enclosures=(gone,)))
 
     sent(office, batch_id)
@@ -197,7 +197,7 @@ def test_a_batch_that_is_cancelled_stops_where_it_is(office: Office) -> None:
     batch_id = office.batch(20, now=NOW)
     send = office.provider.send
 
-    def cancel_then_send(mails: Any) -> list[Receipt | MailroomError]:
+    def cancel_then_send(mails: Any) -> list[ProviderReceipt | MailroomError]:
         SqlOutbox(office.engine).cancel("acme", batch_id, now=NOW)
         return send(mails)
 
@@ -244,7 +244,7 @@ def test_every_turn_is_given_back_whatever_came_of_it(office: Office) -> None:
 def test_a_process_that_was_frozen_hands_nothing_over_when_it_wakes(office: Office) -> None:
     """Its turns are others' by then, and its messages may be in other hands too."""
     office.batch(2, now=NOW)
-    office.outbound.rate.wait = lambda mails, **_: [Turn(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
+    office.outbound.rate.wait = lambda mails, **_: [Permit(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
 
     tally = sent(office, office.values("select id::text from batch")[0])
 
@@ -258,11 +258,11 @@ def test_turns_that_were_over_say_nothing_of_the_provider(office: Office) -> Non
     minutes, wait = [0], office.outbound.rate.wait
     sending = Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: NOW + timedelta(minutes=minutes[0]))
 
-    def send() -> Tally:
+    def send() -> DispatchResult:
         minutes[0] += 1
         return sending.send_some(2)
 
-    office.outbound.rate.wait = lambda mails, **_: [Turn(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
+    office.outbound.rate.wait = lambda mails, **_: [Permit(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
     late = [send() for _ in range(7)]
     office.outbound.rate.wait = wait  # type: ignore[method-assign]
     tally = send()
@@ -304,13 +304,13 @@ def test_nothing_is_stranded_that_a_living_worker_may_have(office: Office) -> No
 @pytest.mark.parametrize(
     ("policy", "late", "status"),
     [
-        (Policy.PREFER_NO_DUPLICATE, timedelta(days=2), Status.UNKNOWN),
-        (Policy.PREFER_DELIVERY, timedelta(minutes=50), Status.UNKNOWN),
-        (Policy.PREFER_DELIVERY, timedelta(minutes=70), Status.QUEUED),
+        (ResendPolicy.PREFER_NO_DUPLICATE, timedelta(days=2), Status.UNKNOWN),
+        (ResendPolicy.PREFER_DELIVERY, timedelta(minutes=50), Status.UNKNOWN),
+        (ResendPolicy.PREFER_DELIVERY, timedelta(minutes=70), Status.QUEUED),
     ],
 )
 def test_where_nobody_can_tell_the_policy_decides(
-    office: Office, policy: Policy, late: timedelta, status: Status
+    office: Office, policy: ResendPolicy, late: timedelta, status: Status
 ) -> None:
     """Twice or perhaps not at all: the caller said which is worse."""
     office.outbound.provider = MemoryProvider(capabilities=Capabilities(asks=False))
@@ -336,8 +336,8 @@ def test_the_second_provider_that_took_a_mail_is_noted(office: Office) -> None:
     batch_id = office.batch(2, now=NOW)
 
     class Second(MemoryProvider):
-        def send(self, mails: Any) -> list[Receipt | MailroomError]:
-            return [Receipt("second", "s-1"), OutcomeUnknown("lost", provider="second")]
+        def send(self, mails: Any) -> list[ProviderReceipt | MailroomError]:
+            return [ProviderReceipt("second", "s-1"), OutcomeUnknown("lost", provider="second")]
 
     office.outbound.provider = Second("first")
 

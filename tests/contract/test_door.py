@@ -56,7 +56,7 @@ def arrivals(stack: dict[str, str]) -> list[Arrival]:
     return found
 
 
-def told(stack: dict[str, str]) -> list[Arrival]:
+def notified(stack: dict[str, str]) -> list[Arrival]:
     """Return the arrivals that have an envelope: SES's own notifications."""
     return [arrival for arrival in arrivals(stack) if arrival.envelope]
 
@@ -117,7 +117,7 @@ def test_notification_tells_envelope_and_verdicts(stack: dict[str, str], port: i
     """Recipients are those of RCPT, To names none of them here: a Bcc must reach its inbox."""
     send(port, mail(), "hidden@mailroom.test", "Zweite+akte@mailroom.test", "hidden@mailroom.test")
 
-    [arrival] = told(stack)
+    [arrival] = notified(stack)
 
     assert arrival.envelope is not None
     assert arrival.envelope.recipients == ("hidden@mailroom.test", "Zweite+akte@mailroom.test")
@@ -139,7 +139,7 @@ def test_each_rule_gets_its_recipients_and_no_others(stack: dict[str, str], port
     """The scans rule stops for what it took, so that the default rule does not file it twice."""
     message_id = send(port, mail(), "a@scans.mailroom.test", "b@mailroom.test")
 
-    found = {arrival.ref.key: arrival.envelope for arrival in told(stack)}
+    found = {arrival.ref.key: arrival.envelope for arrival in notified(stack)}
 
     assert set(found) == {f"scans/{message_id}", f"in/{message_id}"}
     scans, default = found[f"scans/{message_id}"], found[f"in/{message_id}"]
@@ -166,7 +166,7 @@ def test_bad_mail_is_accepted_with_its_verdict(
     """SES refuses nothing by verdict; what becomes of such mail is decided behind the queue."""
     send(port, raw, "inbox@mailroom.test")
 
-    [arrival] = told(stack)
+    [arrival] = notified(stack)
 
     assert arrival.envelope is not None
     assert getattr(arrival.envelope.verdicts, check) is verdict
@@ -215,7 +215,7 @@ def test_bounce_with_empty_sender_is_taken(stack: dict[str, str], port: int) -> 
     with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.sendmail("", ["inbox@mailroom.test"], mail())
 
-    [arrival] = told(stack)
+    [arrival] = notified(stack)
 
     assert arrival.envelope is not None
     assert arrival.envelope.sender == ""
@@ -227,7 +227,7 @@ def test_internationalised_recipient_and_long_lines_are_taken(stack: dict[str, s
     with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.sendmail("jürgen@sender.test", ["jürgen@bücher.test"], raw, mail_options=["SMTPUTF8", "BODY=8BITMIME"])
 
-    [arrival] = told(stack)
+    [arrival] = notified(stack)
 
     assert arrival.envelope is not None
     assert arrival.envelope.recipients == ("jürgen@bücher.test",)

@@ -25,10 +25,10 @@ from mailroom.adapters.aws.clients import emulator_of
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
-from mailroom.api.hooks.hearing import Hearing
-from mailroom.delivery.webhooks import ses
-from mailroom.delivery.webhooks.registered import verifiers
-from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
+from mailroom.api.hooks.hook_receiver import HookReceiver
+from mailroom.delivery.provider_events import ses
+from mailroom.delivery.provider_events.registered import verifiers
+from mailroom.delivery.provider_events.sns import Notification, Unverified, Verifier
 from mailroom.domain.delivery.events import Actor, Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.sandbox.stack.aws import Names, provision
@@ -55,7 +55,7 @@ def publisher(stack: dict[str, str]) -> EventPublisher:
     made = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))
     # moto belongs to the process: what other tests sent before is told first, and is none of ours.
     made.once()
-    told(stack)
+    received_events(stack)
     return made
 
 
@@ -69,7 +69,7 @@ def send(to: str) -> str:
     return str(sent["MessageId"])
 
 
-def told(stack: dict[str, str]) -> list[str]:
+def received_events(stack: dict[str, str]) -> list[str]:
     """Return the bodies that wait in the tracking queue, and empty it."""
     sqs, found, url = boto3.client("sqs"), [], stack["tracking_queue_url"]
     while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
@@ -110,7 +110,7 @@ def test_what_becomes_of_a_mail_is_published(
     message_id = send(to)
 
     published = publisher.once(), publisher.once()
-    events = [event for body in told(stack) for event in ses.read(ses.unwrapped(body), received_at=now())]
+    events = [event for body in received_events(stack) for event in ses.read(ses.unwrapped(body), received_at=now())]
 
     assert published == (1, 0)
     assert sorted(event.kind for event in events) == sorted(kinds)
@@ -125,7 +125,7 @@ def test_people_and_scanners_are_told_apart(stack: dict[str, str], publisher: Ev
     send("scanner+1@users.test")
 
     publisher.once()
-    events = [event for body in told(stack) for event in ses.read(ses.unwrapped(body), received_at=now())]
+    events = [event for body in received_events(stack) for event in ses.read(ses.unwrapped(body), received_at=now())]
 
     actors = sorted(event.actor for event in events if event.kind is Kind.CLICKED)
     assert actors == [Actor.HUMAN, Actor.MACHINE]
@@ -142,7 +142,7 @@ def test_what_sns_delivers_is_signed_so_that_our_verifier_believes_it(
     """The whole way with real keys: topic, signature version 2, certificate at SNS's own address, our verifier."""
     send("ada@users.test")
     publisher.once()
-    [first, *_] = told(stack)
+    [first, *_] = received_events(stack)
     forged = json.dumps(json.loads(first) | {"Message": "{}"})
 
     read = verifier(emulator, stack).read(first.encode(), now=now())
@@ -156,9 +156,9 @@ def test_what_sns_delivers_is_signed_so_that_our_verifier_believes_it(
 
 
 @contextmanager
-def served(hearing: Hearing) -> Iterator[str]:
+def served(hook_receiver: HookReceiver) -> Iterator[str]:
     """Serve the hooks over HTTP for the length of a block."""
-    app = create_app(replace(Memory().services(), hearing=hearing, now=now))
+    app = create_app(replace(Memory().services(), hook_receiver=hook_receiver, now=now))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
@@ -175,18 +175,18 @@ def test_post_of_the_topic_is_verified_and_kept(
 ) -> None:
     """Over HTTP from SNS to `/hooks/ses`, with nothing put in between: only what the topic signed is kept."""
     hooks, sns = SqlHooks(engine), boto3.client("sns")
-    hearing = Hearing(
+    hook_receiver = HookReceiver(
         hooks=hooks,
         topics=SnsTopics(sns),
         ses=verifier(emulator, stack),
         verifiers=verifiers({}),
     )
-    with served(hearing) as url:
+    with served(hook_receiver) as url:
         subscribed = sns.subscribe(TopicArn=stack["tracking_topic_arn"], Protocol="http", Endpoint=f"{url}/hooks/ses")
         send("bounce+1@users.test")
         publisher.once()
         sns.unsubscribe(SubscriptionArn=subscribed["SubscriptionArn"])
-        forged = httpx.post(f"{url}/hooks/ses", content=told(stack)[0].replace("eventType", "eventTypo"))
+        forged = httpx.post(f"{url}/hooks/ses", content=received_events(stack)[0].replace("eventType", "eventTypo"))
 
     with hooks.taken(most=10, now=now()) as kept:
         kinds = [event.kind for hook in kept for event in ses.read(hook.body, received_at=now())]
@@ -198,7 +198,7 @@ def test_certificate_is_asked_for_once(stack: dict[str, str], publisher: EventPu
     """A hundred posts a second must not be a hundred requests."""
     send("ada@users.test")
     publisher.once()
-    [first, *_] = told(stack)
+    [first, *_] = received_events(stack)
     url = json.loads(first)["SigningCertURL"]
     certificates = SnsCertificates(emulator=emulator)
 
@@ -230,7 +230,7 @@ def test_process_of_the_sandbox_tells_by_itself(tmp_path: Path) -> None:
             stack = provision(Names())
             send("open+1@users.test")
             bodies: list[str] = []
-            wait_until(lambda: bodies.extend(told(stack)) is None and len(bodies) == 3)
+            wait_until(lambda: bodies.extend(received_events(stack)) is None and len(bodies) == 3)
         finally:
             process.terminate()
             process.wait(10)

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.delivery.notifying import keep_notifying
+from mailroom.delivery.tenant_webhooks import run_notifier
 from mailroom.domain.delivery.events import Kind
-from mailroom.domain.delivery.news import MOST, PATIENCE
+from mailroom.domain.delivery.tenant_webhooks import MOST, PATIENCE
 from mailroom.domain.errors import Refused, TransientError
-from mailroom.ports.endpoints import Attempt, Parcel
+from mailroom.ports.endpoints import Attempt, WebhookDelivery
 from mailroom.testing.notices import an_event
 from tests.support.batch_requests import UMBRELLA
 from tests.support.tenant_endpoints import NOW, URL, Desk, Receiver
@@ -33,7 +33,7 @@ def test_what_became_of_a_message_is_told_in_order_and_signed(desk: Desk) -> Non
     """The receiver needs the secret, the body and the clock, and nothing of ours, to know that it is we who tell."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED, Kind.OPENED)
+    desk.report(message, Kind.DELIVERED, Kind.OPENED)
     receiver = Receiver()
 
     assert desk.notify(receiver) == 2
@@ -60,7 +60,7 @@ def test_each_endpoint_is_told_of_its_own_tenant_and_what_it_chose(desk: Desk) -
     desk.subscribe("delivered", **UMBRELLA)
     [ours], [theirs] = desk.send(), desk.send(tenant="umbrella")
     for message in (ours, theirs):
-        desk.tell(message, Kind.DELIVERED, Kind.BOUNCED_HARD)
+        desk.report(message, Kind.DELIVERED, Kind.BOUNCED_HARD)
     receiver = Receiver()
 
     while desk.notify(receiver):
@@ -87,7 +87,7 @@ def test_every_way_to_change_a_status_is_told(desk: Desk) -> None:
     while desk.notify(receiver):
         pass
 
-    assert sorted(event for post in receiver.told for event in post) == [
+    assert sorted(event for post in receiver.received for event in post) == [
         "message.accepted", "message.accepted", "message.cancelled", "message.sending",
     ]  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: D
     """Nothing overtakes: a receiver that was down for an hour reads the history as it was, the same ids."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED)
+    desk.report(message, Kind.DELIVERED)
     receiver = Receiver(TransientError("away", kind="ConnectError"), TransientError("asks", status=503))
     pauses = []
 
@@ -125,11 +125,11 @@ def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: D
         if next_at := desk.shown(webhook)["next_at"]:
             pauses.append(datetime.fromisoformat(next_at) - desk.now)
             desk.now += pauses[-1]
-    desk.tell(message, Kind.OPENED)
+    desk.report(message, Kind.OPENED)
     desk.notify(receiver)
 
     assert pauses == [timedelta(seconds=5), timedelta(seconds=10)]
-    assert receiver.told == [["message.delivered"]] * 3 + [["message.opened"]]
+    assert receiver.received == [["message.delivered"]] * 3 + [["message.opened"]]
     assert len({json.loads(body)["events"][0]["id"] for _, body, _ in receiver.posts[:3]}) == 1
     attempts = desk.api.get(f"/v1/webhooks/{webhook['id']}/attempts").json()["items"]
     assert [(one["status"], one["fault"], one["events"]) for one in attempts] == [
@@ -148,14 +148,14 @@ def test_after_a_failure_fewer_things_are_told_at_once(desk: Desk) -> None:
         desk.notify(receiver)
         desk.now += timedelta(minutes=1)
 
-    assert [len(post) for post in receiver.told] == [100, 50, 25, 100, 25]
+    assert [len(post) for post in receiver.received] == [100, 50, 25, 100, 25]
 
 
 def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> None:
     """Nobody is knocked at for ever; what happens meanwhile waits, and enabling tells it first."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED)
+    desk.report(message, Kind.DELIVERED)
     deaf = Receiver(*[TransientError("x", status=500)] * 3)
     desk.notify(deaf)
     desk.now += PATIENCE
@@ -170,19 +170,19 @@ def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> No
     assert "failing for days" in page
     assert "500" in page
 
-    desk.tell(message, Kind.OPENED)
+    desk.report(message, Kind.OPENED)
     assert desk.notify(deaf) == 0
     assert desk.api.post(f"/v1/webhooks/{webhook['id']}/enable").json()["waiting"] == 2
     receiver = Receiver()
     assert desk.notify(receiver) == 2
 
-    assert receiver.told == [["message.delivered", "message.opened"]]
+    assert receiver.received == [["message.delivered", "message.opened"]]
 
 
 def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
     """A form of another site would bring the browser's key along: only our own page's buttons do anything."""
     webhook = desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     desk.notify(Receiver(Refused("no", status=410)))
     own = f"/webhooks/{webhook['id']}"
     pressed = {"Sec-Fetch-Site": "same-origin"}
@@ -210,7 +210,7 @@ def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
 def test_endpoint_that_is_gone_is_disabled_at_once(desk: Desk) -> None:
     """410 is its owner's word that there will be nobody any more."""
     webhook = desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
 
     desk.notify(Receiver(Refused("no", status=410)))
 
@@ -222,9 +222,9 @@ def test_replay_tells_again_with_the_same_ids(desk: Desk) -> None:
     """A receiver that lost its data asks for a time, told or not, and knows what it has."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED)
+    desk.report(message, Kind.DELIVERED)
     desk.now += timedelta(hours=1)
-    desk.tell(message, Kind.OPENED)
+    desk.report(message, Kind.OPENED)
     first, again = Receiver(), Receiver()
     desk.notify(first)
 
@@ -246,7 +246,7 @@ def test_replay_tells_again_with_the_same_ids(desk: Desk) -> None:
 def test_killed_between_post_and_note_tells_again(desk: Desk) -> None:
     """At least once: what a dead process had in hand is another's a minute later, not before."""
     desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     parcel = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
     assert parcel is not None
     receiver = Receiver()
@@ -260,7 +260,7 @@ def test_killed_between_post_and_note_tells_again(desk: Desk) -> None:
 def test_one_that_was_thought_dead_changes_nothing_of_what_another_has_in_hand(desk: Desk) -> None:
     """Its failure must not put off what the other is telling now."""
     webhook = desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     slow = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
     assert slow is not None
     desk.now += timedelta(seconds=60)
@@ -270,13 +270,13 @@ def test_one_that_was_thought_dead_changes_nothing_of_what_another_has_in_hand(d
 
     desk.endpoints.failed(slow, attempt, retry_at=desk.now + timedelta(hours=1))
     assert desk.shown(webhook)["failing_since"] is None
-    desk.endpoints.told(quick, _attempt(quick))
+    desk.endpoints.delivered(quick, _attempt(quick))
 
     assert desk.shown(webhook)["waiting"] == 0
 
 
-def _attempt(parcel: Parcel) -> Attempt:
-    numbers = [news.sequence for news in parcel.news]
+def _attempt(parcel: WebhookDelivery) -> Attempt:
+    numbers = [news.sequence for news in parcel.events]
     return Attempt(at=NOW, news=len(numbers), first=numbers[0], last=numbers[-1], status=204)
 
 
@@ -285,7 +285,7 @@ def test_deaf_endpoint_holds_up_no_other(desk: Desk) -> None:
     desk.subscribe()
     desk.subscribe(**UMBRELLA)
     for tenant in ("acme", "umbrella"):
-        desk.tell(desk.send(tenant=tenant)[0], Kind.DELIVERED)
+        desk.report(desk.send(tenant=tenant)[0], Kind.DELIVERED)
     receiver = Receiver(TransientError("away"))
 
     while desk.notify(receiver):
@@ -299,13 +299,13 @@ def test_endpoint_that_is_removed_fails_nobody(desk: Desk) -> None:
     """Not the one who posts to it, nor the events that come meanwhile."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED)
+    desk.report(message, Kind.DELIVERED)
     parcel = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
     assert parcel is not None
 
     assert desk.api.delete(f"/v1/webhooks/{webhook['id']}").status_code == 204
-    desk.endpoints.told(parcel, _attempt(parcel))
-    desk.tell(message, Kind.OPENED)
+    desk.endpoints.delivered(parcel, _attempt(parcel))
+    desk.report(message, Kind.OPENED)
 
     assert desk.api.get("/v1/webhooks").json()["items"] == []
     assert desk.notify(Receiver()) == 0
@@ -315,9 +315,9 @@ def test_what_was_told_long_ago_is_forgotten(desk: Desk) -> None:
     """The log holds no mail, and has an end; what waits stays, but for endpoints that were disabled as long ago."""
     webhook = desk.subscribe()
     [message] = desk.send()
-    desk.tell(message, Kind.DELIVERED)
+    desk.report(message, Kind.DELIVERED)
     desk.notify(Receiver())
-    desk.tell(message, Kind.OPENED)
+    desk.report(message, Kind.OPENED)
 
     assert desk.endpoints.forget(before=NOW + timedelta(days=1)) == 1
 
@@ -327,7 +327,7 @@ def test_what_was_told_long_ago_is_forgotten(desk: Desk) -> None:
     assert desk.endpoints.forget(before=NOW + timedelta(days=1)) == 1
 
 
-class Told(Receiver):
+class NotifiedReceiver(Receiver):
     """Says when it was told."""
 
     def __init__(self) -> None:
@@ -344,9 +344,9 @@ def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
     """The thread beside the relay."""
     desk.now = datetime.now(UTC)
     desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
-    stop, receiver = threading.Event(), Told()
-    thread = threading.Thread(target=keep_notifying, args=(desk.endpoints, receiver, stop), daemon=True)
+    desk.report(desk.send()[0], Kind.DELIVERED)
+    stop, receiver = threading.Event(), NotifiedReceiver()
+    thread = threading.Thread(target=run_notifier, args=(desk.endpoints, receiver, stop), daemon=True)
 
     thread.start()
     assert receiver.took.wait(60)
@@ -354,13 +354,13 @@ def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
     thread.join(60)
 
     assert not thread.is_alive()
-    assert receiver.told == [["message.delivered"]]
+    assert receiver.received == [["message.delivered"]]
 
 
 def test_metrics_tell_what_waits_and_who_is_told_nothing(desk: Desk) -> None:
     """One that waits is late, one that was disabled waits for a person: two alarms, and no tenant's name in either."""
     desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED, Kind.OPENED)
+    desk.report(desk.send()[0], Kind.DELIVERED, Kind.OPENED)
     waiting = desk.api.get("/metrics").text
 
     desk.notify(Receiver(Refused("no", status=410)))

@@ -39,7 +39,7 @@ def test_unknown_events_and_too_many_webhooks_are_refused(desk: Desk) -> None:
 def test_secret_is_told_once_and_never_again(desk: Desk) -> None:
     """Whoever reads the list later cannot sign."""
     webhook = desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     desk.notify(Receiver())
 
     for path in (

@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.api.app import create_app
-from mailroom.api.services import Outbound
+from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
 from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
 
@@ -29,11 +29,11 @@ class World:
     def __init__(self, engine: Engine) -> None:
         memory = Memory()
         memory.keys.holders.update(HOLDERS)
-        outbound = Outbound(*(port(engine) for port in PORTS))
+        outbound = OutboundServices(*(port(engine) for port in PORTS))
         services = memory.services()
         services = replace(
             services,
-            reader=SqlReader(engine),
+            reader=SqlInboxReader(engine),
             sending=outbound,
             events=SqlEvents(engine),
             endpoints=SqlEndpoints(engine),

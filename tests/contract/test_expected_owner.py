@@ -21,15 +21,15 @@ from mailroom.adapters.aws.locked_objects import Lock, LockedObjects
 from mailroom.adapters.aws.regions import refuse_outside
 from mailroom.adapters.aws.s3 import S3MailStore, check_readable
 from mailroom.audit.check import Places, check, compare_archive, conserve
+from mailroom.audit.listings import Stored
 from mailroom.audit.locks import Locks
 from mailroom.audit.mails import Patience
 from mailroom.audit.owners import of_account
-from mailroom.audit.reading import Stored
 from mailroom.audit.report import Report
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.errors import ConfigurationError, PermanentError, Quarantined
 from mailroom.domain.inbound.received_email import Envelope, ObjectRef
-from mailroom.outbound.request import Shelved
+from mailroom.outbound.request import Upload
 from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings
 from mailroom.wiring import Installation
@@ -107,8 +107,8 @@ def use_all(settings: Settings, s3: Any) -> None:
     assert mails.fetch(REF).body == b"sealed"
     assert [one.key for one in mails.list(REF.bucket, after="", most=10)] == [REF.key]
     check_readable(s3, REF.bucket, "in/mailroom-probe")
-    assert opened.shelf is not None
-    assert opened.shelf.fetch("acme", Shelved(settings.files_bucket, "acme/file"), most=10) == b"file"
+    assert opened.uploads is not None
+    assert opened.uploads.fetch("acme", Upload(settings.files_bucket, "acme/file"), most=10) == b"file"
     receipt = opened.archive.deposit("acme", b"content")
     opened.archive.deposit("acme", b"content")
     assert opened.archive.read(receipt.archive_id) == b"content"

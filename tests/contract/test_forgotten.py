@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.archive.describing import digest_of, recall_envelope, reopen_filed
+from mailroom.archive.mail_manifests import digest_of, recall_envelope, reopen_filed
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.inbound.received_email import (
     CANCELLED,
@@ -22,7 +22,7 @@ from mailroom.domain.inbound.received_email import (
 )
 from mailroom.inbound import sweeping
 from mailroom.inbound.sweeping import Found, recalled, silent
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.manifests import MemoryManifests
 
@@ -125,7 +125,7 @@ def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> Non
 
     assert (opened.state, opened.envelope is not None) == (State.RECEIVED, True)
     assert desk.kinds()[-2:] == ["recalled", "reopened"]
-    claim = Claim("this", NOW - timedelta(minutes=1))
+    claim = Lease("this", NOW - timedelta(minutes=1))
     assert desk.ledger.begin(REF, now=NOW, claim=claim).attempts == 2
 
 

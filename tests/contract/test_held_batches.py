@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner, Result
 
-from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.metrics.outbound import outbound_exposition
 from mailroom.cli.batch import app
@@ -39,7 +39,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
-def told(*words: str) -> Any:
+def output(*words: str) -> Any:
     return json.loads(run(*words, "--json").stdout)
 
 
@@ -82,7 +82,7 @@ def test_the_pages_say_what_is_held_why_and_what_to_do(api: TestClient, held: st
 
 def test_the_metrics_count_held_batches_by_reason(engine: Engine, held: str) -> None:
     """An alarm needs a line at 0 as well as one above it."""
-    told = outbound_exposition(SqlWatch(engine).census(now=NOW), NOW)
+    told = outbound_exposition(SqlMonitoring(engine).census(now=NOW), NOW)
 
     assert 'mailroom_batches_held{reason="restored"} 1' in told
     assert 'mailroom_batches_held{reason="run_gone"} 0' in told
@@ -110,11 +110,11 @@ def test_the_command_resumes_one_reason_and_cancels_another(api: TestClient, eng
     other = handed_over(api, batch())["id"]
     SqlOutbox(engine).hold([other], reason=HoldReason.RUN_GONE, now=NOW)
 
-    resumed = told("resume", "--all", "--reason", "run_gone")
+    resumed = output("resume", "--all", "--reason", "run_gone")
 
     assert [(one["id"], one["messages"], one["resumed"]) for one in resumed] == [(other, 1, True)]
-    assert told("cancel", held) == {"id": held, "cancelled": 2, "held": 2, "gone": 0}
-    assert [one["held"] for one in told("list")] == [{}, {}]
+    assert output("cancel", held) == {"id": held, "cancelled": 2, "held": 2, "gone": 0}
+    assert [one["held"] for one in output("list")] == [{}, {}]
 
 
 @pytest.mark.usefixtures("installation")

@@ -6,14 +6,14 @@ import pytest
 from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.operations.watching import SqlWatch
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.adapters.postgres.skipping import standing
+from mailroom.adapters.postgres.skipped_rows import skipped_now
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import Conflict, DailyQuota, Throttled, TransientError
-from mailroom.domain.outbound.message import Policy, Status
+from mailroom.domain.outbound.message import ResendPolicy, Status
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HeldCount, HoldReason
 from mailroom.testing.notices import an_event
@@ -127,9 +127,9 @@ def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: Sql
         soon, later = held_batch(outbox, office, 2), held_batch(outbox, office, 1, send_at=LATER)
 
         assert [(one.id, one.messages) for one in outbox.held(None, limit=10)] == [(soon, 2), (later, 1)]
-        assert SqlWatch(engine).held() == {HoldReason.RUN_GONE: HeldCount(2, 3)}
-        assert SqlWatch(engine).census(now=NOW).held == {HoldReason.RUN_GONE: HeldCount(2, 3)}
-        line = SqlFollower(engine).batch("acme", soon)
+        assert SqlMonitoring(engine).held() == {HoldReason.RUN_GONE: HeldCount(2, 3)}
+        assert SqlMonitoring(engine).census(now=NOW).held == {HoldReason.RUN_GONE: HeldCount(2, 3)}
+        line = SqlMessageReader(engine).batch("acme", soon)
         assert line is not None
         assert line.held == {HoldReason.RUN_GONE: 2}
         assert line.next_at is None
@@ -143,7 +143,7 @@ def test_what_is_held_for_no_reason_that_there_is_hides_no_other(engine: Engine,
             connection.execute(text("update message set reason = 'no such' where batch_id = :id"), {"id": strange})
 
         assert [one.id for one in outbox.held(None, limit=10)] == [usual]
-        assert [one.named for one in standing(engine)] == [((f"batch {strange}", "unknown holdreason"),)]
+        assert [one.named for one in skipped_now(engine)] == [((f"batch {strange}", "unknown holdreason"),)]
 
 
 def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) -> None:
@@ -176,7 +176,7 @@ def test_what_a_provider_gives_back_is_held_with_the_rest_of_its_batch(
 def test_an_unknown_outcome_of_a_held_batch_waits_for_a_person(engine: Engine, outbox: SqlOutbox) -> None:
     """Its policy would send it again by itself."""
     with office_on(engine) as office:
-        batch_id, dispatch = office.batch(now=NOW, policy=Policy.PREFER_DELIVERY), SqlDispatch(engine)
+        batch_id, dispatch = office.batch(now=NOW, policy=ResendPolicy.PREFER_DELIVERY), SqlDispatch(engine)
         [claim] = dispatch.claim(batch_id, most=1, provider="ses", now=NOW)
         dispatch.strand(before=LATER, now=LATER)
         outbox.hold([batch_id], reason=HoldReason.RUN_GONE, now=LATER)

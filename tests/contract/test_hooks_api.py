@@ -17,12 +17,12 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.api.app import create_app
-from mailroom.api.hooks.hearing import Hearing
+from mailroom.api.hooks.hook_receiver import HookReceiver
+from mailroom.delivery.provider_events import sendgrid, sns
+from mailroom.delivery.provider_events.credentials import Credential
+from mailroom.delivery.provider_events.fields import MOST_BODY_BYTES, MOST_EVENTS
+from mailroom.delivery.provider_events.registered import verifiers
 from mailroom.delivery.tracking import Tracking
-from mailroom.delivery.webhooks import sendgrid, sns
-from mailroom.delivery.webhooks.credentials import Credential
-from mailroom.delivery.webhooks.reading import MOST_BODY_BYTES, MOST_EVENTS
-from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.domain.errors import TransientError
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.queue import MemoryQueue
@@ -73,7 +73,7 @@ class Case:
 @pytest.fixture
 def case(engine: Engine) -> Case:
     certificates, topics = MemoryCertificates(certificate()), MemoryTopics(TOPIC)
-    hearing = Hearing(
+    hook_receiver = HookReceiver(
         hooks=SqlHooks(engine),
         topics=topics,
         ses=sns.Verifier(certificates, topics=frozenset({TOPIC})),
@@ -82,7 +82,7 @@ def case(engine: Engine) -> Case:
         ),
         ses_tenants={TOPIC: None},
     )
-    services = replace(Memory().services(), hearing=hearing, events=SqlEvents(engine))
+    services = replace(Memory().services(), hook_receiver=hook_receiver, events=SqlEvents(engine))
     return Case(TestClient(create_app(services), base_url="http://mail.example"), engine, certificates, topics)
 
 
@@ -334,13 +334,13 @@ def test_hooks_are_posted_to(case: Case, method: str) -> None:
 
 def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
     """Fail closed: a hook without its secret believes nobody."""
-    hearing = Hearing(
+    hook_receiver = HookReceiver(
         hooks=SqlHooks(engine),
         topics=MemoryTopics(),
         ses=sns.Verifier(MemoryCertificates(certificate()), topics=frozenset()),
         verifiers=verifiers({"postmark": "nopassword user: :password"}),
     )
-    client = TestClient(create_app(replace(Memory().services(), hearing=hearing)))
+    client = TestClient(create_app(replace(Memory().services(), hook_receiver=hook_receiver)))
     body = payload("sendgrid/open")
     blank = {"Authorization": "Basic " + base64.b64encode(b"user:").decode()}
 

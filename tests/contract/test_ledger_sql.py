@@ -13,7 +13,7 @@ from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.domain.errors import Reason, TakenOver
 from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.inbound.routing import Route
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc123")
@@ -31,7 +31,7 @@ def ledger(engine: Engine) -> SqlLedger:
     return SqlLedger(engine)
 
 
-def registered(ledger: SqlLedger, claim: Claim | None = None, arrival: Arrival | None = None) -> Entry:
+def registered(ledger: SqlLedger, claim: Lease | None = None, arrival: Arrival | None = None) -> Entry:
     entry = ledger.register(arrival or Arrival(REF, ENVELOPE), now=NOW, claim=claim)
     assert entry is not None
     return entry
@@ -87,47 +87,47 @@ def test_an_email_in_the_hands_of_a_living_worker_cannot_be_claimed(ledger: SqlL
     """A redelivered message must not make two workers run one mail; a dead worker must not hold it for ever."""
     notice, stale = Arrival(REF, ENVELOPE), NOW - timedelta(seconds=45)
 
-    assert ledger.register(notice, now=NOW, claim=Claim("one", stale))
-    assert ledger.register(notice, now=NOW, claim=Claim("one", stale))
-    assert ledger.register(notice, now=NOW, claim=Claim("two", stale)) is None
-    assert ledger.register(notice, now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
+    assert ledger.register(notice, now=NOW, claim=Lease("one", stale))
+    assert ledger.register(notice, now=NOW, claim=Lease("one", stale))
+    assert ledger.register(notice, now=NOW, claim=Lease("two", stale)) is None
+    assert ledger.register(notice, now=NOW, claim=Lease("two", NOW + timedelta(seconds=1)))
 
 
 def test_a_beat_keeps_the_claim_of_its_worker_only(ledger: SqlLedger) -> None:
     """A worker that was thought dead and comes back must not take its mail from the one that has it now."""
-    entry = registered(ledger, Claim("one", NOW))
+    entry = registered(ledger, Lease("one", NOW))
 
-    ledger.beat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
-    ledger.beat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
+    ledger.heartbeat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", NOW + timedelta(seconds=1)))
+    ledger.heartbeat([entry.id], worker="two", now=NOW + timedelta(minutes=5))
 
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("one", NOW + timedelta(minutes=4))) is None
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("one", NOW + timedelta(minutes=4))) is None
 
 
 def test_a_released_email_can_be_taken_at_once(ledger: SqlLedger) -> None:
     """A worker that stops gives its mail back; the next one must not wait for the claim to grow stale."""
-    entry = registered(ledger, Claim("one", NOW))
+    entry = registered(ledger, Lease("one", NOW))
 
     ledger.release(entry.id, worker="two")
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1))) is None
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", NOW - timedelta(hours=1))) is None
     ledger.release(entry.id, worker="one")
 
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1)))
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", NOW - timedelta(hours=1)))
 
 
 def test_a_run_holds_its_email_whoever_started_it(ledger: SqlLedger) -> None:
     """Retry, Quick run and replay come by the pool, without the listener's claim; a redelivery must find theirs."""
     stale = NOW - timedelta(seconds=45)
-    ledger.begin(REF, now=NOW, claim=Claim("one", stale))
+    ledger.begin(REF, now=NOW, claim=Lease("one", stale))
 
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", stale)) is None
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", stale)) is None
     with pytest.raises(TakenOver):
-        ledger.begin(REF, now=NOW, claim=Claim("two", stale))
+        ledger.begin(REF, now=NOW, claim=Lease("two", stale))
 
 
 def test_two_runs_in_one_worker_do_not_share_an_email(ledger: SqlLedger) -> None:
     """A Quick run beside the listener's run is another run id under the same worker's name."""
-    claim = Claim("one", NOW - timedelta(seconds=45))
+    claim = Lease("one", NOW - timedelta(seconds=45))
     ledger.begin(REF, now=NOW, run_id=RUN, claim=claim)
 
     with pytest.raises(TakenOver) as caught:
@@ -139,8 +139,8 @@ def test_two_runs_in_one_worker_do_not_share_an_email(ledger: SqlLedger) -> None
 
 def test_an_attempt_that_was_taken_over_can_neither_file_nor_close(ledger: SqlLedger, engine: Engine) -> None:
     """R9: a worker that was only thought dead wakes up; what the new holder does must not be overwritten."""
-    old = ledger.begin(REF, now=NOW, run_id=RUN, claim=Claim("one", NOW))
-    new = ledger.begin(REF, now=NOW, run_id=RUN, claim=Claim("two", NOW + timedelta(seconds=1)))
+    old = ledger.begin(REF, now=NOW, run_id=RUN, claim=Lease("one", NOW))
+    new = ledger.begin(REF, now=NOW, run_id=RUN, claim=Lease("two", NOW + timedelta(seconds=1)))
 
     with pytest.raises(TakenOver):
         SqlInbox(engine).file(old.id, [], now=NOW, attempt=old.attempts)
@@ -154,10 +154,10 @@ def test_an_attempt_that_was_taken_over_can_neither_file_nor_close(ledger: SqlLe
 
 def test_work_that_another_worker_never_closed_counts_as_its_death(ledger: SqlLedger) -> None:
     """Nobody sees a kill -9; the next worker that takes the e-mail in hand does, and runs it alone."""
-    ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
-    taken = registered(ledger, Claim("two", NOW + timedelta(seconds=1)))
-    begun = ledger.begin(REF, now=NOW, claim=Claim("two", NOW + timedelta(seconds=1)))
+    taken = registered(ledger, Lease("two", NOW + timedelta(seconds=1)))
+    begun = ledger.begin(REF, now=NOW, claim=Lease("two", NOW + timedelta(seconds=1)))
 
     assert (taken.deaths, begun.deaths) == (1, 1)
     assert kinds(ledger, taken.id) == ["started", "notified", "died", "started"]
@@ -165,18 +165,18 @@ def test_work_that_another_worker_never_closed_counts_as_its_death(ledger: SqlLe
 
 def test_what_a_living_worker_gives_up_is_no_death(ledger: SqlLedger) -> None:
     """A worker that stops, or that lost its database for a moment, has done nothing wrong to the mail."""
-    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
     ledger.release(entry.id, worker="one")
 
-    assert registered(ledger, Claim("two", NOW)).deaths == 0
+    assert registered(ledger, Lease("two", NOW)).deaths == 0
 
 
 def test_the_third_death_is_quarantine(ledger: SqlLedger) -> None:
     """After one death a mail runs alone; a mail that kills every process must end with its reason, not in a circle."""
-    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
-    states = [ledger.bury(entry.id, now=NOW, facts={"died": "signal 9"}) for _ in range(3)]
+    states = [ledger.record_death(entry.id, now=NOW, facts={"died": "signal 9"}) for _ in range(3)]
 
     assert states == [State.FAILED, State.FAILED, State.QUARANTINED]
     found = ledger.find(entry.id)
@@ -188,7 +188,7 @@ def test_silent_lines_are_those_that_nobody_beats_for(ledger: SqlLedger) -> None
     """The sweep announces them anew; what lives or has ended is none of its business."""
     old, now = NOW - timedelta(hours=1), NOW
     for key, at in (("in/dead", old), ("in/alive", now)):
-        ledger.begin(ObjectRef("inbound", key), now=at, claim=Claim("one", at))
+        ledger.begin(ObjectRef("inbound", key), now=at, claim=Lease("one", at))
     filed = ledger.begin(ObjectRef("inbound", "in/filed"), now=old)
     ledger.close(filed.id, State.FILED, now=old)
     ledger.register(Arrival(ObjectRef("inbound", "in/waiting")), now=old)
@@ -205,7 +205,7 @@ def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlL
     ledger.begin(REF, now=NOW)
     ledger.close(entry.id, State.FILED, now=NOW)
 
-    again = registered(ledger, Claim("one", NOW))
+    again = registered(ledger, Lease("one", NOW))
 
     assert again.state is State.RECEIVED
     assert again.attempts == 1
@@ -216,9 +216,9 @@ def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlL
 def test_an_envelope_told_to_another_worker_meanwhile_opens_the_email_again(ledger: SqlLedger) -> None:
     """R8: two workers share the notices of a mail. The one at work cannot know what the other is told; its verdict
     without the envelope, such as that the mail is for nobody, must not stand when the other's notice comes back."""
-    other = Claim("two", NOW - timedelta(hours=1))
-    registered(ledger, Claim("one", NOW), Arrival(REF))
-    entry = ledger.begin(REF, now=NOW, claim=Claim("one", NOW))
+    other = Lease("two", NOW - timedelta(hours=1))
+    registered(ledger, Lease("one", NOW), Arrival(REF))
+    entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
     assert ledger.register(Arrival(REF, ENVELOPE), now=NOW, claim=other) is None
     ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.NO_ROUTE, attempt=entry.attempts)
 
@@ -252,11 +252,11 @@ def test_another_notice_of_what_is_quarantined_for_its_content_changes_nothing(l
 
 def test_closing_frees_the_claim(ledger: SqlLedger) -> None:
     """A failed mail that the queue brings back may land on any worker at once."""
-    entry = registered(ledger, Claim("one", NOW))
+    entry = registered(ledger, Lease("one", NOW))
 
     ledger.close(entry.id, State.FAILED, now=NOW, reason="TransientError")
 
-    assert ledger.register(Arrival(REF), now=NOW, claim=Claim("two", NOW - timedelta(hours=1)))
+    assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", NOW - timedelta(hours=1)))
 
 
 def test_a_filed_email_stays_filed(ledger: SqlLedger) -> None:

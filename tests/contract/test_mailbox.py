@@ -14,9 +14,9 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import TransientError, Unacceptable
 from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party, Status
-from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.mailbox import PlainMail, TakenIn, Word, read, take_in
-from mailroom.outbound.relaying import keep_relaying, relay
+from mailroom.outbound.attachments import AttachmentResolver
+from mailroom.outbound.mailbox import BatchOrder, Intake, PlainMail, accept_mails, read
+from mailroom.outbound.outbox_relay import relay, run_relay
 from mailroom.ports.outbox import Accepted
 from mailroom.ports.queue import Received
 from mailroom.testing.archive import MemoryArchive
@@ -43,7 +43,7 @@ def outbox(engine: Engine) -> SqlOutbox:
     return SqlOutbox(engine)
 
 
-def handed_over(outbox: SqlOutbox, send_at: datetime | None = None, lane: Lane = Lane.TRANSACTIONAL) -> Accepted:
+def submitted(outbox: SqlOutbox, send_at: datetime | None = None, lane: Lane = Lane.TRANSACTIONAL) -> Accepted:
     batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=send_at, lane=lane)
     draft = Draft(id=str(uuid4()), number=0, to=Party("ada@users.test"), content=0)
     return outbox.accept(batch, [Content(subject="Hello", text="Hello", html=None)], [draft], now=NOW)
@@ -63,9 +63,9 @@ def received(body: str, message_id: str | None = None, **attributes: str) -> tup
     return told, mail
 
 
-def taken_in(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], sender: str = "desk@acme.test") -> TakenIn:
-    enclosing = Enclosing("acme", archive=MemoryArchive(), shelf=None)
-    return take_in(
+def accepted_from(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], sender: str = "desk@acme.test") -> Intake:
+    enclosing = AttachmentResolver("acme", archive=MemoryArchive(), uploads=None)
+    return accept_mails(
         messages,
         tenant="acme",
         sender=sender,
@@ -83,7 +83,7 @@ def rows(engine: Engine, statement: str) -> list[tuple[object, ...]]:
 
 def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: Engine) -> None:
     """What is told can be read again by the other side, and the messages say that they are queued."""
-    first, later = handed_over(outbox), handed_over(outbox, NOW + timedelta(days=1), Lane.BULK)
+    first, later = submitted(outbox), submitted(outbox, NOW + timedelta(days=1), Lane.BULK)
     queue = MemoryQueue()
 
     published = [relay(outbox, queue, now=NOW), relay(outbox, queue, now=NOW + timedelta(hours=1))]
@@ -91,15 +91,15 @@ def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: En
     assert published == [2, 0]
     words = [read(body, {}) for body in queue.bodies]
     assert words == [
-        Word(first.batch_id, NOW, Lane.TRANSACTIONAL),
-        Word(later.batch_id, NOW + timedelta(days=1), Lane.BULK),
+        BatchOrder(first.batch_id, NOW, Lane.TRANSACTIONAL),
+        BatchOrder(later.batch_id, NOW + timedelta(days=1), Lane.BULK),
     ]
     assert rows(engine, "select status from message order by due_at") == [(Status.QUEUED,), (Status.SCHEDULED,)]
 
 
 def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, engine: Engine) -> None:
     """Handing over needs the database only; what could not be told is told when the queue is back."""
-    told = handed_over(outbox)
+    told = submitted(outbox)
     queue = BrokenQueue()
 
     with pytest.raises(TransientError):
@@ -108,13 +108,13 @@ def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, 
     published = [relay(outbox, queue, now=NOW + timedelta(seconds=at)) for at in (20, 40)]
 
     assert published == [0, 1]
-    assert [read(body, {}) for body in queue.bodies] == [Word(told.batch_id, NOW, Lane.TRANSACTIONAL)]
+    assert [read(body, {}) for body in queue.bodies] == [BatchOrder(told.batch_id, NOW, Lane.TRANSACTIONAL)]
     assert rows(engine, "select status from message") == [(Status.QUEUED,)]
 
 
 def test_the_relay_outlives_an_outage(outbox: SqlOutbox) -> None:
     """It runs beside the HTTP service for months; one failure must not be its last."""
-    handed_over(outbox)
+    submitted(outbox)
     stop, failed = threading.Event(), threading.Event()
 
     class Stopping(BrokenQueue):
@@ -122,7 +122,7 @@ def test_the_relay_outlives_an_outage(outbox: SqlOutbox) -> None:
             failed.set()
             super().post(bodies)
 
-    thread = threading.Thread(target=keep_relaying, args=(outbox, Stopping(), stop))
+    thread = threading.Thread(target=run_relay, args=(outbox, Stopping(), stop))
     thread.start()
     failed.wait(30)
     alive = thread.is_alive()
@@ -168,14 +168,14 @@ def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[st
 
 def test_an_order_without_a_lane_waits_like_bulk() -> None:
     """Versions before the lanes wrote none, and it may be a newsletter."""
-    assert read('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z"}', {}) == Word("7", NOW, Lane.BULK)
+    assert read('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z"}', {}) == BatchOrder("7", NOW, Lane.BULK)
 
 
 def test_plain_mails_that_arrive_together_are_one_batch(outbox: SqlOutbox, engine: Engine) -> None:
     """A thousand small messages must not be a thousand runs; two to the same person are still two mails."""
-    came = taken_in(outbox, received(plain()), received(plain(message="Other")), received(plain("bob@users.test")))
+    came = accepted_from(outbox, received(plain()), received(plain(message="Other")), received(plain("bob@users.test")))
 
-    assert came == TakenIn(3, {})
+    assert came == Intake(3, {})
     assert rows(engine, "select messages from batch") == [(3,)]
 
 
@@ -183,7 +183,7 @@ def test_a_plain_mail_that_is_delivered_again_is_kept_once(outbox: SqlOutbox, en
     """SQS delivers at least once, and the second time in other company."""
     one, two = received(plain(), "sqs-1"), received(plain("bob@users.test"), "sqs-2")
 
-    kept = [taken_in(outbox, *some).kept for some in ([one], [one, two], [two, one])]
+    kept = [accepted_from(outbox, *some).kept for some in ([one], [one, two], [two, one])]
 
     assert kept == [1, 1, 0]
     assert len(rows(engine, "select id from message")) == 2
@@ -195,7 +195,7 @@ def test_a_bad_plain_mail_keeps_no_other_from_being_sent(outbox: SqlOutbox, engi
     break_ = received(plain(subject="Hello\r\nBcc: eve@evil.test"), "break")
     half = received('{"to": "a@b.test", "subject": "s", "message": "\\ud800"}', "half")
 
-    came = taken_in(outbox, bad, received(plain()), break_, half)
+    came = accepted_from(outbox, bad, received(plain()), break_, half)
 
     assert came.kept == 1
     assert {name: [fault.where[1:] for fault in faults] for name, faults in came.refused.items()} == {
@@ -209,12 +209,12 @@ def test_a_bad_plain_mail_keeps_no_other_from_being_sent(outbox: SqlOutbox, engi
 def test_without_a_sender_nothing_is_taken_in(outbox: SqlOutbox) -> None:
     """It is the installation that is set up wrong, not each of the mails."""
     with pytest.raises(Unacceptable, match="cannot be sent here"):
-        taken_in(outbox, received(plain()), sender="")
+        accepted_from(outbox, received(plain()), sender="")
 
 
 def test_the_key_is_the_queues_id_and_the_digest_the_bodys(outbox: SqlOutbox, engine: Engine) -> None:
     """The ledger of keys says which message of the queue became which batch."""
-    taken_in(outbox, received(plain(), "sqs-7"))
+    accepted_from(outbox, received(plain(), "sqs-7"))
 
     assert rows(engine, "select key, sha256 from idempotency_key") == [
         ("sqs:sqs-7", hashlib.sha256(plain().encode()).hexdigest())

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from mailroom.adapters.aws.manifests_s3 import S3Manifests
-from mailroom.archive.describing import keep_unopened
+from mailroom.archive.mail_manifests import keep_unopened
 from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
-from mailroom.adapters.postgres.migrating import bring_up, refuse_start, standing
 from mailroom.adapters.postgres.schema import this_code
+from mailroom.adapters.postgres.schema_upgrade import refuse_start, schema_status, upgrade
 from mailroom.cli.migrate import app
 from mailroom.domain.errors import MailroomError, PermanentError
 from mailroom.sandbox.stack.postgres import Postgres
@@ -111,7 +111,7 @@ def test_several_at_once_run_each_migration_once(empty_url: str) -> None:
     assert [one.returncode for one in started] == [0, 0]
     assert sorted(len(one["applied"]) for one in done) == [0, len(this_code().revisions)]
     assert {one["to"] for one in done} == {NEWEST}
-    assert standing(empty_url).fault is None
+    assert schema_status(empty_url).fault is None
 
 
 def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], database_url: str) -> None:
@@ -147,7 +147,7 @@ def test_a_migration_that_fails_changes_nothing(empty_url: str) -> None:
     execute(empty_url, "create table reconciliation (id int)")
 
     with pytest.raises(PermanentError, match="nothing was changed") as caught:
-        bring_up(empty_url)
+        upgrade(empty_url)
 
     assert caught.value.facts["migration"] == "0006"
     assert execute(empty_url, "select to_regclass('inbound_email')") == [(None,)]

@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import Throttled
-from mailroom.outbound.obeying import Carried, Fate, obey
+from mailroom.outbound.run_outcomes import OrderRun, RunOutcome, apply_outcomes
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
 from tests.support.sending import Office, office_on
@@ -34,7 +34,7 @@ def runs(engine: Engine) -> SqlOrderRuns:
 def scheduled(office: Office, runs: SqlOrderRuns, run_id: str = RUN) -> str:
     """Have a batch be due later, and its order be carried by a run."""
     batch_id = office.batch(3, now=NOW, send_at=LATER)
-    runs.carried(batch_id, LATER, run_id=run_id)
+    runs.record_run(batch_id, LATER, run_id=run_id)
     return batch_id
 
 
@@ -53,7 +53,7 @@ def test_a_new_order_for_the_same_time_is_carried_by_no_run(office: Office, runs
 @pytest.mark.parametrize("batch_id", ["no id at all", str(uuid4())])
 def test_an_order_of_no_batch_has_no_run(runs: SqlOrderRuns, batch_id: str) -> None:
     """Anyone may write to the queue."""
-    runs.carried(batch_id, NOW, run_id=RUN)
+    runs.record_run(batch_id, NOW, run_id=RUN)
 
     assert runs.run_of(batch_id, NOW) is None
 
@@ -93,7 +93,7 @@ def put_off_in_part(office: Office, runs: SqlOrderRuns, again: str) -> str:
         )
     [first] = office.values("select id::text from message where number = 0")
     assert office.outbound.dispatch.resend([first], now=NOW) == 1
-    runs.carried(batch_id, NOW, run_id=again)
+    runs.record_run(batch_id, NOW, run_id=again)
     office.outbound.dispatch.plan(batch_id, now=NOW)
     office.outbound.dispatch.claim(batch_id, most=10, provider="ses", now=NOW)
     assert office.statuses() == ["sending", "accepted", "accepted"]
@@ -107,9 +107,9 @@ def test_what_was_put_off_is_looked_at_though_its_order_is_not_the_latest(office
     assert [(one.batch_id, one.run_id) for one in runs.scheduled(after=0, limit=10)] == [(batch_id, RUN)]
 
 
-@pytest.mark.parametrize(("fate", "status"), [(Fate.CANCELLED, "cancelled"), (Fate.GONE, "held")])
+@pytest.mark.parametrize(("fate", "status"), [(RunOutcome.CANCELLED, "cancelled"), (RunOutcome.GONE, "held")])
 def test_a_sweep_obeys_what_became_of_any_run_that_carries_a_part(
-    office: Office, runs: SqlOrderRuns, fate: Fate, status: str
+    office: Office, runs: SqlOrderRuns, fate: RunOutcome, status: str
 ) -> None:
     """The run of the latest order is Completed, and says nothing of what it did not carry."""
     again = str(uuid4())
@@ -117,9 +117,9 @@ def test_a_sweep_obeys_what_became_of_any_run_that_carries_a_part(
     sweep = LATER + timedelta(hours=1)
 
     overdue = runs.overdue(before=sweep, limit=10)
-    obeyed = obey(overdue, {RUN: fate, again: Fate.OTHER}, outbox=SqlOutbox(office.engine), now=sweep)
+    obeyed = apply_outcomes(overdue, {RUN: fate, again: RunOutcome.OTHER}, outbox=SqlOutbox(office.engine), now=sweep)
 
-    assert overdue == [Carried(batch_id, RUN), Carried(batch_id, again)]
+    assert overdue == [OrderRun(batch_id, RUN), OrderRun(batch_id, again)]
     assert obeyed.left == []
     assert office.statuses() == ["sending", status, status]
 
@@ -140,16 +140,16 @@ def test_overdue_batches_name_the_run_of_their_latest_order(office: Office, runs
 
     overdue = runs.overdue(before=LATER + timedelta(minutes=1), limit=10)
 
-    assert set(overdue) == {Carried(carried, RUN), Carried(lost, None)}
+    assert set(overdue) == {OrderRun(carried, RUN), OrderRun(lost, None)}
 
 
 def test_fates_are_written_to_the_ledger(office: Office, runs: SqlOrderRuns) -> None:
     """A cancel is final, a run that is gone holds, and what waits or may go on is left as it is."""
-    fates = {str(uuid4()): fate for fate in (Fate.CANCELLED, Fate.GONE, Fate.WAITS, Fate.OTHER)}
+    fates = {str(uuid4()): fate for fate in (RunOutcome.CANCELLED, RunOutcome.GONE, RunOutcome.WAITS, RunOutcome.OTHER)}
     batches = [scheduled(office, runs, run_id) for run_id in fates]
     outbox, sweep = SqlOutbox(office.engine), LATER + timedelta(hours=1)
 
-    obeyed = obey(runs.overdue(before=sweep, limit=10), fates, outbox=outbox, now=sweep)
+    obeyed = apply_outcomes(runs.overdue(before=sweep, limit=10), fates, outbox=outbox, now=sweep)
 
     assert [*obeyed.cancelled, *obeyed.held, *obeyed.waits, *obeyed.left] == batches
     told = {"by": "cancelled in Prefect", "run_id": next(iter(fates)), "reason": "cancelled_in_prefect"}

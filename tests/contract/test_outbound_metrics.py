@@ -8,14 +8,14 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.events import SqlEvents
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.api.app import create_app
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
-from mailroom.domain.outbound.pace import Ceiling
+from mailroom.domain.outbound.rate_slots import RateLimit
 from mailroom.ports.reconciliations import Reconciliation
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import an_event
@@ -40,7 +40,7 @@ def accepted(engine: Engine, *ends: tuple[str, str | None, int | None], due_s: i
 
 
 def metrics(engine: Engine) -> list[str]:
-    services = replace(Memory().services(), watch=SqlWatch(engine))
+    services = replace(Memory().services(), watch=SqlMonitoring(engine))
     answer = TestClient(create_app(services)).get("/metrics")
     assert answer.status_code == 200
     return [line for line in answer.text.splitlines() if not line.startswith("#")]
@@ -101,7 +101,7 @@ def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engi
         ("smtp/relay:587/desk@acme.test", 0.0, 23),
         ("postmark/old", 9.0, 25),
     ):
-        held = Ceiling(identity.partition("/")[0], identity, per_second)
+        held = RateLimit(identity.partition("/")[0], identity, per_second)
         terms.hold(held, now=NOW - timedelta(hours=ago))
 
     told = [line for line in metrics(engine) if "_per_second{" in line]

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.domain.errors import Refused
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
 from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message, sent
@@ -104,7 +104,10 @@ def test_a_batch_shows_how_far_it_is(pages: TestClient, engine: Engine) -> None:
     told = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(4))))
     dispatch = SqlDispatch(engine)
     first, second = dispatch.claim(told["id"], most=2, provider="ses", now=NOW)
-    results = [Outcome(first.draft.id, 1, Receipt("ses", "0100")), Outcome(second.draft.id, 1, Refused("no", code=550))]
+    results = [
+        Outcome(first.draft.id, 1, ProviderReceipt("ses", "0100")),
+        Outcome(second.draft.id, 1, Refused("no", code=550)),
+    ]
     dispatch.settle(results, now=NOW)
 
     page = pages.get(f"/batches/{told['id']}").text

@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import Conflict
-from mailroom.domain.outbound.message import Batch, Content, Draft, Enclosure, Party, Status
-from mailroom.ports.outbox import Accepted, Key
+from mailroom.domain.outbound.message import Batch, Content, Draft, Party, Status, StoredAttachment
+from mailroom.ports.outbox import Accepted, SubmissionKey
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)
-KEY = Key("invoices-november", "a" * 64)
+KEY = SubmissionKey("invoices-november", "a" * 64)
 CONTENT = Content(subject="Your invoice", text="It is attached.", html=None)
 
 
@@ -35,7 +35,7 @@ def drafts(count: int) -> list[Draft]:
     return [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(count)]
 
 
-def accepted(outbox: SqlOutbox, count: int = 3, key: Key | None = None, **changes: Any) -> Accepted:
+def accepted(outbox: SqlOutbox, count: int = 3, key: SubmissionKey | None = None, **changes: Any) -> Accepted:
     return outbox.accept(batch(**changes), [CONTENT], drafts(count), key=key, now=NOW)
 
 
@@ -114,7 +114,7 @@ def test_a_batch_that_cannot_be_written_whole_leaves_nothing(outbox: SqlOutbox, 
 
 def test_what_a_queue_tells_twice_is_kept_once_however_it_is_put_together(outbox: SqlOutbox, engine: Engine) -> None:
     """SQS delivers at least once, and a second time beside other messages than the first."""
-    one, two, three = ((Key(f"sqs:{at}", "c" * 64), draft) for at, draft in enumerate(drafts(3)))
+    one, two, three = ((SubmissionKey(f"sqs:{at}", "c" * 64), draft) for at, draft in enumerate(drafts(3)))
 
     kept = [outbox.accept_each(batch(), [CONTENT], some, now=NOW) for some in ([one, two], [two, three], [one, three])]
 
@@ -204,7 +204,7 @@ def test_nobody_cancels_or_moves_a_batch_that_is_not_theirs(outbox: SqlOutbox, e
 
 def test_files_are_kept_once_for_a_tenant(outbox: SqlOutbox, engine: Engine) -> None:
     """One leaflet to everyone, every month, is one file."""
-    enclosure = Enclosure(filename="leaflet.pdf", content_type="application/pdf", size=3, sha256="d" * 64)
+    enclosure = StoredAttachment(filename="leaflet.pdf", content_type="application/pdf", size=3, sha256="d" * 64)
     content = replace(CONTENT, enclosures=(enclosure,))
 
     for tenant in ("acme", "acme", "umbrella"):

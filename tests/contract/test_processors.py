@@ -26,14 +26,14 @@ from mailroom.domain.errors import OutcomeUnknown, Reason, Refused, TransientErr
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef, Verdict, Verdicts
 from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
-from mailroom.inbound import digest, processors, webhook
+from mailroom.inbound import digest, processors, tenant_webhook
 from mailroom.inbound.processing import FiledMail, filed_mails
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.archive import Deposit
 from mailroom.ports.inbound import Inbound
 from mailroom.ports.tenants import Webhook
-from mailroom.testing.answers import MemoryAnswers
 from mailroom.testing.archive import MemoryArchive
+from mailroom.testing.replies import MemoryReplies
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 GOOD = Verdicts(*[Verdict.PASS] * 5)
@@ -74,7 +74,7 @@ class Desk:
     def __init__(self, engine: Engine, answers: Any = None) -> None:
         self.engine, self.ledger, self.directory = engine, SqlLedger(engine), SqlDirectory(engine)
         self.tenants, self.processings = SqlTenants(engine), SqlProcessings(engine)
-        self.answers = MemoryAnswers() if answers is None else answers
+        self.answers = MemoryReplies() if answers is None else answers
         self.directory.add(Address("anna@acme.test", "acme", "anna", "digest"))
         nothing: Any = None
         self.inbound = Inbound(
@@ -93,7 +93,7 @@ class Desk:
         kept = {
             ("acme", part.sha256): a_deposit(part.sha256) for part in parsed.attachments if part.filename != "lost.pdf"
         }
-        [filed] = filed_mails(entry, Way((ROUTE,), ("acme",)), parsed, raw, items=["item-1"], kept=kept)
+        [filed] = filed_mails(entry, RoutingDecision((ROUTE,), ("acme",)), parsed, raw, items=["item-1"], kept=kept)
         return filed
 
     def answer(self, mail: FiledMail) -> Mapping[str, Any]:
@@ -149,7 +149,7 @@ def test_mail_is_answered_once_however_often_it_runs(desk: Desk) -> None:
 
 def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
     """SES takes no key that would make the second one harmless."""
-    desk = Desk(engine, MemoryAnswers(OutcomeUnknown("lost")))
+    desk = Desk(engine, MemoryReplies(OutcomeUnknown("lost")))
     mail = desk.mail()
 
     assert desk.answer(mail) == {"not_answered": "unknown"}
@@ -159,7 +159,7 @@ def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
 
 def test_answer_that_did_not_leave_is_tried_again(engine: Engine) -> None:
     """SES asks to slow down: nothing was sent, so the intent is taken back for the next try."""
-    desk = Desk(engine, MemoryAnswers(TransientError("slower")))
+    desk = Desk(engine, MemoryReplies(TransientError("slower")))
     mail = desk.mail()
 
     with pytest.raises(TransientError):
@@ -295,7 +295,7 @@ def test_tenant_is_told_with_a_signature_that_it_can_check(desk: Desk, receiving
     desk.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
     mail = desk.mail()
 
-    told = webhook.tell(mail, desk.inbound)
+    told = tenant_webhook.notify(mail, desk.inbound)
 
     [(path, headers, body)] = receiving.got
     at, digest_ = (word.partition("=")[2] for word in headers["Mailroom-Signature"].split(","))
@@ -321,13 +321,13 @@ def test_answer_of_an_endpoint_decides_whether_it_is_tried_again(
     receiving.statuses.append(status)
 
     with pytest.raises(error):
-        webhook.tell(desk.mail(), desk.inbound)
+        tenant_webhook.notify(desk.mail(), desk.inbound)
     assert len(receiving.got) == 1
 
 
 def test_tenant_without_a_url_is_told_nothing(desk: Desk) -> None:
     """The address names the processor before the tenant said where."""
-    assert webhook.tell(desk.mail(), desk.inbound) == {"not_told": "no_url"}
+    assert tenant_webhook.notify(desk.mail(), desk.inbound) == {"not_told": "no_url"}
 
 
 def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
@@ -335,10 +335,10 @@ def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
     entry = desk.ledger.begin(ObjectRef("inbound", "in/x"), now=NOW)
     other = Route("bob@other.test", "other", "bob", "exact", None, "webhook")
     plain = Route("carla@acme.test", "acme", "carla", "exact")
-    way = Way((ROUTE, other, plain), ("acme", "other"), None, {"acme": Reason.SPAM})
+    routing = RoutingDecision((ROUTE, other, plain), ("acme", "other"), None, {"acme": Reason.SPAM})
     kept = {("acme", "d"): a_deposit("d"), ("other", "d"): a_deposit("d", "other")}
 
-    [filed] = filed_mails(entry, way, parse_email(RAW), RAW, items=["1", "2", "3"], kept=kept)
+    [filed] = filed_mails(entry, routing, parse_email(RAW), RAW, items=["1", "2", "3"], kept=kept)
 
     assert (filed.tenant, filed.items, filed.key) == ("other", ("2",), "webhook/other")
     assert [receipt.tenant for receipt in filed.receipts.values()] == ["other"]

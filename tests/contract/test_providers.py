@@ -33,8 +33,8 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.outbound.providers import REGISTRY
-from mailroom.ports.provider import MailProvider, Receipt
-from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
+from mailroom.ports.provider import MailProvider, ProviderReceipt
+from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider, a_mail
@@ -48,27 +48,27 @@ TALKING = ["memory", "smtp", "smtp-pipelining", *VENDORS]
 ALL = [*TALKING, "file"]
 
 #: What each mood comes to; a class that is no exception stands for a receipt.
-MEANS: dict[Mood, type[MailroomError] | type[Receipt]] = {
-    Mood.GOOD: Receipt,
-    Mood.SLOW: Throttled,
-    Mood.DAILY: DailyQuota,
-    Mood.STOPPED: Paused,
-    Mood.REFUSES: Refused,
-    Mood.TOO_LARGE: Refused,
-    Mood.FAILS_AFTER: OutcomeUnknown,
-    Mood.GARBAGE: OutcomeUnknown,
-    Mood.TWICE: Receipt,
-    Mood.RESETS_AFTER: OutcomeUnknown,
-    Mood.HANGS: OutcomeUnknown,
+MEANS: dict[Behaviour, type[MailroomError] | type[ProviderReceipt]] = {
+    Behaviour.GOOD: ProviderReceipt,
+    Behaviour.SLOW: Throttled,
+    Behaviour.DAILY: DailyQuota,
+    Behaviour.STOPPED: Paused,
+    Behaviour.REFUSES: Refused,
+    Behaviour.TOO_LARGE: Refused,
+    Behaviour.FAILS_AFTER: OutcomeUnknown,
+    Behaviour.GARBAGE: OutcomeUnknown,
+    Behaviour.TWICE: ProviderReceipt,
+    Behaviour.RESETS_AFTER: OutcomeUnknown,
+    Behaviour.HANGS: OutcomeUnknown,
 }
-ACCEPTS = {mood for mood, kind in MEANS.items() if kind in (Receipt, OutcomeUnknown)}
+ACCEPTS = {behaviour for behaviour, kind in MEANS.items() if kind in (ProviderReceipt, OutcomeUnknown)}
 #: What there is no such thing of: a vendor without a quota of the day, an SMTP server that fails after it took the mail.
-WITHOUT: dict[str, set[Mood]] = {
+WITHOUT: dict[str, set[Behaviour]] = {
     **{name: set(resolve_name(row.stand_in).without) for name, row in VENDORS.items()},
-    "smtp": {Mood.FAILS_AFTER},
-    "smtp-pipelining": {Mood.FAILS_AFTER},
+    "smtp": {Behaviour.FAILS_AFTER},
+    "smtp-pipelining": {Behaviour.FAILS_AFTER},
 }
-MET = [(name, mood) for name in TALKING for mood in MEANS if mood not in WITHOUT.get(name, ())]
+MET = [(name, behaviour) for name in TALKING for behaviour in MEANS if behaviour not in WITHOUT.get(name, ())]
 
 
 def mail(**changes: object) -> Outgoing:
@@ -82,18 +82,18 @@ class Case:
     name: str
     provider: MailProvider
     accepted: Callable[[], list[str]]
-    upset: Callable[[Mood], object] = field(default=lambda mood: None)
+    upset: Callable[[Behaviour], object] = field(default=lambda behaviour: None)
 
-    def send(self, *mails: Outgoing) -> list[Receipt | MailroomError]:
+    def send(self, *mails: Outgoing) -> list[ProviderReceipt | MailroomError]:
         return self.provider.send(mails)
 
 
 def memory() -> Case:
     provider = MemoryProvider()
 
-    def upset(mood: Mood) -> None:
-        kind = MEANS[mood]
-        provider.answers.append(None if kind is Receipt else kind("told to", retry_after_s=RETRY_AFTER_S))
+    def upset(behaviour: Behaviour) -> None:
+        kind = MEANS[behaviour]
+        provider.answers.append(None if kind is ProviderReceipt else kind("told to", retry_after_s=RETRY_AFTER_S))
 
     return Case("memory", provider, lambda: provider.accepted, upset)
 
@@ -102,7 +102,7 @@ def smtp(name: str, stack: ExitStack) -> Case:
     receiver, port = Receiver(pipelining=name.endswith("pipelining")), free_port()
     stack.enter_context(receiving(receiver, port=port))
     provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF, timeout_s=2, answer_s=PATIENCE_S)
-    return Case(name, stack.enter_context(provider), lambda: receiver.accepted, receiver.moods.append)
+    return Case(name, stack.enter_context(provider), lambda: receiver.accepted, receiver.behaviours.append)
 
 
 def http(name: str, stack: ExitStack) -> Case:
@@ -110,7 +110,7 @@ def http(name: str, stack: ExitStack) -> Case:
     adapter = ses if name == "ses" else resolve_name(VENDORS[name].adapter)
     url = stack.enter_context(serving(vendor))
     provider = adapter(**vendor.made_with, url=url, timeout_s=PATIENCE_S)
-    return Case(name, provider, lambda: vendor.accepted, vendor.moods.append)
+    return Case(name, provider, lambda: vendor.accepted, vendor.behaviours.append)
 
 
 def ses(*, url: str, timeout_s: float) -> Ses:
@@ -156,7 +156,7 @@ def test_a_mail_is_handed_over_once_and_answered_with_a_receipt(case: Case) -> N
 
     [receipt] = case.send(sent)
 
-    assert isinstance(receipt, Receipt), receipt
+    assert isinstance(receipt, ProviderReceipt), receipt
     assert receipt.provider == case.provider.name
     assert receipt.provider_message_id
     assert case.accepted() == [sent.id]
@@ -168,7 +168,7 @@ def test_receipts_come_in_the_order_of_the_mails(case: Case) -> None:
 
     receipts = case.send(*mails)
 
-    known = {receipt.provider_message_id for receipt in receipts if isinstance(receipt, Receipt)}
+    known = {receipt.provider_message_id for receipt in receipts if isinstance(receipt, ProviderReceipt)}
     assert len(known) == 7
     assert case.accepted() == [sent.id for sent in mails]
 
@@ -184,41 +184,41 @@ def test_a_mail_that_is_not_sound_is_refused_and_its_neighbours_go(case: Case) -
 
     results = case.send(first, evil, last)
 
-    assert [type(result) for result in results] == [Receipt, Refused, Receipt]
+    assert [type(result) for result in results] == [ProviderReceipt, Refused, ProviderReceipt]
     assert case.accepted() == [first.id, last.id]
 
 
-@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
-def test_each_answer_means_what_became_of_the_mail(talking: Case, mood: Mood) -> None:
+@pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
+def test_each_answer_means_what_became_of_the_mail(talking: Case, behaviour: Behaviour) -> None:
     """Security row 69: garbage, two answers, 413, 429, failure after acceptance, silence; each accepted at most once."""
-    talking.upset(mood)
+    talking.upset(behaviour)
     sent = mail()
 
     [result] = talking.send(sent)
 
-    assert type(result) is MEANS[mood], result
-    assert talking.accepted() == ([sent.id] if mood in ACCEPTS else [])
+    assert type(result) is MEANS[behaviour], result
+    assert talking.accepted() == ([sent.id] if behaviour in ACCEPTS else [])
 
 
-@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
-def test_the_next_mail_is_not_touched_by_the_last_one_s_misfortune(talking: Case, mood: Mood) -> None:
+@pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
+def test_the_next_mail_is_not_touched_by_the_last_one_s_misfortune(talking: Case, behaviour: Behaviour) -> None:
     """What was left of a broken conversation must not be read as the answer to the next mail."""
-    talking.upset(mood)
+    talking.upset(behaviour)
     talking.send(mail())
-    talking.upset(Mood.REFUSES)
+    talking.upset(Behaviour.REFUSES)
     refused, sent = mail(), mail()
 
     results = [*talking.send(refused), *talking.send(sent)]
 
-    assert [type(result) for result in results] == [Refused, Receipt]
+    assert [type(result) for result in results] == [Refused, ProviderReceipt]
     assert refused.id not in talking.accepted()
     assert talking.accepted()[-1:] == [sent.id]
 
 
-@pytest.mark.parametrize(("talking", "mood"), MET, indirect=["talking"])
-def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, mood: Mood) -> None:
+@pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
+def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, behaviour: Behaviour) -> None:
     """A vendor's own words quote the recipient; errors end in logs and in the Prefect UI."""
-    talking.upset(mood)
+    talking.upset(behaviour)
 
     results = talking.send(mail())
 
@@ -242,12 +242,12 @@ def test_a_reset_before_the_dot_handed_nothing_over(name: str) -> None:
     """Without the final dot no server may take a mail; those behind it did not even try."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
-        talking.upset(Mood.GOOD)
-        talking.upset(Mood.RESETS_BEFORE)
+        talking.upset(Behaviour.GOOD)
+        talking.upset(Behaviour.RESETS_BEFORE)
 
         results = talking.send(*[mail() for _ in range(4)])
 
-    assert [type(result) for result in results] == [Receipt, *[TransientError] * 3]
+    assert [type(result) for result in results] == [ProviderReceipt, *[TransientError] * 3]
     assert len(talking.accepted()) == 1
 
 
@@ -256,12 +256,12 @@ def test_a_reset_after_the_dot_leaves_one_mail_unknown(name: str) -> None:
     """R13: of all the mails on a lost connection exactly one may have been taken, pipelined or not."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
-        talking.upset(Mood.GOOD)
-        talking.upset(Mood.RESETS_AFTER)
+        talking.upset(Behaviour.GOOD)
+        talking.upset(Behaviour.RESETS_AFTER)
 
         results = talking.send(*[mail() for _ in range(4)])
 
-    assert [type(result) for result in results] == [Receipt, OutcomeUnknown, TransientError, TransientError]
+    assert [type(result) for result in results] == [ProviderReceipt, OutcomeUnknown, TransientError, TransientError]
     assert len(talking.accepted()) == 2
 
 
@@ -270,7 +270,7 @@ def test_a_reset_while_the_request_is_written_is_unknown(name: str) -> None:
     """How much of a request arrived cannot be seen from here."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
-        talking.upset(Mood.RESETS_BEFORE)
+        talking.upset(Behaviour.RESETS_BEFORE)
 
         [result] = talking.send(mail())
 
@@ -286,7 +286,7 @@ def test_an_attachment_over_the_limit_is_refused_before_anything_is_sent(case: C
 
     results = case.send(large, small)
 
-    assert type(results[0]) is (Refused if case.name != "memory" else Receipt)
+    assert type(results[0]) is (Refused if case.name != "memory" else ProviderReceipt)
     assert case.accepted()[-1:] == [small.id]
     assert len(case.accepted()) == 1 + (case.name == "memory")
 
@@ -307,7 +307,7 @@ def test_what_a_provider_cannot_do_is_refused_before_anything_is_sent(name: str)
 def test_a_provider_that_can_be_asked_tells_taken_from_never_got(case: Case) -> None:
     """This is what settles an outcome that no event settled; who cannot tell must say so, not `None`."""
     if case.name in TALKING:
-        case.upset(Mood.HANGS)
+        case.upset(Behaviour.HANGS)
     sent, an_hour_ago = mail(), datetime.now(UTC) - timedelta(hours=1)
     case.send(sent)
 
@@ -318,7 +318,7 @@ def test_a_provider_that_can_be_asked_tells_taken_from_never_got(case: Case) -> 
     receipt = case.provider.ask(sent.id, since=an_hour_ago)
     never = case.provider.ask(str(UUID(int=0)), since=an_hour_ago)
 
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, ProviderReceipt)
     assert never is None
 
 
@@ -335,11 +335,15 @@ def test_whatever_happens_no_mail_is_taken_twice(talking: Case, seed: int) -> No
     A receipt is a mail taken once; an error that may be tried again, one not taken; an unknown outcome, once at most.
     """
     dice = random.Random(seed)
-    moods = [mood for mood in MEANS if mood not in WITHOUT.get(talking.name, ()) and mood is not Mood.HANGS]
-    for mood in dice.choices([*moods, *[Mood.GOOD] * 6], k=60):
-        talking.upset(mood)
+    behaviours = [
+        behaviour
+        for behaviour in MEANS
+        if behaviour not in WITHOUT.get(talking.name, ()) and behaviour is not Behaviour.HANGS
+    ]
+    for behaviour in dice.choices([*behaviours, *[Behaviour.GOOD] * 6], k=60):
+        talking.upset(behaviour)
     left = [mail() for _ in range(40)]
-    ended: dict[str, Receipt | MailroomError] = {}
+    ended: dict[str, ProviderReceipt | MailroomError] = {}
 
     while left:
         size = talking.provider.capabilities.batch
@@ -351,5 +355,5 @@ def test_whatever_happens_no_mail_is_taken_twice(talking: Case, seed: int) -> No
 
     taken = talking.accepted()
     assert len(taken) == len(set(taken))
-    assert {known for known, result in ended.items() if isinstance(result, Receipt)} <= set(taken)
+    assert {known for known, result in ended.items() if isinstance(result, ProviderReceipt)} <= set(taken)
     assert not {known for known, result in ended.items() if isinstance(result, Refused)} & set(taken)

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from mailroom.adapters.providers.failing_over import FailOver
+from mailroom.adapters.providers.failover import FailOver
 from mailroom.adapters.providers.postmark import Postmark
 from mailroom.adapters.providers.sendgrid import SendGrid
 from mailroom.adapters.providers.ses import Ses, once
@@ -26,12 +26,12 @@ from mailroom.domain.errors import (
 )
 from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.parsing import parse_email
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
-from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
+from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
 from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
 from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
 from mailroom.sandbox.stand_ins.ses import SesStandIn
-from mailroom.sandbox.stand_ins.vendors import Said, serving
+from mailroom.sandbox.stand_ins.vendors import VendorAnswer, serving
 from mailroom.testing.clock import Clock
 from mailroom.testing.provider import MemoryProvider, a_mail
 from mailroom.testing.rate import MemoryRate
@@ -96,11 +96,11 @@ def test_ses_is_handed_the_raw_mail_with_its_tag_set_and_tenant(stack: ExitStack
     assert b"4711" not in payload["raw"]
 
 
-@pytest.mark.parametrize("mood", [Mood.HANGS, Mood.RESETS_AFTER, Mood.FAILS_AFTER, Mood.SLOW])
-def test_ses_is_called_once_whatever_happens(stack: ExitStack, mood: Mood) -> None:
+@pytest.mark.parametrize("behaviour", [Behaviour.HANGS, Behaviour.RESETS_AFTER, Behaviour.FAILS_AFTER, Behaviour.SLOW])
+def test_ses_is_called_once_whatever_happens(stack: ExitStack, behaviour: Behaviour) -> None:
     """boto3 by itself would send again after a timeout, three to five times."""
     vendor, provider = ses(stack)
-    vendor.moods.append(mood)
+    vendor.behaviours.append(behaviour)
 
     provider.send([mail()])
 
@@ -151,7 +151,7 @@ def test_the_emulator_s_ses_takes_what_we_send(emulator: str) -> None:
     [taken, refused] = provider.send([mail(), mail(from_=Party("eve@evil.example"))])
     quota = provider.quota()
 
-    assert isinstance(taken, Receipt)
+    assert isinstance(taken, ProviderReceipt)
     assert isinstance(refused, Refused)
     assert refused.facts["code"] == "MessageRejected"
     assert quota == ProviderQuota()
@@ -248,7 +248,7 @@ def test_postmark_takes_five_hundred_mails_in_a_call(stack: ExitStack) -> None:
 
     assert vendor.requests == 2
     assert vendor.accepted == [sent.id for sent in mails]
-    assert all(isinstance(result, Receipt) for result in results)
+    assert all(isinstance(result, ProviderReceipt) for result in results)
 
 
 def test_postmark_calls_stay_under_fifty_megabytes(stack: ExitStack) -> None:
@@ -259,7 +259,7 @@ def test_postmark_calls_stay_under_fifty_megabytes(stack: ExitStack) -> None:
     results = provider.send([mail(attachments=(file,)) for _ in range(7)])
 
     assert [len(payload) for payload in vendor.payloads] == [6, 1]
-    assert all(isinstance(result, Receipt) for result in results)
+    assert all(isinstance(result, ProviderReceipt) for result in results)
 
 
 def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitStack) -> None:
@@ -270,7 +270,7 @@ def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitSta
 
     results = provider.send(mails)
 
-    assert [type(result) for result in results] == [Receipt, Refused, Receipt]
+    assert [type(result) for result in results] == [ProviderReceipt, Refused, ProviderReceipt]
     assert isinstance(results[1], Refused)
     assert results[1].facts == {"provider": "postmark", "code": 406}
     assert vendor.accepted == [mails[0].id, mails[2].id]
@@ -279,7 +279,7 @@ def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitSta
 def test_a_slow_postmark_is_not_called_for_the_rest(stack: ExitStack) -> None:
     """Who asks to slow down is left alone; the pace he asks for is a fact of the error."""
     vendor, provider = postmark(stack)
-    vendor.moods.append(Mood.SLOW)
+    vendor.behaviours.append(Behaviour.SLOW)
 
     results = provider.send([mail(attachments=()) for _ in range(501)])
 
@@ -301,9 +301,9 @@ def test_postmark_cannot_tell_too_early_nor_too_late(stack: ExitStack) -> None:
 def test_a_redirect_is_not_followed(stack: ExitStack) -> None:
     """A redirect would carry the key and the mail to somebody else; it is not followed."""
     vendor = SendGridStandIn()
-    moved = Said(307, {}, {"Location": "http://127.0.0.1:9/elsewhere"})
-    vendor.refusals = {Mood.REFUSES: moved}
-    vendor.moods.append(Mood.REFUSES)
+    moved = VendorAnswer(307, {}, {"Location": "http://127.0.0.1:9/elsewhere"})
+    vendor.refusals = {Behaviour.REFUSES: moved}
+    vendor.behaviours.append(Behaviour.REFUSES)
     url = stack.enter_context(serving(vendor))
     provider = stack.enter_context(closing(SendGrid(key="k", account="a", url=url)))
 
@@ -322,19 +322,23 @@ def test_the_second_provider_takes_what_the_first_did_not(error: MailroomError) 
 
     results = FailOver(first, second, rate=rate).send(mails)
 
-    assert [result.provider for result in results if isinstance(result, Receipt)] == ["first", "second", "first"]
+    assert [result.provider for result in results if isinstance(result, ProviderReceipt)] == [
+        "first",
+        "second",
+        "first",
+    ]
     assert second.accepted == [mails[1].id]
     assert rate.asked == [1]
 
 
 def test_the_second_provider_is_called_within_its_own_rate() -> None:
     """A hundred mails that the first did not take are not a hundred at once for the second."""
-    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), MemoryRate(turn=2)
+    first, second, rate = MemoryProvider("first"), MemoryProvider("second"), MemoryRate(permit=2)
     first.answers.extend([TransientError("gone")] * 3)
 
     results = FailOver(first, second, rate=rate).send([mail(), mail(), mail()])
 
-    assert [type(result) for result in results] == [Receipt] * 3
+    assert [type(result) for result in results] == [ProviderReceipt] * 3
     assert rate.asked == [3, 1]
     assert rate.given_back == 3
 
@@ -372,6 +376,6 @@ def test_the_second_is_asked_when_the_first_has_not_got_it() -> None:
 
     found = both.ask(sent.id, since=datetime.now(UTC))
 
-    assert isinstance(found, Receipt)
+    assert isinstance(found, ProviderReceipt)
     assert found.provider == "second"
     assert both.ask(mail().id, since=datetime.now(UTC)) is None

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from mailroom.adapters.providers.signing import Dkim
+from mailroom.adapters.providers.dkim_signatures import Dkim
 from mailroom.adapters.providers.smtp import Smtp, Tls
 from mailroom.domain.errors import ConfigurationError, OutcomeUnknown, Paused, Refused, TransientError
 from mailroom.domain.outbound.message import Outgoing, Party
-from mailroom.ports.provider import Receipt
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.ports.provider import ProviderReceipt
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.testing.provider import a_mail
 from tests.support.loopback_ports import free_port
@@ -98,7 +98,7 @@ def test_one_connection_carries_many_mails_unchanged(stack: ExitStack, pipelinin
     first = provider.send([mail() for _ in range(30)])
     second = provider.send([mail() for _ in range(30)])
 
-    assert all(isinstance(result, Receipt) for result in first + second)
+    assert all(isinstance(result, ProviderReceipt) for result in first + second)
     assert receiver.connections == 1
     assert all(raw.endswith(b"Hello Bob\r\n=2E\r\n..\r\nFrom here on\r\n") for raw in receiver.raws)
 
@@ -109,7 +109,7 @@ def test_a_connection_is_opened_anew_after_a_hundred_mails(stack: ExitStack) -> 
 
     results = provider.send([mail() for _ in range(120)])
 
-    assert all(isinstance(result, Receipt) for result in results)
+    assert all(isinstance(result, ProviderReceipt) for result in results)
     assert (len(receiver.accepted), receiver.connections) == (120, 2)
 
 
@@ -117,13 +117,15 @@ def test_a_connection_is_opened_anew_after_a_hundred_mails(stack: ExitStack) -> 
 def test_a_refused_recipient_costs_the_other_mails_nothing(stack: ExitStack, pipelining: bool) -> None:
     """In a pipeline the DATA behind a refused recipient is answered too; each answer must find its mail."""
     receiver, provider = connected(stack, pipelining=pipelining)
-    receiver.moods.extend([Mood.GOOD, Mood.REFUSES, Mood.GOOD, Mood.TOO_LARGE, Mood.SLOW, Mood.GOOD])
+    receiver.behaviours.extend(
+        [Behaviour.GOOD, Behaviour.REFUSES, Behaviour.GOOD, Behaviour.TOO_LARGE, Behaviour.SLOW, Behaviour.GOOD]
+    )
     mails = [mail() for _ in range(6)]
 
     results = provider.send(mails)
 
     kinds = [type(result).__name__ for result in results]
-    assert kinds == ["Receipt", "Refused", "Receipt", "Refused", "Throttled", "Receipt"]
+    assert kinds == ["ProviderReceipt", "Refused", "ProviderReceipt", "Refused", "Throttled", "ProviderReceipt"]
     assert receiver.accepted == [mails[0].id, mails[2].id, mails[5].id]
     assert isinstance(results[1], Refused)
     assert results[1].facts == {"provider": "smtp", "step": "rcpt", "code": 550, "enhanced": "5.1.1"}
@@ -135,7 +137,7 @@ def test_the_receipt_is_the_message_id(stack: ExitStack) -> None:
 
     [receipt] = provider.send([mail()])
 
-    assert isinstance(receipt, Receipt)
+    assert isinstance(receipt, ProviderReceipt)
     assert f"\r\nMessage-ID: <{receipt.provider_message_id}>\r\n".encode() in receiver.raws[0]
 
 
@@ -146,7 +148,7 @@ def test_a_mail_in_utf8_goes_where_the_server_takes_it(stack: ExitStack) -> None
 
     results = provider.send([plain, foreign])
 
-    assert all(isinstance(result, Receipt) for result in results)
+    assert all(isinstance(result, ProviderReceipt) for result in results)
     assert ["SMTPUTF8" in options for options in receiver.options] == [False, True]
     assert receiver.recipients[1] == "zoë@xn--bcher-kva.example"
 
@@ -158,7 +160,7 @@ def test_a_mail_in_utf8_is_refused_where_the_server_does_not_take_it(stack: Exit
 
     results = provider.send([first, foreign, last])
 
-    assert [type(result) for result in results] == [Receipt, Refused, Receipt]
+    assert [type(result) for result in results] == [ProviderReceipt, Refused, ProviderReceipt]
     assert receiver.accepted == [first.id, last.id]
 
 
@@ -169,7 +171,7 @@ def test_bounces_go_where_the_settings_say(stack: ExitStack) -> None:
 
         [result] = provider.send([mail()])
 
-    assert isinstance(result, Receipt)
+    assert isinstance(result, ProviderReceipt)
     assert b"bounces@" not in receiver.raws[0]
 
 
@@ -183,7 +185,7 @@ def test_a_login_goes_over_tls_that_is_checked(stack: ExitStack, certificate: Pa
 
     results = provider.send([mail() for _ in range(3)]) + provider.send([mail()])
 
-    assert all(isinstance(result, Receipt) for result in results), results
+    assert all(isinstance(result, ProviderReceipt) for result in results), results
     assert receiver.encrypted == [True] * 4
     assert provider.identity.endswith("/u")
 
@@ -216,7 +218,7 @@ def test_opportunistic_tls_is_used_where_it_is_offered(stack: ExitStack, certifi
 
     [result] = provider.send([mail()])
 
-    assert isinstance(result, Receipt)
+    assert isinstance(result, ProviderReceipt)
     assert receiver.encrypted == [offered]
 
 
@@ -315,7 +317,7 @@ def test_a_server_of_another_make_takes_the_same_mails() -> None:
     finally:
         shutil.rmtree(folder)
 
-    assert all(isinstance(result, Receipt) for result in results)
+    assert all(isinstance(result, ProviderReceipt) for result in results)
     assert sorted(match.group(1).decode() for match in found if match) == [sent.id for sent in mails]
 
 

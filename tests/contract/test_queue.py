@@ -64,7 +64,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def receipts(messages: Sequence[Received]) -> list[str]:
-    return [message.receipt for message in messages]
+    return [message.receipt_handle for message in messages]
 
 
 def test_a_received_message_is_invisible(case: Case) -> None:
@@ -94,7 +94,7 @@ def test_a_message_given_back_is_there_at_once_and_counts_up(case: Case) -> None
     """A worker that stops hands its mail over without making it wait, and the count leads a bad one to the dead letters."""
     [first] = case.sent("hello").take()
 
-    case.queue.hide([first.receipt], seconds=0)
+    case.queue.hide([first.receipt_handle], seconds=0)
     [second] = case.take()
 
     assert (second.message_id, second.body, second.receive_count) == (first.message_id, "hello", 2)
@@ -104,7 +104,7 @@ def test_a_hidden_message_comes_back_after_its_time(case: Case) -> None:
     """Nobody has to tell the queue that a worker died: silence is enough. Waiting for a message ends when it comes."""
     [first] = case.sent("hello").take()
 
-    case.queue.hide([first.receipt], seconds=1)
+    case.queue.hide([first.receipt_handle], seconds=1)
 
     assert case.take() == []
     assert [message.message_id for message in case.take(wait_s=5)] == [first.message_id]
@@ -114,8 +114,8 @@ def test_hiding_again_counts_from_now(case: Case) -> None:
     """A beat keeps what is in hand invisible: the later word holds, not the earlier one."""
     [message] = case.sent("hello").take()
 
-    case.queue.hide([message.receipt], seconds=0)
-    case.queue.hide([message.receipt], seconds=30)
+    case.queue.hide([message.receipt_handle], seconds=0)
+    case.queue.hide([message.receipt_handle], seconds=30)
 
     assert case.take() == []
 
@@ -124,8 +124,8 @@ def test_a_deleted_message_never_comes_back(case: Case) -> None:
     """Acknowledged is final, also for a worker that hides the same message a moment later."""
     gone, kept = case.sent("gone", "kept").take()
 
-    case.queue.delete([gone.receipt])
-    case.queue.hide([gone.receipt, kept.receipt], seconds=0)
+    case.queue.delete([gone.receipt_handle])
+    case.queue.hide([gone.receipt_handle, kept.receipt_handle], seconds=0)
 
     assert [message.body for message in case.all()] == [kept.body]
 
@@ -134,8 +134,8 @@ def test_deleting_twice_is_no_fault(case: Case) -> None:
     """An answer that was lost makes the worker delete again."""
     [message] = case.sent("hello").take()
 
-    case.queue.delete([message.receipt])
-    case.queue.delete([message.receipt])
+    case.queue.delete([message.receipt_handle])
+    case.queue.delete([message.receipt_handle])
 
     assert case.take() == []
 
@@ -202,10 +202,10 @@ def test_only_the_newest_receipt_counts_for_the_twin() -> None:
     queue = MemoryQueue()
     queue.send("hello")
     [first] = queue.receive(most=1, wait_s=0)
-    queue.hide([first.receipt], seconds=0)
+    queue.hide([first.receipt_handle], seconds=0)
     queue.receive(most=1, wait_s=0)
 
-    queue.delete([first.receipt])
+    queue.delete([first.receipt_handle])
 
     assert queue.bodies == ["hello"]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mailroom.adapters.postgres.outbound.turns import SqlRate
+from mailroom.adapters.postgres.outbound.rate_permits import SqlRate
 from mailroom.domain.outbound.message import Lane
-from mailroom.domain.outbound.pace import Pace
+from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.rate import Rate
 from mailroom.testing.rate import MemoryRate
 
@@ -19,7 +19,7 @@ def rate_of(request: pytest.FixtureRequest) -> Callable[[int], Rate]:
     engine = request.getfixturevalue("engine")
 
     def made(places: int) -> Rate:
-        return SqlRate(engine, "ses/1/eu-west-1", pace=lambda: Pace(places, 1.0) if places else None, patience_s=0)
+        return SqlRate(engine, "ses/1/eu-west-1", pace=lambda: RateSlots(places, 1.0) if places else None, patience_s=0)
 
     return made
 
@@ -27,20 +27,20 @@ def rate_of(request: pytest.FixtureRequest) -> Callable[[int], Rate]:
 @pytest.mark.parametrize("lane", Lane)
 def test_no_more_turns_come_than_there_are_mails_and_by_their_times(rate_of: Callable[[int], Rate], lane: Lane) -> None:
     """A batch of two takes nothing from the next one."""
-    turns = rate_of(10).wait(2, lane=lane)
+    permits = rate_of(10).wait(2, lane=lane)
 
-    assert 1 <= len(turns) <= 2
-    assert [turn.at for turn in turns] == sorted(turn.at for turn in turns)
-    assert all(turn.at <= turn.until for turn in turns)
+    assert 1 <= len(permits) <= 2
+    assert [permit.at for permit in permits] == sorted(permit.at for permit in permits)
+    assert all(permit.at <= permit.until for permit in permits)
 
 
 def test_a_turn_that_was_given_back_is_there_again(rate_of: Callable[[int], Rate]) -> None:
     """Until then nobody else has its place."""
     rate = rate_of(1)
 
-    [turn] = rate.wait(5)
+    [permit] = rate.wait(5)
     meanwhile = rate.wait(5)
-    rate.give_back([turn])
+    rate.give_back([permit])
 
     assert meanwhile == []
     assert len(rate.wait(5)) == 1

@@ -6,28 +6,28 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.models import TenantRow
 from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.domain.inbound.received_email import State
-from mailroom.ports.reader import WorkerLine
+from mailroom.ports.inbox_reader import WorkerLine
 from tests.support.inboxes import NOW, an_email, file, save
 
 
 @pytest.fixture
-def reader(engine: Engine) -> SqlReader:
+def reader(engine: Engine) -> SqlInboxReader:
     """A reader on a database with two tenants, acme and other."""
     save(engine, TenantRow(id="acme", created_at=NOW), TenantRow(id="other", created_at=NOW))
-    return SqlReader(engine)
+    return SqlInboxReader(engine)
 
 
-def test_the_census_knows_how_long_filing_took_and_who_works(reader: SqlReader, engine: Engine) -> None:
+def test_the_census_knows_how_long_filing_took_and_who_works(reader: SqlInboxReader, engine: Engine) -> None:
     """A slow hour shows in the histogram, a paused worker in its own line."""
     for took_s in (0.2, 0.7, 0.9, 40, 100_000):
         email = an_email(State.FILED, route="exact")
         email.closed_at = email.received_at + timedelta(seconds=took_s)
         save(engine, email)
-    SqlRoster(engine).sign("one", now=NOW, in_hand=3, paused_by="S3")
+    SqlRoster(engine).heartbeat("one", now=NOW, in_hand=3, paused_by="S3")
 
     census = reader.census()
 
@@ -38,7 +38,7 @@ def test_the_census_knows_how_long_filing_took_and_who_works(reader: SqlReader, 
 
 
 @pytest.mark.parametrize("tenant", ["acme", None])
-def test_an_inbox_is_read_along_its_index(reader: SqlReader, engine: Engine, tenant: str | None) -> None:
+def test_an_inbox_is_read_along_its_index(reader: SqlInboxReader, engine: Engine, tenant: str | None) -> None:
     """Without it every inbox would be as slow to open as all inboxes together."""
     for minutes in range(3):
         file(engine, "acme", "ann@acme.test", minutes=minutes)

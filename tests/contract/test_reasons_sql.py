@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.metrics.inbound import exposition
@@ -24,7 +24,7 @@ from mailroom.domain.errors import MailroomError, Refused
 from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
 from mailroom.domain.inbound.received_email import ObjectRef, State
 from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
-from mailroom.outbound.obeying import CANCELLED_IN_PREFECT
+from mailroom.outbound.run_outcomes import CANCELLED_IN_PREFECT
 from mailroom.ports.dispatch import Outcome
 from mailroom.testing.api import TestClient, settings
 from tests.support.batch_requests import ADMIN
@@ -101,7 +101,7 @@ def test_what_is_written_of_an_email_is_a_stable_word(engine: Engine, ledger: Sq
         error = kind("gone")
         ledger.close(entry.id, State.FAILED, now=NOW, reason=inbound_reason(error))
         SqlProcessings(engine).end(entry.id, "p/acme", "failed", now=NOW, facts={"reason": inbound_reason(error).value})
-    ledger.bury(ledger.begin(ObjectRef("inbound", "in/died", ""), now=NOW).id, now=NOW, facts={})
+    ledger.record_death(ledger.begin(ObjectRef("inbound", "in/died", ""), now=NOW).id, now=NOW, facts={})
 
     words = set(values(engine, "select reason from inbound_email"))
     assert words <= set(InboundReason)
@@ -131,7 +131,7 @@ STORED = sorted({word for found in FOUND.values() for word in found})
 def test_a_filter_by_either_word_finds_rows_of_both(engine: Engine, ledger: SqlLedger) -> None:
     """`mailroom replay --reason` and `/v1/inbound?reason=`: rows are not rewritten by an upgrade."""
     emails(engine, ledger, *STORED)
-    reader = SqlReader(engine)
+    reader = SqlInboxReader(engine)
 
     for word, found in {**FOUND, None: STORED}.items():
         entries = ledger.select(states=[State.FAILED], reason=word, since=None, limit=9)
@@ -145,7 +145,7 @@ def test_rows_of_both_releases_are_one_series(engine: Engine, ledger: SqlLedger)
     """Prometheus refuses a page on which a series comes twice."""
     emails(engine, ledger, "TransientError", "temporary_failure", "ValueError", "unforeseen")
 
-    lines = exposition(SqlReader(engine).census(), datetime.now(UTC)).splitlines()
+    lines = exposition(SqlInboxReader(engine).census(), datetime.now(UTC)).splitlines()
 
     series = Counter(line.rpartition(" ")[0] for line in lines if line.startswith("mailroom_inbound_"))
     assert set(series.values()) == {1}

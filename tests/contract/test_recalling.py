@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.inbound.processing import SqlProcessings
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.processing import FiledMail, filed_mails
@@ -52,7 +52,7 @@ def test_what_failed_is_known_until_it_is_done(filed: Filed, engine: Engine) -> 
         processings.end(email_id, key, state, now=NOW)
 
     there = processings.failed(email_id), processings.failed_emails("webhook", since=NOW, limit=10)
-    counted = SqlReader(engine).census().unprocessed
+    counted = SqlInboxReader(engine).census().unprocessed
     processings.end(email_id, "webhook/acme", "done", now=NOW)
 
     assert before == ([], [])

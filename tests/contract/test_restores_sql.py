@@ -16,11 +16,11 @@ from mailroom.adapters.postgres.operations.restores import SqlRestores
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import DailyQuota, TransientError
-from mailroom.domain.outbound.message import Policy, Status
-from mailroom.outbound.settling import settle_unknown
+from mailroom.domain.outbound.message import ResendPolicy, Status
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.testing.counter import MemoryCounter
 from mailroom.testing.notices import an_event
@@ -60,7 +60,7 @@ def being_sent(process: Process) -> str:
     batch_id, dispatch = process.office.batch(6, now=NOW), process.office.outbound.dispatch
     claims = dispatch.claim(batch_id, most=4, provider="memory", now=NOW)
     process.given(claims)
-    dispatch.settle([Outcome(one.draft.id, 1, Receipt("memory", one.draft.id)) for one in claims[:3]], now=NOW)
+    dispatch.settle([Outcome(one.draft.id, 1, ProviderReceipt("memory", one.draft.id)) for one in claims[:3]], now=NOW)
     return batch_id
 
 
@@ -74,7 +74,7 @@ def deferred(process: Process) -> str:
 
 def at_the_provider(process: Process) -> str:
     """One message whose outcome is open, of a batch that would rather be sent twice than not at all."""
-    batch_id = process.office.batch(1, now=NOW, policy=Policy.PREFER_DELIVERY)
+    batch_id = process.office.batch(1, now=NOW, policy=ResendPolicy.PREFER_DELIVERY)
     process.given(process.office.outbound.dispatch.claim(batch_id, most=1, provider="memory", now=NOW))
     return batch_id
 
@@ -82,7 +82,7 @@ def at_the_provider(process: Process) -> str:
 def receipts(process: Process, batch_id: str) -> list[Outcome]:
     """Return the provider's answers to what of a batch is at the provider."""
     open_ = f"select id::text from message where batch_id = '{batch_id}' and status = 'sending'"
-    return [Outcome(one, 1, Receipt("memory", one)) for one in process.office.values(open_)]
+    return [Outcome(one, 1, ProviderReceipt("memory", one)) for one in process.office.values(open_)]
 
 
 #: What each batch comes to after a restore: how many of its messages are held.
@@ -162,7 +162,7 @@ def test_an_answer_that_comes_after_a_restore_settles_its_message(house: Install
         [claim] = dispatch.claim(batch_id, most=1, provider="memory", now=NOW)
         house.restore_over(file)
 
-        dispatch.settle([Outcome(claim.draft.id, 1, Receipt("memory", claim.draft.id))], now=NOW)
+        dispatch.settle([Outcome(claim.draft.id, 1, ProviderReceipt("memory", claim.draft.id))], now=NOW)
 
         assert dispatch.claim(batch_id, most=2, provider="memory", now=NOW) == []
         assert process.office.statuses() == [Status.DISPATCHED, Status.HELD]

@@ -6,10 +6,10 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring
 from mailroom.adapters.postgres.operations.roster import SqlRoster
-from mailroom.adapters.postgres.operations.watching import SqlWatch
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -18,25 +18,25 @@ def test_the_roster_knows_who_has_which_email_in_hand(engine: Engine) -> None:
     """An operator who stops a machine asks what was on it; what is closed or given back is in nobody's hands."""
     roster, ledger = SqlRoster(engine), SqlLedger(engine)
     for name, minutes in (("one", 0), ("two", 1)):
-        roster.sign(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by="S3" if minutes else None)
-    claim = Claim("one", NOW)
+        roster.heartbeat(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by="S3" if minutes else None)
+    claim = Lease("one", NOW)
     for key in "cab":
         ledger.register(Arrival(ObjectRef("in", f"in/{key}")), now=NOW, claim=claim)
     closed = ledger.begin(ObjectRef("in", "in/c"), now=NOW, claim=claim)
     ledger.close(closed.id, State.FILED, now=NOW)
 
-    told = [(one.name, one.started_at, one.paused_by, one.holds) for one in roster.on_duty()]
+    told = [(one.name, one.started_at, one.paused_by, one.holds) for one in roster.live_workers()]
 
     assert told == [("one", NOW, None, ("a", "b")), ("two", NOW + timedelta(minutes=1), "S3", ())]
 
 
 def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -> None:
     """It is Running from its creation, and the ledger knows it from its first step only; its e-mail is beaten for all the same."""
-    ledger, watch, runs = SqlLedger(engine), SqlWatch(engine), [str(uuid4()) for _ in range(3)]
+    ledger, watch, runs = SqlLedger(engine), SqlMonitoring(engine), [str(uuid4()) for _ in range(3)]
     for key, at in (("in/a", NOW), ("in/b", NOW - timedelta(hours=1))):
-        ledger.register(Arrival(ObjectRef("in", key)), now=at, claim=Claim("one", NOW))
+        ledger.register(Arrival(ObjectRef("in", key)), now=at, claim=Lease("one", NOW))
 
-    alive = watch.in_hand(dict(zip(runs, ("in/a", "in/b", ""), strict=True)), since=NOW - timedelta(minutes=10))
+    alive = watch.leased(dict(zip(runs, ("in/a", "in/b", ""), strict=True)), since=NOW - timedelta(minutes=10))
 
     assert alive == {runs[0]}
 
@@ -45,9 +45,9 @@ def test_the_roster_numbers_those_who_live(engine: Engine) -> None:
     """They divide a limit by it: none may be counted twice or left out, one that was killed only until its beats are missed."""
     roster = SqlRoster(engine)
     for name, minutes in (("b", 0), ("killed", 0), ("a", 0), ("late", 3)):
-        roster.sign(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by=None)
+        roster.heartbeat(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by=None)
     for name in ("a", "b"):
-        roster.sign(name, now=NOW + timedelta(minutes=3), in_hand=0, paused_by="S3")
+        roster.heartbeat(name, now=NOW + timedelta(minutes=3), in_hand=0, paused_by="S3")
 
     numbers = [roster.number(name, since=NOW + timedelta(minutes=1)) for name in ("a", "b", "late", "not signed yet")]
 

@@ -211,13 +211,13 @@ def real(tmp_path: Path) -> Iterator[ClamdScanner]:
         deadline = time.monotonic() + 60
         while not (tmp_path / "real").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        yield Told(f"unix:{tmp_path / 'real'}")
+        yield FreshScanner(f"unix:{tmp_path / 'real'}")
     finally:
         clamd.terminate()
         clamd.wait()
 
 
-class Told(ClamdScanner):
+class FreshScanner(ClamdScanner):
     """Takes the daemon's signatures for today's: one with a signature of its own alone tells no day."""
 
     def _version(self) -> tuple[str, datetime | None]:

@@ -14,7 +14,7 @@ from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.errors import UnfitSchema
 from mailroom.operations import loops
-from mailroom.outbound.relaying import keep_relaying
+from mailroom.outbound.outbox_relay import run_relay
 from mailroom.testing.queue import MemoryQueue
 from tests.contract.test_every_route import World
 from tests.support.batch_requests import ACME, batch
@@ -87,7 +87,7 @@ def test_the_relay_waits_and_goes_on(world: World, database_url: str, monkeypatc
     monkeypatch.setattr(loops, "OUTAGE_S", 0.05)
     execute(database_url, AWAY["no longer serves"][0])
     queue, stop, engine = MemoryQueue(visibility_s=60), threading.Event(), make_engine(database_url)
-    relay = threading.Thread(target=keep_relaying, args=(SqlOutbox(engine), queue, stop))
+    relay = threading.Thread(target=run_relay, args=(SqlOutbox(engine), queue, stop))
     relay.start()
     try:
         time.sleep(0.5)

@@ -22,7 +22,7 @@ from mailroom.adapters.postgres.operations.roster import SqlRoster
 from mailroom.adapters.postgres.schema import MIGRATIONS, look, migrations, this_code
 from mailroom.domain.errors import PermanentError, TransientError, UnfitSchema
 from mailroom.domain.inbound.received_email import Arrival, Entry, ObjectRef
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from mailroom.sandbox.stack.postgres import Postgres
 from mailroom.settings import CHECKOUT
 
@@ -164,23 +164,23 @@ def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: 
     roster = SqlRoster(engine)
     with taken_away(database_url, "its service"):
         time.sleep(0.1)
-        roster.sign("one", now=NOW, in_hand=0, paused_by="the schema")
+        roster.heartbeat("one", now=NOW, in_hand=0, paused_by="the schema")
 
-        assert [one.paused_by for one in roster.on_duty()] == ["the schema"]
+        assert [one.paused_by for one in roster.live_workers()] == ["the schema"]
 
 
 def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engine: Engine, database_url: str) -> None:
     """An old worker that the new schema no longer serves is stopped; for the new one its mails are like any others."""
     ledger, ref = SqlLedger(engine), ObjectRef("mails", "in/abc")
-    entry = ledger.begin(ref, now=NOW, claim=Claim("old", NOW))
+    entry = ledger.begin(ref, now=NOW, claim=Lease("old", NOW))
     with taken_away(database_url, "its service"):
         time.sleep(0.1)
-        ledger.beat([entry.id], worker="old", now=NOW + timedelta(hours=1))
+        ledger.heartbeat([entry.id], worker="old", now=NOW + timedelta(hours=1))
         ledger.release(entry.id, worker="old")
     refuse_unfit(engine)
 
     later = NOW + timedelta(hours=2)
-    taken = soon(lambda: ledger.register(Arrival(ref), now=later, claim=Claim("new", later)))
+    taken = soon(lambda: ledger.register(Arrival(ref), now=later, claim=Lease("new", later)))
 
     assert isinstance(taken, Entry)
     assert taken.deaths == 0
@@ -295,7 +295,7 @@ def test_the_revision_that_the_code_needs_has_every_column_that_it_uses(empty: E
 
 WANTED = """
 import json
-from mailroom.adapters.postgres import migrating
+from mailroom.adapters.postgres import schema_upgrade as migrating
 from mailroom.adapters.postgres.schema import _wanted_columns
 wanted = _wanted_columns()
 print(json.dumps(list(zip(wanted["tables"], wanted["columns"]))))

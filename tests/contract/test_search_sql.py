@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from mailroom.adapters.postgres import engine as engine_module
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.models import DepositRow, InboundEmailRow, TenantRow
 from mailroom.domain.inbound.received_email import Attachment, Item, State
 
@@ -23,7 +23,7 @@ DIGEST = "0" * 64
 
 
 @pytest.fixture
-def reader(engine: Engine) -> SqlReader:
+def reader(engine: Engine) -> SqlInboxReader:
     """A reader on a database with two tenants, acme and other, and one deposit that every mail here shares."""
     place = {"bucket": "archive", "key": DIGEST, "version": "v1", "lock_mode": "GOVERNANCE"}
     times = {"retain_until": NOW, "deposited_at": NOW}
@@ -31,11 +31,11 @@ def reader(engine: Engine) -> SqlReader:
     with Session(engine) as session:
         session.add_all([TenantRow(id="acme", created_at=NOW), TenantRow(id="other", created_at=NOW), deposit])
         session.commit()
-    return SqlReader(engine)
+    return SqlInboxReader(engine)
 
 
 @pytest.fixture
-def inbox(engine: Engine, reader: SqlReader) -> Callable[..., str]:
+def inbox(engine: Engine, reader: SqlInboxReader) -> Callable[..., str]:
     """What files an item in Ann's inbox as the worker does, and returns its id."""
 
     def filed(*, minutes: int = 0, files: Sequence[str] = (), **changes: Any) -> str:
@@ -69,7 +69,9 @@ def inbox(engine: Engine, reader: SqlReader) -> Callable[..., str]:
     ],
 )
 @pytest.mark.parametrize("field", ["text", "html"])
-def test_a_mail_of_ever_new_words_is_filed(reader: SqlReader, inbox: Callable[..., str], text: str, field: str) -> None:
+def test_a_mail_of_ever_new_words_is_filed(
+    reader: SqlInboxReader, inbox: Callable[..., str], text: str, field: str
+) -> None:
     """PostgreSQL refuses a row with more than 1 MiB of words; the search must never cost a mail its filing."""
     inbox(subject="found", **{"text": None, field: text})
 
@@ -77,7 +79,7 @@ def test_a_mail_of_ever_new_words_is_filed(reader: SqlReader, inbox: Callable[..
 
 
 def test_items_filed_before_the_search_are_found_too(
-    reader: SqlReader, engine: Engine, inbox: Callable[..., str]
+    reader: SqlInboxReader, engine: Engine, inbox: Callable[..., str]
 ) -> None:
     """An installation that is brought up to date has old mail; its words come from SQL."""
     old = inbox(subject="Old invoice", text=None, html="<p>five <b>thousand</b></p>", files=["scan_1.pdf"])

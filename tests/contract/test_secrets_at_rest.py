@@ -47,7 +47,7 @@ def test_each_secret_lies_in_one_column_and_keys_in_none(engine: Engine, databas
     desk = Desk(engine)
     admit(database_url, KEY)
     endpoint = desk.subscribe()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     desk.notify(Receiver(500))
     SqlTenants(engine).set_webhook("acme", Webhook("https://acme.test/", SIGNING))
 

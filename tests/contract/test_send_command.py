@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
-from mailroom.cli import _calling, send
+from mailroom.cli import _api_client, send
 from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError, Refused
 from mailroom.domain.outbound.message import Limits
 from mailroom.domain.outbound.quotas import Allowance
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, TestClient, settings
 from mailroom.testing.archive import MemoryArchive
 from tests.support.batch_requests import kept, sent
@@ -149,7 +149,7 @@ def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
 
 def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The API would stop reading in the middle, which looks like an API that is away."""
-    monkeypatch.setattr(_calling, "LIMITS", Limits(body=100))
+    monkeypatch.setattr(_api_client, "LIMITS", Limits(body=100))
 
     assert "send the file in parts" in stopped()
 
@@ -227,7 +227,7 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
             for batch_id in found:
                 for claim in dispatch.claim(str(batch_id), most=1, provider="ses", now=NOW):
                     bob = claim.draft.to.address == "bob@users.test"
-                    result = Refused("no", code=550) if bob else Receipt("ses", "0100")
+                    result = Refused("no", code=550) if bob else ProviderReceipt("ses", "0100")
                     dispatch.settle([Outcome(claim.draft.id, claim.attempt, result)], now=NOW)
             over.wait(0.05)
 

@@ -14,9 +14,9 @@ import boto3
 import pytest
 
 from mailroom.adapters.aws.sns import SnsCertificates, SnsTopics
-from mailroom.adapters.postgres.delivery.hooks import SqlOnce
-from mailroom.api.services import Once, Subscriptions
-from mailroom.delivery.webhooks.sns import Notification, Unverified, Verifier
+from mailroom.adapters.postgres.delivery.hooks import SqlDeduplicator
+from mailroom.api.services import Deduplicator, Subscriptions
+from mailroom.delivery.provider_events.sns import Notification, Unverified, Verifier
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.testing.sns import MemoryOnce, MemoryTopics
 
@@ -99,11 +99,11 @@ def test_token_that_sns_does_not_know_confirms_nothing(topics: tuple[Subscriptio
 
 
 @pytest.fixture(params=["memory", "sql"])
-def once(request: pytest.FixtureRequest) -> Once:
-    return MemoryOnce() if request.param == "memory" else SqlOnce(request.getfixturevalue("engine"))
+def once(request: pytest.FixtureRequest) -> Deduplicator:
+    return MemoryOnce() if request.param == "memory" else SqlDeduplicator(request.getfixturevalue("engine"))
 
 
-def test_message_is_taken_once_and_not_at_all_where_taking_failed(once: Once) -> None:
+def test_message_is_taken_once_and_not_at_all_where_taking_failed(once: Deduplicator) -> None:
     """The note and the deed go together: a queue that is away leaves the message to be sent again."""
     done = list[str]()
 

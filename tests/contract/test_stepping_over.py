@@ -15,28 +15,28 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.forgetting import FILES_KEPT, forget_outbound
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.adapters.postgres.skipping import AGAIN_AFTER, note_skipped, standing, why
+from mailroom.adapters.postgres.outbound.retention import FILES_KEPT, forget_outbound
+from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, note_skipped, skipped_now, why
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory, SqlTenants
-from mailroom.api.hooks.noting import Notes
-from mailroom.delivery.notifying import notify
+from mailroom.api.hooks.event_recorder import EventRecorder
+from mailroom.delivery.tenant_webhooks import notify
 from mailroom.delivery.tracking import Tracking
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.domain.inbound.routing import Address
 from mailroom.domain.inbound.trust import Action
-from mailroom.domain.outbound.message import Content, Enclosure, Policy
+from mailroom.domain.outbound.message import Content, ResendPolicy, StoredAttachment
 from mailroom.inbound.sweeping import lost
-from mailroom.outbound import settling
-from mailroom.outbound.relaying import keep_relaying
-from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound import unknown_outcomes
+from mailroom.outbound.outbox_relay import run_relay
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.endpoints import Endpoint
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.hooks import Hook
-from mailroom.ports.provider import Capabilities, Receipt
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
+from mailroom.ports.provider import Capabilities, ProviderReceipt
 from mailroom.testing.mail_store import MemoryMailStore
 from mailroom.testing.notices import an_event
 from mailroom.testing.provider import MemoryProvider
@@ -60,7 +60,7 @@ def execute(engine: Engine, statement: str, **values: Any) -> None:
 
 
 def named(engine: Engine) -> dict[str, list[tuple[str, str]]]:
-    return {one.loop: list(one.named) for one in standing(engine)}
+    return {one.loop: list(one.named) for one in skipped_now(engine)}
 
 
 def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engine: Engine) -> None:
@@ -102,10 +102,10 @@ def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: E
     """Before, no outcome of any tenant was settled behind such a one, and no batch could begin."""
 
     class Breaking(MemoryProvider):
-        def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+        def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
             if message_id == first:
                 raise PermanentError("no such answer")
-            return Receipt("memory", "known")
+            return ProviderReceipt("memory", "known")
 
     with office_on(engine, provider=Breaking()) as office:
         batch_id = office.batch(2, now=NOW)
@@ -230,7 +230,7 @@ def test_the_relay_survives_whatever_happens_in_it(engine: Engine) -> None:
             stop.set()
             raise ZeroDivisionError
 
-    keep_relaying(Broken(engine), MemoryQueue(), stop)
+    run_relay(Broken(engine), MemoryQueue(), stop)
 
     assert passes == [1]
 
@@ -253,7 +253,7 @@ def test_words_of_a_policy_that_there_are_not_hold_mail_back(engine: Engine) -> 
 
 def test_forgetting_goes_on_behind_a_content_that_cannot_be_read(office: Office, engine: Engine) -> None:
     """Of its tenant nothing is forgotten, for nobody can tell what it needs."""
-    leaflet = Enclosure(filename="a.pdf", content_type="application/pdf", size=1, sha256="a" * 64)
+    leaflet = StoredAttachment(filename="a.pdf", content_type="application/pdf", size=1, sha256="a" * 64)
     office.batch(1, now=NOW, content=Content(subject="s", text="t", html=None, enclosures=(leaflet,)))
     for tenant in ("acme", "other"):
         execute(engine, "insert into file values (:tenant, repeat('a', 64), '', :now)", tenant=tenant, now=NOW)
@@ -307,7 +307,7 @@ def test_outcomes_that_nobody_asks_for_any_more_are_not_in_the_way(
     office: Office, engine: Engine, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
     """They stay unknown for a person, for ever; with five hundred of them no other was ever asked for."""
-    monkeypatch.setattr(settling, "_MOST", 1)
+    monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
     dispatch, name = SqlDispatch(engine), office.provider.name
     for at in (NOW - timedelta(minutes=1), NOW):
         dispatch.claim(office.batch(1, now=at), most=1, provider=name, now=at)
@@ -323,10 +323,10 @@ def test_outcomes_of_what_a_person_stopped_are_not_in_the_way(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, held: bool
 ) -> None:
     """What prefers delivery goes again after an hour, however many wait of batches that were cancelled or are held."""
-    monkeypatch.setattr(settling, "_MOST", 1)
+    monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
     with office_on(engine, provider=MemoryProvider(capabilities=Capabilities(asks=False))) as office:
         dispatch, outbox = SqlDispatch(engine), SqlOutbox(engine)
-        stopped, going = [office.batch(2, now=NOW, policy=Policy.PREFER_DELIVERY) for _ in range(2)]
+        stopped, going = [office.batch(2, now=NOW, policy=ResendPolicy.PREFER_DELIVERY) for _ in range(2)]
         for at, batch_id in enumerate((stopped, going)):
             dispatch.claim(batch_id, most=1, provider="memory", now=NOW + timedelta(seconds=at))
         if held:
@@ -351,11 +351,11 @@ def test_a_note_that_cannot_be_recorded_costs_no_other_of_the_same_moment(office
     office.batch(3, now=NOW)
     execute(engine, "update message set status = 'dispatched', provider = 'ses', handed_at = :now", now=NOW)
     first, bad, last = office.values("select id::text from message order by number")
-    notes = Notes(Slow(engine), patience_s=0)
+    notes = EventRecorder(Slow(engine), patience_s=0)
 
-    notes.note(an_event(Kind.OPENED, "first", message_id=first))
-    notes.note(an_event(Kind.OPENED, "bad", message_id=bad, facts={"told": "\0"}))
-    notes.note(an_event(Kind.OPENED, "last", message_id=last))
+    notes.record(an_event(Kind.OPENED, "first", message_id=first))
+    notes.record(an_event(Kind.OPENED, "bad", message_id=bad, facts={"told": "\0"}))
+    notes.record(an_event(Kind.OPENED, "last", message_id=last))
     begin.set()
     until = time.monotonic() + 10
     while office.statuses()[2] == "dispatched" and time.monotonic() < until:

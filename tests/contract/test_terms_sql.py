@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
-from mailroom.domain.outbound.quotas import Pace
+from mailroom.domain.outbound.quotas import ProviderRate
 from mailroom.outbound.publishing_terms import publishing_terms
 from mailroom.ports.provider import ProviderQuota
 from mailroom.testing.api import NOW
@@ -21,11 +21,11 @@ def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
     """A provider's quota grows and is used up; yesterday's says nothing of today."""
     terms = SqlTerms(engine)
     before = terms.known(now=NOW)
-    first = provider_terms(Pace(per_second=14, per_day=50_000, sent_today=3))
-    last = replace(first, pace=Pace(per_second=80), told_at=NOW + timedelta(minutes=1))
+    first = provider_terms(ProviderRate(per_second=14, per_day=50_000, sent_today=3))
+    last = replace(first, pace=ProviderRate(per_second=80), told_at=NOW + timedelta(minutes=1))
 
-    terms.tell(first)
-    terms.tell(last)
+    terms.publish(first)
+    terms.publish(last)
 
     assert before is None
     assert terms.known(now=NOW + timedelta(hours=1)) == last
@@ -35,10 +35,13 @@ def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
 def test_of_several_accounts_the_one_that_told_last_counts(engine: Engine) -> None:
     """Who changed the provider sends through the new one."""
     terms = SqlTerms(engine)
-    old, new = provider_terms(Pace()), provider_terms(Pace(), identity="smtp/relay", told_at=NOW + timedelta(hours=1))
+    old, new = (
+        provider_terms(ProviderRate()),
+        provider_terms(ProviderRate(), identity="smtp/relay", told_at=NOW + timedelta(hours=1)),
+    )
 
-    terms.tell(new)
-    terms.tell(old)
+    terms.publish(new)
+    terms.publish(old)
 
     assert terms.known(now=NOW + timedelta(hours=2)) == new
 
@@ -53,7 +56,7 @@ def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
     told = terms.known(now=NOW)
     assert answer == provider.quota()
     assert told is not None
-    assert (told.identity, told.pace) == (provider.identity, Pace(per_second=14, per_day=200, sent_today=9))
+    assert (told.identity, told.pace) == (provider.identity, ProviderRate(per_second=14, per_day=200, sent_today=9))
 
 
 def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Engine) -> None:

@@ -12,14 +12,14 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.api.app import create_app
-from mailroom.api.hooks.noting import Notes
-from mailroom.api.services import Outbound
+from mailroom.api.hooks.event_recorder import EventRecorder
+from mailroom.api.services import OutboundServices
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.errors import Refused
 from mailroom.domain.outbound.message import UNTRACKED, Outgoing, Tracked
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
 from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
@@ -35,12 +35,17 @@ BOTH = {"opens": True, "clicks": True}
 def service(engine: Engine, key: str | None = KEY, *, at: datetime = NOW) -> TestClient:
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    outbound = Outbound(*(port(engine) for port in PORTS))
+    outbound = OutboundServices(*(port(engine) for port in PORTS))
     services = memory.services()
     settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(key) if key else None})
     events = SqlEvents(engine)
     made = replace(
-        services, settings=settings, sending=outbound, events=events, notes=Notes(events, patience_s=60), now=lambda: at
+        services,
+        settings=settings,
+        sending=outbound,
+        events=events,
+        event_recorder=EventRecorder(events, patience_s=60),
+        now=lambda: at,
     )
     return TestClient(create_app(made), base_url=BASE, headers=ACME, follow_redirects=False)
 
@@ -54,7 +59,9 @@ def rendered(engine: Engine, api: TestClient, asked: dict[str, Any], **how: Any)
     """Hand a batch over to the API and on to a provider, and return the mails that the provider is given."""
     dispatch, archive = SqlDispatch(engine), MemoryArchive()
     claims = dispatch.claim(handed_over(api, asked)["id"], most=100, provider="smtp", now=NOW)
-    dispatch.settle([Outcome(one.draft.id, one.attempt, Receipt("smtp", one.draft.id)) for one in claims], now=NOW)
+    dispatch.settle(
+        [Outcome(one.draft.id, one.attempt, ProviderReceipt("smtp", one.draft.id)) for one in claims], now=NOW
+    )
     return outgoing(claims, dispatch=dispatch, archive=archive, **({"tracker": TRACKER} | how))
 
 

@@ -183,7 +183,7 @@ def test_endpoint_whose_port_was_taken_back_waits_and_says_why(
     """Those of before this rule are such: nothing is lost, page, API and commands say what to do, and then it goes by itself."""
     desk, allowing = Desk(engine), api_of(engine, webhook_ports="443 8443")
     added = allowing.post("/v1/webhooks", json={"url": ELSEWHERE}).json()
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     api, id_ = api_of(engine), added["id"]
 
     desk.notify(HttpWebhooks())  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ def test_endpoint_whose_port_was_taken_back_waits_and_says_why(
     receiver = Receiver()
     desk.notify(receiver)
 
-    assert receiver.told == [["message.delivered"]]
+    assert receiver.received == [["message.delivered"]]
     assert allowing.get(f"/v1/webhooks/{id_}").json()["waiting"] == 0
 
 

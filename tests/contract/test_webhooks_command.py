@@ -33,7 +33,7 @@ def test_webhook_is_added_watched_replayed_and_removed(engine: Engine) -> None:
     desk = Desk(engine)
     added = run("add", "acme", URL, "--event", "delivered")
     desk.now = datetime.now(UTC) - timedelta(hours=1)
-    desk.tell(desk.send()[0], Kind.DELIVERED)
+    desk.report(desk.send()[0], Kind.DELIVERED)
     assert [(one["url"], one["waiting"]) for one in run("list")] == [(URL, 1)]
     desk.now += timedelta(hours=2)
     desk.notify(Receiver(204))

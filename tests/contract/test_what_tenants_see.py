@@ -14,11 +14,11 @@ from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.api.app import create_app
-from mailroom.api.services import Outbound
-from mailroom.delivery.notifying import body_of
+from mailroom.api.services import OutboundServices
+from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
@@ -54,10 +54,10 @@ class House:
         self.app = create_app(
             replace(
                 services,
-                reader=SqlReader(engine),
+                reader=SqlInboxReader(engine),
                 ledger=filed.ledger,
                 archive=filed.archive,
-                sending=Outbound(*(port(engine) for port in PORTS)),
+                sending=OutboundServices(*(port(engine) for port in PORTS)),
                 events=SqlEvents(engine),
                 endpoints=SqlEndpoints(engine),
                 settings=services.settings.model_copy(update=self.settings()),
@@ -231,7 +231,7 @@ def test_a_webhook_is_posted_nothing_internal(house: House) -> None:
     parcel = SqlEndpoints(house.engine).take(now=NOW, until=NOW)
     assert parcel is not None
 
-    assert any("run_id" in news.facts for news in parcel.news)
+    assert any("run_id" in news.facts for news in parcel.events)
     assert words_in(body_of(parcel).decode()) == set()
 
 

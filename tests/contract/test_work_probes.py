@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from blocks import InboundMail, LegalArchive, MailroomDatabase
 from deployments.worker.client import RunClient
-from deployments.worker.probing import inbound_probes, outbound_probes
+from deployments.worker.probes import inbound_probes, outbound_probes
 from mailroom.domain.errors import MailroomError, TransientError, UnfitSchema
 from mailroom.ports.inbound import Inbound
 from tests.support.http_server import serving

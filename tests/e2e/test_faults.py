@@ -19,7 +19,7 @@ from deployments.worker.queue_listener import Timing
 from mailroom.adapters.postgres.engine import make_engine
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from tests.support.running_stack import (
     Stack,
     archive_serves_again,
@@ -68,7 +68,7 @@ def test_a_slow_mail_is_run_once_and_taken_over_when_its_worker_is_killed(line: 
 
         endless = line.send("hold")
         line.begun(endless)
-        held = partial(in_hand, line.stack, endless)
+        held = partial(is_leased, line.stack, endless)
         wait_until(held, "the roster names it, and who has it")
         first.signal(signal.SIGKILL)
     with line.worker():
@@ -132,7 +132,7 @@ def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_
         assert line.items(poison) == 0
         assert {line.state(mail)["attempts"] for mail in neighbours} == {1}
         assert line.stack.queue_depth(line.dead_url) == 0
-    tells_ids_only(worker, poison)
+    logs_ids_only(worker, poison)
 
 
 def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_letters(line: Line) -> None:
@@ -234,7 +234,7 @@ def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack
     run = place.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
     place.prefect("POST", f"/flow_runs/{run['id']}/set_state", {"state": {"type": "RUNNING"}})
     died_at = datetime.now(UTC) - timedelta(minutes=20)
-    ledger.begin(ObjectRef(bucket, f"in/{mail}"), now=died_at, run_id=run["id"], claim=Claim("dead", died_at))
+    ledger.begin(ObjectRef(bucket, f"in/{mail}"), now=died_at, run_id=run["id"], claim=Lease("dead", died_at))
 
     place.mailroom("replay", "--state", "processing")
 
@@ -249,7 +249,7 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
         for mail in lost:
             store_as_ses(place, bucket, mail, b"Subject: lost\r\n\r\nHello\r\n", recipient=TO)
     died_at = datetime.now(UTC) - timedelta(minutes=20)
-    ledger.begin(ObjectRef(bucket, f"in/{lost[0]}"), now=died_at, claim=Claim("dead", died_at))
+    ledger.begin(ObjectRef(bucket, f"in/{lost[0]}"), now=died_at, claim=Lease("dead", died_at))
 
     deployment = place.prefect("GET", "/deployments/name/sweep-inbound/sweep-inbound")
     body = {"parameters": {"older_than_minutes": 0}}
@@ -264,12 +264,12 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
     assert all(mail in reports[0]["data"] for mail in lost)
 
 
-def in_hand(stack: Stack, message_id: str) -> bool:
+def is_leased(stack: Stack, message_id: str) -> bool:
     """Return whether `mailroom status` names a worker that has this e-mail in hand."""
     return any(message_id in worker["holds"] for worker in stack.json("status")["workers"])
 
 
-def tells_ids_only(worker: Worker, message_id: str) -> None:
+def logs_ids_only(worker: Worker, message_id: str) -> None:
     """Fail unless the worker, and its children, wrote one JSON object a line, and nothing of what a mail says."""
     told = [json.loads(line) for line in worker.log.read_text().splitlines()]
     assert any(message_id in one["message"] for one in told)

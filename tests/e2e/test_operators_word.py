@@ -103,7 +103,7 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
     """A cancel is a person's word and final, though a sweep looks afterwards; a run that is gone holds its batch until a
     person resumes it, and each mail goes once then.
     """
-    cancelled, deleted = (mailing.hand_over(3, send_at=in_an_hour()) for _ in range(2))
+    cancelled, deleted = (mailing.submit(3, send_at=in_an_hour()) for _ in range(2))
     open_run(page, stack, only_run(mailing, cancelled), "send-batch")
     cancel_in_the_ui(page)
     expect(page.get_by_text("Cancelled", exact=True).first).to_be_visible()
@@ -138,10 +138,10 @@ def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
     mailing: Mailing, stack: Stack, page: Page
 ) -> None:
     """What SES has it keeps, what was not sent is cancelled, and the run is Cancelled; today it stayed Cancelling for ever."""
-    mailing.ended(mailing.hand_over(1))  # The first mail makes the limit of its provider.
+    mailing.ended(mailing.submit(1))  # The first mail makes the limit of its provider.
     mailing.at_most(5)
     time.sleep(2.5)  # A worker reads an edited limit every two seconds.
-    batch_id = mailing.hand_over(400)
+    batch_id = mailing.submit(400)
     mailing.has_received(batch_id, 5)
     open_run(page, stack, only_run(mailing, batch_id), "send-batch")
 

@@ -10,16 +10,16 @@ from sqlalchemy import Engine
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.api.app import create_app
-from mailroom.api.services import Outbound
+from mailroom.api.services import OutboundServices
 from mailroom.domain.errors import Refused
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from tests.support.batch_requests import ACME, HOLDERS, batch, handed_over, message
 from tests.support.http_server import serving
@@ -30,8 +30,8 @@ def api(engine: Engine) -> TestClient:
     """The application on a real database, with open pages."""
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
-    ports = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
-    sending = Outbound(*(port(engine) for port in ports))
+    ports = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
+    sending = OutboundServices(*(port(engine) for port in ports))
     return TestClient(create_app(replace(memory.services(pages_open=True), sending=sending)), headers=ACME)
 
 
@@ -67,7 +67,7 @@ def test_a_batch_is_followed_to_what_became_of_each_mail(
     dispatch = SqlDispatch(engine)
     one, other = dispatch.claim(told["id"], most=2, provider="ses", now=NOW)
     outcomes = [
-        Outcome(one.draft.id, 1, Receipt("ses", "0100-x")),
+        Outcome(one.draft.id, 1, ProviderReceipt("ses", "0100-x")),
         Outcome(other.draft.id, 1, Refused("no", code=550)),
     ]
     dispatch.settle(outcomes, now=NOW)

@@ -79,7 +79,7 @@ def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: S
     assert max(took.values()) < timedelta(seconds=60), took
 
 
-def heard(stack: Stack) -> dict[str, Any] | None:
+def scheduler_state(stack: Stack) -> dict[str, Any] | None:
     """Return what /readyz says once the scheduler is not silent."""
     ready: dict[str, Any] = httpx.get(f"{stack['api_url']}/readyz").json()
     return ready if ready["scheduler"] and not ready["scheduler"]["silent"] else None
@@ -87,7 +87,7 @@ def heard(stack: Stack) -> dict[str, Any] | None:
 
 def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_last_worked(stack: Stack) -> None:
     """When schedules stop, nothing that they start can say so."""
-    ready = wait_until(lambda: heard(stack), "the scheduler has passed", timeout_s=90)
+    ready = wait_until(lambda: scheduler_state(stack), "the scheduler has passed", timeout_s=90)
     status = stack.json("status")
     metrics = httpx.get(f"{stack['api_url']}/metrics").text
     checked = json.loads(stack.mailroom("check", "--json", check=False).stdout)

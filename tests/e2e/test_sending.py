@@ -96,7 +96,7 @@ def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Maili
         # Slow enough that what a worker still sends while it stops is not the rest.
         mailing.at_most_by_smtp(10, port)
         with line.worker(faulty=True, MAILROOM_FAULTS_SMTP=str(port)) as victim:
-            batch_id = line.hand_over(mailing, 200, template=words)
+            batch_id = line.submit(mailing, 200, template=words)
             wait_until(lambda: len(received()) >= 30, "30 mails are received")
             victim.signal(SIGKILL)
         with line.worker(faulty=True, MAILROOM_FAULTS_SMTP=str(port)) as second:
@@ -125,10 +125,10 @@ def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Maili
 
 def test_cancelling_in_mid_flight_tells_exactly_what_has_gone(mailing: Mailing) -> None:
     """Whoever stops a wrong newsletter must know who got it."""
-    mailing.ended(mailing.hand_over(1))
+    mailing.ended(mailing.submit(1))
     mailing.at_most(20)
     # The worker looks at the limit every two seconds; in so many, 400 may still go at the old rate.
-    batch_id = mailing.hand_over(600)
+    batch_id = mailing.submit(600)
     mailing.has_received(batch_id, 20)
 
     answer = mailing.api.post(f"/v1/batches/{batch_id}/cancel")

@@ -12,16 +12,16 @@ MOST_RECEIVES = 3
 def test_mail_waits_while_locks_may_not_be_read(field: Range) -> None:
     """Every mail has the shared attachment, whose lock must be read before its receipt: each would fail until the dead letters."""
     worker = field.ready()
-    sent = field.ground.send(2)
-    field.ground.drain(sent, within_s=120)
+    sent = field.drill_stack.send(2)
+    field.drill_stack.drain(sent, within_s=120)
     field.proxies["s3"].hides_locks = True
-    sent += field.ground.send(4)
+    sent += field.drill_stack.send(4)
 
     def paused_by() -> str:
-        return str(field.ground.ask("select paused_by from worker order by beat_at desc limit 1")[0][0])
+        return str(field.drill_stack.ask("select paused_by from worker order by beat_at desc limit 1")[0][0])
 
     eventually(lambda: "s3:GetObjectRetention is not granted" in paused_by(), "the worker says what it waits for")
-    quarantined = field.ground.ask("select count(*) from inbound_email where state = 'quarantined'")
+    quarantined = field.drill_stack.ask("select count(*) from inbound_email where state = 'quarantined'")
     receives = max(field.receives_of(sent))
     field.proxies["s3"].hides_locks = False
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from mailroom.audit.manifest import Sent
+from mailroom.audit.manifest import SentMail
 from mailroom.sandbox.stand_ins.fault_proxy import HTTP_FAULTS, SQL_FAULTS, STATEMENT_FAULTS, Fault
 from tests.support.faulty_stack import Range, soon
 
@@ -112,12 +112,12 @@ def test_r4_a_call_that_fails_until_it_is_mended_costs_nothing(field: Range, ser
     assert worker.is_alive()
 
 
-def _send_until(field: Range, fault: Fault, *, times: int) -> list[Sent]:
+def _send_until(field: Range, fault: Fault, *, times: int) -> list[SentMail]:
     """Mail until the fault has struck so often; some calls are made only while a mail is under way."""
-    sent: list[Sent] = []
+    sent: list[SentMail] = []
     while fault.fired < times:
         assert len(sent) < MOST_MAILS, f"{fault.operation} never met: {fault.how}"
-        sent += field.ground.send(1)
+        sent += field.drill_stack.send(1)
         soon(lambda: fault.fired >= times, within_s=8)
     return sent
 

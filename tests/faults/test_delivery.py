@@ -4,17 +4,17 @@ import json
 import os
 import random
 
-from mailroom.audit.manifest import Sent
+from mailroom.audit.manifest import SentMail
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 from tests.support.faulty_stack import Range, eventually
 
 
 def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(field: Range) -> None:
     """SQS promises at least once and no order; two workers may have the same notice at the same moment."""
-    sent = field.ground.send(15)
+    sent = field.drill_stack.send(15)
     bodies = field.take_messages() * 3
     random.Random(8).shuffle(bodies)
-    field.tell(bodies)
+    field.post_messages(bodies)
 
     field.ready()
     field.ready()
@@ -24,14 +24,14 @@ def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(f
 
 def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(field: Range) -> None:
     """Somebody emptied the bucket, or the notice is forged: a person must see it, and the queue must not."""
-    sent = field.ground.send(3, state="quarantined")
+    sent = field.drill_stack.send(3, state="quarantined")
     for mail in sent:
-        field.ground.aws("s3").delete_object(**_object(field, mail.message_id))
+        field.drill_stack.aws("s3").delete_object(**_object(field, mail.message_id))
 
     field.ready()
 
     field.proves(sent)
-    reasons = field.ground.ask(
+    reasons = field.drill_stack.ask(
         "select reason from inbound_email where message_id = any(%s)", [mail.message_id for mail in sent]
     )
     assert {reason for (reason,) in reasons} == {"gone"}
@@ -39,16 +39,16 @@ def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(fi
 
 def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -> None:
     """S3's own notice, which comes with the object, has it looked for again."""
-    s3, sent = field.ground.aws("s3"), field.ground.send(2)
+    s3, sent = field.drill_stack.aws("s3"), field.drill_stack.send(2)
     early = [body for body in field.take_messages() if "notificationType" in body]
     objects = [(_object(field, mail.message_id), s3.get_object(**_object(field, mail.message_id))) for mail in sent]
     for where, _ in objects:
         s3.delete_object(**where)
-    field.tell(early)
+    field.post_messages(early)
     field.ready()
     ids = [mail.message_id for mail in sent]
     gone = "select 1 from inbound_email where message_id = any(%s) and reason = 'gone'"
-    eventually(lambda: len(field.ground.ask(gone, ids)) == len(ids), "they are quarantined")
+    eventually(lambda: len(field.drill_stack.ask(gone, ids)) == len(ids), "they are quarantined")
 
     for where, stored in objects:
         s3.put_object(**where, Body=stored["Body"].read(), Metadata=stored["Metadata"])
@@ -58,12 +58,12 @@ def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -
 
 def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_filed(field: Range) -> None:
     """One bad mail in ten must cost its neighbours nothing."""
-    good = field.ground.send(10)
-    virus = field.ground.send(1, mail=_with_virus(), state="quarantined")
-    good += field.ground.send(10)
-    nested = field.ground.send(1, mail=_nested(2000), state="filed")
+    good = field.drill_stack.send(10)
+    virus = field.drill_stack.send(1, mail=_with_virus(), state="quarantined")
+    good += field.drill_stack.send(10)
+    nested = field.drill_stack.send(1, mail=_nested(2000), state="filed")
     forged = _forged(field)
-    good += field.ground.send(10)
+    good += field.drill_stack.send(10)
 
     field.ready()
 
@@ -72,22 +72,22 @@ def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_fil
 
 def test_r24_old_and_new_work_together_while_schema_and_notices_change(field: Range) -> None:
     """A migration runs before the new workers come; what the old ones left, and the queue's old form of notices, stay."""
-    sent = field.ground.send(6)
+    sent = field.drill_stack.send(6)
     bodies = field.take_messages()
     # The bucket's notices once came by SNS too, which put each in a wrapper; and a killed worker left two lines open.
-    field.tell([_wrapped(body) if "Records" in json.loads(body) else body for body in bodies])
+    field.post_messages([_wrapped(body) if "Records" in json.loads(body) else body for body in bodies])
     for mail in sent[:2]:
-        field.ground.ask(_LEFT_BY_OLD_CODE, *_object(field, mail.message_id).values(), mail.message_id)
+        field.drill_stack.ask(_LEFT_BY_OLD_CODE, *_object(field, mail.message_id).values(), mail.message_id)
     field.ready()
-    field.ground.ask("alter table inbound_email add column coming text not null default 'x'")
-    [(revision,)] = field.ground.ask("select version_num from alembic_version")
-    field.ground.ask("update alembic_version set version_num = 'ahead'")
-    sent += field.ground.send(6)
+    field.drill_stack.ask("alter table inbound_email add column coming text not null default 'x'")
+    [(revision,)] = field.drill_stack.ask("select version_num from alembic_version")
+    field.drill_stack.ask("update alembic_version set version_num = 'ahead'")
+    sent += field.drill_stack.send(6)
     field.ready()
 
     field.proves(sent)
-    field.ground.ask("alter table inbound_email drop column coming")
-    field.ground.ask("update alembic_version set version_num = %s", revision)
+    field.drill_stack.ask("alter table inbound_email drop column coming")
+    field.drill_stack.ask("update alembic_version set version_num = %s", revision)
 
 
 def _wrapped(body: str) -> str:
@@ -102,7 +102,7 @@ values (gen_random_uuid(), %s, %s, '', %s, 'processing', '{}', 1, '{}', '{}', no
 
 
 def _object(field: Range, message_id: str) -> dict[str, str]:
-    return {"Bucket": field.ground.facts["inbound_bucket"], "Key": f"in/{message_id}"}
+    return {"Bucket": field.drill_stack.facts["inbound_bucket"], "Key": f"in/{message_id}"}
 
 
 def _with_virus() -> bytes:
@@ -117,13 +117,13 @@ def _nested(depth: int) -> bytes:
     return b"From: a@office.test\r\nSubject: deep\r\nMIME-Version: 1.0\r\n" + opened + b"\r\nfound me\r\n"
 
 
-def _forged(field: Range) -> list[Sent]:
+def _forged(field: Range) -> list[SentMail]:
     """Store objects that no SES wrote: another mail's envelope under a new name, and noise."""
-    [original] = field.ground.send(1)
-    s3 = field.ground.aws("s3")
+    [original] = field.drill_stack.send(1)
+    s3 = field.drill_stack.aws("s3")
     names = [f"{kind}{os.urandom(8).hex()}" for kind in ("copied", "noise")]
     s3.copy_object(**_object(field, names[0]), CopySource=_object(field, original.message_id))
     s3.put_object(**_object(field, names[1]), Body=os.urandom(500))
-    forged = [Sent(name, (), (), "quarantined") for name in names]
-    field.ground.note(forged)
+    forged = [SentMail(name, (), (), "quarantined") for name in names]
+    field.drill_stack.note(forged)
     return [original, *forged]

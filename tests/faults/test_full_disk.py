@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.engine import make_engine, migrate
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import Arrival
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from tests.support.inbound_listener import QUICK, Desk, from_ses, ref
 from tests.support.small_disk import SmallDisk, is_permitted, small_disk
 
@@ -34,7 +34,7 @@ def test_r18_mail_waits_in_the_queue_until_there_is_room_again(disk: SmallDisk) 
 
     disk.fill()
     with pytest.raises(TransientError) as refused:
-        desk.ledger.register(Arrival(ref()), now=now, claim=Claim("this", now))
+        desk.ledger.register(Arrival(ref()), now=now, claim=Lease("this", now))
     desk.listen(desk.left(QUICK.retry_after_s))
     ran, waiting = list(desk.executor.ran), len(desk.queue)
     disk.make_room()

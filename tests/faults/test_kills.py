@@ -45,7 +45,7 @@ def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
 @pytest.mark.long
 def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> None:
     """SIGKILL before and after every side effect and every commit; the drill fails for a point that nothing reaches."""
-    drill = Drill(field.ground, field.zygote, seed=1, say=print)
+    drill = Drill(field.drill_stack, field.fork_server, seed=1, say=print)
 
     drill.kill_at_points(mails=1)
     outcome = drill.prove()
@@ -58,7 +58,7 @@ def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> No
 @pytest.mark.parametrize(("workers", "kills"), [(1, 12), (3, 18)], ids=["r2-one-worker", "r3-three-workers"])
 def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> None:
     """The short form of R2 and R3; `make drill` is the long one."""
-    drill = Drill(field.ground, field.zygote, seed=workers, say=print)
+    drill = Drill(field.drill_stack, field.fork_server, seed=workers, say=print)
 
     drill.kill_at_random(kills=kills, seconds=300, workers=workers, in_hand=6)
     outcome = drill.prove(workers=workers)
@@ -72,11 +72,11 @@ def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_noth
     """A paused machine does not know that it is late: what it still writes must not be there a second time."""
     sent, frozen = [], []
     for number, point in enumerate(FREEZING, start=len(_struck(field)) + 1):
-        sent += field.ground.send(1)
+        sent += field.drill_stack.send(1)
         frozen.append(field.fork(crash=point, blow=SIGSTOP, limit=1))
         eventually(lambda number=number: len(_struck(field)) >= number, f"a worker froze {point}")
     field.ready()
-    field.ground.drain(sent, within_s=180)
+    field.drill_stack.drain(sent, within_s=180)
 
     for worker in frozen:
         worker.wake()
@@ -90,9 +90,9 @@ def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_noth
 @pytest.mark.long
 def test_r20_a_worker_told_to_stop_in_any_task_ends_in_time_and_gives_its_mails_back(field: Range) -> None:
     """Deployments end workers all day; ten seconds is what an orchestrator gives them."""
-    sent = field.ground.send(2)
+    sent = field.drill_stack.send(2)
     for number, point in enumerate(IN_TASKS, start=len(_struck(field)) + 1):
-        sent += field.ground.send(1)
+        sent += field.drill_stack.send(1)
         worker = field.fork(crash=point, blow=SIGTERM)
         assert worker.wait_ready(within_s=120)
         eventually(lambda number=number: len(_struck(field)) >= number, f"a worker is told to stop {point}")
@@ -113,7 +113,7 @@ def test_r20_a_worker_told_to_stop_while_it_starts_ends_too(field: Range) -> Non
 
 
 def _struck(field: Range) -> list[str]:
-    return field.zygote.deaths()
+    return field.fork_server.deaths()
 
 
 def _effects_of(call: ast.Call) -> set[str]:

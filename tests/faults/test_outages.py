@@ -31,11 +31,11 @@ def test_r5_mail_waits_while_prefect_is_absent_for_minutes(field: Range) -> None
     """An outage must burn neither mails nor their receive counts: nothing may end as a dead letter. `tests/e2e` has the
     short form, with S3 and PostgreSQL."""
     worker = field.ready()
-    sent = field.ground.send(4)
+    sent = field.drill_stack.send(4)
     with field.absent("prefect"):
-        sent += field.ground.send(10)
+        sent += field.drill_stack.send(10)
         time.sleep(ABSENT_S / 2)
-        sent += field.ground.send(10)
+        sent += field.drill_stack.send(10)
         time.sleep(ABSENT_S / 2)
         receives = max(field.receives_of(sent))
 
@@ -53,11 +53,11 @@ def test_r5_a_prefect_server_that_is_killed_and_started_again_is_found_again(fie
         with second_server(field) as (server, port):
             proxy.upstream_port = port
             field.ready()
-            sent = field.ground.send(6)
+            sent = field.drill_stack.send(6)
             eventually(lambda: proxy.calls["POST create_flow_run"] > 2, "runs are under way")
             server.kill()
             server.wait()
-            sent += field.ground.send(2)
+            sent += field.drill_stack.send(2)
         with second_server(field) as (_, port):
             proxy.upstream_port = port
             field.proves(sent)
@@ -69,10 +69,10 @@ def test_r5_a_prefect_server_that_is_killed_and_started_again_is_found_again(fie
 def test_r6_postgres_that_crashes_and_recovers_loses_nothing(field: Range) -> None:
     """A backend that is killed makes PostgreSQL end every connection and recover from its log."""
     field.ready()
-    sent = field.ground.send(8)
+    sent = field.drill_stack.send(8)
     for _ in range(3):
         _crash_postgres(field)
-        sent += field.ground.send(2)
+        sent += field.drill_stack.send(2)
 
     field.proves(sent)
 
@@ -83,7 +83,7 @@ def test_r6_commits_whose_outcome_is_unknown_are_repeated_without_harm(field: Ra
     sent = []
     for nth in range(1, 13):
         with field.failing("sql", Fault("answer lost", "COMMIT", nth=nth, times=1)) as fault:
-            sent += field.ground.send(1)
+            sent += field.drill_stack.send(1)
             eventually(lambda fault=fault: fault.fired, f"commit {nth} was lost")
 
     field.proves(sent)
@@ -93,10 +93,10 @@ def test_r18_a_full_disk_of_the_database_keeps_mail_in_the_queue(field: Range) -
     """PostgreSQL refuses commits with 53100 until there is room again; nothing is acknowledged meanwhile."""
     worker = field.ready(beat_s=0.3)
     with field.failing("sql", Fault("disk full", "COMMIT")) as fault:
-        sent = field.ground.send(4)
+        sent = field.drill_stack.send(4)
         eventually(lambda: fault.fired > 10, "commits are refused")
-        assert field.ground.unfinished(sent) == [one.message_id for one in sent]
-        assert field.ground.depth() > 0
+        assert field.drill_stack.unfinished(sent) == [one.message_id for one in sent]
+        assert field.drill_stack.depth() > 0
 
     field.proves(sent)
     assert worker.is_alive()
@@ -105,7 +105,7 @@ def test_r18_a_full_disk_of_the_database_keeps_mail_in_the_queue(field: Range) -
 @contextmanager
 def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """Have another Prefect server on the same database for the length of a block; the stack's own may not be killed."""
-    stack = Stack(DataFolder(field.ground.folder), read_json(field.ground.folder / "ports.json"))
+    stack = Stack(DataFolder(field.drill_stack.folder), read_json(field.drill_stack.folder / "ports.json"))
     part = next(part for part in stack.parts() if part.name == "prefect")
     port = any_free_port()
     environment = {**stack.environment(), **part.env(), "PREFECT_SERVER_API_PORT": str(port)}
@@ -120,7 +120,7 @@ def second_server(field: Range) -> Iterator[tuple["subprocess.Popen[bytes]", int
 
 def _crash_postgres(field: Range) -> None:
     """Kill one backend; return when every connection was ended and new ones are taken."""
-    with psycopg.connect(field.ground.facts["database_url"], autocommit=True) as mine:
+    with psycopg.connect(field.drill_stack.facts["database_url"], autocommit=True) as mine:
         backend = mine.info.backend_pid
         others = "select pid from pg_stat_activity where datname = 'mailroom' and pid <> %s limit 1"
         [victim] = mine.execute(others, (backend,)).fetchone() or [backend]
@@ -129,7 +129,7 @@ def _crash_postgres(field: Range) -> None:
 
     def is_back() -> bool:
         try:
-            return bool(field.ground.ask("select 1"))
+            return bool(field.drill_stack.ask("select 1"))
         except psycopg.OperationalError:
             return False
 

@@ -22,9 +22,9 @@ from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
 from mailroom.domain.outbound.message import Lane, Outgoing, Status
 from mailroom.outbound.dispatching import Sender
-from mailroom.outbound.settling import settle_unknown
-from mailroom.ports.provider import MailProvider, Receipt
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.outbound.unknown_outcomes import settle_unknown
+from mailroom.ports.provider import MailProvider, ProviderReceipt
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 from mailroom.sandbox.stand_ins.postmark import PostmarkStandIn
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from mailroom.sandbox.stand_ins.sendgrid import SendGridStandIn
@@ -112,7 +112,7 @@ ALL = pytest.mark.parametrize("line", PROVIDERS, indirect=True)
 def test_r13_a_mail_whose_answer_is_lost_is_not_sent_again(line: Line) -> None:
     """The other side accepts and drops the connection: 200 recipients, every second answer lost."""
     batch_id = line.office.batch(200, now=NOW)
-    line.other.moods.extend([Mood.RESETS_AFTER, Mood.GOOD] * 100)
+    line.other.behaviours.extend([Behaviour.RESETS_AFTER, Behaviour.GOOD] * 100)
 
     line.send(batch_id)
     lost = line.lost()
@@ -138,11 +138,11 @@ def event(line: Line, message_id: str, kind: Kind) -> DeliveryEvent:
 
 
 @ALL
-@pytest.mark.parametrize("mood", [Mood.HANGS, Mood.GARBAGE, Mood.TWICE, Mood.FAILS_AFTER])
-def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, mood: Mood) -> None:
+@pytest.mark.parametrize("behaviour", [Behaviour.HANGS, Behaviour.GARBAGE, Behaviour.TWICE, Behaviour.FAILS_AFTER])
+def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, behaviour: Behaviour) -> None:
     """No answer at all, noise, two answers for one, a failure of its own after it had taken the mail."""
     batch_id = line.office.batch(12, now=NOW)
-    line.other.moods.extend([Mood.GOOD, mood, Mood.GOOD, mood])
+    line.other.behaviours.extend([Behaviour.GOOD, behaviour, Behaviour.GOOD, behaviour])
 
     line.send(batch_id)
     line.send(batch_id)
@@ -157,7 +157,7 @@ def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, mood:
 def test_r16_who_is_told_to_slow_down_loses_nothing_and_sends_nothing_twice(line: Line) -> None:
     """429 with Retry-After among good answers, again and again: later is all that it means."""
     batch_id = line.office.batch(100, now=NOW)
-    line.other.moods.extend([Mood.GOOD, Mood.SLOW, Mood.GOOD, Mood.SLOW, Mood.SLOW] * 4)
+    line.other.behaviours.extend([Behaviour.GOOD, Behaviour.SLOW, Behaviour.GOOD, Behaviour.SLOW, Behaviour.SLOW] * 4)
 
     line.send(batch_id)
 
@@ -170,7 +170,7 @@ def test_r16_who_is_told_to_slow_down_loses_nothing_and_sends_nothing_twice(line
 def test_r16_a_used_up_quota_of_the_day_puts_the_rest_off(line: Line) -> None:
     """Nothing fails for it, and nothing is dropped: hours later all of it has gone, once."""
     batch_id = line.office.batch(60, now=NOW)
-    line.other.moods.extend([*[Mood.GOOD] * 15, Mood.DAILY])
+    line.other.behaviours.extend([*[Behaviour.GOOD] * 15, Behaviour.DAILY])
 
     line.send(batch_id)
 
@@ -187,7 +187,7 @@ class Hasty(MemoryProvider):
         self._events = events
         self._telling = threading.Lock()
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Take the mails, and tell of them first."""
         results = super().send(mails)
         told = [

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mailroom.sandbox.drills.post_office import PostOffice, post_office
+from mailroom.sandbox.drills.drill_batches import DrillBatches, open_drill_batches
 from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from tests.support.faulty_stack import Range, eventually
 
@@ -32,9 +32,9 @@ SEND = "POST outbound-emails"
 
 
 @pytest.fixture
-def office(field: Range) -> Iterator[PostOffice]:
+def office(field: Range) -> Iterator[DrillBatches]:
     """A service that takes batches, whose mail goes to the emulator's SES, slowly enough to be killed over."""
-    with post_office(field.ground, field.zygote, lambda: _taken(field)) as made:
+    with open_drill_batches(field.drill_stack, field.fork_server, lambda: _taken(field)) as made:
         made.choose("mailroom-provider-ses/default", per_second=40.0)
         made.serve()
         yield made
@@ -42,12 +42,12 @@ def office(field: Range) -> Iterator[PostOffice]:
 
 def _taken(field: Range) -> list[str]:
     """Return our ids of the mails that SES took, each as often as it did."""
-    told = httpx.get(f"{field.ground.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
+    told = httpx.get(f"{field.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
     return [found for mail in told["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])]
 
 
 @pytest.mark.timeout(900)
-def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, office: PostOffice) -> None:
+def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, office: DrillBatches) -> None:
     """SIGKILL at random in a batch, and dozens of answers lost, while events flow: SES tells of each mail that it took.
 
     What it took is settled by that alone, whatever was noted when the worker died. What it never told of goes again after
@@ -60,7 +60,7 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
     lost = _kill_while_events_flow(field, batch_id)
     worker = field.ready()
     eventually(lambda: _moving(field, batch_id) == 0, "nothing waits any more", within_s=120)
-    eventually(lambda: field.ground.depth("tracking") == 0, "all events are handled", within_s=120)
+    eventually(lambda: field.drill_stack.depth("tracking") == 0, "all events are handled", within_s=120)
     taken = set(_taken(field))
     left = _statuses(field, batch_id)
     office.pass_time()
@@ -76,12 +76,12 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
     assert office.check()["clean"], json.dumps(office.check(), indent=1)
 
 
-def _slow_down(field: Range, office: PostOffice) -> None:
+def _slow_down(field: Range, office: DrillBatches) -> None:
     """Edit the provider's limit, which its first mail makes, as an operator does in the Prefect UI."""
     first = office.post(1)
     worker = field.ready()
     eventually(lambda: _open(field, first) == 0, "the first mail is delivered")
-    facts = field.ground.facts
+    facts = field.drill_stack.facts
     name = f"rate:ses:{facts['account_id']}:{facts['region']}"
     changed = {"limit": 40, "slot_decay_per_second": 40}
     httpx.patch(f"{facts['prefect_api_url']}/v2/concurrency_limits/{name}", json=changed).raise_for_status()
@@ -118,11 +118,11 @@ def _open(field: Range, batch_id: str) -> int:
 
 def _count(field: Range, batch_id: str, condition: str) -> int:
     query = f"select count(*) from message where batch_id = %s and ({condition})"
-    return int(field.ground.ask(query, batch_id)[0][0])
+    return int(field.drill_stack.ask(query, batch_id)[0][0])
 
 
 def _statuses(field: Range, batch_id: str) -> dict[str, str]:
-    return dict(field.ground.ask("select id::text, status from message where batch_id = %s", batch_id))
+    return dict(field.drill_stack.ask("select id::text, status from message where batch_id = %s", batch_id))
 
 
 def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
@@ -133,7 +133,7 @@ def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
         from message join activity on activity.message_id = message.id where batch_id = %s group by message.id
     """
     wrong = []
-    for recipient, status, told, complete in field.ground.ask(query, batch_id):
+    for recipient, status, told, complete in field.drill_stack.ask(query, batch_id):
         expected, kinds = TOLD[recipient.partition("+")[0]]
         if status != expected or sorted(told or []) != sorted(kinds) or not complete:
             wrong.append((recipient, status, told, complete))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mailroom.crash_points import SENDING_POINTS
-from mailroom.sandbox.drills.post_office import PostOffice, post_office
+from mailroom.sandbox.drills.drill_batches import DrillBatches, open_drill_batches
 from mailroom.sandbox.drills.send_drill import SendDrill
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 from mailroom.sandbox.stand_ins.receiver import Receiver, receiving
 from tests.support.faulty_stack import Range, eventually
 from tests.support.loopback_ports import free_port
@@ -38,12 +38,12 @@ def receiver() -> Receiver:
 
 
 @pytest.fixture
-def office(field: Range, receiver: Receiver) -> Iterator[PostOffice]:
+def office(field: Range, receiver: Receiver) -> Iterator[DrillBatches]:
     """A service that takes batches, whose mail goes to the receiver."""
     port = free_port()
     with (
         receiving(receiver, port=port),
-        post_office(field.ground, field.zygote, lambda: list(receiver.accepted)) as made,
+        open_drill_batches(field.drill_stack, field.fork_server, lambda: list(receiver.accepted)) as made,
     ):
         made.use(port)
         made.serve()
@@ -59,10 +59,10 @@ DEADLY = {"of_a_worker": ("commit of claim", "hand over", "commit of settle", "d
     "where", [pytest.param(DEADLY, id="deadly"), pytest.param({}, id="all", marks=pytest.mark.long)]
 )
 def test_r1_service_and_worker_killed_at_crash_points_of_a_batch_send_nothing_twice(
-    office: PostOffice, receiver: Receiver, where: dict[str, Any]
+    office: DrillBatches, receiver: Receiver, where: dict[str, Any]
 ) -> None:
     """SIGKILL before and after each side effect and commit; the drill fails for a point that nothing reaches."""
-    drill = SendDrill(office, seed=1, say=print, throttle=lambda: receiver.moods.append(Mood.DAILY))
+    drill = SendDrill(office, seed=1, say=print, throttle=lambda: receiver.behaviours.append(Behaviour.DAILY))
 
     drill.kill_at_points(mails=3, **where)
     outcome = drill.prove()
@@ -73,18 +73,18 @@ def test_r1_service_and_worker_killed_at_crash_points_of_a_batch_send_nothing_tw
 
 
 def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
-    office: PostOffice, receiver: Receiver
+    office: DrillBatches, receiver: Receiver
 ) -> None:
     """SQS promises at least once and no order; two workers may have the same batch at the same moment."""
-    ground = office.ground
+    drill_stack = office.drill_stack
     for _ in range(8):
         office.post(15)
-    eventually(lambda: ground.depth("mailbox") >= 8, "the relay has told of all batches")
-    orders = ground.take_messages("mailbox") * 3
+    eventually(lambda: drill_stack.depth("mailbox") >= 8, "the relay has told of all batches")
+    orders = drill_stack.take_messages("mailbox") * 3
     random.Random(8).shuffle(orders)
-    ground.tell(orders, "mailbox")
+    drill_stack.post_messages(orders, "mailbox")
 
-    workers = [office.zygote.fork() for _ in range(2)]
+    workers = [office.fork_server.fork() for _ in range(2)]
     office.drain()
     for worker in workers:
         worker.kill()
@@ -95,7 +95,7 @@ def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
 
 
 @contextmanager
-def sink(office: PostOffice) -> Iterator[None]:
+def sink(office: DrillBatches) -> Iterator[None]:
     """Have Debian's smtp-sink be the receiving end."""
     with counting_sink() as (port, received):
         office.received = received
@@ -112,7 +112,7 @@ def sink(office: PostOffice) -> Iterator[None]:
     ],
 )
 def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
-    office: PostOffice, mails: int, kills: int, longest_s: float
+    office: DrillBatches, mails: int, kills: int, longest_s: float
 ) -> None:
     """Counted by a server of another make, the author of Postfix's; what is unknown was in hand when a worker died."""
     with sink(office):
@@ -132,7 +132,7 @@ def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
 
 
 @pytest.mark.timeout(900)
-def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office: PostOffice) -> None:
+def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office: DrillBatches) -> None:
     """The short form of `mailroom drill --outbound`: three workers, bulk and transactional batches, kills that meet mails."""
     with sink(office):
         drill = SendDrill(office, seed=16, say=print)
@@ -146,7 +146,7 @@ def test_r15_workers_killed_while_batches_keep_coming_send_nothing_twice(office:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_r16_three_workers_keep_to_the_limit_of_every_second_and_use_it(office: PostOffice) -> None:
+def test_r16_three_workers_keep_to_the_limit_of_every_second_and_use_it(office: DrillBatches) -> None:
     """14 a second, counted where the mails arrive: no second has more, and nearly all of it is used."""
     arrived = Arrivals()
     port = free_port()
@@ -155,7 +155,7 @@ def test_r16_three_workers_keep_to_the_limit_of_every_second_and_use_it(office: 
         office.use(port, per_second=14.0)
         for _ in range(4):
             office.post(250)
-        workers = [office.zygote.fork() for _ in range(3)]
+        workers = [office.fork_server.fork() for _ in range(3)]
         took = office.drain(within_s=600)
         for worker in workers:
             worker.kill()

@@ -35,19 +35,19 @@ from flows import reconcile as reconciling
 from flows import watch as watching
 from flows.raise_alarm import raise_alarm
 from flows.receive_email import receive_email
-from flows.support.notices import Fact, tell
+from flows.support.events import EventName, emit
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
-from mailroom.adapters.postgres.skipping import note_skipped
+from mailroom.adapters.postgres.skipped_rows import note_skipped
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import INBOUND, OUTBOUND, UNKNOWN_OBJECT, Report
 from mailroom.domain.inbound.notifications import read_notification
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.ledger import Claim
-from mailroom.ports.watch import Loop
+from mailroom.ports.ledger import Lease
+from mailroom.ports.monitoring import Loop
 from mailroom.testing.queue import MemoryQueue
 from tests.support.filed_mail import inbound_on
 from tests.support.inbound_listener import holds_on_server
@@ -75,7 +75,7 @@ def watching_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the watch look at this database, at no dead letters, and at the Prefect server of these tests."""
 
     async def opened() -> Watching:
-        return Watching(SqlWatch(engine), {})
+        return Watching(SqlMonitoring(engine), {})
 
     monkeypatch.setattr(watching, "open_watching", opened)
 
@@ -137,7 +137,7 @@ def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypat
             ]
             # Its worker beats from now on.
             now = datetime.now(UTC) + timedelta(minutes=1)
-            claim = Claim(worker="its own", stale_before=now - timedelta(minutes=5))
+            claim = Lease(worker="its own", stale_before=now - timedelta(minutes=5))
             SqlLedger(engine).begin(ObjectRef("mails", "in/alive"), now=now, run_id=str(alive.id), claim=claim)
             await watching.watch(silent_minutes=0, long_silent_minutes=0)
 
@@ -347,7 +347,7 @@ def test_alarms_reach_a_person_by_the_operators_own_block(server: None) -> None:
         async with get_client() as client:
             await ensure_automations(client, [*ALARMS[:-1], quick])
             await told("nobody watches")
-            tell(Fact.DEAD_LETTERS, "queue.inbound", facts={"messages": 3})
+            emit(EventName.DEAD_LETTERS, "queue.inbound", facts={"messages": 3})
             await told("dead letters")
             raised = await _alarms(client, "nobody watches")
             await client.delete_block_document(document)

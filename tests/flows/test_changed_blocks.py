@@ -12,7 +12,7 @@ from prefect_aws.client_parameters import AwsClientParameters
 from blocks import InboundMail, LegalArchive, MailroomWatch, OutboundMail, SesProvider, SmtpProvider
 from blocks import inbound as inbound_blocks
 from blocks import outbound as outbound_blocks
-from blocks.support import kept
+from blocks.support import block_cache
 from deployments.ensure import _ensure_blocks
 from mailroom.settings import Settings
 
@@ -37,7 +37,7 @@ def _always_looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if ten seconds had passed between any two uses."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(kept, "FRESH_S", 0.0)
+    monkeypatch.setattr(block_cache, "FRESH_S", 0.0)
     for opened in (inbound_blocks._opened, outbound_blocks._opened):
         opened.clear()
     yield

@@ -21,8 +21,8 @@ from flows import send_batch as flows_outbound
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.outbound.message import Content, Lane, Outgoing
 from mailroom.outbound.dispatching import Outbound
-from mailroom.outbound.mailbox import Word
-from mailroom.ports.provider import Receipt
+from mailroom.outbound.mailbox import BatchOrder
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.provider import MemoryProvider
 from tests.support.inbound_listener import holds
 from tests.support.mailbox_listener import LIMIT, Desk, deployed
@@ -39,7 +39,7 @@ class Gate(MemoryProvider):
         self.waiting: list[str] = []
         self.open = threading.Event()
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Take mails, offers once the gate is open."""
         if mails[0].subject == OFFERS.subject and not self.open.is_set():
             self.waiting += [mail.id for mail in mails]
@@ -120,8 +120,8 @@ class Held:
 def test_bulk_batches_of_one_time_have_half_of_the_pools_places(server: None) -> None:
     """All newsletters go at nine; a mail that somebody retries at one past nine must not wait for them."""
     due = datetime.now(UTC) + timedelta(seconds=7)
-    offers = [Word(str(uuid4()), due, Lane.BULK) for _ in range(2 * LIMIT)]
-    reset = Word(str(uuid4()), due + timedelta(seconds=1), Lane.TRANSACTIONAL)
+    offers = [BatchOrder(str(uuid4()), due, Lane.BULK) for _ in range(2 * LIMIT)]
+    reset = BatchOrder(str(uuid4()), due + timedelta(seconds=1), Lane.TRANSACTIONAL)
 
     async def poll() -> tuple[list[str], list[str]]:
         held = Held()

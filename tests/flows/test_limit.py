@@ -13,7 +13,7 @@ from prefect.testing.utilities import prefect_test_harness
 from mailroom.adapters.prefect.http import http_client
 from mailroom.adapters.prefect.rate import PrefectLimit
 from mailroom.domain.errors import TransientError
-from mailroom.domain.outbound.pace import Pace
+from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.provider import ProviderQuota
 
 
@@ -56,7 +56,7 @@ class Asked:
     def clock(self) -> float:
         return self.now
 
-    def pace_after(self, seconds: float) -> Pace | None:
+    def pace_after(self, seconds: float) -> RateSlots | None:
         self.now += seconds
         return self.limit.pace()
 
@@ -73,7 +73,7 @@ def test_the_limit_shows_what_the_provider_allows(http: httpx.Client) -> None:
     """An operator reads mails a second, and nothing that must be calculated."""
     asked = Asked(http)
 
-    assert asked.limit.pace() == Pace(14, 1.0)
+    assert asked.limit.pace() == RateSlots(14, 1.0)
     assert asked.numbers == (14, 14.0)
 
 
@@ -83,16 +83,16 @@ def test_the_limit_follows_the_quota(http: httpx.Client) -> None:
     asked.limit.pace()
     asked.per_second = 50.0
 
-    assert asked.pace_after(61) == Pace(50, 1.0)
+    assert asked.pace_after(61) == RateSlots(50, 1.0)
     assert asked.numbers == (50, 50.0)
 
 
 @pytest.mark.parametrize(
     ("change", "pace"),
     [
-        ({"limit": 3}, Pace(3, 1.0)),
-        ({"slot_decay_per_second": 0.5}, Pace(1, 2.0)),
-        ({"limit": 100, "slot_decay_per_second": 100.0}, Pace(14, 1.0)),
+        ({"limit": 3}, RateSlots(3, 1.0)),
+        ({"slot_decay_per_second": 0.5}, RateSlots(1, 2.0)),
+        ({"limit": 100, "slot_decay_per_second": 100.0}, RateSlots(14, 1.0)),
         ({"limit": 0}, None),
         ({"slot_decay_per_second": 0}, None),
         ({"active": False}, None),
@@ -100,7 +100,7 @@ def test_the_limit_follows_the_quota(http: httpx.Client) -> None:
     ids=["fewer", "slower", "more-than-allowed", "none", "no-decay", "off"],
 )
 def test_what_an_operator_sets_is_used_within_seconds_and_stays(
-    http: httpx.Client, change: dict[str, Any], pace: Pace | None
+    http: httpx.Client, change: dict[str, Any], pace: RateSlots | None
 ) -> None:
     """Whoever slows a provider down in the UI has a reason that no quota knows."""
     asked = Asked(http)
@@ -133,7 +133,7 @@ def test_a_limit_that_somebody_deleted_is_made_again(http: httpx.Client) -> None
     asked.limit.pace()
     http.delete(f"/v2/concurrency_limits/{asked.limit.name}").raise_for_status()
 
-    assert asked.pace_after(2) == Pace(14, 1.0)
+    assert asked.pace_after(2) == RateSlots(14, 1.0)
     assert asked.numbers == (14, 14.0)
 
 
@@ -144,7 +144,7 @@ def test_a_rate_that_is_not_told_or_below_one_is_kept_too(
     """SMTP has no question for it, and some relays take a mail every other second."""
     asked = Asked(http, told)
 
-    assert asked.limit.pace() == Pace.of(numbers[1])
+    assert asked.limit.pace() == RateSlots.of(numbers[1])
     assert asked.numbers == numbers
 
 
@@ -154,7 +154,7 @@ def test_while_the_server_is_away_its_last_word_holds_for_a_minute(http: httpx.C
     asked.limit.pace()
     asked.limit._http = http_client("http://127.0.0.1:9/api")
 
-    assert asked.pace_after(30) == Pace(14, 1.0)
+    assert asked.pace_after(30) == RateSlots(14, 1.0)
     with pytest.raises(TransientError):
         asked.pace_after(31)
 

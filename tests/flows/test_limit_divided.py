@@ -20,12 +20,12 @@ def test_several_workers_hold_to_one_limit_together(server: None, engine: Engine
     """Ten workers must not make ten of a limit of one; and when all but one have left, it has the whole limit."""
     roster, names = SqlRoster(engine), ["one", "two", "three"]
     for name in names:
-        roster.sign(name, now=now(), in_hand=0, paused_by=None)
+        roster.heartbeat(name, now=now(), in_hand=0, paused_by=None)
     under_way: set[int] = set()
     most: list[int] = []
 
     async def run(gate: Gate, number: int) -> None:
-        async with gate.place():
+        async with gate.slot():
             under_way.add(number)
             most.append(len(under_way))
             await asyncio.sleep(0.3)

@@ -19,7 +19,7 @@ from mailroom.domain.errors import Reason
 from mailroom.domain.inbound import received_email as inbound
 from mailroom.domain.inbound.received_email import Arrival, Item
 from mailroom.domain.inbound.routing import Address
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from tests.support.inbound_listener import PATIENT, QUICK, Desk, from_s3, from_ses, holds, ref
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_an_envelope_that_comes_during_the_run_is_in_the_ledger(desk: Desk) -> N
     async def told_meanwhile(run: FlowRun) -> State | None:
         if len(desk.executor.ran) == 1:
             desk.queue.send(from_ses())
-            await holds(lambda: all(one.receipt for one in desk.queue._messages.values()))
+            await holds(lambda: all(one.receipt_handle for one in desk.queue._messages.values()))
             await asyncio.sleep(0.02)
         return Completed()
 
@@ -98,7 +98,7 @@ def test_a_notice_that_comes_while_nothing_is_found_has_the_object_looked_for_ag
         desk.ledger.close(desk.entry().id, end, now=datetime.now(UTC), reason=reason)
         if not found:
             desk.queue.send(from_s3())
-            await holds(lambda: all(one.receipt for one in desk.queue._messages.values()))
+            await holds(lambda: all(one.receipt_handle for one in desk.queue._messages.values()))
             await asyncio.sleep(0.02)
         return Completed() if found else Failed()
 
@@ -158,7 +158,7 @@ def test_a_message_that_comes_back_for_a_filed_mail_has_its_run_settled(desk: De
     entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
     desk.queue.send(from_s3())
     [message] = desk.queue.receive(most=1, wait_s=0)
-    desk.queue.hide([message.receipt], seconds=0)
+    desk.queue.hide([message.receipt_handle], seconds=0)
     desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
     desk.runs.broken = broken
 
@@ -312,7 +312,7 @@ def test_a_fault_of_the_worker_gives_the_message_back_and_is_looked_into(desk: D
 def test_a_mail_in_the_hands_of_a_living_worker_is_left_alone(desk: Desk) -> None:
     """Redelivery while another worker runs the mail must not run it twice."""
     now = datetime.now(UTC)
-    assert desk.ledger.register(Arrival(ref()), now=now, claim=Claim("another", now - timedelta(seconds=45)))
+    assert desk.ledger.register(Arrival(ref()), now=now, claim=Lease("another", now - timedelta(seconds=45)))
     desk.queue.send(from_ses())
 
     desk.listen(desk.left(60))

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.inbound.received_email import Arrival, Entry
-from mailroom.ports.ledger import Claim
+from mailroom.ports.ledger import Lease
 from mailroom.testing.notices import s3_notice
 from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
 
@@ -52,7 +52,7 @@ def test_what_is_in_hand_stays_hidden_and_claimed(desk: Desk) -> None:
     async def long(run: FlowRun) -> State | None:
         await asyncio.sleep(0.6)
         now = datetime.now(UTC)
-        claim = Claim("another", now - timedelta(seconds=0.4))
+        claim = Lease("another", now - timedelta(seconds=0.4))
         taken.append(desk.ledger.register(Arrival(ref()), now=now, claim=claim))
         return Completed()
 
@@ -119,7 +119,7 @@ def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: 
 def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -> None:
     """A Retry on another worker holds the mail as the listener's own runs do; its redelivery must not run beside it."""
     now = datetime.now(UTC)
-    desk.ledger.begin(ref(), now=now, claim=Claim("another", now - timedelta(seconds=45)))
+    desk.ledger.begin(ref(), now=now, claim=Lease("another", now - timedelta(seconds=45)))
     desk.queue.send(from_ses())
 
     desk.listen(desk.left(60))

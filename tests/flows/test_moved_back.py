@@ -12,10 +12,10 @@ from sqlalchemy import Engine
 
 from deployments.worker.decisions import Decisions
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.outbound.message import Lane
-from mailroom.outbound.mailbox import Word
+from mailroom.outbound.mailbox import BatchOrder
 from tests.support.sending import office_on
 
 HOUR = timedelta(hours=1)
@@ -37,7 +37,7 @@ def test_a_cancel_is_the_last_word_unless_it_was_ordered_since(
         state.timestamp = now - ago
     run = FlowRun(id=uuid4(), flow_id=uuid4(), state=state)
 
-    since = asyncio.run(decisions.ordered_since(Word(batch_id, due_at, Lane.TRANSACTIONAL), run))
+    since = asyncio.run(decisions.ordered_since(BatchOrder(batch_id, due_at, Lane.TRANSACTIONAL), run))
 
     assert (since is not None) == again
     assert since == (runs.written_at(batch_id, due_at) if again else None)

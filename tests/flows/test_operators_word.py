@@ -13,7 +13,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from sqlalchemy import Engine
 
-from blocks.outbound import Orders
+from blocks.outbound import OrderPorts
 from deployments.worker import cancelling
 from deployments.worker.client import run_client_context
 from deployments.worker.gates import Gates
@@ -22,13 +22,13 @@ from deployments.worker.process import POOL
 from flows import send_batch as flows_outbound
 from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import SEND_BATCH
 from mailroom.domain.inbound.received_email import Arrival, ObjectRef, State
 from mailroom.outbound.dispatching import Outbound
-from mailroom.ports.ledger import Claim
-from mailroom.ports.rate import Turn
+from mailroom.ports.ledger import Lease
+from mailroom.ports.rate import Permit
 from tests.support.operated_listener import (
     OperatedDesk,
     api,
@@ -50,8 +50,8 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
         async def opened() -> Outbound:
             return office.outbound
 
-        async def orders() -> Orders:
-            return Orders(SqlOutbox(engine), SqlOrderRuns(engine))
+        async def orders() -> OrderPorts:
+            return OrderPorts(SqlOutbox(engine), SqlOrderRuns(engine))
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
         monkeypatch.setattr(sweeping, "open_orders", orders)
@@ -200,7 +200,7 @@ def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_mo
     """The batch is cancelled first, so that nothing more can be taken; the run ends as Cancelled, and its order is gone."""
     wait = desk.office.rate.wait
 
-    def slowly(mails: int, **lane: Any) -> list[Turn]:
+    def slowly(mails: int, **lane: Any) -> list[Permit]:
         time.sleep(0.2)
         return wait(min(mails, 5), **lane)
 
@@ -259,7 +259,7 @@ def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
     """Nobody said that the rest shall go; what was sent stays as it is, and its order is not a dead letter."""
     wait = desk.office.rate.wait
 
-    def slowly(mails: int, **lane: Any) -> list[Turn]:
+    def slowly(mails: int, **lane: Any) -> list[Permit]:
         time.sleep(0.2)
         return wait(min(mails, 5), **lane)
 
@@ -361,7 +361,7 @@ def test_nothing_is_ordered_while_sending_is_paused(desk: OperatedDesk) -> None:
 def test_a_cancelled_mail_is_closed_in_the_ledger(desk: OperatedDesk) -> None:
     """`failed: Cancelled` waits for `mailroom replay`, and no sweep announces it."""
     ledger, run_id, ref = SqlLedger(desk.office.engine), uuid4(), ObjectRef("mails", "in/abc123")
-    claim = Claim("this", stale_before=now() - timedelta(seconds=45))
+    claim = Lease("this", stale_before=now() - timedelta(seconds=45))
     ledger.register(Arrival(ref), now=now(), claim=claim)
     ledger.begin(ref, now=now(), run_id=str(run_id), claim=claim)
     run = FlowRun(id=run_id, flow_id=uuid4(), parameters={"bucket": ref.bucket, "key": ref.key, "version": ""})

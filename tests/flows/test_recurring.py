@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from blocks.outbound import WayIn
+from blocks.outbound import SubmissionPorts
 from flows import send_recurring as recurring
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
@@ -31,11 +31,11 @@ def office(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ite
         async def outbound() -> Outbound:
             return made.outbound
 
-        async def way_in() -> WayIn:
-            return WayIn(SqlOutbox(engine), SqlSenders(engine), SqlTerms(engine))
+        async def way_in() -> SubmissionPorts:
+            return SubmissionPorts(SqlOutbox(engine), SqlSenders(engine), SqlTerms(engine))
 
         monkeypatch.setattr(recurring, "open_outbound", outbound)
-        monkeypatch.setattr(recurring, "open_way_in", way_in)
+        monkeypatch.setattr(recurring, "open_submission", way_in)
         yield made
 
 
@@ -95,10 +95,10 @@ def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
     restores = SqlRestores(engine, MemoryCounter())
     restores.start()
 
-    async def way_in() -> WayIn:
-        return WayIn(SqlOutbox(engine, restores), SqlSenders(engine), SqlTerms(engine))
+    async def way_in() -> SubmissionPorts:
+        return SubmissionPorts(SqlOutbox(engine, restores), SqlSenders(engine), SqlTerms(engine))
 
-    monkeypatch.setattr(recurring, "open_way_in", way_in)
+    monkeypatch.setattr(recurring, "open_submission", way_in)
     file = tmp_path / "newsletter.json"
     file.write_text(json.dumps(batch(message())))
     sunday, monday = datetime(2026, 11, 22, 8, tzinfo=UTC), datetime(2026, 11, 23, 8, tzinfo=UTC)

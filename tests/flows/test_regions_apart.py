@@ -127,7 +127,7 @@ def file_what_came(settings: Settings, engine: Engine) -> list[str]:
     while len(arrivals) < 2 and time.monotonic() < deadline:
         for message in queue.receive(most=10, wait_s=1):
             arrivals += read_notification(message.body)
-            queue.delete([message.receipt])
+            queue.delete([message.receipt_handle])
     # Both told of it: S3 in its own region's queue, SES's topic across regions.
     assert sorted(arrival.envelope is not None for arrival in arrivals) == [False, True]
     refs = {arrival.ref: ledger.register(arrival, now=datetime.now(UTC)) for arrival in arrivals}

@@ -13,7 +13,7 @@ from flows.receive_email import receive_email
 from flows.send_batch import send_batch
 from mailroom.domain.inbound.received_email import Entry, ObjectRef, State
 from mailroom.domain.outbound.message import Lane
-from mailroom.outbound.mailbox import Word
+from mailroom.outbound.mailbox import BatchOrder
 
 
 async def _register(client: PrefectClient) -> None:
@@ -36,13 +36,13 @@ def test_new_mail_and_orders_become_runs_of_the_new_deployment(server: None) -> 
     async def go() -> None:
         async with get_client() as operator, RunClient() as client:
             inbound, batches = InboundRuns(client), BatchRuns(client)
-            word = Word(str(uuid4()), datetime.now(UTC) + timedelta(hours=1), Lane.TRANSACTIONAL)
+            word = BatchOrder(str(uuid4()), datetime.now(UTC) + timedelta(hours=1), Lane.TRANSACTIONAL)
             await _register(operator)
             before = [await inbound.get_or_create(_entry("first")), await batches.get_or_create(word)]
             await _unregister(operator)
             await _register(operator)
 
-            later = Word(str(uuid4()), word.due_at, Lane.TRANSACTIONAL)
+            later = BatchOrder(str(uuid4()), word.due_at, Lane.TRANSACTIONAL)
             after = [await inbound.get_or_create(_entry("second")), await batches.get_or_create(later)]
 
             assert not {run.deployment_id for run in before} & {run.deployment_id for run in after}

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from blocks.outbound import Orders
+from blocks.outbound import OrderPorts
 from flows import send_batch as flows_outbound
 from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.operations.dumps import dump, restore
 from mailroom.adapters.postgres.operations.restores import SqlRestores
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.outbound.dispatching import Outbound
-from mailroom.outbound.relaying import relay
+from mailroom.outbound.outbox_relay import relay
 from mailroom.testing.counter import MemoryCounter
 from tests.support.mailbox_listener import Desk
 from tests.support.sending import office_on
@@ -33,9 +33,9 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
         async def opened() -> Outbound:
             return office.outbound
 
-        async def orders() -> Orders:
+        async def orders() -> OrderPorts:
             restores.look()
-            return Orders(SqlOutbox(engine, restores), SqlOrderRuns(engine))
+            return OrderPorts(SqlOutbox(engine, restores), SqlOrderRuns(engine))
 
         monkeypatch.setattr(flows_outbound, "open_outbound", opened)
         monkeypatch.setattr(sweeping, "open_orders", orders)

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.scheduler_watch import SchedulerWatch
-from flows.support.notices import Fact
+from flows.support.events import EventName
 from flows.watch import watch
 from mailroom.adapters.prefect.schedules import PrefectScheduler
 from mailroom.ports.scheduler import Scheduling
@@ -46,7 +46,7 @@ def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
         async with get_client() as client:
 
             async def emitted() -> bool:
-                wanted = EventFilter(event=EventNameFilter(name=[Fact.SCHEDULES_SILENT.value]))
+                wanted = EventFilter(event=EventNameFilter(name=[EventName.SCHEDULES_SILENT.value]))
                 body = {"filter": wanted.model_dump(mode="json"), "limit": 10}
                 answer = await client._client.post("/events/filter", json=body)
                 return bool(answer.json()["events"])

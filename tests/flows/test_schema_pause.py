@@ -25,7 +25,7 @@ from mailroom.adapters.postgres.engine import reach, refuse_unfit
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.domain.errors import MailroomError, UnfitSchema
 from mailroom.domain.inbound import received_email as inbound
-from mailroom.outbound.mailbox import TakenIn
+from mailroom.outbound.mailbox import Intake
 from tests.support.inbound_listener import QUICK, Desk, from_ses, holds, ref
 
 AWAY = {
@@ -125,9 +125,9 @@ def test_an_idle_listener_pauses_and_shows_it_to_the_roster(engine: Engine, data
         seen: list[Any] = []
 
         def signed() -> str | None:
-            return next((one.paused_by for one in desk.roster.on_duty()), None)
+            return next((one.paused_by for one in desk.roster.live_workers()), None)
 
-        await holds(lambda: bool(desk.roster.on_duty()))
+        await holds(lambda: bool(desk.roster.live_workers()))
         execute(database_url, AWAY["no longer serves"][0])
         await holds(lambda: signed() == "the schema")
         seen.append((watch.fits, health.paused_by))
@@ -146,10 +146,10 @@ def test_plain_mails_in_hand_outlast_it_in_the_mailbox(engine: Engine, database_
     desk, health = Desk(SqlLedger(engine)), health_of(engine)
     kept: list[int] = []
 
-    async def keep(plain: Any) -> TakenIn:
+    async def keep(plain: Any) -> Intake:
         await asyncio.to_thread(refuse_unfit, engine)
         kept.append(len(plain))
-        return TakenIn(None, {})
+        return Intake(None, {})
 
     async def work() -> None:
         parts: Any = desk.queue, None, None, health

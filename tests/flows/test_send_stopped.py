@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from deployments.worker.client import run_client_context
 from deployments.worker.executor import WarmExecutor
-from deployments.worker.runs import Next, next_step
+from deployments.worker.runs import NextStep, next_step
 from flows import send_batch as flows_outbound
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.prefect.http import PrefectRuns
@@ -113,7 +113,7 @@ def test_run_of_a_stopped_batch_is_suspended_and_tells_of_it(office: Office) -> 
     [event] = asyncio.run(events())
     assert run.state is not None
     assert (run.state.type, run.state.name) == (StateType.PAUSED, "Suspended")
-    assert next_step(run.state) is Next.LEAVE
+    assert next_step(run.state) is NextStep.LEAVE
     assert "breaker:bounces" in run.tags
     assert broken.runs == (str(run.id),)
     assert event["resource"]["prefect.resource.id"] == f"mailroom.batch.{broken.batch_id}"

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import atheris
 
-with atheris.instrument_imports(include=["mailroom.domain.inbound.notifications", "mailroom.delivery.webhooks"]):
-    from mailroom.delivery.webhooks import postmark, sendgrid, ses
-    from mailroom.delivery.webhooks.reading import Unreadable
-    from mailroom.delivery.webhooks.sns import Unverified, Verifier
+with atheris.instrument_imports(include=["mailroom.domain.inbound.notifications", "mailroom.delivery.provider_events"]):
+    from mailroom.delivery.provider_events import postmark, sendgrid, ses
+    from mailroom.delivery.provider_events.fields import Unreadable
+    from mailroom.delivery.provider_events.sns import Unverified, Verifier
     from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification, received_recipients
     from mailroom.testing.sns import MemoryCertificates
 

@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["mailroom.domain.parsing"]):
     from mailroom.domain.parsing import Limits, parse_email
     from mailroom.domain.parsing.names import display_name
-    from tests.fuzz.soundness import assert_sound
+    from tests.fuzz.content_rules import assert_sound
 
 #: Small, so that short inputs reach what happens past a limit.
 _LIMITS = Limits(depth=4, parts=20, headers=40, addresses=10, encoded_words=10, parameters=8, files=10, properties=60)

@@ -19,29 +19,29 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.inbox.reading import SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.adapters.postgres.models import ReconciliationRow, WorkerRow, table
-from mailroom.adapters.postgres.operations.watching import SqlReconciliations, SqlWatch
+from mailroom.adapters.postgres.operations.monitoring import SqlMonitoring, SqlReconciliations
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.forgetting import forget_outbound
 from mailroom.adapters.postgres.outbound.models import BreakerRow
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
+from mailroom.adapters.postgres.outbound.retention import forget_outbound
 from mailroom.api.app import create_app
-from mailroom.api.services import Outbound
+from mailroom.api.services import OutboundServices
 from mailroom.audit.mails import Patience
 from mailroom.audit.messages import check_messages
 from mailroom.audit.report import Report
 from mailroom.audit.rows import check_rows, saturate_times
-from mailroom.delivery.notifying import notify
+from mailroom.delivery.tenant_webhooks import notify
 from mailroom.delivery.tracking import Tracking
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.inbound.received_email import Arrival, Envelope, ObjectRef
 from mailroom.inbound.sweeping import silent
-from mailroom.outbound.relaying import relay
-from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.outbox_relay import relay
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.hooks import Hook
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import an_event
 from mailroom.testing.queue import MemoryQueue
@@ -71,11 +71,11 @@ class Installation:
         services = memory.services()
         self.services = replace(
             services,
-            reader=SqlReader(self.engine),
+            reader=SqlInboxReader(self.engine),
             ledger=SqlLedger(self.engine),
-            sending=Outbound(*(port(self.engine) for port in PORTS)),
+            sending=OutboundServices(*(port(self.engine) for port in PORTS)),
             events=SqlEvents(self.engine),
-            watch=SqlWatch(self.engine),
+            watch=SqlMonitoring(self.engine),
             endpoints=SqlEndpoints(self.engine),
             settings=services.settings.model_copy(update={"unsubscribe_key": SecretStr("a key of some length")}),
         )
@@ -90,7 +90,7 @@ class Installation:
         gone = handed_over(api, batch(expires_at="2026-12-01T00:00:00Z"), **{"Idempotency-Key": "one"})["id"]
         dispatch = SqlDispatch(self.engine)
         [claimed] = dispatch.claim(gone, most=1, provider="ses", now=NOW)
-        dispatch.settle([Outcome(claimed.draft.id, claimed.attempt, Receipt("ses", "known"))], now=NOW)
+        dispatch.settle([Outcome(claimed.draft.id, claimed.attempt, ProviderReceipt("ses", "known"))], now=NOW)
         api.post("/v1/suppressions", json={"addresses": ["bob@users.test"], "expires_at": "2026-12-01T00:00:00Z"})
         events = SqlEvents(self.engine)
         delivered = an_event(Kind.DELIVERED, message_id=claimed.draft.id, provider_message_id="known")
@@ -194,7 +194,7 @@ class Installation:
 
     def loops(self) -> dict[str, Callable[[], object]]:
         """Return every loop that goes through the rows of all tenants, each as one pass."""
-        outbox, watch, later = SqlOutbox(self.engine), SqlWatch(self.engine), LATER
+        outbox, watch, later = SqlOutbox(self.engine), SqlMonitoring(self.engine), LATER
         hooks, events = SqlHooks(self.engine), SqlEvents(self.engine)
         tracking = Tracking(
             events, hooks, MemoryQueue(), forget=lambda now: forget_outbound(self.engine, now), clock=lambda: later
@@ -215,7 +215,7 @@ class Installation:
             "tracking": tracking.once,
             "forget": lambda: (forget_outbound(self.engine, later), hooks.forget(before=later)),
             "webhooks": lambda: notify(endpoints, MemoryWebhooks(), clock=lambda: later),
-            "census": lambda: (SqlReader(self.engine).census(), watch.census(now=later)),
+            "census": lambda: (SqlInboxReader(self.engine).census(), watch.census(now=later)),
             "last proof": SqlReconciliations(self.engine).last,
             "suppressions": lambda: SqlSuppressions(self.engine).all(None, address=None, after=None, limit=100),
             "check": self.check,

@@ -7,23 +7,23 @@ from sqlalchemy import Engine, text
 from mailroom.adapters.postgres.delivery.breakers import SqlBreakers
 from mailroom.adapters.postgres.delivery.suppressions import SqlSuppressions
 from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
-from mailroom.adapters.postgres.outbound.following import SqlFollower
+from mailroom.adapters.postgres.outbound.message_reader import SqlMessageReader
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
 from mailroom.adapters.postgres.outbound.terms import SqlTerms
 from mailroom.adapters.postgres.tenants.senders import SqlSenders
-from mailroom.domain.outbound.quotas import Pace
+from mailroom.domain.outbound.quotas import ProviderRate
 from mailroom.outbound.rendering import outgoing
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.dispatch import Outcome
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 from mailroom.ports.terms import ProviderTerms
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
 #: What the routes of outbound mail work with, in the order that they take it.
-PORTS = (SqlOutbox, SqlFollower, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
+PORTS = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
 HOLDERS = {
     "acme-key": Holder("acme", "acme"),
     "umbrella-key": Holder("umbrella", "umbrella"),
@@ -65,10 +65,12 @@ def kept(engine: Engine) -> int:
 def sent(engine: Engine, batch_id: str, archive: MemoryArchive) -> list[Any]:
     dispatch = SqlDispatch(engine)
     claims = dispatch.claim(batch_id, most=100, provider="ses", now=NOW)
-    dispatch.settle([Outcome(one.draft.id, one.attempt, Receipt("ses", one.draft.id)) for one in claims], now=NOW)
+    dispatch.settle(
+        [Outcome(one.draft.id, one.attempt, ProviderReceipt("ses", one.draft.id)) for one in claims], now=NOW
+    )
     return outgoing(claims, dispatch=dispatch, archive=archive)
 
 
-def provider_terms(pace: Pace, **changes: Any) -> ProviderTerms:
+def provider_terms(pace: ProviderRate, **changes: Any) -> ProviderTerms:
     given: dict[str, Any] = {"identity": "ses/123456789012/eu-west-1", "name": "ses", "max_bytes": 10_000_000}
     return ProviderTerms(pace=pace, **given | {"told_at": NOW} | changes)

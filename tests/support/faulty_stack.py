@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from mailroom.audit.manifest import Sent
-from mailroom.sandbox.drills.ground import Ground
-from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.audit.manifest import SentMail
+from mailroom.sandbox.drills.drill_stack import DrillStack
+from mailroom.sandbox.drills.workers import ForkServer, Worker
 from mailroom.sandbox.stand_ins.fault_proxy import Fault, FaultProxies
 
 PATIENCE_S = 240.0
@@ -21,21 +21,21 @@ PATIENCE_S = 240.0
 class Range:
     """The ground, its proxies and its zygote."""
 
-    ground: Ground
+    drill_stack: DrillStack
     proxies: FaultProxies
-    zygote: Zygote
+    fork_server: ForkServer
     workers: list[Worker] = field(default_factory=list)
 
     def fork(self, **how: Any) -> Worker:
         """Start a worker that the test's end will find."""
-        worker = self.zygote.fork(**how)
+        worker = self.fork_server.fork(**how)
         self.workers.append(worker)
         return worker
 
     def ready(self, **how: Any) -> Worker:
         """Start a worker and wait until it listens."""
         worker = self.fork(**how)
-        assert worker.wait_ready(within_s=120), self.zygote.log.read_text()[-3000:]
+        assert worker.wait_ready(within_s=120), self.fork_server.log.read_text()[-3000:]
         return worker
 
     @contextmanager
@@ -58,25 +58,27 @@ class Range:
 
     def take_messages(self) -> list[str]:
         """Take every message out of the queue, and return the bodies."""
-        return self.ground.take_messages("inbound")
+        return self.drill_stack.take_messages("inbound")
 
-    def tell(self, bodies: Sequence[str]) -> None:
+    def post_messages(self, bodies: Sequence[str]) -> None:
         """Put messages into the queue."""
-        self.ground.tell(bodies, "inbound")
+        self.drill_stack.post_messages(bodies, "inbound")
 
-    def receives_of(self, sent: Sequence[Sent]) -> list[int]:
+    def receives_of(self, sent: Sequence[SentMail]) -> list[int]:
         """Return how often each message about these mails was received, as the queue itself counts."""
-        told = httpx.get(f"{self.ground.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
+        told = httpx.get(f"{self.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"][
+            "Message"
+        ]
         ids = [mail.message_id for mail in sent]
         return [one["approximate_receive_count"] for one in told if any(mine in one["body"] for mine in ids)]
 
-    def proves(self, sent: Sequence[Sent], *, within_s: float = PATIENCE_S) -> None:
+    def proves(self, sent: Sequence[SentMail], *, within_s: float = PATIENCE_S) -> None:
         """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""
         try:
-            self.ground.drain(sent, within_s=within_s)
+            self.drill_stack.drain(sent, within_s=within_s)
         except TimeoutError as error:
-            raise AssertionError(f"{error}\n{self.zygote.log.read_text()[-3000:]}") from None
-        found = self.ground.check()
+            raise AssertionError(f"{error}\n{self.fork_server.log.read_text()[-3000:]}") from None
+        found = self.drill_stack.check()
         assert found["clean"], json.dumps(found, indent=1)
 
     def clear(self) -> None:
@@ -89,9 +91,9 @@ class Range:
         self.workers.clear()
 
 
-def change_block(ground: Ground, slug: str, changed: dict[str, Any], name: str = "mailroom") -> None:
+def change_block(drill_stack: DrillStack, slug: str, changed: dict[str, Any], name: str = "mailroom") -> None:
     """Change fields of a block, as an operator does in the UI."""
-    with httpx.Client(base_url=ground.facts["prefect_api_url"], timeout=15) as http:
+    with httpx.Client(base_url=drill_stack.facts["prefect_api_url"], timeout=15) as http:
         block = http.get(f"/block_types/slug/{slug}/block_documents/name/{name}")
         block.raise_for_status()
         http.patch(f"/block_documents/{block.json()['id']}", json={"data": changed}).raise_for_status()

@@ -11,12 +11,12 @@ from mailroom.adapters.postgres.inbound.processing import SqlProcessings
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.adapters.postgres.tenants.directory import SqlDirectory
-from mailroom.archive.archiving import Kept, deposit_all
+from mailroom.archive.depositing import DepositReceipts, deposit_all
 from mailroom.domain.inbound.received_email import Arrival, Entry, Envelope, ObjectRef, State
 from mailroom.domain.inbound.routing import Address, Route
 from mailroom.domain.parsing import parse_email
 from mailroom.inbound.filing import items_for
-from mailroom.inbound.routing import Way
+from mailroom.inbound.routing import RoutingDecision
 from mailroom.ports.inbound import Inbound
 from mailroom.testing.archive import MemoryArchive
 from mailroom.testing.keys import MemoryDataKeys
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ANNA = Route("anna@acme.test", "acme", "anna", "exact", None, "digest")
 BOB = Route("bob@other.test", "other", "bob", "plus", "x1", "webhook")
 CARLA = Route("carla@other.test", "other", "carla", "exact")
-WAY = Way((ANNA, BOB, CARLA), ("acme", "other"))
+WAY = RoutingDecision((ANNA, BOB, CARLA), ("acme", "other"))
 RAW = b"""From: Carl <carl@sender.test>\r
 To: anna@acme.test\r
 Subject: the lease\r
@@ -88,7 +88,7 @@ class Filed:
         assert entry is not None
         return entry
 
-    def _deposited(self, engine: Engine) -> Kept:
+    def _deposited(self, engine: Engine) -> DepositReceipts:
         contents = [RAW, *(part.content for part in parse_email(RAW).attachments)]
         kept = deposit_all(self.entry, WAY.tenants, contents, archive=self.archive, ledger=self.ledger, now=NOW)
         rows = [asdict(receipt) | {"deposited_at": NOW} for receipt in kept.values()]

@@ -11,7 +11,7 @@ from sqlmodel import Session, SQLModel
 
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.adapters.postgres.inbox.reading import SqlApiKeys, SqlReader
+from mailroom.adapters.postgres.inbox.inbox_reader import SqlApiKeys, SqlInboxReader
 from mailroom.adapters.postgres.models import (
     AddressRow,
     ApiKeyRow,
@@ -22,10 +22,10 @@ from mailroom.adapters.postgres.models import (
     TenantRow,
 )
 from mailroom.api.auth import key_digest
-from mailroom.api.services import Book
+from mailroom.api.services import LedgerReader
 from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdict, Verdicts
 from mailroom.ports.api_keys import ApiKeys, Holder
-from mailroom.ports.reader import EmailLine, InboxLine, Reader
+from mailroom.ports.inbox_reader import EmailLine, InboxLine, InboxReader
 from mailroom.testing.api import Memory, an_item, receipt
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
@@ -106,8 +106,8 @@ def file(engine: Engine, tenant: str, recipient: str, *, minutes: int = 0, files
 class Installation(Protocol):
     """What the tests of reading ask of an installation with two tenants, acme and other."""
 
-    reader: Reader
-    book: Book
+    reader: InboxReader
+    book: LedgerReader
     keys: ApiKeys
 
     def address(self, tenant: str, pattern: str, user: str = "user") -> None:
@@ -131,7 +131,7 @@ class SqlInstallation:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.reader, self.book, self.keys = SqlReader(engine), SqlLedger(engine), SqlApiKeys(engine)
+        self.reader, self.book, self.keys = SqlInboxReader(engine), SqlLedger(engine), SqlApiKeys(engine)
         save(engine, TenantRow(id="acme", created_at=NOW), TenantRow(id="other", created_at=NOW))
 
     def address(self, tenant: str, pattern: str, user: str = "user") -> None:

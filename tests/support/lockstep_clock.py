@@ -48,8 +48,8 @@ class Lockstep:
         faults: list[BaseException] = []
         ended = threading.Semaphore(0)
 
-        def working(work: Callable[[], object], turn: threading.Event) -> None:
-            turn.wait()
+        def working(work: Callable[[], object], permit: threading.Event) -> None:
+            permit.wait()
             try:
                 work()
             except BaseException as fault:  # noqa: BLE001 - raised again below
@@ -59,9 +59,9 @@ class Lockstep:
                 self._wake_next()
 
         for work in works:
-            turn = threading.Event()
-            heapq.heappush(self._sleeping, (self._now, next(self._order), turn))
-            threading.Thread(target=working, args=[work, turn], daemon=True).start()
+            permit = threading.Event()
+            heapq.heappush(self._sleeping, (self._now, next(self._order), permit))
+            threading.Thread(target=working, args=[work, permit], daemon=True).start()
         self._wake_next()
         for _ in works:
             ended.acquire()

@@ -17,9 +17,9 @@ from deployments.worker.pool_worker import MailroomWorker
 from deployments.worker.process import POOL
 from deployments.worker.runs import BatchRuns
 from mailroom.domain.outbound.message import Lane
-from mailroom.outbound.mailbox import TakenIn
-from mailroom.outbound.relaying import order_body
-from mailroom.ports.outbox import Order
+from mailroom.outbound.mailbox import Intake
+from mailroom.outbound.outbox_relay import order_body
+from mailroom.ports.outbox import OutboxOrder
 from mailroom.ports.queue import Received
 from mailroom.testing.clock import Clock
 from mailroom.testing.queue import MemoryQueue
@@ -55,7 +55,7 @@ class Desk:
         self.waited: list[str] = []
 
     def order(self, batch_id: str, due_at: datetime, lane: Lane = Lane.TRANSACTIONAL) -> None:
-        self.queue.post([order_body(Order(id=1, batch_id=batch_id, due_at=due_at, lane=lane))])
+        self.queue.post([order_body(OutboxOrder(id=1, batch_id=batch_id, due_at=due_at, lane=lane))])
 
     def listen(self, until: Callable[[], bool]) -> None:
         """Have a listener run until something holds, and stop it."""
@@ -92,10 +92,10 @@ class Desk:
     async def _wait(self, batch_ids: Sequence[str]) -> None:
         self.waited += batch_ids
 
-    async def _keep(self, plain: Any) -> TakenIn:
+    async def _keep(self, plain: Any) -> Intake:
         self.kept += [mail.to for _, mail in plain]
         refused = {message.message_id: () for message, mail in plain if mail.to in self.refuses}
-        return TakenIn(len(plain) - len(refused), refused)
+        return Intake(len(plain) - len(refused), refused)
 
     def empty(self) -> bool:
         return len(self.queue) == 0

@@ -20,7 +20,7 @@ from deployments.worker.lanes import Lanes
 from deployments.worker.process import POOL
 from flows import sweep_outbound as sweeping
 from mailroom.adapters.postgres.inbound.ledger import SqlLedger
-from mailroom.adapters.postgres.outbound.carried import SqlOrderRuns
+from mailroom.adapters.postgres.outbound.order_runs import SqlOrderRuns
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.adapters.prefect.http import SEND_BATCH
 from mailroom.testing.manifests import MemoryManifests

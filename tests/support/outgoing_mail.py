@@ -27,7 +27,7 @@ class Mailing:
         headers = {"Authorization": f"Bearer {stack['api_key']}"}
         self.api = httpx.Client(base_url=stack["api_url"], headers=headers, timeout=60)
 
-    def hand_over(self, mails: int, **changes: Any) -> str:
+    def submit(self, mails: int, **changes: Any) -> str:
         """Hand over a batch of plain mails and return its id."""
         words = {"subject": "Hello {{ name }}", "text": "Dear {{ name }}, hello."}
         # One address: what providers do with an address is another test's matter.
@@ -125,10 +125,10 @@ class MailLine(Line):
         """Return the environment of a worker that listens to this mailbox."""
         return super().environment(**more) | {"MAILROOM_MAILBOX_QUEUE_URL": self.mailbox_url}
 
-    def hand_over(self, mailing: Mailing, mails: int, **changes: Any) -> str:
+    def submit(self, mailing: Mailing, mails: int, **changes: Any) -> str:
         """Hand over a batch for tomorrow, which the stack keeps for then, and order it here for now."""
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        batch_id = mailing.hand_over(mails, send_at=tomorrow, **changes)
+        batch_id = mailing.submit(mails, send_at=tomorrow, **changes)
         wait_until(lambda: mailing.runs(batch_id), "the run of tomorrow is there")
         with_time = "update message set due_at = now() where batch_id = %s returning due_at"
         due_at = self.stack.ask(with_time, batch_id)[0][0]

@@ -11,10 +11,10 @@ from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import unsubscribe_url
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound.message import LIMITS, Limits, Outgoing, Tracked
-from mailroom.outbound.enclosing import Enclosing
+from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.preparing import Prepared, prepare
 from mailroom.outbound.rendering import outgoing
-from mailroom.outbound.request import Attached, Letter, Recipient, Request, Words
+from mailroom.outbound.request import Letter, Recipient, Request, RequestAttachment, RequestContent
 from mailroom.ports.dispatch import Claimed
 from mailroom.testing.archive import MemoryArchive
 
@@ -108,21 +108,24 @@ def prepared(changes: Mapping[str, Any], archive: MemoryArchive, *, limits: Limi
     """Return what a request for one mail comes to. `files` are names, media types, content ids and contents."""
     asked = {"subject": "Hello", "text": "Hello", "to": "ada@users.test", "from_": "Desk <desk@acme.test>"} | changes
     files = tuple(
-        Attached(filename=name, content_type=kind, content_id=content_id, archive_id=archive.deposit("acme", content).archive_id)
+        RequestAttachment(filename=name, content_type=kind, content_id=content_id, archive_id=archive.deposit("acme", content).archive_id)
         for name, kind, content_id, content in asked.get("files", ())
     )  # fmt: skip
-    words = {name: asked[name] for name in Words.__slots__ if name in asked}
+    words = {name: asked[name] for name in RequestContent.__slots__ if name in asked}
     template, data = "data" in asked, asked.get("data", {})
     recipient = Recipient(to=asked["to"], where=("messages", 0), at=("messages", 0, "to"), data=data)
     letter = Letter(
-        words=Words(**words | {"attachments": files}), where=("messages", 0), recipients=(recipient,), template=template
+        words=RequestContent(**words | {"attachments": files}),
+        where=("messages", 0),
+        recipients=(recipient,),
+        template=template,
     )
     return prepare(
         Request(from_=asked["from_"], letters=(letter,), tracking=asked.get("tracking", Tracked())),
         tenant="acme",
         now=NOW,
         new_id=lambda: str(uuid4()),
-        enclosing=Enclosing("acme", archive=archive, shelf=None),
+        enclosing=AttachmentResolver("acme", archive=archive, uploads=None),
         limits=limits,
     )
 

@@ -17,9 +17,9 @@ from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.domain.outbound.message import Lane
 from mailroom.outbound.dispatching import Sender
-from mailroom.outbound.mailbox import Word, read
-from mailroom.outbound.relaying import relay
-from mailroom.outbound.settling import settle_unknown
+from mailroom.outbound.mailbox import BatchOrder, read
+from mailroom.outbound.outbox_relay import relay
+from mailroom.outbound.unknown_outcomes import settle_unknown
 from mailroom.ports.dispatch import Claimed
 from mailroom.ports.restores import OutsideCounter
 from mailroom.testing.counter import MemoryCounter
@@ -57,15 +57,15 @@ class Process:
         for word in self._due(now):
             self._run(word.batch_id, now)
 
-    def _due(self, now: datetime) -> list[Word]:
+    def _due(self, now: datetime) -> list[BatchOrder]:
         """Take the orders that are due from the mailbox queue, and leave the later ones."""
-        due, done, later = list[Word](), list[str](), list[str]()
+        due, done, later = list[BatchOrder](), list[str](), list[str]()
         while received := self.posts.receive(most=10, wait_s=0):
             for one in received:
                 word = read(one.body, {})
-                waits = isinstance(word, Word) and word.due_at > now
-                (later if waits else done).append(one.receipt)
-                due += [word] if isinstance(word, Word) and not waits else []
+                waits = isinstance(word, BatchOrder) and word.due_at > now
+                (later if waits else done).append(one.receipt_handle)
+                due += [word] if isinstance(word, BatchOrder) and not waits else []
         self.posts.delete(done)
         self.posts.hide(later, seconds=0)
         return due

@@ -63,6 +63,6 @@ def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any
             archive=MemoryArchive(),
             provider=provider or memory,
             rate=rate or open_rate,
-            hands=hands,
+            sender_threads=hands,
         )
         yield Office(engine, outbound, memory, open_rate)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from mailroom.delivery.webhooks.sns import signed_text
+from mailroom.delivery.provider_events.sns import signed_text
 from mailroom.testing.api import NOW
 
 

@@ -29,7 +29,7 @@ def part(name, code, after=(), port=None, once=False, grace_s=10, gate=None, rea
     if gate:
         Path(gate).with_suffix(".py").write_text(code)
         env = {"PYTHONPATH": str(Path(gate).parent)}
-        argv = [sys.executable, "-m", "mailroom.sandbox.stack.early", Path(gate).stem, gate]
+        argv = [sys.executable, "-m", "mailroom.sandbox.stack.preload", Path(gate).stem, gate]
         once = not more.get("heals")
         return Part(name=name, argv=argv, after=tuple(after), once=once, gate=Path(gate), env=lambda: env, **more)
     ready = (lambda: answers(port)) if port else (lambda: ready_file is None or Path(ready_file).exists())

@@ -12,7 +12,7 @@ from mailroom.adapters.postgres.delivery.endpoints import SqlEndpoints
 from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.outbound.outbox import SqlOutbox
 from mailroom.api.app import create_app
-from mailroom.delivery.notifying import notify
+from mailroom.delivery.tenant_webhooks import notify
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.outbound.message import Batch, Content, Draft, Party
 from mailroom.testing.api import Memory, TestClient
@@ -28,7 +28,7 @@ class Receiver(MemoryWebhooks):
     """Says which events each post told."""
 
     @property
-    def told(self) -> list[list[str]]:
+    def received(self) -> list[list[str]]:
         return [[event["event"] for event in json.loads(body)["events"]] for _, body, _ in self.posts]
 
 
@@ -62,7 +62,7 @@ class Desk:
         with self.engine.connect() as connection:
             return int(connection.execute(text("select count(*) from batch")).scalar_one())
 
-    def tell(self, message_id: str, *kinds: Kind) -> None:
+    def report(self, message_id: str, *kinds: Kind) -> None:
         events = [an_event(kind, f"{message_id}-{kind}", message_id=message_id, at=self.now) for kind in kinds]
         for event in events:
             self.events.record([event], now=self.now)

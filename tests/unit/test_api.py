@@ -13,7 +13,7 @@ from mailroom.api.app import create_app
 from mailroom.domain.inbound.received_email import Attachment, Item, State, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.reader import EmailLine, InboxLine
+from mailroom.ports.inbox_reader import EmailLine, InboxLine
 from mailroom.testing.api import NOW, Memory, TestClient
 
 ADMIN, ACME, OTHER = "key-of-admin", "key-of-acme", "key-of-other"

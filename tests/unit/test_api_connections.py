@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.api.bodies import Pace
+from mailroom.api.bodies import BodyPace
 from mailroom.api.connections import MOST_HEADER_BYTES, Connection, most_connections
 from mailroom.ports.api_keys import Holder
 from mailroom.testing.api import Memory
@@ -40,7 +40,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 def url(memory: Memory) -> Iterator[str]:
-    with serving(create_app(memory.services(), pace=Pace(silence_s=0.5)), Hasty) as url:
+    with serving(create_app(memory.services(), pace=BodyPace(silence_s=0.5)), Hasty) as url:
         yield url
 
 

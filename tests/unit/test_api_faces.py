@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from mailroom.api.app import create_app
 from mailroom.api.faces import Face
-from mailroom.api.listening import Place, bind, is_loopback, listen, places, refuse_plain_http
+from mailroom.api.listening import ListenAddress, bind, is_loopback, listen, listen_addresses, refuse_plain_http
 from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings
 from mailroom.testing.api import BROWSER, TestClient, settings, two_tenants
@@ -63,8 +63,8 @@ def test_the_default_is_one_port_for_everything() -> None:
         200
     }
     assert both.get("/u/x").json()["detail"] != "Not Found"
-    assert places(settings(pages_open=False), host="127.0.0.1", port=1, public_host="", public_port=0) == [
-        Place(Face.BOTH, "127.0.0.1", 1)
+    assert listen_addresses(settings(pages_open=False), host="127.0.0.1", port=1, public_host="", public_port=0) == [
+        ListenAddress(Face.BOTH, "127.0.0.1", 1)
     ]
 
 
@@ -99,15 +99,15 @@ def test_plain_http_leaves_this_machine_only_behind_a_tls_proxy(host: str, here:
             refuse_plain_http(["127.0.0.1", host], behind_tls_proxy=False)
 
 
-def both_ports(given: Settings, public_port: int = 2, public_host: str = "") -> list[Place]:
-    return places(given, host="127.0.0.1", port=1, public_host=public_host, public_port=public_port)
+def both_ports(given: Settings, public_port: int = 2, public_host: str = "") -> list[ListenAddress]:
+    return listen_addresses(given, host="127.0.0.1", port=1, public_host=public_host, public_port=public_port)
 
 
 def test_each_face_has_its_port_and_may_have_its_host() -> None:
     """The public one on a network, the other on this machine alone."""
     assert both_ports(settings(pages_open=False), public_host="10.0.0.5") == [
-        Place(Face.PRIVATE, "127.0.0.1", 1),
-        Place(Face.PUBLIC, "10.0.0.5", 2, "--public-port"),
+        ListenAddress(Face.PRIVATE, "127.0.0.1", 1),
+        ListenAddress(Face.PUBLIC, "10.0.0.5", 2, "--public-port"),
     ]
     assert [place.host for place in both_ports(settings(pages_open=False))] == ["127.0.0.1"] * 2
 
@@ -130,7 +130,7 @@ def test_links_must_lead_to_the_public_port() -> None:
 
 def test_a_port_in_use_is_said_with_what_to_do() -> None:
     """On the loopback names too; also where the other program started at the same moment."""
-    place = Place(Face.PUBLIC, "127.0.0.1", free_port(), "--public-port")
+    place = ListenAddress(Face.PUBLIC, "127.0.0.1", free_port(), "--public-port")
     first, second = bind(place), bind(place)
 
     listen(place, first)
@@ -155,12 +155,12 @@ def test_a_port_in_use_is_said_with_what_to_do() -> None:
 def test_a_host_that_is_not_ours_is_said(host: str, said: str) -> None:
     """One clear line; a traceback says nothing to who typed an address of another machine."""
     with pytest.raises(ConfigurationError, match=said):
-        bind(Place(Face.BOTH, host, free_port()))
+        bind(ListenAddress(Face.BOTH, host, free_port()))
 
 
 def test_localhost_is_every_loopback_address_that_it_names() -> None:
     """As before: a browser may try either."""
-    sockets = bind(Place(Face.BOTH, "localhost", free_port()))
+    sockets = bind(ListenAddress(Face.BOTH, "localhost", free_port()))
 
     assert all(is_loopback(one.getsockname()[0]) for one in sockets)
     assert socket.AF_INET in {one.family for one in sockets}

@@ -7,7 +7,7 @@ import pytest
 
 from mailroom.api.app import create_app
 from mailroom.api.services import InboundHook
-from mailroom.delivery.webhooks.sns import Verifier
+from mailroom.delivery.provider_events.sns import Verifier
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.testing.api import NOW, Memory, TestClient

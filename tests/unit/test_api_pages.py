@@ -10,7 +10,7 @@ import pytest
 
 from mailroom.api.app import create_app
 from mailroom.domain.inbound.received_email import Attachment, State, Verdict
-from mailroom.ports.reader import EmailLine, FiledItem, InboxLine
+from mailroom.ports.inbox_reader import EmailLine, FiledItem, InboxLine
 from mailroom.testing.api import BROWSER, NOW, PASSED, Memory, TestClient, an_item, two_tenants
 
 IMG = '"><img src=x onerror=alert(1)>'

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mailroom.api.app import create_app
-from mailroom.ports.reader import InboxLine
+from mailroom.ports.inbox_reader import InboxLine
 from mailroom.testing.api import NOW, Memory, TestClient, an_item
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from mailroom.api.app import create_app
-from mailroom.api.hooks.noting import Notes
+from mailroom.api.hooks.event_recorder import EventRecorder
 from mailroom.domain.delivery.events import Actor, Kind
 from mailroom.domain.delivery.tracked_links import Tracker
 from mailroom.domain.delivery.unsubscribe import sign
@@ -31,8 +31,8 @@ def events() -> MemoryEvents:
 def door(events: MemoryEvents, *, key: str | None = KEY, patience_s: float = 60, at: datetime = NOW) -> TestClient:
     services = Memory().services()
     settings = services.settings.model_copy(update={"unsubscribe_key": SecretStr(key) if key else None})
-    notes = Notes(events, patience_s=patience_s, pause_s=0.01)
-    made = replace(services, settings=settings, notes=notes, now=lambda: at)
+    notes = EventRecorder(events, patience_s=patience_s, pause_s=0.01)
+    made = replace(services, settings=settings, event_recorder=notes, now=lambda: at)
     return TestClient(create_app(made), base_url="http://mail.example", follow_redirects=False)
 
 
@@ -47,7 +47,7 @@ def paths(target: str = "https://x.test/?a=1&b=2") -> tuple[str, str]:
 LINK, PIXEL = paths()
 
 
-def told(events: MemoryEvents) -> list[tuple[Kind, Actor]]:
+def recorded(events: MemoryEvents) -> list[tuple[Kind, Actor]]:
     return [(event.kind, event.actor) for event in events.events.values()]
 
 
@@ -72,7 +72,7 @@ def test_pixel_is_a_picture_that_any_page_may_show(events: MemoryEvents) -> None
         "no-store",
         "cross-origin",
     )
-    assert told(events) == [(Kind.OPENED, Actor.HUMAN)]
+    assert recorded(events) == [(Kind.OPENED, Actor.HUMAN)]
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_who_looked_is_distinguished(events: MemoryEvents, method: str, headers:
     """Scanners follow every link of a mail; a machine's look proves delivery and no more."""
     assert door(events).request(method, LINK, headers=headers).status_code == 302
 
-    assert told(events) == [(Kind.CLICKED, actor)]
+    assert recorded(events) == [(Kind.CLICKED, actor)]
 
 
 def test_look_as_soon_as_the_mail_was_made_is_a_machines(events: MemoryEvents) -> None:
     """Nobody reads so fast."""
     door(events, at=NOW - timedelta(minutes=59, seconds=59)).get(LINK, headers={"User-Agent": PERSON})
 
-    assert told(events) == [(Kind.CLICKED, Actor.MACHINE)]
+    assert recorded(events) == [(Kind.CLICKED, Actor.MACHINE)]
 
 
 def test_hundred_looks_within_an_hour_are_one(events: MemoryEvents) -> None:
@@ -148,7 +148,7 @@ def test_dead_database_keeps_nobody_from_the_page(events: MemoryEvents) -> None:
 
     while len(events.events) < 2:
         events.stuck.wait()
-    assert {kind for kind, _ in told(events)} == {Kind.CLICKED, Kind.OPENED}
+    assert {kind for kind, _ in recorded(events)} == {Kind.CLICKED, Kind.OPENED}
 
 
 def test_slow_database_is_waited_for_a_moment_only(events: MemoryEvents) -> None:
@@ -162,12 +162,12 @@ def test_slow_database_is_waited_for_a_moment_only(events: MemoryEvents) -> None
 
 def test_note_that_cannot_be_recorded_holds_up_no_other(events: MemoryEvents) -> None:
     """The thread goes on, whatever one note is."""
-    notes = Notes(events, patience_s=60)  # type: ignore[arg-type]
+    notes = EventRecorder(events, patience_s=60)  # type: ignore[arg-type]
     events.fault = PermanentError("refused")
-    notes.note(an_event(Kind.OPENED, "bad"))
+    notes.record(an_event(Kind.OPENED, "bad"))
     events.fault = None
 
-    assert notes.note(an_event(Kind.OPENED, "good"))
+    assert notes.record(an_event(Kind.OPENED, "good"))
     assert list(events.events) == ["good"]
 
 

@@ -6,13 +6,13 @@ import pytest
 from prefect.events.actions import RunDeployment, SendNotification
 
 from deployments.automations import ALARMS, Alarm, automation
-from flows.support.notices import Fact
+from flows.support.events import EventName
 from mailroom.settings import CHECKOUT
 
 
 def test_every_fact_that_we_tell_has_an_alarm() -> None:
     """An event that nothing reacts to is one that nobody reads."""
-    assert set(Fact) <= {event for alarm in ALARMS for event in alarm.events}
+    assert set(EventName) <= {event for alarm in ALARMS for event in alarm.events}
 
 
 @pytest.mark.parametrize("alarm", ALARMS, ids=lambda alarm: alarm.name)

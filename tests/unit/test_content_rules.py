@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.catalogue import PROVIDERS
-from mailroom.adapters.providers.fitting import require, require_size
 from mailroom.domain.errors import Refused
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.outbound.content_rules import RESERVED

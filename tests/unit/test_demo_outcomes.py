@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from mailroom.cli._calling import Calling
-from mailroom.cli._outcomes import fates, follow
-from mailroom.domain.delivery.reputation import OF_BATCH, Tally, judge
+from mailroom.cli._api_client import ApiClient
+from mailroom.cli._demo_batch import follow, outcomes
+from mailroom.domain.delivery.reputation import OF_BATCH, ReputationCounts, judge
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.outbound.message import Status
 
 
-class Standing(Calling):
+class Standing(ApiClient):
     """An API whose one batch stands still."""
 
     def __init__(self, statuses: dict[str, int]) -> None:
@@ -25,17 +25,17 @@ class Standing(Calling):
 
 def test_no_breaker_opens_however_far_the_batch_is() -> None:
     """Rates are judged while it is sent, and every event of what has gone may be there already."""
-    words = [fate.word for fate in fates(200)]
+    words = [fate.word for fate in outcomes(200)]
 
     for sent in range(1, 201):
         gone = Counter(words[:sent])
-        tally = Tally(sent=sent, bounced=gone["bounce"], complained=gone["complaint"])
+        tally = ReputationCounts(sent=sent, bounced=gone["bounce"], complained=gone["complaint"])
         assert judge(tally, OF_BATCH) is None, sent
 
 
 def test_two_hundred_mails_have_every_outcome() -> None:
     """The figures that the README shows."""
-    found = Counter(fate.word for fate in fates(200))
+    found = Counter(fate.word for fate in outcomes(200))
 
     assert found == {
         "user": 150,
@@ -51,7 +51,7 @@ def test_two_hundred_mails_have_every_outcome() -> None:
 def test_followed_until_each_has_come_to_its_end() -> None:
     """Statuses that nobody has are no difference."""
     shown: list[dict[str, int]] = []
-    expected = Counter(fate.status.value for fate in fates(20))
+    expected = Counter(fate.status.value for fate in outcomes(20))
 
     ended = follow(Standing({**expected, Status.QUEUED: 0}), "b", mails=20, show=lambda now: shown.append(dict(now)))
 

@@ -6,16 +6,16 @@ import pytest
 
 from mailroom.api.metrics.inbound import exposition
 from mailroom.domain.inbound.received_email import State
-from mailroom.ports.reader import Census, FilingTimes, Tally, WorkerLine
+from mailroom.ports.inbox_reader import Census, EmailCount, FilingTimes, WorkerLine
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 CENSUS = Census(
     tallies=(
-        Tally(State.FILED, None, 5, NOW - timedelta(hours=3), route="exact"),
-        Tally(State.QUARANTINED, "virus", 2, NOW - timedelta(hours=2), route="domain"),
-        Tally(State.FAILED, "TransientError", 1, NOW - timedelta(seconds=75), route="exact"),
-        Tally(State.PROCESSING, None, 1, NOW - timedelta(seconds=5)),
+        EmailCount(State.FILED, None, 5, NOW - timedelta(hours=3), route="exact"),
+        EmailCount(State.QUARANTINED, "virus", 2, NOW - timedelta(hours=2), route="domain"),
+        EmailCount(State.FAILED, "TransientError", 1, NOW - timedelta(seconds=75), route="exact"),
+        EmailCount(State.PROCESSING, None, 1, NOW - timedelta(seconds=5)),
     ),
     items=6,
     times=FilingTimes(counts=(2, 1, *[0] * 9, 2), sum_s=200_001.5),

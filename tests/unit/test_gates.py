@@ -45,7 +45,7 @@ def test_a_run_that_was_let_in_before_a_pause_does_not_begin_after_it() -> None:
     async def paused_and_resumed() -> list[bool]:
         server: Any = Server()
         gates = Gates(server, pool="mailroom", fresh_s=0)
-        async with AsyncExitStack() as stack, gates.place("send-batch"), gates.place("send-batch"):
+        async with AsyncExitStack() as stack, gates.slot("send-batch"), gates.slot("send-batch"):
             said = [await begins(gates, stack)]
             server.paused = True
             said += [await begins(gates, stack), await begins(gates, stack, OTHER)]
@@ -61,7 +61,7 @@ def test_a_limit_that_is_lowered_bounds_what_was_let_in_before() -> None:
     async def lowered() -> list[bool]:
         server: Any = Server()
         gates = Gates(server, pool="mailroom", fresh_s=0)
-        async with AsyncExitStack() as outer, gates.place("send-batch"), gates.place("send-batch"):
+        async with AsyncExitStack() as outer, gates.slot("send-batch"), gates.slot("send-batch"):
             async with AsyncExitStack() as stack:
                 first = await begins(gates, stack)
                 server.limit = 1

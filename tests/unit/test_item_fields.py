@@ -18,7 +18,7 @@ from mailroom.adapters.postgres.inbox.columns import (
 )
 from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.api.pages.rendering import FOLDER
-from mailroom.api.v1.responses.inbound import AttachmentAnswer, ItemAnswer
+from mailroom.api.v1.responses.inbound import AttachmentResponse, ItemResponse
 from mailroom.domain.inbound.received_email import Attachment, Item
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.parsing import ParsedEmail
@@ -50,7 +50,7 @@ def forgotten(item: type[Any]) -> dict[str, set[str]]:
         },
         "ItemAnswer in mailroom/api/v1/responses/inbound.py": known
         - NOT_ANSWERED.keys()
-        - ItemAnswer.model_fields.keys(),
+        - ItemResponse.model_fields.keys(),
         "mailroom/api/pages/templates/item.html": known - NOT_DRAWN.keys() - drawn,
     }
     return {place: left for place, left in found.items() if left}
@@ -73,7 +73,7 @@ def test_a_new_field_is_missed_in_each_place_by_name() -> None:
 
     @dataclass(frozen=True, slots=True)
     class Longer(Item):
-        mood: str | None = None
+        behaviour: str | None = None
 
     assert forgotten(Longer) == {
         "InboxItemRow in mailroom/adapters/postgres/models.py": {"mood"},
@@ -87,7 +87,7 @@ def test_a_new_field_is_missed_in_each_place_by_name() -> None:
 def test_every_field_of_an_attachment_is_stored_and_answered() -> None:
     """The same for its attachments."""
     assert columns_of(Attachment, table(AttachmentRow)).keys() == names(Attachment)
-    assert names(Attachment) - PART_NOT_ANSWERED.keys() <= AttachmentAnswer.model_fields.keys()
+    assert names(Attachment) - PART_NOT_ANSWERED.keys() <= AttachmentResponse.model_fields.keys()
 
 
 def test_an_item_comes_out_of_its_row_as_it_went_in() -> None:

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.worker.gates import Share
+from deployments.worker.gates import LimitShare
 
 
 @given(st.integers(0, 1_000), st.integers(1, 50))
 def test_the_parts_of_all_workers_are_the_limit(limit: int, workers: int) -> None:
     """No run too many, and no place that stays empty; and none has two more than another."""
-    parts = [Share(number, workers).of(limit) for number in range(workers)]
+    parts = [LimitShare(number, workers).of(limit) for number in range(workers)]
 
     assert sum(parts) == limit
     assert max(parts) - min(parts) <= 1

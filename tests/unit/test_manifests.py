@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailroom.archive.describing import describe
+from mailroom.archive.mail_manifests import describe
 from mailroom.domain.archive.manifests import SHORT, Manifest, RetentionClass, Source, canonical, read, recalled, write
 from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.received_email import Entry, Envelope, ObjectRef, State, Verdict, Verdicts
 from mailroom.domain.inbound.routing import Address, Route, route
-from mailroom.inbound.routing import NOBODY, Way
+from mailroom.inbound.routing import NOBODY, RoutingDecision
 
 AT = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 REF = ObjectRef("inbound", "in/abc", "v1")
@@ -39,14 +39,14 @@ def entry(*recipients: str) -> Entry:
     return Entry("1", REF, State.PROCESSING, replace(ENVELOPE, recipients=recipients), 1, received_at=AT)
 
 
-def found_for(said: Entry, *addresses: Address) -> Way:
+def found_for(said: Entry, *addresses: Address) -> RoutingDecision:
     assert said.envelope is not None
     known: dict[str, list[Address]] = {}
     for address in addresses:
         known.setdefault(address.pattern, []).append(address)
     routes = tuple(route(said.envelope.recipients, known, key=REF.key))
     tenants = tuple(sorted({to.tenant for to in routes}))
-    return Way(routes, tenants, recipients=said.envelope.recipients, verdicts=GOOD)
+    return RoutingDecision(routes, tenants, recipients=said.envelope.recipients, verdicts=GOOD)
 
 
 def test_canonical_json_is_what_rfc_8785_says() -> None:
@@ -104,9 +104,9 @@ def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: by
 def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> None:
     """A Bcc of another tenant is that tenant's secret; what nobody here has is the installation's own."""
     said = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")
-    way = found_for(said, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
+    routing = found_for(said, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
 
-    described = {one.tenant: one for one in describe(said, way, b"raw")}
+    described = {one.tenant: one for one in describe(said, routing, b"raw")}
 
     assert {tenant: one.envelope.recipients for tenant, one in described.items()} == {
         "acme": ("Anna+x@acme.test", "anna@acme.test"),
@@ -121,26 +121,26 @@ def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> Non
 def test_an_address_of_two_tenants_is_in_the_manifests_of_both() -> None:
     """Each of them has the mail."""
     said = entry("shared@acme.test")
-    way = found_for(said, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
+    routing = found_for(said, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
 
-    assert [(one.tenant, one.envelope.recipients) for one in describe(said, way, b"raw")] == [
+    assert [(one.tenant, one.envelope.recipients) for one in describe(said, routing, b"raw")] == [
         ("acme", ("shared@acme.test",)),
         ("globex", ("shared@acme.test",)),
     ]
 
 
 @pytest.mark.parametrize(
-    ("way", "kept"),
+    ("routing", "kept"),
     [
-        (Way((), (NOBODY,), Reason.NO_ROUTE), RetentionClass.UNROUTED),
-        (Way((), ("acme",), Reason.VIRUS), RetentionClass.VIRUS),
-        (Way((), ("acme",), Reason.SPAM, {"acme": Reason.SPAM}), RetentionClass.QUARANTINED),
-        (Way((), ("acme",)), RetentionClass.DOCUMENT),
+        (RoutingDecision((), (NOBODY,), Reason.NO_ROUTE), RetentionClass.UNROUTED),
+        (RoutingDecision((), ("acme",), Reason.VIRUS), RetentionClass.VIRUS),
+        (RoutingDecision((), ("acme",), Reason.SPAM, {"acme": Reason.SPAM}), RetentionClass.QUARANTINED),
+        (RoutingDecision((), ("acme",)), RetentionClass.DOCUMENT),
     ],
 )
-def test_the_class_of_the_mail_is_the_class_of_its_manifest(way: Way, kept: RetentionClass) -> None:
+def test_the_class_of_the_mail_is_the_class_of_its_manifest(routing: RoutingDecision, kept: RetentionClass) -> None:
     """Mail that nobody receives, or that must not be opened, is personal data without a reason to be kept for years."""
-    [described] = describe(entry(), way, b"raw")
+    [described] = describe(entry(), routing, b"raw")
 
     assert described.retention is kept
     days = kept.period(timedelta(days=3650)).days

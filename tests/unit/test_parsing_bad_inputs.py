@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.traps import TRAPS
 from mailroom.domain.parsing import Limits, ParsedAttachment, ParsedEmail, parse_email
-from tests.fuzz.soundness import assert_sound
+from tests.fuzz.content_rules import assert_sound
 
 LIMIT = Limits().raw_bytes
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailroom.domain.parsing import parse_email
 from mailroom.domain.parsing.names import display_name
-from tests.fuzz.soundness import assert_sound
+from tests.fuzz.content_rules import assert_sound
 
 FOUND = sorted((Path(__file__).parents[1] / "data" / "parser").iterdir())
 

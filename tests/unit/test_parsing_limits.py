@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mailroom.domain.parsing import Defect, Limits, parse_email
 from mailroom.domain.parsing.names import display_name, unique_name
-from tests.fuzz.soundness import assert_sound
+from tests.fuzz.content_rules import assert_sound
 
 _WHOLE = (
     b"Message-ID: <1@example.org>\r\nDate: Tue, 3 Mar 2026 10:00:00 +0100\r\n"

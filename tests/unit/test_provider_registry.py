@@ -11,9 +11,9 @@ from pydantic import SecretStr
 import blocks
 from blocks.provider import Provider
 from mailroom.adapters.providers.catalogue import PROVIDERS
-from mailroom.api.hooks import delivery
-from mailroom.delivery.webhooks.calls import Call, WithoutCredentials
-from mailroom.delivery.webhooks.registered import HOOKS, READERS, verifiers
+from mailroom.api.hooks import provider_events
+from mailroom.delivery.provider_events.calls import Call, WithoutCredentials
+from mailroom.delivery.provider_events.registered import HOOKS, READERS, verifiers
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.outbound.providers import REGISTRY, ProviderRow
 from mailroom.sandbox.stand_ins.vendors import Vendor
@@ -59,7 +59,7 @@ def test_no_two_rows_say_the_same() -> None:
 @pytest.mark.parametrize("row", WITH_HOOK, ids=lambda row: str(row.name))
 def test_a_hook_is_a_route_and_believes_nothing_without_a_credential(row: ProviderRow) -> None:
     """Fail closed: a provider that nobody has set up posts in vain."""
-    routes = {getattr(route, "path", "") for route in delivery.router.routes}
+    routes = {getattr(route, "path", "") for route in provider_events.router.routes}
 
     assert row.name in HOOKS
     assert f"/hooks/{row.name}" in routes

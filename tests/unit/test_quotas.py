@@ -6,8 +6,8 @@ import pytest
 
 from mailroom.domain.outbound.quotas import (
     Allowance,
-    Pace,
     Period,
+    ProviderRate,
     done_at,
     earliest_end,
     next_start,
@@ -68,23 +68,23 @@ def test_a_limit_of_nothing_is_never_done() -> None:
 @pytest.mark.parametrize(
     ("pace", "end"),
     [
-        (Pace(), NOW),
-        (Pace(per_second=10), NOW + timedelta(seconds=10)),
-        (Pace(per_second=10, per_day=1_000, sent_today=950), NEW_YEAR),
-        (Pace(per_day=60), NEW_YEAR),
-        (Pace(per_day=40), NEW_YEAR + timedelta(days=1)),
-        (Pace(per_second=0), None),
-        (Pace(per_day=0), None),
-        (Pace(paused=True), None),
+        (ProviderRate(), NOW),
+        (ProviderRate(per_second=10), NOW + timedelta(seconds=10)),
+        (ProviderRate(per_second=10, per_day=1_000, sent_today=950), NEW_YEAR),
+        (ProviderRate(per_day=60), NEW_YEAR),
+        (ProviderRate(per_day=40), NEW_YEAR + timedelta(days=1)),
+        (ProviderRate(per_second=0), None),
+        (ProviderRate(per_day=0), None),
+        (ProviderRate(paused=True), None),
     ],
     ids=["no-limit", "rate", "day-used-up", "day", "days", "stopped", "no-day", "paused"],
 )
-def test_the_end_is_not_before_what_the_provider_takes(pace: Pace, end: datetime | None) -> None:
+def test_the_end_is_not_before_what_the_provider_takes(pace: ProviderRate, end: datetime | None) -> None:
     """A hundred mails at ten a second take ten seconds, whatever the tenant's quota has room for."""
     assert earliest_end(Allowance(), {}, 100, NOW, pace=pace) == end
 
 
 def test_the_slower_of_quota_and_provider_counts() -> None:
     """Neither hurries the other."""
-    assert earliest_end(Allowance(hour=60), {}, 100, NOW, pace=Pace(per_second=10)) == NEW_YEAR
-    assert earliest_end(Allowance(hour=0), {}, 1, NOW, pace=Pace(per_second=10)) is None
+    assert earliest_end(Allowance(hour=60), {}, 100, NOW, pace=ProviderRate(per_second=10)) == NEW_YEAR
+    assert earliest_end(Allowance(hour=0), {}, 1, NOW, pace=ProviderRate(per_second=10)) is None

@@ -22,10 +22,10 @@ from mailroom.api.metrics.inbound import exposition
 from mailroom.cli import _app
 from mailroom.domain import errors
 from mailroom.domain.delivery.events import Kind
-from mailroom.domain.delivery.news import Disabled, facts_for_tenants
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
+from mailroom.domain.delivery.tenant_webhooks import Disabled, facts_for_tenants
 from mailroom.domain.errors import MailroomError, Quarantined, Reason
 from mailroom.domain.inbound import reasons as inbound
 from mailroom.domain.inbound.reasons import InboundReason, inbound_reason
@@ -35,7 +35,7 @@ from mailroom.domain.outbound.reasons import OutboundReason, outbound_reason
 from mailroom.domain.reasons import ReasonWord
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.reader import Census, EmailLine, FilingTimes, Tally
+from mailroom.ports.inbox_reader import Census, EmailCount, EmailLine, FilingTimes
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +163,7 @@ def test_facts_of_an_activity_have_both_words() -> None:
 def test_metrics_count_old_and_new_rows_as_one_reason() -> None:
     """The label that dashboards know has the old word; the second series has the stable one, and no series comes twice."""
     old, new = (
-        Tally(State.FAILED, word, 2, NOW, route=to)
+        EmailCount(State.FAILED, word, 2, NOW, route=to)
         for word, to in (("TransientError", "exact"), ("temporary_failure", None))
     )
     lines = exposition(Census(tallies=(old, new), items=0, times=FilingTimes(), workers=()), NOW).splitlines()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.delivery.reputation import OF_BATCH, OF_TENANT, Tally, Thresholds, Trip, judge
+from mailroom.domain.delivery.reputation import OF_BATCH, OF_TENANT, ReputationCounts, Thresholds, Trip, judge
 
 RULES = Thresholds(sample=100, bounces=0.05, complaints=0.001, fewest_complaints=3)
 
@@ -12,19 +12,19 @@ RULES = Thresholds(sample=100, bounces=0.05, complaints=0.001, fewest_complaints
 @pytest.mark.parametrize(
     ("tally", "trip"),
     [
-        (Tally(sent=0), None),
-        (Tally(sent=99, bounced=99, complained=99), None),
-        (Tally(sent=100), None),
-        (Tally(sent=100, bounced=5), None),
-        (Tally(sent=100, bounced=6), Trip.BOUNCES),
-        (Tally(sent=100, complained=2), None),
-        (Tally(sent=100, complained=3), Trip.COMPLAINTS),
-        (Tally(sent=3000, complained=3), None),
-        (Tally(sent=3000, complained=4), Trip.COMPLAINTS),
-        (Tally(sent=100, bounced=50, complained=50), Trip.COMPLAINTS),
+        (ReputationCounts(sent=0), None),
+        (ReputationCounts(sent=99, bounced=99, complained=99), None),
+        (ReputationCounts(sent=100), None),
+        (ReputationCounts(sent=100, bounced=5), None),
+        (ReputationCounts(sent=100, bounced=6), Trip.BOUNCES),
+        (ReputationCounts(sent=100, complained=2), None),
+        (ReputationCounts(sent=100, complained=3), Trip.COMPLAINTS),
+        (ReputationCounts(sent=3000, complained=3), None),
+        (ReputationCounts(sent=3000, complained=4), Trip.COMPLAINTS),
+        (ReputationCounts(sent=100, bounced=50, complained=50), Trip.COMPLAINTS),
     ],
 )
-def test_opens_over_its_rate_after_its_sample(tally: Tally, trip: Trip | None) -> None:
+def test_opens_over_its_rate_after_its_sample(tally: ReputationCounts, trip: Trip | None) -> None:
     """At a threshold it stays closed, over it it opens; one complaint of few messages is one person."""
     assert judge(tally, RULES) is trip
 
@@ -34,21 +34,21 @@ def test_more_trouble_never_closes_it(sent: int, data: st.DataObject) -> None:
     """A breaker that opened must not close because it got worse."""
     bounced = data.draw(st.integers(0, sent))
     complained = data.draw(st.integers(0, sent))
-    worse = Tally(
+    worse = ReputationCounts(
         sent=sent,
         bounced=data.draw(st.integers(bounced, sent)),
         complained=data.draw(st.integers(complained, sent)),
     )
 
-    if judge(Tally(sent=sent, bounced=bounced, complained=complained), RULES):
+    if judge(ReputationCounts(sent=sent, bounced=bounced, complained=complained), RULES):
         assert judge(worse, RULES)
 
 
 def test_ours_opens_before_the_providers() -> None:
     """SES pauses an account at 10 % bounces and 0.5 % complaints."""
     for rules in (OF_BATCH, OF_TENANT):
-        assert judge(Tally(sent=10_000, bounced=1_000), rules) is Trip.BOUNCES
-        assert judge(Tally(sent=10_000, complained=50), rules) is Trip.COMPLAINTS
+        assert judge(ReputationCounts(sent=10_000, bounced=1_000), rules) is Trip.BOUNCES
+        assert judge(ReputationCounts(sent=10_000, complained=50), rules) is Trip.COMPLAINTS
 
 
 @pytest.mark.parametrize("wrong", [{"sample": 0}, {"bounces": 0}, {"bounces": 5}, {"complaints": -1}])

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from mailroom.adapters.aws.sns import SnsCertificates
-from mailroom.delivery.webhooks.sns import Certificates, Unverified
+from mailroom.delivery.provider_events.sns import Certificates, Unverified
 from mailroom.domain.errors import TransientError
 from mailroom.testing.sns import MemoryCertificates
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mailroom.api.pages.standing import Tone, refresh_s, settled, shares, tone
+from mailroom.api.pages.batch_progress import Tone, refresh_s, segments, settled, tone
 from mailroom.audit import batches, mails, messages
 from mailroom.domain.delivery.events import Kind, advance
-from mailroom.domain.delivery.news import KINDS, USUAL
+from mailroom.domain.delivery.tenant_webhooks import KINDS, USUAL
 from mailroom.domain.inbound import received_email
 from mailroom.domain.inbound.received_email import FINAL, REPLAYABLE, UNSETTLED, State
 from mailroom.domain.outbound import message
 from mailroom.domain.outbound.message import UNDER_WAY, WAITING, WITHHELD, Party, SendingStage, Status
-from mailroom.ports.follower import BatchLine
+from mailroom.ports.message_reader import BatchLine
 
 ROOT = Path(__file__).resolve().parents[2]
 DELIVERY = ROOT / "docs" / "delivery.md"
@@ -133,7 +133,7 @@ def test_every_page_knows_what_to_draw_of_a_status(status: Status) -> None:
     """A batch with one message in it is drawn whole, in a colour that the style sheet has."""
     line = a_batch(status)
 
-    assert [share.width for share in shares(line)] == [100]
+    assert [share.width for share in segments(line)] == [100]
     assert settled(line) == int(status.is_final)
     assert refresh_s(line, line.created_at) in (None, 2, 30)
     assert any(f".{tone(status)}" in path.read_text() for path in STYLES.glob("*.css"))

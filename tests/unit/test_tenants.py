@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mailroom.api.v1.outbound import sender_tenant
-from mailroom.cli._opening import tenant_named
-from mailroom.delivery.webhooks.credentials import Credential, credentials
+from mailroom.cli._installation import tenant_named
+from mailroom.delivery.provider_events.credentials import Credential, credentials
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.tenants import WHAT_A_NAME_IS, tenant_name
 from mailroom.ports.api_keys import Holder

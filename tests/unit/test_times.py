@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from mailroom.cli._times import at, duration, since
-from mailroom.delivery.webhooks import postmark, sendgrid, ses
+from mailroom.delivery.provider_events import postmark, sendgrid, ses
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.errors import ConfigurationError, Unacceptable
 from mailroom.domain.inbound.notifications import read_notification
 from mailroom.domain.inbound.received_email import ObjectRef
-from mailroom.domain.outbound.quotas import Allowance, Pace, earliest_end
+from mailroom.domain.outbound.quotas import Allowance, ProviderRate, earliest_end
 from mailroom.domain.times import EARLIEST, LATEST, bounded, happened, read_time
-from mailroom.outbound.mailbox import Word, read
+from mailroom.outbound.mailbox import BatchOrder, read
 from mailroom.testing.notices import ses_notice
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -104,7 +104,7 @@ def test_an_order_of_another_age_is_due_or_unreadable() -> None:
 
     word = read(past, {})
 
-    assert isinstance(word, Word)
+    assert isinstance(word, BatchOrder)
     assert word.due_at == EARLIEST
     with pytest.raises(Unacceptable):
         read(never, {})
@@ -112,9 +112,9 @@ def test_an_order_of_another_age_is_due_or_unreadable() -> None:
 
 def test_mails_that_end_after_all_years_have_no_end() -> None:
     """A hundred thousand at one a month: pages and previews say that nobody knows."""
-    assert earliest_end(Allowance(month=1), {}, 100_000, NOW, pace=Pace()) is None
-    assert earliest_end(Allowance(), {}, 10**9, NOW, pace=Pace(1e-9)) is None
-    assert earliest_end(Allowance(hour=-1), {}, 1, NOW, pace=Pace()) is None
+    assert earliest_end(Allowance(month=1), {}, 100_000, NOW, pace=ProviderRate()) is None
+    assert earliest_end(Allowance(), {}, 10**9, NOW, pace=ProviderRate(1e-9)) is None
+    assert earliest_end(Allowance(hour=-1), {}, 1, NOW, pace=ProviderRate()) is None
 
 
 @pytest.mark.parametrize("word", WORDS, ids=range(len(WORDS)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.domain.delivery.tracked_links import Look, Tracker, clicked, followed, opened
+from mailroom.domain.delivery.tracked_links import Engagement, Tracker, clicked, followed, opened
 from mailroom.domain.delivery.unsubscribe import sign, unsubscribe_url
 from mailroom.domain.outbound.message import Tracked
 
@@ -32,7 +32,7 @@ def tracked(html: str, wish: Tracked = BOTH, **more: str) -> str:
     return TRACKER.tracked(html, wish, message_id=MESSAGE, made_at=AT, **more)
 
 
-def looks(html: str) -> list[Look | None]:
+def looks(html: str) -> list[Engagement | None]:
     return [clicked(token, key=KEY) for token in _OURS.findall(html)]
 
 
@@ -48,8 +48,8 @@ def test_link_leads_where_the_mail_led_and_tells_which_it_was() -> None:
     made = tracked(html, Tracked(clicks=True))
 
     assert looks(made) == [
-        Look(MESSAGE, AT, 1, "https://x.test/?a=1&b=2#c"),
-        Look(MESSAGE, AT, 2, "http://y.test"),
+        Engagement(MESSAGE, AT, 1, "https://x.test/?a=1&b=2#c"),
+        Engagement(MESSAGE, AT, 2, "http://y.test"),
     ]
     assert re.sub(_OURS, "*", made) == '<p><a class="b" href="*">1</a> <a href=*>2</a></p>'
 
@@ -59,7 +59,7 @@ def test_pixel_is_the_last_thing_of_the_body() -> None:
     made = tracked("<html><body><p>Hi</p></body></html>", Tracked(opens=True))
 
     [token] = _PIXEL.findall(made)
-    assert opened(token, key=KEY) == Look(MESSAGE, AT)
+    assert opened(token, key=KEY) == Engagement(MESSAGE, AT)
     assert _PIXEL.sub("*", made) == "<html><body><p>Hi</p>*</body></html>"
 
 

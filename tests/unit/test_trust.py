@@ -7,11 +7,11 @@ import pytest
 
 from mailroom.domain.errors import Reason
 from mailroom.domain.inbound.received_email import Verdict, Verdicts
-from mailroom.domain.inbound.trust import Action, Finding, Policy, Scan, stop_reason
+from mailroom.domain.inbound.trust import Action, FilingPolicy, Finding, Scan, stop_reason
 
 GOOD = Verdicts(*[Verdict.PASS] * 5)
-STRICT = Policy(*[Action.QUARANTINE] * 5)
-LAX = Policy(*[Action.FILE] * 5)
+STRICT = FilingPolicy(*[Action.QUARANTINE] * 5)
+LAX = FilingPolicy(*[Action.FILE] * 5)
 
 
 def scanned(finding: Finding) -> Scan:
@@ -23,8 +23,8 @@ def test_mail_beyond_doubt_is_filed_under_every_policy() -> None:
     assert stop_reason(GOOD, STRICT, scanned(Finding.CLEAN)) is None
 
 
-@pytest.mark.parametrize("policy", [STRICT, LAX, Policy()])
-def test_virus_is_stopped_whatever_the_tenant_says(policy: Policy) -> None:
+@pytest.mark.parametrize("policy", [STRICT, LAX, FilingPolicy()])
+def test_virus_is_stopped_whatever_the_tenant_says(policy: FilingPolicy) -> None:
     """By SES's word or the scanner's; one that missed it does not outweigh the other."""
     infected = replace(GOOD, virus=Verdict.FAIL)
 
@@ -59,7 +59,7 @@ def test_what_could_not_be_scanned_is_never_clean() -> None:
     """Policy decides what becomes of it; the finding stays what it is."""
     away = scanned(Finding.UNSCANNED)
 
-    assert stop_reason(GOOD, Policy(), away) is None
+    assert stop_reason(GOOD, FilingPolicy(), away) is None
     assert stop_reason(GOOD, replace(LAX, unscanned=Action.QUARANTINE), away) is Reason.UNSCANNED
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.delivery.webhooks import postmark, sendgrid, ses
-from mailroom.delivery.webhooks.reading import MOST_EVENTS, Unreadable
+from mailroom.delivery.provider_events import postmark, sendgrid, ses
+from mailroom.delivery.provider_events.fields import MOST_EVENTS, Unreadable
+from mailroom.domain.delivery.engagement import actor_of
 from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
-from mailroom.domain.delivery.looking import who_looked
 
 HOOKS = Path(__file__).resolve().parents[1] / "data" / "hooks"
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -187,16 +187,16 @@ def test_who_looked(name: str, actor: Actor) -> None:
 )
 def test_a_program_is_known_by_what_it_says(said: str | None, actor: Actor) -> None:
     """What cannot be told is unknown and not guessed."""
-    assert who_looked(said) is actor
+    assert actor_of(said) is actor
 
 
 def test_nobody_reads_within_a_second() -> None:
     """Scanners use the names of browsers; they are quicker than any reader."""
     browser = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15"
 
-    assert who_looked(browser, after=timedelta(seconds=1)) is Actor.MACHINE
-    assert who_looked(browser, after=timedelta(seconds=30)) is Actor.HUMAN
-    assert who_looked(browser, after=timedelta(seconds=-30)) is Actor.HUMAN
+    assert actor_of(browser, after=timedelta(seconds=1)) is Actor.MACHINE
+    assert actor_of(browser, after=timedelta(seconds=30)) is Actor.HUMAN
+    assert actor_of(browser, after=timedelta(seconds=-30)) is Actor.HUMAN
 
 
 def test_codes_are_kept_of_a_servers_answer_and_not_its_words() -> None:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroom.delivery.webhooks.sns import (
+from mailroom.delivery.provider_events.sns import (
     MOST_BODY_BYTES,
     Notification,
     Subscription,

@@ -24,7 +24,7 @@ from mailroom.adapters.aws.locked_objects import DECRYPT, EXTEND, MISSING, Lock,
 from mailroom.adapters.aws.s3 import check_readable
 from mailroom.adapters.postgres.archive.findings import SqlArchiveFindings
 from mailroom.adapters.postgres.engine import statement, transaction
-from mailroom.adapters.postgres.inbox.shown import deposit_of
+from mailroom.adapters.postgres.inbox.item_rows import deposit_of
 from mailroom.adapters.postgres.models import DepositRow, table
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import NotPermitted, PermanentError, TransientError

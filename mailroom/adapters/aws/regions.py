@@ -22,7 +22,7 @@ from botocore.exceptions import (
 )
 
 from mailroom.adapters.aws.clients import client, error_code, translated
-from mailroom.delivery.webhooks.credentials import credentials
+from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.domain.errors import PermanentError, TransientError
 from mailroom.domain.operations.regions import Allowed, Resource, bucket_region, database_hosts, refuse, region_of
 from mailroom.operations.loops import Backoff

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from mailroom.adapters.aws.clients import translated
-from mailroom.delivery.webhooks.sns import Unverified
+from mailroom.delivery.provider_events.sns import Unverified
 from mailroom.domain.errors import TransientError
 
 _MOST_KEPT = 100

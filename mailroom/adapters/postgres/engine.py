@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailroom.adapters.postgres.gate import gate_of
-from mailroom.adapters.postgres.saturating import bear_json, saturate_times
+from mailroom.adapters.postgres.readable_values import bear_json, saturate_times
 from mailroom.adapters.postgres.schema import MIGRATIONS
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, true, tuple_
 from sqlalchemy.engine import Row
 
-from mailroom.ports.reader import Page, Position
+from mailroom.ports.inbox_reader import Page, Position
 
 Line = TypeVar("Line")
 

@@ -115,7 +115,7 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
 @cache
 def _wanted_columns() -> dict[str, Any]:
     """Return every column that this code's tables have, and the one that Alembic keeps the revision in."""
-    from mailroom.adapters.postgres import models, skipping  # noqa: F401 - they fill the metadata
+    from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata
 

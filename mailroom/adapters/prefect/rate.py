@@ -2,7 +2,7 @@
 
 The limit is made from the provider's quota, with `limit` and `slot_decay_per_second` the mails of one second; the lower
 of the two holds. Who changes it in the UI changes batches under way, within seconds; 0, or switching it off, stops them.
-More than the provider allows is not used. Its slots are not taken: `mailroom.adapters.postgres.outbound.turns` keeps the rate.
+More than the provider allows is not used. Its slots are not taken: `mailroom.adapters.postgres.outbound.rate_permits` keeps the rate.
 
 A name with a slash cannot be asked for (Prefect 3.8, server/api/concurrency_limits_v2.py).
 """
@@ -17,7 +17,7 @@ import httpx
 
 from mailroom.adapters.prefect.http import translated
 from mailroom.domain.errors import TransientError
-from mailroom.domain.outbound.pace import Pace
+from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.provider import ProviderQuota
 
 #: How soon what an operator changes is used, how soon what the provider changes, and how long what was read last
@@ -50,7 +50,7 @@ class PrefectLimit:
         self._seen: tuple[float, float] | None = None
         self._told: tuple[float, float] | None = None
 
-    def pace(self) -> Pace | None:
+    def pace(self) -> RateSlots | None:
         """Return what may be sent now; None is nothing.
 
         Raises:
@@ -61,11 +61,11 @@ class PrefectLimit:
             if self._seen is None or now - self._seen[0] >= _LOOK_S:
                 try:
                     self._seen = now, self._look(now)
-                    self._tell_on(now, self._seen[1])
+                    self._publish(now, self._seen[1])
                 except TransientError:
                     if self._seen is None or now - self._seen[0] >= _HOLDS_S:
                         raise
-            return Pace.of(self._seen[1]) if self._seen[1] > 0 else None
+            return RateSlots.of(self._seen[1]) if self._seen[1] > 0 else None
 
     def _look(self, now: float) -> float:
         """Return the mails of a second, by the provider and by the limit on the server."""
@@ -80,7 +80,7 @@ class PrefectLimit:
             return self._allowed[1]
         return min(self._allowed[1], found["limit"], found["slot_decay_per_second"]) if found["active"] else 0.0
 
-    def _tell_on(self, now: float, per_second: float) -> None:
+    def _publish(self, now: float, per_second: float) -> None:
         if self._told is None or self._told[1] != per_second or now - self._told[0] >= _ASK_S:
             self._tell(per_second)
             self._told = now, per_second

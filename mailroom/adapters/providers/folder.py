@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from mailroom.adapters.providers.fitting import require
+from mailroom.adapters.providers.capability_checks import require
 from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import MailroomError, TransientError
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 
 def _raw(mail: Outgoing) -> bytes:
@@ -31,7 +31,7 @@ class Folder:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Write each mail."""
         return [self._send(mail) for mail in mails]
 
@@ -39,14 +39,14 @@ class Folder:
         """Return nothing: a folder has no limit."""
         return ProviderQuota()
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Return the receipt of the mail with our id if its file is there."""
-        return Receipt(self.name, message_id) if self._path(message_id).exists() else None
+        return ProviderReceipt(self.name, message_id) if self._path(message_id).exists() else None
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
             path, raw = self._path(mail.id), _raw(mail)
@@ -57,7 +57,7 @@ class Folder:
             return error
         except OSError as error:
             return TransientError("the mail was not written", provider=self.name, code=error.errno)
-        return Receipt(self.name, mail.id)
+        return ProviderReceipt(self.name, mail.id)
 
     def _path(self, message_id: str) -> Path:
         return self._folder / f"{Path(message_id).name}.eml"
@@ -73,7 +73,7 @@ class Console(Unasked):
         self.identity = self.name
         self._stream = stream or sys.stdout
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Tell of each mail."""
         return [self._send(mail) for mail in mails]
 
@@ -84,10 +84,10 @@ class Console(Unasked):
     def close(self) -> None:
         """Leave the stream open: it is the caller's."""
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
             print(f"{mail.id} {len(_raw(mail))} bytes to {mail.to.address}", file=self._stream, flush=True)
         except MailroomError as error:
             return error
-        return Receipt(self.name, mail.id)
+        return ProviderReceipt(self.name, mail.id)

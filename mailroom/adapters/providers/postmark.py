@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mailroom.adapters.providers.fitting import require, require_size
-from mailroom.adapters.providers.posting import Answer, Poster, verdict
+from mailroom.adapters.providers.capability_checks import require, require_size
+from mailroom.adapters.providers.http_post import HttpAnswer, Poster, verdict
 from mailroom.domain.errors import MailroomError, OutcomeUnknown, Paused, Refused, Throttled, TransientError
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 API = "https://api.postmarkapp.com"
 #: A call may have 50 MB, and each mail in it 10.
@@ -43,12 +43,12 @@ class Postmark:
         self._stream = stream
         self._poster = Poster(self.name, url, headers={"X-Postmark-Server-Token": token}, timeout_s=timeout_s)
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Hand each mail over once, in as few calls as the limits allow.
 
         When a call finds the provider slow, stopped or gone, the mails of later calls share its error untried.
         """
-        results: list[Receipt | MailroomError] = []
+        results: list[ProviderReceipt | MailroomError] = []
         ready: list[tuple[int, bytes]] = []
         for number, mail in enumerate(mails):
             try:
@@ -70,7 +70,7 @@ class Postmark:
         """Return nothing: Postmark has no interface for it."""
         return ProviderQuota()
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Return the receipt of the mail with our id, found by its metadata; None: they never got it.
 
         Raises:
@@ -84,7 +84,7 @@ class Postmark:
             case {"Messages": [{"MessageID": str() as known, "Metadata": {"mailroom-id": tag}}, *_]} if (
                 tag == message_id
             ):
-                return Receipt(self.name, known)
+                return ProviderReceipt(self.name, known)
             case {"TotalCount": 0} if answer.status == 200 and _TOO_EARLY < datetime.now(UTC) - since < _TOO_LATE:
                 return None
         raise OutcomeUnknown("the provider cannot tell", provider=self.name, status=answer.status)
@@ -100,15 +100,15 @@ class Postmark:
         require_size(len(content), self.capabilities, provider=self.name)
         return content
 
-    def _call(self, contents: Sequence[bytes]) -> list[Receipt | MailroomError]:
+    def _call(self, contents: Sequence[bytes]) -> list[ProviderReceipt | MailroomError]:
         try:
             answer = self._poster.post("/email/batch", b"[" + b",".join(contents) + b"]")
         except MailroomError as error:
             return [error] * len(contents)
         match answer:
-            case Answer(status=200, body=[*said]) if len(said) == len(contents):
+            case HttpAnswer(status=200, body=[*said]) if len(said) == len(contents):
                 return [_result(one) for one in said]
-            case Answer(body={"ErrorCode": int() as code}) if code in _OF_THE_CALL and answer.status != 429:
+            case HttpAnswer(body={"ErrorCode": int() as code}) if code in _OF_THE_CALL and answer.status != 429:
                 return [_refusal(code)] * len(contents)
             case _:
                 return [verdict(answer, provider=self.name)] * len(contents)
@@ -127,10 +127,10 @@ def _calls(ready: Sequence[tuple[int, bytes]], *, most: int) -> Iterator[list[tu
         yield call
 
 
-def _result(said: Any) -> Receipt | MailroomError:
+def _result(said: Any) -> ProviderReceipt | MailroomError:
     match said:
         case {"ErrorCode": 0, "MessageID": str() as known} if known:
-            return Receipt(Postmark.name, known)
+            return ProviderReceipt(Postmark.name, known)
         case {"ErrorCode": int() as code} if code > 0:
             return _refusal(code)
         case _:

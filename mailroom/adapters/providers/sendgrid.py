@@ -9,14 +9,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mailroom.adapters.providers.fitting import require, require_size
-from mailroom.adapters.providers.posting import Poster, verdict
+from mailroom.adapters.providers.capability_checks import require, require_size
+from mailroom.adapters.providers.http_post import Poster, verdict
 from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import MailroomError
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import File, Outgoing, Party
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 API, API_EU = "https://api.sendgrid.com", "https://api.eu.sendgrid.com"
 
@@ -31,7 +31,7 @@ class SendGrid(Unasked):
         self.identity = f"{self.name}/{account}"
         self._poster = Poster(self.name, url, headers={"Authorization": f"Bearer {key}"}, timeout_s=timeout_s)
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Hand each mail over once; the id in a receipt is what `sg_message_id` in its events begins with."""
         return [self._send(mail) for mail in mails]
 
@@ -43,7 +43,7 @@ class SendGrid(Unasked):
         """Let go of connections."""
         self._poster.close()
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
             # In UTF-8: escapes would cost three times as much for most letters, and `wire_size` counts without them.
@@ -54,7 +54,7 @@ class SendGrid(Unasked):
             return error
         known = answer.headers.get("X-Message-Id")
         if answer.status == 202 and known:
-            return Receipt(self.name, known)
+            return ProviderReceipt(self.name, known)
         return verdict(answer, provider=self.name)
 
 

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 
 from mailroom.adapters.aws.clients import client_settings, error_code, translated
-from mailroom.adapters.providers.fitting import require, require_size
+from mailroom.adapters.providers.capability_checks import require, require_size
 from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
@@ -41,7 +41,7 @@ from mailroom.domain.mail.mime import TAG, mime
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.operations.fresh import Fresh
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 _SLOW = frozenset(
     {
@@ -105,7 +105,7 @@ class Ses(Unasked):
         self._named = {name: value for name, value in named.items() if value is not None}
         self._quota = Fresh(self._ask_quota, _QUOTA_FRESH_S, clock=clock)
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Hand each mail over once, in a call of its own."""
         return [self._send(mail) for mail in mails]
 
@@ -121,7 +121,7 @@ class Ses(Unasked):
         """Let go of connections."""
         self._client.close()
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
             domain = on_the_wire(mail.from_.address).rpartition("@")[2]
@@ -140,7 +140,7 @@ class Ses(Unasked):
         known = answer.get("MessageId")
         if not known:
             return OutcomeUnknown("the provider's answer says nothing of the mail", provider=self.name)
-        return Receipt(self.name, known)
+        return ProviderReceipt(self.name, known)
 
     def _ask_quota(self) -> ProviderQuota:
         try:

@@ -12,9 +12,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Self
 
-from mailroom.adapters.providers.fitting import require, require_size
-from mailroom.adapters.providers.signing import Dkim
-from mailroom.adapters.providers.smtp_session import Letter, Session
+from mailroom.adapters.providers.capability_checks import require, require_size
+from mailroom.adapters.providers.dkim_signatures import Dkim
+from mailroom.adapters.providers.smtp_session import Session, SmtpMail
 from mailroom.adapters.providers.unasked import Unasked
 from mailroom.domain.errors import (
     ConfigurationError,
@@ -27,7 +27,7 @@ from mailroom.domain.errors import (
 from mailroom.domain.mail.mime import mime
 from mailroom.domain.outbound.content_rules import needs_utf8, on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 #: A connection that rested longer is opened anew: servers close theirs after half a minute or more.
 _REST_S = 20
@@ -87,18 +87,18 @@ class Smtp(Unasked):
         self._resting: list[tuple[float, Session]] = []
         self._lock = threading.Lock()
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Hand the mails over, over one connection; each thread that sends has its own.
 
         When the connection is lost, the mails behind share the fate of what was not handed over.
         """
-        results: list[Receipt | MailroomError] = []
-        waiting: list[tuple[int, Letter]] = []
+        results: list[ProviderReceipt | MailroomError] = []
+        waiting: list[tuple[int, SmtpMail]] = []
         for number, mail in enumerate(mails):
             try:
                 message_id, letter = self._letter(mail)
                 waiting.append((number, letter))
-                results.append(Receipt(self.name, message_id))
+                results.append(ProviderReceipt(self.name, message_id))
             except MailroomError as error:
                 results.append(error)
         while waiting:
@@ -129,7 +129,7 @@ class Smtp(Unasked):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _letter(self, mail: Outgoing) -> tuple[str, Letter]:
+    def _letter(self, mail: Outgoing) -> tuple[str, SmtpMail]:
         require(mail, self.capabilities, provider=self.name)
         sender, recipient = on_the_wire(mail.from_.address), on_the_wire(mail.to.address)
         message_id = f"{mail.id}@{sender.rpartition('@')[2]}"
@@ -137,9 +137,9 @@ class Smtp(Unasked):
         if self._dkim is not None:
             raw = self._dkim.signed(raw)
         require_size(len(raw), self.capabilities, provider=self.name)
-        return message_id, Letter(self._bounces or sender, recipient, raw, utf8=needs_utf8(mail))
+        return message_id, SmtpMail(self._bounces or sender, recipient, raw, utf8=needs_utf8(mail))
 
-    def _carry(self, letters: Sequence[Letter]) -> list[MailroomError | None]:
+    def _carry(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
         try:
             session = self._take()
         except MailroomError as error:
@@ -150,7 +150,7 @@ class Smtp(Unasked):
         upto = next((number for number, error in enumerate(unfit) if error), len(letters))
         upto = min(upto, _MAILS_A_CONNECTION - session.carried)
         if upto:
-            said = session.carry(letters[:upto])
+            said = session.send(letters[:upto])
         elif unfit[0]:
             said = [unfit[0]]
         self._rest(session)

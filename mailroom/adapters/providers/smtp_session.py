@@ -33,7 +33,7 @@ _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class SmtpMail:
     """A mail in its envelope; `utf8` says that it needs a server with SMTPUTF8."""
 
     sender: str
@@ -82,7 +82,7 @@ class Session:
         poll.register(self._client.sock, select.POLLIN)
         return not poll.poll(0) and not self._left_over()
 
-    def unfit(self, letter: Letter) -> MailroomError | None:
+    def unfit(self, letter: SmtpMail) -> MailroomError | None:
         """Return why this server cannot take the letter; None: it can."""
         if letter.utf8 and not self._client.has_extn("smtputf8"):
             return Refused("the provider cannot do this", provider="smtp", feature="utf8_addresses")
@@ -91,7 +91,7 @@ class Session:
             return Refused("the mail is too large", provider="smtp", size=len(letter.raw), limit=int(limit))
         return None
 
-    def carry(self, letters: Sequence[Letter]) -> list[MailroomError | None]:
+    def send(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
         """Hand letters over in order and return what was said of each, None for taken.
 
         Where the connection is lost the list ends: the letters behind were not handed over.
@@ -120,7 +120,7 @@ class Session:
             self.alive = False
         self._client.close()
 
-    def _carry(self, letter: Letter, following: Letter | None) -> MailroomError | None:
+    def _carry(self, letter: SmtpMail, following: SmtpMail | None) -> MailroomError | None:
         step, reply = self._envelope(letter)
         if step:
             return self._refused(step, reply, following)
@@ -136,11 +136,11 @@ class Session:
         if 200 <= reply.code < 300:
             return None
         if 400 <= reply.code < 600:
-            return self._heard(reply, "data")
+            return self._error_of(reply, "data")
         self.alive = False
         return OutcomeUnknown("the provider's answer says nothing of the mail", provider="smtp", code=reply.code)
 
-    def _envelope(self, letter: Letter) -> tuple[str, _Reply]:
+    def _envelope(self, letter: SmtpMail) -> tuple[str, _Reply]:
         """Return the first step that was refused and its reply, or no step; then the server waits for the mail."""
         refused = ""
         replies = []
@@ -161,8 +161,8 @@ class Session:
             self._read()
         return refused, replies[index]
 
-    def _refused(self, step: str, reply: _Reply, following: Letter | None) -> MailroomError:
-        verdict = self._heard(reply, step)
+    def _refused(self, step: str, reply: _Reply, following: SmtpMail | None) -> MailroomError:
+        verdict = self._error_of(reply, step)
         if self.alive:
             try:
                 self._write(b"RSET\r\n" + self._group(following))
@@ -171,17 +171,17 @@ class Session:
                 self.alive = False
         return verdict
 
-    def _heard(self, reply: _Reply, step: str) -> MailroomError:
+    def _error_of(self, reply: _Reply, step: str) -> MailroomError:
         # RFC 5321 section 3.8: after 421 the server closes. After what is no reply, nobody knows which answer is whose.
         self.alive = self.alive and reply.code != 421 and 400 <= reply.code < 600
         return reply.verdict(step)
 
-    def _group(self, letter: Letter | None) -> bytes:
+    def _group(self, letter: SmtpMail | None) -> bytes:
         if letter is None or not self._pipelining:
             return b""
         return b"".join(command for _, command in self._commands(letter))
 
-    def _commands(self, letter: Letter) -> list[tuple[str, bytes]]:
+    def _commands(self, letter: SmtpMail) -> list[tuple[str, bytes]]:
         options = f" SIZE={len(letter.raw)}" if self._client.has_extn("size") else ""
         options += " BODY=8BITMIME SMTPUTF8" if letter.utf8 else ""
         return [

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from mailroom.domain.errors import OutcomeUnknown
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 
 
 class Unasked:
@@ -11,6 +11,6 @@ class Unasked:
 
     name: str
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Raise: it cannot be asked."""
         raise OutcomeUnknown("the provider cannot be asked", provider=self.name)

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, HTTPException, Response
 
-from mailroom.api.hooks.delivery import Body
+from mailroom.api.hooks.provider_events import Body
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import InboundHook, Outside
-from mailroom.delivery.webhooks.sns import Notification, Subscription, Unverified
+from mailroom.api.services import AppServices, InboundHook
+from mailroom.delivery.provider_events.sns import Notification, Subscription, Unverified
 from mailroom.domain.inbound.notifications import UnreadableNotification, read_notification
 
 router = APIRouter(prefix="/hooks", tags=["hooks"], responses=PROBLEM)
@@ -14,7 +14,7 @@ _SOURCE = "sns-inbound"
 
 
 @router.post("/inbound", status_code=204, response_class=Response)
-def inbound(services: Outside, body: Body) -> Response:
+def inbound(services: AppServices, body: Body) -> Response:
     """SNS tells of received e-mail, where it cannot write to the queue itself: the notice is put on the queue.
 
     403 for what SNS did not sign for one of our topics; 204 once the notice is on the queue, also for one that was
@@ -27,7 +27,7 @@ def inbound(services: Outside, body: Body) -> Response:
     return Response(status_code=204)
 
 
-def _take(hook: InboundHook, body: bytes, services: Outside) -> None:
+def _take(hook: InboundHook, body: bytes, services: AppServices) -> None:
     now = services.now()
     try:
         message = hook.verifier.read(body, now=now)

@@ -1,7 +1,7 @@
 """Where our own links and pixels lead: what happened is noted, and the reader goes on.
 
 A link leads where it was signed for and nowhere else; what is not signed gets one and the same 404, and nobody is asked.
-The reader goes on whether or not the note could be recorded (`mailroom.api.hooks.noting`).
+The reader goes on whether or not the note could be recorded (`mailroom.api.hooks.event_recorder`).
 """
 
 import base64
@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from mailroom.api.links import verified
-from mailroom.api.services import Outside, Services
+from mailroom.api.services import AppServices, Services
+from mailroom.domain.delivery.engagement import actor_of
 from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
-from mailroom.domain.delivery.looking import who_looked
-from mailroom.domain.delivery.tracked_links import CLICKS, OPENS, Look, clicked, opened
+from mailroom.domain.delivery.tracked_links import CLICKS, OPENS, Engagement, clicked, opened
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,7 +25,7 @@ _AHEAD = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
 
 @router.api_route(CLICKS + "{token}", methods=["GET", "HEAD"])
-def follow(request: Request, services: Outside, token: str) -> Response:
+def follow(request: Request, services: AppServices, token: str) -> Response:
     """Lead on to the page behind a link."""
     look = verified(clicked, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.CLICKED, look, f"click-{look.message_id}-{look.link}", {"link": str(look.link)})
@@ -33,29 +33,29 @@ def follow(request: Request, services: Outside, token: str) -> Response:
 
 
 @router.api_route(OPENS + "{token}.gif", methods=["GET", "HEAD"])
-def show_pixel(request: Request, services: Outside, token: str) -> Response:
+def show_pixel(request: Request, services: AppServices, token: str) -> Response:
     """One transparent pixel, which any page may show."""
     look = verified(opened, services, token, longest=_MOST_TOKEN)
     _note(services, request, Kind.OPENED, look, f"open-{look.message_id}", {})
     return Response(_PIXEL, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
 
-def _note(services: Services, request: Request, kind: Kind, look: Look, what: str, facts: dict[str, str]) -> None:
-    if services.notes is None:
+def _note(services: Services, request: Request, kind: Kind, look: Engagement, what: str, facts: dict[str, str]) -> None:
+    if services.event_recorder is None:
         return
     now = services.now()
     actor = _actor(request, look, now)
     # Loaded again within the hour it is the same look: whoever has the mail could write as many rows as he likes.
     event_id = f"{what}-{actor}-{now:%Y%m%d%H}"
-    services.notes.note(
+    services.event_recorder.record(
         DeliveryEvent(
             provider=OURS, event_id=event_id, kind=kind, at=now, message_id=look.message_id, actor=actor, facts=facts
         )
     )
 
 
-def _actor(request: Request, look: Look, now: datetime) -> Actor:
+def _actor(request: Request, look: Engagement, now: datetime) -> Actor:
     ahead = any(word in request.headers.get(name, "").lower() for name in _AHEAD for word in ("prefetch", "preview"))
     if request.method == "HEAD" or ahead:
         return Actor.MACHINE
-    return who_looked(request.headers.get("user-agent"), after=now - look.made_at)
+    return actor_of(request.headers.get("user-agent"), after=now - look.made_at)

@@ -7,7 +7,7 @@ from math import isfinite
 
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import OPEN
-from mailroom.ports.reader import TIMES_S, Census, FilingTimes, WorkerLine
+from mailroom.ports.inbox_reader import TIMES_S, Census, FilingTimes, WorkerLine
 
 #: A worker that has not beaten for this long is dead or cut off; its last word says nothing any more.
 _ALIVE = timedelta(minutes=1)

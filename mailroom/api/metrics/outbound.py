@@ -8,9 +8,9 @@ from datetime import datetime
 from mailroom.api.metrics.inbound import metric
 from mailroom.ports.events import Parked
 from mailroom.ports.holds import HeldCount, HoldReason
+from mailroom.ports.monitoring import Loop, OutboundCensus, Skipped
 from mailroom.ports.reconciliations import Reconciliation
 from mailroom.ports.scheduler import Scheduling
-from mailroom.ports.watch import Loop, OutboundCensus, Skipped
 
 _PER_S = 60
 
@@ -24,7 +24,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     sent = [
         ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
     ]
-    told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.told]
+    told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.events]
     # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
     lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
     rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]

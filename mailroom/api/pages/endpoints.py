@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailroom.api.auth import PageHolder, from_this_site
 from mailroom.api.pages.rendering import render
-from mailroom.api.services import Outside
-from mailroom.api.v1.endpoints import Kept
+from mailroom.api.services import AppServices
+from mailroom.api.v1.endpoints import Registered
 from mailroom.ports.api_keys import Holder
 from mailroom.ports.endpoints import Endpoint, Endpoints
 
@@ -25,7 +25,7 @@ AGAIN = {1: "1 hour", 24: "1 day", 168: "1 week"}
 
 
 @router.get("")
-def webhooks(services: Outside, holder: PageHolder, kept: Kept) -> Response:
+def webhooks(services: AppServices, holder: PageHolder, kept: Registered) -> Response:
     """All of them."""
     found, targets = kept.all(holder.tenant), services.settings.webhook_targets
     return render("webhooks.html", holder=holder, endpoints=found, fault_of=targets.url_fault)
@@ -33,9 +33,9 @@ def webhooks(services: Outside, holder: PageHolder, kept: Kept) -> Response:
 
 @router.get("/{webhook_id}")
 def webhook(
-    services: Outside,
+    services: AppServices,
     holder: PageHolder,
-    kept: Kept,
+    kept: Registered,
     webhook_id: str,
     told: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
@@ -55,9 +55,9 @@ def webhook(
 @router.post("/{webhook_id}/replay")
 def replay(
     request: Request,
-    services: Outside,
+    services: AppServices,
     holder: PageHolder,
-    kept: Kept,
+    kept: Registered,
     webhook_id: str,
     hours: Annotated[int, Query(ge=1, le=max(AGAIN))],
 ) -> Response:
@@ -68,7 +68,7 @@ def replay(
 
 
 @router.post("/{webhook_id}/enable")
-def enable(request: Request, services: Outside, holder: PageHolder, kept: Kept, webhook_id: str) -> Response:
+def enable(request: Request, services: AppServices, holder: PageHolder, kept: Registered, webhook_id: str) -> Response:
     """Tell it again at once, first what has waited."""
     endpoint = _pressed(request, holder, kept, webhook_id)
     kept.enable(holder.tenant, endpoint.id, now=services.now())

@@ -10,13 +10,13 @@ from mailroom.api.downloads import download
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Cursor, decode, encode
 from mailroom.api.sanitising import MAX_PICTURE, MAX_PICTURES, PICTURES, SafeHtml, data_uri, sanitise_for_frame
-from mailroom.api.services import Outside, Services
+from mailroom.api.services import AppServices, Services
 from mailroom.api.v1.inbound import Question, Tenant, inbox_address
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import REPLAYABLE
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.reader import FiledItem
+from mailroom.ports.inbox_reader import FiledItem
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -28,7 +28,7 @@ _INBOXES, _LINES = 500, 50
 
 
 @router.get("/")
-def inboxes(services: Outside, holder: PageHolder) -> Response:
+def inboxes(services: AppServices, holder: PageHolder) -> Response:
     """All inboxes."""
     lines = services.reader.inboxes(holder.tenant, limit=_INBOXES)
     return render("inboxes.html", holder=holder, inboxes=lines, full=len(lines) == _INBOXES)
@@ -36,7 +36,7 @@ def inboxes(services: Outside, holder: PageHolder) -> Response:
 
 @router.get("/inboxes/{address:path}")
 def inbox(
-    services: Outside,
+    services: AppServices,
     holder: PageHolder,
     address: str,
     q: Question = "",
@@ -55,7 +55,7 @@ def inbox(
 
 
 @router.get("/items/{item_id}")
-def item(services: Outside, holder: PageHolder, item_id: str) -> Response:
+def item(services: AppServices, holder: PageHolder, item_id: str) -> Response:
     """One item with everything known of it."""
     filed = _filed(services, holder, item_id)
     # The links and blocked pictures are counted as the frame will show them; the pictures' own bytes do not matter here.
@@ -71,7 +71,7 @@ def item(services: Outside, holder: PageHolder, item_id: str) -> Response:
 
 
 @router.get("/items/{item_id}/html")
-def item_html(services: Outside, holder: PageHolder, item_id: str) -> Response:
+def item_html(services: AppServices, holder: PageHolder, item_id: str) -> Response:
     """The HTML of a mail, sanitised, for the sandboxed frame; under a policy of its own."""
     filed = _filed(services, holder, item_id)
     if not filed.item.html:
@@ -86,14 +86,14 @@ def item_html(services: Outside, holder: PageHolder, item_id: str) -> Response:
 
 @router.get("/items/{item_id}/attachments/{number}")
 def attachment(
-    request: Request, services: Outside, holder: PageHolder, item_id: str, number: Annotated[int, Path(ge=1)]
+    request: Request, services: AppServices, holder: PageHolder, item_id: str, number: Annotated[int, Path(ge=1)]
 ) -> Response:
     """The bytes of one attachment, as a download."""
     return download(services, holder.tenant, item_id, number, request)
 
 
 @router.get("/quarantine")
-def quarantine(services: Outside, holder: PageHolder, cursor: Cursor = None) -> Response:
+def quarantine(services: AppServices, holder: PageHolder, cursor: Cursor = None) -> Response:
     """The e-mails that were not filed, with their reasons."""
     page = services.reader.emails(
         holder.tenant, states=REPLAYABLE, reason=None, since=None, after=decode(cursor), limit=_LINES

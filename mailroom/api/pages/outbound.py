@@ -9,16 +9,16 @@ from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import HTMLResponse, Response
 
 from mailroom.api.auth import PageHolder, tenant_for
+from mailroom.api.pages.batch_progress import refresh_s
 from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
-from mailroom.api.pages.standing import refresh_s
 from mailroom.api.paging import Cursor, decode, decode_place, encode, encode_place
-from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.outbound import address_of
 from mailroom.domain.outbound.message import WAITING, Status
 from mailroom.outbound.last_run import run_of
-from mailroom.ports.follower import BatchLine
+from mailroom.ports.message_reader import BatchLine
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 _BATCHES, _LINES = 20, 50
@@ -28,10 +28,10 @@ Still = Annotated[bool, Query(description="Do not load the page again")]
 
 @router.get("/batches")
 def batches(
-    services: Outside, holder: PageHolder, sending: Sending, cursor: Cursor = None, still: Still = False
+    services: AppServices, holder: PageHolder, sending: AppOutbound, cursor: Cursor = None, still: Still = False
 ) -> Response:
     """All batches, newest first."""
-    page = sending.follower.batches(holder.tenant, after=decode(cursor), limit=_BATCHES)
+    page = sending.message_reader.batches(holder.tenant, after=decode(cursor), limit=_BATCHES)
     return render(
         "batches.html",
         holder=holder,
@@ -44,19 +44,19 @@ def batches(
 
 @router.get("/batches/{batch_id}")
 def batch(
-    services: Outside,
+    services: AppServices,
     holder: PageHolder,
-    sending: Sending,
+    sending: AppOutbound,
     batch_id: str,
     status: Status | None = None,
     cursor: Cursor = None,
     still: Still = False,
 ) -> Response:
     """One batch: how far it is, and its messages."""
-    line = sending.follower.batch(holder.tenant, batch_id)
+    line = sending.message_reader.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
-    page = sending.follower.messages(
+    page = sending.message_reader.messages(
         holder.tenant,
         recipient=None,
         batch_id=batch_id,
@@ -79,11 +79,11 @@ def batch(
 
 
 @router.get("/messages/{message_id}")
-def message(services: Outside, holder: PageHolder, sending: Sending, message_id: str) -> Response:
+def message(services: AppServices, holder: PageHolder, sending: AppOutbound, message_id: str) -> Response:
     """One message and what happened to it."""
-    line = sending.follower.message(holder.tenant, message_id)
-    content = sending.follower.content(holder.tenant, message_id)
-    activities = sending.follower.activities(holder.tenant, message_id)
+    line = sending.message_reader.message(holder.tenant, message_id)
+    content = sending.message_reader.content(holder.tenant, message_id)
+    activities = sending.message_reader.activities(holder.tenant, message_id)
     if line is None or content is None or activities is None:
         raise HTTPException(404, "There is no such message.")
     return render(
@@ -98,9 +98,9 @@ def message(services: Outside, holder: PageHolder, sending: Sending, message_id:
 
 @router.get("/recipients")
 def recipient(
-    services: Outside,
+    services: AppServices,
     holder: PageHolder,
-    sending: Sending,
+    sending: AppOutbound,
     address: Asked = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
@@ -110,7 +110,7 @@ def recipient(
     if not asked:
         return render("recipient.html", holder=holder, address="", page=None, suppressed=[])
     owner, name = tenant_for(holder, tenant), address_of(asked)
-    page = sending.follower.messages(
+    page = sending.message_reader.messages(
         owner, recipient=name, batch_id=None, statuses=[], after=decode(cursor), limit=_LINES
     )
     return render(
@@ -129,7 +129,7 @@ def recipient(
 
 @router.get("/suppressions")
 def suppressions(
-    services: Outside, holder: PageHolder, sending: Sending, address: Asked = None, cursor: Cursor = None
+    services: AppServices, holder: PageHolder, sending: AppOutbound, address: Asked = None, cursor: Cursor = None
 ) -> Response:
     """The addresses that get no mail."""
     asked = (address or "").strip()
@@ -154,12 +154,12 @@ def suppressions(
 
 @router.get("/parked")
 def parked(
-    holder: PageHolder, sending: Sending, before: Annotated[int | None, Query(ge=1, lt=2**63)] = None
+    holder: PageHolder, sending: AppOutbound, before: Annotated[int | None, Query(ge=1, lt=2**63)] = None
 ) -> Response:
     """What providers told of messages that are not known here; whose they are is not known, so for administrators."""
     if holder.tenant is not None:
         raise HTTPException(404, "There is no such page.")
-    lines = sending.follower.parked(before=before, limit=_LINES + 1)
+    lines = sending.message_reader.parked(before=before, limit=_LINES + 1)
     older = lines[_LINES - 1].id if len(lines) > _LINES else None
     return render("parked.html", holder=holder, lines=lines[:_LINES], older=older, before=before)
 

@@ -11,11 +11,11 @@ from urllib.parse import quote, unquote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from mailroom.api.pages.standing import settled, shares, tone
-from mailroom.domain.delivery.news import Disabled
+from mailroom.api.pages.batch_progress import segments, settled, tone
 from mailroom.domain.delivery.post_faults import PostFault
 from mailroom.domain.delivery.reputation import Trip
 from mailroom.domain.delivery.suppression import Cause
+from mailroom.domain.delivery.tenant_webhooks import Disabled
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.trust import Finding, Scan
@@ -84,7 +84,7 @@ def _templates_of_this_package() -> Environment:
     )
     found.filters |= {"shown": shown, "when": when, "stamp": stamp, "size": size, "doubts": doubts, "host": host}
     found.filters["in_letters"] = in_letters
-    found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": shares, "settled": settled}
+    found.filters |= {"part": _part, "unscanned": unscanned, "tone": tone, "shares": segments, "settled": settled}
     found.filters |= {"inbound_reason": InboundReason.read, "outbound_reason": OutboundReason.read, "cause": Cause.read}
     found.filters |= {"trip": Trip.read, "disabled": Disabled.read, "post_fault": PostFault.read}
     return found

@@ -13,7 +13,7 @@ from mailroom.api.pages.inbox import run_url
 from mailroom.api.pages.rendering import render
 from mailroom.api.paging import Limit
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.ports.api_keys import Holder
@@ -24,7 +24,7 @@ page_router = APIRouter(include_in_schema=False, default_response_class=HTMLResp
 _SHOWN = 50
 
 
-class BreakerAnswer(BaseModel):
+class BreakerResponse(BaseModel):
     """What stopped a batch, or with `batch_id` null a whole tenant, and by which counts."""
 
     id: str
@@ -42,13 +42,13 @@ class BreakerAnswer(BaseModel):
     runs: list[str] = Field(description="Flow runs that waited for it; for administrators, empty for a tenant's key")
 
 
-class BreakersAnswer(BaseModel):
+class BreakersResponse(BaseModel):
     """Breakers that opened, newest first."""
 
-    items: list[BreakerAnswer]
+    items: list[BreakerResponse]
 
 
-class ClosedAnswer(BreakerAnswer):
+class ClosedResponse(BreakerResponse):
     """The breaker as it stands, and how many runs go on because of it."""
 
     resumed: int
@@ -57,19 +57,19 @@ class ClosedAnswer(BreakerAnswer):
 @router.get("/breakers")
 def list_breakers(
     holder: ApiHolder,
-    sending: Sending,
+    sending: AppOutbound,
     tenant: Tenant = None,
     closed: Annotated[bool, Query(description="Those too that were closed")] = False,
     limit: Limit = 50,
-) -> BreakersAnswer:
+) -> BreakersResponse:
     """Circuit breakers that are open; nothing of what they stop is sent until somebody closes them."""
     found = sending.breakers.all(tenant_for(holder, tenant), only_open=not closed, limit=limit)
     hidden: dict[str, Any] = {} if holder.tenant is None else {"runs": []}
-    return BreakersAnswer(items=[BreakerAnswer.model_validate(one.as_json() | hidden) for one in found])
+    return BreakersResponse(items=[BreakerResponse.model_validate(one.as_json() | hidden) for one in found])
 
 
 @router.post("/breakers/{breaker_id}/close")
-def close_breaker(services: Outside, holder: ApiHolder, sending: Sending, breaker_id: str) -> ClosedAnswer:
+def close_breaker(services: AppServices, holder: ApiHolder, sending: AppOutbound, breaker_id: str) -> ClosedResponse:
     """Let what it stopped go on; for administrators, whose account with the provider it is. Asked again, runs are resumed again."""
     if holder.tenant is not None:
         raise HTTPException(403, "Only an administrator closes breakers.")
@@ -77,11 +77,11 @@ def close_breaker(services: Outside, holder: ApiHolder, sending: Sending, breake
     if closed is None:
         raise HTTPException(404, "There is no such breaker.")
     resumed = sum(services.runs.resume(run_id) for run_id in closed.runs)
-    return ClosedAnswer.model_validate(closed.as_json() | {"resumed": resumed})
+    return ClosedResponse.model_validate(closed.as_json() | {"resumed": resumed})
 
 
 @page_router.get("/breakers")
-def breakers(services: Outside, holder: PageHolder, sending: Sending) -> Response:
+def breakers(services: AppServices, holder: PageHolder, sending: AppOutbound) -> Response:
     """The latest breakers, open ones marked."""
     found = sending.breakers.all(holder.tenant, only_open=False, limit=_SHOWN)
     lines = [(one, _run_urls(services, holder, one.runs)) for one in found]

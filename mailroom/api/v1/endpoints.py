@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field, model_validator
 
 from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import Outside
+from mailroom.api.services import AppServices
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.outbound import sender_tenant
-from mailroom.domain.delivery.news import KINDS, USUAL, Disabled
 from mailroom.domain.delivery.post_faults import PostFault
+from mailroom.domain.delivery.tenant_webhooks import KINDS, USUAL, Disabled
 from mailroom.domain.delivery.webhook_targets import WebhookTargets
-from mailroom.outbound.json_model import Answer
+from mailroom.outbound.json_model import JsonModel
 from mailroom.outbound.json_time import Time
 from mailroom.ports.endpoints import Attempt, Endpoint, Endpoints
 
@@ -28,7 +28,7 @@ _MOST = 20
 _LONGEST_REPLAY = timedelta(days=31)
 
 
-def endpoints_of(services: Outside) -> Endpoints:
+def endpoints_of(services: AppServices) -> Endpoints:
     """Return the endpoints. Routes name it behind the holder: who has no key learns nothing of the installation.
 
     Raises:
@@ -39,7 +39,7 @@ def endpoints_of(services: Outside) -> Endpoints:
     return services.endpoints
 
 
-Kept = Annotated[Endpoints, Depends(endpoints_of)]
+Registered = Annotated[Endpoints, Depends(endpoints_of)]
 
 
 class NewEndpoint(BaseModel, extra="forbid"):
@@ -57,14 +57,14 @@ class NewEndpoint(BaseModel, extra="forbid"):
         return self
 
 
-class Again(BaseModel, extra="forbid"):
+class ReplayRequest(BaseModel, extra="forbid"):
     """Which time to tell again of."""
 
     since: Time
     until: Time | None = None
 
 
-class EndpointAnswer(Answer):
+class EndpointResponse(JsonModel):
     """A URL that is told, and how that goes."""
 
     id: str
@@ -82,19 +82,19 @@ class EndpointAnswer(Answer):
     fault: str | None = Field(description="Why this installation posts nothing to this URL, and what to do")
 
 
-class NewEndpointAnswer(EndpointAnswer):
+class NewEndpointResponse(EndpointResponse):
     """With the secret that signs, told this once."""
 
     secret: str
 
 
-class EndpointsAnswer(BaseModel):
+class EndpointsResponse(BaseModel):
     """All of them, oldest first."""
 
-    items: list[EndpointAnswer]
+    items: list[EndpointResponse]
 
 
-class AttemptAnswer(Answer):
+class AttemptResponse(JsonModel):
     """One POST."""
 
     at: datetime
@@ -108,13 +108,13 @@ class AttemptAnswer(Answer):
     what_to_do: str | None = None
 
 
-class AttemptsAnswer(BaseModel):
+class AttemptsResponse(BaseModel):
     """The latest, newest first."""
 
-    items: list[AttemptAnswer]
+    items: list[AttemptResponse]
 
 
-class AgainAnswer(BaseModel):
+class ReplayedResponse(BaseModel):
     """How many events will be told again."""
 
     events: int
@@ -122,8 +122,8 @@ class AgainAnswer(BaseModel):
 
 @router.post("", status_code=201)
 def add_webhook(
-    services: Outside, holder: ApiHolder, kept: Kept, new: NewEndpoint, tenant: Tenant = None
-) -> NewEndpointAnswer:
+    services: AppServices, holder: ApiHolder, kept: Registered, new: NewEndpoint, tenant: Tenant = None
+) -> NewEndpointResponse:
     """Tell a URL from now on. The secret is in this answer and in no other."""
     owner = sender_tenant(holder, tenant)
     targets = services.settings.webhook_targets
@@ -140,34 +140,36 @@ def add_webhook(
         created_at=services.now(),
     )
     kept.add(endpoint)
-    return NewEndpointAnswer(**endpoint_answer(endpoint, targets).model_dump(), secret=endpoint.secret)
+    return NewEndpointResponse(**endpoint_response(endpoint, targets).model_dump(), secret=endpoint.secret)
 
 
 @router.get("")
-def list_webhooks(services: Outside, holder: ApiHolder, kept: Kept, tenant: Tenant = None) -> EndpointsAnswer:
+def list_webhooks(
+    services: AppServices, holder: ApiHolder, kept: Registered, tenant: Tenant = None
+) -> EndpointsResponse:
     """What is told where, and how that goes."""
     targets = services.settings.webhook_targets
-    return EndpointsAnswer(items=[endpoint_answer(one, targets) for one in kept.all(tenant_for(holder, tenant))])
+    return EndpointsResponse(items=[endpoint_response(one, targets) for one in kept.all(tenant_for(holder, tenant))])
 
 
 @router.get("/{webhook_id}")
-def show_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
+def show_webhook(services: AppServices, holder: ApiHolder, kept: Registered, webhook_id: str) -> EndpointResponse:
     """One webhook."""
     endpoint = kept.find(holder.tenant, webhook_id)
     if endpoint is None:
         raise _unknown()
-    return endpoint_answer(endpoint, services.settings.webhook_targets)
+    return endpoint_response(endpoint, services.settings.webhook_targets)
 
 
 @router.delete("/{webhook_id}", status_code=204)
-def remove_webhook(holder: ApiHolder, kept: Kept, webhook_id: str) -> None:
+def remove_webhook(holder: ApiHolder, kept: Registered, webhook_id: str) -> None:
     """Tell it no more, and forget what it was not told."""
     if not kept.remove(holder.tenant, webhook_id):
         raise _unknown()
 
 
 @router.post("/{webhook_id}/enable")
-def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str) -> EndpointAnswer:
+def enable_webhook(services: AppServices, holder: ApiHolder, kept: Registered, webhook_id: str) -> EndpointResponse:
     """Tell it again at once, first what has waited."""
     if not kept.enable(holder.tenant, webhook_id, now=services.now()):
         raise _unknown()
@@ -175,7 +177,9 @@ def enable_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id:
 
 
 @router.post("/{webhook_id}/replay")
-def replay_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id: str, again: Again) -> AgainAnswer:
+def replay_webhook(
+    services: AppServices, holder: ApiHolder, kept: Registered, webhook_id: str, again: ReplayRequest
+) -> ReplayedResponse:
     """Tell again what happened in a time, told or not; ids and sequence numbers are those of the first time."""
     until = again.until or services.now()
     if not timedelta(0) < until - again.since <= _LONGEST_REPLAY:
@@ -183,37 +187,37 @@ def replay_webhook(services: Outside, holder: ApiHolder, kept: Kept, webhook_id:
     count = kept.replay(holder.tenant, webhook_id, since=again.since, until=until)
     if count is None:
         raise _unknown()
-    return AgainAnswer(events=count)
+    return ReplayedResponse(events=count)
 
 
 @router.get("/{webhook_id}/attempts")
 def list_attempts(
-    holder: ApiHolder, kept: Kept, webhook_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50
-) -> AttemptsAnswer:
+    holder: ApiHolder, kept: Registered, webhook_id: str, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> AttemptsResponse:
     """The latest POSTs and what was answered."""
     attempts = kept.attempts(holder.tenant, webhook_id, limit=limit)
     if attempts is None:
         raise _unknown()
-    return AttemptsAnswer(items=[attempt_answer(one) for one in attempts])
+    return AttemptsResponse(items=[attempt_answer(one) for one in attempts])
 
 
-def attempt_answer(attempt: Attempt) -> AttemptAnswer:
+def attempt_answer(attempt: Attempt) -> AttemptResponse:
     """Return one POST, with its fault in both words."""
-    return AttemptAnswer.model_validate(attempt).model_copy(update=PostFault.of_attempt(attempt.fault))
+    return AttemptResponse.model_validate(attempt).model_copy(update=PostFault.of_attempt(attempt.fault))
 
 
-def endpoint_answer(endpoint: Endpoint, targets: WebhookTargets) -> EndpointAnswer:
+def endpoint_response(endpoint: Endpoint, targets: WebhookTargets) -> EndpointResponse:
     """Return an endpoint without its secret."""
     why = Disabled.advise(endpoint.reason)
     apart = {"events", "fault", *why}
     values: dict[str, Any] = {
-        name: getattr(endpoint, name) for name in EndpointAnswer.model_fields if name not in apart
+        name: getattr(endpoint, name) for name in EndpointResponse.model_fields if name not in apart
     }
     values |= why
     failing = endpoint.failing_since is not None and endpoint.disabled_at is None
     values["next_at"] = endpoint.next_at if failing else None
     fault = targets.url_fault(endpoint.url)
-    return EndpointAnswer(**values, events=list(endpoint.kinds), fault=fault.sentence if fault else None)
+    return EndpointResponse(**values, events=list(endpoint.kinds), fault=fault.sentence if fault else None)
 
 
 def _unknown() -> HTTPException:

@@ -9,17 +9,17 @@ from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.downloads import download
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import Outside
+from mailroom.api.services import AppServices
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.responses.inbound import (
-    EmailsAnswer,
-    ItemAnswer,
-    ItemLineAnswer,
-    ItemsAnswer,
-    ReplayAnswer,
+    EmailsResponse,
+    ItemLineResponse,
+    ItemResponse,
+    ItemsResponse,
+    ReplayResponse,
     email_answer,
-    item_answer,
-    replay_answer,
+    item_response,
+    replay_response,
 )
 from mailroom.domain.inbound.received_email import State
 from mailroom.outbound.json_time import Time
@@ -46,37 +46,37 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/inboxes/{address:path}/items")
 def list_items(
-    services: Outside,
+    services: AppServices,
     holder: ApiHolder,
     address: str,
     q: Question = "",
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> ItemsAnswer:
+) -> ItemsResponse:
     """The items of one address, newest first; with `q` those that hold its words."""
     owner = tenant_for(holder, tenant)
     inbox = inbox_address(address)
     if not services.reader.receives(owner, inbox):
         raise HTTPException(404, "There is no such inbox.")
     page = services.reader.items(owner, inbox, after=decode(cursor), limit=limit, question=q)
-    return ItemsAnswer(items=[ItemLineAnswer.model_validate(line) for line in page.lines], next=encode(page.next))
+    return ItemsResponse(items=[ItemLineResponse.model_validate(line) for line in page.lines], next=encode(page.next))
 
 
 @router.get("/items/{item_id}")
-def show_item(services: Outside, holder: ApiHolder, item_id: str) -> ItemAnswer:
+def show_item(services: AppServices, holder: ApiHolder, item_id: str) -> ItemResponse:
     """One item: headers, text, sanitised HTML, attachments with their archive receipts."""
     filed = services.reader.item(holder.tenant, item_id)
     if filed is None:
         raise HTTPException(404, "There is no such item.")
     if filed.withdrawn:
         raise HTTPException(410, f"This item was withdrawn: {filed.withdrawn}.")
-    return item_answer(filed, internal=holder.tenant is None)
+    return item_response(filed, internal=holder.tenant is None)
 
 
 @router.get("/items/{item_id}/attachments/{number}", response_class=Response, responses=_BYTES)
 def download_attachment(
-    request: Request, services: Outside, holder: ApiHolder, item_id: str, number: Annotated[int, Path(ge=1)]
+    request: Request, services: AppServices, holder: ApiHolder, item_id: str, number: Annotated[int, Path(ge=1)]
 ) -> Response:
     """The bytes of one attachment, as a download."""
     return download(services, holder.tenant, item_id, number, request)
@@ -84,7 +84,7 @@ def download_attachment(
 
 @router.get("/inbound")
 def list_emails(
-    services: Outside,
+    services: AppServices,
     holder: ApiHolder,
     state: Annotated[list[State] | None, Query(description="May be repeated")] = None,
     reason: Annotated[
@@ -93,7 +93,7 @@ def list_emails(
     since: Annotated[Time | None, Query(description="Received then or later; UTC where no offset is told")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> EmailsAnswer:
+) -> EmailsResponse:
     """The ledger of received e-mails, newest first."""
     page = services.reader.emails(
         holder.tenant,
@@ -103,11 +103,11 @@ def list_emails(
         after=decode(cursor),
         limit=limit,
     )
-    return EmailsAnswer(items=[email_answer(line) for line in page.lines], next=encode(page.next))
+    return EmailsResponse(items=[email_answer(line) for line in page.lines], next=encode(page.next))
 
 
 @router.post("/inbound/{email_id}/replay", status_code=202)
-def replay(services: Outside, holder: ApiHolder, email_id: str) -> ReplayAnswer:
+def replay(services: AppServices, holder: ApiHolder, email_id: str) -> ReplayResponse:
     """Process one received e-mail again: its own run once more or, where that is gone, a new one."""
     line = services.reader.email(holder.tenant, email_id)
     entry = services.ledger.find(line.id) if line else None
@@ -119,7 +119,7 @@ def replay(services: Outside, holder: ApiHolder, email_id: str) -> ReplayAnswer:
         run = services.runs.retry(entry.run_id) if entry.run_id else services.runs.start(entry.ref)
     except LookupError:
         run = services.runs.start(entry.ref)
-    return replay_answer(entry.id, run, internal=holder.tenant is None)
+    return replay_response(entry.id, run, internal=holder.tenant is None)
 
 
 def inbox_address(address: str) -> str:

@@ -13,34 +13,40 @@ from mailroom.api.addresses import compared
 from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.paging import Cursor, Limit, decode, encode
 from mailroom.api.problems import PROBLEM, answer_error
-from mailroom.api.services import Outside, Sending, Services
+from mailroom.api.services import AppOutbound, AppServices, Services
 from mailroom.api.slots import SMALL_BYTES
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.requests import NewTime, body_schema
 from mailroom.api.v1.responses.outbound import (
-    AcceptedAnswer,
-    ActivitiesAnswer,
-    CancelledAnswer,
-    GoneAnswer,
-    MessagesAnswer,
-    PreviewAnswer,
-    RescheduledAnswer,
-    ResumedAnswer,
+    AcceptedResponse,
+    ActivitiesResponse,
+    AlreadySentResponse,
+    CancelledResponse,
+    MessagesResponse,
+    PreviewResponse,
+    RescheduledResponse,
+    ResumedResponse,
     fault_values,
-    preview_answer,
+    preview_response,
 )
-from mailroom.domain.delivery.news import facts_for_tenants
+from mailroom.domain.delivery.tenant_webhooks import facts_for_tenants
 from mailroom.domain.errors import Conflict, Fault, Unacceptable
 from mailroom.domain.outbound.message import LIMITS, WAITING, Status
 from mailroom.domain.tenants import NOBODY, tenant_name
+from mailroom.outbound.attachments import AttachmentResolver
 from mailroom.outbound.batch_body import NewBatch
-from mailroom.outbound.batch_json import ActivityAnswer, BatchAnswer, MessageAnswer, batch_answer, message_answer
+from mailroom.outbound.batch_json import (
+    ActivityResponse,
+    BatchResponse,
+    MessageResponse,
+    batch_response,
+    message_response,
+)
 from mailroom.outbound.batch_reader import Misshapen, read_batch
-from mailroom.outbound.enclosing import Enclosing
-from mailroom.outbound.handing_over import expected_end, hand_over, preview, refuse_unlinked
+from mailroom.outbound.submission import expected_end, preview, refuse_unlinked, submit
 from mailroom.ports.api_keys import Holder
-from mailroom.ports.outbox import Key
+from mailroom.ports.outbox import SubmissionKey
 
 router = APIRouter(prefix="/v1", tags=["outbound"], responses=PROBLEM, route_class=KnownQuery)
 
@@ -58,15 +64,15 @@ DryRun = Annotated[bool, Query(description="Answer with a preview and keep nothi
 @router.post(
     "/batches",
     status_code=202,
-    response_model=AcceptedAnswer,
-    responses={200: {"model": PreviewAnswer, "description": "The preview, with dry_run"}},
+    response_model=AcceptedResponse,
+    responses={200: {"model": PreviewResponse, "description": "The preview, with dry_run"}},
     openapi_extra=body_schema(NewBatch),
 )
-async def hand_over_batch(
+async def submit_batch(
     request: Request,
-    services: Outside,
+    services: AppServices,
     holder: ApiHolder,
-    sending: Sending,
+    sending: AppOutbound,
     idempotency_key: IdempotencyKey = None,
     dry_run: DryRun = False,
     tenant: Tenant = None,
@@ -78,10 +84,10 @@ async def hand_over_batch(
     async for piece in request.stream():
         body += piece
     slots = services.small_slots if len(body) <= SMALL_BYTES else services.slots
-    return await slots.run(owner, partial(_hand_over, request, services, holder, owner, body, idempotency_key, dry_run))
+    return await slots.run(owner, partial(_submit, request, services, holder, owner, body, idempotency_key, dry_run))
 
 
-def _hand_over(
+def _submit(
     request: Request,
     services: Services,
     holder: Holder,
@@ -102,7 +108,7 @@ def _hand_over(
         return _refuse(request, error.faults, "The request is not what this route takes.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
-    enclosing = Enclosing(tenant, archive=services.archive, shelf=sending.shelf)
+    enclosing = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
     now = services.now()
     if dry_run:
         seen = preview(
@@ -117,10 +123,10 @@ def _hand_over(
             terms=sending.terms.known(now=now),
             with_global=holder.tenant is None,
         )
-        return Response(preview_answer(tenant, seen, now).model_dump_json(), media_type="application/json")
-    came = Key(key, hashlib.sha256(body).hexdigest()) if key is not None else None
+        return Response(preview_response(tenant, seen, now).model_dump_json(), media_type="application/json")
+    came = SubmissionKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
-        kept = hand_over(
+        kept = submit(
             asked,
             tenant=tenant,
             key=came,
@@ -137,8 +143,8 @@ def _hand_over(
         return answer_error(
             request, 409, "This Idempotency-Key came before with another body; another batch needs another key."
         )
-    sending.handed.set()
-    answer = AcceptedAnswer(
+    sending.submitted.set()
+    answer = AcceptedResponse(
         id=kept.batch_id,
         batch_id=kept.batch_id,
         messages=kept.messages,
@@ -150,9 +156,9 @@ def _hand_over(
 
 
 @router.get("/batches/{batch_id}")
-def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> BatchAnswer:
+def show_batch(services: AppServices, holder: ApiHolder, sending: AppOutbound, batch_id: str) -> BatchResponse:
     """One batch: how many of its messages are in each status, and when the next that waits may go."""
-    line = sending.follower.batch(holder.tenant, batch_id)
+    line = sending.message_reader.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
     now, done_at = services.now(), None
@@ -160,35 +166,35 @@ def show_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id:
         waiting = sum(line.statuses.get(status, 0) for status in WAITING)
         terms, starts_at = sending.terms.known(now=now), max(line.next_at, now)
         done_at = expected_end(line.tenant, waiting, starts_at, quotas=sending.quotas, terms=terms)
-    return batch_answer(line, done_at)
+    return batch_response(line, done_at)
 
 
 @router.post("/batches/{batch_id}/cancel", response_model_exclude_defaults=True)
-def cancel_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> CancelledAnswer:
+def cancel_batch(services: AppServices, holder: ApiHolder, sending: AppOutbound, batch_id: str) -> CancelledResponse:
     """Withhold what has not gone, and say exactly what has."""
     cancelled = sending.outbox.cancel(holder.tenant, batch_id, now=services.now())
     if cancelled is None:
         raise HTTPException(404, "There is no such batch.")
-    gone = [GoneAnswer(id=one.message_id, to=one.recipient, status=one.status) for one in cancelled.gone]
-    return CancelledAnswer(id=batch_id, cancelled=cancelled.cancelled, held=cancelled.held, gone=gone)
+    gone = [AlreadySentResponse(id=one.message_id, to=one.recipient, status=one.status) for one in cancelled.gone]
+    return CancelledResponse(id=batch_id, cancelled=cancelled.cancelled, held=cancelled.held, gone=gone)
 
 
 @router.post("/batches/{batch_id}/resume")
-def resume_batch(services: Outside, holder: ApiHolder, sending: Sending, batch_id: str) -> ResumedAnswer:
+def resume_batch(services: AppServices, holder: ApiHolder, sending: AppOutbound, batch_id: str) -> ResumedResponse:
     """Let what is held of a batch go on, each message at its time. Asked again, nothing more goes on."""
     resumed = sending.outbox.resume(holder.tenant, batch_id, by=holder.name, now=services.now())
     if resumed is None:
         raise HTTPException(404, "There is no such batch.")
-    sending.handed.set()
-    return ResumedAnswer(id=batch_id, resumed=resumed)
+    sending.submitted.set()
+    return ResumedResponse(id=batch_id, resumed=resumed)
 
 
 @router.patch("/batches/{batch_id}")
 def reschedule_batch(
-    services: Outside, holder: ApiHolder, sending: Sending, batch_id: str, new: NewTime
-) -> RescheduledAnswer:
+    services: AppServices, holder: ApiHolder, sending: AppOutbound, batch_id: str, new: NewTime
+) -> RescheduledResponse:
     """Have what has not gone go at another time; a time that is past is now."""
-    line = sending.follower.batch(holder.tenant, batch_id)
+    line = sending.message_reader.batch(holder.tenant, batch_id)
     if line is None:
         raise HTTPException(404, "There is no such batch.")
     now = services.now()
@@ -202,23 +208,23 @@ def reschedule_batch(
         raise HTTPException(409, f"This batch is held ({', '.join(line.held)}): resume or cancel it first.") from None
     if not moved:
         raise HTTPException(409, "Nothing of this batch waits any more.")
-    sending.handed.set()
-    return RescheduledAnswer(id=batch_id, send_at=new.send_at, messages=moved)
+    sending.submitted.set()
+    return RescheduledResponse(id=batch_id, send_at=new.send_at, messages=moved)
 
 
 @router.get("/messages")
 def list_messages(
     holder: ApiHolder,
-    sending: Sending,
+    sending: AppOutbound,
     recipient: Annotated[str | None, Query(max_length=320)] = None,
     batch: Annotated[str | None, Query(max_length=64)] = None,
     status: Annotated[list[Status] | None, Query(description="May be repeated")] = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> MessagesAnswer:
+) -> MessagesResponse:
     """Messages, newest first."""
-    page = sending.follower.messages(
+    page = sending.message_reader.messages(
         tenant_for(holder, tenant),
         recipient=None if recipient is None else address_of(recipient),
         batch_id=batch,
@@ -226,28 +232,28 @@ def list_messages(
         after=decode(cursor),
         limit=limit,
     )
-    return MessagesAnswer(items=[message_answer(line) for line in page.lines], next=encode(page.next))
+    return MessagesResponse(items=[message_response(line) for line in page.lines], next=encode(page.next))
 
 
 @router.get("/messages/{message_id}")
-def show_message(holder: ApiHolder, sending: Sending, message_id: str) -> MessageAnswer:
+def show_message(holder: ApiHolder, sending: AppOutbound, message_id: str) -> MessageResponse:
     """One message as it stands."""
-    line = sending.follower.message(holder.tenant, message_id)
+    line = sending.message_reader.message(holder.tenant, message_id)
     if line is None:
         raise HTTPException(404, "There is no such message.")
-    return message_answer(line)
+    return message_response(line)
 
 
 @router.get("/messages/{message_id}/activities")
-def list_activities(holder: ApiHolder, sending: Sending, message_id: str) -> ActivitiesAnswer:
+def list_activities(holder: ApiHolder, sending: AppOutbound, message_id: str) -> ActivitiesResponse:
     """What happened to one message, in order."""
-    lines = sending.follower.activities(holder.tenant, message_id)
+    lines = sending.message_reader.activities(holder.tenant, message_id)
     if lines is None:
         raise HTTPException(404, "There is no such message.")
-    items = [ActivityAnswer.model_validate(line) for line in lines]
+    items = [ActivityResponse.model_validate(line) for line in lines]
     if holder.tenant is not None:
         items = [one.model_copy(update={"facts": facts_for_tenants(one.facts)}) for one in items]
-    return ActivitiesAnswer(items=items)
+    return ActivitiesResponse(items=items)
 
 
 def sender_tenant(holder: Holder, asked: str | None) -> str:

@@ -5,17 +5,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from mailroom.outbound.batch_body import _Asked
+from mailroom.outbound.batch_body import _RequestModel
 from mailroom.outbound.json_time import Time
 
 
-class NewTime(_Asked):
+class NewTime(_RequestModel):
     """When to send instead."""
 
     send_at: Time
 
 
-class NewSuppression(_Asked):
+class NewSuppression(_RequestModel):
     """Addresses that shall get no mail."""
 
     addresses: Annotated[list[str], Field(min_length=1, max_length=1_000)]
@@ -23,13 +23,13 @@ class NewSuppression(_Asked):
     expires_at: Time | None = None
 
 
-class NewSender(_Asked):
+class NewSender(_RequestModel):
     """An address, or all of `@domain`, that a tenant sends from."""
 
     pattern: Annotated[str, Field(max_length=320)]
 
 
-class NewAllowance(_Asked):
+class NewAllowance(_RequestModel):
     """What a tenant may send in a period; null is no limit."""
 
     hour: Annotated[int, Field(ge=0, le=10**9)] | None = None

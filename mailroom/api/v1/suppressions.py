@@ -7,17 +7,17 @@ from fastapi import APIRouter, HTTPException, Query
 from mailroom.api.auth import ApiHolder, tenant_for
 from mailroom.api.paging import Cursor, Limit, decode_place, encode_place
 from mailroom.api.problems import PROBLEM
-from mailroom.api.services import Outside, Sending
+from mailroom.api.services import AppOutbound, AppServices
 from mailroom.api.v1.inbound import Tenant
 from mailroom.api.v1.known_query import KnownQuery
 from mailroom.api.v1.outbound import address_of, known_tenant, new_tenant, sender_tenant
 from mailroom.api.v1.requests import NewAllowance, NewSender, NewSuppression
 from mailroom.api.v1.responses.outbound import (
-    QuotaAnswer,
-    SendersAnswer,
-    SuppressedAnswer,
-    SuppressionsAnswer,
-    quota_answer,
+    QuotaResponse,
+    SendersResponse,
+    SuppressedResponse,
+    SuppressionsResponse,
+    quota_response,
     suppression_answer,
 )
 from mailroom.domain.outbound.content_rules import sender_pattern
@@ -33,12 +33,12 @@ Address = Annotated[str, Query(max_length=320)]
 @router.get("/suppressions")
 def list_suppressions(
     holder: ApiHolder,
-    sending: Sending,
+    sending: AppOutbound,
     address: Address | None = None,
     tenant: Tenant = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> SuppressionsAnswer:
+) -> SuppressionsResponse:
     """Addresses that get no mail, by address. A tenant's key sees its tenant's; an administrator those of all tenants too."""
     wanted = None if address is None else address_of(address)
     found = sending.suppressions.all(
@@ -50,13 +50,13 @@ def list_suppressions(
     )
     last = found[limit - 1] if len(found) > limit else None
     items = [suppression_answer(one) for one in found[:limit]]
-    return SuppressionsAnswer(items=items, next=encode_place(last.address, last.tenant) if last else None)
+    return SuppressionsResponse(items=items, next=encode_place(last.address, last.tenant) if last else None)
 
 
 @router.post("/suppressions", status_code=201)
 def suppress(
-    services: Outside, holder: ApiHolder, sending: Sending, new: NewSuppression, tenant: Tenant = None
-) -> SuppressedAnswer:
+    services: AppServices, holder: ApiHolder, sending: AppOutbound, new: NewSuppression, tenant: Tenant = None
+) -> SuppressedResponse:
     """Let these addresses get no mail; from an administrator without a tenant, from nobody here."""
     owner, now = tenant_for(holder, tenant), services.now()
     if owner is not None and holder.tenant is None:
@@ -69,52 +69,52 @@ def suppress(
             for address in new.addresses
         ]
     )
-    return SuppressedAnswer(added=added)
+    return SuppressedResponse(added=added)
 
 
 @router.delete("/suppressions", status_code=204)
-def release(holder: ApiHolder, sending: Sending, address: Address, tenant: Tenant = None) -> None:
+def release(holder: ApiHolder, sending: AppOutbound, address: Address, tenant: Tenant = None) -> None:
     """Let mail go to this address again."""
     if not sending.suppressions.remove(tenant_for(holder, tenant), address_of(address)):
         raise HTTPException(404, "This address is not suppressed.")
 
 
 @router.get("/quotas")
-def show_quota(services: Outside, holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> QuotaAnswer:
+def show_quota(services: AppServices, holder: ApiHolder, sending: AppOutbound, tenant: Tenant = None) -> QuotaResponse:
     """What a tenant may send in this hour, day and month, and has sent."""
     owner, now = known_tenant(holder, tenant), services.now()
-    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+    return quota_response(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
 
 
 @router.put("/quotas")
 def set_quota(
-    services: Outside, holder: ApiHolder, sending: Sending, new: NewAllowance, tenant: Tenant = None
-) -> QuotaAnswer:
+    services: AppServices, holder: ApiHolder, sending: AppOutbound, new: NewAllowance, tenant: Tenant = None
+) -> QuotaResponse:
     """Set what a tenant may send; for administrators."""
     _administrator(holder)
     owner, now = sender_tenant(holder, tenant), services.now()
     sending.quotas.allow(owner, Allowance(new.hour, new.day, new.month))
-    return quota_answer(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
+    return quota_response(owner, sending.quotas.allowance(owner), sending.quotas.used(owner, now=now), now)
 
 
 @router.get("/senders")
-def list_senders(holder: ApiHolder, sending: Sending, tenant: Tenant = None) -> SendersAnswer:
+def list_senders(holder: ApiHolder, sending: AppOutbound, tenant: Tenant = None) -> SendersResponse:
     """From which addresses a tenant may send."""
     owner = known_tenant(holder, tenant)
-    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+    return SendersResponse(tenant=owner, patterns=sending.senders.patterns(owner))
 
 
 @router.post("/senders", status_code=201)
-def allow_sender(holder: ApiHolder, sending: Sending, new: NewSender, tenant: Tenant = None) -> SendersAnswer:
+def allow_sender(holder: ApiHolder, sending: AppOutbound, new: NewSender, tenant: Tenant = None) -> SendersResponse:
     """Let a tenant send from an address, or from all of `@domain`, and no longer from others; for administrators."""
     _administrator(holder)
     owner = sender_tenant(holder, tenant)
     sending.senders.allow(owner, _pattern(new.pattern))
-    return SendersAnswer(tenant=owner, patterns=sending.senders.patterns(owner))
+    return SendersResponse(tenant=owner, patterns=sending.senders.patterns(owner))
 
 
 @router.delete("/senders", status_code=204)
-def forbid_sender(holder: ApiHolder, sending: Sending, pattern: Address, tenant: Tenant = None) -> None:
+def forbid_sender(holder: ApiHolder, sending: AppOutbound, pattern: Address, tenant: Tenant = None) -> None:
     """Take an address or `@domain` back; for administrators."""
     _administrator(holder)
     if not sending.senders.forbid(known_tenant(holder, tenant), _pattern(pattern)):

@@ -28,7 +28,7 @@ class Trip(ReasonWord):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class ReputationCounts:
     """What became of the messages of one batch, or of one tenant for a while; `sent` is those handed over."""
 
     sent: int
@@ -60,7 +60,7 @@ OF_BATCH = Thresholds(sample=100, bounces=0.08)
 OF_TENANT = Thresholds(sample=500)
 
 
-def judge(tally: Tally, thresholds: Thresholds) -> Trip | None:
+def judge(tally: ReputationCounts, thresholds: Thresholds) -> Trip | None:
     """Return why to stop, or None. Complaints first: they weigh more with every provider."""
     if tally.sent < thresholds.sample:
         return None
@@ -71,4 +71,6 @@ def judge(tally: Tally, thresholds: Thresholds) -> Trip | None:
 
 def may_open(bounced: int, complained: int, thresholds: Thresholds) -> bool:
     """Return whether so many could open the breaker at all: if not even of the smallest sample, nobody need count what was sent."""
-    return judge(Tally(sent=thresholds.sample, bounced=bounced, complained=complained), thresholds) is not None
+    return (
+        judge(ReputationCounts(sent=thresholds.sample, bounced=bounced, complained=complained), thresholds) is not None
+    )

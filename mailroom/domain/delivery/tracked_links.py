@@ -36,7 +36,7 @@ _MOST_ADDED = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Engagement:
     """What a genuine token tells: whose mail was opened, or which of its links followed (from 1) and where that leads."""
 
     message_id: str
@@ -109,7 +109,7 @@ def followed(target: str) -> str | None:
     return sent if _is_followed(sent) and plain_web_url(sent) is not None else None
 
 
-def clicked(token: str, *, key: bytes) -> Look | None:
+def clicked(token: str, *, key: bytes) -> Engagement | None:
     """Return which link this is and where it leads, or None for what we did not sign."""
     said = unseal(token, purpose=_CLICK, key=key)
     if said is None:
@@ -119,13 +119,13 @@ def clicked(token: str, *, key: bytes) -> Look | None:
     # Signed means followed once; looked at again, a fault of the signing side is still no open redirect.
     if _as_sent(target) != target or not _is_followed(target):
         return None
-    return Look(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
+    return Engagement(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
 
 
-def opened(token: str, *, key: bytes) -> Look | None:
+def opened(token: str, *, key: bytes) -> Engagement | None:
     """Return whose pixel this is, or None for what we did not sign."""
     said = unseal(token, purpose=_OPEN, key=key)
-    return Look(*_head(said)) if said is not None else None
+    return Engagement(*_head(said)) if said is not None else None
 
 
 def _as_sent(target: str) -> str:

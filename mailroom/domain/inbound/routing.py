@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import idna
 
 from mailroom.domain.errors import Quarantined, Reason
-from mailroom.domain.inbound.trust import DEFAULT_POLICY, Policy
+from mailroom.domain.inbound.trust import DEFAULT_POLICY, FilingPolicy
 
 INBOX = "inbox"
 """The processor of an address for which nothing but filing is done."""
@@ -47,7 +47,7 @@ class Address:
     tenant: str
     user: str
     processor: str = INBOX
-    policy: Policy = DEFAULT_POLICY
+    policy: FilingPolicy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Route:
     why: str
     plus_token: str | None = None
     processor: str = INBOX
-    policy: Policy = DEFAULT_POLICY
+    policy: FilingPolicy = DEFAULT_POLICY
 
 
 def normalise(address: str) -> str:

@@ -20,7 +20,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class FilingPolicy:
     """What a tenant wants done with a mail that is not beyond doubt.
 
     `spam`: SES takes it for spam. `dmarc_reject`, `dmarc_quarantine`: DMARC failed, and the sender's domain asks for this.
@@ -34,7 +34,7 @@ class Policy:
     unscanned: Action = Action.FILE
 
 
-DEFAULT_POLICY = Policy()
+DEFAULT_POLICY = FilingPolicy()
 
 
 class Finding(StrEnum):
@@ -55,7 +55,7 @@ class Scan:
     signatures_of: datetime | None = None
 
 
-def stop_reason(verdicts: Verdicts, policy: Policy | None = None, scan: Scan | None = None) -> Reason | None:
+def stop_reason(verdicts: Verdicts, policy: FilingPolicy | None = None, scan: Scan | None = None) -> Reason | None:
     """Return why a mail is not filed for a tenant with this policy, or None when it is; the gravest reason first."""
     if verdicts.virus is Verdict.FAIL or (scan and scan.finding is Finding.INFECTED):
         return Reason.VIRUS

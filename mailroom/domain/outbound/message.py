@@ -108,7 +108,7 @@ TROUBLE = frozenset(status for status in Status if status.stage is SendingStage.
 WITHHELD = frozenset(status for status in Status if status.is_withheld)
 
 
-class Policy(StrEnum):
+class ResendPolicy(StrEnum):
     """What happens to a message whose outcome stays unknown when neither events nor asking settled it."""
 
     PREFER_NO_DUPLICATE = "prefer_no_duplicate"
@@ -146,7 +146,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enclosure:
+class StoredAttachment:
     """An attachment as it is kept: described here, its bytes once for a tenant by their digest.
 
     With `archive_id` the bytes are that deposit's in the archive; without, they are in the outbox's own store. A
@@ -210,7 +210,7 @@ class Content:
     html: str | None
     reply_to: Party | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    enclosures: tuple[Enclosure, ...] = ()
+    enclosures: tuple[StoredAttachment, ...] = ()
     unsubscribe: str | None = None
     template: bool = False
 
@@ -242,7 +242,7 @@ class Batch:
     tenant: str
     from_: Party
     lane: Lane = Lane.TRANSACTIONAL
-    policy: Policy = Policy.PREFER_NO_DUPLICATE
+    policy: ResendPolicy = ResendPolicy.PREFER_NO_DUPLICATE
     send_at: datetime | None = None
     expires_at: datetime | None = None
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -42,7 +42,7 @@ REGISTRY = (
         adapter="mailroom.adapters.providers.ses:Ses",
         block="blocks.provider_ses:SesProvider",
         # SNS posts them, and has a route of its own: topics are confirmed there.
-        events="mailroom.delivery.webhooks.ses",
+        events="mailroom.delivery.provider_events.ses",
         stand_in="mailroom.sandbox.stand_ins.ses:SesStandIn",
     ),
     ProviderRow(
@@ -54,7 +54,7 @@ REGISTRY = (
         name="sendgrid",
         adapter="mailroom.adapters.providers.sendgrid:SendGrid",
         block="blocks.provider_sendgrid:SendGridProvider",
-        events="mailroom.delivery.webhooks.sendgrid",
+        events="mailroom.delivery.provider_events.sendgrid",
         hook=True,
         hook_setting="sendgrid_hook_keys",
         stand_in="mailroom.sandbox.stand_ins.sendgrid:SendGridStandIn",
@@ -65,7 +65,7 @@ REGISTRY = (
         name="postmark",
         adapter="mailroom.adapters.providers.postmark:Postmark",
         block="blocks.provider_postmark:PostmarkProvider",
-        events="mailroom.delivery.webhooks.postmark",
+        events="mailroom.delivery.provider_events.postmark",
         hook=True,
         hook_setting="postmark_hook_users",
         stand_in="mailroom.sandbox.stand_ins.postmark:PostmarkStandIn",

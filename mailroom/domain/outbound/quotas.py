@@ -29,7 +29,7 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ProviderRate:
     """What a provider takes; None is no limit that is known. `paused` is where it takes nothing."""
 
     per_second: float | None = None
@@ -88,7 +88,7 @@ def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: d
 
 
 def earliest_end(
-    allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime, *, pace: Pace
+    allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime, *, pace: ProviderRate
 ) -> datetime | None:
     """Return when the last of `mails` may have gone, by the quota, and by the provider's day and rate; None: nobody knows.
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from mailroom.audit.manifest import Sent
+from mailroom.audit.manifest import SentMail
 from mailroom.crash_points import POINTS
 from mailroom.operations.loops import wait_until
-from mailroom.sandbox.drills.ground import Ground
-from mailroom.sandbox.drills.lives import PAUSE_S, READY_PATIENCE_S, Toll, kill_at_random
-from mailroom.sandbox.drills.workers import Worker, Zygote
+from mailroom.sandbox.drills.drill_stack import DrillStack
+from mailroom.sandbox.drills.kill_loop import PAUSE_S, READY_PATIENCE_S, DrillResult, kill_at_random
+from mailroom.sandbox.drills.workers import ForkServer, Worker
 from mailroom.sandbox.errors import StackError
 
 Say = Callable[[str], None]
@@ -29,13 +29,13 @@ _WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"
 
 
 @dataclass(slots=True)
-class Outcome(Toll):
+class Outcome(DrillResult):
     """What a drill did, and what the check found after it."""
 
     gone = "lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"
     twofold = "duplicate line", "duplicate item", "filed twice", "versions"
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentMail] = field(default_factory=list)
 
     @property
     def counted(self) -> dict[str, Any]:
@@ -46,9 +46,9 @@ class Outcome(Toll):
 class Drill:
     """Kills workers on a ground, and proves what came of it."""
 
-    def __init__(self, ground: Ground, zygote: Zygote, *, seed: int, say: Say) -> None:
+    def __init__(self, drill_stack: DrillStack, fork_server: ForkServer, *, seed: int, say: Say) -> None:
         self.outcome = Outcome(seed)
-        self._ground, self._zygote, self._say = ground, zygote, say
+        self._drill_stack, self._fork_server, self._say = drill_stack, fork_server, say
         self._chance = Random(seed)
 
     def kill_at_points(self, points: tuple[str, ...] = POINTS, *, mails: int) -> None:
@@ -58,11 +58,11 @@ class Drill:
             StackError: a worker did not die there: nothing reaches that point.
         """
         for point in points:
-            self.outcome.sent += self._ground.send(mails)
-            worker = self._zygote.fork(crash=point, beat_s=0.3, stop_patience_s=0.0)
+            self.outcome.sent += self._drill_stack.send(mails)
+            worker = self._fork_server.fork(crash=point, beat_s=0.3, stop_patience_s=0.0)
             if point in _WHEN_STOPPED:
                 self._stop_at_work(worker)
-            if not worker.wait(within_s=_POINT_PATIENCE_S) or self._zygote.deaths()[-1:] != [point]:
+            if not worker.wait(within_s=_POINT_PATIENCE_S) or self._fork_server.deaths()[-1:] != [point]:
                 worker.kill()
                 raise StackError(f"no worker died {point}: nothing reaches this crash point")
             worker.kill()
@@ -73,7 +73,7 @@ class Drill:
     def kill_at_random(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
         """Kill workers 0.05 to 2 s after their first mail, while mails keep coming so that some are always under way."""
         kill_at_random(
-            self._zygote.fork,
+            self._fork_server.fork,
             self._at_work,
             self._end,
             lambda: self._feed(in_hand),
@@ -86,15 +86,15 @@ class Drill:
     def prove(self, *, workers: int = 1) -> Outcome:
         """Let workers finish what is left, run the check, and return what came of it all."""
         self.settle(workers=workers)
-        self.outcome.found = self._ground.check()
+        self.outcome.found = self._drill_stack.check()
         return self.outcome
 
     def settle(self, *, workers: int = 1) -> None:
         """Let workers finish what is left, and note how long they took."""
-        alive = [self._zygote.fork() for _ in range(workers)]
+        alive = [self._fork_server.fork() for _ in range(workers)]
         self.outcome.drained_s = None
         try:
-            self.outcome.drained_s = self._ground.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
+            self.outcome.drained_s = self._drill_stack.drain(self.outcome.sent, within_s=DRAIN_PATIENCE_S)
         except TimeoutError as error:
             self._say(f"not drained: {error}")
         for worker in alive:
@@ -116,11 +116,11 @@ class Drill:
             self._say(f"{self.outcome.kills} kills, {len(self.outcome.sent)} mails")
 
     def _feed(self, in_hand: int) -> None:
-        missing = in_hand - len(self._ground.unfinished(self.outcome.sent))
+        missing = in_hand - len(self._drill_stack.unfinished(self.outcome.sent))
         if missing > 0:
-            self.outcome.sent += self._ground.send(missing)
+            self.outcome.sent += self._drill_stack.send(missing)
 
     def _at_work(self, worker: Worker) -> bool:
         """Tell whether a worker has a mail under way."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
-        return bool(self._ground.ask(mine, f"%-{worker.process.pid}"))
+        return bool(self._drill_stack.ask(mine, f"%-{worker.process.pid}"))

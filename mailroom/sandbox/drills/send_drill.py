@@ -14,8 +14,8 @@ import httpx
 
 from mailroom.domain.outbound.message import UNANSWERED, WAITING
 from mailroom.operations.loops import wait_until
-from mailroom.sandbox.drills.lives import PAUSE_S, Toll, kill_at_random
-from mailroom.sandbox.drills.post_office import PostOffice
+from mailroom.sandbox.drills.drill_batches import DrillBatches
+from mailroom.sandbox.drills.kill_loop import PAUSE_S, DrillResult, kill_at_random
 from mailroom.sandbox.drills.workers import Worker
 from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.ports import is_connected
@@ -53,7 +53,7 @@ _FEW = 1
 
 
 @dataclass(slots=True)
-class SendOutcome(Toll):
+class SendOutcome(DrillResult):
     """What a drill did, and what the check found after it. A kill at random was at work if it left a mail `sending`."""
 
     #: A message that is said to be sent and was never received is gone too.
@@ -79,7 +79,9 @@ class SendOutcome(Toll):
 class SendDrill:
     """Kills what sends batches, and proves what came of it."""
 
-    def __init__(self, office: PostOffice, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, office: DrillBatches, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None
+    ) -> None:
         """Take where it happens; `throttle` has the receiving end say once that the day's quota is used up."""
         self.outcome = SendOutcome(seed)
         #: What was `sending` after each kill at random, and at none before it.
@@ -209,10 +211,10 @@ class SendDrill:
         self._dies(service, point)
 
     def _fork(self, crash: str = "", **how: Any) -> Worker:
-        return self._office.zygote.fork(crash=crash, **_QUICK, **how)
+        return self._office.fork_server.fork(crash=crash, **_QUICK, **how)
 
     def _dies(self, process: Worker, point: str) -> None:
-        deaths = self._office.zygote.deaths
+        deaths = self._office.fork_server.deaths
         if not process.wait(within_s=_PATIENCE_S) or deaths()[-1:] != [point]:
             process.kill()
             raise StackError(f"nothing died {point}: nothing reaches this crash point")
@@ -246,7 +248,7 @@ class SendDrill:
 
     def _is_waiting(self, batch_id: str) -> bool:
         query = "select 1 from message where batch_id = %s and status = any(%s) limit 1"
-        return bool(self._office.ground.ask(query, batch_id, [status.value for status in WAITING]))
+        return bool(self._office.drill_stack.ask(query, batch_id, [status.value for status in WAITING]))
 
     def _until(self, holds: Callable[[], bool]) -> None:
         wait_until(holds, within_s=_PATIENCE_S, every_s=PAUSE_S)

@@ -27,10 +27,10 @@ import httpx
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mailroom.audit.batches import HandedOver
+from mailroom.audit.batches import Submissions
 from mailroom.domain.outbound.message import UNDER_WAY
 from mailroom.operations.loops import wait_until
-from mailroom.sandbox.drills.ground import ANNA, BOB, Ground
+from mailroom.sandbox.drills.drill_stack import ANNA, BOB, DrillStack
 from mailroom.sandbox.drills.soak_load import Load
 from mailroom.sandbox.drills.soak_memory import Memory, sampled
 from mailroom.sandbox.drills.soak_outcome import SoakOutcome
@@ -73,15 +73,15 @@ _QUEUES = ("inbound", "mailbox", "tracking")
 class Soak:
     """One soak on a running stack."""
 
-    def __init__(self, stack: SoakStack, ground: Ground, *, minutes: float, say: Say) -> None:
+    def __init__(self, stack: SoakStack, drill_stack: DrillStack, *, minutes: float, say: Say) -> None:
         self.outcome = SoakOutcome(minutes, planned=dict(Counter(part for _, part in _PLAN)))
-        self._stack, self._ground, self._say = stack, ground, say
+        self._stack, self._drill_stack, self._say = stack, drill_stack, say
         self._prefect = SoakPrefect(stack.facts["prefect_api_url"])
         self._memory = Memory()
         self._disturbed_until = 0.0
         #: When a message may have become unknown: its worker was killed, or could not note what became of it.
         self._excused: list[tuple[datetime, datetime]] = []
-        self._load = Load(ground, lambda: time.monotonic() < self._disturbed_until)
+        self._load = Load(drill_stack, lambda: time.monotonic() < self._disturbed_until)
 
     def hold(self) -> SoakOutcome:
         """Live for the time, restart parts by plan, let all of it end, and return what was found."""
@@ -138,7 +138,7 @@ class Soak:
         """Tell whether this worker has a mail under way before long."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
         pid = self._stack.pids()[worker]
-        return wait_until(lambda: self._ground.ask(mine, f"%-{pid}"), within_s=_KILL_PATIENCE_S, every_s=0.02)
+        return wait_until(lambda: self._drill_stack.ask(mine, f"%-{pid}"), within_s=_KILL_PATIENCE_S, every_s=0.02)
 
     def _progress(self, minute: int) -> None:
         load, left = self._load, {what: count for what, count in self._backlog().items() if count}
@@ -160,7 +160,7 @@ class Soak:
     def _backlog(self) -> dict[str, int]:
         """Return what is under way, by kind."""
         try:
-            ask = self._ground.ask
+            ask = self._drill_stack.ask
             ends = dict(ask("select message_id, state from inbound_email"))
             [[messages]] = ask(
                 "select count(*) from message where status = any(%s)", [status.value for status in UNDER_WAY]
@@ -169,7 +169,7 @@ class Soak:
             sent = list(self._load.sent)
             return {
                 "mails": sum(ends.get(one.message_id) != one.state for one in sent),
-                **{f"in the {queue} queue": self._ground.depth(queue) for queue in _QUEUES},
+                **{f"in the {queue} queue": self._drill_stack.depth(queue) for queue in _QUEUES},
                 "messages": messages,
                 "orders of batches": orders,
                 "runs": self._prefect.under_way(),
@@ -179,7 +179,7 @@ class Soak:
 
     def _note(self) -> None:
         load, outcome = self._load, self.outcome
-        events = self._ground.ask("select kind, count(*) from activity where event_id is not null group by kind")
+        events = self._drill_stack.ask("select kind, count(*) from activity where event_id is not null group by kind")
         outcome.counts = {
             "mails": len(load.sent),
             **{name: load.counts[name] for name in ("viruses", "batches ahead", "orders", "requests")},
@@ -188,40 +188,42 @@ class Soak:
             "delivery events": sum(times for _, times in events),
             "refused during a restart": load.counts["refused during a restart"],
         }
-        outcome.statuses = dict(self._ground.ask("select status, count(*) from message group by status order by 1"))
+        outcome.statuses = dict(
+            self._drill_stack.ask("select status, count(*) from message group by status order by 1")
+        )
         outcome.scheduled, outcome.failed_runs = self._prefect.completed(), self._prefect.failed()
         outcome.faults += self._stack.slow
         outcome.faults += [f"{times} times: {what}" for what, times in load.faults.items()]
-        sent = [at for (at,) in self._ground.ask("select handed_at from message where status = 'unknown'")]
+        sent = [at for (at,) in self._drill_stack.ask("select handed_at from message where status = 'unknown'")]
         odd = [at for at in sent if not any(since <= at <= until for since, until in self._excused)]
         if odd:
             outcome.faults.append(f"{len(odd)} messages are unknown, and no worker was killed over them")
 
     def _check(self) -> None:
         """Run `mailroom check` with what both ends know, and with the logs."""
-        file = self._ground.folder / "received.jsonl"
-        HandedOver(self._load.batches, Counter(self._prefect.received(self._stack.facts["aws_endpoint"]))).write(file)
+        file = self._drill_stack.folder / "received.jsonl"
+        Submissions(self._load.batches, Counter(self._prefect.received(self._stack.facts["aws_endpoint"]))).write(file)
         logs = str(self._stack.folder.logs)
-        self.outcome.found = self._ground.check("--batches", str(file), "--logs", logs)
+        self.outcome.found = self._drill_stack.check("--batches", str(file), "--logs", logs)
 
 
 def soak(*, minutes: float, say: Say) -> SoakOutcome:
     """Have a stack live so long, and return what was found; the logs of one that is not clean are kept."""
     with tempfile.TemporaryDirectory(prefix="mailroom-soak-") as folder:
-        ground = Ground(Path(folder) / "stack", random.Random(0), known=KNOWN)
-        ground.folder.mkdir(mode=0o700)
+        drill_stack = DrillStack(Path(folder) / "stack", random.Random(0), known=KNOWN)
+        drill_stack.folder.mkdir(mode=0o700)
         clean = False
         try:
-            with soak_stack(ground.folder, say) as stack:
-                ground.facts = stack.facts
+            with soak_stack(drill_stack.folder, say) as stack:
+                drill_stack.facts = stack.facts
                 for address, tenant, user in ((ANNA, "acme", "anna"), (BOB, "globex", "bob")):
-                    ground.mailroom("address", "add", address, "--tenant", tenant, "--user", user)
-                outcome = Soak(stack, ground, minutes=minutes, say=say).hold()
+                    drill_stack.mailroom("address", "add", address, "--tenant", tenant, "--user", user)
+                outcome = Soak(stack, drill_stack, minutes=minutes, say=say).hold()
                 clean = outcome.is_clean
         finally:
             if not clean:
-                _keep_logs(ground.folder / "logs", say)
-            DataFolder(ground.folder).wipe()
+                _keep_logs(drill_stack.folder / "logs", say)
+            DataFolder(drill_stack.folder).wipe()
     return outcome
 
 

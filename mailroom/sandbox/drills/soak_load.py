@@ -21,8 +21,8 @@ from uuid import uuid4
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mailroom.audit.manifest import Sent
-from mailroom.sandbox.drills.ground import ANNA, Ground
+from mailroom.audit.manifest import SentMail
+from mailroom.sandbox.drills.drill_stack import ANNA, DrillStack
 from mailroom.sandbox.stand_ins.verdicts import EICAR
 
 MAIL_EVERY_S, BATCH_EVERY_S, ORDER_EVERY_S, READ_EVERY_S = 4.0, 20.0, 30.0, 3.0
@@ -44,9 +44,9 @@ _ROUTES = ("/v1/messages", "/v1/inbound", f"/v1/inboxes/{ANNA}/items", "/v1/supp
 class Load:
     """Callers of one installation. `is_disturbed` says whether a part that a request needs is being restarted."""
 
-    ground: Ground
+    drill_stack: DrillStack
     is_disturbed: Callable[[], bool]
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentMail] = field(default_factory=list)
     batches: dict[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     #: What callers met while nothing was disturbed, each once with how often.
@@ -58,15 +58,15 @@ class Load:
 
     def run(self) -> None:
         """Go on until `stop` is set."""
-        headers = {"Authorization": f"Bearer {self.ground.facts['api_key']}"}
-        self._sqs = self.ground.aws("sqs")
+        headers = {"Authorization": f"Bearer {self.drill_stack.facts['api_key']}"}
+        self._sqs = self.drill_stack.aws("sqs")
         kinds: list[tuple[float, Callable[[], None]]] = [
             (MAIL_EVERY_S, self.mail),
             (BATCH_EVERY_S, self.batch),
             (ORDER_EVERY_S, self.order),
             (READ_EVERY_S, self.read),
         ]
-        with httpx.Client(base_url=self.ground.facts["api_url"], headers=headers, timeout=60) as self._http:
+        with httpx.Client(base_url=self.drill_stack.facts["api_url"], headers=headers, timeout=60) as self._http:
             due = [time.monotonic()] * len(kinds)
             while not self.stop.is_set():
                 for at, (every_s, act) in enumerate(kinds):
@@ -80,14 +80,14 @@ class Load:
         """Mail one document: small ones for one tenant or two, some large, some with a virus, some broken."""
         number = next(self._numbers)
         if number % 40 == 20:
-            [sent] = self.ground.send(1, mail=_with_virus(number), state="quarantined")
+            [sent] = self.drill_stack.send(1, mail=_with_virus(number), state="quarantined")
             self.counts["viruses"] += 1
         elif number % 15 == 7:
-            [sent] = self.ground.send(1, mail=_large(number, self.ground.chance.randbytes(750_000)))
+            [sent] = self.drill_stack.send(1, mail=_large(number, self.drill_stack.chance.randbytes(750_000)))
         elif number % 15 == 11:
-            [sent] = self.ground.send(1, mail=_broken(number))
+            [sent] = self.drill_stack.send(1, mail=_broken(number))
         else:
-            sent, *more = self.ground.send(2)
+            sent, *more = self.drill_stack.send(2)
             self.sent += more
         self.sent.append(sent)
 
@@ -126,7 +126,7 @@ class Load:
         number = next(self._numbers)
         kinds = {"channel": "email", "type": "plaintext"}
         self._sqs.send_message(
-            QueueUrl=self.ground.facts["mailbox_queue_url"],
+            QueueUrl=self.drill_stack.facts["mailbox_queue_url"],
             MessageBody=json.dumps({"to": f"plain+{number}@users.test", "subject": "plain", "message": "hello"}),
             MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in kinds.items()},
         )

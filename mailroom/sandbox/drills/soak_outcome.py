@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailroom.sandbox.drills.drill import Outcome
-from mailroom.sandbox.drills.lives import wrong
+from mailroom.sandbox.drills.kill_loop import wrong
 from mailroom.sandbox.drills.send_drill import SendOutcome
 from mailroom.sandbox.drills.soak_memory import Growth
 

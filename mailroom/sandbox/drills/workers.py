@@ -73,7 +73,7 @@ class Worker:
 
 
 @dataclass(slots=True)
-class Zygote:
+class ForkServer:
     """The process that forks them. Use it as a context: nothing it started outlives the block."""
 
     environment: Mapping[str, str]
@@ -98,7 +98,7 @@ class Zygote:
         env = {**self.environment, "MAILROOM_CRASH_DRILL": str(self.deaths_file), "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.worker.zygote"],
+                [sys.executable, "-m", "deployments.worker.fork_server"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -110,7 +110,7 @@ def stack_parts(
         _step("provision", after=("aws",), env=mailroom),
         Part(
             name="deployments",
-            argv=[*_PYTHON, "mailroom.sandbox.stack.early", "deployments.ensure", str(data / "deployments.gate")],
+            argv=[*_PYTHON, "mailroom.sandbox.stack.preload", "deployments.ensure", str(data / "deployments.gate")],
             gate=data / "deployments.gate",
             after=("prefect", "database", "provision"),
             env=client,
@@ -118,7 +118,7 @@ def stack_parts(
         ),
         Part(
             name="worker",
-            argv=[*_PYTHON, "mailroom.sandbox.stack.early", "deployments.worker.process", str(data / "worker.gate")],
+            argv=[*_PYTHON, "mailroom.sandbox.stack.preload", "deployments.worker.process", str(data / "worker.gate")],
             gate=data / "worker.gate",
             after=("deployments",),
             env=lambda: {**client(), "MAILROOM_READY_FILE": str(ready_file)},

@@ -16,10 +16,10 @@ ADMIN_KEY = "api-key"
 
 def database(environment: Mapping[str, str]) -> None:
     """Do what `mailroom migrate` does, and let the sandbox's admin key in."""
-    from mailroom.adapters.postgres.migrating import bring_up
+    from mailroom.adapters.postgres.schema_upgrade import upgrade
 
     url = environment["MAILROOM_DATABASE_URL"]
-    done = bring_up(url)
+    done = upgrade(url)
     print(f"the schema is at {done.ended_at}; {len(done.applied)} migrations were run")
     admit(url, DataFolder(Path(environment["MAILROOM_DATA"])).secret(ADMIN_KEY))
 

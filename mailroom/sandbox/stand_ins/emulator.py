@@ -28,7 +28,7 @@ from moto.sqs.models import Message, SQSBackend
 
 from mailroom.sandbox.stack.environment import ACCOUNT, REGION
 from mailroom.sandbox.stand_ins import bucket_owner, object_lock
-from mailroom.sandbox.stand_ins.ses_events import Taken, events_of
+from mailroom.sandbox.stand_ins.ses_events import AcceptedMail, events_of
 
 log = logging.getLogger("mailroom.emulator")
 
@@ -52,7 +52,7 @@ class EventPublisher:
         self._seen = min(self._seen, len(sent))
         new = sent[self._seen :]
         for message in new:
-            self._tell(message)
+            self._post_to_topics(message)
             self._seen += 1
         return len(new)
 
@@ -64,12 +64,12 @@ class EventPublisher:
             except (BotoCoreError, ClientError) as error:
                 log.warning("an event was not published and is tried again: %s", type(error).__name__)
 
-    def _tell(self, message: Any) -> None:
+    def _post_to_topics(self, message: Any) -> None:
         if not isinstance(message, RawMessage):
             return
         # moto adds the addresses of the headers to those that the caller named.
         named = tuple(dict.fromkeys(message.destinations))
-        taken = Taken(message.id, message.source or "", named, message.raw_data, datetime.now(UTC))
+        taken = AcceptedMail(message.id, message.source or "", named, message.raw_data, datetime.now(UTC))
         for configuration_set, topic in self._topics():
             for event in events_of(taken, account_id=self._account_id, configuration_set=configuration_set):
                 self._publish(topic, event)

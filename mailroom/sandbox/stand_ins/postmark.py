@@ -2,20 +2,22 @@
 
 from typing import Any, ClassVar
 
-from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
-from mailroom.sandbox.stand_ins.vendors import Said, Vendor
+from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
+from mailroom.sandbox.stand_ins.vendors import Vendor, VendorAnswer
 
 
 class PostmarkStandIn(Vendor):
     """POST /email/batch, GET /messages/outbound."""
 
     made_with: ClassVar[dict[str, str]] = {"token": "t", "server": "s"}
-    without: ClassVar[frozenset[Mood]] = frozenset({Mood.DAILY})
-    refusals: ClassVar[dict[Mood, Said]] = {
-        Mood.SLOW: Said(429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, {"Retry-After": str(RETRY_AFTER_S)}),
-        Mood.STOPPED: Said(401, {"ErrorCode": 10, "Message": "Bad or missing API token"}),
-        Mood.REFUSES: Said(422, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'bob@example.com'."}),
-        Mood.TOO_LARGE: Said(413, {"ErrorCode": 0, "Message": "Request too large"}),
+    without: ClassVar[frozenset[Behaviour]] = frozenset({Behaviour.DAILY})
+    refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {
+        Behaviour.SLOW: VendorAnswer(
+            429, {"ErrorCode": 429, "Message": "Rate limit exceeded"}, {"Retry-After": str(RETRY_AFTER_S)}
+        ),
+        Behaviour.STOPPED: VendorAnswer(401, {"ErrorCode": 10, "Message": "Bad or missing API token"}),
+        Behaviour.REFUSES: VendorAnswer(422, {"ErrorCode": 300, "Message": "Invalid 'To' address: 'bob@example.com'."}),
+        Behaviour.TOO_LARGE: VendorAnswer(413, {"ErrorCode": 0, "Message": "Request too large"}),
     }
 
     def __init__(self) -> None:
@@ -23,16 +25,16 @@ class PostmarkStandIn(Vendor):
         #: Addresses that had a hard bounce: refused one by one inside a batch.
         self.inactive: set[str] = set()
 
-    def accept(self, payload: Any) -> Said:
+    def accept(self, payload: Any) -> VendorAnswer:
         """Count each mail that is not to an inactive address."""
-        return Said(200, [self._one(mail) for mail in payload])
+        return VendorAnswer(200, [self._one(mail) for mail in payload])
 
-    def look(self, path: str, query: dict[str, list[str]]) -> Said:
+    def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
         """Search by metadata."""
         tag = query.get("metadata_mailroom-id", [""])[0]
         found = [number for number, known in enumerate(self.accepted, 1) if known == tag]
         messages = [{"MessageID": f"pm-{number}", "Metadata": {"mailroom-id": tag}} for number in found]
-        return Said(200, {"TotalCount": len(found), "Messages": messages})
+        return VendorAnswer(200, {"TotalCount": len(found), "Messages": messages})
 
     def _one(self, mail: Any) -> dict[str, Any]:
         if any(address in mail["To"] for address in self.inactive):

@@ -13,16 +13,16 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword, Session
 
 from mailroom.domain.mail.mime import CORRELATION
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 
 _AT_THE_RECIPIENT = {
-    Mood.SLOW: "451 4.7.500 server busy, bob@example.com",
-    Mood.STOPPED: "530 5.7.0 authentication required",
-    Mood.REFUSES: "550 5.1.1 no such user bob@example.com",
+    Behaviour.SLOW: "451 4.7.500 server busy, bob@example.com",
+    Behaviour.STOPPED: "530 5.7.0 authentication required",
+    Behaviour.REFUSES: "550 5.1.1 no such user bob@example.com",
 }
 _AFTER_THE_DOT = {
-    Mood.DAILY: "454 4.7.0 Throttling failure: Daily message quota exceeded.",
-    Mood.TOO_LARGE: "552 5.3.4 message too big",
+    Behaviour.DAILY: "454 4.7.0 Throttling failure: Daily message quota exceeded.",
+    Behaviour.TOO_LARGE: "552 5.3.4 message too big",
 }
 
 
@@ -30,9 +30,9 @@ _AFTER_THE_DOT = {
 # that cannot be read.
 @dataclass
 class Receiver:
-    """What came in. `moods` are for the next mails, one each, then all is well."""
+    """What came in. `behaviours` are for the next mails, one each, then all is well."""
 
-    moods: deque[Mood] = field(default_factory=deque)
+    behaviours: deque[Behaviour] = field(default_factory=deque)
     pipelining: bool = False
     #: Our ids, in the order of acceptance: a mail accepted twice is here twice.
     accepted: list[str] = field(default_factory=list)
@@ -61,29 +61,29 @@ class Receiver:
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Session, envelope: Any, address: str, options: list[str]
     ) -> str:
-        envelope.mood = self.moods.popleft() if self.moods else Mood.GOOD
-        if envelope.mood is Mood.RESETS_BEFORE:
+        envelope.behaviour = self.behaviours.popleft() if self.behaviours else Behaviour.GOOD
+        if envelope.behaviour is Behaviour.RESETS_BEFORE:
             server.transport.abort()
-        if refusal := _AT_THE_RECIPIENT.get(envelope.mood):
+        if refusal := _AT_THE_RECIPIENT.get(envelope.behaviour):
             return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Any) -> str:  # noqa: N802
-        if refusal := _AFTER_THE_DOT.get(envelope.mood):
+        if refusal := _AFTER_THE_DOT.get(envelope.behaviour):
             return refusal
         raw = bytes(envelope.content)
         self.raws.append(raw)
         self.recipients += envelope.rcpt_tos
         self.accepted.append(str(BytesHeaderParser().parsebytes(raw)[CORRELATION]))
-        match envelope.mood:
-            case Mood.RESETS_AFTER:
+        match envelope.behaviour:
+            case Behaviour.RESETS_AFTER:
                 server.transport.abort()
-            case Mood.HANGS:
+            case Behaviour.HANGS:
                 await asyncio.sleep(3600)
-            case Mood.GARBAGE:
+            case Behaviour.GARBAGE:
                 return "this is no reply"
-            case Mood.TWICE:
+            case Behaviour.TWICE:
                 return "250 OK\r\n250 OK"
         return "250 2.0.0 OK"
 

@@ -3,21 +3,21 @@
 import base64
 from typing import Any, ClassVar
 
-from mailroom.sandbox.stand_ins.moods import Mood
-from mailroom.sandbox.stand_ins.vendors import Said, Vendor
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
+from mailroom.sandbox.stand_ins.vendors import Vendor, VendorAnswer
 
 
 class SesStandIn(Vendor):
     """POST /v2/email/outbound-emails, GET /v2/email/account."""
 
-    refusals: ClassVar[dict[Mood, Said]] = {
-        mood: Said(status, {"message": text}, {"x-amzn-ErrorType": code})
-        for mood, status, code, text in (
-            (Mood.SLOW, 429, "TooManyRequestsException", "Maximum sending rate exceeded."),
-            (Mood.DAILY, 429, "TooManyRequestsException", "Daily message quota exceeded."),
-            (Mood.STOPPED, 400, "SendingPausedException", "Sending is paused for this account."),
-            (Mood.REFUSES, 400, "MessageRejected", "Email address is not verified: bob@example.com"),
-            (Mood.TOO_LARGE, 413, "RequestEntityTooLarge", "Too large."),
+    refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {
+        behaviour: VendorAnswer(status, {"message": text}, {"x-amzn-ErrorType": code})
+        for behaviour, status, code, text in (
+            (Behaviour.SLOW, 429, "TooManyRequestsException", "Maximum sending rate exceeded."),
+            (Behaviour.DAILY, 429, "TooManyRequestsException", "Daily message quota exceeded."),
+            (Behaviour.STOPPED, 400, "SendingPausedException", "Sending is paused for this account."),
+            (Behaviour.REFUSES, 400, "MessageRejected", "Email address is not verified: bob@example.com"),
+            (Behaviour.TOO_LARGE, 413, "RequestEntityTooLarge", "Too large."),
         )
     }
 
@@ -29,14 +29,14 @@ class SesStandIn(Vendor):
             "SendQuota": {"Max24HourSend": 50_000.0, "MaxSendRate": 14.0, "SentLast24Hours": 12.0},
         }
 
-    def accept(self, payload: Any) -> Said:
+    def accept(self, payload: Any) -> VendorAnswer:
         """Count the mail by its tag."""
         tags = {tag["Name"]: tag["Value"] for tag in payload["EmailTags"]}
         payload["raw"] = base64.b64decode(payload["Content"]["Raw"]["Data"])
         self.accepted.append(tags["mailroom-id"])
-        return Said(200, {"MessageId": f"ses-{len(self.accepted)}"})
+        return VendorAnswer(200, {"MessageId": f"ses-{len(self.accepted)}"})
 
-    def look(self, path: str, query: dict[str, list[str]]) -> Said:
+    def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
         """Tell of the account."""
         self.requests += 1
-        return Said(200, self.account)
+        return VendorAnswer(200, self.account)

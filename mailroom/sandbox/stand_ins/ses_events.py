@@ -12,7 +12,7 @@ from email.parser import HeaderParser
 from email.utils import parseaddr
 from typing import Any
 
-from mailroom.delivery.webhooks.reading import CORRELATION_HEADER, OUR_ID
+from mailroom.delivery.provider_events.fields import CORRELATION_HEADER, OUR_ID
 
 SIMULATOR = "simulator.amazonses.com"
 
@@ -37,7 +37,7 @@ _ENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AcceptedMail:
     """A mail that SES took: its id, the sender, and the raw text."""
 
     message_id: str
@@ -47,7 +47,7 @@ class Taken:
     at: datetime
 
 
-def events_of(taken: Taken, *, account_id: str, configuration_set: str) -> list[str]:
+def events_of(taken: AcceptedMail, *, account_id: str, configuration_set: str) -> list[str]:
     """Return what SES publishes of this mail, as JSON, in SES's order: Send first."""
     mail = _mail(taken, account_id, configuration_set)
     told = [{"eventType": "Send", "send": {}, "mail": mail}]
@@ -63,7 +63,7 @@ def _ends(address: str) -> tuple[str, ...]:
     return _ENDS.get(word, ("Delivery",)) if label or domain == SIMULATOR else ("Delivery",)
 
 
-def _event(end: str, address: str, taken: Taken, mail: Mapping[str, Any]) -> dict[str, Any]:
+def _event(end: str, address: str, taken: AcceptedMail, mail: Mapping[str, Any]) -> dict[str, Any]:
     word, part, later = _PARTS[end]
     told = json.loads(json.dumps(part).replace("ADDRESS", address).replace("MESSAGE", taken.message_id))
     told["timestamp"] = _stamp(taken.at + later)
@@ -71,7 +71,7 @@ def _event(end: str, address: str, taken: Taken, mail: Mapping[str, Any]) -> dic
     return {"eventType": word, name: told, "mail": mail}
 
 
-def _mail(taken: Taken, account_id: str, configuration_set: str) -> dict[str, Any]:
+def _mail(taken: AcceptedMail, account_id: str, configuration_set: str) -> dict[str, Any]:
     headers = list(_within(HeaderParser().parsestr(taken.raw[: 10 * _MOST_HEADER_BYTES]).items()))
     ours = [value for name, value in headers if name.lower() == CORRELATION_HEADER]
     tags = {

@@ -17,13 +17,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from mailroom.sandbox.stand_ins.moods import Mood
+from mailroom.sandbox.stand_ins.behaviours import Behaviour
 
-_ACCEPTS = frozenset({Mood.GOOD, Mood.FAILS_AFTER, Mood.GARBAGE, Mood.TWICE, Mood.RESETS_AFTER, Mood.HANGS})
+_ACCEPTS = frozenset(
+    {Behaviour.GOOD, Behaviour.FAILS_AFTER, Behaviour.GARBAGE, Behaviour.TWICE, Behaviour.RESETS_AFTER, Behaviour.HANGS}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class VendorAnswer:
     """An answer: status, JSON body, headers."""
 
     status: int
@@ -32,18 +34,18 @@ class Said:
 
 
 class Vendor(ABC):
-    """What all of them share: `moods` are for the next requests, one each, then all is well."""
+    """What all of them share: `behaviours` are for the next requests, one each, then all is well."""
 
     #: What its adapter is made with, besides the URL.
     made_with: ClassVar[dict[str, str]] = {}
     #: Moods that there is no such thing of: a vendor without a quota of the day, say.
-    without: ClassVar[frozenset[Mood]] = frozenset()
+    without: ClassVar[frozenset[Behaviour]] = frozenset()
 
     #: What it answers in a mood that accepts nothing.
-    refusals: ClassVar[dict[Mood, Said]] = {}
+    refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {}
 
     def __init__(self) -> None:
-        self.moods: deque[Mood] = deque()
+        self.behaviours: deque[Behaviour] = deque()
         self.requests = 0
         #: Our ids, in the order of acceptance: a mail accepted twice is here twice.
         self.accepted: list[str] = []
@@ -52,27 +54,27 @@ class Vendor(ABC):
         self.released = threading.Event()
         self._lock = threading.Lock()
 
-    def mood(self) -> Mood:
+    def behaviour(self) -> Behaviour:
         """Return how the request that came just now is treated."""
         with self._lock:
             self.requests += 1
-            return self.moods.popleft() if self.moods else Mood.GOOD
+            return self.behaviours.popleft() if self.behaviours else Behaviour.GOOD
 
-    def answer(self, mood: Mood, payload: Any) -> Said:
+    def answer(self, behaviour: Behaviour, payload: Any) -> VendorAnswer:
         """Take the request in, or not, and return the answer."""
         with self._lock:
-            if mood not in _ACCEPTS:
-                return self.refusals[mood]
+            if behaviour not in _ACCEPTS:
+                return self.refusals[behaviour]
             self.payloads.append(payload)
             return self.accept(payload)
 
     @abstractmethod
-    def accept(self, payload: Any) -> Said:
+    def accept(self, payload: Any) -> VendorAnswer:
         """Count a request's mails and return the answer for them."""
 
-    def look(self, path: str, query: dict[str, list[str]]) -> Said:
+    def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
         """Answer a question."""
-        return Said(404, {"message": "no such thing"})
+        return VendorAnswer(404, {"message": "no such thing"})
 
 
 @contextmanager
@@ -106,23 +108,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(self.vendor.look(parts.path, parse_qs(parts.query)))
 
     def do_POST(self) -> None:
-        mood = self.vendor.mood()
-        if mood is Mood.RESETS_BEFORE:
+        behaviour = self.vendor.behaviour()
+        if behaviour is Behaviour.RESETS_BEFORE:
             self._reset()
             return
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        said = self.vendor.answer(mood, json.loads(body))
-        match mood:
-            case Mood.RESETS_AFTER:
+        said = self.vendor.answer(behaviour, json.loads(body))
+        match behaviour:
+            case Behaviour.RESETS_AFTER:
                 self._reset()
-            case Mood.HANGS:
+            case Behaviour.HANGS:
                 self.vendor.released.wait()
                 self.close_connection = True
-            case Mood.FAILS_AFTER:
-                self._say(Said(500, {"message": "internal error for bob@example.com"}))
-            case Mood.GARBAGE:
+            case Behaviour.FAILS_AFTER:
+                self._say(VendorAnswer(500, {"message": "internal error for bob@example.com"}))
+            case Behaviour.GARBAGE:
                 self._write(200, b"<html>it works", {"Content-Type": "text/html"})
-            case Mood.TWICE:
+            case Behaviour.TWICE:
                 self._say(said, times=2)
             case _:
                 self._say(said)
@@ -130,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a test's output is its own."""
 
-    def _say(self, said: Said, times: int = 1) -> None:
+    def _say(self, said: VendorAnswer, times: int = 1) -> None:
         body = b"" if said.body is None else json.dumps(said.body).encode()
         self._write(said.status, body, {"Content-Type": "application/json"} | said.headers, times)
 

@@ -19,10 +19,10 @@ from mailroom.adapters.postgres.delivery.events import SqlEvents
 from mailroom.adapters.postgres.delivery.hooks import SqlHooks
 from mailroom.adapters.providers.catalogue import table
 from mailroom.api.app import create_app
-from mailroom.api.hooks.hearing import Hearing
+from mailroom.api.hooks.hook_receiver import HookReceiver
 from mailroom.cli import providers
+from mailroom.delivery.provider_events.registered import verifiers
 from mailroom.delivery.tracking import Tracking
-from mailroom.delivery.webhooks.registered import verifiers
 from mailroom.domain.operations.regions import Allowed
 from mailroom.domain.outbound.message import Lane, Status
 from mailroom.outbound.dispatching import Sender
@@ -49,8 +49,10 @@ def test_a_batch_goes_out_and_its_events_change_its_statuses(engine: Engine) -> 
         assert office.statuses() == [Status.DISPATCHED] * 2
         hooks = SqlHooks(engine)
         given = Settings.model_construct(provider_hooks=SecretStr("toy/word")).hook_credentials()
-        hearing = Hearing(hooks=hooks, topics=None, ses=None, verifiers=verifiers(given))  # type: ignore[arg-type]
-        client = TestClient(create_app(replace(Memory().services(), hearing=hearing)), base_url="http://mail.example")
+        hook_receiver = HookReceiver(hooks=hooks, topics=None, ses=None, verifiers=verifiers(given))  # type: ignore[arg-type]
+        client = TestClient(
+            create_app(replace(Memory().services(), hook_receiver=hook_receiver)), base_url="http://mail.example"
+        )
         calls = [
             {"event": f"e-{number}", "what": what, "at": now.isoformat(), "id": f"toy-{number}"}
             for number, what in ((1, "arrived"), (2, "returned"))

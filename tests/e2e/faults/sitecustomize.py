@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mailroom.adapters.postgres.inbox.filing import SqlInbox
-from mailroom.inbound.holding import WORKER_VARIABLE
+from mailroom.inbound.lease import WORKER_VARIABLE
 
 _file = SqlInbox.file
 

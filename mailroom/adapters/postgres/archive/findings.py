@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import ArchiveFindingRow, DepositRow, table
-from mailroom.ports.archive_findings import ArchiveFinding, Looked
+from mailroom.ports.archive_findings import ArchiveFinding, ScannedRange
 
 _findings = table(ArchiveFindingRow)
 _row, _deposit = _findings.c, table(DepositRow).c
@@ -37,7 +37,7 @@ class SqlArchiveFindings:
         with transaction(self._engine) as connection:
             connection.execute(_insert.values(values).on_conflict_do_nothing())
 
-    def note(self, found: Sequence[ArchiveFinding], looked: Looked, *, now: datetime) -> None:
+    def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
         """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
         again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
         is_damage = or_(*(_insert.excluded.kind == kind for kind in DAMAGES))
@@ -100,7 +100,7 @@ def damage() -> ScalarSelect[str | None]:
     return wanted.correlate(table(DepositRow)).scalar_subquery()
 
 
-def _seen_by(looked: Looked) -> ColumnElement[bool]:
+def _seen_by(looked: ScannedRange) -> ColumnElement[bool]:
     """Return which findings lie where was looked; keys are in the order of their bytes, as S3 lists them."""
     key = _row.key.collate("C")
     walked = [key > looked.after]

@@ -16,13 +16,13 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import owned, word
-from mailroom.adapters.postgres.skipping import stepping_over
+from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.reputation import (
     OF_BATCH,
     OF_TENANT,
     TENANT_WITHIN,
-    Tally,
+    ReputationCounts,
     Thresholds,
     Trip,
     judge,
@@ -30,7 +30,7 @@ from mailroom.domain.delivery.reputation import (
 )
 from mailroom.domain.outbound.message import TROUBLE, Status
 from mailroom.ports.breakers import Broken
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
 
 _breakers, _batches = table(BreakerRow), table(BatchRow)
 _breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
@@ -115,19 +115,21 @@ def _last(tenant: str, batch_id: UUID) -> Any:
     return latest.order_by(_breaker.batch_id, _breaker.opened_at.desc())
 
 
-def _judge(connection: Connection, which: ColumnElement[bool], thresholds: Thresholds) -> tuple[Trip, Tally] | None:
+def _judge(
+    connection: Connection, which: ColumnElement[bool], thresholds: Thresholds
+) -> tuple[Trip, ReputationCounts] | None:
     troubles = select(func.count().filter(_BOUNCED), func.count().filter(_COMPLAINED)).where(which, _TROUBLE)
     bounced, complained = connection.execute(troubles).one()
     if not may_open(bounced, complained, thresholds):
         return None
     handed_over = select(func.count()).where(which, _message.handed_at.is_not(None))
-    tally = Tally(sent=connection.execute(handed_over).scalar_one(), bounced=bounced, complained=complained)
+    tally = ReputationCounts(sent=connection.execute(handed_over).scalar_one(), bounced=bounced, complained=complained)
     trip = judge(tally, thresholds)
     return (trip, tally) if trip else None
 
 
 def _open(
-    connection: Connection, tenant: str, batch_id: UUID | None, found: tuple[Trip, Tally], now: datetime
+    connection: Connection, tenant: str, batch_id: UUID | None, found: tuple[Trip, ReputationCounts], now: datetime
 ) -> Broken:
     """Open it; where another worker did so at this moment, its is the one."""
     trip, tally = found
@@ -147,7 +149,7 @@ def _broken(row: Row[Any]) -> Broken:
         tenant=row.tenant,
         batch_id=str(row.batch_id) if row.batch_id else None,
         trip=word(Trip, row.trip),
-        tally=Tally(sent=row.sent, bounced=row.bounced, complained=row.complained),
+        tally=ReputationCounts(sent=row.sent, bounced=row.bounced, complained=row.complained),
         opened_at=row.opened_at,
         closed_at=row.closed_at,
         closed_by=row.closed_by,

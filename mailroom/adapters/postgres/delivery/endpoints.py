@@ -10,16 +10,16 @@ from sqlalchemy import Connection, Engine, delete, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
-from mailroom.adapters.postgres.delivery.models import AttemptRow, EndpointRow, NewsRow
+from mailroom.adapters.postgres.delivery.models import AttemptRow, EndpointRow, WebhookEventRow
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import TenantRow, table
 from mailroom.adapters.postgres.outbound.rows import owned, table_of, texts_of
-from mailroom.adapters.postgres.skipping import note_skipped, stepping_over, why
-from mailroom.domain.delivery.news import most_after
-from mailroom.ports.endpoints import Attempt, Endpoint, News, Parcel
-from mailroom.ports.watch import Loop
+from mailroom.adapters.postgres.skipped_rows import note_skipped, stepping_over, why
+from mailroom.domain.delivery.tenant_webhooks import most_after
+from mailroom.ports.endpoints import Attempt, Endpoint, WebhookDelivery, WebhookEvent
+from mailroom.ports.monitoring import Loop
 
-_endpoints, _news, _attempts, _tenants = table(EndpointRow), table(NewsRow), table(AttemptRow), table(TenantRow)
+_endpoints, _news, _attempts, _tenants = table(EndpointRow), table(WebhookEventRow), table(AttemptRow), table(TenantRow)
 _endpoint, _new, _attempt = _endpoints.c, _news.c, _attempts.c
 
 #: More are not counted: the column has an end.
@@ -114,7 +114,7 @@ class SqlEndpoints:
             wanted = select(_attempts).where(_attempt.endpoint_id == id_).order_by(_attempt.id.desc()).limit(limit)
             return [_attempt_of(row) for row in connection.execute(wanted)]
 
-    def take(self, *, now: datetime, until: datetime) -> Parcel | None:
+    def take(self, *, now: datetime, until: datetime) -> WebhookDelivery | None:
         """Return what is to be told to the endpoint that has waited longest; see the port."""
         sequence = attrgetter("sequence")
         with (
@@ -126,12 +126,12 @@ class SqlEndpoints:
                 return None
             asked = {"endpoint": row.id, "most": most_after(row.tries)}
             rows = connection.execute(_WAITING_NEWS, asked).all()
-            news = usable(rows, _news_of)
+            news = usable(rows, _event_of)
             if aside := {one.sequence for one in rows} - {one.sequence for one in news}:
                 # Nobody can be told of these, and what comes behind them must not wait for a person.
                 mine = (_new.endpoint_id == row.id) & _new.activity_id.in_(aside)
                 connection.execute(update(_news).where(mine).values(told_at=now))
-        return Parcel(endpoint=_endpoint_of(row), news=news, taken_until=until) if news else None
+        return WebhookDelivery(endpoint=_endpoint_of(row), events=news, taken_until=until) if news else None
 
     def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
         """Leave it alone until then; see the port."""
@@ -139,9 +139,9 @@ class SqlEndpoints:
             connection.execute(update(_endpoints).where(_endpoint.id == UUID(endpoint_id)).values(taken_until=until))
         note_skipped(self._engine, Loop.WEBHOOKS, [(f"webhook {endpoint_id}", why(error))])
 
-    def told(self, parcel: Parcel, attempt: Attempt) -> None:
+    def delivered(self, parcel: WebhookDelivery, attempt: Attempt) -> None:
         """Note that it knows."""
-        known = [news.sequence for news in parcel.news]
+        known = [news.sequence for news in parcel.events]
         with transaction(self._engine) as connection:
             # The endpoint first, as everybody has it, so that two that note the same do not block each other.
             values: dict[str, Any] = {"tries": 0, "failing_since": None, "next_at": attempt.at, "taken_until": None}
@@ -150,7 +150,7 @@ class SqlEndpoints:
             connection.execute(update(_news).where(mine).values(told_at=attempt.at))
             _note(connection, parcel, attempt)
 
-    def failed(self, parcel: Parcel, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
+    def failed(self, parcel: WebhookDelivery, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
         """Note that it does not; without `retry_at` it is disabled."""
         values: dict[str, Any] = {
             "tries": func.least(_endpoint.tries, _MOST_TRIES) + 1,
@@ -185,12 +185,12 @@ def _waiting() -> Any:
     return select(func.count()).where(mine).scalar_subquery().label("waiting")
 
 
-def _held(parcel: Parcel) -> Any:
+def _held(parcel: WebhookDelivery) -> Any:
     """Return the condition that nobody else has taken the endpoint meanwhile."""
     return (_endpoint.id == UUID(parcel.endpoint.id)) & (_endpoint.taken_until == parcel.taken_until)
 
 
-def _note(connection: Connection, parcel: Parcel, attempt: Attempt) -> None:
+def _note(connection: Connection, parcel: WebhookDelivery, attempt: Attempt) -> None:
     there = select(_endpoint.id).where(_endpoint.id == UUID(parcel.endpoint.id))
     if connection.execute(there).first():
         connection.execute(insert(_attempts).values(endpoint_id=UUID(parcel.endpoint.id), **asdict(attempt)))
@@ -207,11 +207,11 @@ def _endpoint_of(row: Row[Any]) -> Endpoint:
     )
 
 
-def _news_of(row: Row[Any]) -> News:
+def _event_of(row: Row[Any]) -> WebhookEvent:
     stored = dict(row._mapping)
     ids = {name: str(stored[name]) for name in ("message_id", "batch_id")}
     shaped = {"metadata": texts_of(stored["metadata"]), "facts": table_of(stored["facts"])}
-    return News(**stored | ids | shaped)
+    return WebhookEvent(**stored | ids | shaped)
 
 
 def _attempt_of(row: Row[Any]) -> Attempt:

@@ -22,13 +22,13 @@ from mailroom.adapters.postgres.delivery.suppressing import suppress
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import ParkedEventRow
-from mailroom.adapters.postgres.skipping import AGAIN_AFTER, note_skipped, stepping_over, why
+from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, note_skipped, stepping_over, why
 from mailroom.domain.delivery.events import OURS, PARKED_FOR, DeliveryEvent, Kind, advance, counts_as, next_try
 from mailroom.domain.errors import TransientError
 from mailroom.domain.inbound.routing import normalise
 from mailroom.domain.outbound.message import Status
 from mailroom.ports.events import Folded, Parked
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
 
 _parked = table(ParkedEventRow).c
 

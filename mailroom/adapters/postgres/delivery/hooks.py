@@ -63,8 +63,8 @@ class SqlHooks:
             return connection.execute(delete(_hooks).where(_hook.handled_at < before)).rowcount
 
 
-class SqlOnce:
-    """The port `Once` on PostgreSQL."""
+class SqlDeduplicator:
+    """The port `Deduplicator` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -35,7 +35,7 @@ class EndpointRow(SQLModel, table=True):
     reason: str | None = None
 
 
-class NewsRow(SQLModel, table=True):
+class WebhookEventRow(SQLModel, table=True):
     """One activity that an endpoint is to be told, written by a trigger in the activity's transaction."""
 
     __tablename__ = "endpoint_news"

@@ -26,7 +26,8 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.inbound import ledger_statements as statements
 from mailroom.adapters.postgres.inbound import tracing
-from mailroom.adapters.postgres.inbound.entries import (
+from mailroom.adapters.postgres.inbound.reasons import has_reason
+from mailroom.adapters.postgres.inbound.rows import (
     check_attempt,
     entry_of,
     envelope_json,
@@ -34,10 +35,9 @@ from mailroom.adapters.postgres.inbound.entries import (
     scan_json,
     taken_over,
 )
-from mailroom.adapters.postgres.inbound.reasons import has_reason
 from mailroom.adapters.postgres.models import InboundActivityRow, InboundEmailRow, InboxItemRow, table
 from mailroom.adapters.postgres.operations.restores import restored_at
-from mailroom.adapters.postgres.skipping import met_lately, note_skipped, stepping_over
+from mailroom.adapters.postgres.skipped_rows import met_lately, note_skipped, stepping_over
 from mailroom.domain.errors import Reason, TransientError
 from mailroom.domain.inbound.notifications import can_be_announced
 from mailroom.domain.inbound.reasons import InboundReason
@@ -54,8 +54,8 @@ from mailroom.domain.inbound.received_email import (
 )
 from mailroom.domain.inbound.routing import Route
 from mailroom.domain.inbound.trust import Scan
-from mailroom.ports.ledger import Claim
-from mailroom.ports.watch import Loop
+from mailroom.ports.ledger import Lease
+from mailroom.ports.monitoring import Loop
 
 _emails, _activities, _items = table(InboundEmailRow), table(InboundActivityRow), table(InboxItemRow)
 _email, _item = _emails.c, _items.c
@@ -72,7 +72,7 @@ class SqlLedger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def register(self, arrival: Arrival, *, now: datetime, claim: Claim | None = None) -> Entry | None:
+    def register(self, arrival: Arrival, *, now: datetime, claim: Lease | None = None) -> Entry | None:
         """Return the line for this arrival, or None where a living worker has it; see the port."""
         with transaction(self._engine, "commit of register") as connection:
             row, new = _line(connection, arrival, now, claim)
@@ -89,7 +89,7 @@ class SqlLedger:
             if claim is not None and row.state not in FINAL:
                 if not _is_free(row, claim):
                     return None
-                row = _change(connection, row.id, **_in_hand(connection, row, claim, now))
+                row = _change(connection, row.id, **_leased(connection, row, claim, now))
             return entry_of(row)
 
     def release(self, email_id: str, *, worker: str) -> None:
@@ -100,7 +100,7 @@ class SqlLedger:
             opened = case((_email.state == State.PROCESSING, State.RECEIVED), else_=_email.state)
             connection.execute(update(_emails).where(mine).values(beat_at=None, state=opened))
 
-    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Claim | None = None) -> Entry:
+    def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Lease | None = None) -> Entry:
         """Note that processing starts (again)."""
         with transaction(self._engine, "commit of begin") as connection:
             row = _find(connection, ref) or connection.execute(statements.MAKE, _made_of(Arrival(ref), now)).one()
@@ -111,13 +111,13 @@ class SqlLedger:
             if claim is not None:
                 if not _is_free(row, claim) or _runs_elsewhere_here(row, claim, run):
                     raise taken_over(row)
-                taken = _in_hand(connection, row, claim, now)
+                taken = _leased(connection, row, claim, now)
             held = {"worker": row.worker, "beat_at": row.beat_at, "deaths": row.deaths} | taken
             facts = _known(attempt=row.attempts + 1, run_id=run_id)
             begun = {"which": row.id, "now": now, "told": facts} | _new(run_id=run, **held)
             return entry_of(connection.execute(statements.BEGIN, begun).one())
 
-    def beat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
+    def heartbeat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
         """Note that `worker` has these e-mails in hand."""
         if not email_ids:
             return
@@ -188,7 +188,7 @@ class SqlLedger:
         check_attempt(standing, attempt)
         raise TransientError("this e-mail was opened again meanwhile")
 
-    def bury(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
+    def record_death(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
         """Note that the process in which the e-mail was worked on has died of it; see the port."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_emails).where(_email.id == UUID(email_id)).with_for_update()).one()
@@ -269,7 +269,7 @@ class SqlLedger:
             return tracing.trace(connection, UUID(email_id))
 
 
-def _line(connection: Connection, arrival: Arrival, now: datetime, claim: Claim | None) -> tuple[Row[Any], bool]:
+def _line(connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None) -> tuple[Row[Any], bool]:
     """Return the object's line and whether it was made now; a new one is in the hands of `claim` at once."""
     found = _find(connection, arrival.ref)
     if found is not None:
@@ -293,7 +293,7 @@ def _find(connection: Connection, ref: ObjectRef) -> Row[Any] | None:
     return found
 
 
-def _made_of(arrival: Arrival, now: datetime, claim: Claim | None = None) -> dict[str, Any]:
+def _made_of(arrival: Arrival, now: datetime, claim: Lease | None = None) -> dict[str, Any]:
     ref, envelope = arrival.ref, arrival.envelope
     return _new(
         bucket=ref.bucket,
@@ -374,17 +374,17 @@ def _forgotten() -> ColumnElement[bool]:
     return and_(_email.state == State.FAILED, by_nobody, _email.closed_at < _RESTORED_AT)
 
 
-def _is_free(row: Row[Any], claim: Claim) -> bool:
+def _is_free(row: Row[Any], claim: Lease) -> bool:
     return row.beat_at is None or row.beat_at < claim.stale_before or row.worker == claim.worker
 
 
-def _runs_elsewhere_here(row: Row[Any], claim: Claim, run: UUID | None) -> bool:
+def _runs_elsewhere_here(row: Row[Any], claim: Lease, run: UUID | None) -> bool:
     """Return whether another run in the same worker has the e-mail: a Quick run beside the listener's, or the reverse."""
     alive = row.beat_at is not None and row.beat_at >= claim.stale_before
     return bool(alive and row.state == State.PROCESSING and row.worker == claim.worker and row.run_id != run)
 
 
-def _in_hand(connection: Connection, row: Row[Any], claim: Claim, now: datetime) -> dict[str, Any]:
+def _leased(connection: Connection, row: Row[Any], claim: Lease, now: datetime) -> dict[str, Any]:
     """Return what the line says once it is in this worker's hands.
 
     What another worker began and neither closed nor released ended with that worker's death.

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Engine, Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailroom.adapters.postgres.engine import transaction
-from mailroom.adapters.postgres.inbound.entries import check_attempt
+from mailroom.adapters.postgres.inbound.rows import check_attempt
 from mailroom.adapters.postgres.inbox.columns import attachment_values, item_values
 from mailroom.adapters.postgres.models import AttachmentRow, InboundEmailRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Item
-from mailroom.domain.inbox.searching import words_of
+from mailroom.domain.inbox.search_words import words_of
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 

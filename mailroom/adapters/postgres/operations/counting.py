@@ -8,10 +8,10 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.models import InboundEmailRow, InboxItemRow, ProcessingRow, WorkerRow, table
-from mailroom.adapters.postgres.skipping import sound
+from mailroom.adapters.postgres.skipped_rows import sound
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import State
-from mailroom.ports.reader import TIMES_S, Census, FilingTimes, Tally, WorkerLine
+from mailroom.ports.inbox_reader import TIMES_S, Census, EmailCount, FilingTimes, WorkerLine
 
 _email, _worker, _done = table(InboundEmailRow).c, table(WorkerRow).c, table(ProcessingRow).c
 
@@ -49,13 +49,13 @@ def _failed() -> Any:
     return select(processor, func.count().label("mails")).where(text("state = 'failed'")).group_by(processor)
 
 
-def _tallies(rows: list[Row[Any]]) -> tuple[Tally, ...]:
+def _tallies(rows: list[Row[Any]]) -> tuple[EmailCount, ...]:
     grouped: dict[tuple[Any, str, str], list[Row[Any]]] = defaultdict(list)
     for row in rows:
         # Rows of up to 0.1.0 have the old word of a reason, and are counted with those of the new one.
         grouped[row.state, InboundReason.old_word(row.reason) or "", row.route or ""].append(row)
     return tuple(
-        Tally(
+        EmailCount(
             State(state) if state in set(State) else state,
             reason or None,
             sum(row.emails for row in of),

@@ -22,7 +22,7 @@ from mailroom.adapters.postgres.outbound.holds import hold
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held
 from mailroom.domain.errors import MailroomError, TransientError
-from mailroom.domain.outbound.message import UNANSWERED, Batch, Policy
+from mailroom.domain.outbound.message import UNANSWERED, Batch, ResendPolicy
 from mailroom.ports.holds import HoldReason
 from mailroom.ports.restores import OutsideCounter, Recognised
 
@@ -293,7 +293,7 @@ def _unsure() -> ColumnElement[bool]:
 
 def _open() -> ColumnElement[bool]:
     """Return the condition that a message goes by itself, now or later."""
-    again = select(_batch.id).where(_batch.policy == Policy.PREFER_DELIVERY)
+    again = select(_batch.id).where(_batch.policy == ResendPolicy.PREFER_DELIVERY)
     sent_again = and_(_message.status.in_(UNANSWERED), _message.batch_id.in_(again))
     return or_(text(IS_WAITING), sent_again)
 
@@ -322,7 +322,7 @@ def hold_put_back(connection: Connection, batch: Batch, now: datetime) -> int:
     missing = connection.execute(_MISSING_ATTEMPTS, {"batch": batch_id}).scalar_one_or_none()
     if not missing or missing < 0:
         return 0
-    again = _message.status.in_(UNANSWERED) if batch.policy is Policy.PREFER_DELIVERY else false()
+    again = _message.status.in_(UNANSWERED) if batch.policy is ResendPolicy.PREFER_DELIVERY else false()
     which = and_(_message.batch_id == batch_id, or_(text(IS_WAITING), again))
     held = hold(connection, which, HoldReason.RESTORED, now)
     connection.execute(_ADD_ATTEMPTS, {"batch": batch_id, "mails": -missing})

@@ -17,7 +17,7 @@ _FORGET_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class OnDuty:
+class LiveWorker:
     """One worker as it told of itself last, and the message ids of the e-mails that it has in hand."""
 
     name: str
@@ -34,7 +34,7 @@ class SqlRoster:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def sign(
+    def heartbeat(
         self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
     ) -> None:
         """Note that `worker` lives."""
@@ -61,7 +61,7 @@ class SqlRoster:
             names.append(worker)
         return names.index(worker), len(names)
 
-    def on_duty(self) -> list[OnDuty]:
+    def live_workers(self) -> list[LiveWorker]:
         """Return every worker that has not left, the longest there first."""
         holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))
         told = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by, _workers.c.held_by
@@ -71,6 +71,6 @@ class SqlRoster:
         with transaction(self._engine, gated=False) as connection:
             rows = connection.execute(query.order_by(_workers.c.started_at)).all()
         return [
-            OnDuty(row.name, row.started_at, row.beat_at, row.paused_by, row.held_by, tuple(sorted(row[-1] or ())))
+            LiveWorker(row.name, row.started_at, row.beat_at, row.paused_by, row.held_by, tuple(sorted(row[-1] or ())))
             for row in rows
         ]

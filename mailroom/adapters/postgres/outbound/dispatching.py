@@ -29,15 +29,15 @@ from mailroom.adapters.postgres.outbound.models import (
 from mailroom.adapters.postgres.outbound.outcomes import cancelled_batches, held_batches, is_held_batch, outcome_values
 from mailroom.adapters.postgres.outbound.quotas import give_back, room_for, spend
 from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
-from mailroom.adapters.postgres.skipping import Usable, met_lately, note_skipped, stepping_over, why
+from mailroom.adapters.postgres.skipped_rows import Usable, met_lately, note_skipped, stepping_over, why
 from mailroom.domain.errors import (
     PermanentError,
     TransientError,
 )
-from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, Policy, Status
+from mailroom.domain.outbound.message import UNANSWERED, WAITING, Batch, Content, ResendPolicy, Status
 from mailroom.domain.outbound.reasons import OutboundReason
-from mailroom.ports.dispatch import Claimed, Outcome, Planned, Unsettled
-from mailroom.ports.watch import Loop
+from mailroom.ports.dispatch import Claimed, Outcome, Planned, UnknownMessage
+from mailroom.ports.monitoring import Loop
 
 _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
 _messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
@@ -188,10 +188,10 @@ class SqlDispatch:
         limit: int,
         after: datetime | None = None,
         providers: Collection[str] | None = None,
-        policy: Policy | None = None,
-    ) -> list[Unsettled]:
+        policy: ResendPolicy | None = None,
+    ) -> list[UnknownMessage]:
         """Return messages whose outcome is unknown, oldest first; see the port."""
-        wanted_policies = list(Policy) if policy is None else [policy]
+        wanted_policies = list(ResendPolicy) if policy is None else [policy]
         wanted = (
             select(_message.id, _message.batch_id, _message.attempts, _message.provider, _message.handed_at)
             .add_columns(_batches.c.policy)
@@ -392,12 +392,12 @@ def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         order(connection, batch_id, due_at)
 
 
-def _unsettled(row: Row[Any]) -> Unsettled:
-    return Unsettled(
+def _unsettled(row: Row[Any]) -> UnknownMessage:
+    return UnknownMessage(
         message_id=str(row.id),
         batch_id=str(row.batch_id),
         attempt=row.attempts,
         provider=row.provider,
         handed_at=row.handed_at,
-        policy=Policy(row.policy),
+        policy=ResendPolicy(row.policy),
     )

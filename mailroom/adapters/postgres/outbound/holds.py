@@ -12,10 +12,10 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, MessageRow
 from mailroom.adapters.postgres.outbound.rows import is_held, move, order, owned, word
-from mailroom.adapters.postgres.skipping import stepping_over
+from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.outbound.message import Status
 from mailroom.ports.holds import HeldBatch, HeldCount, HoldReason
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
 
 _batches, _messages = table(BatchRow), table(MessageRow)
 _batch, _message = _batches.c, _messages.c

@@ -302,7 +302,7 @@ class RateRow(SQLModel, table=True):
     told_at: datetime = time_column()
 
 
-class TurnRow(SQLModel, table=True):
+class PermitRow(SQLModel, table=True):
     """A place of a provider's rate, and who has it until when."""
 
     __tablename__ = "turn"

@@ -19,7 +19,6 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import TenantRow, table
 from mailroom.adapters.postgres.operations.restores import SqlRestores, restored_at, transact
-from mailroom.adapters.postgres.outbound.carried import overdue_since
 from mailroom.adapters.postgres.outbound.holds import SqlHolds
 from mailroom.adapters.postgres.outbound.models import (
     BatchRow,
@@ -29,6 +28,7 @@ from mailroom.adapters.postgres.outbound.models import (
     MessageRow,
     OutboxRow,
 )
+from mailroom.adapters.postgres.outbound.order_runs import overdue_since
 from mailroom.adapters.postgres.outbound.rows import (
     batch_values,
     content_values,
@@ -40,13 +40,13 @@ from mailroom.adapters.postgres.outbound.rows import (
     waiting,
     word,
 )
-from mailroom.adapters.postgres.skipping import AGAIN_AFTER, stepping_over
+from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
 from mailroom.domain.outbound.message import WITHHELD, Batch, Content, Draft, Lane, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.times import EARLIEST, LATEST
-from mailroom.ports.outbox import Accepted, Cancelled, Gone, Key, Order
-from mailroom.ports.watch import Loop
+from mailroom.ports.monitoring import Loop
+from mailroom.ports.outbox import Accepted, AlreadySent, Cancelled, OutboxOrder, SubmissionKey
 
 _batches, _messages, _files = table(BatchRow), table(MessageRow), table(FileRow)
 _keys, _orders, _tenants = table(IdempotencyKeyRow), table(OutboxRow), table(TenantRow)
@@ -87,7 +87,7 @@ class SqlOutbox(SqlHolds):
         super().__init__(engine)
         self._restores = restores
 
-    def answered(self, tenant: str, key: Key) -> Accepted | None:
+    def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:
         """Return what the first request with this key was answered, or None."""
         wanted = select(_keys).where(_keys.c.tenant == tenant, _keys.c.key == key.value)
         with transaction(self._engine) as connection:
@@ -109,7 +109,7 @@ class SqlOutbox(SqlHolds):
         *,
         files: Mapping[str, bytes] = MappingProxyType({}),
         duplicates: Sequence[int] = (),
-        key: Key | None = None,
+        key: SubmissionKey | None = None,
         now: datetime,
     ) -> Accepted:
         """Keep a batch whole; see the port."""
@@ -129,7 +129,12 @@ class SqlOutbox(SqlHolds):
         return answer
 
     def accept_each(
-        self, batch: Batch, contents: Collection[Content], drafts: Sequence[tuple[Key, Draft]], *, now: datetime
+        self,
+        batch: Batch,
+        contents: Collection[Content],
+        drafts: Sequence[tuple[SubmissionKey, Draft]],
+        *,
+        now: datetime,
     ) -> int:
         """Keep those drafts whose own key is new as one batch, and return how many."""
         try:
@@ -147,7 +152,7 @@ class SqlOutbox(SqlHolds):
             return 0
         return len(kept)
 
-    def take(self, *, most: int, now: datetime, until: datetime) -> list[Order]:
+    def take(self, *, most: int, now: datetime, until: datetime) -> list[OutboxOrder]:
         """Return orders that are not published, for this relay alone until `until`; see the port."""
         free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
         waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
@@ -162,7 +167,7 @@ class SqlOutbox(SqlHolds):
         of_batch = attrgetter("batch_id")
         with stepping_over(self._engine, Loop.RELAY, "batch", name=of_batch) as usable:
 
-            def take(connection: Connection) -> list[Order]:
+            def take(connection: Connection) -> list[OutboxOrder]:
                 rows = connection.execute(mine).all()
                 orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
                 if aside := {row.id for row in rows} - {one.id for one in orders}:
@@ -180,7 +185,7 @@ class SqlOutbox(SqlHolds):
         with transaction(self._engine) as connection:
             return restored_at(connection)
 
-    def published(self, orders: Sequence[Order], *, now: datetime) -> None:
+    def published(self, orders: Sequence[OutboxOrder], *, now: datetime) -> None:
         """Note that these are on the mailbox queue."""
         ids, batches = [order.id for order in orders], {UUID(order.batch_id) for order in orders}
         status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
@@ -229,7 +234,7 @@ class SqlOutbox(SqlHolds):
             )
             rows = connection.execute(gone.order_by(_message.number)).all()
         usable = [row for row in rows if row.status in set(Status)]
-        known = tuple(Gone(str(row.id), row.recipient, Status(row.status)) for row in usable)
+        known = tuple(AlreadySent(str(row.id), row.recipient, Status(row.status)) for row in usable)
         return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
@@ -258,11 +263,11 @@ def _change(connection: Connection, one: ColumnElement[bool], **values: object) 
     return connection.execute(update(_batches).where(one).values(values).returning(_batches.c.id)).first()
 
 
-def _order_of(row: Row[Any]) -> Order:
+def _order_of(row: Row[Any]) -> OutboxOrder:
     lane = word(Lane, row.lane)
     if row.due_at >= LATEST:
         raise PermanentError("due_at is out of bounds")
-    return Order(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)
+    return OutboxOrder(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)
 
 
 class _Repeated(Exception):
@@ -274,7 +279,9 @@ def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetim
     connection.execute(insert(_batches).values(**batch_values(batch), messages=messages, created_at=now))
 
 
-def _add_keys(connection: Connection, batch: Batch, keys: Sequence[Key], answer: Accepted, now: datetime) -> set[str]:
+def _add_keys(
+    connection: Connection, batch: Batch, keys: Sequence[SubmissionKey], answer: Accepted, now: datetime
+) -> set[str]:
     """Keep those keys that are new, and return them; who comes with the same key at the same time waits here."""
     told = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
     rows = [

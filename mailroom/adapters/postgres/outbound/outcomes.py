@@ -14,7 +14,7 @@ from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.reasons import outbound_reason
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.holds import HoldReason
-from mailroom.ports.provider import Receipt
+from mailroom.ports.provider import ProviderReceipt
 
 _batches, _messages = table(BatchRow), table(MessageRow)
 _message = _messages.c
@@ -33,21 +33,21 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
         "reason": outbound_reason(result) if isinstance(result, MailroomError) else None,
         "kept": status not in (Status.QUEUED, Status.DEFERRED),
         "provider": _provider_of(result),
-        "provider_message_id": result.provider_message_id if isinstance(result, Receipt) else None,
+        "provider_message_id": result.provider_message_id if isinstance(result, ProviderReceipt) else None,
         "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
         "facts": facts,
     }
 
 
-def _provider_of(result: Receipt | MailroomError) -> str | None:
+def _provider_of(result: ProviderReceipt | MailroomError) -> str | None:
     """Return who has the mail or may have it: of two providers the second, where the first did not take it."""
-    if isinstance(result, Receipt):
+    if isinstance(result, ProviderReceipt):
         return result.provider
     return result.facts.get("provider")
 
 
-def _status_of(result: Receipt | MailroomError) -> Status:
-    if isinstance(result, Receipt):
+def _status_of(result: ProviderReceipt | MailroomError) -> Status:
+    if isinstance(result, ProviderReceipt):
         return Status.DISPATCHED
     if isinstance(result, OutcomeUnknown):
         return Status.UNKNOWN

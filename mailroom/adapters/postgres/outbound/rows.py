@@ -30,7 +30,7 @@ from mailroom.adapters.postgres.outbound.models import IS_WAITING, ActivityRow, 
 from mailroom.adapters.postgres.paging import uuid_of
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.routing import normalise
-from mailroom.domain.outbound.message import Batch, Content, Draft, Enclosure, Lane, Party, Policy, Tracked
+from mailroom.domain.outbound.message import Batch, Content, Draft, Lane, Party, ResendPolicy, StoredAttachment, Tracked
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -166,7 +166,7 @@ def batch_of(row: Row[Any]) -> Batch:
         tenant=row.tenant,
         from_=party_of(stored["from"]),
         lane=word(Lane, row.lane),
-        policy=word(Policy, row.policy),
+        policy=word(ResendPolicy, row.policy),
         send_at=row.send_at,
         expires_at=row.expires_at,
         metadata=texts_of(stored["metadata"]),
@@ -241,7 +241,7 @@ def _party_values(party: Party) -> dict[str, str]:
     return {"address": party.address, "name": party.name}
 
 
-def _enclosure_values(enclosure: Enclosure) -> dict[str, Any]:
+def _enclosure_values(enclosure: StoredAttachment) -> dict[str, Any]:
     return {
         "filename": enclosure.filename,
         "content_type": enclosure.content_type,
@@ -259,8 +259,8 @@ def _header_of(stored: Any) -> tuple[str, str]:
     return name, value
 
 
-def _enclosure_of(stored: Any) -> Enclosure:
-    enclosure = Enclosure(**stored)
+def _enclosure_of(stored: Any) -> StoredAttachment:
+    enclosure = StoredAttachment(**stored)
     words = enclosure.filename, enclosure.content_type, enclosure.sha256
     names = enclosure.content_id or "", enclosure.archive_id or ""
     if not all(isinstance(word, str) for word in (*words, *names)):

@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import ProviderRow, RateRow
-from mailroom.adapters.postgres.skipping import sound
-from mailroom.domain.outbound.pace import Ceiling
-from mailroom.domain.outbound.quotas import Pace
+from mailroom.adapters.postgres.skipped_rows import sound
+from mailroom.domain.outbound.quotas import ProviderRate
+from mailroom.domain.outbound.rate_slots import RateLimit
 from mailroom.ports.terms import ProviderTerms
 
 _rows, _rates = table(ProviderRow), table(RateRow)
@@ -28,7 +28,7 @@ class SqlTerms:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def tell(self, terms: ProviderTerms) -> None:
+    def publish(self, terms: ProviderTerms) -> None:
         """Keep what a provider allows now."""
         values = {
             "name": terms.name,
@@ -53,12 +53,12 @@ class SqlTerms:
             identity=row.identity,
             name=row.name,
             # A rate that is no number would be none of JSON either.
-            pace=Pace(_finite(row.per_second), row.per_day, row.sent_today or 0, row.paused),
+            pace=ProviderRate(_finite(row.per_second), row.per_day, row.sent_today or 0, row.paused),
             max_bytes=row.max_bytes,
             told_at=row.told_at,
         )
 
-    def hold(self, rate: Ceiling, *, now: datetime) -> None:
+    def hold(self, rate: RateLimit, *, now: datetime) -> None:
         """Keep the rate that an account is held to now."""
         values = {"provider": rate.provider, "per_second": rate.per_second, "told_at": now}
         self._keep(_rates, rate.identity, values)

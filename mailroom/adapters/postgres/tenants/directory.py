@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from mailroom.adapters.postgres.engine import statement, transaction
 from mailroom.adapters.postgres.models import AddressRow, TenantRow, table
 from mailroom.domain.inbound.routing import Address
-from mailroom.domain.inbound.trust import DEFAULT_POLICY, Action, Policy
+from mailroom.domain.inbound.trust import DEFAULT_POLICY, Action, FilingPolicy
 from mailroom.ports.tenants import Webhook
 
 _addresses, _tenants = table(AddressRow), table(TenantRow)
@@ -72,12 +72,12 @@ class SqlTenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def policy(self, tenant: str) -> Policy:
+    def policy(self, tenant: str) -> FilingPolicy:
         """Return the tenant's policy."""
         row = self._row(tenant)
         return _policy_of(row.policy) if row else DEFAULT_POLICY
 
-    def set_policy(self, tenant: str, policy: Policy) -> None:
+    def set_policy(self, tenant: str, policy: FilingPolicy) -> None:
         """Have this policy hold for the mails that come from now on."""
         default = asdict(DEFAULT_POLICY)
         self._set(tenant, policy={name: word for name, word in asdict(policy).items() if word != default[name]})
@@ -111,13 +111,13 @@ def _address_of(row: Any) -> Address:
     return Address(row.pattern, row.tenant, row.user_name, row.processor, _policy_of(row.policy))
 
 
-def _policy_of(stored: Any) -> Policy:
+def _policy_of(stored: Any) -> FilingPolicy:
     """Return the policy that was stored; what of it cannot be read holds mail back: it is seen there, and nothing is lost."""
     if not stored:
         return DEFAULT_POLICY
     known = asdict(DEFAULT_POLICY)
     words = stored if isinstance(stored, dict) else dict.fromkeys(known, "")
-    return Policy(**{name: _action(word) for name, word in words.items() if name in known})
+    return FilingPolicy(**{name: _action(word) for name, word in words.items() if name in known})
 
 
 def _action(word: Any) -> Action:

@@ -9,15 +9,15 @@ from mailroom.api.sanitising import sanitise
 from mailroom.domain.inbound.reasons import InboundReason
 from mailroom.domain.inbound.received_email import Attachment, State, Verdict
 from mailroom.domain.inbound.trust import Finding
-from mailroom.outbound.json_model import Answer
-from mailroom.ports.reader import EmailLine, FiledItem
+from mailroom.outbound.json_model import JsonModel
+from mailroom.ports.inbox_reader import EmailLine, FiledItem
 from mailroom.ports.runs import Run
 
 _AMBIGUOUS = "Whether From names more than one address, so that programs differ in whose mail it is"
 _INTERNAL = "For administrators; null for a tenant's key"
 
 
-class VerdictsAnswer(Answer):
+class VerdictsResponse(JsonModel):
     """What SES said of the mail; anything but PASS is not a pass."""
 
     spam: Verdict
@@ -28,7 +28,7 @@ class VerdictsAnswer(Answer):
     dmarc_policy: str | None
 
 
-class ScanAnswer(Answer):
+class ScanResponse(JsonModel):
     """What the scanner said; anything but `clean` is not clean."""
 
     finding: Finding
@@ -37,7 +37,7 @@ class ScanAnswer(Answer):
     signatures_of: datetime | None
 
 
-class ReceiptAnswer(Answer):
+class DepositReceiptResponse(JsonModel):
     """What the archive keeps, where, and until when nobody can delete it.
 
     The store confirmed bytes and lock at `verified_at`; `damage` is what a check has found wrong since, null being nothing.
@@ -56,7 +56,7 @@ class ReceiptAnswer(Answer):
     damage: str | None = Field(description="What a later check found: `missing deposit`, `altered`, `wrong receipt`")
 
 
-class AttachmentAnswer(Answer):
+class AttachmentResponse(JsonModel):
     """One attachment; its bytes are at `url`."""
 
     number: int
@@ -68,10 +68,10 @@ class AttachmentAnswer(Answer):
     inline: bool
     content_id: str | None
     url: str
-    archive: ReceiptAnswer | None
+    archive: DepositReceiptResponse | None
 
 
-class ItemLineAnswer(Answer):
+class ItemLineResponse(JsonModel):
     """An item in a list."""
 
     id: str
@@ -83,17 +83,17 @@ class ItemLineAnswer(Answer):
     sender_ambiguous: bool = Field(description=_AMBIGUOUS)
     received_at: datetime
     attachments: int = Field(description="How many, inline pictures not counted")
-    verdicts: VerdictsAnswer | None
+    verdicts: VerdictsResponse | None
 
 
-class ItemsAnswer(BaseModel):
+class ItemsResponse(BaseModel):
     """A page of an inbox; `next` goes into `cursor` for the page after it."""
 
-    items: list[ItemLineAnswer]
+    items: list[ItemLineResponse]
     next: str | None
 
 
-class ItemAnswer(Answer):
+class ItemResponse(JsonModel):
     """One item, whole."""
 
     id: str
@@ -115,13 +115,13 @@ class ItemAnswer(Answer):
     text: str | None
     html: str | None = Field(description="Sanitised; null where there is none or it is too large to be made safe")
     defects: list[str]
-    verdicts: VerdictsAnswer | None
-    scan: ScanAnswer | None = Field(description="Null where no scanner was asked")
-    archive: ReceiptAnswer | None = Field(description="The receipt of the raw e-mail")
-    attachments: list[AttachmentAnswer]
+    verdicts: VerdictsResponse | None
+    scan: ScanResponse | None = Field(description="Null where no scanner was asked")
+    archive: DepositReceiptResponse | None = Field(description="The receipt of the raw e-mail")
+    attachments: list[AttachmentResponse]
 
 
-class EmailAnswer(Answer):
+class EmailResponse(JsonModel):
     """The ledger's line for a received e-mail."""
 
     id: str
@@ -140,14 +140,14 @@ class EmailAnswer(Answer):
     recipients: list[str]
 
 
-class EmailsAnswer(BaseModel):
+class EmailsResponse(BaseModel):
     """A page of the ledger."""
 
-    items: list[EmailAnswer]
+    items: list[EmailResponse]
     next: str | None
 
 
-class RunAnswer(Answer):
+class RunResponse(JsonModel):
     """The flow run that was scheduled; of it a tenant's key sees `state` alone."""
 
     id: str | None
@@ -156,37 +156,39 @@ class RunAnswer(Answer):
     url: str | None
 
 
-class ReplayAnswer(BaseModel):
+class ReplayResponse(BaseModel):
     """A replay that was accepted."""
 
     email_id: str
-    run: RunAnswer
+    run: RunResponse
 
 
-def item_answer(filed: FiledItem, *, internal: bool) -> ItemAnswer:
+def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
     """Return an item as the API tells it, `internal` with where the archive keeps it."""
     item = filed.item
     safe = sanitise(item.html) if item.html else None
-    told: dict[str, Any] = {name: getattr(item, name) for name in ItemAnswer.model_fields if hasattr(item, name)}
-    told |= {name: getattr(filed, name) for name in ItemAnswer.model_fields if hasattr(filed, name)}
+    told: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
+    told |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
     told |= {
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
     }
-    return ItemAnswer.model_validate(told)
+    return ItemResponse.model_validate(told)
 
 
-def email_answer(line: EmailLine) -> EmailAnswer:
+def email_answer(line: EmailLine) -> EmailResponse:
     """Return a line of the ledger with its reason in both words, as a sentence, and what to do."""
     why = {"reason": InboundReason.old_word(line.reason), **InboundReason.explain(line.reason)}
-    return EmailAnswer.model_validate(line).model_copy(update=why)
+    return EmailResponse.model_validate(line).model_copy(update=why)
 
 
-def replay_answer(email_id: str, run: Run, *, internal: bool) -> ReplayAnswer:
+def replay_response(email_id: str, run: Run, *, internal: bool) -> ReplayResponse:
     """Return what a replay started, `internal` with the orchestrator's ids and links."""
-    started = RunAnswer.model_validate(run) if internal else RunAnswer(id=None, name=None, state=run.state, url=None)
-    return ReplayAnswer(email_id=email_id, run=started)
+    started = (
+        RunResponse.model_validate(run) if internal else RunResponse(id=None, name=None, state=run.state, url=None)
+    )
+    return ReplayResponse(email_id=email_id, run=started)
 
 
 def _attachment(filed: FiledItem, part: Attachment, internal: bool) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from mailroom.domain.delivery.suppression import Cause
 from mailroom.domain.errors import Fault
 from mailroom.domain.outbound.message import Status
 from mailroom.domain.outbound.quotas import Allowance, Period, next_start
-from mailroom.outbound.batch_json import ActivityAnswer, MessageAnswer
-from mailroom.outbound.handing_over import Preview
-from mailroom.outbound.json_model import Answer
+from mailroom.outbound.batch_json import ActivityResponse, MessageResponse
+from mailroom.outbound.json_model import JsonModel
+from mailroom.outbound.submission import Preview
 from mailroom.ports.suppressions import Suppression
 from mailroom.ports.terms import ProviderTerms
 
 
-class FaultAnswer(BaseModel):
+class FaultResponse(BaseModel):
     """What is wrong and where; `index` is the message's or recipient's number."""
 
     where: list[str]
@@ -26,7 +26,7 @@ class FaultAnswer(BaseModel):
     what: str
 
 
-class AcceptedAnswer(BaseModel):
+class AcceptedResponse(BaseModel):
     """The batch is kept; it goes from here without the caller."""
 
     id: str
@@ -36,7 +36,7 @@ class AcceptedAnswer(BaseModel):
     url: str
 
 
-class PeriodAnswer(BaseModel):
+class PeriodResponse(BaseModel):
     """One window of the calendar, in UTC."""
 
     limit: int | None
@@ -45,23 +45,23 @@ class PeriodAnswer(BaseModel):
     resets_at: datetime
 
 
-class QuotaAnswer(BaseModel):
+class QuotaResponse(BaseModel):
     """What a tenant may send, and has sent."""
 
     tenant: str
-    hour: PeriodAnswer
-    day: PeriodAnswer
-    month: PeriodAnswer
+    hour: PeriodResponse
+    day: PeriodResponse
+    month: PeriodResponse
 
 
-class SendersAnswer(BaseModel):
+class SendersResponse(BaseModel):
     """From where a tenant sends: addresses and `@domain`; none is anything that no other tenant has."""
 
     tenant: str
     patterns: list[str]
 
 
-class PaceAnswer(BaseModel):
+class ProviderRateResponse(BaseModel):
     """What a provider takes; null is no limit that is known. `max_bytes` is one mail on the wire."""
 
     name: str
@@ -73,23 +73,25 @@ class PaceAnswer(BaseModel):
     told_at: datetime
 
 
-class PreviewAnswer(BaseModel):
+class PreviewResponse(BaseModel):
     """What would come of the batch; nothing was kept."""
 
     dry_run: bool = True
     messages: int
     duplicates: list[int]
     suppressed: list[int]
-    invalid: list[FaultAnswer]
+    invalid: list[FaultResponse]
     size: int
     quota_cost: int
-    quota: QuotaAnswer
+    quota: QuotaResponse
     starts_at: datetime
     done_at: datetime | None = Field(description="At the earliest, by the quota and the provider; null: nobody knows")
-    provider: PaceAnswer | None = Field(description="What the provider takes, where a worker has told it today")
+    provider: ProviderRateResponse | None = Field(
+        description="What the provider takes, where a worker has told it today"
+    )
 
 
-class GoneAnswer(Answer):
+class AlreadySentResponse(JsonModel):
     """A message that has gone, or may have."""
 
     id: str
@@ -97,7 +99,7 @@ class GoneAnswer(Answer):
     status: Status
 
 
-class CancelledAnswer(BaseModel):
+class CancelledResponse(BaseModel):
     """What the cancel came to: exactly what has gone."""
 
     id: str
@@ -106,17 +108,17 @@ class CancelledAnswer(BaseModel):
         default=0,
         description="Where some of the cancelled were held: how many; after a restore these may have gone before",
     )
-    gone: list[GoneAnswer]
+    gone: list[AlreadySentResponse]
 
 
-class ResumedAnswer(BaseModel):
+class ResumedResponse(BaseModel):
     """How many messages were held and go on now, each at its time."""
 
     id: str
     resumed: int
 
 
-class RescheduledAnswer(BaseModel):
+class RescheduledResponse(BaseModel):
     """How many messages wait for the new time."""
 
     id: str
@@ -124,20 +126,20 @@ class RescheduledAnswer(BaseModel):
     messages: int
 
 
-class MessagesAnswer(BaseModel):
+class MessagesResponse(BaseModel):
     """A page of messages; `next` goes into `cursor` for the page after it."""
 
-    items: list[MessageAnswer]
+    items: list[MessageResponse]
     next: str | None
 
 
-class ActivitiesAnswer(BaseModel):
+class ActivitiesResponse(BaseModel):
     """What happened to a message, in order."""
 
-    items: list[ActivityAnswer]
+    items: list[ActivityResponse]
 
 
-class SuppressionAnswer(Answer):
+class SuppressionResponse(JsonModel):
     """An address that gets no mail; `tenant` null is from nobody here."""
 
     address: str
@@ -150,27 +152,27 @@ class SuppressionAnswer(Answer):
     message_id: str | None
 
 
-def suppression_answer(one: Suppression) -> SuppressionAnswer:
+def suppression_answer(one: Suppression) -> SuppressionResponse:
     """Return a suppression with its cause as a sentence and what to do."""
-    return SuppressionAnswer.model_validate(one).model_copy(update=Cause.advise(one.reason))
+    return SuppressionResponse.model_validate(one).model_copy(update=Cause.advise(one.reason))
 
 
-class SuppressionsAnswer(BaseModel):
+class SuppressionsResponse(BaseModel):
     """A page of suppressions by address."""
 
-    items: list[SuppressionAnswer]
+    items: list[SuppressionResponse]
     next: str | None
 
 
-class SuppressedAnswer(BaseModel):
+class SuppressedResponse(BaseModel):
     """How many addresses were not on the list before."""
 
     added: int
 
 
-def fault_answers(faults: Sequence[Fault]) -> list[FaultAnswer]:
+def fault_responses(faults: Sequence[Fault]) -> list[FaultResponse]:
     """Return what is wrong, each by its place."""
-    return [FaultAnswer.model_construct(**values) for values in fault_values(faults)]
+    return [FaultResponse.model_construct(**values) for values in fault_values(faults)]
 
 
 def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
@@ -185,33 +187,33 @@ def fault_values(faults: Sequence[Fault]) -> list[dict[str, Any]]:
     ]
 
 
-def quota_answer(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaAnswer:
+def quota_response(tenant: str, allowance: Allowance, used: dict[Period, int], now: datetime) -> QuotaResponse:
     """Return what a tenant may send, and has sent."""
 
-    def of(period: Period) -> PeriodAnswer:
+    def of(period: Period) -> PeriodResponse:
         limit, gone = allowance.of(period), used.get(period, 0)
         left = None if limit is None else max(limit - gone, 0)
-        return PeriodAnswer(limit=limit, used=gone, left=left, resets_at=next_start(period, now))
+        return PeriodResponse(limit=limit, used=gone, left=left, resets_at=next_start(period, now))
 
-    return QuotaAnswer(tenant=tenant, hour=of(Period.HOUR), day=of(Period.DAY), month=of(Period.MONTH))
+    return QuotaResponse(tenant=tenant, hour=of(Period.HOUR), day=of(Period.DAY), month=of(Period.MONTH))
 
 
-def preview_answer(tenant: str, seen: Preview, now: datetime) -> PreviewAnswer:
+def preview_response(tenant: str, seen: Preview, now: datetime) -> PreviewResponse:
     """Return what would come of a batch."""
-    return PreviewAnswer(
+    return PreviewResponse(
         messages=seen.messages,
         duplicates=list(seen.duplicates),
         suppressed=list(seen.suppressed),
-        invalid=fault_answers(seen.faults),
+        invalid=fault_responses(seen.faults),
         size=seen.size,
         quota_cost=seen.messages,
-        quota=quota_answer(tenant, seen.allowance, seen.used, now),
+        quota=quota_response(tenant, seen.allowance, seen.used, now),
         starts_at=seen.starts_at,
         done_at=seen.done_at,
-        provider=None if seen.terms is None else pace_answer(seen.terms),
+        provider=None if seen.terms is None else provider_rate_response(seen.terms),
     )
 
 
-def pace_answer(terms: ProviderTerms) -> PaceAnswer:
+def provider_rate_response(terms: ProviderTerms) -> ProviderRateResponse:
     """Return what a provider takes."""
-    return PaceAnswer(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))
+    return ProviderRateResponse(name=terms.name, max_bytes=terms.max_bytes, told_at=terms.told_at, **asdict(terms.pace))

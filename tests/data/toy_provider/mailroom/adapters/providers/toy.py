@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from mailroom.adapters.providers.fitting import require, require_size
-from mailroom.adapters.providers.posting import Poster, verdict
+from mailroom.adapters.providers.capability_checks import require, require_size
+from mailroom.adapters.providers.http_post import Poster, verdict
 from mailroom.domain.errors import MailroomError, OutcomeUnknown
 from mailroom.domain.mail.mime import TAG, tagged_headers
 from mailroom.domain.outbound.content_rules import on_the_wire
 from mailroom.domain.outbound.message import Outgoing
-from mailroom.ports.provider import Capabilities, ProviderQuota, Receipt
+from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
 API = "https://api.toy.example"
 
@@ -26,7 +26,7 @@ class Toy:
         self.identity = f"{self.name}/account"
         self._poster = Poster(self.name, url, headers={"Authorization": f"Bearer {token}"}, timeout_s=timeout_s)
 
-    def send(self, mails: Sequence[Outgoing]) -> list[Receipt | MailroomError]:
+    def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Send each mail once."""
         return [self._send(mail) for mail in mails]
 
@@ -34,7 +34,7 @@ class Toy:
         """Return nothing: Toy has no interface for it."""
         return ProviderQuota()
 
-    def ask(self, message_id: str, *, since: datetime) -> Receipt | None:
+    def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
         """Raise: it cannot be asked."""
         raise OutcomeUnknown("the provider cannot be asked", provider=self.name)
 
@@ -42,7 +42,7 @@ class Toy:
         """Close the connections."""
         self._poster.close()
 
-    def _send(self, mail: Outgoing) -> Receipt | MailroomError:
+    def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
             content = json.dumps(_payload(mail)).encode()
@@ -52,7 +52,7 @@ class Toy:
             return error
         match answer.body:
             case {"id": str() as known} if answer.status == 200 and known:
-                return Receipt(self.name, known)
+                return ProviderReceipt(self.name, known)
         return verdict(answer, provider=self.name)
 
 

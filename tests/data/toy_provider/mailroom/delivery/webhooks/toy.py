@@ -4,10 +4,10 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime
 
-from mailroom.delivery.webhooks.calls import Call
-from mailroom.delivery.webhooks.credentials import Credential
-from mailroom.delivery.webhooks.reading import OUR_ID, Unreadable, identifier, load, mailbox, moment, table
-from mailroom.delivery.webhooks.sns import Unverified
+from mailroom.delivery.provider_events.calls import Call
+from mailroom.delivery.provider_events.credentials import Credential
+from mailroom.delivery.provider_events.fields import OUR_ID, Unreadable, identifier, load, mailbox, moment, table
+from mailroom.delivery.provider_events.sns import Unverified
 from mailroom.domain.delivery.events import DeliveryEvent, Kind
 from mailroom.domain.times import happened
 

@@ -2,23 +2,23 @@
 
 from typing import Any, ClassVar
 
-from mailroom.sandbox.stand_ins.moods import RETRY_AFTER_S, Mood
-from mailroom.sandbox.stand_ins.vendors import Said, Vendor
+from mailroom.sandbox.stand_ins.behaviours import RETRY_AFTER_S, Behaviour
+from mailroom.sandbox.stand_ins.vendors import Vendor, VendorAnswer
 
 
 class ToyStandIn(Vendor):
     """POST /send."""
 
     made_with: ClassVar[dict[str, str]] = {"token": "t"}
-    without: ClassVar[frozenset[Mood]] = frozenset({Mood.DAILY})
-    refusals: ClassVar[dict[Mood, Said]] = {
-        Mood.SLOW: Said(429, {"error": "slow down"}, {"Retry-After": str(RETRY_AFTER_S)}),
-        Mood.STOPPED: Said(401, {"error": "unknown token"}),
-        Mood.REFUSES: Said(400, {"error": "no such address: bob@example.com"}),
-        Mood.TOO_LARGE: Said(413, {"error": "too large"}),
+    without: ClassVar[frozenset[Behaviour]] = frozenset({Behaviour.DAILY})
+    refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {
+        Behaviour.SLOW: VendorAnswer(429, {"error": "slow down"}, {"Retry-After": str(RETRY_AFTER_S)}),
+        Behaviour.STOPPED: VendorAnswer(401, {"error": "unknown token"}),
+        Behaviour.REFUSES: VendorAnswer(400, {"error": "no such address: bob@example.com"}),
+        Behaviour.TOO_LARGE: VendorAnswer(413, {"error": "too large"}),
     }
 
-    def accept(self, payload: Any) -> Said:
+    def accept(self, payload: Any) -> VendorAnswer:
         """Count the mail by its tag."""
         self.accepted.append(payload["tags"]["mailroom-id"])
-        return Said(200, {"id": f"toy-{len(self.accepted)}"})
+        return VendorAnswer(200, {"id": f"toy-{len(self.accepted)}"})

@@ -1,0 +1,47 @@
+"""Facts that Mailroom tells Prefect, as events `mailroom.*`: whoever learns a fact tells it. Ids and counts only.
+
+Automations (`deployments/automations.py`) and whoever else listens react to them; docs/operations.md has the list.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from uuid import UUID
+
+from prefect.events import emit_event
+
+
+class EventName(StrEnum):
+    """Events of Mailroom. Stable words: automations of operators name them."""
+
+    DEAD_LETTERS = "mailroom.dead-letters.waiting"
+    QUEUE_AGED = "mailroom.queue.aged"
+    ZOMBIE = "mailroom.run.zombie"
+    WATCHED = "mailroom.watched"
+    BATCHES_HELD = "mailroom.batches.held"
+    BREAKER_OPENED = "mailroom.breaker.opened"
+    DIFFERENCE = "mailroom.reconcile.difference"
+    ROW_SKIPPED = "mailroom.row.skipped"
+    QUARANTINED = "mailroom.email.quarantined"
+    SCHEDULES_SILENT = "mailroom.schedules.silent"
+
+
+def emit(
+    fact: EventName,
+    subject: str,
+    *,
+    facts: Mapping[str, str | int] | None = None,
+    run_id: str | None = None,
+    once: str | None = None,
+) -> None:
+    """Tell a fact about `subject`, such as `queue.inbound`; the resource is `mailroom.<subject>`.
+
+    `run_id` is a run that it concerns. `once` is a UUID that is the same whoever tells the fact: it is then one event.
+    """
+    run = {"prefect.resource.id": f"prefect.flow-run.{run_id}", "prefect.resource.role": "flow-run"}
+    emit_event(
+        fact.value,
+        resource={"prefect.resource.id": f"mailroom.{subject}"},
+        related=[run] if run_id else [],
+        payload=dict(facts or {}),
+        id=UUID(once) if once else None,
+    )

@@ -1,0 +1,269 @@
+"""The reading side in SQL: what `mailroom.ports.inbox_reader` asks, each answered by one or two statements under one tenant.
+
+Items are read along `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's question names all
+tenants, so that it takes the same index. Words are looked up in `ix_inbox_item_words`.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Engine, Subquery, Text, and_, cast, exists, func, or_, select, text, true
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from mailroom.adapters.postgres.archive.findings import damage
+from mailroom.adapters.postgres.engine import refuse_unfit, transaction
+from mailroom.adapters.postgres.inbound.reasons import has_reason
+from mailroom.adapters.postgres.inbox import item_rows
+from mailroom.adapters.postgres.inbox.columns import attachment_of
+from mailroom.adapters.postgres.models import (
+    AddressRow,
+    ApiKeyRow,
+    AttachmentRow,
+    DepositRow,
+    InboundEmailRow,
+    InboxItemRow,
+    TenantRow,
+)
+from mailroom.adapters.postgres.operations import counting
+from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
+from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
+from mailroom.domain.inbound.received_email import Attachment, State
+from mailroom.domain.inbound.routing import is_starred, takes
+from mailroom.domain.inbox.search_words import words_asked
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.inbox_reader import Census, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
+from mailroom.ports.monitoring import Loop
+
+_address = AddressRow.__table__.c  # type: ignore[attr-defined]
+_attachment = AttachmentRow.__table__.c  # type: ignore[attr-defined]
+_deposit = DepositRow.__table__.c  # type: ignore[attr-defined]
+_email = InboundEmailRow.__table__.c  # type: ignore[attr-defined]
+_item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
+_key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
+_tenant = TenantRow.__table__.c  # type: ignore[attr-defined]
+
+#: A beginning of fewer letters is the beginning of too many words.
+_BEGUN = re.compile(r"[^\W_]{3}$")
+
+_Line = TypeVar("_Line", ItemLine, EmailLine)
+
+
+class SqlInboxReader:
+    """The port `Reader` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
+        """Return the addresses that receive; a domain's inboxes appear with their first item."""
+        known, filled = _known(tenant), _filled(tenant)
+        same = and_(known.c.tenant == filled.c.tenant, known.c.pattern == filled.c.recipient)
+        address = func.coalesce(known.c.pattern, filled.c.recipient).label("address")
+        wanted = (
+            select(
+                address,
+                func.coalesce(known.c.tenant, filled.c.tenant).label("tenant"),
+                func.coalesce(known.c.user_name, filled.c.user_name).label("user"),
+                func.coalesce(filled.c.filed, 0).label("items"),
+                filled.c.newest,
+            )
+            .select_from(known.join(filled, same, full=True))
+            .order_by(filled.c.newest.desc().nulls_last(), address)
+            .limit(limit)
+        )
+        with transaction(self._engine) as connection:
+            return [InboxLine(**row._mapping) for row in connection.execute(wanted)]
+
+    def receives(self, tenant: str | None, address: str) -> bool:
+        """Return whether `address` is an inbox of this tenant."""
+        domain = address.rpartition("@")[2]
+        starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1) == domain)
+        could = or_(_address.pattern.in_([address, f"@{domain}"]), starred)
+        listed = select(_address.pattern).where(could, _owned(_address.tenant, tenant))
+        filled = exists().where(_item.recipient == address, _item_owned(tenant))
+        with transaction(self._engine) as connection:
+            patterns = connection.execute(listed).scalars().all()
+            if any(not is_starred(pattern) or takes(pattern, address) for pattern in patterns):
+                return True
+            return bool(connection.execute(select(filled)).scalar_one())
+
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
+        """Return items of `address`, without their texts."""
+        newest_first = _item.received_at.desc(), _item.id.desc()
+        # The page is chosen first, or a search would fetch e-mail and attachments of all that it finds.
+        chosen = (
+            select(_item.id)
+            .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
+            .where(behind(after, _item.received_at, _item.id), _holds(question))
+            .order_by(*newest_first)
+            .limit(limit + 1)
+            .cte("chosen")
+            .prefix_with("materialized", dialect="postgresql")
+        )
+        files = select(func.count()).where(_attachment.item_id == _item.id, _attachment.inline.is_(False))
+        wanted = (
+            select(_item.id, _item.email_id, _item.tenant, _item.recipient, _item.subject, _item["from"])
+            .add_columns(
+                _item.defects, _item.received_at, files.scalar_subquery().label("attachments"), _email.envelope
+            )
+            .select_from(chosen.join(InboxItemRow, _item.id == chosen.c.id))
+            .join(InboundEmailRow, _email.id == _item.email_id)
+            .order_by(*newest_first)
+        )
+        with stepping_over(self._engine, Loop.LISTS, "item") as usable, transaction(self._engine) as connection:
+            if question:
+                # How a rare and a common word are best looked for differs: a plan for any word would be good for neither.
+                connection.execute(text("set local plan_cache_mode = force_custom_plan"))
+            rows = connection.execute(wanted).all()
+            return page_of(rows, limit, usable(rows[:limit], item_rows.item_line), at="received_at")
+
+    def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
+        """Return one item with its attachments and their receipts."""
+        uuid = uuid_of(item_id)
+        wanted = (
+            select(
+                *[column for column in _item if column is not _item.words], _email.envelope, _email.scan, _email.run_id
+            )
+            .join_from(InboxItemRow, InboundEmailRow, _email.id == _item.email_id)
+            .where(_item.id == uuid, _owned(_item.tenant, tenant))
+        )
+        parts = select(AttachmentRow.__table__).where(_attachment.item_id == uuid)  # type: ignore[attr-defined]
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first() if uuid else None
+            if row is None:
+                return None
+            attachments = [attachment_of(part) for part in connection.execute(parts.order_by(_attachment.number))]
+            kept = {row.raw_archive_id, *(part.archive_id for part in attachments)}
+            receipts = select(DepositRow.__table__, damage().label("damage")).where(_deposit.archive_id.in_(kept))  # type: ignore[attr-defined]
+            kept_of = list(connection.execute(receipts))
+            return readable(
+                lambda one: item_rows.filed_item(one, attachments, kept_of, internal=tenant is None), row, kind="item"
+            )
+
+    def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
+        """Return what is listed of one attachment."""
+        uuid = uuid_of(item_id)
+        wanted = (
+            select(AttachmentRow.__table__)  # type: ignore[attr-defined]
+            .join_from(AttachmentRow, InboxItemRow, _item.id == _attachment.item_id)
+            .where(_item.id == uuid, _attachment.number == number, _owned(_item.tenant, tenant))
+            .where(_item.withdrawn_at.is_(None))
+        )
+        if uuid is None or not 0 < number < 2**31:
+            return None
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return attachment_of(row) if row else None
+
+    def emails(
+        self,
+        tenant: str | None,
+        *,
+        states: Sequence[State],
+        reason: str | None,
+        since: datetime | None,
+        after: Position | None,
+        limit: int,
+    ) -> Page[EmailLine]:
+        """Return lines of the ledger."""
+        conditions = [_routed(tenant), behind(after, _email.received_at, _email.id)]
+        if states:
+            conditions.append(_email.state.in_([state.value for state in states]))
+        if reason is not None:
+            conditions.append(has_reason(_email.reason, reason))
+        if since is not None:
+            conditions.append(_email.received_at >= since)
+        newest_first = _email.received_at.desc(), _email.id.desc()
+        wanted = select(InboundEmailRow.__table__).where(*conditions).order_by(*newest_first).limit(limit + 1)  # type: ignore[attr-defined]
+        with stepping_over(self._engine, Loop.LISTS, "e-mail") as usable, transaction(self._engine) as connection:
+            rows = connection.execute(wanted).all()
+            lines = usable(rows[:limit], lambda row: item_rows.email_line(row, internal=tenant is None))
+            return page_of(rows, limit, lines, at="received_at")
+
+    def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
+        """Return one line of the ledger."""
+        uuid = uuid_of(email_id)
+        if uuid is None:
+            return None
+        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            make = partial(item_rows.email_line, internal=tenant is None)
+            return readable(make, row, kind="e-mail") if row else None
+
+    def census(self) -> Census:
+        """Count everything."""
+        with transaction(self._engine) as connection:
+            return counting.census(connection)
+
+    def ping(self) -> None:
+        """Return if the database answers and its schema fits now: a load balancer must not wait for the next look."""
+        refuse_unfit(self._engine)
+
+
+class SqlApiKeys:
+    """The port `ApiKeys` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def holder(self, sha256: str) -> Holder | None:
+        """Return who holds the key; looking up a digest tells an attacker's clock nothing about the key."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_key.name, _key.tenant).where(_key.sha256 == sha256)).first()
+            return Holder(row.name, row.tenant) if row else None
+
+
+def _known(tenant: str | None) -> Subquery:
+    columns = select(_address.tenant, _address.pattern, _address.user_name)
+    return columns.where(_owned(_address.tenant, tenant)).subquery()
+
+
+def _filled(tenant: str | None) -> Subquery:
+    """Count along the index alone; what it does not hold is looked up for each inbox, not for each item."""
+    newest = func.max(_item.received_at).label("newest")
+    counted = (
+        select(_item.tenant, _item.recipient, newest, func.count().label("filed"))
+        .where(_owned(_item.tenant, tenant), _item.withdrawn_at.is_(None))
+        .group_by(_item.tenant, _item.recipient)
+        .subquery()
+    )
+    other = InboxItemRow.__table__.alias().c  # type: ignore[attr-defined]
+    user_name = (
+        select(other.user_name)
+        .where(other.tenant == counted.c.tenant, other.recipient == counted.c.recipient)
+        .order_by(other.received_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("user_name")
+    )
+    return select(counted, user_name).subquery()
+
+
+def _owned(column: ColumnElement[str], tenant: str | None) -> ColumnElement[bool]:
+    return true() if tenant is None else column == tenant
+
+
+def _item_owned(tenant: str | None) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = _item.tenant.in_(select(_tenant.id)) if tenant is None else _item.tenant == tenant
+    return condition
+
+
+def _routed(tenant: str | None) -> ColumnElement[bool]:
+    return true() if tenant is None else _email.tenants.contains([tenant])
+
+
+def _holds(question: str) -> ColumnElement[bool]:
+    """Hold for items with the words of the question. A last word that nothing stands behind may be the beginning of one."""
+    words = words_asked(question)
+    if not question.strip():
+        return true()
+    asked = cast(func.websearch_to_tsquery("simple", words), Text)
+    begun = func.regexp_replace(asked, "'$", "':*") if _BEGUN.search(words) else asked
+    held: ColumnElement[bool] = _item.words.op("@@", is_comparison=True)(cast(begun, TSQUERY))
+    return held

@@ -1,0 +1,87 @@
+"""From rows to what is shown of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
+from mailroom.adapters.postgres.inbox.columns import item_of
+from mailroom.adapters.postgres.outbound.rows import table_of, word
+from mailroom.domain.errors import PermanentError
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State, Verdicts
+from mailroom.ports.archive import Deposit
+from mailroom.ports.inbox_reader import EmailLine, FiledItem, ItemLine
+
+
+def item_line(row: Any) -> ItemLine:
+    """Return an item's line in a list."""
+    told = row._mapping
+    return ItemLine(
+        id=str(row.id),
+        email_id=str(row.email_id),
+        tenant=row.tenant,
+        recipient=row.recipient,
+        subject=row.subject,
+        from_=told["from"],
+        received_at=row.received_at,
+        attachments=row.attachments,
+        verdicts=_verdicts(row),
+        sender_ambiguous=SENDER_AMBIGUOUS in row.defects,
+    )
+
+
+def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any], *, internal: bool) -> FiledItem:
+    """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it.
+
+    The run is `internal`: for administrators.
+    """
+    deposits = [deposit_of(receipt) for receipt in receipts]
+    return FiledItem(
+        id=str(row.id),
+        email_id=str(row.email_id),
+        run_id=str(row.run_id) if internal and row.run_id else None,
+        item=item_of(row, tuple(attachments)),
+        received_at=row.received_at,
+        filed_at=row.filed_at,
+        verdicts=_verdicts(row),
+        scan=scan_of(row.scan) if row.scan else None,
+        withdrawn=row.withdrawn_reason if row.withdrawn_at else None,
+        deposits={deposit.archive_id: deposit for deposit in deposits},
+        damages={receipt.archive_id: receipt.damage for receipt in receipts if receipt.damage},
+    )
+
+
+def deposit_of(row: Any) -> Deposit:
+    """Return a receipt from its row; one from before verifications were noted was verified when it was deposited."""
+    values = {name: getattr(row, name) for name in Deposit.__slots__}
+    return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
+
+
+def email_line(row: Any, *, internal: bool) -> EmailLine:
+    """Return a ledger's row as it is shown, with or without what is for administrators: the envelope, run and facts."""
+    envelope = _envelope(row) if internal else None
+    return EmailLine(
+        id=str(row.id),
+        message_id=row.message_id,
+        state=word(State, row.state),
+        reason=row.reason,
+        attempts=row.attempts,
+        run_id=str(row.run_id) if internal and row.run_id else None,
+        received_at=row.received_at,
+        closed_at=row.closed_at,
+        facts=table_of(row.facts) if internal else {},
+        sender=envelope.sender if envelope else None,
+        recipients=envelope.recipients if envelope else (),
+    )
+
+
+def _verdicts(row: Any) -> Verdicts | None:
+    told = _envelope(row)
+    return told.verdicts if told else None
+
+
+def _envelope(row: Any) -> Envelope | None:
+    """Return the envelope; one that cannot be read is not known, and `mailroom check` names it."""
+    try:
+        return envelope_of(row.envelope) if row.envelope else None
+    except PermanentError:
+        return None

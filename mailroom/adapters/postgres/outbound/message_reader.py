@@ -1,0 +1,223 @@
+"""The reading side of outbound mail in SQL: each question is one or two statements under one tenant."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, false, func, select, text, true
+from sqlalchemy.engine import Row
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table
+from mailroom.adapters.postgres.outbound.models import (
+    IS_WAITING,
+    ActivityRow,
+    BatchRow,
+    ContentRow,
+    MessageRow,
+    ParkedEventRow,
+)
+from mailroom.adapters.postgres.outbound.rows import (
+    batch_of,
+    content_of,
+    is_held,
+    owned,
+    party_of,
+    table_of,
+    texts_of,
+    word,
+)
+from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
+from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
+from mailroom.domain.outbound.message import Content, Status
+from mailroom.ports.holds import HoldReason
+from mailroom.ports.inbox_reader import Page, Position
+from mailroom.ports.message_reader import ActivityLine, BatchLine, MessageLine, ParkedLine
+from mailroom.ports.monitoring import Loop
+
+_batches, _messages, _contents = table(BatchRow), table(MessageRow), table(ContentRow)
+_activities, _parked = table(ActivityRow), table(ParkedEventRow)
+_batch, _message = _batches.c, _messages.c
+
+_SAID = (_contents.c.batch_id == _message.batch_id) & (_contents.c.number == _message.content)
+
+
+class SqlMessageReader:
+    """The port `MessageReader` on PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
+        """Return batches, newest first."""
+        owner = true() if tenant is None else _batch.tenant == tenant
+        wanted = select(_batches).where(owner, behind(after, _batch.created_at, _batch.id))
+        newest_first = _batch.created_at.desc(), _batch.id.desc()
+        with stepping_over(self._engine, Loop.LISTS, "batch") as usable, transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
+            lines = usable(rows[:limit], _batch_lines(connection, rows[:limit]))
+        return page_of(rows, limit, lines, at="created_at")
+
+    def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
+        """Return one batch with the count of its messages in each status."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(_batches).where(owned(_batches, tenant, batch_id))).first()
+            return readable(_batch_lines(connection, [row]), row, kind="batch") if row else None
+
+    def messages(
+        self,
+        tenant: str | None,
+        *,
+        recipient: str | None,
+        batch_id: str | None,
+        statuses: Sequence[Status],
+        after: Position | None,
+        limit: int,
+    ) -> Page[MessageLine]:
+        """Return messages, newest first."""
+        owner = true() if tenant is None else _message.tenant == tenant
+        wanted = _lines().where(owner, behind(after, _message.created_at, _message.id))
+        if recipient is not None:
+            wanted = wanted.where(_message.recipient == recipient)
+        if batch_id is not None:
+            wanted = wanted.where(_of_batch(batch_id))
+        if statuses:
+            wanted = wanted.where(_message.status.in_(statuses))
+        newest_first = _message.created_at.desc(), _message.id.desc()
+        with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
+            rows = connection.execute(wanted.order_by(*newest_first).limit(limit + 1)).all()
+            return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
+
+    def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
+        """Return one message."""
+        with transaction(self._engine) as connection:
+            return _found(connection, tenant, message_id)
+
+    def activities(self, tenant: str | None, message_id: str) -> list[ActivityLine] | None:
+        """Return what happened to one message, in order."""
+        with stepping_over(self._engine, Loop.LISTS, "activity") as usable, transaction(self._engine) as connection:
+            line = _found(connection, tenant, message_id)
+            if line is None:
+                return None
+            wanted = select(_activities).where(_activities.c.message_id == UUID(line.id)).order_by(_activities.c.id)
+            return usable(connection.execute(wanted), _activity_line)
+
+    def content(self, tenant: str | None, message_id: str) -> Content | None:
+        """Return what one message says."""
+        wanted = select(_contents).join(_messages, _SAID).where(owned(_messages, tenant, message_id))
+        with transaction(self._engine) as connection:
+            row = connection.execute(wanted).first()
+            return readable(content_of, row, kind="content of message", name=message_id) if row else None
+
+    def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
+        """Return the messages that their provider calls so."""
+        owner = true() if tenant is None else _message.tenant == tenant
+        wanted = _lines().where(owner, _message.provider_message_id == provider_message_id)
+        with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(_message.number).limit(limit)), _message_line)
+
+    def parked(self, *, before: int | None, limit: int) -> list[ParkedLine]:
+        """Return parked events that were not matched, newest first."""
+        column = _parked.c
+        wanted = select(_parked).where(column.matched_at.is_(None), true() if before is None else column.id < before)
+        with stepping_over(self._engine, Loop.LISTS, "parked event") as usable, transaction(self._engine) as connection:
+            return usable(connection.execute(wanted.order_by(column.id.desc()).limit(limit)), _parked_line)
+
+
+def _lines() -> Select[Any]:
+    return select(_messages, _contents.c.subject).join_from(_messages, _contents, _SAID)
+
+
+def _found(connection: Connection, tenant: str | None, message_id: str) -> MessageLine | None:
+    row = connection.execute(_lines().where(owned(_messages, tenant, message_id))).first()
+    return readable(_message_line, row, kind="message") if row else None
+
+
+def _of_batch(batch_id: str) -> ColumnElement[bool]:
+    uuid = uuid_of(batch_id)
+    return false() if uuid is None else _message.batch_id == uuid
+
+
+def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
+    """Return what makes batches of these rows, with what their messages have come to: three statements, however many they are."""
+    ours = _message.batch_id.in_([row.id for row in rows])
+    counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
+    statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
+    for count in connection.execute(counts.group_by(_message.batch_id, _message.status)):
+        if count.status in set(Status):
+            statuses[count.batch_id][Status(count.status)] = count.messages
+    waiting = select(_message.batch_id, func.min(_message.due_at).label("next_at")).where(ours, text(IS_WAITING))
+    next_at = {row.batch_id: row.next_at for row in connection.execute(waiting.group_by(_message.batch_id))}
+    held: dict[UUID, dict[HoldReason, int]] = defaultdict(dict)
+    reasons = select(_message.batch_id, _message.reason, func.count().label("messages")).where(ours, is_held())
+    for count in connection.execute(reasons.group_by(_message.batch_id, _message.reason)):
+        if count.reason in set(HoldReason):
+            held[count.batch_id][HoldReason(count.reason)] = count.messages
+    return lambda row: _batch_line(row, statuses[row.id], held[row.id], next_at.get(row.id))
+
+
+def _batch_line(
+    row: Row[Any], statuses: dict[Status, int], held: dict[HoldReason, int], next_at: datetime | None
+) -> BatchLine:
+    batch = batch_of(row)
+    return BatchLine(
+        id=batch.id,
+        tenant=batch.tenant,
+        from_=batch.from_,
+        lane=batch.lane,
+        policy=batch.policy,
+        metadata=batch.metadata,
+        messages=row.messages,
+        statuses=statuses,
+        created_at=row.created_at,
+        send_at=batch.send_at,
+        expires_at=batch.expires_at,
+        cancelled_at=row.cancelled_at,
+        next_at=next_at,
+        held=held,
+        tracking=batch.tracking,
+    )
+
+
+def _message_line(row: Row[Any]) -> MessageLine:
+    stored = row._mapping
+    return MessageLine(
+        id=str(row.id),
+        batch_id=str(row.batch_id),
+        number=row.number,
+        tenant=row.tenant,
+        to=party_of(stored["to"]),
+        recipient=row.recipient,
+        reference=row.reference,
+        subject=row.subject,
+        metadata=texts_of(stored["metadata"]),
+        status=word(Status, row.status),
+        reason=row.reason,
+        attempts=row.attempts,
+        provider=row.provider,
+        provider_message_id=row.provider_message_id,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        due_at=row.due_at,
+        handed_at=row.handed_at,
+    )
+
+
+def _activity_line(row: Row[Any]) -> ActivityLine:
+    return ActivityLine(at=row.at, kind=row.kind, actor=row.actor, provider=row.provider, facts=table_of(row.facts))
+
+
+def _parked_line(row: Row[Any]) -> ParkedLine:
+    return ParkedLine(
+        id=row.id,
+        provider=row.provider,
+        event_id=row.event_id,
+        kind=str(table_of(row.event).get("kind", "unknown")),
+        provider_message_id=row.provider_message_id,
+        message_id=str(row.message_id) if row.message_id else None,
+        parked_at=row.parked_at,
+        next_at=row.next_at,
+        tries=row.tries,
+    )

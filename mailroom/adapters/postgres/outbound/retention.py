@@ -1,0 +1,58 @@
+"""What outbound mail leaves behind and nobody needs any more, in SQL: idempotency keys, and files of batches that are over."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, text
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.outbound.models import IS_UNANSWERED, IS_WAITING
+from mailroom.adapters.postgres.skipped_rows import forget_skipped
+
+#: A queue gives a plain producer's message again for up to 14 days, and its key must still be known then.
+KEYS_KEPT = timedelta(days=15)
+#: A file is kept a day longer than it must, for the caller who sends the next batch with it.
+FILES_KEPT = timedelta(days=1)
+#: What was stepped over, for a person who comes after a long week-end.
+SKIPPED_KEPT = timedelta(days=7)
+#: Rows in one statement; what is left comes with the next sweep.
+_MOST = 5_000
+
+_FORGET_KEYS = text("""
+    delete from idempotency_key where (tenant, key) in (
+        select tenant, key from idempotency_key where made_at < :before order by made_at limit :most)
+""")
+# Who hands over a file that is there already says so in its `created_at`, and waits for this or this for them.
+_FORGET_FILES = text(f"""
+    with open as (
+        select distinct batch_id from message
+        where {IS_WAITING}
+        union
+        select distinct batch_id from message where {IS_UNANSWERED}
+        union
+        select distinct batch_id from message where status = 'held'
+    ), unread as (
+        -- Of a content of another shape nobody can tell what it needs.
+        select batch.tenant from open join batch on batch.id = open.batch_id join content on content.batch_id = batch.id
+        where jsonb_typeof(content.enclosures) <> 'array'
+    ), needed as (
+        select batch.tenant, enclosure->>'sha256' as sha256
+        from open join batch on batch.id = open.batch_id join content on content.batch_id = batch.id
+            cross join jsonb_array_elements(
+                case jsonb_typeof(content.enclosures) when 'array' then content.enclosures else '[]' end) as enclosure
+        where enclosure->>'archive_id' is null
+    )
+    delete from file where created_at < :before and (tenant, sha256) in (
+        select tenant, sha256 from file where created_at < :before and tenant not in (select tenant from unread)
+        except select tenant, sha256 from needed
+        limit :most)
+""")  # noqa: S608 - constants
+
+
+def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:
+    """Forget old idempotency keys and files that no open message needs, and return how many of each."""
+    with transaction(engine) as connection:
+        keys = connection.execute(_FORGET_KEYS, {"before": now - KEYS_KEPT, "most": _MOST}).rowcount
+    with transaction(engine) as connection:
+        files = connection.execute(_FORGET_FILES, {"before": now - FILES_KEPT, "most": _MOST}).rowcount
+    forget_skipped(engine, before=now - SKIPPED_KEPT)
+    return keys, files

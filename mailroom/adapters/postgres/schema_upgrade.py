@@ -1,0 +1,151 @@
+"""Brings the schema to the newest revision that this code knows, says what that takes, and never goes back."""
+
+import io
+import logging
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from mailroom.adapters.postgres.engine import make_engine, migrate, refuse_unfit, transaction
+from mailroom.adapters.postgres.schema import MIGRATIONS, Schema, fault, look, migrations, this_code
+from mailroom.domain.errors import ConfigurationError, MailroomError, PermanentError, TransientError, UnfitSchema
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingMigration:
+    """A migration that is still to run, and what it does in a sentence."""
+
+    revision: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """Where a database's schema stands: `revision` None has no schema; `fault` is why this code may not work on it.
+
+    `lacks` are columns that this code uses and that are not there, as `table.column`.
+    """
+
+    revision: str | None
+    newest: str
+    pending: tuple[PendingMigration, ...]
+    fault: UnfitSchema | None
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version of Mailroom has migrated it: nothing is pending, and it is not at our newest."""
+        return not self.pending and self.revision != self.newest
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeResult:
+    """What a migration did: from where to where, and the revisions that it ran; none where another did it meanwhile."""
+
+    begun_at: str | None
+    ended_at: str
+    applied: tuple[str, ...]
+
+
+def schema_status(url: str) -> SchemaStatus:
+    """Return where the schema of the database at `url` stands; reads only.
+
+    Raises:
+        TransientError: the database cannot be reached.
+    """
+    engine = make_engine(url, pool_size=1)
+    try:
+        with transaction(engine, gated=False) as connection:
+            return _standing(look(connection))
+    finally:
+        engine.dispose()
+
+
+def upgrade(url: str) -> UpgradeResult:
+    """Bring the schema to the newest revision, in one transaction; of two calls at once one waits for the other.
+
+    Raises:
+        PermanentError: the schema is newer than this code knows, or a migration failed; nothing is changed.
+        UnfitSchema: it is at the newest revision, and lacks what that has: no migration brings that back.
+        TransientError: the database cannot be reached or cannot serve now; nothing is changed.
+    """
+    before = schema_status(url)
+    refuse_newer(before)
+    applied: list[str] = []
+    try:
+        migrate(url, applied)
+    except DBAPIError as error:
+        failed = next((one.revision for one in before.pending if one.revision not in applied), None)
+        facts = {"migration": failed, "sqlstate": getattr(error.orig, "sqlstate", None)}
+        kind = TransientError if isinstance(error, OperationalError) else PermanentError
+        raise kind("a migration could not run; nothing was changed", **facts) from error
+    except CommandError:
+        # Another version migrated further between the look and the lock.
+        refuse_newer(schema_status(url))
+        raise
+    after = schema_status(url)
+    if after.fault is not None:
+        raise after.fault
+    return UpgradeResult(before.revision, this_code().newest, tuple(applied))
+
+
+def refuse_newer(found: SchemaStatus) -> None:
+    """Return if the schema is not newer than this code.
+
+    Raises:
+        PermanentError: it is.
+    """
+    if found.is_newer:
+        serves = "no longer serves it" if found.fault else "still serves it: start it without migrating"
+        raise PermanentError(
+            f"the schema is newer than this version and {serves}; nothing was changed, for Mailroom never downgrades",
+            schema=found.revision,
+            newest_known=found.newest,
+        )
+
+
+def refuse_start(url: str) -> None:
+    """Return if a process may start on the database at `url`; one that cannot be reached is waited for later.
+
+    Raises:
+        ConfigurationError: the schema does not fit this code; the message names what to do.
+    """
+    engine = make_engine(url, pool_size=1)
+    try:
+        refuse_unfit(engine)
+    except UnfitSchema as error:
+        raise ConfigurationError(str(error)) from None
+    except MailroomError as error:
+        log.warning("the schema cannot be looked at yet: %s", error)
+    finally:
+        engine.dispose()
+
+
+def sql_of(found: SchemaStatus) -> str:
+    """Return the SQL of what is pending; nothing is run."""
+    if not found.pending:
+        return ""
+    output = io.StringIO()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["output"] = output
+    begin = f"{found.revision}:" if found.revision else ""
+    command.upgrade(config, f"{begin}{found.newest}", sql=True)
+    return output.getvalue()
+
+
+def _standing(schema: Schema) -> SchemaStatus:
+    code = this_code()
+    pending: tuple[PendingMigration, ...] = ()
+    if schema.revision is None or schema.revision in code.revisions:
+        known = 0 if schema.revision is None else code.revisions.index(schema.revision) + 1
+        pending = tuple(
+            PendingMigration(script.revision, (script.doc or "").splitlines()[0] if script.doc else "")
+            for script in migrations()[known:]
+        )
+    return SchemaStatus(schema.revision, code.newest, pending, fault(schema, code), schema.lacks)

@@ -1,0 +1,185 @@
+"""Rows that a loop or a list cannot use: stepped over, named, and never in the way of the others.
+
+    with stepping_over(engine, Loop.RELAY, "batch") as usable, transaction(engine) as connection:
+        orders = usable(connection.execute(wanted), order_of)
+
+`usable` returns what could be made of the rows. What could not is noted in `skipped_row` when the block has ended, by its
+id and why, and stands there until nobody has met it for `STANDS`: what is mended needs no second act. A loop that asks for
+its oldest first leaves alone what it met lately (`met_lately`), so that no number of such rows starves the others.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from traceback import extract_tb
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Engine, Integer, Text, cast, func, literal, select, text
+from sqlmodel import Field, SQLModel
+
+from mailroom.adapters.postgres.engine import transaction
+from mailroom.adapters.postgres.models import table, time_column
+from mailroom.domain.errors import MailroomError, PermanentError
+from mailroom.domain.times import EARLIEST, LATEST
+from mailroom.ports.monitoring import STANDS, Loop, Skipped
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: A row that a loop stepped over is looked at again after so long.
+AGAIN_AFTER = timedelta(minutes=10)
+#: Noted again by one process at the earliest after so long: a page may be loaded each second. Less than `AGAIN_AFTER`.
+_NOTED_FOR_S = 300.0
+#: So many of a loop are kept by their ids, and shown; a table full of one fault needs no more names.
+_MOST, _SHOWN = 1_000, 20
+
+
+class SkippedRow(SQLModel, table=True):
+    """A row of another table that a loop could not use: `subject` says which, as `batch <id>`; `why` holds no value of it."""
+
+    __tablename__ = "skipped_row"
+
+    loop: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    why: str = Field(sa_column=Column(Text, nullable=False))
+    first_at: datetime = time_column()
+    seen_at: datetime = time_column()
+    times: int = Field(sa_column=Column(Integer, nullable=False))
+
+
+_skipped = table(SkippedRow).c
+
+_NOTE = text("""
+    insert into skipped_row as known (loop, subject, why, first_at, seen_at, times)
+    select :loop, subject, why, :now, :now, 1 from unnest(cast(:subjects as text[]), cast(:whys as text[])) as given (subject, why)
+    where (select count(*) from skipped_row as standing where standing.loop = :loop and standing.seen_at > :since) < :most
+        or exists (select from skipped_row as there where there.loop = :loop and there.subject = given.subject)
+    order by subject
+    on conflict (loop, subject) do update set why = excluded.why, seen_at = excluded.seen_at, times = known.times + 1
+""")
+_FORGET = text("delete from skipped_row where seen_at < :before")
+
+
+class Usable(Protocol):
+    """Makes values of rows and steps over those of which none can be made."""
+
+    def __call__(self, rows: Iterable[Any], make: Callable[[Any], T], /) -> list[T]: ...
+
+
+@contextmanager
+def stepping_over(
+    engine: Engine, loop: Loop, kind: str, *, name: Callable[[Any], object] = lambda row: row.id
+) -> Iterator[Usable]:
+    """Give the block a way to make values of rows; what it stepped over is noted once the block has ended.
+
+    Args:
+        kind: What a row is, in a word: with its id, it names the row.
+        name: Gives the id of a row.
+    """
+    stepped: list[tuple[str, str]] = []
+
+    def usable(rows: Iterable[Any], make: Callable[[Any], T], /) -> list[T]:
+        made = []
+        for row in rows:
+            try:
+                made.append(make(row))
+            except Exception as error:  # noqa: BLE001 - whatever one row does, the others are made
+                stepped.append((f"{kind} {name(row)}", why(error)))
+        return made
+
+    yield usable
+    note_skipped(engine, loop, stepped)
+
+
+def readable(make: Callable[[Any], T], row: Any, *, kind: str, name: object = None) -> T:
+    """Return what is made of the one row that was asked for.
+
+    Raises:
+        PermanentError: nothing can be made of it; its facts name it and say why.
+    """
+    try:
+        return make(row)
+    except Exception as error:  # noqa: BLE001 - raised again, without its text
+        named = f"{kind} {row.id if name is None else name}"
+        raise PermanentError("a row of the database cannot be read", row=named, why=why(error)) from None
+
+
+def sound(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a time is within the bounds of `mailroom.domain.times`."""
+    return (column >= EARLIEST) & (column < LATEST)
+
+
+def met_lately(loop: Loop, kind: str, id_: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that this loop stepped over the row a short while ago."""
+    subject = literal(f"{kind} ").op("||")(cast(id_, Text))
+    lately = _skipped.seen_at > func.now() - AGAIN_AFTER
+    return select(_skipped.loop).where(_skipped.loop == loop, _skipped.subject == subject, lately).exists()
+
+
+def why(error: Exception) -> str:
+    """Return what is wrong and where that was seen; the text of an error of ours, for any other may quote the row."""
+    if isinstance(error, MailroomError):
+        return error.message
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {last.name} ({last.filename.rsplit('/', 1)[-1]}:{last.lineno})"
+
+
+def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) -> None:
+    """Note rows, each by what it is and why; never raises, for whoever steps over a row goes on."""
+    fresh = _noted.fresh(engine, loop, dict(rows))
+    if not fresh:
+        return
+    for subject, reason in fresh.items():
+        log.error("%s steps over %s: %s", loop, subject, reason)
+    values = {"loop": loop, "subjects": list(fresh), "whys": list(fresh.values())}
+    try:
+        with transaction(engine) as connection:
+            now = datetime.now(UTC)
+            connection.execute(_NOTE, {**values, "now": now, "since": now - STANDS, "most": _MOST})
+    except MailroomError as error:
+        log.warning("%d rows that were stepped over are not noted: %s", len(fresh), error)
+
+
+def skipped_now(engine: Engine) -> list[Skipped]:
+    """Return what is stepped over at present, by loop."""
+    since = datetime.now(UTC) - STANDS
+    kept = select(_skipped.loop, _skipped.subject, _skipped.why).where(_skipped.seen_at > since)
+    found: dict[str, list[Any]] = {}
+    with transaction(engine) as connection:
+        for row in connection.execute(kept.order_by(_skipped.loop, _skipped.first_at, _skipped.subject)):
+            found.setdefault(row.loop, []).append(row)
+    return [
+        Skipped(loop=loop, rows=len(rows), named=tuple((row.subject, row.why) for row in rows[:_SHOWN]))
+        for loop, rows in found.items()
+    ]
+
+
+def forget_skipped(engine: Engine, *, before: datetime) -> int:
+    """Delete what nobody has met since `before`."""
+    with transaction(engine) as connection:
+        return connection.execute(_FORGET, {"before": before}).rowcount
+
+
+@dataclass
+class _Noted:
+    """What this process noted a moment ago."""
+
+    at: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fresh(self, engine: Engine, loop: Loop, rows: dict[str, str]) -> dict[str, str]:
+        """Return those rows that were not noted a moment ago, each once."""
+        now, database = time.monotonic(), str(engine.url)
+        with self.lock:
+            self.at = {key: at for key, at in self.at.items() if now - at < _NOTED_FOR_S}
+            new = {subject: reason for subject, reason in rows.items() if (database, loop, subject) not in self.at}
+            self.at |= {(database, loop, subject): now for subject in new}
+        return new
+
+
+_noted = _Noted()

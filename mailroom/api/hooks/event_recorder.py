@@ -1,0 +1,86 @@
+"""Notes of what happened at our own door, recorded before it is answered, unless that would keep somebody waiting.
+
+A reader who follows a link wants the page behind it, not our database. So a note is handed to one thread, which records
+what has come together in one transaction, and the answer waits for it a moment only. While the database is away nobody
+waits: notes are kept in memory, so many, and recorded when it is back; those of a process that ends meanwhile are lost,
+and so are those over the number. For opens and clicks that is the right way round; for nothing that must not be lost.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mailroom.domain.delivery.events import DeliveryEvent
+from mailroom.domain.errors import TransientError
+from mailroom.operations.loops import SteadyLoop
+from mailroom.ports.events import Events
+
+log = logging.getLogger(__name__)
+
+_MOST, _BATCH = 10_000, 200
+_PATIENCE_S, _PAUSE_S = 0.5, 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Note:
+    event: DeliveryEvent
+    recorded: threading.Event = field(default_factory=threading.Event)
+
+
+class EventRecorder:
+    """Records notes in a thread of its own, which begins with the first one."""
+
+    def __init__(self, events: Events, *, patience_s: float = _PATIENCE_S, pause_s: float = _PAUSE_S) -> None:
+        """Take where notes are recorded, how long an answer waits for it, and how long an outage is left alone."""
+        self._events, self._patience_s = events, patience_s
+        self._waiting: list[_Note] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._loop = SteadyLoop(
+            self._record_waiting, log=log, failing="opens and clicks wait in memory: %s", outage_s=pause_s
+        )
+
+    def record(self, event: DeliveryEvent) -> bool:
+        """Have the event recorded, and return whether it is by now."""
+        note = _Note(event)
+        with self._changed:
+            if len(self._waiting) >= _MOST:
+                log.warning("a note is lost: %d wait", _MOST)
+                return False
+            self._waiting.append(note)
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._loop.run, args=[threading.Event()], name="notes", daemon=True
+                )
+                self._thread.start()
+        return note.recorded.wait(0 if self._loop.is_failing else self._patience_s)
+
+    def _record_waiting(self) -> float:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            notes = self._waiting[:_BATCH]
+        self._record(notes)
+        with self._changed:
+            del self._waiting[: len(notes)]
+        for note in notes:
+            note.recorded.set()
+        return 0
+
+    def _record(self, notes: list[_Note]) -> None:
+        """Record, or log what never can be.
+
+        Raises:
+            TransientError: an outage; they are to be recorded again.
+        """
+        try:
+            self._events.record([note.event for note in notes], now=datetime.now(UTC))
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others must be recorded; what cannot be recorded never will be
+            if len(notes) == 1:
+                log.error("a note cannot be recorded: %s", type(error).__name__)
+            # Each by itself: the others are of other messages, and of other tenants.
+            for note in notes if len(notes) > 1 else ():
+                self._record([note])

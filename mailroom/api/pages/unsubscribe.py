@@ -1,0 +1,43 @@
+"""Leaving by one click (RFC 8058). Mail programs post; people see a page with a button; looking changes nothing.
+
+Scanners fetch every link of a mail, so a GET never unsubscribes. A second POST is answered as the first.
+"""
+
+from fastapi import APIRouter, HTTPException
+from starlette.responses import Response
+
+from mailroom.api.links import verified
+from mailroom.api.pages.rendering import render
+from mailroom.api.services import AppServices
+from mailroom.domain.delivery.events import OURS, Actor, DeliveryEvent, Kind
+from mailroom.domain.delivery.unsubscribe import verify
+
+router = APIRouter(prefix="/u", include_in_schema=False)
+
+_MOST_TOKEN = 100
+
+
+@router.get("/{token}")
+def show_unsubscribe(services: AppServices, token: str) -> Response:
+    """A page with one button."""
+    verified(verify, services, token, longest=_MOST_TOKEN)
+    return render("unsubscribe.html", done=False)
+
+
+@router.post("/{token}")
+def unsubscribe(services: AppServices, token: str) -> Response:
+    """No more mail of this sender to this recipient."""
+    message_id, events = verified(verify, services, token, longest=_MOST_TOKEN), services.events
+    if events is None:
+        raise HTTPException(404, "This installation sends no mail.")
+    left = DeliveryEvent(
+        provider=OURS,
+        event_id=f"unsubscribe-{message_id}",
+        kind=Kind.UNSUBSCRIBED,
+        at=services.now(),
+        message_id=message_id,
+        actor=Actor.UNKNOWN,
+        facts={"by": "one_click"},
+    )
+    events.record([left], now=services.now())
+    return render("unsubscribe.html", done=True)

@@ -1,0 +1,52 @@
+"""Depositing what an e-mail brought, once for each tenant that receives it."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from mailroom.domain.archive.manifests import Manifest
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.received_email import Entry
+from mailroom.ports.archive import Archive, Deposit
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.manifests import Manifests
+
+#: The receipts by tenant and SHA-256.
+DepositReceipts = dict[tuple[str, str], Deposit]
+
+#: Deposits of one mail that are under way at once.
+_ABREAST = 4
+
+
+def deposit_all(
+    entry: Entry,
+    tenants: Sequence[str],
+    contents: Sequence[bytes],
+    *,
+    archive: Archive,
+    ledger: Ledger,
+    now: datetime,
+    described: Sequence[Manifest] = (),
+    manifests: Manifests | None = None,
+) -> DepositReceipts:
+    """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
+
+    The manifests `described` are kept meanwhile. Raises what `Archive.deposit` and `Manifests.keep` raise: one part that
+    cannot be kept fails the mail, for a missing part is a failure.
+    """
+    distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
+    wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
+    if described and manifests is None:
+        raise ConfigurationError("manifests need a place where they are kept")
+    if len(wanted) == 1 and not described:
+        receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
+    else:
+        with ThreadPoolExecutor(_ABREAST) as pool:
+            keeping = [pool.submit(manifests.keep, one) for one in described] if manifests else []
+            receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
+            for one in keeping:
+                one.result()
+    ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
+    ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)
+    return dict(zip(wanted, receipts, strict=True))

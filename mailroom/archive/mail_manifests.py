@@ -1,0 +1,136 @@
+"""What is kept of a mail in manifests, so that it can be filed again when the ledger has forgotten it, and reading that back."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from mailroom.domain.archive.manifests import Manifest, RetentionClass, Source, recalled
+from mailroom.domain.errors import ConfigurationError, Reason
+from mailroom.domain.inbound.received_email import Entry, Envelope
+from mailroom.domain.inbound.routing import Route, candidates
+from mailroom.domain.inbound.trust import DEFAULT_POLICY
+from mailroom.domain.tenants import NOBODY
+from mailroom.inbound.routing import RoutingDecision
+from mailroom.ports.ledger import Ledger
+from mailroom.ports.manifests import Manifests
+
+
+def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifest]:
+    """Return a manifest for each tenant that the mail is for, with its recipients alone.
+
+    Recipients that nobody here has are the installation's own: their address may be added later, and the mail replayed.
+    """
+    by_tenant = _shares(routing)
+    tenants, digest = dict.fromkeys((*routing.tenants, *by_tenant)), digest_of(raw)
+    named_by = Source.SES if entry.envelope else Source.HEADERS if routing.recipients else Source.NOBODY
+    sender, sent_at = (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _came(entry))
+    return [
+        Manifest(
+            tenant=tenant,
+            ref=entry.ref,
+            received_at=_came(entry),
+            envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, routing.verdicts),
+            named_by=named_by,
+            attempt=entry.attempts,
+            retention=_class(tenant, _reason(tenant, routing)),
+            routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
+            reason=_reason(tenant, routing),
+            sha256=digest,
+            size=len(raw),
+        )
+        for tenant in tenants
+    ]
+
+
+def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: bool = False) -> None:
+    """Keep the envelope of a mail that ends before it is known whose it is, unless what is kept says all of it already.
+
+    In the first attempt at a mail nothing is kept, as far as is known, and nobody is asked.
+    """
+    envelope = entry.envelope or Envelope((), "", _came(entry))
+    if not is_first or entry.envelope is None:
+        known = [one for one in manifests.find(entry.ref) if one.is_of(entry.ref, None)]
+        if entry.envelope is not None:
+            known = [one for one in known if one.named_by is Source.SES]
+        named = {name for one in known for name in one.envelope.recipients}
+        if known and named.issuperset(envelope.recipients):
+            return
+    manifests.keep(
+        Manifest(
+            tenant=NOBODY,
+            ref=entry.ref,
+            received_at=_came(entry),
+            envelope=envelope,
+            named_by=Source.SES if entry.envelope else Source.NOBODY,
+            attempt=entry.attempts,
+            retention=RetentionClass.QUARANTINED,
+            reason=str(reason),
+        )
+    )
+
+
+def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
+    """Return `entry` with the envelope and the time of receipt that the archive remembers; the ledger knows them then too.
+
+    For a mail whose notification is not known: lost, late, or forgotten with the ledger that had it. What was written for
+    other bytes under the same key, by the digest of the raw e-mail, has no part in it.
+    """
+    remembered = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
+    if remembered is None or (remembered.envelope is None and remembered.received_at == entry.received_at):
+        return entry
+    return ledger.recall(entry.id, envelope=remembered.envelope, received_at=remembered.received_at, now=now)
+
+
+def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
+    """Return a filed line that has no envelope, opened again where the archive remembers one.
+
+    It was filed by its headers, and for more recipients once its notification came; then its database was put back to before.
+    """
+    items = ledger.trace(entry.id)["items"]
+    sha256 = items[0]["raw_archive_id"].rpartition("/")[2] if items else None
+    return recall_envelope(entry, sha256, manifests=manifests, ledger=ledger, now=now)
+
+
+def digest_of(raw: bytes) -> str:
+    """Return what tells a raw e-mail from another under the same key."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _shares(routing: RoutingDecision) -> dict[str, list[str]]:
+    """Return each tenant's recipients as the envelope names them."""
+    found: dict[str, list[str]] = {}
+    for recipient in routing.recipients:
+        for tenant in _tenants(recipient, routing.routes) or [NOBODY]:
+            found.setdefault(tenant, []).append(recipient)
+    return found
+
+
+def _tenants(recipient: str, routes: Iterable[Route]) -> list[str]:
+    try:
+        spellings = candidates(recipient)
+    except ValueError:
+        return []
+    found = ([to.tenant for to in routes if to.recipient == spelling] for spelling in spellings)
+    return next((tenants for tenants in found if tenants), [])
+
+
+def _reason(tenant: str, routing: RoutingDecision) -> str | None:
+    if tenant == NOBODY:
+        return str(routing.stop or Reason.NO_ROUTE)
+    reason = routing.held.get(tenant) or routing.stop
+    return str(reason) if reason else None
+
+
+def _class(tenant: str, reason: str | None) -> RetentionClass:
+    if tenant == NOBODY:
+        return RetentionClass.UNROUTED
+    if reason == Reason.VIRUS:
+        return RetentionClass.VIRUS
+    return RetentionClass.QUARANTINED if reason else RetentionClass.DOCUMENT
+
+
+def _came(entry: Entry) -> datetime:
+    if entry.received_at is None:
+        raise ConfigurationError("a line of the ledger has its time of receipt")
+    return entry.received_at

@@ -1,0 +1,171 @@
+"""SendGrid's Event Webhook: a JSON array, signed with ECDSA over its timestamp and the bytes of the body as they came.
+
+Source: Twilio SendGrid, "Event Webhook Reference" and "Event Webhook Security Features" (2026).
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Never
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from mailroom.delivery.provider_events.calls import Call
+from mailroom.delivery.provider_events.credentials import Credential
+from mailroom.delivery.provider_events.fields import (
+    MOST_EVENTS,
+    OUR_ID,
+    Unreadable,
+    codes,
+    digest,
+    identifier,
+    load,
+    mailbox,
+    moment,
+    reader_of,
+    table,
+    words,
+)
+from mailroom.delivery.provider_events.sns import Unverified
+from mailroom.domain.delivery.events import LOOKS, Actor, DeliveryEvent, Kind
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.times import happened
+
+PROVIDER = "sendgrid"
+SIGNATURE_HEADER = "x-twilio-email-event-webhook-signature"
+TIMESTAMP_HEADER = "x-twilio-email-event-webhook-timestamp"
+
+#: SendGrid signs each try anew, so a call is never old; clocks differ a little.
+_OLDEST, _NEWEST = timedelta(minutes=10), timedelta(minutes=5)
+_KINDS = {
+    "processed": Kind.SENT,
+    "delivered": Kind.DELIVERED,
+    "deferred": Kind.DELAYED,
+    "open": Kind.OPENED,
+    "click": Kind.CLICKED,
+    "spamreport": Kind.COMPLAINED,
+    "unsubscribe": Kind.UNSUBSCRIBED,
+    "group_unsubscribe": Kind.UNSUBSCRIBED,
+}
+_SECONDS = re.compile(r"[0-9]{1,12}")
+#: Where in its message id the way through SendGrid begins.
+_WAY = re.compile(r"\.(?:filter|recvd)")
+#: Reasons to drop a mail that are a list of SendGrid's own; any other is about the mail itself.
+_LISTED = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
+
+
+class Verifier:
+    """Checks calls against the public keys of the accounts that may tell us of mail."""
+
+    status = 403
+
+    def __init__(self, keys: Sequence[Credential]) -> None:
+        """Take the keys as SendGrid shows them: base64 of DER.
+
+        Raises:
+            ConfigurationError: one of them is no such key.
+        """
+        self._keys = [(_public_key(key.secret), key.tenant) for key in keys]
+
+    def verify(self, call: Call) -> str | None:
+        """Return whose account signed this call; see `CallVerifier`."""
+        signature, timestamp = call.header(SIGNATURE_HEADER), call.header(TIMESTAMP_HEADER)
+        return self.check(call.body, signature=signature, timestamp=timestamp, now=call.now)
+
+    def check(self, body: bytes, *, signature: str, timestamp: str, now: datetime) -> str | None:
+        """Return whose account signed this call: a tenant's, or None for all of them.
+
+        Raises:
+            Unverified: by `step`: time, signature.
+        """
+        signed_at = moment(int(timestamp)) if _SECONDS.fullmatch(timestamp) else None
+        if signed_at is None or not -_NEWEST <= now - signed_at <= _OLDEST:
+            _refuse("time")
+        try:
+            given = base64.b64decode(signature, validate=True)
+        except (binascii.Error, ValueError):
+            _refuse("signature")
+        signed = timestamp.encode() + body
+        whose = [tenant for key, tenant in self._keys if _signed(key, given, signed)]
+        return whose[0] if whose else _refuse("signature")
+
+
+def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
+    """Return what SendGrid tells; an entry that is no event is passed over.
+
+    Raises:
+        Unreadable: it is no JSON array, or one of more than a thousand.
+    """
+    told = load(body)
+    if not isinstance(told, list) or len(told) > MOST_EVENTS:
+        raise Unreadable("SendGrid's call is no array of at most a thousand", size=len(body))
+    return [_event(one, received_at) for one in told if isinstance(one, dict) and isinstance(one.get("event"), str)]
+
+
+def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
+    kind = _kind(told)
+    # What it calls a message id is the one that the send was answered with, and then the way it went.
+    sent = identifier(told.get("sg_message_id"))
+    return DeliveryEvent(
+        provider=PROVIDER,
+        event_id=identifier(told.get("sg_event_id")) or digest(*sorted(table(told).items())),
+        kind=kind,
+        at=happened(moment(told.get("timestamp")), received_at=received_at),
+        provider_message_id=_WAY.split(sent)[0] if sent else None,
+        message_id=identifier(told.get(OUR_ID)),
+        recipient=mailbox(told.get("email")),
+        actor=_actor(kind, told),
+        facts=codes(told.get("response") or told.get("reason"))
+        | words(
+            event=told.get("event"),
+            bounce_type=told.get("type"),
+            classification=told.get("bounce_classification"),
+            status=told.get("status"),
+            attempt=told.get("attempt"),
+        ),
+    )
+
+
+def _kind(told: Mapping[str, Any]) -> Kind:
+    word = told["event"]
+    if word == "bounce":
+        # Blocked and expired ones may arrive another time.
+        return Kind.BOUNCED_HARD if told.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
+    if word == "dropped":
+        reason = told.get("reason")
+        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _LISTED else Kind.REJECTED
+    return _KINDS.get(word, Kind.OTHER)
+
+
+def _actor(kind: Kind, told: Mapping[str, Any]) -> Actor:
+    is_machine = kind in LOOKS and told.get("sg_machine_open") is True
+    return Actor.MACHINE if is_machine else reader_of(kind, told.get("useragent"))
+
+
+def _signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _public_key(text: str) -> ec.EllipticCurvePublicKey:
+    try:
+        key = load_der_public_key(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ConfigurationError(
+            "MAILROOM_SENDGRID_HOOK_KEYS (or MAILROOM_PROVIDER_HOOKS) has a word that is no ECDSA public key in base64"
+        )
+    return key
+
+
+def _refuse(step: str) -> Never:
+    raise Unverified("not a verified SendGrid call", step=step) from None

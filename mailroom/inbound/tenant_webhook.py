@@ -1,0 +1,48 @@
+"""The processor `webhook`: tells a tenant of its mail by a signed POST to its own URL.
+
+The body is JSON, signed as `mailroom.domain.delivery.signed_posts` says. `Mailroom-Delivery` is the same for each try.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mailroom.domain.delivery.signed_posts import signed_headers
+from mailroom.domain.errors import ConfigurationError
+from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS
+from mailroom.inbound.processing import FiledMail
+from mailroom.ports.inbound import Inbound
+
+
+def notify(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
+    """Post to the tenant's URL; a tenant without one is told nothing."""
+    if inbound.tenants is None or inbound.webhooks is None:
+        raise ConfigurationError("the processor webhook needs a way to post")
+    target = inbound.tenants.webhook(mail.tenant)
+    if target is None:
+        return {"not_told": "no_url"}
+    body = json.dumps(payload(mail, inbound.pages_url), ensure_ascii=False, separators=(",", ":")).encode()
+    headers = signed_headers(body, f"{mail.email_id}.{mail.tenant}", target.secret, now=datetime.now(UTC))
+    return {"status": inbound.webhooks.post(target.url, body, headers)}
+
+
+def payload(mail: FiledMail, pages_url: str) -> dict[str, Any]:
+    """Return what the tenant is told: its items and attachments with their receipts; the texts it fetches itself."""
+    items = [
+        {"id": item, "recipient": to.recipient, "user": to.user, "plus_token": to.plus_token}
+        | {"url": f"{pages_url}/items/{item}"}
+        for to, item in zip(mail.routes, mail.items, strict=True)
+    ]
+    attachments = [
+        part.as_dict() | {"archive_id": receipt.archive_id if (receipt := mail.receipts.get(part.sha256)) else None}
+        for part in mail.parsed.attachments
+    ]
+    about: dict[str, Any] = {
+        "subject": mail.parsed.subject,
+        "from": mail.parsed.from_,
+        "message_id": mail.parsed.message_id,
+    }
+    about["sender_ambiguous"] = SENDER_AMBIGUOUS in mail.parsed.defects
+    head = {"event": "email.filed", "email_id": mail.email_id, "tenant": mail.tenant}
+    return head | about | {"items": items, "attachments": attachments}

@@ -1,0 +1,63 @@
+"""The relay: carries the word of new batches from the outbox to the mailbox queue.
+
+A batch is handed over when the database has it, whether or not anything else is up. The relay tells the queue, then
+notes that it did; killed in between, it tells again, and whoever listens takes a second word for the same batch as one.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from mailroom.operations.loops import Backoff, SteadyLoop
+from mailroom.ports.mailbox import Mailbox
+from mailroom.ports.outbox import Outbox, OutboxOrder
+
+log = logging.getLogger(__name__)
+
+_MOST = 100
+#: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
+_HELD = timedelta(seconds=30)
+#: What others wrote is looked for more and more seldom while there is nothing; what this process was handed is told at once.
+_PAUSE_S, _IDLE_S = 0.5, 2.0
+
+
+def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
+    """Publish what waits and return how many orders that was."""
+    orders = outbox.take(most=_MOST, now=now, until=now + _HELD)
+    if orders:
+        mailbox.post([order_body(order) for order in orders])
+        outbox.published(orders, now=now)
+    return len(orders)
+
+
+def order_body(order: OutboxOrder) -> str:
+    """Return an order as it stands on the queue; `mailroom.outbound.mailbox` reads it."""
+    return json.dumps({"batch_id": order.batch_id, "due_at": order.due_at.isoformat(), "lane": order.lane})
+
+
+def run_relay(
+    outbox: Outbox,
+    mailbox: Mailbox,
+    stop: threading.Event,
+    *,
+    handed: threading.Event | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Relay until `stop` is set; an outage of the database or the queue is waited out.
+
+    Args:
+        handed: Set when this process wrote an order.
+    """
+    idle = Backoff(_PAUSE_S, _IDLE_S)
+
+    def step() -> float:
+        published = relay(outbox, mailbox, now=clock())
+        if published:
+            log.info("published %d orders", published)
+        pause_s = idle.reset() if published else idle.grow()
+        return pause_s if published < _MOST else 0
+
+    waiting, working = "orders wait in the outbox: %s", "orders go to the mailbox queue again"
+    SteadyLoop(step, log=log, failing=waiting, again=working).run(stop, wake=handed or threading.Event())

@@ -1,0 +1,208 @@
+"""The reading side of inboxes and ledger in memory, and the keys that open it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from mailroom.api.auth import key_digest
+from mailroom.domain.errors import TransientError
+from mailroom.domain.inbound.reasons import InboundReason
+from mailroom.domain.inbound.received_email import Attachment, Entry, ObjectRef, State
+from mailroom.domain.inbound.routing import is_starred, takes
+from mailroom.domain.inbox.search_words import words_asked, words_of
+from mailroom.ports.api_keys import Holder
+from mailroom.ports.inbox_reader import Census, EmailCount, EmailLine, FiledItem, InboxLine, ItemLine, Page, Position
+
+_Line = TypeVar("_Line", ItemLine, EmailLine)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_TERMS = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+
+
+@dataclass(slots=True)
+class MemoryInboxReader:
+    """The port `Reader` over lists. `down` makes it fail as a database that is away, `fault` in another way."""
+
+    addresses: list[InboxLine] = field(default_factory=list)
+    filed: list[FiledItem] = field(default_factory=list)
+    ledger: list[tuple[EmailLine, frozenset[str]]] = field(default_factory=list)
+    down: bool = False
+    fault: Exception | None = None
+
+    def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
+        """Return the addresses and the filled inboxes, those with the newest mail first."""
+        self.ping()
+        listed = {(line.tenant, line.address): line for line in self.addresses}
+        for filed in self.filed:
+            inbox = filed.item.tenant, filed.item.recipient
+            if inbox not in listed and filed.withdrawn is None:
+                listed[inbox] = InboxLine(inbox[1], inbox[0], filed.item.user, 0, None)
+        lines = [self._counted(line) for line in listed.values() if tenant in (None, line.tenant)]
+        lines.sort(key=lambda line: line.address)
+        return sorted(lines, key=lambda line: line.newest or _NEVER, reverse=True)[:limit]
+
+    def receives(self, tenant: str | None, address: str) -> bool:
+        """Return whether `address` is among the addresses or has items."""
+        patterns = [line.address for line in self.addresses if tenant in (None, line.tenant)]
+        domain = f"@{address.rpartition('@')[2]}"
+        listed = any(
+            takes(pattern, address) if is_starred(pattern) else pattern in (address, domain) for pattern in patterns
+        )
+        return listed or bool(self._of(tenant, address))
+
+    def items(
+        self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
+    ) -> Page[ItemLine]:
+        """Return items of `address` that hold every word of the question."""
+        found = [_line(filed) for filed in self._of(tenant, address) if _holds(words_of(filed.item), question)]
+        return _page(found, after, limit)
+
+    def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
+        """Return one item."""
+        self.ping()
+        found = [filed for filed in self.filed if filed.id == item_id and tenant in (None, filed.item.tenant)]
+        if not found:
+            return None
+        return found[0] if tenant is None else replace(found[0], run_id=None)
+
+    def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
+        """Return what is listed of one attachment."""
+        filed = self.item(tenant, item_id)
+        if filed is None or filed.withdrawn:
+            return None
+        return next((part for part in filed.item.attachments if part.number == number), None)
+
+    def emails(
+        self,
+        tenant: str | None,
+        *,
+        states: Sequence[State],
+        reason: str | None,
+        since: datetime | None,
+        after: Position | None,
+        limit: int,
+    ) -> Page[EmailLine]:
+        """Return lines of the ledger."""
+        lines = [
+            line
+            for line in self._lines(tenant)
+            if (not states or line.state in states)
+            and (reason is None or InboundReason.same(reason, line.reason))
+            and (since is None or line.received_at >= since)
+        ]
+        return _page(lines, after, limit)
+
+    def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
+        """Return one line of the ledger."""
+        return next((line for line in self._lines(tenant) if line.id == email_id), None)
+
+    def census(self) -> Census:
+        """Count everything."""
+        self.ping()
+        groups: dict[tuple[State, str | None], list[datetime]] = {}
+        for line, _ in self.ledger:
+            groups.setdefault((line.state, line.reason), []).append(line.received_at)
+        ordered = sorted(groups.items(), key=lambda group: (group[0][0], group[0][1] or ""))
+        return Census(tuple(EmailCount(*key, len(times), min(times)) for key, times in ordered), len(self.filed))
+
+    def ping(self) -> None:
+        """Return unless it is to fail."""
+        if self.fault is not None:
+            raise self.fault
+        if self.down:
+            raise TransientError("the database cannot be reached")
+
+    def _of(self, tenant: str | None, address: str) -> list[FiledItem]:
+        self.ping()
+        shown = [one for one in self.filed if one.withdrawn is None]
+        return [one for one in shown if one.item.recipient == address and tenant in (None, one.item.tenant)]
+
+    def _counted(self, line: InboxLine) -> InboxLine:
+        times = [filed.received_at for filed in self._of(line.tenant, line.address)]
+        return replace(line, items=len(times), newest=max(times, default=None))
+
+    def _lines(self, tenant: str | None) -> Iterable[EmailLine]:
+        self.ping()
+        for line, tenants in self.ledger:
+            if tenant is None:
+                yield line
+            elif tenant in tenants:
+                yield replace(line, run_id=None, facts={}, sender=None, recipients=())
+
+
+@dataclass(slots=True)
+class MemoryKeys:
+    """The port `ApiKeys` over a dict from key to holder."""
+
+    holders: dict[str, Holder] = field(default_factory=dict)
+
+    def holder(self, sha256: str) -> Holder | None:
+        """Return who holds the key with this digest."""
+        return next((holder for key, holder in self.holders.items() if key_digest(key) == sha256), None)
+
+
+@dataclass(slots=True)
+class MemoryLedgerReader:
+    """The port `LedgerReader` over the ledger of a reader; every e-mail has the same `activities`."""
+
+    reader: MemoryInboxReader
+    activities: list[dict[str, Any]] = field(default_factory=list)
+
+    def find(self, any_id: str) -> Entry | None:
+        """Return the line by its own id, SES's message id, an item's id or a run's id."""
+        filed = self.reader.item(None, any_id)
+        wanted = filed.email_id if filed else any_id
+        lines = [line for line, _ in self.reader.ledger]
+        line = next((one for one in lines if wanted in (one.id, one.message_id, one.run_id)), None)
+        if line is None:
+            return None
+        ref = ObjectRef("inbound", f"in/{line.message_id}", "1")
+        return Entry(line.id, ref, line.state, None, line.attempts, line.run_id, line.reason, line.facts)
+
+    def trace(self, email_id: str) -> dict[str, Any]:
+        """Return the activities."""
+        known = {line.id for line, _ in self.reader.ledger} | {filed.email_id for filed in self.reader.filed}
+        if email_id not in known:
+            raise LookupError("no such e-mail")
+        return {"activities": self.activities}
+
+
+def _holds(text: str, question: str) -> bool:
+    """Return whether words answer a question as PostgreSQL's `websearch_to_tsquery` reads it."""
+    asked, text = words_asked(question), f" {text} "
+    if not question.strip():
+        return True
+    begun = re.search(r"[^\W_]{3}$", asked) is not None
+    ways: list[list[bool]] = [[]]
+    for found in _TERMS.finditer(asked):
+        words = (found[3] if found[2] is None else found[2]).strip('"-').split()
+        if found[0] == "or":
+            ways.append([])
+        elif words:
+            end = "" if begun and found.end() == len(asked) else " "
+            ways[-1].append((f" {' '.join(words)}{end}" in text) is not bool(found[1]))
+    return any(way and all(way) for way in ways)
+
+
+def _line(filed: FiledItem) -> ItemLine:
+    item = filed.item
+    return ItemLine(
+        id=filed.id,
+        email_id=filed.email_id,
+        tenant=item.tenant,
+        recipient=item.recipient,
+        subject=item.subject,
+        from_=item.from_,
+        received_at=filed.received_at,
+        attachments=sum(not part.inline for part in item.attachments),
+        verdicts=filed.verdicts,
+        sender_ambiguous=item.sender_ambiguous,
+    )
+
+
+def _page(lines: Iterable[_Line], after: Position | None, limit: int) -> Page[_Line]:
+    ordered = sorted(lines, key=lambda line: (line.received_at, line.id), reverse=True)
+    left = [line for line in ordered if after is None or (line.received_at, line.id) < (after.received_at, after.id)]
+    last = left[limit - 1] if len(left) > limit else None
+    return Page(tuple(left[:limit]), Position(last.received_at, last.id) if last else None)

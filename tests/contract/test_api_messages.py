@@ -1,0 +1,255 @@
+"""Following what was handed over, by HTTP on a real database: previews, cancels, lists, quotas, and nobody else's mail."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from mailroom.adapters.postgres.outbound.dispatching import SqlDispatch
+from mailroom.adapters.postgres.outbound.quotas import SqlQuotas
+from mailroom.adapters.postgres.outbound.terms import SqlTerms
+from mailroom.api.app import create_app
+from mailroom.domain.outbound.message import LIMITS, Status
+from mailroom.domain.outbound.quotas import Allowance, ProviderRate
+from mailroom.ports.dispatch import Outcome
+from mailroom.ports.provider import ProviderReceipt
+from mailroom.testing.api import NOW, Memory, TestClient
+from mailroom.testing.archive import MemoryArchive
+from tests.support.batch_requests import (
+    ACME,
+    ADMIN,
+    HOLDERS,
+    UMBRELLA,
+    batch,
+    handed_over,
+    kept,
+    message,
+    provider_terms,
+    sent,
+)
+
+
+def test_a_batch_is_answered_before_anything_is_sent_and_can_be_followed(api: TestClient) -> None:
+    """The caller goes on with its own work; the ids lead to what becomes of each mail."""
+    answer = api.post("/v1/batches", json=batch(message(metadata={"invoice": "7"})))
+
+    told = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == told["url"] == f"/v1/batches/{told['id']}"
+    shown = api.get(told["url"]).json()
+    assert (shown["messages"], shown["statuses"], shown["from"]) == (1, {"accepted": 1}, "desk@acme.test")
+    [line] = api.get("/v1/messages", params={"batch": told["id"]}).json()["items"]
+    assert (line["to"], line["subject"], line["metadata"]) == ("ada@users.test", "Your invoice", {"invoice": "7"})
+    assert api.get(f"/v1/messages/{line['id']}").json() == line
+    [activity] = api.get(f"/v1/messages/{line['id']}/activities").json()["items"]
+    assert activity["kind"] == "accepted"
+
+
+def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient, engine: Engine) -> None:
+    """Whoever presses the button for thousands sees first whom it reaches, what it costs and when it is done."""
+    api.post("/v1/suppressions", json={"addresses": ["bob@users.test"], "reason": "complained"})
+    SqlQuotas(engine).allow("acme", Allowance(hour=1))
+    asked = batch(
+        message(),
+        message(),
+        message(to="bob@users.test"),
+        message(to="nobody"),
+        message(to="carl@users.test"),
+    )
+
+    answer = api.post("/v1/batches", params={"dry_run": "true"}, json=asked, headers={"Idempotency-Key": "k"})
+
+    seen = answer.json()
+    assert answer.status_code == 200
+    assert (seen["messages"], seen["duplicates"], seen["suppressed"]) == (2, [1], [2])
+    assert [(fault["index"], fault["where"]) for fault in seen["invalid"]] == [(3, ["messages", "3", "to"])]
+    assert (seen["quota_cost"], seen["quota"]["hour"]["left"]) == (2, 1)
+    assert seen["done_at"] == "2026-03-14T10:00:00Z"
+    assert seen["size"] > 0
+    assert kept(engine) == 0
+    handed_over(api, batch(message()), **{"Idempotency-Key": "k"})
+
+
+def test_a_preview_and_a_batch_tell_when_all_may_have_gone(api: TestClient, engine: Engine) -> None:
+    """By what the provider takes as well as by the quota; without either, at once."""
+    asked = batch(*(message(to=f"u{at}@users.test") for at in range(5)))
+    told = handed_over(api, asked)
+    before = api.get(told["url"]).json()["done_at"]
+    SqlTerms(engine).publish(provider_terms(ProviderRate(per_second=0.5, per_day=100, sent_today=7)))
+
+    seen = api.post("/v1/batches", params={"dry_run": "true"}, json=asked).json()
+    shown = api.get(told["url"]).json()
+
+    assert (before, shown["done_at"], seen["done_at"]) == (
+        "2026-03-14T09:30:00Z",
+        "2026-03-14T09:30:10Z",
+        "2026-03-14T09:30:10Z",
+    )
+    pace = {name: seen["provider"][name] for name in ("name", "per_second", "per_day", "sent_today", "paused")}
+    assert pace == {"name": "ses", "per_second": 0.5, "per_day": 100, "sent_today": 7, "paused": False}
+
+
+def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """Deferred with a time, never failed: two an hour of five are done in the third hour."""
+    SqlQuotas(engine).allow("acme", Allowance(hour=2))
+    told = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    sent(engine, told["id"], archive)
+    sent(engine, told["id"], archive)
+
+    shown = api.get(told["url"]).json()
+
+    assert shown["statuses"] == {"deferred": 3, "dispatched": 2}
+    assert (shown["next_at"], shown["done_at"]) == ("2026-03-14T10:00:00Z", "2026-03-14T11:00:00Z")
+    [line] = api.get("/v1/messages", params={"recipient": "u4@users.test"}).json()["items"]
+    assert (line["reason"], line["due_at"]) == ("quota", "2026-03-14T10:00:00Z")
+
+
+def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine: Engine) -> None:
+    """A time that is made up would be believed; what was told yesterday is not believed either."""
+    told = handed_over(api, batch())
+    terms = SqlTerms(engine)
+
+    terms.publish(provider_terms(ProviderRate(paused=True)))
+    paused = api.get(told["url"]).json()["done_at"]
+    terms.publish(provider_terms(ProviderRate(paused=True), told_at=NOW - timedelta(days=2)))
+    stale = api.get(told["url"]).json()["done_at"]
+
+    assert (paused, stale) == (None, "2026-03-14T09:30:00Z")
+
+
+def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+    """Who sent the wrong mail must know whom to write to, and nobody else."""
+    told = handed_over(api, batch(message(), message(to="bob@users.test")))
+    dispatch = SqlDispatch(engine)
+    [claim] = dispatch.claim(told["id"], most=1, provider="ses", now=NOW)
+    dispatch.settle([Outcome(claim.draft.id, 1, ProviderReceipt("ses", "0100"))], now=NOW)
+
+    answer = api.post(f"/v1/batches/{told['id']}/cancel").json()
+
+    gone = {"id": claim.draft.id, "to": "ada@users.test", "status": "dispatched"}
+    assert answer == {"id": told["id"], "cancelled": 1, "gone": [gone]}
+    assert api.get(told["url"]).json()["statuses"] == {"dispatched": 1, "cancelled": 1}
+    assert api.patch(told["url"], json={"send_at": NOW.isoformat()}).status_code == 409
+
+
+def test_a_batch_moves_to_another_time(api: TestClient) -> None:
+    """Sooner or later, until it has gone."""
+    later = NOW + timedelta(days=2)
+    told = handed_over(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
+
+    moved = api.patch(told["url"], json={"send_at": (NOW + timedelta(hours=1)).isoformat()})
+
+    assert (moved.status_code, moved.json()["messages"]) == (200, 1)
+    assert api.get(told["url"]).json()["next_at"] == "2026-03-14T10:30:00Z"
+    assert api.patch(told["url"], json={"send_at": later.isoformat()}).status_code == 422
+
+
+@pytest.mark.parametrize(("second", "taken"), [(0, True), (1, False)])
+def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
+    api: TestClient, second: int, *, taken: bool
+) -> None:
+    """Rescheduled, it could wait a day longer than the request that it came with allowed."""
+    far = (NOW + timedelta(days=LIMITS.schedule_days, seconds=second)).isoformat()
+    told = handed_over(api, batch())
+
+    assert api.patch(told["url"], json={"send_at": far}).status_code == (200 if taken else 422)
+    assert api.post("/v1/batches", json=batch(send_at=far)).status_code == (202 if taken else 422)
+
+
+def test_messages_are_found_by_recipient_and_status_page_by_page(api: TestClient, engine: Engine) -> None:
+    """Somebody calls and says: I got nothing."""
+    handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+
+    pages, cursor = [], None
+    while not pages or cursor:
+        params = {"limit": 2, "status": "accepted"} | ({"cursor": cursor} if cursor else {})
+        page = api.get("/v1/messages", params=params).json()
+        pages.append([line["to"] for line in page["items"]])
+        cursor = page["next"]
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert len({to for page in pages for to in page}) == 5
+    assert api.get("/v1/messages", params={"recipient": "U3@users.test"}).json()["items"][0]["to"] == "u3@users.test"
+    assert api.get("/v1/messages", params={"status": Status.SENDING}).json()["items"] == []
+
+
+def test_suppressions_are_added_listed_and_released(api: TestClient) -> None:
+    """A tenant sees and writes its own; an administrator those of all tenants too, which may hold anybody's addresses."""
+    assert api.post("/v1/suppressions", json={"addresses": ["A@users.test", "b@users.test"]}).json() == {"added": 2}
+    assert api.post("/v1/suppressions", json={"addresses": ["a@users.test"]}).json() == {"added": 0}
+    api.post("/v1/suppressions", json={"addresses": ["a@users.test"]}, headers=ADMIN)
+    mine = api.get("/v1/suppressions").json()["items"]
+    narrowed = {"limit": 2, "tenant": "acme"}
+    first = api.get("/v1/suppressions", params=narrowed, headers=ADMIN).json()
+    second = api.get("/v1/suppressions", params=narrowed | {"cursor": first["next"]}, headers=ADMIN).json()
+
+    listed = [(line["address"], line["tenant"]) for line in first["items"] + second["items"]]
+    assert listed == [("a@users.test", None), ("a@users.test", "acme"), ("b@users.test", "acme")]
+    assert [(line["address"], line["tenant"]) for line in mine] == listed[1:]
+    assert api.delete("/v1/suppressions", params={"address": "a@users.test"}).status_code == 204
+    assert api.delete("/v1/suppressions", params={"address": "a@users.test"}).status_code == 404
+    [left] = api.get("/v1/suppressions", params={"address": "a@users.test"}, headers=ADMIN).json()["items"]
+    assert left["tenant"] is None
+
+
+def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+    """A tenant plans with what is left; only an administrator sets it."""
+    limits = {"hour": 10, "day": 100, "month": None}
+    assert api.put("/v1/quotas", json=limits).status_code == 403
+    assert api.put("/v1/quotas", params={"tenant": "acme"}, json=limits, headers=ADMIN).status_code == 200
+    sent(engine, handed_over(api, batch())["id"], archive)
+
+    shown = api.get("/v1/quotas").json()
+
+    assert shown["hour"] == {"limit": 10, "used": 1, "left": 9, "resets_at": "2026-03-14T10:00:00Z"}
+    assert (shown["month"]["limit"], shown["month"]["used"], shown["month"]["left"]) == (None, 1, None)
+
+
+def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
+    """Every id of another tenant is answered like one that does not exist."""
+    told = handed_over(api, batch())
+    [line] = api.get("/v1/messages").json()["items"]
+    asked = [
+        api.get(told["url"], headers=UMBRELLA),
+        api.post(f"{told['url']}/cancel", headers=UMBRELLA),
+        api.patch(told["url"], json={"send_at": NOW.isoformat()}, headers=UMBRELLA),
+        api.get(f"/v1/messages/{line['id']}", headers=UMBRELLA),
+        api.get(f"/v1/messages/{line['id']}/activities", headers=UMBRELLA),
+        api.post("/v1/batches", params={"tenant": "acme"}, json=batch(), headers=UMBRELLA),
+        api.get("/v1/batches/no-id"),
+        api.get(f"/v1/messages/{uuid4()}"),
+    ]
+
+    assert [answer.status_code for answer in asked] == [404] * 8
+    assert api.get("/v1/messages", headers=UMBRELLA).json()["items"] == []
+    assert api.get("/v1/messages", params={"batch": told["id"]}, headers=UMBRELLA).json()["items"] == []
+
+
+def test_an_administrator_sends_for_a_tenant(api: TestClient) -> None:
+    """The sandbox's key is an administrator's, and its first batch must not need a tenant to be made first."""
+    mine = api.post("/v1/batches", json=batch(), headers=ADMIN).json()
+    theirs = api.post("/v1/batches", params={"tenant": "umbrella"}, json=batch(), headers=ADMIN).json()
+
+    assert api.get(mine["url"], headers=ADMIN).json()["tenant"] == "default"
+    assert api.get(theirs["url"], headers=UMBRELLA).json()["tenant"] == "umbrella"
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": ""}, {"Authorization": "Bearer wrong"}])
+def test_nobody_hands_over_without_a_key(api: TestClient, engine: Engine, headers: dict[str, str]) -> None:
+    """An open door for mail is found within hours."""
+    assert api.post("/v1/batches", json=batch(), headers=headers).status_code == 401
+    assert kept(engine) == 0
+
+
+def test_an_installation_that_only_receives_says_so() -> None:
+    """Its routes are there and answer; nothing is taken that would never leave."""
+    memory = Memory()
+    memory.keys.holders.update(HOLDERS)
+    client = TestClient(create_app(memory.services()), headers=ACME)
+
+    answers = [client.post("/v1/batches", json=batch()), client.get("/v1/messages"), client.get("/v1/quotas")]
+
+    assert [answer.status_code for answer in answers] == [404] * 3

@@ -59,15 +59,15 @@ def main() -> None:
 
 def _record(engine: Engine, size: int, workers: int) -> float:
     ids = _messages(engine, MESSAGES if size > 1 else 200)
-    told = [an_event(kind, f"{id_}-{kind}", message_id=id_, recipient=None) for id_ in ids for kind in _KINDS]
-    told += random.sample(told, len(told) // 5)
-    random.shuffle(told)
+    values = [an_event(kind, f"{id_}-{kind}", message_id=id_, recipient=None) for id_ in ids for kind in _KINDS]
+    values += random.sample(values, len(values) // 5)
+    random.shuffle(values)
     events = SqlEvents(engine)
     begun = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda some: events.record(some, now=datetime.now(UTC)), _parts(told, size)):
+        for _ in pool.map(lambda some: events.record(some, now=datetime.now(UTC)), _parts(values, size)):
             pass
-    return len(told) / (time.perf_counter() - begun)
+    return len(values) / (time.perf_counter() - begun)
 
 
 def _keep(engine: Engine) -> float:
@@ -105,10 +105,10 @@ def _messages(engine: Engine, count: int) -> list[str]:
 
 
 def _call(ids: Sequence[str]) -> bytes:
-    told = [
+    values = [
         {"event": "delivered", "sg_event_id": uuid4().hex, "timestamp": 1795339841, "mailroom-id": id_} for id_ in ids
     ]
-    return json.dumps(told).encode()
+    return json.dumps(values).encode()
 
 
 def _parts(values: Sequence[str] | Sequence[DeliveryEvent], size: int) -> Iterator[list]:  # type: ignore[type-arg]

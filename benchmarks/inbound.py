@@ -211,8 +211,8 @@ def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arri
             sys.exit(f"only {len(arrivals)} of {len(accepted)} notices came in {_TIMEOUT_S} s")
         received = queue.receive(most=10, wait_s=1)
         queue.delete([message.receipt_handle for message in received])
-        told = [arrival for message in received for arrival in read_notification(message.body)]
-        arrivals |= {arrival.ref.message_id: arrival for arrival in told if arrival.envelope is not None}
+        values = [arrival for message in received for arrival in read_notification(message.body)]
+        arrivals |= {arrival.ref.message_id: arrival for arrival in values if arrival.envelope is not None}
     for arrival in arrivals.values():
         ledger.register(arrival, now=datetime.now(UTC))
     return [arrivals[message_id] for message_id in accepted]

@@ -169,11 +169,11 @@ def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> Au
     # Of what did not happen there is no event, and Prefect starts no run with what it cannot fill in.
     resource = "" if alarm.absent else "{{ event.resource.id }}"
     parameters = {"alarm": alarm.name, "about": alarm.about, "resource": resource}
-    tell: list[ActionTypes] = [
+    report: list[ActionTypes] = [
         RunDeployment(source="selected", deployment_id=raising, parameters=parameters, job_variables=None)
     ]
     body = "\n\n".join(filter(None, [alarm.about, resource, "What to do: docs/operations.md"]))
-    tell += [
+    report += [
         SendNotification(block_document_id=block, subject=f"Mailroom: {alarm.name}", body=body)
         for block in notifications
     ]
@@ -182,7 +182,7 @@ def automation(alarm: Alarm, raising: UUID, notifications: Sequence[UUID]) -> Au
         description=alarm.about,
         tags=[_TAG],
         trigger=trigger,
-        actions=[*alarm.mends, *tell],
+        actions=[*alarm.mends, *report],
     )
 
 

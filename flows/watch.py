@@ -49,9 +49,9 @@ async def watch(queue_age_minutes: int = 15, silent_minutes: int = 10, long_sile
         *await held(watching),
         *await zombies(watching, now, timedelta(minutes=silent_minutes), timedelta(minutes=long_silent_minutes)),
     ]
-    told = await emit_due({f"{one.fact} {one.subject}": one for one in findings}, now)
+    values = await emit_due({f"{one.fact} {one.subject}": one for one in findings}, now)
     emit(EventName.WATCHED, "watch", facts={"findings": len(findings)})
-    return Completed(message=f"{len(findings)} findings, {told} of them told now")
+    return Completed(message=f"{len(findings)} findings, {values} of them told now")
 
 
 async def dead_letters(watching: Watching) -> list[Finding]:

@@ -357,8 +357,8 @@ def outbound(
     store, first = Store(engine), providers[0]
 
     def rate(provider: MailProvider, quota: Callable[[], ProviderQuota]) -> SqlRate:
-        http, tell = http_client(prefect_api_url), publishing_ceiling(provider, store.terms)
-        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, tell=tell)
+        http, report = http_client(prefect_api_url), publishing_ceiling(provider, store.terms)
+        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, tell=report)
         return SqlRate(engine, provider.identity, pace=limit.pace)
 
     # Of the first provider only: by it the HTTP service says when all will be gone.

@@ -258,9 +258,9 @@ class Listener(QueueListener):
 
     async def _sign(self) -> None:
         await self._gate.held()
-        told = {"paused_by": self._health.paused_by, "held_by": self._gate.all_held}
+        values = {"paused_by": self._health.paused_by, "held_by": self._gate.all_held}
         self._signed = self._gate.all_held
-        await _survive(self._roster.heartbeat, self._worker, now=_now(), in_hand=len(self._jobs), **told)
+        await _survive(self._roster.heartbeat, self._worker, now=_now(), in_hand=len(self._jobs), **values)
 
 
 def _richer(one: Arrival, other: Arrival) -> Arrival:

@@ -51,14 +51,14 @@ async def report(mail: Progress, inbound: Inbound) -> None:
     """Give the run its name and tags, and attach the report."""
     run_id = UUID(str(flow_run.get_id()))
     # Prefect's own function for it looks for tasks, keys and clients first, at twice the cost.
-    told = ArtifactCreate(
+    values = ArtifactCreate(
         type="markdown", data=_markdown(mail, inbound.pages_url), description="One received e-mail", flow_run_id=run_id
     )
     crash_point("before", "report")
     async with get_client() as client:
         await asyncio.gather(
             client.update_flow_run(run_id, name=mail.entry.ref.message_id, tags=_tags(mail)),
-            client.create_artifact(told),
+            client.create_artifact(values),
         )
     if mail.outcome is State.QUARANTINED:
         emit(EventName.QUARANTINED, f"email.{mail.entry.id}", facts={"reason": mail.reason or ""}, run_id=str(run_id))

@@ -53,10 +53,10 @@ class ClamdScanner:
         return Scan(finding, engine, why, signatures_of)
 
     def _version(self) -> tuple[str, datetime | None]:
-        told = _VERSION.fullmatch(self._ask(b"zVERSION\0"))
-        if told is None:
+        values = _VERSION.fullmatch(self._ask(b"zVERSION\0"))
+        if values is None:
             return "ClamAV", None
-        return f"ClamAV {told['engine']}" + (f"/{told['number']}" if told["number"] else ""), _day(told["day"])
+        return f"ClamAV {values['engine']}" + (f"/{values['number']}" if values["number"] else ""), _day(values["day"])
 
     def _ask(self, command: bytes, content: bytes | None = None) -> str:
         with self._connected() as connection:

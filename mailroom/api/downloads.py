@@ -71,5 +71,5 @@ def _shortened(name: str) -> str:
 
 
 def _has_it(request: Request, etag: str) -> bool:
-    told = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in told or "*" in told
+    values = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return etag in values or "*" in values

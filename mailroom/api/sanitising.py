@@ -145,8 +145,8 @@ def _clean_apart(html: str, pictures: Mapping[str, str] | None) -> SafeHtml | No
             done = subprocess.run(command, input=task, capture_output=True, timeout=CHILD_SECONDS, check=True)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
             return None
-    told = json.loads(done.stdout)
-    return SafeHtml(told["html"], tuple(told["links"]), told["remote_pictures"])
+    values = json.loads(done.stdout)
+    return SafeHtml(values["html"], tuple(values["links"]), values["remote_pictures"])
 
 
 def _child() -> None:

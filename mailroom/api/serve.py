@@ -65,12 +65,12 @@ def _serve(
     installation.restores.start()
     if services.sending is not None:
         mailbox = installation.queue(settings.mailbox_queue_url)
-        relay, told = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
-        threading.Thread(target=run_relay, args=relay, kwargs=told, name="relay", daemon=True).start()
+        relay, values = (services.sending.outbox, mailbox, stop), {"handed": services.sending.submitted}
+        threading.Thread(target=run_relay, args=relay, kwargs=values, name="relay", daemon=True).start()
     if services.endpoints is not None:
         for number in range(_NOTIFYING):
-            telling = (services.endpoints, installation.webhooks, stop)
-            threading.Thread(target=run_notifier, args=telling, name=f"notifying-{number}", daemon=True).start()
+            reporting = (services.endpoints, installation.webhooks, stop)
+            threading.Thread(target=run_notifier, args=reporting, name=f"notifying-{number}", daemon=True).start()
     # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
     config = uvicorn.Config(
         _application(services, bound),

@@ -38,14 +38,14 @@ class Submissions:
 
 def read_submissions(file: Path) -> Submissions:
     """Return what such a file says."""
-    told = Submissions()
+    values = Submissions()
     with file.open() as lines:
         for line in map(json.loads, lines):
             if "batch" in line:
-                told.batches[line["batch"]] = line["messages"]
+                values.batches[line["batch"]] = line["messages"]
             else:
-                told.received[line["received"]] += line["times"]
-    return told
+                values.received[line["received"]] += line["times"]
+    return values
 
 
 def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:

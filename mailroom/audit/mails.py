@@ -145,8 +145,8 @@ def _check_filed(line: Any, report: Report) -> None:
 
     A tenant whose policy held it back gets none; one that had it before keeps it, withdrawn.
     """
-    decided = [told for told in line.story if told["routes"]]
-    routed = [{(to["tenant"], to["recipient"]) for to in told["routes"]} for told in decided]
+    decided = [values for values in line.story if values["routes"]]
+    routed = [{(to["tenant"], to["recipient"]) for to in values["routes"]} for values in decided]
     held = set(decided[-1]["held"] or ()) if decided else set()
     items = Counter((item["tenant"], item["recipient"]) for item in line.items)
     report.counts["items"] += items.total()
@@ -161,9 +161,9 @@ def _check_filed(line: Any, report: Report) -> None:
             report.violate("strange item", line.id, f"{strange} items are for recipients it was never routed to")
     if extra := items.total() - len(items):
         report.violate("duplicate item", line.id, f"{extra} items too many for the same recipient")
-    told = Counter(one["kind"] for one in line.story)
-    if not 1 <= told["filed"] <= 1 + told["reopened"]:
-        report.violate("filed twice", line.id, f"{told['filed']} times filed, {told['reopened']} times reopened")
+    values = Counter(one["kind"] for one in line.story)
+    if not 1 <= values["filed"] <= 1 + values["reopened"]:
+        report.violate("filed twice", line.id, f"{values['filed']} times filed, {values['reopened']} times reopened")
     for item in line.items:
         _check_item(line, item, report)
 

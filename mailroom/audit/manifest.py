@@ -32,8 +32,10 @@ def read_manifest(file: Path) -> Iterator[SentMail]:
     """Yield what a manifest says, a JSON object on each line."""
     with file.open() as lines:
         for line in lines:
-            told = json.loads(line)
-            yield SentMail(told["message_id"], tuple(told["recipients"]), _digests(told["attachments"]), told["state"])
+            values = json.loads(line)
+            yield SentMail(
+                values["message_id"], tuple(values["recipients"]), _digests(values["attachments"]), values["state"]
+            )
 
 
 def _digests(told: list[str] | None) -> tuple[str, ...] | None:

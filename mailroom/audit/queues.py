@@ -14,13 +14,13 @@ _DEPTHS = {
 
 def check_queue(sqs: Any, url: str, report: Report) -> None:
     """Count what waits; a dead letter is a mail that nobody will look at again unless a person does."""
-    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, "RedrivePolicy"])["Attributes"]
+    values = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, "RedrivePolicy"])["Attributes"]
     for name, meaning in _DEPTHS.items():
-        report.counts[meaning] = int(told.get(name, 0))
-    if "RedrivePolicy" not in told:
+        report.counts[meaning] = int(values.get(name, 0))
+    if "RedrivePolicy" not in values:
         report.violate("no dead letters", url.rpartition("/")[2], "the queue has no dead-letter queue")
         return
-    account, name = json.loads(told["RedrivePolicy"])["deadLetterTargetArn"].split(":")[4:6]
+    account, name = json.loads(values["RedrivePolicy"])["deadLetterTargetArn"].split(":")[4:6]
     dead = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
     depths = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=list(_DEPTHS))["Attributes"]
     report.counts["dead letters"] = sum(int(depths.get(depth, 0)) for depth in _DEPTHS)

@@ -43,8 +43,8 @@ def read_backup(file: Path) -> Backup:
         ConfigurationError: nothing is, or nothing that `mailroom backup` wrote.
     """
     try:
-        told: dict[str, Any] = json.loads(about_file(file).read_text())
-        return Backup(**told | {"made_at": datetime.fromisoformat(told["made_at"])})
+        values: dict[str, Any] = json.loads(about_file(file).read_text())
+        return Backup(**values | {"made_at": datetime.fromisoformat(values["made_at"])})
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigurationError(
             f"{about_file(file)} does not say what {file} is; `mailroom backup` writes both, keep them together"

@@ -51,12 +51,12 @@ def list_(
     opened = Opened()
     if held:
         found = opened.store.outbox.held(tenant, limit=most)
-        lines, told = [_held_line(one) for one in found], [one.as_json() for one in found]
+        lines, values = [_held_line(one) for one in found], [one.as_json() for one in found]
     else:
         page = opened.message_reader.batches(tenant, after=None, limit=most)
-        lines, told = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
+        lines, values = [_line(one) for one in page.lines], [_json(one) for one in page.lines]
     if as_json:
-        say(json.dumps(told, indent=1))
+        say(json.dumps(values, indent=1))
         return
     for line in lines:
         say(line)
@@ -107,8 +107,8 @@ def resume(
                 outbox.resume(None, one.id, by=getuser(), now=now)
                 step()
     if as_json:
-        told = [one.as_json() | {"resumed": not dry_run} for one in held]
-        say(json.dumps(told, indent=1))
+        values = [one.as_json() | {"resumed": not dry_run} for one in held]
+        say(json.dumps(values, indent=1))
         return
     for one in held:
         say(f"{_held_line(one)}; {_then(one, now, dry_run=dry_run)}")

@@ -50,11 +50,11 @@ def demo(
         raise ConfigurationError(
             "the demo is for the embedded stack, and MAILROOM_DATABASE_URL names another; unset it"
         )
-    tell: Callable[[str], None] = (lambda _: None) if as_json else say
-    up = _running(tell)
+    report: Callable[[str], None] = (lambda _: None) if as_json else say
+    up = _running(report)
     opened = Opened()
-    received = _receive(opened, up, tell)
-    sent = _send_batch(opened, up, mails, tell, quiet=as_json)
+    received = _receive(opened, up, report)
+    sent = _send_batch(opened, up, mails, report, quiet=as_json)
     if as_json:
         say(json.dumps(received | {"batch": sent}))
         return
@@ -147,13 +147,13 @@ def _send(up: dict[str, Any]) -> str:
 
 def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
     """Tell each new state of the mail and its run until it is filed."""
-    told: set[str] = set()
+    values: set[str] = set()
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         entry = opened.ledger.find(message_id)
         for line in _states(opened, entry):
-            if line not in told:
-                told.add(line)
+            if line not in values:
+                values.add(line)
                 tell(f"  {line}")
         if entry is not None and entry.state in FINAL and entry.run_id and _has_ended(opened, entry.run_id):
             if entry.state is not State.FILED:
@@ -171,8 +171,8 @@ def _states(opened: Opened, entry: Entry | None) -> list[str]:
     if entry is None:
         return []
     run = _run(opened, entry.run_id)
-    told = [f"flow run   {run.state}"] if run else []
-    return [*told, f"ledger     {entry.state}"]
+    values = [f"flow run   {run.state}"] if run else []
+    return [*values, f"ledger     {entry.state}"]
 
 
 def _run(opened: Opened, run_id: str | None) -> Run | None:

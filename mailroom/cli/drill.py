@@ -96,18 +96,18 @@ def _send(
 
 
 def _show(outcome: Outcome | SendOutcome) -> None:
-    told = outcome.as_json()
-    say(f"kills        {told['kills']}, {told['crash_points']} of them at crash points, others at random;")
-    say(f"             {told['kills_at_work']} of those at random met a mail under way")
+    values = outcome.as_json()
+    say(f"kills        {values['kills']}, {values['crash_points']} of them at crash points, others at random;")
+    say(f"             {values['kills_at_work']} of those at random met a mail under way")
     for name in ("mails", "accepted", "received", "lost", "duplicates", "unknown"):
-        if name in told:
-            say(f"{name:<12} {told[name]}")
-    drained = "not in time" if told["drained_s"] is None else f"{told['drained_s']} s after the last kill"
+        if name in values:
+            say(f"{name:<12} {values[name]}")
+    drained = "not in time" if values["drained_s"] is None else f"{values['drained_s']} s after the last kill"
     say(f"drained      {drained}")
-    say(f"seed         {told['seed']}")
+    say(f"seed         {values['seed']}")
     if outcome.proves_nothing:
         say("No kill met a mail under way: this drill proves nothing. Give it more time, or a quieter machine.")
-    for found in told["check"]["violations"]:
+    for found in values["check"]["violations"]:
         say(f"{found['kind']}  {found['subject']}  {found['do']}")
 
 

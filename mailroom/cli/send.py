@@ -157,9 +157,9 @@ def _pace(provider: dict[str, Any] | None) -> str:
         return "by the quota; no provider has told its rate today"
     if provider["paused"]:
         return f"for {provider['name']} is paused"
-    told = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
-    told += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
-    return f"by the quota and {provider['name']}: {', '.join(filter(None, told)) or 'no limit told'}"
+    values = [f"{provider['per_second']:g} a second" if provider["per_second"] is not None else ""]
+    values += [f"{provider['per_day']:,} a day" if provider["per_day"] is not None else ""]
+    return f"by the quota and {provider['name']}: {', '.join(filter(None, values)) or 'no limit told'}"
 
 
 def _places(numbers: list[int], rows: list[Row]) -> str:

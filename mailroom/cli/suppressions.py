@@ -43,14 +43,14 @@ def import_(
     if tenant is not None:
         tenant_named(tenant)
     now = datetime.now(UTC)
-    told = [_suppression(at, values, tenant, now) for at, values in enumerate(_read(source), 1)]
+    fields = [_suppression(at, values, tenant, now) for at, values in enumerate(_read(source), 1)]
     kept, added = Opened().store.suppressions, 0
-    for at in range(0, len(told), _PAGE):
-        added += kept.add(told[at : at + _PAGE])
+    for at in range(0, len(fields), _PAGE):
+        added += kept.add(fields[at : at + _PAGE])
     if as_json:
-        say(json.dumps({"read": len(told), "added": added}))
+        say(json.dumps({"read": len(fields), "added": added}))
     else:
-        say(f"read {len(told)} addresses; {added} are new")
+        say(f"read {len(fields)} addresses; {added} are new")
 
 
 @app.command()
@@ -88,12 +88,12 @@ def _read(source: str) -> list[Mapping[str, Any]]:
         raise ConfigurationError(f"{source}: more than {_MOST_BYTES} bytes; split it")
     try:
         text = raw.decode("utf-8-sig")
-        told = json.loads(text) if text.lstrip().startswith("[") else list(csv.DictReader(io.StringIO(text)))
+        values = json.loads(text) if text.lstrip().startswith("[") else list(csv.DictReader(io.StringIO(text)))
     except (ValueError, csv.Error):
         raise ConfigurationError(f"{source}: neither CSV nor a JSON list, in UTF-8") from None
-    if not all(isinstance(one, dict) and one.get("address") for one in told):
+    if not all(isinstance(one, dict) and one.get("address") for one in values):
         raise ConfigurationError(f"{source}: each line needs an address, under that name")
-    return told
+    return values
 
 
 def _suppression(at: int, told: Mapping[str, Any], tenant: str | None, now: datetime) -> Suppression:

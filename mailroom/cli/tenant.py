@@ -71,9 +71,9 @@ def webhook(
     elif remove:
         tenants.set_webhook(tenant, None)
     told_at = tenants.webhook(tenant)
-    told = {"tenant": tenant, "url": told_at.url if told_at else None} | ({"secret": secret} if secret else {})
+    values = {"tenant": tenant, "url": told_at.url if told_at else None} | ({"secret": secret} if secret else {})
     if as_json:
-        say(json.dumps(told))
+        say(json.dumps(values))
     else:
         say(f"{tenant} is told at {told_at.url}" if told_at else f"{tenant} is told nowhere")
         if secret:

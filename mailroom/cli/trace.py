@@ -43,11 +43,11 @@ def _received(opened: Opened, email_id: str) -> dict[str, Any]:
     found = opened.ledger.trace(email_id)
     email, activities = found["email"], found["activities"]
     why = {"reason": InboundReason.old_word(email["reason"]), **InboundReason.explain(email["reason"])}
-    told = [
+    values = [
         one | {"facts": InboundReason.both_words(one["facts"])} if isinstance(one["facts"], dict) else one
         for one in activities
     ]
-    return found | {"email": email | why, "activities": told}
+    return found | {"email": email | why, "activities": values}
 
 
 def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
@@ -63,9 +63,9 @@ def _sent(opened: Opened, any_id: str) -> dict[str, Any]:
 
 def _message(opened: Opened, line: MessageLine) -> dict[str, Any]:
     activities = opened.message_reader.activities(None, line.id) or []
-    told = [ActivityResponse.model_validate(activity).model_dump(mode="json") for activity in activities]
+    values = [ActivityResponse.model_validate(activity).model_dump(mode="json") for activity in activities]
     message = message_response(line).model_dump(mode="json")
-    return {"message": message, "activities": told, "run": _run(opened, run_of(activities))}
+    return {"message": message, "activities": values, "run": _run(opened, run_of(activities))}
 
 
 def _batch(opened: Opened, line: BatchLine) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def _show(found: dict[str, Any], api_url: str) -> None:
     for activity in found["activities"]:
         known = activity["facts"] if isinstance(activity["facts"], dict) else {"unreadable": activity["facts"]}
         facts = {name: value for name, value in _by_code(known).items() if name != "routes"}
-        told = " ".join(f"{name}={value}" for name, value in facts.items())
-        say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}")
+        values = " ".join(f"{name}={value}" for name, value in facts.items())
+        say(f"{activity['at'][:23]}  {activity['kind']:<12} {values}")
 
 
 def _show_envelope(envelope: Any) -> None:
@@ -150,15 +150,15 @@ def _show_sent(found: dict[str, Any], api_url: str) -> None:
         _show_why(message)
         say(f"batch     {message['batch_id']}  number {message['number']}")
         if message["provider"]:
-            told = shown(message["provider_message_id"], "told no id")
-            say(f"provider  {message['provider']}  {told}, attempt {message['attempts']}")
+            values = shown(message["provider_message_id"], "told no id")
+            say(f"provider  {message['provider']}  {values}, attempt {message['attempts']}")
         if run:
             say(f"run       {run['state']}  {run.get('url', run['id'])}")
         say(f"page      {api_url}/messages/{message['id']}")
         for activity in one["activities"]:
             facts = {"by": activity["actor"], "provider": activity["provider"], **_by_code(activity["facts"])}
-            told = " ".join(f"{name}={shown(str(value))}" for name, value in facts.items() if value is not None)
-            say(f"{activity['at'][:23]}  {activity['kind']:<12} {told}".rstrip())
+            values = " ".join(f"{name}={shown(str(value))}" for name, value in facts.items() if value is not None)
+            say(f"{activity['at'][:23]}  {activity['kind']:<12} {values}".rstrip())
 
 
 def _show_why(line: dict[str, Any]) -> None:

@@ -55,19 +55,19 @@ def notify(
         return 0
     endpoint = parcel.endpoint
     first, last = parcel.events[0].sequence, parcel.events[-1].sequence
-    told: dict[str, Any] = {"at": now, "news": len(parcel.events), "first": first, "last": last}
+    values: dict[str, Any] = {"at": now, "news": len(parcel.events), "first": first, "last": last}
     try:
         body = body_of(parcel)
         headers = signed_headers(body, f"{endpoint.id}.{first}.{last}", endpoint.secret, now=now)
         status = webhooks.post(endpoint.url, body, headers)
     except (TransientError, Refused) as error:
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
-        attempt = Attempt(**told, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
+        attempt = Attempt(**values, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
         _give_back(endpoints, parcel, attempt, clock(), jitter())
     except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
         endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)
     else:
-        endpoints.delivered(parcel, Attempt(**told, status=status))
+        endpoints.delivered(parcel, Attempt(**values, status=status))
     return len(parcel.events)
 
 
@@ -85,12 +85,12 @@ def _give_back(endpoints: Endpoints, parcel: WebhookDelivery, attempt: Attempt, 
 
 def body_of(parcel: WebhookDelivery) -> bytes:
     """Return what is posted."""
-    told = {
+    values = {
         "webhook": parcel.endpoint.id,
         "tenant": parcel.endpoint.tenant,
         "events": [_event(news) for news in parcel.events],
     }
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _event(news: WebhookEvent) -> dict[str, Any]:

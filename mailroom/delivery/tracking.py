@@ -105,10 +105,10 @@ class Tracking:
 
     def _handle_queue(self, wait_s: int) -> int:
         received = self._receive(wait_s)
-        told = [(message, self._events_in(message)) for message in received]
-        bad = self._record([(message.message_id, events) for message, events in told if events])
+        values = [(message, self._events_in(message)) for message in received]
+        bad = self._record([(message.message_id, events) for message, events in values if events])
         done = [
-            message.receipt_handle for message, events in told if events is not None and message.message_id not in bad
+            message.receipt_handle for message, events in values if events is not None and message.message_id not in bad
         ]
         # The others come back, and go to the dead letters in the end.
         self._queue.delete(done)

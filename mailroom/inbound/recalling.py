@@ -23,15 +23,15 @@ def recall(
     Raises:
         PermanentError: the archive has the raw e-mail no longer.
     """
-    told = ledger.trace(entry.id)
-    items = {(item["tenant"], item["recipient"]): item for item in told["items"]}
-    routing = _way(told["activities"])
+    values = ledger.trace(entry.id)
+    items = {(item["tenant"], item["recipient"]): item for item in values["items"]}
+    routing = _way(values["activities"])
     try:
-        raw = archive.read(told["items"][0]["raw_archive_id"])
+        raw = archive.read(values["items"][0]["raw_archive_id"])
     except LookupError:
         raise PermanentError("the archive has the raw e-mail no longer", email_id=entry.id) from None
     ids = [items[to.tenant, to.recipient]["id"] for to in routing.routes]
-    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_kept(told["deposits"]))
+    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_kept(values["deposits"]))
     yield from (mail for mail in mails if mail.key in keys)
 
 
@@ -60,4 +60,4 @@ def _kept(deposits: list[dict[str, Any]]) -> DepositReceipts:
 
 def _with_time(deposit: dict[str, Any]) -> dict[str, Any]:
     times = {name: deposit.get(name) for name in ("retain_until", "verified_at")}
-    return deposit | {name: datetime.fromisoformat(told) if told else None for name, told in times.items()}
+    return deposit | {name: datetime.fromisoformat(values) if values else None for name, values in times.items()}

@@ -20,7 +20,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line; of an exception its type and the places in the code, for its text may quote a mail."""
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -29,9 +29,9 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0] is not None:
-            told["exception"] = record.exc_info[0].__name__
-            told["places"] = _places(record.exc_info[2])
-        return json.dumps(told)
+            values["exception"] = record.exc_info[0].__name__
+            values["places"] = _places(record.exc_info[2])
+        return json.dumps(values)
 
 
 def _args(record: logging.LogRecord) -> list[object]:

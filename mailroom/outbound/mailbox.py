@@ -48,23 +48,23 @@ def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
         Unacceptable: it is neither; the faults say why.
     """
     try:
-        told = json.loads(body)
+        values = json.loads(body)
     except (ValueError, RecursionError):
         raise _unreadable((), "not JSON") from None
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         raise _unreadable((), "not a JSON object")
-    if "batch_id" in told:
-        return _order(told)
+    if "batch_id" in values:
+        return _order(values)
     if attributes.get("channel", "email") != "email":
         raise _unreadable(("channel",), "this channel is not served here")
     kind = attributes.get("type", "plaintext")
     if kind not in ("plaintext", "html"):
         raise _unreadable(("type",), "the type is plaintext or html")
     for name in ("to", "subject", "message"):
-        if not isinstance(told.get(name), str):
+        if not isinstance(values.get(name), str):
             raise _unreadable((name,), "a text is needed here")
-    text, html = (told["message"], None) if kind == "plaintext" else (None, told["message"])
-    return PlainMail(told["to"], told["subject"], text, html)
+    text, html = (values["message"], None) if kind == "plaintext" else (None, values["message"])
+    return PlainMail(values["to"], values["subject"], text, html)
 
 
 @dataclass(frozen=True, slots=True)

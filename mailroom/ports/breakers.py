@@ -30,9 +30,9 @@ class Broken:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs, with the counts beside the rest."""
-        told = asdict(self)
-        told |= told.pop("tally") | {"runs": list(self.runs), **self.trip.advise(self.trip)}
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}
+        values = asdict(self)
+        values |= values.pop("tally") | {"runs": list(self.runs), **self.trip.advise(self.trip)}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 class Breakers(Protocol):

@@ -51,7 +51,7 @@ class HeldBatch:
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
         times = ("held_at", "due_at", "expires_at", "created_at")
-        told = {name: value.isoformat() if (value := getattr(self, name)) else None for name in times}
+        values = {name: value.isoformat() if (value := getattr(self, name)) else None for name in times}
         return {
             "id": self.id,
             "tenant": self.tenant,
@@ -59,7 +59,7 @@ class HeldBatch:
             "messages": self.messages,
             "why": self.reason.sentence,
             "what_to_do": self.reason.remedy,
-            **told,
+            **values,
         }
 
 

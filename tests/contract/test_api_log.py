@@ -83,18 +83,18 @@ def test_every_line_of_the_service_is_an_object(installation: Settings, tmp_path
         process.terminate()
         process.wait(timeout=30)
 
-    told = lines_of(log)
+    output = lines_of(log)
     assert answer.status_code == 500
-    assert all({"at", "level", "logger", "event", "facts", "message"} <= set(one) for one in told)
-    assert "uvicorn.error" in {one["logger"] for one in told}
-    assert f"listening on http://127.0.0.1:{port}, for everything" in [one["message"] for one in told]
-    [of_request] = [one for one in told if one["logger"] == "mailroom.api.guard"]
+    assert all({"at", "level", "logger", "event", "facts", "message"} <= set(one) for one in output)
+    assert "uvicorn.error" in {one["logger"] for one in output}
+    assert f"listening on http://127.0.0.1:{port}, for everything" in [one["message"] for one in output]
+    [of_request] = [one for one in output if one["logger"] == "mailroom.api.guard"]
     assert (of_request["level"], of_request["facts"][1]) == ("error", "ValueError")
     assert "in fails" in of_request["message"]
-    [of_thread] = [one for one in told if "exception" in one]
+    [of_thread] = [one for one in output if "exception" in one]
     assert (of_thread["level"], of_thread["exception"]) == ("critical", "KeyError")
     assert of_thread["places"][-1].endswith("in <lambda>")
-    assert any(one["logger"] == "py.warnings" for one in told)
+    assert any(one["logger"] == "py.warnings" for one in output)
     assert "Ada" not in log.read_text()
 
 
@@ -105,9 +105,9 @@ def test_a_refusal_to_start_is_an_object_as_well(installation: Settings, tmp_pat
 
     code = start(unsafe, log, "--host", "0.0.0.0", MAILROOM_LOG="JSON").wait(timeout=60)
 
-    [told] = lines_of(log)
+    [output] = lines_of(log)
     assert code == 2
-    assert told["message"].startswith("mailroom api: MAILROOM_PAGES_OPEN is for loopback only")
+    assert output["message"].startswith("mailroom api: MAILROOM_PAGES_OPEN is for loopback only")
 
 
 def test_without_the_setting_lines_are_for_people(installation: Settings, tmp_path: Path) -> None:

@@ -34,12 +34,12 @@ def test_a_batch_is_answered_before_anything_is_sent_and_can_be_followed(api: Te
     """The caller goes on with its own work; the ids lead to what becomes of each mail."""
     answer = api.post("/v1/batches", json=batch(message(metadata={"invoice": "7"})))
 
-    told = answer.json()
+    output = answer.json()
     assert answer.status_code == 202
-    assert answer.headers["location"] == told["url"] == f"/v1/batches/{told['id']}"
-    shown = api.get(told["url"]).json()
+    assert answer.headers["location"] == output["url"] == f"/v1/batches/{output['id']}"
+    shown = api.get(output["url"]).json()
     assert (shown["messages"], shown["statuses"], shown["from"]) == (1, {"accepted": 1}, "desk@acme.test")
-    [line] = api.get("/v1/messages", params={"batch": told["id"]}).json()["items"]
+    [line] = api.get("/v1/messages", params={"batch": output["id"]}).json()["items"]
     assert (line["to"], line["subject"], line["metadata"]) == ("ada@users.test", "Your invoice", {"invoice": "7"})
     assert api.get(f"/v1/messages/{line['id']}").json() == line
     [activity] = api.get(f"/v1/messages/{line['id']}/activities").json()["items"]
@@ -74,12 +74,12 @@ def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient
 def test_a_preview_and_a_batch_tell_when_all_may_have_gone(api: TestClient, engine: Engine) -> None:
     """By what the provider takes as well as by the quota; without either, at once."""
     asked = batch(*(message(to=f"u{at}@users.test") for at in range(5)))
-    told = handed_over(api, asked)
-    before = api.get(told["url"]).json()["done_at"]
+    output = handed_over(api, asked)
+    before = api.get(output["url"]).json()["done_at"]
     SqlTerms(engine).publish(provider_terms(ProviderRate(per_second=0.5, per_day=100, sent_today=7)))
 
     seen = api.post("/v1/batches", params={"dry_run": "true"}, json=asked).json()
-    shown = api.get(told["url"]).json()
+    shown = api.get(output["url"]).json()
 
     assert (before, shown["done_at"], seen["done_at"]) == (
         "2026-03-14T09:30:00Z",
@@ -95,11 +95,11 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
 ) -> None:
     """Deferred with a time, never failed: two an hour of five are done in the third hour."""
     SqlQuotas(engine).allow("acme", Allowance(hour=2))
-    told = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
-    sent(engine, told["id"], archive)
-    sent(engine, told["id"], archive)
+    output = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    sent(engine, output["id"], archive)
+    sent(engine, output["id"], archive)
 
-    shown = api.get(told["url"]).json()
+    shown = api.get(output["url"]).json()
 
     assert shown["statuses"] == {"deferred": 3, "dispatched": 2}
     assert (shown["next_at"], shown["done_at"]) == ("2026-03-14T10:00:00Z", "2026-03-14T11:00:00Z")
@@ -109,42 +109,42 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
 
 def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine: Engine) -> None:
     """A time that is made up would be believed; what was told yesterday is not believed either."""
-    told = handed_over(api, batch())
+    output = handed_over(api, batch())
     terms = SqlTerms(engine)
 
     terms.publish(provider_terms(ProviderRate(paused=True)))
-    paused = api.get(told["url"]).json()["done_at"]
+    paused = api.get(output["url"]).json()["done_at"]
     terms.publish(provider_terms(ProviderRate(paused=True), told_at=NOW - timedelta(days=2)))
-    stale = api.get(told["url"]).json()["done_at"]
+    stale = api.get(output["url"]).json()["done_at"]
 
     assert (paused, stale) == (None, "2026-03-14T09:30:00Z")
 
 
 def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
     """Who sent the wrong mail must know whom to write to, and nobody else."""
-    told = handed_over(api, batch(message(), message(to="bob@users.test")))
+    output = handed_over(api, batch(message(), message(to="bob@users.test")))
     dispatch = SqlDispatch(engine)
-    [claim] = dispatch.claim(told["id"], most=1, provider="ses", now=NOW)
+    [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.settle([Outcome(claim.draft.id, 1, ProviderReceipt("ses", "0100"))], now=NOW)
 
-    answer = api.post(f"/v1/batches/{told['id']}/cancel").json()
+    answer = api.post(f"/v1/batches/{output['id']}/cancel").json()
 
     gone = {"id": claim.draft.id, "to": "ada@users.test", "status": "dispatched"}
-    assert answer == {"id": told["id"], "cancelled": 1, "gone": [gone]}
-    assert api.get(told["url"]).json()["statuses"] == {"dispatched": 1, "cancelled": 1}
-    assert api.patch(told["url"], json={"send_at": NOW.isoformat()}).status_code == 409
+    assert answer == {"id": output["id"], "cancelled": 1, "gone": [gone]}
+    assert api.get(output["url"]).json()["statuses"] == {"dispatched": 1, "cancelled": 1}
+    assert api.patch(output["url"], json={"send_at": NOW.isoformat()}).status_code == 409
 
 
 def test_a_batch_moves_to_another_time(api: TestClient) -> None:
     """Sooner or later, until it has gone."""
     later = NOW + timedelta(days=2)
-    told = handed_over(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
+    output = handed_over(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
 
-    moved = api.patch(told["url"], json={"send_at": (NOW + timedelta(hours=1)).isoformat()})
+    moved = api.patch(output["url"], json={"send_at": (NOW + timedelta(hours=1)).isoformat()})
 
     assert (moved.status_code, moved.json()["messages"]) == (200, 1)
-    assert api.get(told["url"]).json()["next_at"] == "2026-03-14T10:30:00Z"
-    assert api.patch(told["url"], json={"send_at": later.isoformat()}).status_code == 422
+    assert api.get(output["url"]).json()["next_at"] == "2026-03-14T10:30:00Z"
+    assert api.patch(output["url"], json={"send_at": later.isoformat()}).status_code == 422
 
 
 @pytest.mark.parametrize(("second", "taken"), [(0, True), (1, False)])
@@ -153,9 +153,9 @@ def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
 ) -> None:
     """Rescheduled, it could wait a day longer than the request that it came with allowed."""
     far = (NOW + timedelta(days=LIMITS.schedule_days, seconds=second)).isoformat()
-    told = handed_over(api, batch())
+    output = handed_over(api, batch())
 
-    assert api.patch(told["url"], json={"send_at": far}).status_code == (200 if taken else 422)
+    assert api.patch(output["url"], json={"send_at": far}).status_code == (200 if taken else 422)
     assert api.post("/v1/batches", json=batch(send_at=far)).status_code == (202 if taken else 422)
 
 
@@ -210,12 +210,12 @@ def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engin
 
 def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
     """Every id of another tenant is answered like one that does not exist."""
-    told = handed_over(api, batch())
+    output = handed_over(api, batch())
     [line] = api.get("/v1/messages").json()["items"]
     asked = [
-        api.get(told["url"], headers=UMBRELLA),
-        api.post(f"{told['url']}/cancel", headers=UMBRELLA),
-        api.patch(told["url"], json={"send_at": NOW.isoformat()}, headers=UMBRELLA),
+        api.get(output["url"], headers=UMBRELLA),
+        api.post(f"{output['url']}/cancel", headers=UMBRELLA),
+        api.patch(output["url"], json={"send_at": NOW.isoformat()}, headers=UMBRELLA),
         api.get(f"/v1/messages/{line['id']}", headers=UMBRELLA),
         api.get(f"/v1/messages/{line['id']}/activities", headers=UMBRELLA),
         api.post("/v1/batches", params={"tenant": "acme"}, json=batch(), headers=UMBRELLA),
@@ -225,7 +225,7 @@ def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
 
     assert [answer.status_code for answer in asked] == [404] * 8
     assert api.get("/v1/messages", headers=UMBRELLA).json()["items"] == []
-    assert api.get("/v1/messages", params={"batch": told["id"]}, headers=UMBRELLA).json()["items"] == []
+    assert api.get("/v1/messages", params={"batch": output["id"]}, headers=UMBRELLA).json()["items"] == []
 
 
 def test_an_administrator_sends_for_a_tenant(api: TestClient) -> None:

@@ -290,10 +290,10 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
         {"filename": "prices.csv", "s3": {"bucket": "files", "key": "acme/price-list.csv"}},
         {"filename": "logo.png", "content": base64.b64encode(b"png").decode(), "content_id": "<logo@acme>"},
     ]
-    told = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
+    output = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
     uploads.contents["acme/price-list.csv"] = b"changed"
 
-    [mail] = sent(engine, told["id"], archive)
+    [mail] = sent(engine, output["id"], archive)
 
     assert [(file.filename, file.content_type, file.content, file.content_id) for file in mail.attachments] == [
         ("hello.txt", "text/plain", b"hello", None),
@@ -323,9 +323,9 @@ def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArc
 def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
     """A value is text: its HTML is escaped, and what looks like a template in it stays as it is (case 65)."""
     people = [("ada@users.test", "Ada"), ("eve@users.test", "<b>{{7*7}} {{config}}</b>")]
-    told = handed_over(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
+    output = handed_over(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
 
-    mails = sent(engine, told["id"], archive)
+    mails = sent(engine, output["id"], archive)
 
     assert [mail.subject for mail in mails] == ["Dear Ada", "Dear <b>{{7*7}} {{config}}</b>"]
     assert "Dear &lt;b&gt;{{7*7}} {{config}}&lt;/b&gt;" in mails[1].html
@@ -343,9 +343,9 @@ def test_a_template_that_lacks_a_value_is_refused_with_the_recipient(api: TestCl
 
 def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_answer_says_so(api: TestClient, engine: Engine) -> None:
     """Lists are joined from lists; whoever is on two of them is one person."""
-    told = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
+    output = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
 
-    assert (told["messages"], told["duplicates"]) == (2, [1])
+    assert (output["messages"], output["duplicates"]) == (2, [1])
     assert kept(engine) == 2
 
 

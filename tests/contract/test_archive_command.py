@@ -36,12 +36,12 @@ def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 def test_findings_are_listed_with_what_to_do(run: Callable[..., Any]) -> None:
     """A line says what, where, since when, and the way out; programs get all of it."""
-    said, told = run("findings").output.splitlines(), json.loads(run("findings", "--json").output)
+    said, output = run("findings").output.splitlines(), json.loads(run("findings", "--json").output)
 
-    assert len(said) == len(told) == 3
+    assert len(said) == len(output) == 3
     assert said[0].startswith("versions  acme/aa/1  since ")
     assert said[0].endswith("remove it")
-    assert told[2]["kind"] == "missing deposit"
+    assert output[2]["kind"] == "missing deposit"
 
 
 def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(run: Callable[..., Any]) -> None:

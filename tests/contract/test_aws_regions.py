@@ -293,10 +293,10 @@ def test_status_says_where_data_is(stack: dict[str, str], database_url: str, tmp
     environment = os.environ | installation.environment() | {"MAILROOM_DATA": str(tmp_path / "none")}
     command = [sys.executable, "-m", "mailroom.cli", "status", "--json"]
 
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
 
-    regions = json.loads(told.stdout)["regions"]
+    regions = json.loads(output.stdout)["regions"]
     assert "eu-west-1" in regions["allowed"]
     assert [one["name"] for one in regions["resources"] if one["fault"]] == [name]
     assert f"outside      the bucket {name} is in us-east-1" in list(region_lines(regions))
-    assert told.returncode == 1
+    assert output.returncode == 1

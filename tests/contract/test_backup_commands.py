@@ -93,7 +93,7 @@ def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: 
     """The whole way: back up, lose, look, restore, and the next steps are said."""
     batch_of_three(database_url)
     file = tmp_path / "mailroom.dump"
-    told = json.loads(run(backup, file, "--json").stdout)
+    output = json.loads(run(backup, file, "--json").stdout)
     batch_of_three(database_url)
 
     looked = run(restore, file, "--dry-run")
@@ -105,8 +105,8 @@ def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: 
     assert "3 messages of 1 batches are held" in done.stdout, done.stdout + str(done.exception)
     assert "mailroom batch list --held" in done.stdout
     assert statuses(database_url) == ["held"] * 3
-    assert told["bytes"] == file.stat().st_size
-    assert json.loads((tmp_path / "mailroom.dump.json").read_text())["revision"] == told["revision"]
+    assert output["bytes"] == file.stat().st_size
+    assert json.loads((tmp_path / "mailroom.dump.json").read_text())["revision"] == output["revision"]
 
 
 def test_a_backup_is_never_replaced(tmp_path: Path) -> None:

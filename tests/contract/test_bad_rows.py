@@ -86,8 +86,8 @@ def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, 
 
     assert_nothing_stops(house, own={502})
 
-    told = an_event(Kind.DELIVERED, "after", message_id=house.ids["message_id"], provider_message_id="known")
-    assert SqlEvents(engine).record([told], now=NOW).matched == 1
+    output = an_event(Kind.DELIVERED, "after", message_id=house.ids["message_id"], provider_message_id="known")
+    assert SqlEvents(engine).record([output], now=NOW).matched == 1
 
 
 def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:

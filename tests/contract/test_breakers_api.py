@@ -53,11 +53,11 @@ def test_open_breakers_are_listed_for_whom_they_stop(api: TestClient, broken: Br
 
 def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
     """Asked again, as after a lost answer, it is as closed, and the runs are resumed again: none waits any more."""
-    told = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
+    output = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
     listed = [api.get("/v1/breakers", params=asked).json()["items"] for asked in ({}, {"closed": "true"})]
 
-    assert [one["resumed"] for one in told] == [1, 0]
-    assert told[0]["closed_by"] == "admin"
+    assert [one["resumed"] for one in output] == [1, 0]
+    assert output[0]["closed_by"] == "admin"
     assert runs.asked == [("resume", run) for run in broken.runs] * 2
     assert [len(items) for items in listed] == [0, 1]
 

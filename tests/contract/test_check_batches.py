@@ -122,6 +122,6 @@ def test_a_mail_that_its_provider_delays_was_received(office: Office, database_u
 
 def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
     """Whoever was answered 202 relies on it."""
-    told = Submissions({"00000000-0000-0000-0000-000000000000": 3})
+    output = Submissions({"00000000-0000-0000-0000-000000000000": 3})
 
-    assert wrong(database_url, told) == {"lost": 1}
+    assert wrong(database_url, output) == {"lost": 1}

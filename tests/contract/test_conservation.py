@@ -85,8 +85,8 @@ class House:
             ],
             now=NOW,
         )
-        told = an_event(Kind.BOUNCED_HARD, message_id=claims[0].draft.id, provider_message_id="m0")
-        SqlEvents(self.engine).record([told], now=NOW)
+        output = an_event(Kind.BOUNCED_HARD, message_id=claims[0].draft.id, provider_message_id="m0")
+        SqlEvents(self.engine).record([output], now=NOW)
 
 
 @pytest.fixture

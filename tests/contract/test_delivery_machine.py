@@ -195,8 +195,8 @@ class Delivery(RuleBasedStateMachine):
             asked = {"id": message}
             row = connection.execute(text("select status, handed_at from message where id = :id"), asked).one()
             noted = text("select kind from activity where message_id = :id and event_id is not null")
-            told = list(connection.execute(noted, asked).scalars())
-        assert sorted(told) == sorted(kinds)
+            output = list(connection.execute(noted, asked).scalars())
+        assert sorted(output) == sorted(kinds)
         if kinds:
             assert row.status == reduce(advance, map(counts_as, events), Status.SENDING)
             assert row.handed_at is not None
@@ -209,12 +209,12 @@ class Delivery(RuleBasedStateMachine):
             asked = text("select address, reason from suppression where tenant = :tenant")
             rows = {row.address: row.reason for row in connection.execute(asked, {"tenant": self.batch.tenant})}
         assert set(rows.values()) <= causes | {Cause.MANUAL}
-        told = {
+        output = {
             f"u{at}@users.test"
             for at, id_ in enumerate(self.ids)
             if any(cause_of(e.kind) for e in self.world.about(id_))
         }
-        assert set(rows) == told | self.world.suppressed
+        assert set(rows) == output | self.world.suppressed
 
 
 @pytest.mark.parametrize(("games", "moves"), [(25, 25), pytest.param(200, 50, marks=pytest.mark.long)])

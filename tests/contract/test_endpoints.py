@@ -43,9 +43,9 @@ def test_what_became_of_a_message_is_told_in_order_and_signed(desk: Desk) -> Non
     at, proof = headers["Mailroom-Signature"].removeprefix("t=").split(",v1=")
     assert hmac.new(webhook["secret"].encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest() == proof
     assert (url, int(at)) == (URL, int(NOW.timestamp()))
-    told = json.loads(body)
-    first, second = told["events"]
-    assert [told["webhook"], told["tenant"]] == [webhook["id"], "acme"]
+    output = json.loads(body)
+    first, second = output["events"]
+    assert [output["webhook"], output["tenant"]] == [webhook["id"], "acme"]
     assert (first["event"], second["event"]) == ("message.delivered", "message.opened")
     assert first["sequence"] < second["sequence"]
     assert first["id"] != second["id"]
@@ -66,8 +66,8 @@ def test_each_endpoint_is_told_of_its_own_tenant_and_what_it_chose(desk: Desk) -
     while desk.notify(receiver):
         pass
 
-    told = {json.loads(body)["tenant"]: json.loads(body)["events"] for _, body, _ in receiver.posts}
-    assert {tenant: [(one["event"], one["message"]["id"]) for one in events] for tenant, events in told.items()} == {
+    output = {json.loads(body)["tenant"]: json.loads(body)["events"] for _, body, _ in receiver.posts}
+    assert {tenant: [(one["event"], one["message"]["id"]) for one in events] for tenant, events in output.items()} == {
         "acme": [("message.bounced_hard", ours)],
         "umbrella": [("message.delivered", theirs)],
     }

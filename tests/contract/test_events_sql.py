@@ -67,10 +67,10 @@ def kinds(engine: Engine, message_id: str) -> list[str]:
 
 
 def life(message_id: str | None, provider_message_id: str | None = "ses-1", *last: Kind) -> list[DeliveryEvent]:
-    told = [Kind.SENT, Kind.DELAYED, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, *last]
+    output = [Kind.SENT, Kind.DELAYED, Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, *last]
     return [
         an_event(kind, f"{message_id}-{kind}", message_id=message_id, provider_message_id=provider_message_id)
-        for kind in told
+        for kind in output
     ]
 
 
@@ -100,8 +100,8 @@ def test_told_five_times_in_reverse_and_72_hours_late_it_ends_the_same(events: S
 
 def test_every_order_of_bounces_and_complaint_ends_the_same(events: SqlEvents, engine: Engine) -> None:
     """Status and its reason are the same whichever came first."""
-    told = (Kind.BOUNCED_SOFT, Kind.BOUNCED_HARD, Kind.DELIVERED)
-    orders = list(permutations(told))
+    output = (Kind.BOUNCED_SOFT, Kind.BOUNCED_HARD, Kind.DELIVERED)
+    orders = list(permutations(output))
     messages = sent(engine, len(orders))
 
     for message, order in zip(messages, orders, strict=True):
@@ -221,10 +221,10 @@ def test_who_looked_is_kept_and_a_machine_proves_delivery_only(events: SqlEvents
     ]
 
     events.record(looks, now=NOW)
-    told = rows(engine, "select kind, actor from activity where event_id is not null order by event_id")
+    output = rows(engine, "select kind, actor from activity where event_id is not null order by event_id")
 
     assert end(engine, message)[0] == "delivered"
-    assert [tuple(row) for row in told] == [("clicked", "machine"), ("delivered", None)]
+    assert [tuple(row) for row in output] == [("clicked", "machine"), ("delivered", None)]
 
 
 @pytest.mark.parametrize(
@@ -250,24 +250,24 @@ def test_address_is_suppressed_with_its_cause(events: SqlEvents, engine: Engine,
 def test_soft_bounces_suppress_at_the_threshold_for_a_while(events: SqlEvents, engine: Engine) -> None:
     """A full mailbox may be emptied: so many messages within so many days, and not for good."""
     messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
-    told = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
+    output = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
 
-    events.record(told[:-1] * 5, now=NOW)
+    events.record(output[:-1] * 5, now=NOW)
     before = rows(engine, "select * from suppression")
-    events.record(told[-1:], now=NOW)
+    events.record(output[-1:], now=NOW)
 
     assert before == []
     [row] = rows(engine, "select * from suppression")
-    assert (row.reason, row.expires_at) == ("soft_bounces", told[-1].at + SOFT_FOR)
+    assert (row.reason, row.expires_at) == ("soft_bounces", output[-1].at + SOFT_FOR)
 
 
 def test_soft_bounces_of_long_ago_do_not_count(events: SqlEvents, engine: Engine) -> None:
     """Five in a year are no sign of anything."""
     messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
-    told = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
-    long_ago = told[0].at - SOFT_WITHIN - timedelta(days=1)
+    output = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
+    long_ago = output[0].at - SOFT_WITHIN - timedelta(days=1)
 
-    events.record([replace(told[0], at=long_ago), *told[1:]], now=NOW)
+    events.record([replace(output[0], at=long_ago), *output[1:]], now=NOW)
 
     assert rows(engine, "select * from suppression") == []
 
@@ -277,11 +277,11 @@ def test_a_soft_bounce_told_late_counts_where_it_belongs(events: SqlEvents, engi
     """Another address's newer bounces, and the order in which they are told, change nothing."""
     others = [sent(engine, to="other@users.test")[0] for _ in range(2)]
     messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
-    told = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
-    told[first] = replace(told[first], at=told[first].at - SOFT_WITHIN - timedelta(days=1))
+    output = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
+    output[first] = replace(output[first], at=output[first].at - SOFT_WITHIN - timedelta(days=1))
     newer = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in others]
 
-    for event in told:
+    for event in output:
         events.record([event], now=NOW)
     within = rows(engine, "select * from suppression")
     sixth = sent(engine, to="full@users.test")[0]
@@ -326,15 +326,15 @@ def test_many_who_tell_of_the_same_messages_at_once_do_not_block_each_other(
 ) -> None:
     """Hooks and queue tell the same in two families; rows are locked in one order, so nobody waits in a circle."""
     messages = sent(engine, 40)
-    told = [event for message in messages for event in life(message, f"ses-{message}", Kind.COMPLAINED)]
-    told = arrange(told) if arrange is not sorted else sorted(told, key=lambda event: event.event_id[::-1])
-    calls = batches_of(told, 37) + batches_of(list(reversed(told)), 53)
+    output = [event for message in messages for event in life(message, f"ses-{message}", Kind.COMPLAINED)]
+    output = arrange(output) if arrange is not sorted else sorted(output, key=lambda event: event.event_id[::-1])
+    calls = batches_of(output, 37) + batches_of(list(reversed(output)), 53)
 
     with ThreadPoolExecutor(6) as pool:
         folded = list(pool.map(lambda some: events.record(some, now=NOW), calls))
 
-    assert sum(one.matched for one in folded) == len(told)
-    assert sum(one.repeated for one in folded) == len(told)
+    assert sum(one.matched for one in folded) == len(output)
+    assert sum(one.repeated for one in folded) == len(output)
     assert {end(engine, message)[0] for message in messages} == {Status.COMPLAINED}
 
 

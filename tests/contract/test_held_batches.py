@@ -21,9 +21,9 @@ from tests.support.batch_requests import UMBRELLA, batch, handed_over, message
 @pytest.fixture
 def held(api: TestClient, engine: Engine) -> str:
     """A batch of two messages that is held after a restore."""
-    told = handed_over(api, batch(message(), message(to="bob@users.test")))
-    SqlOutbox(engine).hold([told["id"]], reason=HoldReason.RESTORED, now=NOW)
-    return str(told["id"])
+    reported = handed_over(api, batch(message(), message(to="bob@users.test")))
+    SqlOutbox(engine).hold([reported["id"]], reason=HoldReason.RESTORED, now=NOW)
+    return str(reported["id"])
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def test_the_pages_say_what_is_held_why_and_what_to_do(api: TestClient, held: st
 
 def test_the_metrics_count_held_batches_by_reason(engine: Engine, held: str) -> None:
     """An alarm needs a line at 0 as well as one above it."""
-    told = outbound_exposition(SqlMonitoring(engine).census(now=NOW), NOW)
+    reported = outbound_exposition(SqlMonitoring(engine).census(now=NOW), NOW)
 
-    assert 'mailroom_batches_held{reason="restored"} 1' in told
-    assert 'mailroom_batches_held{reason="run_gone"} 0' in told
-    assert 'mailroom_outbound_messages{provider="",status="held"} 2' in told
+    assert 'mailroom_batches_held{reason="restored"} 1' in reported
+    assert 'mailroom_batches_held{reason="run_gone"} 0' in reported
+    assert 'mailroom_outbound_messages{provider="",status="held"} 2' in reported
 
 
 @pytest.mark.usefixtures("installation")

@@ -55,9 +55,9 @@ def test_one_click_reaches_from_the_header_to_the_next_batch(
     assert clicks == [200, 200]
     seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch(message(to="ADA@users.test"))).json()
     assert (seen["messages"], seen["suppressed"]) == (0, [0])
-    told = handed_over(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
-    assert [one.to.address for one in sent(engine, told["id"], archive)] == ["bob@users.test"]
-    assert api.get(told["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
+    output = handed_over(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
+    assert [one.to.address for one in sent(engine, output["id"], archive)] == ["bob@users.test"]
+    assert api.get(output["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
 
 
 def test_a_scanner_that_follows_every_link_unsubscribes_nobody(
@@ -76,12 +76,12 @@ def test_who_has_left_gets_nothing_that_is_sent_again_either(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
     """Case 67: the outcome was lost, the recipient left meanwhile, and the policy sends again."""
-    told = handed_over(api, batch(policy="prefer_delivery"))
+    output = handed_over(api, batch(policy="prefer_delivery"))
     dispatch = SqlDispatch(engine)
-    [claim] = dispatch.claim(told["id"], most=1, provider="ses", now=NOW)
+    [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.strand(before=NOW.replace(year=2027), now=NOW)
     api.post("/v1/suppressions", json={"addresses": ["ada@users.test"]})
 
     assert dispatch.resend([claim.draft.id], now=NOW) == 1
-    assert sent(engine, told["id"], archive) == []
-    assert api.get(told["url"]).json()["statuses"] == {"suppressed": 1}
+    assert sent(engine, output["id"], archive) == []
+    assert api.get(output["url"]).json()["statuses"] == {"suppressed": 1}

@@ -63,14 +63,14 @@ def test_a_thousand_notices_of_one_object_are_one_email(ledger: SqlLedger) -> No
 
 def test_a_version_told_later_completes_the_line_and_another_version_is_another_email(ledger: SqlLedger) -> None:
     """SES's notification names no version. An object written over an older one must not hide behind its line."""
-    told_by_ses = registered(ledger)
+    from_ses = registered(ledger)
 
-    told_by_s3 = registered(ledger, arrival=Arrival(replace(REF, version="v1")))
+    from_s3 = registered(ledger, arrival=Arrival(replace(REF, version="v1")))
     overwritten = registered(ledger, arrival=Arrival(replace(REF, version="v2")))
 
-    assert told_by_s3.id == told_by_ses.id
-    assert told_by_s3.ref.version == "v1"
-    assert overwritten.id != told_by_ses.id
+    assert from_s3.id == from_ses.id
+    assert from_s3.ref.version == "v1"
+    assert overwritten.id != from_ses.id
 
 
 def test_registering_at_once_from_many_workers_makes_one_line(ledger: SqlLedger) -> None:

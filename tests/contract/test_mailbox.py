@@ -57,10 +57,10 @@ _ids = count()
 
 
 def received(body: str, message_id: str | None = None, **attributes: str) -> tuple[Received, PlainMail]:
-    told = Received(message_id or f"m-{next(_ids)}", "receipt", body, 1, PLAIN | attributes)
-    mail = read(told.body, told.attributes)
+    output = Received(message_id or f"m-{next(_ids)}", "receipt", body, 1, PLAIN | attributes)
+    mail = read(output.body, output.attributes)
     assert isinstance(mail, PlainMail)
-    return told, mail
+    return output, mail
 
 
 def accepted_from(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], sender: str = "desk@acme.test") -> Intake:
@@ -99,7 +99,7 @@ def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: En
 
 def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, engine: Engine) -> None:
     """Handing over needs the database only; what could not be told is told when the queue is back."""
-    told = submitted(outbox)
+    output = submitted(outbox)
     queue = BrokenQueue()
 
     with pytest.raises(TransientError):
@@ -108,7 +108,7 @@ def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, 
     published = [relay(outbox, queue, now=NOW + timedelta(seconds=at)) for at in (20, 40)]
 
     assert published == [0, 1]
-    assert [read(body, {}) for body in queue.bodies] == [BatchOrder(told.batch_id, NOW, Lane.TRANSACTIONAL)]
+    assert [read(body, {}) for body in queue.bodies] == [BatchOrder(output.batch_id, NOW, Lane.TRANSACTIONAL)]
     assert rows(engine, "select status from message") == [(Status.QUEUED,)]
 
 

@@ -152,8 +152,8 @@ def test_fates_are_written_to_the_ledger(office: Office, runs: SqlOrderRuns) -> 
     obeyed = apply_outcomes(runs.overdue(before=sweep, limit=10), fates, outbox=outbox, now=sweep)
 
     assert [*obeyed.cancelled, *obeyed.held, *obeyed.waits, *obeyed.left] == batches
-    told = {"by": "cancelled in Prefect", "run_id": next(iter(fates)), "reason": "cancelled_in_prefect"}
-    assert office.values("select facts - 'due_at' from activity where kind = 'cancelled'") == [told] * 3
+    output = {"by": "cancelled in Prefect", "run_id": next(iter(fates)), "reason": "cancelled_in_prefect"}
+    assert office.values("select facts - 'due_at' from activity where kind = 'cancelled'") == [output] * 3
     reasons = office.values("select distinct status || ':' || coalesce(reason, '') from message order by 1")
     assert reasons == ["accepted:", "cancelled:cancelled_in_prefect", "held:run_gone"]
     assert outbox.remind(before=sweep, limit=10, now=sweep, only=obeyed.left) == [batches[3]]

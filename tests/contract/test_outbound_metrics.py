@@ -52,12 +52,12 @@ def test_messages_are_counted_by_provider_and_outcome(engine: Engine) -> None:
         engine, ("delivered", "ses", 500), ("delivered", "ses", 500), ("bounced", "smtp", 500), ("queued", None, None)
     )
 
-    told = metrics(engine)
+    output = metrics(engine)
 
-    assert "mailroom_outbound_accepted_total 4" in told
-    assert 'mailroom_outbound_messages{provider="ses",status="delivered"} 2' in told
-    assert 'mailroom_outbound_messages{provider="smtp",status="bounced"} 1' in told
-    assert 'mailroom_outbound_messages{provider="",status="queued"} 1' in told
+    assert "mailroom_outbound_accepted_total 4" in output
+    assert 'mailroom_outbound_messages{provider="ses",status="delivered"} 2' in output
+    assert 'mailroom_outbound_messages{provider="smtp",status="bounced"} 1' in output
+    assert 'mailroom_outbound_messages{provider="",status="queued"} 1' in output
 
 
 def test_events_are_counted_by_kind_as_they_were_told(engine: Engine) -> None:
@@ -66,10 +66,10 @@ def test_events_are_counted_by_kind_as_they_were_told(engine: Engine) -> None:
     events = [an_event(kind, f"{message}-{kind}", message_id=message) for kind in (Kind.DELIVERED, Kind.OPENED)]
     SqlEvents(engine).record([*events, events[0]], now=NOW)
 
-    told = metrics(engine)
+    output = metrics(engine)
 
-    assert 'mailroom_delivery_events_total{provider="ses",kind="delivered"} 1' in told
-    assert 'mailroom_delivery_events_total{provider="ses",kind="opened"} 1' in told
+    assert 'mailroom_delivery_events_total{provider="ses",kind="delivered"} 1' in output
+    assert 'mailroom_delivery_events_total{provider="ses",kind="opened"} 1' in output
 
 
 def test_rate_in_use_is_that_of_the_last_minute(engine: Engine) -> None:
@@ -85,11 +85,11 @@ def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
     accepted(engine, ("unknown", "ses", 7200), ("unknown", "ses", 60), ("queued", None, None), due_s=90)
     accepted(engine, ("scheduled", None, None), due_s=-3600)
 
-    told = metrics(engine)
+    output = metrics(engine)
 
     assert "mailroom_outbound_oldest_due_seconds 0" in quiet
-    assert "mailroom_outbound_oldest_due_seconds 90" in told
-    assert "mailroom_outbound_oldest_unknown_seconds 7200" in told
+    assert "mailroom_outbound_oldest_due_seconds 90" in output
+    assert "mailroom_outbound_oldest_unknown_seconds 7200" in output
 
 
 def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engine: Engine) -> None:
@@ -104,9 +104,9 @@ def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engi
         held = RateLimit(identity.partition("/")[0], identity, per_second)
         terms.hold(held, now=NOW - timedelta(hours=ago))
 
-    told = [line for line in metrics(engine) if "_per_second{" in line]
+    output = [line for line in metrics(engine) if "_per_second{" in line]
 
-    assert told == [
+    assert output == [
         'mailroom_outbound_per_second{provider="ses"} 0',
         'mailroom_outbound_per_second{provider="smtp"} 0',
         'mailroom_outbound_limit_per_second{provider="ses",identity="ses/1/eu-west-1"} 3.5',
@@ -167,12 +167,12 @@ def test_breakers_and_the_last_proof_are_told(engine: Engine) -> None:
         SqlReconciliations(engine).note(
             Reconciliation(begun_at=NOW, ended_at=NOW, differences={"inbound": 0, "outbound": wrong}, counts={})
         )
-    told = metrics(engine)
+    output = metrics(engine)
 
     assert 'mailroom_breakers_open{stops="batch"} 0' in before
     assert not any(line.startswith("mailroom_reconcile") for line in before)
-    assert 'mailroom_breakers_open{stops="batch"} 1' in told
-    assert 'mailroom_breakers_open{stops="tenant"} 0' in told
-    assert 'mailroom_reconcile_differences{side="inbound"} 0' in told
-    assert 'mailroom_reconcile_differences{side="outbound"} 2' in told
-    assert f"mailroom_reconcile_last_run_timestamp_seconds {int(NOW.timestamp())}" in told
+    assert 'mailroom_breakers_open{stops="batch"} 1' in output
+    assert 'mailroom_breakers_open{stops="tenant"} 0' in output
+    assert 'mailroom_reconcile_differences{side="inbound"} 0' in output
+    assert 'mailroom_reconcile_differences{side="outbound"} 2' in output
+    assert f"mailroom_reconcile_last_run_timestamp_seconds {int(NOW.timestamp())}" in output

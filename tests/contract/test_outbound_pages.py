@@ -65,7 +65,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: E
         metadata={"note": SCRIPT},
         reference="r1",
     )
-    told = handed_over(pages, batch(hostile, metadata={"campaign": SCRIPT + IMG}))
+    output = handed_over(pages, batch(hostile, metadata={"campaign": SCRIPT + IMG}))
     message_id = only_message(engine)
     note(engine, message_id, IMG, **{IMG: SCRIPT})
     with engine.begin() as connection:
@@ -77,7 +77,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: E
     pages.post("/v1/suppressions", json={"addresses": ["ada@users.test"]})
     park(engine, 1, provider=IMG, event_id=SCRIPT, provider_message_id=IMG, kind=SCRIPT)
 
-    for path in (*PATHS, told["url"][3:], f"/messages/{message_id}", "/parked"):
+    for path in (*PATHS, output["url"][3:], f"/messages/{message_id}", "/parked"):
         page = pages.get(path, headers=ADMIN if path == "/parked" else {})
 
         assert page.status_code == 200, path
@@ -101,16 +101,16 @@ def test_a_search_is_only_text_on_the_page_that_answers_it(pages: TestClient) ->
 
 def test_a_batch_shows_how_far_it_is(pages: TestClient, engine: Engine) -> None:
     """How many have gone, how many not and why: what whoever pressed the button looks at."""
-    told = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(4))))
+    output = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(4))))
     dispatch = SqlDispatch(engine)
-    first, second = dispatch.claim(told["id"], most=2, provider="ses", now=NOW)
+    first, second = dispatch.claim(output["id"], most=2, provider="ses", now=NOW)
     results = [
         Outcome(first.draft.id, 1, ProviderReceipt("ses", "0100")),
         Outcome(second.draft.id, 1, Refused("no", code=550)),
     ]
     dispatch.settle(results, now=NOW)
 
-    page = pages.get(f"/batches/{told['id']}").text
+    page = pages.get(f"/batches/{output['id']}").text
 
     assert "<strong>2</strong> of 4 done" in page
     assert re.findall(r"</span>(\d [a-z]+)</a>", page) == ["2 accepted", "1 dispatched", "1 rejected"]
@@ -119,8 +119,8 @@ def test_a_batch_shows_how_far_it_is(pages: TestClient, engine: Engine) -> None:
         ("bad", "25.0", "25.0"),
         ("waiting", "50.0", "50.0"),
     ]
-    assert second.draft.to.address in pages.get(f"/batches/{told['id']}", params={"status": "rejected"}).text
-    assert first.draft.to.address not in pages.get(f"/batches/{told['id']}", params={"status": "rejected"}).text
+    assert second.draft.to.address in pages.get(f"/batches/{output['id']}", params={"status": "rejected"}).text
+    assert first.draft.to.address not in pages.get(f"/batches/{output['id']}", params={"status": "rejected"}).text
     assert "1 dispatched" in pages.get("/batches").text
 
 
@@ -128,15 +128,15 @@ def test_a_page_loads_itself_again_while_something_moves(
     pages: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
     """Progress without a script; often while mail goes, seldom while it waits, never when all is over."""
-    told = handed_over(pages, batch())
-    path = f"/batches/{told['id']}"
+    output = handed_over(pages, batch())
+    path = f"/batches/{output['id']}"
 
     def refresh() -> list[str]:
         return re.findall(r'<meta http-equiv="refresh" content="(\d+)">', pages.get(path).text)
 
     assert refresh() == ["2"]
     assert "http-equiv" not in pages.get(path, params={"still": "true"}).text
-    sent(engine, told["id"], archive)
+    sent(engine, output["id"], archive)
     assert refresh() == ["30"]
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'delivered'"))
@@ -145,9 +145,9 @@ def test_a_page_loads_itself_again_while_something_moves(
 
 def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
     """Nothing moves for a day, and that must not look like a fault."""
-    told = handed_over(pages, batch(send_at=(NOW + timedelta(days=1)).isoformat()))
+    output = handed_over(pages, batch(send_at=(NOW + timedelta(days=1)).isoformat()))
 
-    page = pages.get(f"/batches/{told['id']}").text
+    page = pages.get(f"/batches/{output['id']}").text
 
     assert "the next goes" in page
     assert "15 Mar 2026, 09:30 UTC" in page
@@ -156,8 +156,8 @@ def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
 
 def test_a_message_shows_all_that_happened_to_it(pages: TestClient, engine: Engine, archive: MemoryArchive) -> None:
     """The answer to: what became of it? Each step with its time, the provider's id, and for an administrator the run that sent it."""
-    told = handed_over(pages, batch(message(metadata={"invoice": "7"})))
-    sent(engine, told["id"], archive)
+    output = handed_over(pages, batch(message(metadata={"invoice": "7"})))
+    sent(engine, output["id"], archive)
     message_id, run = only_message(engine), str(uuid4())
     note(engine, message_id, "opened", user_agent_kind="proxy")
     note(engine, message_id, "sending", run_id=run)
@@ -200,7 +200,7 @@ def test_suppressions_are_walked_and_searched(pages: TestClient) -> None:
 def test_long_lists_go_on_at_older(pages: TestClient, engine: Engine) -> None:
     """Every batch, message and parked event is reached by following one link, each once."""
     for _ in range(45):
-        told = handed_over(pages, batch())
+        output = handed_over(pages, batch())
     big = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(120))))
     for at in range(70):
         park(engine, at)
@@ -210,18 +210,18 @@ def test_long_lists_go_on_at_older(pages: TestClient, engine: Engine) -> None:
     assert len(walk(pages, f"/batches/{big['id']}?status=accepted", r'href="/messages/([0-9a-f-]{36})"')) == 120
     assert len(walk(pages, "/recipients?address=ada@users.test", r'href="/messages/([0-9a-f-]{36})"')) == 45
     assert parked == [str(at) for at in reversed(range(70))]
-    assert told["id"] != big["id"]
+    assert output["id"] != big["id"]
 
 
 def test_nothing_of_another_tenant_is_shown(pages: TestClient, engine: Engine) -> None:
     """The pages carry the tenant of the key into every question, as the JSON routes do."""
-    told = handed_over(pages, batch(metadata={"campaign": "secret-campaign"}))
+    output = handed_over(pages, batch(metadata={"campaign": "secret-campaign"}))
     pages.post("/v1/suppressions", json={"addresses": ["ada@users.test"]})
     message_id = only_message(engine)
     park(engine, 1)
 
     for path in (
-        f"/batches/{told['id']}",
+        f"/batches/{output['id']}",
         f"/messages/{message_id}",
         "/parked",
         "/recipients?address=ada@users.test&tenant=acme",
@@ -229,23 +229,23 @@ def test_nothing_of_another_tenant_is_shown(pages: TestClient, engine: Engine) -
         assert pages.get(path, headers=UMBRELLA).status_code == 404, path
     for path in PATHS:
         page = pages.get(path, headers=UMBRELLA).text
-        assert told["id"] not in page
+        assert output["id"] not in page
         assert message_id not in page
     assert "ada@users.test" not in pages.get("/suppressions", headers=UMBRELLA).text
-    assert pages.get(f"/batches/{told['id']}", headers=ADMIN).status_code == 200
+    assert pages.get(f"/batches/{output['id']}", headers=ADMIN).status_code == 200
 
 
 def test_the_pages_need_a_key(pages: TestClient) -> None:
     """Where they are not open, a browser is asked for one before anything is looked up."""
-    told = handed_over(pages, batch())
+    output = handed_over(pages, batch())
 
-    for path in (*PATHS, "/parked", f"/batches/{told['id']}", f"/messages/{uuid4()}", "/batches/no-id"):
+    for path in (*PATHS, "/parked", f"/batches/{output['id']}", f"/messages/{uuid4()}", "/batches/no-id"):
         assert pages.get(path, headers={"Authorization": "Basic !!!"}).status_code == 401
 
 
 def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
     """A link of last year, a cursor that somebody cut, a status that nobody has."""
-    told = handed_over(pages, batch())
+    output = handed_over(pages, batch())
     statuses = {
         path: pages.get(path).status_code
         for path in (
@@ -253,8 +253,8 @@ def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
             f"/messages/{uuid4()}",
             "/batches?cursor=x",
             "/suppressions?cursor=AAAA",
-            f"/batches/{told['id']}?status=lost",
-            f"/batches/{told['id']}?status=bounced",
+            f"/batches/{output['id']}?status=lost",
+            f"/batches/{output['id']}?status=bounced",
         )
     }
 

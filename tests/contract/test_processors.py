@@ -85,9 +85,9 @@ class Desk:
         )  # fmt: skip
 
     def mail(self, name: str = "abc", *, raw: bytes = RAW, **envelope: Any) -> FiledMail:
-        told = Envelope(**{"recipients": ("anna@acme.test",), "sender": "carl@sender.test", "received_at": NOW,
+        output = Envelope(**{"recipients": ("anna@acme.test",), "sender": "carl@sender.test", "received_at": NOW,
                            "verdicts": GOOD} | envelope)  # fmt: skip
-        entry = self.ledger.register(Arrival(ObjectRef("inbound", f"in/{name}"), told), now=NOW)
+        entry = self.ledger.register(Arrival(ObjectRef("inbound", f"in/{name}"), output), now=NOW)
         assert entry is not None
         parsed = parse_email(raw)
         kept = {
@@ -107,12 +107,12 @@ def desk(engine: Engine) -> Desk:
 
 def test_sender_gets_a_receipt_for_each_attachment(desk: Desk) -> None:
     """Archived, there before, or not kept: with the id under which the archive has it, and marked as automatic."""
-    told = desk.answer(desk.mail())
+    output = desk.answer(desk.mail())
 
     [(raw, sender, recipient)] = desk.answers.sent
     answer = message_from_bytes(raw, policy=policy.default)
     kept = a_deposit(hashlib.sha256(b"%PDF-1.7 lease").hexdigest()).archive_id
-    assert told == {"answer_id": "answer-1"}
+    assert output == {"answer_id": "answer-1"}
     assert (sender, recipient) == ("anna@acme.test", "carl@sender.test")
     assert (answer["Auto-Submitted"], answer["In-Reply-To"]) == ("auto-replied", "<1@sender.test>")
     assert answer["Subject"] == "Receipt: the lease"
@@ -141,10 +141,10 @@ def test_mail_is_answered_once_however_often_it_runs(desk: Desk) -> None:
     """A retry, a redelivery, two workers: the intent was noted before the first answer left."""
     mail = desk.mail()
 
-    told = [desk.answer(mail) for _ in range(3)]
+    output = [desk.answer(mail) for _ in range(3)]
 
     assert len(desk.answers.sent) == 1
-    assert told[1:] == [{"not_answered": "done_before"}] * 2
+    assert output[1:] == [{"not_answered": "done_before"}] * 2
 
 
 def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
@@ -170,10 +170,10 @@ def test_answer_that_did_not_leave_is_tried_again(engine: Engine) -> None:
 
 def test_sender_gets_one_answer_an_hour(desk: Desk) -> None:
     """Two machines that ignore RFC 3834 would otherwise answer each other as fast as they can; another sender is not concerned."""
-    told = [desk.answer(desk.mail(f"m{number}")) for number in range(3)]
+    output = [desk.answer(desk.mail(f"m{number}")) for number in range(3)]
     other = desk.answer(desk.mail("other", sender="dora@sender.test"))
 
-    assert [one.get("not_answered") for one in told] == [None, "too_often", "too_often"]
+    assert [one.get("not_answered") for one in output] == [None, "too_often", "too_often"]
     assert other == {"answer_id": "answer-2"}
 
 
@@ -295,13 +295,13 @@ def test_tenant_is_told_with_a_signature_that_it_can_check(desk: Desk, receiving
     desk.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
     mail = desk.mail()
 
-    told = tenant_webhook.notify(mail, desk.inbound)
+    output = tenant_webhook.notify(mail, desk.inbound)
 
     [(path, headers, body)] = receiving.got
     at, digest_ = (word.partition("=")[2] for word in headers["Mailroom-Signature"].split(","))
     expected = hmac.new(b"s3cret", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     said = json.loads(body)
-    assert (told, path) == ({"status": 200}, "/hook?x=1")
+    assert (output, path) == ({"status": 200}, "/hook?x=1")
     assert hmac.compare_digest(digest_, expected)
     assert abs(int(at) - datetime.now(UTC).timestamp()) < 300
     assert headers["Mailroom-Delivery"] == f"{mail.email_id}.acme"

@@ -30,8 +30,8 @@ def test_readers_are_tracked_by_the_vendor_where_the_mail_wants_it() -> None:
         {"click_tracking": {"enable": wanted, "enable_text": False}, "open_tracking": {"enable": wanted}}
         for wanted in (True, False)
     ]
-    told = [(payload["TrackOpens"], payload["TrackLinks"]) for [payload] in postmarks.payloads]
-    assert told == [(True, "HtmlOnly"), (False, "None")]
+    output = [(payload["TrackOpens"], payload["TrackLinks"]) for [payload] in postmarks.payloads]
+    assert output == [(True, "HtmlOnly"), (False, "None")]
 
 
 def test_mail_to_be_tracked_is_refused_by_a_provider_that_cannot(tmp_path: Path) -> None:

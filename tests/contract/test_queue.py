@@ -57,8 +57,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
 
     def send(body: str, **attributes: str) -> object:
-        told = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-        return sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=told)
+        output = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        return sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=output)
 
     return Case(SqsQueue(sqs, url=url), send)
 

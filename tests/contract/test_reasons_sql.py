@@ -63,13 +63,13 @@ def rejected(engine: Engine, batch_id: str, word: str) -> str:
     """Return a refused message whose row, and an activity of it, have the reason in this word; activities are append-only."""
     [claim] = SqlDispatch(engine).claim(batch_id, most=1, provider="ses", now=NOW)
     SqlDispatch(engine).settle([Outcome(claim.draft.id, 1, Refused("no", code=550))], now=NOW)
-    told = {"id": claim.draft.id, "word": word, "now": NOW, "facts": json.dumps({"reason": word})}
+    output = {"id": claim.draft.id, "word": word, "now": NOW, "facts": json.dumps({"reason": word})}
     with engine.begin() as connection:
-        connection.execute(text("update message set reason = :word where id = :id"), told)
+        connection.execute(text("update message set reason = :word where id = :id"), output)
         noted = (
             "insert into activity (message_id, at, kind, facts) values (:id, :now, 'rejected', cast(:facts as jsonb))"
         )
-        connection.execute(text(noted), told)
+        connection.execute(text(noted), output)
     return claim.draft.id
 
 
@@ -160,11 +160,11 @@ def test_a_message_is_shown_by_both_words(api: TestClient, office: Office) -> No
     for word in reason.spellings:
         message_id = rejected(office.engine, office.batch(1, now=NOW), word)
 
-        told = api.get(f"/v1/messages/{message_id}", headers=ADMIN).json()
+        output = api.get(f"/v1/messages/{message_id}", headers=ADMIN).json()
         activities = api.get(f"/v1/messages/{message_id}/activities", headers=ADMIN).json()["items"]
         page = api.get(f"/messages/{message_id}", headers={**ADMIN, "Accept": "text/html"}).text
 
-        words = [told[name] for name in ("reason", "reason_code", "why", "what_to_do")]
+        words = [output[name] for name in ("reason", "reason_code", "why", "what_to_do")]
         assert words == ["Refused", "refused", reason.sentence, reason.remedy]
         assert activities[-1]["facts"] == {"reason": "Refused", "reason_code": "refused"}
         assert "Why: the provider will never accept this recipient or content. What to do: see the code" in page
@@ -200,9 +200,9 @@ def test_trace_says_why_and_what_to_do(
     [entry] = ledger.select(states=[State.FAILED], reason=None, since=None, limit=1)
 
     said = CliRunner().invoke(trace.app, [entry.id]).stdout
-    told = json.loads(CliRunner().invoke(trace.app, [entry.id, "--json"]).stdout)["email"]
+    output = json.loads(CliRunner().invoke(trace.app, [entry.id, "--json"]).stdout)["email"]
 
     assert "failed (temporary_failure)" in said
     assert f"why       {InboundReason.TEMPORARY_FAILURE.sentence}\n" in said
     assert "TransientError" not in said
-    assert (told["reason"], told["reason_code"]) == ("TransientError", "temporary_failure")
+    assert (output["reason"], output["reason_code"]) == ("TransientError", "temporary_failure")

@@ -25,9 +25,9 @@ def test_the_roster_knows_who_has_which_email_in_hand(engine: Engine) -> None:
     closed = ledger.begin(ObjectRef("in", "in/c"), now=NOW, claim=claim)
     ledger.close(closed.id, State.FILED, now=NOW)
 
-    told = [(one.name, one.started_at, one.paused_by, one.holds) for one in roster.live_workers()]
+    output = [(one.name, one.started_at, one.paused_by, one.holds) for one in roster.live_workers()]
 
-    assert told == [("one", NOW, None, ("a", "b")), ("two", NOW + timedelta(minutes=1), "S3", ())]
+    assert output == [("one", NOW, None, ("a", "b")), ("two", NOW + timedelta(minutes=1), "S3", ())]
 
 
 def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -> None:

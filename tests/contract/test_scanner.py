@@ -69,11 +69,11 @@ def version(day: datetime) -> str:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    told = Daemon(version=version(datetime.now(UTC)))
+    output = Daemon(version=version(datetime.now(UTC)))
     with _Server(str(tmp_path / "clamd"), _Connection) as server:
-        server.daemon = told  # type: ignore[attr-defined]
+        server.daemon = output  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield told
+        yield output
         server.shutdown()
 
 

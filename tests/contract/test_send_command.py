@@ -57,9 +57,9 @@ def sending(*arguments: str, file: str = "people.csv", template: str = "letter.t
 
 def stopped(*arguments: str, **files: str) -> str:
     """Return what the command stops with, as `main` says it."""
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as output:
         CliRunner().invoke(app, ["send", *_files(**files), *arguments], catch_exceptions=False)
-    return str(told.value)
+    return str(output.value)
 
 
 def _files(file: str = "people.csv", template: str = "letter.txt") -> list[str]:
@@ -68,10 +68,10 @@ def _files(file: str = "people.csv", template: str = "letter.txt") -> list[str]:
 
 def test_everyone_in_a_file_gets_the_template_filled(engine: Engine, archive: MemoryArchive) -> None:
     """A spreadsheet and a letter are all that the office has."""
-    told = json.loads(sending("--json").stdout)
+    output = json.loads(sending("--json").stdout)
 
-    mails = {mail.to.address: mail for mail in sent(engine, told["id"], archive)}
-    assert (told["messages"], told["repeated"]) == (2, False)
+    mails = {mail.to.address: mail for mail in sent(engine, output["id"], archive)}
+    assert (output["messages"], output["repeated"]) == (2, False)
     assert mails["bob@users.test"].to.name == "Bob Moore"
     assert mails["bob@users.test"].subject == "Invoice for Bob"
     assert mails["ada@users.test"].text == "Dear Ada,\n\npay 1.\n"
@@ -259,18 +259,18 @@ def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPa
 
 def test_the_help_teaches_by_an_example() -> None:
     """Whoever types --help wants a line to copy."""
-    told = run("send", "--help").stdout
+    output = run("send", "--help").stdout
 
-    assert "mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run" in told
-    assert "ada@users.test,Ada,12.50" in told
+    assert "mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run" in output
+    assert "ada@users.test,Ada,12.50" in output
 
 
 def test_a_trace_finds_what_was_sent_by_any_of_its_ids(engine: Engine, archive: MemoryArchive) -> None:
     """A provider's support asks by its id, a customer by the batch's."""
-    told = json.loads(sending("--json").stdout)
-    mails = sent(engine, told["id"], archive)
+    output = json.loads(sending("--json").stdout)
+    mails = sent(engine, output["id"], archive)
 
-    batch = json.loads(run("trace", told["id"], "--json").stdout)
+    batch = json.loads(run("trace", output["id"], "--json").stdout)
     [by_id] = json.loads(run("trace", mails[0].id, "--json").stdout)["messages"]
 
     assert batch["batch"]["statuses"] == {"dispatched": 2}
@@ -282,13 +282,13 @@ def test_a_trace_finds_what_was_sent_by_any_of_its_ids(engine: Engine, archive: 
         )
     assert json.loads(run("trace", "0100-x", "--json").stdout)["messages"][0]["message"]["id"] == mails[0].id
     assert "provider  ses  0100-x, attempt 1" in run("trace", "0100-x").stdout
-    assert "2 dispatched" in run("trace", told["id"]).stdout
+    assert "2 dispatched" in run("trace", output["id"]).stdout
 
 
 def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
     """Where an activity tells its run, the way leads there; a server that is away is said, and nothing is lost."""
-    told, run_id = json.loads(sending("--json").stdout), str(uuid4())
-    message = json.loads(run("trace", told["id"], "--json").stdout)["messages"][0]["id"]
+    output, run_id = json.loads(sending("--json").stdout), str(uuid4())
+    message = json.loads(run("trace", output["id"], "--json").stdout)["messages"][0]["id"]
     note = text("insert into activity (message_id, at, kind, facts) values (:id, now(), 'sending', :facts)")
     with engine.begin() as connection:
         connection.execute(note, {"id": message, "facts": json.dumps({"run_id": run_id})})

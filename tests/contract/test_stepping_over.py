@@ -175,8 +175,8 @@ def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engin
     """Also where it is seen only while all of them are folded together."""
     office.batch(1, now=NOW)
     events = SqlEvents(engine)
-    told = [an_event(Kind.DELIVERED, f"event-{at}", provider_message_id=f"p-{at}") for at in (1, 2)]
-    events.record(told, now=NOW)
+    output = [an_event(Kind.DELIVERED, f"event-{at}", provider_message_id=f"p-{at}") for at in (1, 2)]
+    events.record(output, now=NOW)
     execute(engine, "update message set provider = 'ses', provider_message_id = 'p-1'")
     execute(engine, "insert into message select gen_random_uuid(), batch_id, 9, tenant, 'x@x.test', \"to\", reference, content, data,"
             " metadata, size, status, reason, due_at, handed_at, attempts, provider, 'p-2', created_at, changed_at from message")  # fmt: skip
@@ -213,9 +213,9 @@ def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, 
     office.batch(1, now=NOW)
     later = NOW + timedelta(minutes=1)
 
-    told = [notify(endpoints, Receiver(), clock=lambda: later) for _ in range(3)]
+    output = [notify(endpoints, Receiver(), clock=lambda: later) for _ in range(3)]
 
-    assert told == [1, 1, 0]
+    assert output == [1, 1, 0]
     assert [one.waiting for one in endpoints.all(None)] == [1, 0]
     assert [what for what, _ in named(engine)[Loop.WEBHOOKS]] == ["webhook 00000000-0000-0000-0000-000000000000"]
 
@@ -270,13 +270,13 @@ def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
     try:
         int("ada@users.test")
     except ValueError as error:
-        told = why(error)
+        output = why(error)
     execute(engine, "drop table skipped_row")
 
-    note_skipped(engine, Loop.LISTS, [("message 1", told)])
+    note_skipped(engine, Loop.LISTS, [("message 1", output)])
 
-    assert "ada" not in told
-    assert told.startswith("ValueError in test_naming_a_row")
+    assert "ada" not in output
+    assert output.startswith("ValueError in test_naming_a_row")
 
 
 @pytest.mark.parametrize(("loop", "seen"), [("lists", "now()"), ("relay", "now() - interval '3 hours'")])

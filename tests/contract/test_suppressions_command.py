@@ -83,10 +83,10 @@ def test_no_formula_reaches_a_spreadsheet() -> None:
     """B30: an address may begin with an equals sign; a spreadsheet would run it. It comes back as it was."""
     run("import", "-", given=json.dumps([{"address": "=cmd@users.test"}]))
 
-    told = run("export").stdout
+    output = run("export").stdout
 
-    assert "\n'=cmd@users.test," in told
-    assert "0 are new" in run("import", "-", given=told).stdout
+    assert "\n'=cmd@users.test," in output
+    assert "0 are new" in run("import", "-", given=output).stdout
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
 
     answer = publishing_terms(provider, terms, clock=lambda: NOW)()
 
-    told = terms.known(now=NOW)
+    output = terms.known(now=NOW)
     assert answer == provider.quota()
-    assert told is not None
-    assert (told.identity, told.pace) == (provider.identity, ProviderRate(per_second=14, per_day=200, sent_today=9))
+    assert output is not None
+    assert (output.identity, output.pace) == (provider.identity, ProviderRate(per_second=14, per_day=200, sent_today=9))
 
 
 def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Engine) -> None:
@@ -65,10 +65,10 @@ def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Eng
 
     answer = publishing_terms(MemoryProvider(), terms, otherwise=10, clock=lambda: NOW)()
 
-    told = terms.known(now=NOW)
+    output = terms.known(now=NOW)
     assert answer.per_second is None
-    assert told is not None
-    assert told.pace.per_second == 10
+    assert output is not None
+    assert output.pace.per_second == 10
 
 
 def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

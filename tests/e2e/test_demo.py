@@ -15,10 +15,10 @@ def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> N
 
     Typed again it sends another batch, of another tenant: three in a day would open the breaker of one.
     """
-    told = stack.json("demo", "--mails", str(MAILS))
+    output = stack.json("demo", "--mails", str(MAILS))
     again = stack.mailroom("demo", "--mails", "8").stdout
 
-    batch, batch_id = told["batch"], str(UUID(told["batch"]["id"]))
+    batch, batch_id = output["batch"], str(UUID(output["batch"]["id"]))
     rows = stack.ask(
         "select split_part(\"to\" ->> 'address', '+', 1), status, count(*)::int from message"
         " where batch_id = %s group by 1, 2",
@@ -26,7 +26,7 @@ def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> N
     )
     page = httpx.get(batch["batch_url"], headers={"Authorization": f"Bearer {stack['api_key']}"})
     run = stack.prefect("GET", f"/flow_runs/{batch['run_url'].rpartition('/')[2]}")
-    assert told["state"] == "filed"
+    assert output["state"] == "filed"
     assert {(word, status): count for word, status, count in rows} == {
         ("user", "delivered"): 45,
         ("open", "opened"): 6,

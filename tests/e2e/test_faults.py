@@ -214,11 +214,11 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
 
         archive_serves_again(line.stack, spoiled)
         dry = replay(line, "--dlq", "--dry-run")
-        told = replay(line, "--dlq", "--json")
+        output = replay(line, "--dlq", "--json")
         line.ended(mail)
 
     assert "1 dead letters would go back" in dry
-    assert json.loads(told) == {"dead_letters": 1, "moved": 1}
+    assert json.loads(output) == {"dead_letters": 1, "moved": 1}
     assert line.state(mail)["run_id"] == before["run_id"]
     assert line.items(mail) == 1
     assert line.stack.queue_depth(line.dead_url) == 0
@@ -271,9 +271,9 @@ def is_leased(stack: Stack, message_id: str) -> bool:
 
 def logs_ids_only(worker: Worker, message_id: str) -> None:
     """Fail unless the worker, and its children, wrote one JSON object a line, and nothing of what a mail says."""
-    told = [json.loads(line) for line in worker.log.read_text().splitlines()]
-    assert any(message_id in one["message"] for one in told)
-    assert {"at", "level", "logger", "event", "facts", "message"} <= set.intersection(*(set(one) for one in told))
+    output = [json.loads(line) for line in worker.log.read_text().splitlines()]
+    assert any(message_id in one["message"] for one in output)
+    assert {"at", "level", "logger", "event", "facts", "message"} <= set.intersection(*(set(one) for one in output))
     for secret in (TO, "office.test", "neighbour", "Attached", "a.pdf"):
         assert secret not in worker.log.read_text()
 

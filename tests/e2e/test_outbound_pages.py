@@ -58,14 +58,14 @@ def test_a_batch_is_followed_to_what_became_of_each_mail(
 ) -> None:
     """The whole way of an operator, without a script; the bar moves while nobody touches the page."""
     file = {"filename": '"><img src=x onerror=alert(1)>.pdf', "content_type": "application/pdf", "content": "aGk="}
-    told = handed_over(api, batch(message(attachments=[file]), message(to="bob@users.test")))
+    output = handed_over(api, batch(message(attachments=[file]), message(to="bob@users.test")))
     page.goto(f"{site}/")
     page.get_by_role("link", name="Batches").click()
     page.get_by_role("link", name="2 messages from Acme").click()
     expect(page.locator(".progress")).to_contain_text("0 of 2 done")
 
     dispatch = SqlDispatch(engine)
-    one, other = dispatch.claim(told["id"], most=2, provider="ses", now=NOW)
+    one, other = dispatch.claim(output["id"], most=2, provider="ses", now=NOW)
     outcomes = [
         Outcome(one.draft.id, 1, ProviderReceipt("ses", "0100-x")),
         Outcome(other.draft.id, 1, Refused("no", code=550)),

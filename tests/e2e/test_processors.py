@@ -11,8 +11,8 @@ from tests.support.running_stack import Stack, wait_until
 
 def _sent(stack: Stack) -> list[EmailMessage]:
     """Return what the emulator's SES was handed, as it came."""
-    told = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=15).json()
-    raws = [one["raw_data"] for one in told["ses"].get("RawMessage", [])]
+    output = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=15).json()
+    raws = [one["raw_data"] for one in output["ses"].get("RawMessage", [])]
     return [BytesParser(policy=default).parsebytes(raw.encode()) for raw in raws]  # type: ignore[arg-type]
 
 

@@ -133,11 +133,11 @@ def test_cancelling_in_mid_flight_tells_exactly_what_has_gone(mailing: Mailing) 
 
     answer = mailing.api.post(f"/v1/batches/{batch_id}/cancel")
     assert answer.status_code == 200, answer.text
-    told = answer.json()
+    output = answer.json()
     statuses = mailing.ended(batch_id)
     mailing.run_is(batch_id, "COMPLETED")
 
-    gone = {one["id"] for one in told["gone"]}
+    gone = {one["id"] for one in output["gone"]}
     assert mailing.received(batch_id) == Counter(dict.fromkeys(gone, 1))
     assert {one for one, status in statuses.items() if status == "cancelled"} == statuses.keys() - gone
-    assert told["cancelled"] == 600 - len(gone) > 0
+    assert output["cancelled"] == 600 - len(gone) > 0

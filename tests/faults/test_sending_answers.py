@@ -190,14 +190,14 @@ class Hasty(MemoryProvider):
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Take the mails, and tell of them first."""
         results = super().send(mails)
-        told = [
+        output = [
             DeliveryEvent(provider=self.name, event_id=f"{kind}-{mail.id}", kind=kind, at=NOW, message_id=mail.id)
             for mail in mails
             for kind in (Kind.BOUNCED_HARD, Kind.DELIVERED, Kind.SENT)
         ]
         with self._telling:
             for _ in range(5):
-                self._events.record(told, now=NOW)
+                self._events.record(output, now=NOW)
         lost = OutcomeUnknown("lost", provider=self.name)
         return [lost if at % 3 == 0 else result for at, result in enumerate(results)]
 

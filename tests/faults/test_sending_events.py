@@ -42,8 +42,8 @@ def office(field: Range) -> Iterator[DrillBatches]:
 
 def _taken(field: Range) -> list[str]:
     """Return our ids of the mails that SES took, each as often as it did."""
-    told = httpx.get(f"{field.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
-    return [found for mail in told["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])]
+    output = httpx.get(f"{field.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
+    return [found for mail in output["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])]
 
 
 @pytest.mark.timeout(900)
@@ -133,8 +133,8 @@ def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
         from message join activity on activity.message_id = message.id where batch_id = %s group by message.id
     """
     wrong = []
-    for recipient, status, told, complete in field.drill_stack.ask(query, batch_id):
+    for recipient, status, output, complete in field.drill_stack.ask(query, batch_id):
         expected, kinds = TOLD[recipient.partition("+")[0]]
-        if status != expected or sorted(told or []) != sorted(kinds) or not complete:
-            wrong.append((recipient, status, told, complete))
+        if status != expected or sorted(output or []) != sorted(kinds) or not complete:
+            wrong.append((recipient, status, output, complete))
     return wrong

@@ -102,17 +102,17 @@ def test_ensuring_is_done_once_and_keeps_what_an_operator_switched_off(server: N
 
     async def ensure() -> tuple[list[list[str]], list[Any]]:
         async with get_client() as client:
-            told = [await ensure_automations(client), await ensure_automations(client)]
+            output = [await ensure_automations(client), await ensure_automations(client)]
             [first] = [one for one in await client.read_automations() if one.name == f"mailroom: {ALARMS[0].name}"]
             await client.pause_automation(first.id)
-            told += [await ensure_automations(client), await ensure_automations(client, [changed, *ALARMS[1:-1]])]
+            output += [await ensure_automations(client), await ensure_automations(client, [changed, *ALARMS[1:-1]])]
             there = await client.read_automations()
             await ensure_automations(client)
-            return told, there
+            return output, there
 
-    told, there = asyncio.run(ensure())
+    output, there = asyncio.run(ensure())
 
-    assert [len(names) for names in told] == [len(ALARMS), 0, 0, 2]
+    assert [len(names) for names in output] == [len(ALARMS), 0, 0, 2]
     first = next(one for one in there if one.name == f"mailroom: {changed.name}")
     assert (first.enabled, first.trigger.threshold) == (False, 7)
     assert f"mailroom: {ALARMS[-1].name}" not in {one.name for one in there}

@@ -26,9 +26,9 @@ def test_what_the_engine_asks_and_tells_at_a_start_needs_no_server() -> None:
     async def start(run: FlowRun) -> tuple[FlowRun, int]:
         async with RunClient() as client:
             with client.holding(run) as held:
-                told = await client.update_flow_run(run.id, flow_version="1", empirical_policy=FlowRunPolicy())
+                output = await client.update_flow_run(run.id, flow_version="1", empirical_policy=FlowRunPolicy())
                 assert await client.read_flow_run(run.id) is held
-                return held, told.status_code
+                return held, output.status_code
 
     run = _run()
     with temporary_settings(_NOBODY):

@@ -129,7 +129,7 @@ def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -
 
 def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
     """The metrics and `mailroom status` show who works, and on how much."""
-    told: list[object] = []
+    output: list[object] = []
 
     async def long(run: FlowRun) -> State | None:
         await holds(_told_by_the_worker)
@@ -137,14 +137,14 @@ def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engi
 
     def _told_by_the_worker() -> bool:
         with engine.connect() as connection:
-            told.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
-        return bool(told)
+            output.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
+        return bool(output)
 
     desk.executor.ending = long
     desk.queue.send(from_ses())
 
     desk.listen(desk.empty, replace(QUICK, beat_s=0.05))
 
-    assert told == [("this", 1, None)]
+    assert output == [("this", 1, None)]
     with engine.connect() as connection:
         assert connection.execute(text("select * from worker")).all() == []

@@ -31,8 +31,8 @@ def filed(engine: Engine) -> Filed:
 def ends(filed: Filed) -> list[tuple[str, str, dict[str, Any]]]:
     """Return how processors ended, as the mail's history tells it."""
     activities = filed.ledger.trace(filed.entry.id)["activities"]
-    told = [dict(one["facts"]) for one in activities if one["kind"] == "processed"]
-    return [(one.pop("processor"), one.pop("outcome"), one) for one in told]
+    output = [dict(one["facts"]) for one in activities if one["kind"] == "processed"]
+    return [(one.pop("processor"), one.pop("outcome"), one) for one in output]
 
 
 def run_with(filed: Filed, steps: tuple[Step, ...] | None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
@@ -52,11 +52,11 @@ def run_with(filed: Filed, steps: tuple[Step, ...] | None, monkeypatch: pytest.M
             for _ in range(600):
                 mine = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
                 tasks = await client.read_task_runs(flow_run_filter=mine)
-                told = sorted((task.name.rpartition("-")[0], task.state_name or "") for task in tasks)
-                if len(told) == len(steps or ()) and all(state in ("Completed", "Failed") for _, state in told):
-                    return told
+                output = sorted((task.name.rpartition("-")[0], task.state_name or "") for task in tasks)
+                if len(output) == len(steps or ()) and all(state in ("Completed", "Failed") for _, state in output):
+                    return output
                 await asyncio.sleep(0.1)
-        return told
+        return output
 
     return asyncio.run(run())
 
@@ -78,9 +78,9 @@ def test_steps_are_tasks_of_the_run_and_done_once(server: None, filed: Filed, mo
 
 def test_failure_is_noted_and_the_run_goes_on(server: None, filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenant's broken endpoint must neither fail its mail nor bring it back for ever."""
-    told = run_with(filed, (Step("post", refuses),), monkeypatch)
+    output = run_with(filed, (Step("post", refuses),), monkeypatch)
 
-    assert told == [("stamp: post", "Failed")]
+    assert output == [("stamp: post", "Failed")]
     assert ends(filed) == [("stamp/acme", "failed", {"reason": "refused", "status": 404})]
 
 
@@ -97,10 +97,10 @@ def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
     """What Retry and `mailroom replay` come to: the endpoint is mended, is told once, and is not told again after that."""
     processings = SqlProcessings(engine)
     answers: list[Exception | None] = [Refused("not accepted", status=404), None]
-    told: list[tuple[str, tuple[str, ...]]] = []
+    output: list[tuple[str, tuple[str, ...]]] = []
 
     def tell(mail: FiledMail, inbound: Any) -> None:
-        told.append((mail.key, mail.items))
+        output.append((mail.key, mail.items))
         if (answer := answers.pop(0)) is not None:
             raise answer
 
@@ -122,5 +122,5 @@ def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
         ("Completed", "filed already; done now: webhook/other"),
         ("Completed", "filed already"),
     ]
-    assert told == [("webhook/other", (filed.items[1],))] * 2
+    assert output == [("webhook/other", (filed.items[1],))] * 2
     assert len(filed.ledger.trace(filed.entry.id)["items"]) == 3

@@ -150,6 +150,6 @@ def test_what_prefect_imports_of_ours_brings_the_guard() -> None:
         "import deployments.worker.pool_worker, sys; print('flows.support.results' in sys.modules)",
     ]
 
-    told = subprocess.run(imported, capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    output = subprocess.run(imported, capture_output=True, text=True, check=True, cwd=CHECKOUT)
 
-    assert told.stdout.split() == ["True"]
+    assert output.stdout.split() == ["True"]

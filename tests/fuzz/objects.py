@@ -45,8 +45,8 @@ def one_input(data: bytes) -> None:
     if not data:
         return
     body, metadata, plain, data_key = _OBJECTS[data[0] % len(_OBJECTS)]
-    told, _, mask = data[1:].partition(b"\x00")
-    lines = [line for line in told.split(b"\n") if line]
+    output, _, mask = data[1:].partition(b"\x00")
+    lines = [line for line in output.split(b"\n") if line]
     changes = {_NAMES[line[0] % len(_NAMES)]: line[1:].decode("utf-8", "replace") for line in lines}
     changed = bytes(a ^ b for a, b in zip(body, mask.ljust(len(body), b"\x00"), strict=False))
     try:

@@ -66,11 +66,11 @@ class Range:
 
     def receives_of(self, sent: Sequence[SentMail]) -> list[int]:
         """Return how often each message about these mails was received, as the queue itself counts."""
-        told = httpx.get(f"{self.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"][
+        output = httpx.get(f"{self.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"][
             "Message"
         ]
         ids = [mail.message_id for mail in sent]
-        return [one["approximate_receive_count"] for one in told if any(mine in one["body"] for mine in ids)]
+        return [one["approximate_receive_count"] for one in output if any(mine in one["body"] for mine in ids)]
 
     def proves(self, sent: Sequence[SentMail], *, within_s: float = PATIENCE_S) -> None:
         """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""

@@ -184,10 +184,10 @@ class MemoryInstallation:
             Attachment(at, f"{at}.pdf", "application/pdf", None, 5, "0" * 64, at > files, None, archive_id)
             for at in range(1, files + 2 if files else 1)
         ]
-        told = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+        output = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
         who: dict[str, Any] = {"tenant": tenant, "recipient": recipient, "user": recipient.partition("@")[0]}
         item = an_item(**who, from_="Carl <carl@x.test>", raw_archive_id=archive_id, attachments=tuple(parts))
-        return self._filed(replace(item, **told), minutes=minutes)
+        return self._filed(replace(item, **output), minutes=minutes)
 
     def letter(self, *, minutes: int = 0, files: tuple[str, ...] = (), **changes: Any) -> str:
         return self._filed(a_letter("acme/raw", files, changes), minutes=minutes)

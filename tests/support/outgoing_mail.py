@@ -58,9 +58,9 @@ class Mailing:
         """Return what SES took of a batch: for each message id all that came under it, as it came."""
         answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30)
         assert answer.is_success, answer.text
-        told = answer.json()
+        output = answer.json()
         ours, found = self.statuses(batch_id), dict[str, list[str]]()
-        for mail in told["ses"]["RawMessage"]:
+        for mail in output["ses"]["RawMessage"]:
             # What was answered to senders has no id of ours.
             message_id = next(iter(_OURS.findall(mail["raw_data"])), None)
             if message_id in ours:

@@ -104,8 +104,8 @@ class Stack:
     def queue_depth(self, url: str) -> int:
         """Return how many messages a queue holds, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(told[name]) for name in names)
+        output = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(output[name]) for name in names)
 
     def environment_of(self, part: str) -> dict[str, str]:
         """Return the environment of a part; a process with it finds its settings in the stack's own file."""

@@ -119,9 +119,9 @@ class Line:
 
     def receives_of(self, *message_ids: str) -> list[int]:
         """Return how often the messages of these mails were received, as the queue itself counts; nothing is received."""
-        told = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
+        output = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=60).json()["sqs"]["Message"]
         return [
-            sum(one["approximate_receive_count"] for one in told if f"in/{message_id}" in one["body"])
+            sum(one["approximate_receive_count"] for one in output if f"in/{message_id}" in one["body"])
             for message_id in message_ids
         ]
 

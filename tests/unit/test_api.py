@@ -59,9 +59,9 @@ def test_scan_is_told_with_the_item(client: TestClient, memory: Memory) -> None:
     """What could not be scanned is never called clean."""
     filed = memory.file(an_item(), scan=Scan(Finding.UNSCANNED, "ClamAV", "down"))
 
-    told = client.get(f"/v1/items/{filed.id}", headers={"Authorization": f"Bearer {ACME}"}).json()
+    output = client.get(f"/v1/items/{filed.id}", headers={"Authorization": f"Bearer {ACME}"}).json()
 
-    assert told["scan"] == {"finding": "unscanned", "engine": "ClamAV", "why": "down", "signatures_of": None}
+    assert output["scan"] == {"finding": "unscanned", "engine": "ClamAV", "why": "down", "signatures_of": None}
 
 
 def an_item(**changes: object) -> Item:

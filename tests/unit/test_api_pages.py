@@ -272,7 +272,7 @@ def test_doubtful_verdicts_are_badges_and_passed_ones_are_silent(pages: TestClie
     """Anything but PASS is said; all passed needs no word."""
     good = memory.file(an_item(), verdicts=PASSED)
     bad = memory.file(an_item(), verdicts=replace(PASSED, dmarc=Verdict.FAIL, spam=Verdict.GRAY))
-    untold = memory.file(an_item(), verdicts=None)
+    unreported = memory.file(an_item(), verdicts=None)
 
     def badges(filed: FiledItem) -> list[str]:
         page = pages.get(f"/items/{filed.id}").text
@@ -280,7 +280,7 @@ def test_doubtful_verdicts_are_badges_and_passed_ones_are_silent(pages: TestClie
 
     assert badges(good) == []
     assert badges(bad) == ["DMARC failed", "spam uncertain"]
-    assert badges(untold) == ["not checked"]
+    assert badges(unreported) == ["not checked"]
 
 
 def test_an_item_links_its_run_and_says_how_long_it_is_kept(pages: TestClient, memory: Memory) -> None:
@@ -302,9 +302,9 @@ def test_an_item_says_archived_only_with_when_the_store_confirmed_it(pages: Test
     whole = memory.file(item)
     lost = memory.file(item, damages={item.raw_archive_id: "missing deposit"})
     kept = {name: replace(one, verified_at=None) for name, one in whole.deposits.items()}
-    untold = memory.file(item, deposits=kept)
+    unreported = memory.file(item, deposits=kept)
 
-    said, warned, unsure = (pages.get(f"/items/{one.id}").text for one in (whole, lost, untold))
+    said, warned, unsure = (pages.get(f"/items/{one.id}").text for one in (whole, lost, unreported))
 
     assert "Archived</span>: bytes and lock confirmed" in said
     assert said.count("Archived</span>") == 2

@@ -26,8 +26,8 @@ def test_an_alarm_is_raised_without_any_setting_and_told_where_there_is_a_block(
     """A new installation has nobody to notify yet, and its alarms must be seen all the same."""
     raising, block = uuid4(), uuid4()
 
-    alone, told = automation(alarm, raising, []), automation(alarm, raising, [block])
+    alone, output = automation(alarm, raising, []), automation(alarm, raising, [block])
 
     assert [action.deployment_id for action in alone.actions if isinstance(action, RunDeployment)] == [raising]
     assert not any(isinstance(action, SendNotification) for action in alone.actions)
-    assert [one.block_document_id for one in told.actions if isinstance(one, SendNotification)] == [block]
+    assert [one.block_document_id for one in output.actions if isinstance(one, SendNotification)] == [block]

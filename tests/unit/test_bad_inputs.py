@@ -158,8 +158,8 @@ def test_encoded_line_ends_make_no_second_line() -> None:
 
     parsed = parse_email(mail(PNG.replace(b"%s.png", word), head=raw[: -len(b"\r\nx")]))
 
-    told = [parsed.subject, parsed.from_, parsed.message_id, *parsed.to, *names(parsed)]
-    assert all(text and "\r" not in text and "\n" not in text for text in told)
+    output = [parsed.subject, parsed.from_, parsed.message_id, *parsed.to, *names(parsed)]
+    assert all(text and "\r" not in text and "\n" not in text for text in output)
 
 
 def test_separators_of_lines_in_a_calendar_begin_no_property() -> None:

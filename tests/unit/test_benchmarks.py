@@ -31,12 +31,12 @@ def test_process_that_heeds_no_sigterm_is_ended_with_all_that_it_started(
 ) -> None:
     """A stock worker did not end, and the benchmark waited for ever; its runs have sessions of their own."""
     monkeypatch.setattr(inbound, "_END_WITHIN_S", 0.2)
-    told = tmp_path / "told"
-    command = [sys.executable, "-c", _STUBBORN, str(told), session, "2", _STUBBORN]
+    output = tmp_path / "told"
+    command = [sys.executable, "-c", _STUBBORN, str(output), session, "2", _STUBBORN]
 
     with inbound.ending(command, env=dict(os.environ)):
         deadline = time.monotonic() + 30
-        while not told.exists() and time.monotonic() < deadline:
+        while not output.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         started = [ProcessId.of(int(file.read_text())) for file in tmp_path.glob("told.*")]
         began = time.monotonic()

@@ -93,8 +93,8 @@ def test_every_field_of_an_attachment_is_stored_and_answered() -> None:
 def test_an_item_comes_out_of_its_row_as_it_went_in() -> None:
     """Every field with a value of its own, so that no two can be exchanged."""
     part = Attachment(1, "a.pdf", "application/pdf", "application/x-pdf", 5, "ab" * 32, True, "logo@x", "acme/1")
-    told = {"plus_token": "plus", "defects": ("odd",), "cc": ("c@x.test",), "html": "<p>", "attachments": (part,)}
-    item = an_item(**told)
+    output = {"plus_token": "plus", "defects": ("odd",), "cc": ("c@x.test",), "html": "<p>", "attachments": (part,)}
+    item = an_item(**output)
 
     back = item_of(SimpleNamespace(_mapping=item_values(item)), (part,))
 

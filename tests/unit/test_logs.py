@@ -13,12 +13,12 @@ def test_a_line_has_its_constant_sentence_and_its_facts() -> None:
         "mailroom.listener", logging.WARNING, "x.py", 1, "mail %s failed: %s", ("abc123", "TransientError"), None
     )
 
-    told = json.loads(JsonLines().format(record))
+    output = json.loads(JsonLines().format(record))
 
-    assert (told["level"], told["logger"]) == ("warning", "mailroom.listener")
-    assert told["event"] == "mail %s failed: %s"
-    assert told["facts"] == ["abc123", "TransientError"]
-    assert told["message"] == "mail abc123 failed: TransientError"
+    assert (output["level"], output["logger"]) == ("warning", "mailroom.listener")
+    assert output["event"] == "mail %s failed: %s"
+    assert output["facts"] == ["abc123", "TransientError"]
+    assert output["message"] == "mail abc123 failed: TransientError"
 
 
 def test_an_exception_is_named_and_not_quoted() -> None:

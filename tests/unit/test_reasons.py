@@ -125,9 +125,9 @@ def test_no_two_reasons_share_a_spelling(kind: type[ReasonWord]) -> None:
 
 def test_all_that_has_words_of_its_own_is_among_the_reasons() -> None:
     """Holds and providers' events write their words into the same column."""
-    telling = (Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED)
+    reporting = (Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED)
 
-    assert all(OutboundReason.read(word) == word for word in (*HoldReason, *telling))
+    assert all(OutboundReason.read(word) == word for word in (*HoldReason, *reporting))
     assert all(one.sentence == OutboundReason(one.value).sentence for one in HoldReason)
 
 

@@ -34,9 +34,9 @@ def recorded_keys() -> MemoryDataKeys:
     """Return what gives out the data keys of the recorded objects, each for its wrapped key and context."""
     keys = MemoryDataKeys()
     for one in OBJECTS.values():
-        told = read_metadata(one["metadata"])
-        if told is not None:
-            keys.keep(told.wrapped_key, told.context, base64.b64decode(one["data_key"]))
+        output = read_metadata(one["metadata"])
+        if output is not None:
+            keys.keep(output.wrapped_key, output.context, base64.b64decode(one["data_key"]))
     return keys
 
 
@@ -75,15 +75,15 @@ def test_recorded_object_is_read(name: str) -> None:
 def test_what_the_door_writes_is_what_the_client_read(name: str) -> None:
     """The client read these objects when they were recorded; the door still writes them, byte for byte."""
     record = OBJECTS[name]
-    told = read_metadata(record["metadata"])
-    assert told is not None
+    output = read_metadata(record["metadata"])
+    assert output is not None
 
     written = seal(
         plain_of(name),
         data_key=base64.b64decode(record["data_key"]),
-        wrapped_key=told.wrapped_key,
-        iv=told.iv,
-        context=told.context,
+        wrapped_key=output.wrapped_key,
+        iv=output.iv,
+        context=output.context,
     )
 
     assert written == (body_of(name), record["metadata"])
@@ -170,11 +170,11 @@ def test_weaker_name_of_the_wrap_gains_nothing() -> None:
 
 def test_other_data_key_breaks_the_commitment() -> None:
     """Without commitment one object could be made to open under two keys as two mails; this is refused before GCM."""
-    told = read_metadata(OBJECTS["v3"]["metadata"])
-    assert told is not None
+    output = read_metadata(OBJECTS["v3"]["metadata"])
+    assert output is not None
 
     with pytest.raises(Quarantined) as caught:
-        told.open(body_of("v3"), bytes(32))
+        output.open(body_of("v3"), bytes(32))
 
     assert caught.value.facts["step"] == "commitment"
 

@@ -32,9 +32,9 @@ def status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         with pytest.raises(SystemExit) as exited:
             _app.main()
         ended.append(exited.value.code)
-        told = capsys.readouterr()
+        output = capsys.readouterr()
     assert ended[0] == ended[1]
-    return int(ended[1] or 0), json.loads(told.out), told.err
+    return int(ended[1] or 0), json.loads(output.out), output.err
 
 
 def part(name: str, state: str, **more: Any) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def test_a_part_that_heals_is_shown_with_its_last_death(
     assert (code, found["state"]) == (3, "restarting")
     assert [one["state"] for one in found["parts"]] == ["restarting", "restarting"]
     assert line == "mailroom: the stack is restarting (api, door); ask again in some seconds\n"
-    told = capsys.readouterr().out
-    assert "started again 1 times; last death 2026-11-29T10:00:00+00:00: was killed by SIGKILL" in told
+    output = capsys.readouterr().out
+    assert "started again 1 times; last death 2026-11-29T10:00:00+00:00: was killed by SIGKILL" in output
 
 
 def test_a_part_that_was_given_up_fails_with_what_to_do(
@@ -196,6 +196,6 @@ def test_the_help_lists_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: 
     with pytest.raises(SystemExit):
         _app.main()
 
-    told = capsys.readouterr().out
-    assert "Exit codes" in told
-    assert "starting, restarting or stopping" in told
+    output = capsys.readouterr().out
+    assert "Exit codes" in output
+    assert "starting, restarting or stopping" in output

@@ -121,9 +121,9 @@ def test_mails_that_end_after_all_years_have_no_end() -> None:
 def test_a_time_of_another_age_is_refused_in_one_line(word: str) -> None:
     """As an option of `send`, `replay`, `check` and `webhooks replay`, which read their times alike."""
     for option in (at, since):
-        with pytest.raises(ConfigurationError, match="write 90m, 2h, 3d or 2026-11-21T08:00") as told:
+        with pytest.raises(ConfigurationError, match="write 90m, 2h, 3d or 2026-11-21T08:00") as output:
             option(word)
-        assert len(str(told.value)) < 250
+        assert len(str(output.value)) < 250
 
 
 def test_a_span_that_is_no_span_is_none() -> None:

@@ -116,17 +116,17 @@ def test_nobody_is_named_in_what_is_kept(name: str) -> None:
     [event] = read(name)
 
     kept = f"{event.event_id} {dict(event.facts)}"
-    assert not any(told in kept for told in ("ada", "users.test", "192.0.2", "Mozilla", "acme.test"))
+    assert not any(output in kept for output in ("ada", "users.test", "192.0.2", "Mozilla", "acme.test"))
 
 
 def test_what_is_not_about_a_sent_mail_is_no_event_of_one() -> None:
     """SES greets a new topic, Postmark tells of received mail, and lists change by themselves."""
-    told = [event for name in ABOUT_NO_MAIL for event in read(name)]
+    output = [event for name in ABOUT_NO_MAIL for event in read(name)]
 
-    assert {(event.provider_message_id, event.message_id) for event in told if event.provider != "postmark"} == {
+    assert {(event.provider_message_id, event.message_id) for event in output if event.provider != "postmark"} == {
         (None, None)
     }
-    assert {event.kind for event in told} <= {Kind.OTHER}
+    assert {event.kind for event in output} <= {Kind.OTHER}
 
 
 def test_ses_families_tell_the_same_thing_with_the_same_id() -> None:
@@ -249,10 +249,10 @@ _values = st.recursive(
 
 def test_reason_that_is_no_text_is_no_list_of_suppressed_addresses() -> None:
     """What a set is asked for must be hashable, and a list is not."""
-    told = json.loads(payload("sendgrid/dropped"))
-    (told[0] if isinstance(told, list) else told)["reason"] = []
+    output = json.loads(payload("sendgrid/dropped"))
+    (output[0] if isinstance(output, list) else output)["reason"] = []
 
-    (event,) = READ["sendgrid"](json.dumps(told).encode(), received_at=NOW)
+    (event,) = READ["sendgrid"](json.dumps(output).encode(), received_at=NOW)
 
     assert event.kind is Kind.REJECTED
 
@@ -260,15 +260,15 @@ def test_reason_that_is_no_text_is_no_list_of_suppressed_addresses() -> None:
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_odd_values_never_raise_and_never_get_through(name: str, data: st.DataObject) -> None:
     """A provider changes what it sends without asking: events that can be read are, and what is kept can be stored."""
-    told = json.loads(payload(name))
-    one = told[0] if isinstance(told, list) else told
+    output = json.loads(payload(name))
+    one = output[0] if isinstance(output, list) else output
     for target in [one, *(value for value in one.values() if isinstance(value, dict))]:
         keys = sorted(key for key in target if key not in ("eventType", "RecordType"))
         if keys:
             target[data.draw(st.sampled_from(keys))] = data.draw(_values)
 
     try:
-        events = READ[name.partition("/")[0]](json.dumps(told).encode(), received_at=NOW)
+        events = READ[name.partition("/")[0]](json.dumps(output).encode(), received_at=NOW)
     except Unreadable:
         return
 

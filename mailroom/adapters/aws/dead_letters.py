@@ -27,10 +27,10 @@ class DeadLetters:
         self._sqs = sqs
         self._url = url
         with translated("sqs"):
-            told = self._attributes(url, "RedrivePolicy", "QueueArn")
-            if "RedrivePolicy" not in told:
+            values = self._attributes(url, "RedrivePolicy", "QueueArn")
+            if "RedrivePolicy" not in values:
                 raise PermanentError("the queue has no dead-letter queue")
-            self._arn, self._dead_arn = told["QueueArn"], json.loads(told["RedrivePolicy"])["deadLetterTargetArn"]
+            self._arn, self._dead_arn = values["QueueArn"], json.loads(values["RedrivePolicy"])["deadLetterTargetArn"]
             self._dead_url = sqs.get_queue_url(QueueName=self._dead_arn.rpartition(":")[2])["QueueUrl"]
 
     def __len__(self) -> int:

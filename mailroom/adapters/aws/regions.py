@@ -241,9 +241,9 @@ def _ask(ask: Callable[[], _T], permission: str, or_else: str = "") -> tuple[_T 
 
 def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
     sqs = client("sqs", region=settings.region_of_queue(url))
-    told, said = _kept(sqs, what, url)
+    values, said = _kept(sqs, what, url)
     yield from said
-    if policy := told.get("RedrivePolicy"):
+    if policy := values.get("RedrivePolicy"):
         what, name = f"dead-letter queue of the {what},", json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
         dead, fault = _ask(lambda: str(sqs.get_queue_url(QueueName=name)["QueueUrl"]), "sqs:GetQueueUrl")
         yield from _kept(sqs, what, dead)[1] if dead else [f"how long the {what} {name} keeps messages {fault}"]
@@ -256,11 +256,11 @@ def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
         names = ["MessageRetentionPeriod", "RedrivePolicy"]
         return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"])
 
-    told, fault = _ask(ask, "sqs:GetQueueAttributes")
-    if told is None:
+    values, fault = _ask(ask, "sqs:GetQueueAttributes")
+    if values is None:
         return {}, [f"how long the {what} {url} keeps messages {fault}"]
-    kept_s, most_s = int(told["MessageRetentionPeriod"]), int(MOST_KEPT.total_seconds())
+    kept_s, most_s = int(values["MessageRetentionPeriod"]), int(MOST_KEPT.total_seconds())
     if kept_s >= most_s:
-        return told, []
+        return values, []
     how_long = f"keeps messages {kept_s / 86400:.3g} days and can keep them {MOST_KEPT.days}"
-    return told, [f"the {what} {url} {how_long}; set its MessageRetentionPeriod to {most_s}"]
+    return values, [f"the {what} {url} {how_long}; set its MessageRetentionPeriod to {most_s}"]

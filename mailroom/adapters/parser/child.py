@@ -56,9 +56,9 @@ def _answer(line: socket.socket, parsed: ParsedEmail) -> None:
 
 
 def _send(line: socket.socket, record: dict[str, object]) -> None:
-    told = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
-    line.sendall(LENGTH.pack(len(told)))
-    line.sendall(told)
+    values = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+    line.sendall(LENGTH.pack(len(values)))
+    line.sendall(values)
 
 
 def _bound_memory(most: int) -> None:

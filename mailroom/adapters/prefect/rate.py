@@ -102,8 +102,8 @@ class PrefectLimit:
             self._call("POST", "/v2/concurrency_limits/", {"name": self.name, "active": True} | wanted)
             self._remember(wanted)
             return
-        told = (self._call("GET", f"/variables/name/{self._remembered}") or {}).get("value")
-        if told != wanted and told == {name: found[name] for name in wanted}:
+        values = (self._call("GET", f"/variables/name/{self._remembered}") or {}).get("value")
+        if values != wanted and values == {name: found[name] for name in wanted}:
             self._call("PATCH", f"/v2/concurrency_limits/{self.name}", wanted)
             self._remember(wanted)
 

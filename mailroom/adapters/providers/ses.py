@@ -148,13 +148,13 @@ class Ses(Unasked):
                 account = self._client.get_account()
         except PermanentError:
             return ProviderQuota()
-        told = account.get("SendQuota", {})
-        per_day = told.get("Max24HourSend", -1)
+        values = account.get("SendQuota", {})
+        per_day = values.get("Max24HourSend", -1)
         return ProviderQuota(
-            per_second=told.get("MaxSendRate"),
+            per_second=values.get("MaxSendRate"),
             # -1 stands for no limit.
             per_day=None if per_day < 0 else int(per_day),
-            sent_today=int(told.get("SentLast24Hours", 0)),
+            sent_today=int(values.get("SentLast24Hours", 0)),
             paused=not account.get("SendingEnabled", True) or account.get("EnforcementStatus") == "SHUTDOWN",
         )
 

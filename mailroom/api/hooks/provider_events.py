@@ -61,9 +61,9 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
         log.info("confirmed the subscription to topic %s", message.topic_arn)
     if not isinstance(message, sns.Notification):
         return Response(status_code=_KEPT)
-    told = message.message.encode()
+    values = message.message.encode()
     facts = {"tenant": hook_receiver.ses_tenants.get(message.topic_arn)}
-    return _keep(services, hook_receiver, Hook(ses.PROVIDER, message.message_id, told, facts), ses.read)
+    return _keep(services, hook_receiver, Hook(ses.PROVIDER, message.message_id, values, facts), ses.read)
 
 
 def _hear(provider: str) -> Callable[..., Response]:

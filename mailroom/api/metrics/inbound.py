@@ -91,9 +91,9 @@ def _head(name: str, kind: str, about: str) -> Iterator[str]:
 
 
 def _sample(name: str, labels: dict[str, str], value: float) -> str:
-    told = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    values = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
     number = int(value) if isfinite(value) and value == int(value) else value
-    return f"{name}{{{told}}} {number}" if told else f"{name} {number}"
+    return f"{name}{{{values}}} {number}" if values else f"{name} {number}"
 
 
 def _escaped(value: str) -> str:

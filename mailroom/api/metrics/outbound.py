@@ -24,7 +24,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     sent = [
         ({"provider": group.provider or "", "status": group.status}, float(group.messages)) for group in census.sent
     ]
-    told = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.events]
+    values = [({"provider": group.provider, "kind": group.kind}, float(group.events)) for group in census.events]
     # What was sent through of late and is not now is told as 0, so that it can be divided by its limit.
     lately = {**dict.fromkeys(sorted(one.provider for one in census.ceilings), 0), **census.lately}
     rates = [({"provider": provider}, round(mails / _PER_S, 3)) for provider, mails in lately.items()]
@@ -37,7 +37,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     lines = [
         *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
         *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
-        *metric("mailroom_delivery_events_total", "counter", "Events that providers told, by kind.", told),
+        *metric("mailroom_delivery_events_total", "counter", "Events that providers told, by kind.", values),
         *metric(
             "mailroom_outbound_per_second",
             "gauge",

@@ -38,12 +38,12 @@ def doubts(verdicts: Verdicts | None) -> list[tuple[str, str]]:
     """Return what SES did not pass, the worst first, each as (how bad, words); nothing when all passed."""
     if verdicts is None:
         return [("unsure", "not checked")]
-    told = [
+    values = [
         (check.upper() if check != "spam" and check != "virus" else check, getattr(verdicts, check))
         for check in _CHECKS
     ]
-    failed = [("bad", f"{check} failed") for check, verdict in told if verdict is Verdict.FAIL]
-    others = [(check, verdict) for check, verdict in told if verdict not in (Verdict.PASS, Verdict.FAIL)]
+    failed = [("bad", f"{check} failed") for check, verdict in values if verdict is Verdict.FAIL]
+    others = [(check, verdict) for check, verdict in values if verdict not in (Verdict.PASS, Verdict.FAIL)]
     return failed + [("unsure", f"{check} {_words(verdict)}") for check, verdict in others]
 
 

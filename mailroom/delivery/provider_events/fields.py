@@ -67,8 +67,8 @@ def digest(*parts: object) -> str:
 
 def words(**values: object) -> dict[str, str]:
     """Return those values that are a provider's words or codes; texts that a server wrote are none."""
-    told = {name: str(value) for name, value in values.items() if isinstance(value, (str, int))}
-    return {name: text for name, text in told.items() if _WORD.fullmatch(text)}
+    fields = {name: str(value) for name, value in values.items() if isinstance(value, (str, int))}
+    return {name: text for name, text in fields.items() if _WORD.fullmatch(text)}
 
 
 def codes(text: object) -> dict[str, str]:

@@ -100,10 +100,10 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     Raises:
         Unreadable: it is no JSON object, or not one of a record.
     """
-    told = load(body)
-    if not isinstance(told, dict) or not isinstance(told.get("RecordType"), str):
+    values = load(body)
+    if not isinstance(values, dict) or not isinstance(values.get("RecordType"), str):
         raise Unreadable("Postmark's call is no record", size=len(body))
-    return [] if told["RecordType"] in _NOT_SENT else [_event(told, received_at)]
+    return [] if values["RecordType"] in _NOT_SENT else [_event(values, received_at)]
 
 
 def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
@@ -111,8 +111,8 @@ def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
     at = moment(*(told.get(name) for name in _TIMES))
     message_id, recipient = identifier(told.get("MessageID")), mailbox(told.get("Recipient") or told.get("Email"))
     number = identifier(told.get("ID"))
-    told_apart = (told.get(name) for name in ("OriginalLink", "SuppressSending", "SuppressionReason"))
-    mark = number or digest(message_id, at, recipient, *told_apart)
+    distinguished = (told.get(name) for name in ("OriginalLink", "SuppressSending", "SuppressionReason"))
+    mark = number or digest(message_id, at, recipient, *distinguished)
     return DeliveryEvent(
         provider=PROVIDER,
         event_id=f"{''.join(filter(str.isalnum, word))[:40]}-{mark}",

@@ -101,10 +101,10 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     Raises:
         Unreadable: it is no JSON array, or one of more than a thousand.
     """
-    told = load(body)
-    if not isinstance(told, list) or len(told) > MOST_EVENTS:
+    values = load(body)
+    if not isinstance(values, list) or len(values) > MOST_EVENTS:
         raise Unreadable("SendGrid's call is no array of at most a thousand", size=len(body))
-    return [_event(one, received_at) for one in told if isinstance(one, dict) and isinstance(one.get("event"), str)]
+    return [_event(one, received_at) for one in values if isinstance(one, dict) and isinstance(one.get("event"), str)]
 
 
 def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:

@@ -70,16 +70,16 @@ def read(text: str | bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     Raises:
         Unreadable: it is not JSON, names no mail, or more recipients than SES allows.
     """
-    told = table(load(text))
-    word = told.get("eventType") or told.get("notificationType")
+    values = table(load(text))
+    word = values.get("eventType") or values.get("notificationType")
     if not isinstance(word, str) or word not in _PARTS:
         return []
-    mail = table(told.get("mail"))
+    mail = table(values.get("mail"))
     message_id = identifier(mail.get("messageId"))
     if message_id is None:
         raise Unreadable("SES tells of no mail", word=word)
     name, concerned = _PARTS[word]
-    part = table(told.get(name))
+    part = table(values.get(name))
     about = listed(part.get(concerned)) or [None]
     if len(about) > MOST_EVENTS:
         raise Unreadable("SES names too many recipients", recipients=len(about))

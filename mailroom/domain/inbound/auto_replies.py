@@ -107,10 +107,10 @@ def _why_by_headers(headers: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def _text(lines: Sequence[ReceiptLine]) -> list[str]:
-    told = [f"{_one_line(line.filename)}: {line.outcome}" + _where(line) for line in lines[:_MOST_LINES]]
+    values = [f"{_one_line(line.filename)}: {line.outcome}" + _where(line) for line in lines[:_MOST_LINES]]
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
     head = "Your e-mail was received. What became of its attachments:" if lines else "Your e-mail was received."
-    return [head, "", *told, *more, "", "This answer was sent automatically."]
+    return [head, "", *values, *more, "", "This answer was sent automatically."]
 
 
 def _where(line: ReceiptLine) -> str:

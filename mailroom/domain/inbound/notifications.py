@@ -113,13 +113,13 @@ def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
     found = _CHECK.findall(checks["checks"]) if checks else []
     # SES quotes HELO and MAIL FROM, which a sender may make look like a check: what stands there twice says nothing.
     methods = [method for method, _ in found]
-    told = {method: word for method, word in found if methods.count(method) == 1}
+    values = {method: word for method, word in found if methods.count(method) == 1}
     return Verdicts(
         spam=_verdict({"status": block.get("x-ses-spam-verdict")}),
         virus=_verdict({"status": block.get("x-ses-virus-verdict")}),
-        spf=_word(told.get("spf")),
-        dkim=_word(told.get("dkim")),
-        dmarc=_word(told.get("dmarc")),
+        spf=_word(values.get("spf")),
+        dkim=_word(values.get("dkim")),
+        dmarc=_word(values.get("dmarc")),
     )
 
 

@@ -165,8 +165,8 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
         Quarantined: `no_route`, when no recipient is known here.
     """
     routes: dict[tuple[str, str], Route] = {}
-    told = list(recipients)
-    for found in (one for recipient in told for one in _routes_of(recipient, known, key)):
+    values = list(recipients)
+    for found in (one for recipient in values for one in _routes_of(recipient, known, key)):
         routes.setdefault((found.tenant, found.recipient), found)
     if not routes:
         # Nobody is known to receive it, by a fault or because only the bucket told of it: the prefix still says whose it is.

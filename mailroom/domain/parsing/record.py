@@ -13,20 +13,20 @@ from mailroom.domain.parsing.model import Contained, ParsedAttachment, ParsedEma
 def to_record(parsed: ParsedEmail) -> dict[str, Any]:
     """Return everything in `parsed` but the bytes of its attachments, ready for JSON."""
     record = parsed.as_dict()
-    for told, attachment in zip(record["attachments"], parsed.attachments, strict=True):
-        told["nested"] = attachment.nested
+    for values, attachment in zip(record["attachments"], parsed.attachments, strict=True):
+        values["nested"] = attachment.nested
     return record
 
 
 def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmail:
     """Return the e-mail that `to_record` was given, with `contents` in the order of its attachments."""
-    told = zip(record.pop("attachments"), contents, strict=True)
+    values = zip(record.pop("attachments"), contents, strict=True)
     return ParsedEmail(
         from_=record.pop("from"),
         to=tuple(record.pop("to")),
         cc=tuple(record.pop("cc")),
         date=datetime.fromisoformat(date) if (date := record.pop("date")) else None,
-        attachments=tuple(_attachment(one, content) for one, content in told),
+        attachments=tuple(_attachment(one, content) for one, content in values),
         protection=tuple(record.pop("protection")),
         reports=tuple(_report(one) for one in record.pop("reports")),
         defects=tuple(record.pop("defects")),

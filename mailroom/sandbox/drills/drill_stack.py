@@ -107,8 +107,8 @@ class DrillStack:
         """Return how many messages a queue holds, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         url = self.facts[f"{queue}_queue_url"]
-        told = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(told[name]) for name in names)
+        values = self.aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(values[name]) for name in names)
 
     def take_messages(self, queue: str) -> list[str]:
         """Take every message out of a queue, and return the bodies."""
@@ -181,8 +181,8 @@ def _quicken(drill_stack: DrillStack) -> None:
     """Give the queues a visibility of seconds, and more receives than any drill kills one mail, batch or event."""
     sqs = drill_stack.aws("sqs")
     for url in [drill_stack.facts[f"{name}_queue_url"] for name in ("inbound", "mailbox", "tracking")]:
-        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
-        redrive = json.dumps(json.loads(told["RedrivePolicy"]) | {"maxReceiveCount": 1000})
+        values = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
+        redrive = json.dumps(json.loads(values["RedrivePolicy"]) | {"maxReceiveCount": 1000})
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "4", "RedrivePolicy": redrive})
 
 

@@ -118,8 +118,8 @@ class ForkServer:
 
     def fork(self, *, crash: str = "", nth: int = 1, blow: Signals = SIGKILL, limit: int = 8, **timing: Any) -> Worker:
         """Start a worker; `crash` names the crash point at which it is struck when it passes there the nth time."""
-        told = {"limit": limit, "timing": {**self.timing, **timing}}
-        return self._fork({"crash": crash, "nth": nth, "blow": blow.value, **told})
+        values = {"limit": limit, "timing": {**self.timing, **timing}}
+        return self._fork({"crash": crash, "nth": nth, "blow": blow.value, **values})
 
     def serve(self, port: int, *, crash: str = "", nth: int = 1) -> Worker:
         """Start the HTTP service with its relay in a process of its own; it dies at `crash` likewise."""

@@ -58,8 +58,8 @@ def is_connected(pid: int, port: int) -> bool:
     except OSError:
         return False
     # Columns of proc(5): the other side's address and port in hex, the state (01 is established), the socket's inode.
-    told = [line.split() for line in lines]
-    return any(one[2].endswith(f":{port:04X}") and one[3] == "01" and f"socket:[{one[9]}]" in own for one in told)
+    values = [line.split() for line in lines]
+    return any(one[2].endswith(f":{port:04X}") and one[3] == "01" and f"socket:[{one[9]}]" in own for one in values)
 
 
 def is_free(port: int) -> bool:

@@ -50,10 +50,10 @@ class AcceptedMail:
 def events_of(taken: AcceptedMail, *, account_id: str, configuration_set: str) -> list[str]:
     """Return what SES publishes of this mail, as JSON, in SES's order: Send first."""
     mail = _mail(taken, account_id, configuration_set)
-    told = [{"eventType": "Send", "send": {}, "mail": mail}]
+    values = [{"eventType": "Send", "send": {}, "mail": mail}]
     for address in dict.fromkeys(parseaddr(destination)[1] for destination in taken.destinations):
-        told += [_event(end, address, taken, mail) for end in _ends(address)]
-    return [json.dumps(event, separators=(",", ":")) for event in told]
+        values += [_event(end, address, taken, mail) for end in _ends(address)]
+    return [json.dumps(event, separators=(",", ":")) for event in values]
 
 
 def _ends(address: str) -> tuple[str, ...]:
@@ -65,10 +65,10 @@ def _ends(address: str) -> tuple[str, ...]:
 
 def _event(end: str, address: str, taken: AcceptedMail, mail: Mapping[str, Any]) -> dict[str, Any]:
     word, part, later = _PARTS[end]
-    told = json.loads(json.dumps(part).replace("ADDRESS", address).replace("MESSAGE", taken.message_id))
-    told["timestamp"] = _stamp(taken.at + later)
+    values = json.loads(json.dumps(part).replace("ADDRESS", address).replace("MESSAGE", taken.message_id))
+    values["timestamp"] = _stamp(taken.at + later)
     name = {"DeliveryDelay": "deliveryDelay"}.get(word, word.lower())
-    return {"eventType": word, name: told, "mail": mail}
+    return {"eventType": word, name: values, "mail": mail}
 
 
 def _mail(taken: AcceptedMail, account_id: str, configuration_set: str) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def _ses_headers(raw: bytes, reception: Reception) -> Iterator[tuple[str, str]]:
     verdicts, sender, helo = reception.verdicts, _one_line(reception.sender), _one_line(reception.helo) or "unknown"
     ip, host = reception.peer_ip, f"inbound-smtp.{reception.region}.amazonaws.com"
     domain = sender.rpartition("@")[2] or helo
-    for_whom = f"\r\n for {_one_line(reception.recipients[0])}" if len(reception.recipients) == 1 else ""
+    recipient = f"\r\n for {_one_line(reception.recipients[0])}" if len(reception.recipients) == 1 else ""
     spf, dkim, dmarc = (str(word).lower() for word in (verdicts.spf, verdicts.dkim, verdicts.dmarc))
     says = "designates" if verdicts.spf is Verdict.PASS else "does not designate"
     checked = f"(spfCheck: domain of {domain} {says} {ip} as permitted sender) client-ip={ip}; envelope-from={sender}; helo={helo};"
@@ -183,7 +183,7 @@ def _ses_headers(raw: bytes, reception: Reception) -> Iterator[tuple[str, str]]:
     signed = base64.b64encode(hashlib.sha512(raw + reception.message_id.encode()).digest()).decode()
     yield "Return-Path", f"<{sender}>"
     received = (
-        f"from {helo} ({helo} [{ip}])\r\n by {host} with SMTP id {reception.message_id}{for_whom};\r\n"
+        f"from {helo} ({helo} [{ip}])\r\n by {host} with SMTP id {reception.message_id}{recipient};\r\n"
         f" {format_datetime(reception.received_at)}"
     )
     yield "Received", received

@@ -88,9 +88,9 @@ def check(record: Mapping[str, Any]) -> None:
     """Open a record with Mailroom's own code."""
     binding, forms = Binding(ACCOUNT, MESSAGE_ID, key=record["name"]), Forms(clients=("",), legacy=True)
     body = base64.b64decode(record["body"])
-    keys, told = MemoryDataKeys(), read_metadata(record["metadata"])
-    if told is not None:
-        keys.keep(told.wrapped_key, told.context, base64.b64decode(record["data_key"]))
+    keys, output = MemoryDataKeys(), read_metadata(record["metadata"])
+    if output is not None:
+        keys.keep(output.wrapped_key, output.context, base64.b64decode(record["data_key"]))
     read = unseal(body, record["metadata"], keys=keys, binding=binding, forms=forms)
     if encoded(read) != record["plain"]:
         raise AssertionError(f"Mailroom reads {record['name']} otherwise")
@@ -140,9 +140,9 @@ def main() -> None:
         record_all(recorder)
     finally:
         server.stop()
-    told = {"client": version("amazon-s3-encryption-client-python"), "message_id": MESSAGE_ID, "account": ACCOUNT}
-    (HERE / "vectors.json").write_text(json.dumps(told | {"objects": recorder.records}, indent=1) + "\n")
-    print(f"recorded {len(recorder.records)} objects with client {told['client']}")
+    output = {"client": version("amazon-s3-encryption-client-python"), "message_id": MESSAGE_ID, "account": ACCOUNT}
+    (HERE / "vectors.json").write_text(json.dumps(output | {"objects": recorder.records}, indent=1) + "\n")
+    print(f"recorded {len(recorder.records)} objects with client {output['client']}")
 
 
 if __name__ == "__main__":

@@ -73,11 +73,11 @@ class SqlArchiveFindings:
         wanted = and_(self._mine, _row.key == key, not_(_row.kind.in_(DAMAGES)), _row.acknowledged_at.is_(None))
         if version is not None:
             wanted = and_(wanted, _row.version == version)
-        told = {"acknowledged_at": now, "acknowledged_by": by, "note": note}
+        values = {"acknowledged_at": now, "acknowledged_by": by, "note": note}
         with transaction(self._engine) as connection:
             return [
                 _finding(row)
-                for row in connection.execute(update(_findings).where(wanted).values(told).returning(_findings))
+                for row in connection.execute(update(_findings).where(wanted).values(values).returning(_findings))
             ]
 
     def _values(self, one: ArchiveFinding, now: datetime) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def _judge(
     bounced, complained = connection.execute(troubles).one()
     if not may_open(bounced, complained, thresholds):
         return None
-    handed_over = select(func.count()).where(which, _message.handed_at.is_not(None))
-    tally = ReputationCounts(sent=connection.execute(handed_over).scalar_one(), bounced=bounced, complained=complained)
+    submitted = select(func.count()).where(which, _message.handed_at.is_not(None))
+    tally = ReputationCounts(sent=connection.execute(submitted).scalar_one(), bounced=bounced, complained=complained)
     trip = judge(tally, thresholds)
     return (trip, tally) if trip else None
 

@@ -35,9 +35,9 @@ def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEve
     """
     if not all(isinstance(stored[name], str) for name in ("provider", "event_id")):
         raise PermanentError("an event without its id")
-    told = {
+    values = {
         "kind": Kind(stored["kind"]),
         "at": happened(datetime.fromisoformat(stored["at"]), received_at=received_at),
         "actor": Actor(stored["actor"] or Actor.UNKNOWN),
     }
-    return DeliveryEvent(**{**stored, **told})
+    return DeliveryEvent(**{**stored, **values})

@@ -233,11 +233,11 @@ def _fold(connection: Connection, found: Sequence[tuple[DeliveryEvent, Row[Any]]
     notes = [event_values(event) | {"message_id": str(row.id)} for event, row in found]
     fresh = {(row.provider, row.event_id) for row in connection.execute(_NOTE, {"rows": json.dumps(notes)})}
     new = [(event, row) for event, row in found if _key(event) in fresh]
-    told: dict[UUID, list[DeliveryEvent]] = defaultdict(list)
+    values: dict[UUID, list[DeliveryEvent]] = defaultdict(list)
     rows = {row.id: row for _, row in new}
     for event, row in new:
-        told[row.id].append(event)
-    changes = [change for id_, row in rows.items() if (change := _change(row, told[id_]))]
+        values[row.id].append(event)
+    changes = [change for id_, row in rows.items() if (change := _change(row, values[id_]))]
     if changes:
         connection.execute(_CHANGE, {"rows": json.dumps(changes), "now": now})
     suppress(connection, new)

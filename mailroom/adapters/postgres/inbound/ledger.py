@@ -195,14 +195,14 @@ class SqlLedger:
             if row.state == State.FILED:
                 return State.FILED
             deaths = row.deaths + 1
-            told = {**facts, "deaths": deaths}
+            values = {**facts, "deaths": deaths}
             _change(connection, row.id, deaths=deaths)
             state, reason = (
                 (State.QUARANTINED, Reason.POISON)
                 if deaths >= MOST_DEATHS
                 else (State.FAILED, InboundReason.PROCESS_DIED)
             )
-            _close(connection, row.id, state, now, reason=reason, facts=told)
+            _close(connection, row.id, state, now, reason=reason, facts=values)
             return state
 
     def find(self, any_id: str) -> Entry | None:
@@ -323,9 +323,9 @@ def _close(
     attempt: int | None = None,
 ) -> bool:
     """Close the line unless it is filed or a later attempt than `attempt` has it; return whether that was done."""
-    told = {"which": email_id, "now": now, "what": state.value, "told": _known(reason=reason, **facts)}
+    fields = {"which": email_id, "now": now, "what": state.value, "told": _known(reason=reason, **facts)}
     values = _new(state=state, reason=reason, facts=dict(facts)) | {"attempt": attempt}
-    closed = connection.execute(statements.CLOSE, told | values).first()
+    closed = connection.execute(statements.CLOSE, fields | values).first()
     if closed is not None and state is State.QUARANTINED:
         _withdraw(connection, email_id, now, reason)
     return closed is not None

@@ -19,9 +19,9 @@ _email, _activity = _emails.c, _activities.c
 def _noted(change: Insert | Update, kind: ColumnElement[str], *, wanted: Any = _email.id) -> Any:
     """Return the statement that changes a line, notes it as an activity of this kind, and returns what is wanted of it."""
     changed = change.returning(wanted).cte("changed")
-    told = bindparam("now", type_=_activity.at.type), kind, bindparam("told", type_=_activity.facts.type)
+    values = bindparam("now", type_=_activity.at.type), kind, bindparam("told", type_=_activity.facts.type)
     names = ["email_id", "at", "kind", "facts"]
-    note = insert(_activities).from_select(names, select(changed.c.id, *told), include_defaults=False)
+    note = insert(_activities).from_select(names, select(changed.c.id, *values), include_defaults=False)
     return select(changed).add_cte(note.cte("noted"))
 
 

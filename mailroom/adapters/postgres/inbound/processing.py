@@ -73,10 +73,10 @@ class SqlProcessings:
         self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
     ) -> None:
         """Note how the processor ended, and tell it in the e-mail's history."""
-        told = dict(facts or {})
-        values = {"state": state, "facts": told, "ended_at": now}
+        fields = dict(facts or {})
+        values = {"state": state, "facts": fields, "ended_at": now}
         row = insert(_rows).values(email_id=UUID(email_id), processor=processor, begun_at=now, **values)
-        noted = {"processor": processor, "outcome": state} | told
+        noted = {"processor": processor, "outcome": state} | fields
         with transaction(self._engine) as connection:
             # What was done stays done, whoever else tried it at the same time.
             changed = row.on_conflict_do_update(

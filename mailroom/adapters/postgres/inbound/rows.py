@@ -33,16 +33,18 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
         PermanentError: it is of another shape.
     """
     try:
-        told, recipients = stored["verdicts"], stored["recipients"]
+        values, recipients = stored["verdicts"], stored["recipients"]
         if not isinstance(recipients, list) or not all(isinstance(one, str) for one in (*recipients, stored["sender"])):
             raise TypeError
-        if not isinstance(told["dmarc_policy"] or "", str):
+        if not isinstance(values["dmarc_policy"] or "", str):
             raise TypeError
         return Envelope(
             recipients=tuple(recipients),
             sender=stored["sender"],
             received_at=happened(datetime.fromisoformat(stored["received_at"]), received_at=datetime.now(UTC)),
-            verdicts=Verdicts(**{check: Verdict(told[check]) for check in _CHECKS}, dmarc_policy=told["dmarc_policy"]),
+            verdicts=Verdicts(
+                **{check: Verdict(values[check]) for check in _CHECKS}, dmarc_policy=values["dmarc_policy"]
+            ),
         )
     except (KeyError, TypeError, ValueError):
         raise PermanentError("the envelope in the ledger cannot be read") from None

@@ -14,14 +14,14 @@ from mailroom.ports.inbox_reader import EmailLine, FiledItem, ItemLine
 
 def item_line(row: Any) -> ItemLine:
     """Return an item's line in a list."""
-    told = row._mapping
+    values = row._mapping
     return ItemLine(
         id=str(row.id),
         email_id=str(row.email_id),
         tenant=row.tenant,
         recipient=row.recipient,
         subject=row.subject,
-        from_=told["from"],
+        from_=values["from"],
         received_at=row.received_at,
         attachments=row.attachments,
         verdicts=_verdicts(row),
@@ -75,8 +75,8 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
 
 
 def _verdicts(row: Any) -> Verdicts | None:
-    told = _envelope(row)
-    return told.verdicts if told else None
+    values = _envelope(row)
+    return values.verdicts if values else None
 
 
 def _envelope(row: Any) -> Envelope | None:

@@ -20,8 +20,8 @@ def census(connection: Connection) -> Census:
     """Return what the whole installation holds."""
     rows = list(connection.execute(_groups()))
     items = connection.execute(select(func.count()).select_from(InboxItemRow)).scalar_one()
-    told = _worker.name, _worker.beat_at, _worker.in_hand, _worker.paused_by, _worker.held_by
-    workers = connection.execute(select(*told))
+    values = _worker.name, _worker.beat_at, _worker.in_hand, _worker.paused_by, _worker.held_by
+    workers = connection.execute(select(*values))
     lines = tuple(WorkerLine(**row._mapping) for row in workers)
     failed = {row.processor: row.mails for row in connection.execute(_failed())}
     return Census(_tallies(rows), items, _times(rows), lines, failed)

@@ -110,8 +110,8 @@ class SqlReconciliations:
 
     def note(self, proof: Reconciliation) -> None:
         """Keep it."""
-        told = {"differences": dict(proof.differences), "counts": dict(proof.counts)}
-        row = insert(_proofs).values(begun_at=proof.begun_at, ended_at=proof.ended_at, **told)
+        values = {"differences": dict(proof.differences), "counts": dict(proof.counts)}
+        row = insert(_proofs).values(begun_at=proof.begun_at, ended_at=proof.ended_at, **values)
         with transaction(self._engine) as connection:
             connection.execute(row)
 

@@ -38,10 +38,10 @@ class SqlRoster:
         self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
     ) -> None:
         """Note that `worker` lives."""
-        told = {"beat_at": now, "in_hand": in_hand, "paused_by": paused_by, "held_by": held_by}
-        row = insert(_workers).values(name=worker, started_at=now, **told)
+        values = {"beat_at": now, "in_hand": in_hand, "paused_by": paused_by, "held_by": held_by}
+        row = insert(_workers).values(name=worker, started_at=now, **values)
         with transaction(self._engine, gated=False) as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=told))
+            connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
             connection.execute(delete(_workers).where(_workers.c.beat_at < now - _FORGET_AFTER))
 
     def leave(self, worker: str) -> None:
@@ -64,10 +64,10 @@ class SqlRoster:
     def live_workers(self) -> list[LiveWorker]:
         """Return every worker that has not left, the longest there first."""
         holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))
-        told = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by, _workers.c.held_by
+        values = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by, _workers.c.held_by
         held_now = _emails.c.beat_at.is_not(None) & _emails.c.state.not_in(FINAL)
         in_hand = (_emails.c.worker == _workers.c.name) & held_now
-        query = select(*told, holds).outerjoin_from(_workers, _emails, in_hand).group_by(*told)
+        query = select(*values, holds).outerjoin_from(_workers, _emails, in_hand).group_by(*values)
         with transaction(self._engine, gated=False) as connection:
             rows = connection.execute(query.order_by(_workers.c.started_at)).all()
         return [

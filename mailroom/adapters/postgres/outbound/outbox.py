@@ -96,9 +96,12 @@ class SqlOutbox(SqlHolds):
             return None
         if row.sha256 != key.sha256:
             raise Conflict("the idempotency key came before with another body", batch=str(row.batch_id))
-        told = row.answer
+        values = row.answer
         return Accepted(
-            batch_id=str(row.batch_id), messages=told["messages"], duplicates=tuple(told["duplicates"]), repeated=True
+            batch_id=str(row.batch_id),
+            messages=values["messages"],
+            duplicates=tuple(values["duplicates"]),
+            repeated=True,
         )
 
     def accept(
@@ -226,9 +229,9 @@ class SqlOutbox(SqlHolds):
             if found is None:
                 return None
             held = (_message.batch_id == found.id) & is_held()
-            told: dict[str, Any] = {"now": now, "facts": facts, "status": Status.CANCELLED, "reason": reason}
-            released = move(connection, held, **told)
-            waited = move(connection, waiting(found.id), **told)
+            values: dict[str, Any] = {"now": now, "facts": facts, "status": Status.CANCELLED, "reason": reason}
+            released = move(connection, held, **values)
+            waited = move(connection, waiting(found.id), **values)
             gone = select(_message.id, _message.recipient, _message.status).where(
                 _message.batch_id == found.id, _message.status.not_in(WITHHELD)
             )
@@ -283,14 +286,14 @@ def _add_keys(
     connection: Connection, batch: Batch, keys: Sequence[SubmissionKey], answer: Accepted, now: datetime
 ) -> set[str]:
     """Keep those keys that are new, and return them; who comes with the same key at the same time waits here."""
-    told = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
+    values = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
     rows = [
         {
             "tenant": batch.tenant,
             "key": key.value,
             "sha256": key.sha256,
             "batch_id": UUID(batch.id),
-            "answer": told,
+            "answer": values,
             "made_at": now,
         }
         # In one order everywhere, so that two that share keys wait for each other and do not block each other.

@@ -167,14 +167,14 @@ def item_response(filed: FiledItem, *, internal: bool) -> ItemResponse:
     """Return an item as the API tells it, `internal` with where the archive keeps it."""
     item = filed.item
     safe = sanitise(item.html) if item.html else None
-    told: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
-    told |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
-    told |= {
+    values: dict[str, Any] = {name: getattr(item, name) for name in ItemResponse.model_fields if hasattr(item, name)}
+    values |= {name: getattr(filed, name) for name in ItemResponse.model_fields if hasattr(filed, name)}
+    values |= {
         "html": safe.html if safe else None,
         "archive": _receipt(filed, item.raw_archive_id, internal),
         "attachments": [_attachment(filed, part, internal) for part in item.attachments],
     }
-    return ItemResponse.model_validate(told)
+    return ItemResponse.model_validate(values)
 
 
 def email_answer(line: EmailLine) -> EmailResponse:

@@ -1,4 +1,4 @@
-"""Which flow run carries which order, in SQL, and which batches wait for theirs."""
+"""The flow run of each order, in SQL, and the batches that wait for their runs."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ class SqlOrderRuns:
         return written_at
 
     def record_run(self, batch_id: str, due_at: datetime, *, run_id: str) -> None:
-        """Note the run that carries these orders."""
+        """Record the run of these orders."""
         try:
             mine = _order.batch_id == UUID(batch_id), _order.due_at == due_at
         except ValueError:
@@ -63,7 +63,7 @@ class SqlOrderRuns:
             return [OrderRun(str(batch), str(run), number) for batch, run, number in connection.execute(wanted)]
 
     def overdue(self, *, before: datetime, limit: int) -> list[OrderRun]:
-        """Return the batches that `remind` would order again, each with the runs by which what waits of it was to go."""
+        """Return the batches that `remind` would order again, each with the runs meant to send its waiting messages."""
         late = overdue_since(before).add_columns(_batch.created_at).limit(limit).subquery()
         mine = and_(_order.batch_id == late.c.id, or_(_is_latest(), _carries()))
         wanted = select(late.c.id, _order.run_id).select_from(late.outerjoin(_orders, mine))
@@ -73,13 +73,13 @@ class SqlOrderRuns:
 
 
 def overdue_since(before: datetime) -> Select[Any]:
-    """Select batches that are overdue since `before`, that nobody works on, and that no breaker stopped, oldest first."""
+    """Select batches that are overdue since `before`, that no run works on, and that no breaker stops, oldest first."""
     due = exists().where(_message.batch_id == _batch.id, text(IS_WAITING), _message.due_at < before)
     ordered = exists().where(_order.batch_id == _batch.id, _order.due_at >= before)
     silent = or_(_batch.worked_at.is_(None), _batch.worked_at < before)
     of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == _batch.id)
     stopped = exists().where(_breaker.tenant == _batch.tenant, of_it, _breaker.closed_at.is_(None))
-    # One that the relay cannot use is not ordered again and again behind the order that waits for a person.
+    # A batch that the relay cannot read gets no further orders: its first one waits for a person.
     aside = met_lately(Loop.RELAY, "batch", _batch.id)
     return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(_batch.created_at)
 

@@ -89,9 +89,9 @@ def _is_latest() -> ColumnElement[bool]:
 
 
 def _carries() -> ColumnElement[bool]:
-    """Return the condition that something which waits goes by this order: it is due by then, and no later order reaches it.
+    """Return the condition that this order sends a waiting message: one that is due by then and that no later order covers.
 
-    A batch has several such orders where a part of it was put off, and the rest was ordered again.
+    A batch has several such orders when a part of it was deferred and the rest was ordered again.
     """
     reached = select(func.max(_later.due_at)).where(_later.batch_id == _order.batch_id, _later.id > _order.id)
     until = reached.correlate(_orders).scalar_subquery()

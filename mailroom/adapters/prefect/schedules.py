@@ -15,14 +15,14 @@ POOL = "mailroom"
 _TAG = "auto-scheduled"
 _MOST = 200
 _TIMEOUT_S = 3
-#: Runs are made so far ahead at most (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
+#: The scheduler makes runs at most this far ahead (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
 _HORIZON = timedelta(days=100)
 
 
 class PrefectScheduler:
-    """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds.
+    """The port `Scheduler` on a Prefect 3 server: three requests, whose result is cached for `fresh_s` seconds.
 
-    A failed look is kept as long: callers get the same error at once and do not wait for a server that hangs.
+    A failure is cached as long: callers get the same error at once and do not wait for a server that hangs.
     """
 
     def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:

@@ -145,7 +145,7 @@ class S3Archive:
             try:
                 newest = self._objects.read(key, content, digest)
             except NotPermitted:
-                if (kept := self._behind(key, content, digest, wanted)) is None:
+                if (kept := self._below_unreadable(key, content, digest, wanted)) is None:
                     raise
                 return kept
             kept = self._adopt(key, content, digest, newest, wanted)
@@ -164,7 +164,7 @@ class S3Archive:
         """
         if newest is not None and (lock := self._extended(key, newest, wanted)):
             return newest.id, lock
-        known = self._known(key)
+        known = self._recorded_versions(key)
         found = self._objects.versions(key, size=len(content))[:_MOST_READ]
         for version in dict.fromkeys([*known, *found]):
             is_newest = newest is not None and version == newest.id
@@ -172,17 +172,17 @@ class S3Archive:
             if one is not None and not one.is_readable and version in known:
                 raise denied("the archive's own objects may not be decrypted", DECRYPT, key, version)
             if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
-                self._report_stranger(key, newest)
+                self._report_unknown(key, newest)
                 return one.id, lock
-        self._report_stranger(key, newest)
+        self._report_unknown(key, newest)
         return None
 
-    def _behind(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
+    def _below_unreadable(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
         """Return the version of the receipt and its lock, when only a newer version may not be read.
 
         Such a version is not ours: in a bucket with access control lists, an object of another account belongs to it.
         """
-        for version in self._known(key):
+        for version in self._recorded_versions(key):
             try:
                 one = self._objects.read(key, content, digest, version=version)
             except NotPermitted:
@@ -192,7 +192,7 @@ class S3Archive:
                 return one.id, lock
         return None
 
-    def _known(self, key: str) -> Sequence[str]:
+    def _recorded_versions(self, key: str) -> Sequence[str]:
         """Return the version of the receipt, if there is one."""
         named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
         with transaction(self._engine) as connection:
@@ -221,7 +221,7 @@ class S3Archive:
             return None
         raise denied("the archive's locks may not be extended", EXTEND, key, version.id)
 
-    def _report_stranger(self, key: str, newest: Version | None) -> None:
+    def _report_unknown(self, key: str, newest: Version | None) -> None:
         """Report an unknown newest version under the deposit's key, or a delete marker."""
         if newest is not None and newest.is_same and newest.lock is not None:
             return

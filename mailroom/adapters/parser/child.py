@@ -3,7 +3,8 @@
     python -m mailroom.adapters.parser.child DESCRIPTOR package.module:function MEMORY_BYTES CPU_S
 
 It imports the parser and little else, limits its own resources, and then answers one mail after another on its socket.
-A frame is JSON after its length (8 bytes, big endian), and then the attachments whose sizes the JSON has.
+A mail comes as its length (8 bytes, big endian) and its bytes. The answer is the length of a JSON record, the record, and
+the bytes of its attachments in order.
 """
 
 import importlib

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailroom.adapters.postgres.gate import gate_of
-from mailroom.adapters.postgres.readable_values import bear_json, saturate_times
+from mailroom.adapters.postgres.readable_values import saturate_times, tolerate_unreadable_json
 from mailroom.adapters.postgres.schema import MIGRATIONS
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
@@ -51,16 +51,16 @@ def make_engine(url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Eng
         connect_args=_GIVE_UP
         | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS} -c timezone=UTC"},
     )
-    event.listen(engine, "connect", _saturate)
+    event.listen(engine, "connect", _read_anything)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_after_pause)
     event.listen(engine, "do_executemany", _execute_many)
     return engine
 
 
-def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
+def _read_anything(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
     saturate_times(connection)
-    bear_json(connection)
+    tolerate_unreadable_json(connection)
 
 
 def _execute_many(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Any], _context: object) -> bool:

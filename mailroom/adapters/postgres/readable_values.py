@@ -23,16 +23,16 @@ _TIMESTAMPTZ = "timestamptz"
 
 def saturate_times(connection: psycopg.Connection[Any]) -> None:
     """Have this connection read every time as one that `datetime` can hold. The connection's time zone must be UTC."""
-    connection.adapters.register_loader(_TIMESTAMPTZ, _Saturating)
+    connection.adapters.register_loader(_TIMESTAMPTZ, _SaturatedTime)
 
 
-def bear_json(connection: psycopg.Connection[Any]) -> None:
+def tolerate_unreadable_json(connection: psycopg.Connection[Any]) -> None:
     """Have this connection read JSON that Python cannot read as `UNREADABLE`."""
     for kind in ("json", "jsonb"):
-        connection.adapters.register_loader(kind, _Bearing)
+        connection.adapters.register_loader(kind, _TolerantJson)
 
 
-class _OverUsual:
+class _PsycopgFirst:
     """Tries psycopg's own loader of a type's text format first."""
 
     format = Format.TEXT
@@ -43,7 +43,7 @@ class _OverUsual:
         self._usual: Loader = usual(oid, context)
 
 
-class _Saturating(_OverUsual):
+class _SaturatedTime(_PsycopgFirst):
     """Loads a `timestamptz` from text; a time out of range becomes the nearest one in range."""
 
     def load(self, data: Buffer) -> datetime:
@@ -56,7 +56,7 @@ class _Saturating(_OverUsual):
         return min(max(time, FIRST), LAST)
 
 
-class _Bearing(_OverUsual):
+class _TolerantJson(_PsycopgFirst):
     """Loads JSON from text."""
 
     def load(self, data: Buffer) -> Any:

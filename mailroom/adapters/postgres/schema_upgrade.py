@@ -61,7 +61,7 @@ def schema_status(url: str) -> SchemaStatus:
     engine = make_engine(url, pool_size=1)
     try:
         with transaction(engine, gated=False) as connection:
-            return _standing(look(connection))
+            return _status_of(look(connection))
     finally:
         engine.dispose()
 
@@ -139,7 +139,7 @@ def sql_of(found: SchemaStatus) -> str:
     return output.getvalue()
 
 
-def _standing(schema: Schema) -> SchemaStatus:
+def _status_of(schema: Schema) -> SchemaStatus:
     code = this_code()
     pending: tuple[PendingMigration, ...] = ()
     if schema.revision is None or schema.revision in code.revisions:

@@ -134,7 +134,7 @@ def _content(answer: httpx.Response) -> Any:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what httpx raises into Mailroom's errors."""
+    """Translate httpx's errors into Mailroom's."""
     try:
         yield
     except httpx.HTTPStatusError as error:

@@ -28,7 +28,7 @@ class FailOver:
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
         """Send each mail through the first provider, or the second if that one cannot accept it now."""
         results = self._first.send(mails)
-        left = [number for number, result in enumerate(results) if _may_go_on(result)]
+        left = [number for number, result in enumerate(results) if _may_fail_over(result)]
         if not left:
             return results
         while left:
@@ -87,7 +87,7 @@ def _send_with_permits(
     return answers
 
 
-def _may_go_on(result: ProviderReceipt | MailroomError) -> bool:
+def _may_fail_over(result: ProviderReceipt | MailroomError) -> bool:
     return isinstance(result, TransientError) and not isinstance(result, Throttled)
 
 

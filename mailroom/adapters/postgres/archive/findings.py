@@ -49,7 +49,7 @@ class SqlArchiveFindings:
             rows = {(one.key, one.version): self._values(one, now) for one in found if "\0" not in one.key}
             if rows:
                 connection.execute(_insert.on_conflict_do_update(index_elements=keys, set_=again), [*rows.values()])
-            settled = and_(self._mine, _seen_by(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
+            settled = and_(self._mine, _in_range(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
             connection.execute(delete(_findings).where(settled))
 
     def open_keys(self) -> list[str]:
@@ -100,7 +100,7 @@ def damage() -> ScalarSelect[str | None]:
     return wanted.correlate(table(DepositRow)).scalar_subquery()
 
 
-def _seen_by(looked: ScannedRange) -> ColumnElement[bool]:
+def _in_range(looked: ScannedRange) -> ColumnElement[bool]:
     """Return the condition that a finding is in the checked range; keys are in byte order, as S3 lists them."""
     key = _row.key.collate("C")
     walked = [key > looked.after]

@@ -200,7 +200,7 @@ def _owners(connection: Connection, events: Sequence[DeliveryEvent]) -> dict[tup
     owners = {}
     for event in events:
         candidates = (by_id.get(_uuid(event) or ""), by_provider.get((event.provider, event.provider_message_id)))
-        row = next((row for row in candidates if row is not None and _may_touch(event, row)), None)
+        row = next((row for row in candidates if row is not None and _belongs_to(event, row)), None)
         if row is not None:
             owners[_key(event)] = row
     return owners
@@ -213,7 +213,7 @@ def _uuid(event: DeliveryEvent) -> str | None:
         return None
 
 
-def _may_touch(event: DeliveryEvent, row: Row[Any]) -> bool:
+def _belongs_to(event: DeliveryEvent, row: Row[Any]) -> bool:
     """Return whether the event may change this message: the id in its tag counts only if all other fields agree."""
     provider = event.provider == OURS or row.provider in (None, event.provider)
     return provider and event.tenant in (None, row.tenant) and _is_recipient(event.recipient, row.recipient)

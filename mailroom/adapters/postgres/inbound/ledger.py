@@ -51,7 +51,7 @@ _email, _item = _emails.c, _items.c
 _RESTORED_AT = literal_column("(select restored_at from installation)", _email.closed_at.type)
 
 #: How many attempts a missing object gets in all: each further notification of it opens the e-mail again.
-_MOST_LOOKS = 3
+_MOST_TRIES_OF_MISSING = 3
 
 
 class SqlLedger:
@@ -63,7 +63,7 @@ class SqlLedger:
     def register(self, arrival: Arrival, *, now: datetime, claim: Lease | None = None) -> Entry | None:
         """Return the entry of this arrival, or None while another worker's lease is alive; see the port."""
         with transaction(self._engine, "commit of register") as connection:
-            row, new = _line(connection, arrival, now, claim)
+            row, new = _find_or_make(connection, arrival, now, claim)
             if new:
                 return entry_of(row)
             if arrival.envelope is not None and row.envelope is None:
@@ -71,7 +71,7 @@ class SqlLedger:
                 state = State.RECEIVED if closed else row.state
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
                 _note(connection, row.id, "reopened" if closed else "notified", now)
-            elif row.state in FINAL and (_was_gone(row) or _knew_no_envelope(connection, row)):
+            elif row.state in FINAL and (_was_missing(row) or _lacked_envelope(connection, row)):
                 row = _change(connection, row.id, state=State.RECEIVED)
                 _note(connection, row.id, "reopened", now)
             if claim is not None and row.state not in FINAL:
@@ -216,7 +216,7 @@ class SqlLedger:
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
         """Return open entries without a heartbeat since `before`, oldest first; see the port."""
-        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _forgotten()))
+        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _failed_before_restore()))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
         wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
         ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)
@@ -257,7 +257,9 @@ class SqlLedger:
             return tracing.trace(connection, UUID(email_id))
 
 
-def _line(connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None) -> tuple[Row[Any], bool]:
+def _find_or_make(
+    connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None
+) -> tuple[Row[Any], bool]:
     """Return the object's row and whether it is new; a new one has the lease `claim` at once."""
     found = _find(connection, arrival.ref)
     if found is not None:
@@ -341,12 +343,12 @@ def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str
         _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
 
 
-def _was_gone(row: Row[Any]) -> bool:
+def _was_missing(row: Row[Any]) -> bool:
     """Return whether the object was missing at the last attempt and may be tried again: a new notification says it exists."""
-    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_LOOKS)
+    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_TRIES_OF_MISSING)
 
 
-def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
+def _lacked_envelope(connection: Connection, row: Row[Any]) -> bool:
     """Return whether the last attempt began before the envelope came: its routing may be wrong."""
     if row.envelope is None:
         return False
@@ -356,7 +358,7 @@ def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
     return bool(connection.execute(newest.order_by(_activities.c.id.desc()).limit(1)).scalar() == "notified")
 
 
-def _forgotten() -> ColumnElement[bool]:
+def _failed_before_restore() -> ColumnElement[bool]:
     """Return the condition that an e-mail failed, uncancelled, before a restore: its outcome after the dump is not known."""
     uncancelled = or_(_email.reason.is_(None), _email.reason.not_in(CANCELLED.spellings))
     return and_(_email.state == State.FAILED, uncancelled, _email.closed_at < _RESTORED_AT)

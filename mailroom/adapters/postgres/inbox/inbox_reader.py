@@ -99,7 +99,7 @@ class SqlInboxReader:
         chosen = (
             select(_item.id)
             .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
-            .where(behind(after, _item.received_at, _item.id), _holds(question))
+            .where(behind(after, _item.received_at, _item.id), _has_words(question))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
@@ -171,7 +171,7 @@ class SqlInboxReader:
         limit: int,
     ) -> Page[EmailLine]:
         """Return received e-mails, newest first."""
-        conditions = [_routed(tenant), behind(after, _email.received_at, _email.id)]
+        conditions = [_routed_to(tenant), behind(after, _email.received_at, _email.id)]
         if states:
             conditions.append(_email.state.in_([state.value for state in states]))
         if reason is not None:
@@ -190,7 +190,7 @@ class SqlInboxReader:
         uuid = uuid_of(email_id)
         if uuid is None:
             return None
-        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
+        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed_to(tenant))  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
             make = partial(item_rows.email_line, internal=tenant is None)
@@ -254,11 +254,11 @@ def _item_owned(tenant: str | None) -> ColumnElement[bool]:
     return condition
 
 
-def _routed(tenant: str | None) -> ColumnElement[bool]:
+def _routed_to(tenant: str | None) -> ColumnElement[bool]:
     return true() if tenant is None else _email.tenants.contains([tenant])
 
 
-def _holds(question: str) -> ColumnElement[bool]:
+def _has_words(question: str) -> ColumnElement[bool]:
     """Return the condition that an item has the words of the question. A last word with nothing after it is also a prefix."""
     words = words_asked(question)
     if not question.strip():

@@ -193,7 +193,7 @@ class SqlRestores:
     def waiting(self) -> int:
         """Return how many messages would be held if this were a restore."""
         with transaction(self._engine) as connection:
-            return int(connection.execute(select(func.count()).where(_unsure())).scalar_one())
+            return int(connection.execute(select(func.count()).where(_possibly_sent())).scalar_one())
 
     def counter(self) -> int:
         """Return the database's counter."""
@@ -282,11 +282,11 @@ class SqlRestores:
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
     """Hold waiting messages and those that a policy would send again; return how many batches and messages."""
-    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_unsure())).scalar_one()
-    return batches, hold(connection, _unsure(), HoldReason.RESTORED, now)
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_possibly_sent())).scalar_one()
+    return batches, hold(connection, _possibly_sent(), HoldReason.RESTORED, now)
 
 
-def _unsure() -> ColumnElement[bool]:
+def _possibly_sent() -> ColumnElement[bool]:
     """Return the condition that a message may have been sent after the dump; also one that was held then and resumed later."""
     return or_(_open(), and_(is_held(), _message.reason != HoldReason.RESTORED))
 

@@ -232,7 +232,7 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         connection,
         left & _message.recipient.in_(_suppressed(batch.tenant, now)),
         now=now,
-        row_facts=_whose_list(batch.tenant, now),
+        row_facts=_listed_by(batch.tenant, now),
         status=Status.SUPPRESSED,
         reason=OutboundReason.SUPPRESSED,
     )
@@ -290,7 +290,7 @@ def _suppressed(tenant: str, now: datetime) -> Any:
     return select(column.address).where(here, or_(still.is_(None), still > now))
 
 
-def _whose_list(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
+def _listed_by(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
     """Return the fact `list` (`tenant` or `global`) of a suppressed message: all that its tenant sees of the global list."""
     mine = _suppressed(tenant, now).where(
         _suppressions.c.tenant == tenant, _suppressions.c.address == _message.recipient
@@ -311,7 +311,7 @@ def _without_suppressed(
     stopped = set(connection.execute(wanted).scalars())
     if stopped:
         ids = [row.id for row in chosen if row.recipient in stopped]
-        listed = _whose_list(batch.tenant, now)
+        listed = _listed_by(batch.tenant, now)
         values: dict[str, Any] = {"status": Status.SUPPRESSED, "reason": OutboundReason.SUPPRESSED}
         move(connection, _message.id.in_(ids), now=now, row_facts=listed, **values)
     return [row for row in chosen if row.recipient not in stopped]

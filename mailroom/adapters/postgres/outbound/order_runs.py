@@ -56,7 +56,7 @@ class SqlOrderRuns:
         """Return batches that wait for a run to begin, or for a breaker to close; see the port."""
         stopped = exists().where(_breaker.closed_at.is_(None), _order.run_id == func.any(_breaker.runs))
         open_ = or_(_order.begun_at.is_(None), stopped)
-        mine = or_(_is_latest(), _carries())
+        mine = or_(_is_latest(), _sends_waiting())
         waits = _order.run_id.is_not(None), _order.id > after, open_, mine, _has_waiting(_order.batch_id)
         wanted = select(_order.batch_id, _order.run_id, _order.id).where(*waits).order_by(_order.id).limit(limit)
         with transaction(self._engine) as connection:
@@ -65,7 +65,7 @@ class SqlOrderRuns:
     def overdue(self, *, before: datetime, limit: int) -> list[OrderRun]:
         """Return the batches that `remind` would order again, each with the runs meant to send its waiting messages."""
         late = overdue_since(before).add_columns(_batch.created_at).limit(limit).subquery()
-        mine = and_(_order.batch_id == late.c.id, or_(_is_latest(), _carries()))
+        mine = and_(_order.batch_id == late.c.id, or_(_is_latest(), _sends_waiting()))
         wanted = select(late.c.id, _order.run_id).select_from(late.outerjoin(_orders, mine))
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(late.c.created_at, late.c.id, _order.id)).all()
@@ -88,7 +88,7 @@ def _is_latest() -> ColumnElement[bool]:
     return ~exists().where(_later.batch_id == _order.batch_id, _later.id > _order.id)
 
 
-def _carries() -> ColumnElement[bool]:
+def _sends_waiting() -> ColumnElement[bool]:
     """Return the condition that this order sends a waiting message: one that is due by then and that no later order covers.
 
     A batch has several such orders when a part of it was deferred and the rest was ordered again.

@@ -42,7 +42,7 @@ class SqlTerms:
         self._keep(_rows, terms.identity, values)
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
-        """Return the newest terms, if they are at most a day old and usable."""
+        """Return the newest terms that are at most a day old and usable, or None."""
         usable = _rows.c.told_at > now - _FRESH, sound(_rows.c.told_at), _rows.c.max_bytes > 0
         wanted = select(_rows).where(*usable).order_by(_rows.c.told_at.desc()).limit(1)
         with transaction(self._engine) as connection:

@@ -93,7 +93,7 @@ class ParserProcess:
                 child = self._idle.pop()
             except IndexError:
                 return _start(self._function, self._bounds)
-            if child.lives:
+            if child.is_alive:
                 return child
             child.end()
 
@@ -110,7 +110,7 @@ class _Child:
         self._answers = line.makefile("rb")
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process has not ended."""
         return self._process.poll() is None
 

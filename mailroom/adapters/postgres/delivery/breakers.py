@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
-from mailroom.adapters.postgres.outbound.rows import owned, word
+from mailroom.adapters.postgres.outbound.rows import member_of, owned
 from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.reputation import (
@@ -139,8 +139,8 @@ def _open(
     )
     connection.execute(row.on_conflict_do_nothing())
     same = _breaker.batch_id.is_not_distinct_from(batch_id)
-    standing = select(_breakers).where(_breaker.tenant == tenant, same, _breaker.closed_at.is_(None))
-    return _broken(connection.execute(standing).one())
+    current = select(_breakers).where(_breaker.tenant == tenant, same, _breaker.closed_at.is_(None))
+    return _broken(connection.execute(current).one())
 
 
 def _broken(row: Row[Any]) -> Broken:
@@ -148,7 +148,7 @@ def _broken(row: Row[Any]) -> Broken:
         id=str(row.id),
         tenant=row.tenant,
         batch_id=str(row.batch_id) if row.batch_id else None,
-        trip=word(Trip, row.trip),
+        trip=member_of(Trip, row.trip),
         tally=ReputationCounts(sent=row.sent, bounced=row.bounced, complained=row.complained),
         opened_at=row.opened_at,
         closed_at=row.closed_at,

@@ -132,9 +132,9 @@ class SqlEndpoints:
             asked = {"endpoint": row.id, "most": most_after(row.tries)}
             rows = connection.execute(_WAITING_EVENTS, asked).all()
             events = usable(rows, _event_of)
-            if aside := {one.sequence for one in rows} - {one.sequence for one in events}:
+            if unreadable := {one.sequence for one in rows} - {one.sequence for one in events}:
                 # These cannot be sent, and the events behind them must not wait for a person.
-                mine = (_event.endpoint_id == row.id) & _event.activity_id.in_(aside)
+                mine = (_event.endpoint_id == row.id) & _event.activity_id.in_(unreadable)
                 connection.execute(update(_events).where(mine).values(told_at=now))
         return WebhookDelivery(endpoint=_endpoint_of(row), events=events, taken_until=until) if events else None
 

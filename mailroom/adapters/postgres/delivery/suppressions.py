@@ -64,14 +64,14 @@ class SqlSuppressions:
         with_global: bool = False,
     ) -> list[Suppression]:
         """Return suppressions, ordered by address and tenant."""
-        place = _row.address, func.coalesce(_row.tenant, "")
+        position = _row.address, func.coalesce(_row.tenant, "")
         wanted = select(_rows).where(true() if tenant is None else _visible(tenant, with_global))
         if address is not None:
             wanted = wanted.where(_row.address == address)
         if after is not None:
-            wanted = wanted.where(tuple_(*place) > after)
+            wanted = wanted.where(tuple_(*position) > after)
         with transaction(self._engine) as connection:
-            return [_suppression(row) for row in connection.execute(wanted.order_by(*place).limit(limit))]
+            return [_suppression(row) for row in connection.execute(wanted.order_by(*position).limit(limit))]
 
 
 def _visible(tenant: str, with_global: bool) -> ColumnElement[bool]:

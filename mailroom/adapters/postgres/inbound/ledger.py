@@ -170,10 +170,10 @@ class SqlLedger:
         with within(self._engine, "commit of close") as connection:
             if _close(connection, UUID(email_id), state, now, reason=reason, facts=facts or {}, attempt=attempt):
                 return state
-            standing = connection.execute(select(_emails).where(_email.id == UUID(email_id))).one()
-        if standing.state == State.FILED:
+            current = connection.execute(select(_emails).where(_email.id == UUID(email_id))).one()
+        if current.state == State.FILED:
             return State.FILED
-        check_attempt(standing, attempt)
+        check_attempt(current, attempt)
         raise TransientError("this e-mail was opened again meanwhile")
 
     def record_death(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:

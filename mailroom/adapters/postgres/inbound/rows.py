@@ -71,16 +71,16 @@ def scan_of(stored: dict[str, Any]) -> Scan:
     return Scan(Finding(stored["finding"]), stored["engine"], stored["why"], of)
 
 
-def check_attempt(standing: Any, attempt: int | None) -> None:
+def check_attempt(current: Any, attempt: int | None) -> None:
     """Raise TakenOver if the ledger has a later attempt than `attempt`; None skips the check."""
-    if attempt is not None and standing.attempts != attempt:
-        raise taken_over(standing, attempt=attempt)
+    if attempt is not None and current.attempts != attempt:
+        raise taken_over(current, attempt=attempt)
 
 
-def taken_over(standing: Any, **facts: object) -> TakenOver:
+def taken_over(current: Any, **facts: object) -> TakenOver:
     """Return the error with the run that has the e-mail now."""
-    run_id = str(standing.run_id) if standing.run_id else None
-    return TakenOver("this e-mail is in other hands", run_id=run_id, standing=standing.attempts, **facts)
+    run_id = str(current.run_id) if current.run_id else None
+    return TakenOver("this e-mail is in other hands", run_id=run_id, standing=current.attempts, **facts)
 
 
 def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:

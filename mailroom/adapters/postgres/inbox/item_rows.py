@@ -5,7 +5,7 @@ from typing import Any
 
 from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
 from mailroom.adapters.postgres.inbox.columns import item_of
-from mailroom.adapters.postgres.outbound.rows import table_of, word
+from mailroom.adapters.postgres.outbound.rows import member_of, table_of
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State, Verdicts
 from mailroom.ports.archive import Deposit
@@ -62,7 +62,7 @@ def email_line(row: Any, *, internal: bool) -> EmailLine:
     return EmailLine(
         id=str(row.id),
         message_id=row.message_id,
-        state=word(State, row.state),
+        state=member_of(State, row.state),
         reason=row.reason,
         attempts=row.attempts,
         run_id=str(row.run_id) if internal and row.run_id else None,

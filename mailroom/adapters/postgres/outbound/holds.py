@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, MessageRow
-from mailroom.adapters.postgres.outbound.rows import is_held, move, order, owned, word
+from mailroom.adapters.postgres.outbound.rows import is_held, member_of, move, order, owned
 from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.outbound.message import Status
 from mailroom.ports.holds import HeldBatch, HeldCount, HoldReason
@@ -94,7 +94,7 @@ def _held_batch(row: Row[Any]) -> HeldBatch:
     return HeldBatch(
         id=str(row.id),
         tenant=row.tenant,
-        reason=word(HoldReason, row.reason),
+        reason=member_of(HoldReason, row.reason),
         messages=row.messages,
         held_at=row.held_at,
         due_at=row.due_at,

@@ -23,11 +23,11 @@ from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
     is_held,
+    member_of,
     owned,
     party_of,
     table_of,
     texts_of,
-    word,
 )
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
@@ -193,7 +193,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         reference=row.reference,
         subject=row.subject,
         metadata=texts_of(stored["metadata"]),
-        status=word(Status, row.status),
+        status=member_of(Status, row.status),
         reason=row.reason,
         attempts=row.attempts,
         provider=row.provider,

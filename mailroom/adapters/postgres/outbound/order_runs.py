@@ -80,8 +80,8 @@ def overdue_since(before: datetime) -> Select[Any]:
     of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == _batch.id)
     stopped = exists().where(_breaker.tenant == _batch.tenant, of_it, _breaker.closed_at.is_(None))
     # A batch that the relay cannot read gets no further orders: its first one waits for a person.
-    aside = met_lately(Loop.RELAY, "batch", _batch.id)
-    return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(_batch.created_at)
+    unreadable = met_lately(Loop.RELAY, "batch", _batch.id)
+    return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~unreadable).order_by(_batch.created_at)
 
 
 def _is_latest() -> ColumnElement[bool]:

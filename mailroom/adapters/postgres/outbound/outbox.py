@@ -33,11 +33,11 @@ from mailroom.adapters.postgres.outbound.rows import (
     content_values,
     draft_values,
     is_held,
+    member_of,
     move,
     order,
     owned,
     waiting,
-    word,
 )
 from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
@@ -172,9 +172,9 @@ class SqlOutbox(SqlHolds):
             def take(connection: Connection) -> list[OutboxOrder]:
                 rows = connection.execute(mine).all()
                 orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
-                if aside := {row.id for row in rows} - {one.id for one in orders}:
+                if unreadable := {row.id for row in rows} - {one.id for one in orders}:
                     # Postponed, or a hundred of these would come first each time and leave no room for others.
-                    later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
+                    later = update(_orders).where(_orders.c.id.in_(unreadable)).values(taken_until=now + AGAIN_AFTER)
                     connection.execute(later)
                 return orders
 
@@ -266,7 +266,7 @@ def _change(connection: Connection, one: ColumnElement[bool], **values: object) 
 
 
 def _order_of(row: Row[Any]) -> OutboxOrder:
-    lane = word(Lane, row.lane)
+    lane = member_of(Lane, row.lane)
     if row.due_at >= LATEST:
         raise PermanentError("due_at is out of bounds")
     return OutboxOrder(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)

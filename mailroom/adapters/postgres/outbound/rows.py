@@ -97,7 +97,7 @@ def owned(rows: Table, tenant: str | None, any_id: str) -> ColumnElement[bool]:
     return and_(rows.c.id == uuid, true() if tenant is None else rows.c.tenant == tenant)
 
 
-def word(words: type[W], stored: Any) -> W:
+def member_of(words: type[W], stored: Any) -> W:
     """Return a stored word as a member of `words`.
 
     Raises:
@@ -165,8 +165,8 @@ def batch_of(row: Row[Any]) -> Batch:
         id=str(row.id),
         tenant=row.tenant,
         from_=party_of(stored["from"]),
-        lane=word(Lane, row.lane),
-        policy=word(ResendPolicy, row.policy),
+        lane=member_of(Lane, row.lane),
+        policy=member_of(ResendPolicy, row.policy),
         send_at=row.send_at,
         expires_at=row.expires_at,
         metadata=texts_of(stored["metadata"]),

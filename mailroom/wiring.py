@@ -358,7 +358,7 @@ def outbound(
 
     def rate(provider: MailProvider, quota: Callable[[], ProviderQuota]) -> SqlRate:
         http, report = http_client(prefect_api_url), publishing_ceiling(provider, store.terms)
-        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, tell=report)
+        limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, publish=report)
         return SqlRate(engine, provider.identity, pace=limit.pace)
 
     # Of the first provider only: by it the HTTP service says when all will be gone.

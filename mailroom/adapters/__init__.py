@@ -1,1 +1,1 @@
-"""One outside thing per module, each fulfilling a port of `mailroom.ports`. Errors are translated here, at the edge."""
+"""External services, one module each, that implement the ports of `mailroom.ports`. Errors are translated here."""

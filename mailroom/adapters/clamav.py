@@ -1,7 +1,7 @@
-"""ClamAV's daemon, asked over its socket.
+"""Virus scans by ClamAV's daemon, over its socket.
 
-One connection for each mail: the daemon's version with the day of its signatures, then the mail itself in chunks
-(`INSTREAM`). What is not an answer of the protocol, or comes too late, is a mail that was not scanned.
+One connection for each command: first the daemon's version with the day of its signatures, then the mail in chunks
+(`INSTREAM`). After an answer outside the protocol, or a late one, the mail counts as not scanned.
 
 Source: clamd(8), "COMMANDS" (ClamAV 1.4).
 """
@@ -39,7 +39,7 @@ class ClamdScanner:
         self._timeout_s = timeout_s
 
     def scan(self, content: bytes) -> Scan:
-        """Return what clamd finds; `unscanned` where it is away, too slow, too old or unwilling."""
+        """Return clamd's finding; `unscanned` when it is away, too slow, has old signatures or refuses the mail."""
         engine, signatures_of = "ClamAV", None
         try:
             engine, signatures_of = self._version()
@@ -65,7 +65,7 @@ class ClamdScanner:
                 for chunk in _chunks(content) if content is not None else ():
                     connection.sendall(chunk)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # It says why before it closes: the mail is over its limit.
+                pass  # It sends its reason before it closes: the mail is over its limit.
             return _answer(connection)
 
     @contextmanager
@@ -99,14 +99,14 @@ def _read_answer(answer: str) -> tuple[Finding, str | None]:
         return Finding.CLEAN, None
     found = _FOUND.fullmatch(answer)
     if found:
-        # What clamd could not look into is reported like a virus, by these names, where it is told to.
+        # Content that clamd cannot open is reported like a virus with these names, if it is configured to report it.
         unscannable = found["signature"].startswith(("Heuristics.Limits.", "Heuristics.Encrypted."))
         return Finding.UNSCANNED if unscannable else Finding.INFECTED, found["signature"]
     return Finding.UNSCANNED, "too_large" if "size limit exceeded" in answer else "unreadable"
 
 
 def _day(text: str | None) -> datetime | None:
-    """Return the day of the signatures; clamd writes it as ctime does, in its own zone, and a day more or less is nothing."""
+    """Return the day of the signatures; clamd writes it as ctime does, in its own zone, which is read as UTC."""
     try:
         return datetime.strptime(text, "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC) if text else None
     except ValueError:

@@ -1,9 +1,8 @@
-"""Posting to URLs that tenants chose, over HTTPS and to public addresses only.
+"""POST requests to tenants' webhook URLs, over HTTPS and to public addresses only.
 
-`mailroom.domain.delivery.webhook_targets` says what a URL may be. A name is resolved once, every address that it has must be
-public, and the connection goes to the address that was checked: a name that points elsewhere a moment later gains nothing. A
-connection is used once, so that no name is spoken to over one that another name's certificate has opened, and cut after
-15 s, however slowly the other side goes on talking.
+`mailroom.domain.delivery.webhook_targets` defines which URLs are allowed. A name is resolved once, all of its addresses must
+be public, and the connection goes to the checked address, so that a later change of the name has no effect. A connection is
+used for one call, so that no other name is reached over it, and ended after 15 s, even if the other side still sends.
 """
 
 import socket
@@ -22,12 +21,12 @@ from mailroom.domain.errors import Refused, TransientError
 _TIMEOUT_S, _LONGEST_S = 5.0, 15.0
 _AGAIN = frozenset({408, 409, 425, 429})
 
-#: Public addresses and port 443.
+#: The defaults: public addresses and port 443.
 _USUAL = WebhookTargets()
 
 
 class HttpWebhooks:
-    """The port `Webhooks`, for URLs that `targets` allows."""
+    """The port `Webhooks`, for URLs that `targets` allows; a call ends after `longest_s` seconds."""
 
     def __init__(self, targets: WebhookTargets = _USUAL, *, longest_s: float = _LONGEST_S) -> None:
         self._targets, self._longest_s = targets, longest_s
@@ -40,7 +39,7 @@ class HttpWebhooks:
         )
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Post once."""
+        """Post once, and return the status; see the port."""
         target, host = self._target(url)
         sent = {**headers, "Host": host}
         name = (urlsplit(url).hostname or "").removesuffix(".")
@@ -51,7 +50,7 @@ class HttpWebhooks:
         timer.daemon = True
         timer.start()
         try:
-            # Only the status counts: what the other side writes is not read.
+            # Only the status counts: the response's body is not read.
             answer = self._http.send(request, stream=True)
             answer.close()
         except httpx.HTTPError as error:
@@ -64,7 +63,7 @@ class HttpWebhooks:
         return status if 200 <= status < 300 else _refuse("status", status=status)
 
     def _target(self, url: str) -> tuple[str, str]:
-        """Return the URL with an address in place of its name, and the name with its port."""
+        """Return the URL with an address in place of its host name, and the value of the Host header."""
         if fault := self._targets.url_fault(url):
             _refuse(fault)
         parts = urlsplit(url)
@@ -85,21 +84,21 @@ class HttpWebhooks:
 
 
 class _Cut:
-    """Ends the connection of one call: httpx's timeouts begin anew with each byte."""
+    """Ends the connection of one call: httpx's timeouts start again with each byte."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Remember the connection when it is there."""
+        """Remember the socket when it is connected."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
 
     def __call__(self) -> None:
-        """Cut it."""
+        """Shut the socket down."""
         if self._socket is not None:
             with suppress(OSError):
-                # Not the method of TLS, which takes its state away from under the thread that reads.
+                # Not the TLS socket's own method, which removes state that the reading thread still uses.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 

@@ -47,7 +47,7 @@ class Asked:
         self.told: list[float] = []
         identity = f"ses/{uuid4()}/eu-west-1"
         self.limit = PrefectLimit(
-            http, identity, quota=self.quota, otherwise=5, tell=self.told.append, clock=self.clock
+            http, identity, quota=self.quota, otherwise=5, publish=self.told.append, clock=self.clock
         )
 
     def quota(self) -> ProviderQuota:

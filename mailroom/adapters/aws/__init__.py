@@ -1,1 +1,1 @@
-"""AWS: one service a module, and the clients that all of them use."""
+"""AWS: one module for each service, and the clients that all of them use."""

@@ -4,9 +4,9 @@ A deposit's key is `<tenant>/<first two hex digits>/<sha256>`. It is created wit
 checks, and a retention date before which nobody can delete that version. Designed after NF Z42-013 and ISO 14641; no
 conformity is claimed.
 
-Content that is there already keeps its version, whose lock is extended before the receipt is given. Other versions of its
-key, and delete markers, are not ours: somebody else may write to the bucket. They are reported and never in the way: the
-version that has these bytes under a lock is looked for, and where there is none, one is put on top.
+Content that is stored already keeps its version, whose lock is extended before the receipt is recorded. Other versions of
+its key, and delete markers, are unknown objects: other writers may use the bucket. They are reported and do not stop a
+deposit: the locked version with these bytes is searched for, and if there is none, a new version is put.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from mailroom.ports.archive import Deposit
 
 log = logging.getLogger(__name__)
 
-#: A lock that ends so much earlier than it would if it were put now is long enough: no call, and the receipt says its date.
+#: A lock that ends at most this much earlier than a new one would is long enough: no call, and the receipt has its date.
 _SHORT_OF, _AT_MOST = 100, timedelta(days=1)
 
-#: Versions of one key that are read to find the content; the newest first.
+#: The most versions of one key that are read to find the content, newest first.
 _MOST_READ = 20
 
-#: How often another writer may come in between.
+#: Tries of a deposit while other writers change the key.
 _TRIES = 4
 
 _deposits = table(DepositRow)
@@ -46,7 +46,7 @@ _there, _new = _deposits.c, insert(_deposits).excluded
 _is_same = and_(_there.bucket == _new.bucket, _there.version == _new.version)
 _record = insert(_deposits).on_conflict_do_update(
     index_elements=["archive_id"],
-    # Two mails with the same content extend one lock at once; what was promised first must not be taken back.
+    # Two mails with the same content extend one lock concurrently; a longer recorded lock must not be shortened.
     set_={
         "bucket": _new.bucket,
         "version": _new.version,
@@ -62,7 +62,7 @@ _record = insert(_deposits).on_conflict_do_update(
 class S3Archive:
     """The port `Archive` on S3 and PostgreSQL."""
 
-    #: Of each bucket, what this process was denied, and as whom: by asking again, `check` knows when it is permitted.
+    #: By bucket, the last denial in this process, with the client that got it: `check` repeats the call until it is permitted.
     _denied: ClassVar[dict[str, tuple[LockedObjects, NotPermitted]]] = {}
 
     def __init__(self, s3: Any, engine: Engine, *, bucket: str, lock_mode: str, retention: timedelta) -> None:
@@ -74,7 +74,7 @@ class S3Archive:
         self._retention = retention
 
     def deposit(self, tenant: str, content: bytes) -> Deposit:
-        """Keep `content` and return its receipt; the receipt is recorded after the object is locked."""
+        """Store `content` and return its deposit receipt, which is recorded after the object is locked."""
         digest = hashlib.sha256(content).hexdigest()
         key = f"{tenant}/{digest[:2]}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
@@ -99,7 +99,7 @@ class S3Archive:
         )
 
     def find(self, archive_id: str) -> Deposit | None:
-        """Return the receipt given for `archive_id`, or None."""
+        """Return the deposit receipt of `archive_id`, or None."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_deposits).where(_deposits.c.archive_id == archive_id)).first()
         return deposit_of(row) if row else None
@@ -122,7 +122,7 @@ class S3Archive:
         return content
 
     def check(self) -> None:
-        """Return if the archive serves, and what was denied in this process is permitted again.
+        """Return if the archive works, and a permission that was denied in this process is granted again.
 
         Raises:
             NotPermitted: a permission is still missing.
@@ -135,7 +135,7 @@ class S3Archive:
             self._denied.pop(self._bucket, None)
 
     def _keep(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock]:
-        """Return a version that has these bytes and its lock, which is as wanted or differs too little to matter."""
+        """Return a version with these bytes, stored if need be, and its lock, which is as wanted or insignificantly shorter."""
         over = None
         for _ in range(_TRIES):
             version = self._objects.put(key, content, digest, wanted, over=over)
@@ -145,7 +145,7 @@ class S3Archive:
             try:
                 newest = self._objects.read(key, content, digest)
             except NotPermitted:
-                if (kept := self._behind(key, content, digest, wanted)) is None:
+                if (kept := self._below_unreadable(key, content, digest, wanted)) is None:
                     raise
                 return kept
             kept = self._adopt(key, content, digest, newest, wanted)
@@ -158,13 +158,13 @@ class S3Archive:
     def _adopt(
         self, key: str, content: bytes, digest: str, newest: Version | None, wanted: Lock
     ) -> tuple[str, Lock] | None:
-        """Return the version that keeps this content already, its lock extended; None where no version does.
+        """Return the version that has this content already, with its extended lock; None if no version has.
 
-        Its bytes are compared, for a receipt given for other bytes would be false evidence.
+        Its bytes are compared, because a receipt for other bytes would be false evidence.
         """
         if newest is not None and (lock := self._extended(key, newest, wanted)):
             return newest.id, lock
-        known = self._known(key)
+        known = self._recorded_versions(key)
         found = self._objects.versions(key, size=len(content))[:_MOST_READ]
         for version in dict.fromkeys([*known, *found]):
             is_newest = newest is not None and version == newest.id
@@ -172,17 +172,17 @@ class S3Archive:
             if one is not None and not one.is_readable and version in known:
                 raise denied("no permission to decrypt the archive's objects", DECRYPT, key, version)
             if one is not None and not is_newest and (lock := self._extended(key, one, wanted)):
-                self._report_stranger(key, newest)
+                self._report_unknown(key, newest)
                 return one.id, lock
-        self._report_stranger(key, newest)
+        self._report_unknown(key, newest)
         return None
 
-    def _behind(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
-        """Return the version that the receipt names and its lock, where only what lies on top of it may not be read.
+    def _below_unreadable(self, key: str, content: bytes, digest: str, wanted: Lock) -> tuple[str, Lock] | None:
+        """Return the version of the receipt and its lock, when only a newer version may not be read.
 
-        That is a stranger's: where a bucket has access control lists, an object of another account is that account's.
+        Such a version is not ours: in a bucket with access control lists, an object of another account belongs to it.
         """
-        for version in self._known(key):
+        for version in self._recorded_versions(key):
             try:
                 one = self._objects.read(key, content, digest, version=version)
             except NotPermitted:
@@ -194,16 +194,16 @@ class S3Archive:
                 return one.id, lock
         return None
 
-    def _known(self, key: str) -> Sequence[str]:
-        """Return the version that the receipt names, if one was given."""
+    def _recorded_versions(self, key: str) -> Sequence[str]:
+        """Return the version of the receipt, if there is one."""
         named = select(_deposits.c.version).where(_deposits.c.bucket == self._bucket, _deposits.c.key == key)
         with transaction(self._engine) as connection:
             return connection.execute(named).scalars().all()
 
     def _extended(self, key: str, version: Version, wanted: Lock) -> Lock | None:
-        """Return the version's lock, extended where it is too short; None where it does not keep this content as wanted.
+        """Return the version's lock, extended if it is too short; None if it cannot hold this content as wanted.
 
-        A version under GOVERNANCE becomes one under COMPLIANCE where that is wanted and S3 lets us; where not, another is put.
+        A version under GOVERNANCE is changed to COMPLIANCE if that is wanted and S3 allows it; otherwise a new one is put.
         """
         lock = version.lock
         if not version.is_same or lock is None:
@@ -223,8 +223,8 @@ class S3Archive:
             return None
         raise denied("no permission to extend the archive's locks", EXTEND, key, version.id)
 
-    def _report_stranger(self, key: str, newest: Version | None) -> None:
-        """Say that something which is not this deposit lies on its key, or a delete marker does."""
+    def _report_unknown(self, key: str, newest: Version | None) -> None:
+        """Report an unknown newest version under the deposit's key, or a delete marker."""
         if newest is not None and newest.is_same and newest.lock is not None:
             return
         what = f"version {newest.id}" if newest is not None else "a delete marker"

@@ -1,4 +1,4 @@
-"""boto3 clients, and what their errors mean.
+"""boto3 clients, and the translation of their errors.
 
 Endpoints come from the environment the way boto3 documents it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, ...).
 """
@@ -41,7 +41,7 @@ _TRANSIENT = frozenset(
 
 
 def client_settings(*, tries: int = 3, timeout_s: float = 60) -> dict[str, Any]:
-    """Return what botocore's `Config` takes for our clients; `tries` 1 is for what may never be sent twice."""
+    """Return arguments of botocore's `Config` for our clients; `tries=1` is for requests that must never be sent twice."""
     return {
         "retries": {"mode": "standard", "total_max_attempts": tries},
         "connect_timeout": min(5, timeout_s),
@@ -54,7 +54,7 @@ def client_settings(*, tries: int = 3, timeout_s: float = 60) -> dict[str, Any]:
 def client(service: str, *, region: str | None = None, owner: str = "") -> Any:
     """Return this process's client for a service; clients are safe to share between threads.
 
-    Building one costs about 100 ms, which is why they are kept. A client of S3 is for the buckets of one account, `owner`.
+    Clients are cached, because building one takes about 100 ms. A client of S3 is for the buckets of one account, `owner`.
     """
     session: Any = boto3.session.Session()
     made = session.client(service, region_name=region, config=Config(**client_settings()))
@@ -62,10 +62,10 @@ def client(service: str, *, region: str | None = None, owner: str = "") -> Any:
 
 
 def expect_owner(s3: Any, owner: str) -> Any:
-    """Have every call of an S3 client name the account that must own the bucket; S3 refuses the call where another does.
+    """Add the account that must own the bucket to every call of an S3 client; S3 refuses the call if another account does.
 
-    It is done where botocore builds a request, so that no call can forget it. One client is for one account; a call that
-    names another owner itself keeps that. Without an `owner` no call that names a bucket leaves this process.
+    It is added where botocore builds a request, so that no call can miss it. One client is for one account; a call that
+    names another owner itself keeps that. Without an `owner`, no call with a bucket leaves this process.
     """
 
     def name_owner(params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -75,23 +75,23 @@ def expect_owner(s3: Any, owner: str) -> Any:
         for name in _OWNERS.intersection(known):
             params.setdefault(name, owner)
 
-    # By its id it is registered once, however often a kept client is asked for.
+    # With an id it is registered once per client.
     s3.meta.events.register("before-parameter-build.s3", name_owner, unique_id=f"mailroom-bucket-owner-{owner}")
     return s3
 
 
 def emulator_of(any_client: Any) -> str | None:
-    """Return the endpoint of a client that talks to an emulator on this machine, or None where it talks to AWS."""
+    """Return the endpoint of a client of an emulator on this machine, or None for a client of AWS."""
     endpoint = str(any_client.meta.endpoint_url)
     return endpoint if urlsplit(endpoint).hostname in ("127.0.0.1", "localhost", "::1") else None
 
 
 @contextmanager
 def translated(service: str) -> Iterator[None]:
-    """Raise what AWS says as errors of Mailroom's tree.
+    """Translate boto3's errors into Mailroom's.
 
     Raises:
-        Throttled, TransientError, PermanentError: by the error's code; the code is among the facts.
+        Throttled, TransientError, PermanentError: by the error's code, which is among the facts.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""The counter of the installation in the archive's bucket, below `_mailroom/`: no tenant's name begins so, and nothing locks it.
+"""The installation's counter in the archive's bucket, below `_mailroom/`: no tenant's name begins like that; it is not locked.
 
-The bucket keeps versions, so each write removes the one that it replaced. A write is conditional: of two processes that
-write at once the higher value stays.
+The bucket keeps versions, so each write removes the one that it replaced. Writes are conditional: of two concurrent ones the
+higher value stays.
 """
 
 import json
@@ -25,7 +25,7 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What the object says; `etag` and `version` name exactly this writing of it."""
+    """The object's value; `etag` and `version` identify this write of it."""
 
     counter: int
     etag: str
@@ -40,12 +40,12 @@ class S3Counter:
         self._warned = False
 
     def read(self, name: str) -> int | None:
-        """Return the value, or None where nothing is kept."""
+        """Return the value, or None if there is none."""
         kept = self._get(name)
         return None if kept is None else kept.counter
 
     def raise_to(self, name: str, counter: int) -> None:
-        """Keep `counter` where the value is lower or missing."""
+        """Write `counter` if the stored value is lower or missing."""
         for _ in range(_TRIES):
             before = self._get(name)
             if before is not None and before.counter >= counter:
@@ -70,7 +70,7 @@ class S3Counter:
             raise PermanentError("the counter outside the database is not readable", key=_key(name)) from None
 
     def _put(self, name: str, counter: int, before: _Kept | None) -> bool:
-        """Write, and return whether nobody wrote in between."""
+        """Write, and return whether no other process wrote in between."""
         condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before.etag}
         with translated("s3"):
             try:
@@ -88,7 +88,7 @@ class S3Counter:
         return True
 
     def _forget(self, name: str, before: _Kept | None) -> None:
-        """Remove the version that was replaced; one that stays is a few bytes, and no fault."""
+        """Delete the replaced version; failing to do so only leaves a few bytes."""
         if before is None or before.version in (None, "null"):
             return
         try:

@@ -1,4 +1,4 @@
-"""The dead letters of a queue, and the way back for them."""
+"""The dead-letter queue of a queue, and its redrive."""
 
 import json
 import time
@@ -12,12 +12,12 @@ from mailroom.domain.errors import PermanentError, TransientError
 
 _BATCH = 10
 _LOOK_AGAIN_S = 2.0
-#: How services that do not have SQS's own redrive say so; the emulator says nothing but 500.
+#: Error codes of services without SQS's own redrive; the emulator only answers 500.
 _UNKNOWN = frozenset({"InvalidAction", "UnknownOperationException", "NotImplemented", "404", "500", "501"})
 _OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many have gone back."""
+"""Called with the number of messages moved so far, and of all messages."""
 
 
 class DeadLetters:
@@ -34,20 +34,20 @@ class DeadLetters:
             self._dead_url = sqs.get_queue_url(QueueName=self._dead_arn.rpartition(":")[2])["QueueUrl"]
 
     def __len__(self) -> int:
-        """Return about how many there are."""
+        """Return the approximate number of dead letters."""
         with translated("sqs"):
             return int(self._attributes(self._dead_url, "ApproximateNumberOfMessages")["ApproximateNumberOfMessages"])
 
     def redrive(self, progress: Progress) -> int:
-        """Send them back to the queue, those that are there now, and return how many went.
+        """Move the present dead letters back to the queue, and return how many were moved.
 
-        SQS's own task does it where there is one. By hand, each is sent before it is deleted: it may come twice, which
-        the ledger sees, but never be lost.
+        By SQS's own task if the service has one. Otherwise each is sent before it is deleted: it may come twice, which the
+        ledger recognises, but is never lost.
         """
         there = len(self)
         with translated("sqs"):
             moved = self._by_task(there, progress)
-            return self._by_hand(there, progress) if moved is None else moved
+            return self._one_by_one(there, progress) if moved is None else moved
 
     def _by_task(self, there: int, progress: Progress) -> int | None:
         try:
@@ -66,9 +66,9 @@ class DeadLetters:
                 return moved
             time.sleep(_LOOK_AGAIN_S)
 
-    def _by_hand(self, there: int, progress: Progress) -> int:
+    def _one_by_one(self, there: int, progress: Progress) -> int:
         moved = 0
-        # No more than were there: what fails again at once would otherwise go round for ever.
+        # No more than at the start: messages that fail again at once would otherwise be moved for ever.
         while moved < there:
             messages = self._sqs.receive_message(
                 QueueUrl=self._dead_url,

@@ -1,4 +1,4 @@
-"""The key service."""
+"""The port `Keys` on AWS KMS."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from mailroom.adapters.aws.clients import error_code, translated
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import Quarantined, Reason, TransientError
 
-#: KMS's words for "this blob, key and context do not belong together".
+#: KMS's codes for a blob that does not belong to this key and context.
 _FOREIGN = frozenset({"InvalidCiphertextException", "IncorrectKeyException", "InvalidKeyUsageException"})
-#: Its words for "this key cannot be used"; AWS says so of the key, the emulator also of a blob of another key.
+#: Its codes for a key that cannot be used; the emulator also returns them for a blob of another key.
 _UNUSABLE = frozenset({"AccessDeniedException", "NotFoundException", "DisabledException", "KMSInvalidStateException"})
 
 
 class KmsKeys:
-    """The port `Keys` on KMS; only `key_arn` is ever used, whatever a blob says."""
+    """The port `Keys` on KMS; only `key_arn` is ever used, even if a blob names another key."""
 
     def __init__(self, kms: Any, *, key_arn: str) -> None:
         self._kms = kms
@@ -25,15 +25,15 @@ class KmsKeys:
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """Return the data key.
 
-        A key that cannot be used at all (a policy slipped, somebody disabled it) is an outage, and every mail would meet
-        it; only where the key serves, and refuses this blob a second time, is the blob itself at fault.
+        A key that cannot be used at all (a wrong policy, a disabled key) is an outage, which affects every mail; only if
+        the key works and refuses this blob a second time is the blob itself at fault.
         """
         crash_point("before", "unwrap")
         with translated("kms"):
             answer = self._decrypt(wrapped, dict(context))
         crash_point("after", "unwrap")
         if "Plaintext" not in answer:
-            # botocore reads an answer that was cut off as one without fields.
+            # botocore reads a truncated response as one without fields.
             raise TransientError("the response of KMS is incomplete", service="kms")
         return bytes(answer["Plaintext"])
 
@@ -50,12 +50,12 @@ class KmsKeys:
             raise
 
     def check(self, context: Mapping[str, str] | None = None) -> None:
-        """Return if the key can unwrap now: KMS must get as far as refusing what is no blob.
+        """Return if the key can unwrap now: KMS must get as far as refusing an invalid blob.
 
-        Its state is asked as well, where that is allowed: nobody says what KMS looks at first, the blob or the key.
+        The key's state is read too, if that is permitted: it is not documented whether KMS checks the blob or the key first.
 
         Raises:
-            TransientError: the key is disabled, gone or not ours to use; a person must look.
+            TransientError: the key is disabled, deleted or not permitted; a person must look.
         """
         with translated("kms"):
             try:
@@ -71,7 +71,7 @@ class KmsKeys:
                     raise
 
     def _state(self) -> str:
-        """Return the key's state; where KMS does not say it, as to who may only decrypt, decrypting will show it."""
+        """Return the key's state; without the permission to read it, `Enabled`, because decrypting will show it."""
         try:
             return str(self._kms.describe_key(KeyId=self._key_arn)["KeyMetadata"]["KeyState"])
         except ClientError:

@@ -1,7 +1,7 @@
-"""Versions of a bucket with Object Lock: what each holds and how long it is locked, new ones, and longer locks.
+"""Versions in a bucket with Object Lock: reading content and lock, writing new versions, extending locks.
 
-S3 leaves the lock out of its answers for a caller that may not read it. So an answer without a lock says nothing: S3 is
-asked for the lock itself, and only its word that there is none means that the version is not locked.
+S3 leaves the lock out of its responses for a caller that may not read it. So a response without a lock proves nothing: the
+lock itself is requested, and only S3's answer that there is none means that the version is not locked.
 Sources: Amazon S3 API reference, GetObject ("x-amz-object-lock-mode ... only returned if you have permission"),
 GetObjectRetention, PutObjectRetention, PutObject (conditional writes).
 """
@@ -27,17 +27,17 @@ DENIED = frozenset({"AccessDenied", "403"})
 #: Permissions that reading a version does not show.
 DECRYPT, EXTEND = "kms:Decrypt", "s3:PutObjectRetention"
 _NO_LOCK = frozenset({"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest"})
-#: S3's words for "there is one already", and for "another writer is at it; try again".
+#: S3's codes for an existing object, and for a concurrent write (try again).
 _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
 
 _PIECE_BYTES = 1024 * 1024
-#: Versions of one key that are looked through; the newest come first.
+#: The most versions of one key that are listed, newest first.
 _MOST_VERSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """How long nobody can delete a version, and how strictly."""
+    """The mode and end of a version's Object Lock retention."""
 
     mode: str
     until: datetime
@@ -53,9 +53,9 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version as it was read: whether its bytes are those that were looked for, and its lock, if it has one.
+    """A version as it was read: whether it has the expected bytes, and its lock, if it has one.
 
-    One that cannot be read is encrypted with a key that we may not use, or with one that S3 does not have.
+    An unreadable one is encrypted with a key that we may not use, or with one that S3 does not have.
     """
 
     id: str
@@ -73,13 +73,13 @@ class LockedObjects:
         self._bucket = bucket
 
     def put(self, key: str, content: bytes, sha256: str, lock: Lock, *, over: str | None) -> str | None:
-        """Store a locked version and return its id; None when the key's newest version is another one than was thought.
+        """Store a locked version and return its id; None when the key's newest version is not the expected one.
 
         Args:
-            over: The ETag of the newest version; None where the key has none, or a delete marker.
+            over: The ETag of the expected newest version; None for no version, or a delete marker.
 
         Raises:
-            TransientError: another writer is at the same key.
+            TransientError: another writer writes the same key.
         """
         condition = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
         with translated("s3"):
@@ -127,7 +127,7 @@ class LockedObjects:
         return Version(found, answer["ETag"], is_same, self._lock_in(answer, key, found) if is_same else None)
 
     def versions(self, key: str, *, size: int) -> list[str]:
-        """Return the ids of the key's versions of this size, newest first; none where they may not be listed."""
+        """Return the ids of the key's versions of this size, newest first; none if they may not be listed."""
         with translated("s3"):
             try:
                 listed = self._listed(key)
@@ -155,7 +155,7 @@ class LockedObjects:
         return self._lock_in(answer, key, str(answer["VersionId"]))
 
     def extend(self, key: str, version: str, lock: Lock) -> bool:
-        """Have the version locked as long as `lock` says and as strictly; False when S3 refuses to. Never shortens: S3 refuses."""
+        """Set the version's lock to `lock`; False when S3 refuses, as it does to shorten one."""
         with translated("s3"):
             try:
                 self._s3.put_object_retention(
@@ -173,7 +173,7 @@ class LockedObjects:
         return True
 
     def ask_again(self, denial: NotPermitted) -> None:
-        """Return if what was denied is permitted by now; nothing is changed.
+        """Return if the denied permission is granted by now; nothing is changed.
 
         Raises:
             NotPermitted: it is not.
@@ -182,7 +182,7 @@ class LockedObjects:
         lock = self.lock_of(key, version)
         if denial.permission == DECRYPT:
             self._open(self._which(key, version))
-        # A lock that is set to what it is stays what it is.
+        # Setting a lock to its present value changes nothing.
         if denial.permission == EXTEND and lock is not None and not self.extend(key, version, lock):
             raise denial
 
@@ -195,10 +195,10 @@ class LockedObjects:
                     raise
 
     def _unread(self, which: dict[str, str], sha256: str) -> Version | None:
-        """Return what is known of a version whose bytes S3 does not give.
+        """Return a version whose bytes S3 does not return.
 
-        A lifecycle rule may have moved a deposit to Glacier; the checksum that S3 verified when it was put stands for its
-        bytes. Any other is encrypted with a key that is not ours to use.
+        A lifecycle rule may have moved a deposit to Glacier; then the checksum that S3 verified at the put is compared. Any
+        other is encrypted with a key that we may not use.
         """
         answer = None
         with suppress(ClientError):
@@ -214,7 +214,7 @@ class LockedObjects:
         except ClientError as error:
             if error_code(error) in DENIED:
                 raise
-        # S3 says nothing without the caller's own key (SSE-C); the listing does.
+        # With a caller's own key (SSE-C), S3 only returns the version in the listing.
         for one in self._listed(which["Key"]):
             if one["VersionId"] == which["VersionId"] if "VersionId" in which else one["IsLatest"]:
                 return Version(one["VersionId"], one["ETag"], is_readable=False)
@@ -228,7 +228,7 @@ class LockedObjects:
         return {"Bucket": self._bucket, "Key": key} | ({"VersionId": version} if version else {})
 
     def _lock_in(self, answer: Any, key: str, version: str) -> Lock | None:
-        """Return the lock that an answer tells of; where it tells of none, ask for it."""
+        """Return the lock in a response; if it has none, request the lock itself."""
         mode, until = answer.get("ObjectLockMode"), answer.get("ObjectLockRetainUntilDate")
         if not mode or not until:
             kept = self._retention(key, version)
@@ -249,7 +249,7 @@ class LockedObjects:
 
 @contextmanager
 def _permitted(which: dict[str, str], permission: str = "") -> Iterator[None]:
-    """Raise `NotPermitted`, which names the permission to grant, where S3 denies access to a version; by default, to read it."""
+    """Raise `NotPermitted`, which names the permission to grant, when S3 denies access to a version; by default, to read it."""
     try:
         yield
     except ClientError as error:
@@ -260,7 +260,7 @@ def _permitted(which: dict[str, str], permission: str = "") -> Iterator[None]:
 
 
 def denied(what: str, permission: str, key: str, version: str | None = None) -> NotPermitted:
-    """Return the error that says which permission to grant."""
+    """Return the error with the permission to grant."""
     return NotPermitted(
         f"{what}; grant it to the role that writes the archive", permission=permission, key=key, version=version
     )

@@ -1,7 +1,7 @@
-"""Manifests in the archive's bucket, each version locked by the rule of its mail's class.
+"""Manifests in the archive's bucket, each version locked by the retention of its mail.
 
-Writing one is one conditional PUT; only one that is there already is read, and renewed where there is more to say.
-Finding those of an object asks for each tenant of the archive, which only happens to a mail whose envelope is not known.
+A new one is one conditional PUT; only an existing one is read, and renewed if the new one has more to record. Finding those
+of an object takes a request for each tenant in the archive, and is only done for a mail whose envelope is not known.
 """
 
 import logging
@@ -28,14 +28,14 @@ logger = logging.getLogger("mailroom.archive")
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 _TAKEN, _CONTENDED = frozenset({"PreconditionFailed", "412"}), frozenset({"ConditionalRequestConflict", "409"})
 
-#: A mail has at most 1000 recipients of 320 letters; what is larger was not written here.
+#: A mail has at most 1000 recipients of 320 letters; larger objects were not written by Mailroom.
 _MOST_BYTES = 8 * 1024 * 1024
 
-#: So long a listing of the archive's tenants is used, in seconds; those of this process's own mails are in it at once.
+#: How long a listing of the archive's tenants is used, in seconds; tenants of this process's own mails are added at once.
 _TENANTS_FRESH_S = 10.0
 _ABREAST = 8
 
-#: A lock that would grow by less is left as it is: a mail that is tried again within the day is no new version.
+#: A lock that would grow by less is not renewed: a mail that is tried again within a day makes no new version.
 _SLACK = timedelta(days=1)
 
 
@@ -51,14 +51,14 @@ class S3Manifests:
         self._lock = Lock()
 
     def keep(self, manifest: Manifest) -> None:
-        """Keep a tenant's manifest; see the port."""
+        """Store a tenant's manifest; see the port."""
         with self._lock:
             listed_at, known = self._tenants
             if manifest.tenant not in known:
                 self._tenants = listed_at, known | {manifest.tenant}
         if self._put(manifest, IfNoneMatch="*"):
             return
-        # What cannot be read stays below: the new version names all that is known now, which is no less.
+        # An unreadable version stays below: the new one has everything that is known now, which is no less.
         older = self._versions(manifest.key, needed=False)
         renewed = manifest.renewing(older)
         newest = next((one for one in reversed(older) if one.is_of(manifest.ref, manifest.sha256)), None)
@@ -75,7 +75,7 @@ class S3Manifests:
         return sorted(found, key=lambda one: one.written_at or one.received_at)
 
     def _put(self, manifest: Manifest, **condition: str) -> bool:
-        """Write a version and return True; False where the condition does not hold."""
+        """Write a version and return True; False if the condition does not hold."""
         now = datetime.now(UTC)
         period = manifest.retention.period(self._retention)
         until = now.replace(microsecond=0) + period
@@ -104,12 +104,12 @@ class S3Manifests:
         return True
 
     def _outlasts(self, renewed: Manifest, newest: Manifest) -> bool:
-        """Tell whether a version written now would be locked for longer than the newest one is."""
+        """Return whether a version written now would be locked longer than the newest one by more than `_SLACK`."""
         until = datetime.now(UTC) + renewed.retention.period(self._retention)
         return newest.retain_until is None or until - newest.retain_until > _SLACK
 
     def _is_there(self, key: str) -> bool:
-        """Tell whether there is any version under this key; one behind a delete marker is there."""
+        """Return whether there is any version under this key, also one behind a delete marker."""
         with translated("s3"):
             try:
                 self._s3.head_object(Bucket=self._bucket, Key=key)
@@ -123,10 +123,10 @@ class S3Manifests:
         return True
 
     def _versions(self, key: str, *, needed: bool = True) -> list[Manifest]:
-        """Return what all versions under a key say, oldest first; what a stranger put there is passed over.
+        """Return the manifests of all versions under a key, oldest first; other objects are skipped.
 
-        A version that S3 does not give is a stranger's where it gives another one, for ours are all encrypted alike. Where it
-        gives none it may be ours, and `needed` raises what it answers.
+        A version that S3 does not return is not ours if it returns another one, because ours are all encrypted alike. If it
+        returns none, one may be ours, and with `needed` the error is raised.
         """
         with translated("s3"):
             pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
@@ -146,7 +146,7 @@ class S3Manifests:
         return sorted(readable, key=lambda one: one.written_at or one.received_at)
 
     def _read(self, key: str, version: str) -> list[Manifest]:
-        """Return the manifest that a version is, or none."""
+        """Return the manifest in a version as a list of one, or an empty list."""
         with translated("s3"):
             try:
                 stored = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)["Body"].read()
@@ -161,7 +161,7 @@ class S3Manifests:
         return [found] if found.key == key else []
 
     def _all_tenants(self) -> frozenset[str]:
-        """Return everybody who has anything in the archive, as it was some seconds ago at most."""
+        """Return all tenants with objects in the archive, by a listing that is at most some seconds old."""
         with self._lock:
             listed_at, known = self._tenants
         now = time.monotonic()
@@ -176,6 +176,6 @@ class S3Manifests:
 
 
 def _is_of_another_key(error: ClientError) -> bool:
-    """Tell whether S3 asks for the caller's own key (SSE-C), which nothing of ours is encrypted with."""
+    """Return whether S3 requires a caller's own key (SSE-C), which Mailroom never uses."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status == 400 and error_code(error) in ("400", "InvalidRequest", "InvalidArgument")

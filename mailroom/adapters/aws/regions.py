@@ -1,8 +1,8 @@
-"""Where an installation's data is: what its settings say, and what AWS answers; the rule is `mailroom.domain.operations.regions`.
+"""The regions of an installation's data, by its settings and by AWS; the rule is in `mailroom.domain.operations.regions`.
 
-Asked once, when a process starts, and by `mailroom status`. It needs these permissions, without which a thing counts as
-outside: s3:GetBucketLocation and s3:GetReplicationConfiguration on the buckets, and on those that they are replicated to
-the first; kms:DescribeKey on the key; sqs:GetQueueAttributes on the queues (already needed by the watch).
+Checked once, when a process starts, and by `mailroom status`. It needs these permissions, without which a resource counts as
+outside: s3:GetBucketLocation and s3:GetReplicationConfiguration on the buckets, and the first also on their replicas;
+kms:DescribeKey on the key; sqs:GetQueueAttributes on the queues (needed by monitoring already).
 """
 
 import json
@@ -32,14 +32,14 @@ from mailroom.settings import Settings, allowed_regions
 logger = logging.getLogger("mailroom.regions")
 
 _PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
-#: What may pass; everything else that boto3 itself raises will not, such as a name of the wrong form.
+#: Errors that may pass; boto3's other own errors will not, such as a name of the wrong form.
 _OUTAGES = (ConnectionError, HTTPClientError, NoCredentialsError, CredentialRetrievalError)
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """The region and account that a bucket is in by the settings; `setting` is where the account may be named."""
+    """The region and account of a bucket by the settings; `setting` is the one that names the account."""
 
     region: str
     owner: str
@@ -47,18 +47,18 @@ class _Where:
 
     @property
     def or_else(self) -> str:
-        """What to do where the bucket is another account's, which S3 does not tell from a missing permission."""
+        """What to do if the bucket is another account's, which S3 does not distinguish from a missing permission."""
         return f"set {self.setting} if an account other than {self.owner} owns it"
 
 
 def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
-    """Return once all that holds data is known to be where it may be; waits while AWS cannot be asked.
+    """Return once all data is known to be in allowed regions; waits while AWS is unavailable.
 
-    With `whole`, the key, what the buckets are replicated to, and the inbound bucket are asked for too: a worker may, the
-    HTTP service need not have the permissions.
+    With `whole`, the key, the buckets' replicas and the inbound bucket are checked too: for workers; the HTTP service need
+    not have the permissions.
 
     Raises:
-        ConfigurationError: something is outside, or cannot be checked; the message names it and what to do.
+        ConfigurationError: a resource is outside, or cannot be checked; the message says which and what to do.
     """
     allowed = allowed_regions(settings.regions_allowed)
     refuse(by_name(settings, allowed), allowed)
@@ -75,17 +75,17 @@ def refuse_outside(settings: Settings, *, whole: bool = True) -> None:
 
 
 def refuse_named_outside(settings: Settings) -> None:
-    """Return if nothing that the settings name is outside; asks nobody.
+    """Return if no resource is outside by its name or endpoint; without any request.
 
     Raises:
-        ConfigurationError: something is.
+        ConfigurationError: one is.
     """
     allowed = allowed_regions(settings.regions_allowed)
     refuse(by_name(settings, allowed), allowed)
 
 
 def by_name(settings: Settings, allowed: Allowed) -> list[Resource]:
-    """Return everything that holds data and whose name or endpoint says where it is, without asking anybody."""
+    """Return the resources with data whose name or endpoint shows the region, without any request."""
     found = [allowed.judge("region of SES", settings.region, settings.region)]
     for name in ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url"):
         found.append(allowed.judge_named(_words(name, "_url"), getattr(settings, name)))
@@ -102,7 +102,7 @@ def by_name(settings: Settings, allowed: Allowed) -> list[Resource]:
 
 
 def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> list[Resource]:
-    """Return where AWS says that buckets are, and where they and the key have copies.
+    """Return the regions of the buckets, of their replicas and of the key's copies, by AWS.
 
     Raises:
         TransientError: AWS cannot answer now.
@@ -124,9 +124,9 @@ def by_asking(settings: Settings, allowed: Allowed, *, whole: bool = True) -> li
 
 
 def short_lived_queues(settings: Settings) -> list[str]:
-    """Return one sentence for each queue, and each of dead letters, that keeps messages for less than SQS can.
+    """Return one sentence for each queue and dead-letter queue that keeps messages shorter than SQS allows.
 
-    SQS counts from a message's first arrival: a dead letter older than its queue keeps any is gone as it comes.
+    SQS counts from a message's first arrival: one that is older than the dead-letter queue's retention is deleted on arrival.
 
     Raises:
         TransientError: SQS cannot answer now.
@@ -136,7 +136,7 @@ def short_lived_queues(settings: Settings) -> list[str]:
 
 
 def warn_of_short_lived_queues(settings: Settings) -> None:
-    """Log a warning for each such queue, and go on: mail flows, only a long outage would lose some."""
+    """Log a warning for each such queue: mail flows, but a long outage would lose some."""
     try:
         for said in short_lived_queues(settings):
             logger.warning("%s", said)
@@ -149,7 +149,7 @@ def _words(name: str, end: str) -> str:
 
 
 def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the service and region of each client that the settings lead to, once; SES's is a provider's, in a block."""
+    """Yield service and region of each client by the settings, once; the SES client's are in its provider's block."""
     queues = (settings.inbound_queue_url, settings.mailbox_queue_url, settings.tracking_queue_url)
     yield from dict.fromkeys(
         [
@@ -163,7 +163,7 @@ def _clients(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _endpoint(allowed: Allowed, service: str, region: str) -> Resource:
-    """Return where a client's calls go: a global endpoint, or another region's, would take the data there."""
+    """Return the region of a client's endpoint: a global one, or another region's, would take the data there."""
     what = f"endpoint of {service} in {region},"
     try:
         endpoint = str(client(service, region=region).meta.endpoint_url)
@@ -179,7 +179,7 @@ def _endpoint(allowed: Allowed, service: str, region: str) -> Resource:
 def _bucket(
     s3: Any, bucket: str, allowed: Allowed, *, what: str = "bucket", owner: str = "", or_else: str = ""
 ) -> Resource:
-    """Return where a bucket is; `owner` is named where it is not the account that the client's buckets are of."""
+    """Return the region of a bucket; `owner` is its account if that is not the client's."""
     named = {"ExpectedBucketOwner": owner} if owner else {}
 
     def ask() -> str | None:
@@ -225,7 +225,7 @@ def _key_replicas(settings: Settings, allowed: Allowed) -> Iterator[Resource]:
 
 
 def _ask(ask: Callable[[], _T], permission: str, or_else: str = "") -> tuple[_T | None, str]:
-    """Return AWS's answer, or why there will be none; `or_else` is what else to do where it is denied."""
+    """Return AWS's answer, or why there will be none; `or_else` is what else to do when it is denied."""
     try:
         with translated(permission.partition(":")[0]):
             try:
@@ -252,7 +252,7 @@ def _short_lived(what: str, url: str, settings: Settings) -> Iterator[str]:
 
 
 def _kept(sqs: Any, what: str, url: str) -> tuple[dict[str, str], list[str]]:
-    """Return a queue's attributes, and what is to be said of how long it keeps messages."""
+    """Return a queue's attributes, and sentences about a retention that is too short or unknown."""
 
     def ask() -> dict[str, str]:
         names = ["MessageRetentionPeriod", "RedrivePolicy"]

@@ -1,4 +1,4 @@
-"""Answers through SES."""
+"""Replies to received mail, sent through SES."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from mailroom.domain.errors import OutcomeUnknown, PermanentError, Refused
 
 
 class SesReplies:
-    """The port `Replies` on SES v2. The client must not retry by itself: a lost answer would become two mails."""
+    """The port `Replies` on SES v2. The client must not retry by itself: a lost response would become two mails."""
 
     def __init__(self, sesv2: Any) -> None:
         self._sesv2 = sesv2
 
     def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
-        """Hand the mail over once."""
+        """Send the mail once; see the port."""
         try:
             with translated("sesv2"):
                 try:

@@ -1,4 +1,4 @@
-"""The bucket that SES writes to."""
+"""The inbound bucket, which SES writes to."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,19 +11,19 @@ from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.received_email import ObjectRef
 from mailroom.ports.mail_store import Listed, StoredObject
 
-#: SES takes 40 MB; the encryption adds a tag of 16 bytes, our margin the rest.
+#: SES accepts 40 MB; the encryption adds a tag of 16 bytes, the rest is margin.
 MAX_OBJECT_BYTES = 41 * 1024 * 1024
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NoSuchBucket"})
 
 
 def check_readable(s3: Any, bucket: str, key: str) -> None:
-    """Return if objects of `bucket` may be read now: S3 must get as far as saying that there is none at `key`.
+    """Return if objects of `bucket` may be read now: S3 must answer that there is none at `key`.
 
-    It says so only to who may list the bucket, as the sweep does; to others a missing object is forbidden too.
+    It does so only with the permission to list the bucket, which the sweep has; otherwise a missing object is denied too.
 
     Raises:
-        TransientError, PermanentError: S3 does not serve, or not with this credential.
+        TransientError, PermanentError: S3 does not work, or not with this credential.
     """
     with translated("s3"):
         try:
@@ -40,7 +40,7 @@ class S3MailStore:
         self._s3 = s3
 
     def fetch(self, ref: ObjectRef) -> StoredObject:
-        """Return the object, whole."""
+        """Return the whole object; see the port."""
         where = {"Bucket": ref.bucket, "Key": ref.key}
         if ref.version:
             where["VersionId"] = ref.version

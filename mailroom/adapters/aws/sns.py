@@ -1,4 +1,4 @@
-"""SNS beside its posts: its signing certificates, and the answer to a topic that asks whether it may post here."""
+"""SNS: signing certificates, and the confirmation of topic subscriptions."""
 
 from functools import lru_cache
 from typing import Any
@@ -16,27 +16,27 @@ _TIMEOUT_S = 5.0
 
 
 class SnsCertificates:
-    """The port `Certificates` over HTTPS: one try, no redirect, and each certificate asked for once.
+    """The port `Certificates` over HTTPS: one try, no redirect, and each certificate is fetched once.
 
-    SNS's certificates have names of their own and never change. With an `emulator` they are had there, whatever region
-    their URL is of.
+    Each SNS certificate has another name and never changes. With an `emulator` they are fetched there, for every region in
+    their URL.
     """
 
     def __init__(self, *, emulator: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self._emulator = emulator
-        # Proxies of the environment are kept: on many networks they are the only way out.
+        # Proxies of the environment are used: on many networks there is no other way out.
         self._http = httpx.Client(timeout=_TIMEOUT_S, follow_redirects=False, transport=transport)
         self._kept = lru_cache(maxsize=_MOST_KEPT)(self._get)
 
     def fetch(self, url: str) -> bytes:
-        """Return the PEM at `url`, which the verifier has checked to be SNS's own."""
+        """Return the PEM at `url`, which the verifier has checked to be an SNS address."""
         return self._kept(url)
 
     def _get(self, url: str) -> bytes:
         headers = {}
         if self._emulator:
             parts = urlsplit(url)
-            # moto tells services apart by the credential scope where their host is not in the URL.
+            # moto distinguishes services by the credential scope when their host is not in the URL.
             region = (parts.hostname or "").split(".")[1]
             scope = f"Credential=sandbox/20260101/{region}/sns/aws4_request"
             headers["Authorization"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none"
@@ -55,12 +55,12 @@ class SnsCertificates:
 
 
 class SnsTopics:
-    """Answers topics through the API; no address that stood in a message is ever called."""
+    """Confirms subscriptions through the API; an address from a message is never called."""
 
     def __init__(self, sns: Any) -> None:
         self._sns = sns
 
     def confirm(self, topic_arn: str, token: str) -> None:
-        """Let the topic post here, and let nobody but its owner end that."""
+        """Confirm the topic's subscription, which only its owner can end."""
         with translated("sns"):
             self._sns.confirm_subscription(TopicArn=topic_arn, Token=token, AuthenticateOnUnsubscribe="true")

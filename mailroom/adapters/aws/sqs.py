@@ -43,7 +43,7 @@ class SqsQueue:
         ]
 
     def post(self, bodies: Sequence[str], *, delay_s: int = 0) -> None:
-        """Put these messages on the queue, to be seen after `delay_s`."""
+        """Put these messages on the queue, visible after `delay_s`."""
         for batch in _batches(bodies):
             entries = [{"Id": str(at), "MessageBody": body, "DelaySeconds": delay_s} for at, body in enumerate(batch)]
             crash_point("before", "post")
@@ -76,7 +76,7 @@ class SqsQueue:
             _check(answer)
 
     def waiting(self) -> int:
-        """Return about how many messages are visible."""
+        """Return the approximate number of visible messages."""
         name = "ApproximateNumberOfMessages"
         with translated("sqs"):
             answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])

@@ -1,4 +1,4 @@
-"""The bucket where callers leave files to be attached: each tenant under its own prefix, and nobody under another's."""
+"""Uploads: the bucket with callers' files to attach, where each tenant reads only below its own prefix."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class S3Uploads:
         self._s3, self._bucket = s3, bucket
 
     def fetch(self, tenant: str, upload: Upload, *, most: int) -> bytes:
-        """Return the bytes; what is in another bucket or under another tenant's prefix is not there."""
+        """Return the bytes; an object in another bucket or under another tenant's prefix counts as missing."""
         if ObjectScope(self._bucket, (f"{tenant}/",)).fault(upload.bucket, upload.key) is not None:
             raise LookupError("not under the prefix of this tenant")
         where = {"Bucket": self._bucket, "Key": upload.key}

@@ -1,1 +1,1 @@
-"""The parser in processes of its own."""
+"""The parser in separate processes."""

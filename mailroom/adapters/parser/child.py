@@ -1,9 +1,10 @@
-"""The process in which mails are parsed: started by `process`, and nothing of it runs in the worker.
+"""The process that parses mails: started by `process`; nothing of this module's `main` runs in the worker.
 
     python -m mailroom.adapters.parser.child DESCRIPTOR package.module:function MEMORY_BYTES CPU_S
 
-It imports the parser and little else, bounds itself, then answers one mail after the other on the socket it was given.
-A frame is a line of JSON after its own length (8 bytes, big endian), and then the bytes that the line announces.
+It imports the parser and little else, limits its own resources, and then answers one mail after another on its socket.
+A mail comes as its length (8 bytes, big endian) and its bytes. The answer is the length of a JSON record, the record, and
+the bytes of its attachments in order.
 """
 
 import importlib
@@ -24,7 +25,7 @@ _PAGE = resource.getpagesize()
 
 
 def main(descriptor: int, function: str, memory_bytes: int, cpu_s: int) -> None:
-    """Serve until the other side closes the socket."""
+    """Answer mails until the other side closes the socket."""
     module, _, name = function.partition(":")
     parse: Callable[[bytes], ParsedEmail] = getattr(importlib.import_module(module), name)
     with socket.socket(fileno=descriptor) as line, line.makefile("rb") as mails:
@@ -36,14 +37,14 @@ def main(descriptor: int, function: str, memory_bytes: int, cpu_s: int) -> None:
 
 
 def _serve(mails: BinaryIO, line: socket.socket, parse: Callable[[bytes], ParsedEmail], *, cpu_s: int) -> bool:
-    """Answer one mail; False when there are no more. An error ends the process: its memory is not to be trusted."""
+    """Answer one mail; False when there are no more, or after an error, which ends the process as a precaution."""
     announced = mails.read(LENGTH.size)
     if len(announced) < LENGTH.size:
         return False
     _bound_cpu(cpu_s)
     try:
         _answer(line, parse(mails.read(LENGTH.unpack(announced)[0])))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must learn of it
+    except Exception as error:  # noqa: BLE001 - the parent gets the name of any error
         _send(line, {"error": type(error).__name__})
         return False
     return True
@@ -68,7 +69,7 @@ def _bound_memory(most: int) -> None:
 
 
 def _bound_cpu(seconds: int) -> None:
-    """Give the next mail its own time: the kernel counts for the whole life of a process."""
+    """Raise the limit by the next mail's CPU time: the kernel counts over the whole life of a process."""
     spent = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(
         resource.RLIMIT_CPU, (int(spent.ru_utime + spent.ru_stime) + 1 + seconds, resource.RLIM_INFINITY)

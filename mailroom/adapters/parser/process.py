@@ -1,8 +1,8 @@
-"""The parser in warm processes of its own: a mail that crashes it, hangs it or eats its memory is lost to nobody else.
+"""The parser in warm child processes: a mail that crashes it, hangs it or exhausts its memory does not affect other mails.
 
-A process is started when it is first needed and answers mail after mail; one that died is replaced. The raw bytes go
-over a socket straight into the buffer that is parsed, and the attachments come back the same way: nothing is copied
-on either side. The process inherits no secrets, and writes nothing to the log: a traceback may quote a mail.
+A process is started when it is first needed and answers mail after mail; a dead one is replaced. Raw bytes go over a socket
+straight into the buffer that is parsed, and attachments come back the same way, without another copy on either side. The
+process inherits no secrets, and writes nothing to the log: a traceback may quote a mail.
 """
 
 import json
@@ -22,7 +22,7 @@ from mailroom.domain.parsing.model import ParsedEmail
 from mailroom.domain.parsing.record import from_record
 
 _PARSER = "mailroom.domain.parsing:parse_email"
-#: All that the process needs of our environment; credentials are not among it.
+#: The environment variables that the process inherits; no credentials.
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG")
 _START_S = 30.0
 _DYING_S = 5.0
@@ -31,7 +31,7 @@ _CAUSES = {"MemoryError": "memory"}
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one mail may cost: memory above that of an idle process, CPU time, and time on the clock."""
+    """Limits for one mail: memory above that of an idle process, CPU time, and elapsed time."""
 
     memory_bytes: int = 512 * 1024 * 1024
     cpu_s: int = 10
@@ -39,33 +39,33 @@ class Bounds:
 
 
 class ParserProcess:
-    """A `Parser` that parses in up to `processes` processes at a time; more callers wait for their turn."""
+    """A `Parser` that parses in up to `processes` processes at a time; further callers wait."""
 
     def __init__(self, *, processes: int = 2, bounds: Bounds | None = None, function: str = _PARSER) -> None:
-        """Take the bounds; nothing is started yet.
+        """Set the limits; no process is started yet.
 
         Args:
             processes: How many mails may be parsed at a time.
-            bounds: What each may cost.
-            function: What parses, as `package.module:name`; tests give one that misbehaves.
+            bounds: The limits for each mail.
+            function: The parser, as `package.module:name`; tests pass one that misbehaves.
         """
         self._bounds, self._function = bounds or Bounds(), function
-        self._turns = threading.BoundedSemaphore(processes)
+        self._slots = threading.BoundedSemaphore(processes)
         self._idle: list[_Child] = []
         weakref.finalize(self, _end_all, self._idle)
 
     def parse(self, raw: bytes) -> ParsedEmail:
-        """Return what `raw` says.
+        """Return the parsed mail.
 
         Raises:
             Quarantined: `unparsable`; its fact `cause` is `time`, `memory`, `crash`, `answer` or an exception's name.
             TransientError: no process could be started.
         """
-        with self._turns:
+        with self._slots:
             try:
                 return self._parse_once(raw)
             except _KilledError:
-                # Perhaps not by this mail: short of memory, the kernel kills whom it likes. Once more tells.
+                # Perhaps not because of this mail: short of memory, the kernel kills any process. A second try decides.
                 pass
             try:
                 return self._parse_once(raw)
@@ -87,19 +87,19 @@ class ParserProcess:
         return parsed
 
     def _take(self) -> "_Child":
-        """Return a process that lives: one that is idle, or a new one."""
+        """Return a running process: an idle one, or a new one."""
         while True:
             try:
                 child = self._idle.pop()
             except IndexError:
                 return _start(self._function, self._bounds)
-            if child.lives:
+            if child.is_alive:
                 return child
             child.end()
 
 
 class _KilledError(Exception):
-    """Somebody ended the process with SIGKILL."""
+    """The process was ended by SIGKILL, and not by us."""
 
 
 class _Child:
@@ -110,12 +110,12 @@ class _Child:
         self._answers = line.makefile("rb")
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
     def greeted(self) -> bool:
-        """Return whether the process said that it is ready."""
+        """Return whether the process reported that it is ready."""
         try:
             self._line.settimeout(_START_S)
             return len(self._answers.read(LENGTH.size)) == LENGTH.size
@@ -123,11 +123,11 @@ class _Child:
             return False
 
     def parse(self, raw: bytes, *, wall_s: float) -> ParsedEmail:
-        """Hand over `raw` and return the answer.
+        """Send `raw` to the process and return its answer.
 
         Raises:
             Quarantined: as `ParserProcess.parse`.
-            _KilledError: somebody killed the process.
+            _KilledError: the process was killed.
         """
         deadline = time.monotonic() + wall_s
         try:
@@ -147,7 +147,7 @@ class _Child:
             raise Quarantined(Reason.UNPARSABLE, cause="answer") from None
 
     def end(self) -> None:
-        """Close the socket, and see the process gone."""
+        """Close the socket, kill the process and wait for its end."""
         self._answers.close()
         self._line.close()
         self._process.kill()
@@ -161,7 +161,7 @@ class _Child:
         return data
 
     def _death(self) -> Exception:
-        """Return what the process died of: its CPU time, a signal, or an exit in the middle of an answer."""
+        """Return the error for a dead process: by its CPU time, a signal, or an exit in the middle of an answer."""
         self._line.close()
         try:
             code = self._process.wait(timeout=_DYING_S)

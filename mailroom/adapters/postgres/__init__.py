@@ -1,1 +1,1 @@
-"""State in PostgreSQL: the ledger, the directory, the inbox and the archive's receipts. No other dialect."""
+"""All state in PostgreSQL, by area. No other SQL dialect is supported."""

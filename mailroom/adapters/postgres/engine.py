@@ -14,33 +14,33 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mailroom.adapters.postgres.gate import gate_of
-from mailroom.adapters.postgres.readable_values import bear_json, saturate_times
+from mailroom.adapters.postgres.readable_values import saturate_times, tolerate_unreadable_json
 from mailroom.adapters.postgres.schema import MIGRATIONS
 from mailroom.crash_points import crash_point
 from mailroom.domain.errors import MailroomError, PermanentError, TransientError, UnfitSchema
 
-#: SQLSTATE classes after which the same transaction may work: connection, a demoted server, serialisation, resources, locks, operator, system;
-#: and a right that the user lacks, which somebody grants: it says nothing of the mail.
+#: SQLSTATE classes after which the same transaction may succeed: connection, demoted server, serialisation, resources, locks,
+#: operator, system; and a missing right, which an administrator may grant and which says nothing about the mail.
 _TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "42501")
 
-#: A table, a column, a schema is not there: somebody took it away from under this code.
+#: A table, a column or a schema is missing: it was removed while this code runs.
 _UNFIT = frozenset({"42P01", "42703", "3F000"})
 
-#: A transaction here takes milliseconds; one that does nothing for so long belongs to a process that froze.
+#: A transaction here takes milliseconds; one that is idle for this long belongs to a frozen process.
 _LONGEST_PAUSE_MS = 15_000
 
-#: A connection that was used so recently is not asked whether it lives: no server restarts in less, and asking costs a
-#: quarter of all exchanges with it.
+#: A connection that was used within this time is not checked: no server restarts faster, and checks would be a quarter of
+#: all round trips.
 _LIVES_FOR_S = 0.5
-#: A server that has vanished says nothing: without these a call waits until the kernel gives up, a quarter of an hour.
+#: Without these a call to a vanished server waits until the kernel gives up, a quarter of an hour.
 _GIVE_UP = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5}
 
 
 def make_engine(url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Engine:
-    """Return an engine for `postgresql://...`; connections are checked after a pause, so a restart of the server is survived.
+    """Return an engine for `postgresql://...`; idle connections are checked before use, so a restart of the server is survived.
 
-    Parameters are hidden from errors: they hold addresses and subjects. A worker that freezes in a transaction (a paused
-    machine) would hold its locks for as long: the server ends its session, and another worker goes on with the mail.
+    Parameters are hidden from errors: they contain addresses and subjects. The server ends the session of a worker that
+    freezes in a transaction (a paused machine), because its locks would stop the other workers.
     """
     driver_url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(
@@ -51,23 +51,23 @@ def make_engine(url: str, *, pool_size: int = 10, max_overflow: int = 10) -> Eng
         connect_args=_GIVE_UP
         | {"options": f"-c idle_in_transaction_session_timeout={_LONGEST_PAUSE_MS} -c timezone=UTC"},
     )
-    event.listen(engine, "connect", _saturate)
+    event.listen(engine, "connect", _read_anything)
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _check_after_pause)
     event.listen(engine, "do_executemany", _execute_many)
     return engine
 
 
-def _saturate(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
+def _read_anything(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
     saturate_times(connection)
-    bear_json(connection)
+    tolerate_unreadable_json(connection)
 
 
 def _execute_many(cursor: psycopg.Cursor[Any], sql: str, rows: Sequence[Any], _context: object) -> bool:
-    """Execute a statement for many rows, and leave the server's clock for idle transactions running.
+    """Execute a statement for many rows, and keep the server's timeout for idle transactions running.
 
-    psycopg ends its pipeline with a Flush behind the Sync: PostgreSQL stops that clock for any message, and starts it again
-    only after a query. Without the empty query a worker that froze here would hold its locks for ever.
+    psycopg ends its pipeline with a Flush behind the Sync: PostgreSQL stops that timeout at any message, and starts it again
+    only after a query. Without the empty query, a worker that freezes here would hold its locks for ever.
     """
     cursor.executemany(sql, rows)
     cursor.connection.execute("")
@@ -79,7 +79,7 @@ def _note_use(_connection: psycopg.Connection[Any] | None, entry: ConnectionPool
 
 
 def _check_after_pause(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _proxy: object) -> None:
-    """Ask the server for a sign of life; without one the pool replaces all its connections. A new one was never used."""
+    """Check an idle connection; if it is broken, the pool replaces all its connections. A new one needs no check."""
     used_at = entry.info.get("used_at")
     if used_at is None or time.monotonic() - used_at < _LIVES_FOR_S:
         return
@@ -92,9 +92,9 @@ def _check_after_pause(connection: psycopg.Connection[Any], entry: ConnectionPoo
 
 @contextmanager
 def transaction(engine: Engine, what: str = "", *, gated: bool = True) -> Iterator[Connection]:
-    """Run the block in one transaction, committed at its end; `what` names the commit of one that writes (see `crash_points`).
+    """Run the block in one transaction, committed at its end; `what` names the commit of a writing one (see `crash_points`).
 
-    `gated=False` is for what must be written even where the schema does not fit this code, as far as it can be.
+    `gated=False` is for writes that must be tried even if the schema does not fit this code.
 
     Raises:
         TransientError: the database or the connection failed; nothing is known to be written.
@@ -112,7 +112,7 @@ def transaction(engine: Engine, what: str = "", *, gated: bool = True) -> Iterat
 
 @contextmanager
 def statement(engine: Engine, what: str = "") -> Iterator[Connection]:
-    """Run a block of one statement, which is a transaction by itself: two exchanges with the server fewer.
+    """Run a block of one statement in autocommit: two round trips fewer than a transaction.
 
     Raises:
         TransientError, UnfitSchema, PermanentError: as `transaction`.
@@ -132,7 +132,7 @@ def _translating(engine: Engine) -> Iterator[None]:
     except MailroomError:
         raise
     except DBAPIError as error:
-        # The driver's text names values of the row, so neither it nor its cause may travel on.
+        # The driver's text may quote values of the row, so neither it nor its cause is passed on.
         raise _explained(engine, _translated(error)) from None
     except PoolTimeout:
         raise TransientError("no free database connection") from None
@@ -150,7 +150,7 @@ def _translated(error: DBAPIError) -> MailroomError:
 
 
 def _explained(engine: Engine, error: MailroomError) -> MailroomError:
-    """Return why the schema does not fit, where that explains `error`; a migration may have come since the last look."""
+    """Return the schema's fault if there is one, else `error`: a migration may have run since the last check."""
     if not isinstance(error, (UnfitSchema, PermanentError)):
         return error
     try:
@@ -170,10 +170,10 @@ def reach(engine: Engine) -> None:
 
 
 def refuse_unfit(engine: Engine) -> None:
-    """Return if the schema fits this code, by a look of this moment.
+    """Return if the schema fits this code, checked now.
 
     Raises:
-        UnfitSchema: it does not; the message names what to do.
+        UnfitSchema: it does not; the message says what to do.
         TransientError: the database cannot be reached.
         PermanentError: its catalogue may not be read.
     """
@@ -184,9 +184,9 @@ def refuse_unfit(engine: Engine) -> None:
 
 
 def migrate(url: str, applied: list[str] | None = None) -> None:
-    """Bring the schema to the newest version; nothing happens when it is there already.
+    """Migrate the schema to the newest revision; nothing happens when it has that already.
 
-    The revisions of the migrations that this call ran are added to `applied`. Two calls at once run each of them once.
+    The revisions that this call ran are added to `applied`. Two concurrent calls run each migration once.
     """
     engine = make_engine(url)
     config = Config()

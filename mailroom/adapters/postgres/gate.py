@@ -1,8 +1,7 @@
 """The gate before every transaction: nothing is read or written in a schema that does not fit this code.
 
-It looks at the schema again every few seconds of use, and at once after a statement failed in a way that a changed schema
-explains. So every part of every process pauses in its own way of waiting an outage out (`UnfitSchema` is transient), and goes
-on by itself.
+It checks the schema again every few seconds of use, and at once after an error that a changed schema may explain. As
+`UnfitSchema` is transient, each part of a process waits as in an outage, and goes on when the schema fits.
 """
 
 import threading
@@ -14,12 +13,12 @@ from sqlalchemy import Engine
 from mailroom.adapters.postgres.schema import fault, look, this_code
 from mailroom.domain.errors import UnfitSchema
 
-#: How long the last look counts. A query takes 2 ms.
+#: How long the last check counts, in seconds, by its result. A check takes 2 ms.
 _FIT_FOR_S, _UNFIT_FOR_S = 5.0, 1.0
 
 
 class Gate:
-    """What was last seen of the schema behind one engine; one thread looks, and the others go by what was seen before."""
+    """The last check of one engine's schema; one thread checks, and the others use the previous result meanwhile."""
 
     def __init__(self) -> None:
         self._looking = threading.Lock()
@@ -28,16 +27,16 @@ class Gate:
         self._looked = False
 
     def passed(self, engine: Engine) -> None:
-        """Return if the schema fits, by a look that is recent enough.
+        """Return if the schema fits, by a recent check.
 
         Raises:
             UnfitSchema: it does not.
-            DBAPIError, TimeoutError: it could not be looked at.
+            DBAPIError, TimeoutError: it could not be checked.
         """
         if time.monotonic() >= self._look_at:
             mine = self._looking.acquire(blocking=False)
             try:
-                # Before the first look nobody knows anything, so each thread looks for itself.
+                # Before the first check there is no result to use, so each thread checks.
                 if mine or not self._looked:
                     self.look_now(engine)
             finally:
@@ -48,10 +47,10 @@ class Gate:
             raise UnfitSchema(self._fault.message, **self._fault.facts)
 
     def look_now(self, engine: Engine) -> UnfitSchema | None:
-        """Return why the schema does not fit, None where it does, by a look of this moment.
+        """Return why the schema does not fit, or None, checked now.
 
         Raises:
-            DBAPIError, TimeoutError: it could not be looked at.
+            DBAPIError, TimeoutError: it could not be checked.
         """
         with engine.connect() as connection:
             schema = look(connection.execution_options(isolation_level="AUTOCOMMIT"))
@@ -66,7 +65,7 @@ _making = threading.Lock()
 
 
 def gate_of(engine: Engine) -> Gate:
-    """Return the gate of an engine; the same for all who use it."""
+    """Return the gate of an engine; one per engine."""
     gate = _gates.get(engine)
     if gate is None:
         with _making:

@@ -1,4 +1,4 @@
-"""The tables, in the order of a mail's way. Times are UTC with zone; sizes are bytes; digests are lower-case hex.
+"""The tables of inbound mail, in the order of processing. Times are UTC with zone, sizes bytes, digests lower-case hex.
 
 Activities are append-only: a trigger refuses UPDATE and DELETE (see the first migration).
 """
@@ -26,12 +26,12 @@ from sqlmodel import Field, SQLModel
 
 
 def table(model: type[SQLModel]) -> Table:
-    """Return a model's table: statements on its columns say what they do and are typed."""
+    """Return a model's table, whose columns are typed in statements."""
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
 def json_column(name: str | None = None, *, nullable: bool = False) -> Any:
-    """Return the field of a JSON value; what is not known is SQL's null in it, never JSON's."""
+    """Return the field of a JSON value; None is stored as SQL's null when `nullable`, never as JSON's."""
     return Field(default=None, sa_column=Column(name, JSONB(none_as_null=nullable), nullable=nullable))
 
 
@@ -43,7 +43,7 @@ def time_column(*, nullable: bool = False) -> Any:
 class TenantRow(SQLModel, table=True):
     """A customer of this installation; everything a user can see belongs to one.
 
-    `policy` has what differs from the default; the webhook's secret signs, so it is kept as it is.
+    `policy` has the parts that differ from the default; `webhook_secret` signs, so it is stored in plain form.
     """
 
     __tablename__ = "tenant"
@@ -56,7 +56,7 @@ class TenantRow(SQLModel, table=True):
 
 
 class AddressRow(SQLModel, table=True):
-    """An address, a pattern, a domain or a prefix rule that receives, whose inbox it fills, and what is done besides."""
+    """A receiving address, pattern, domain or prefix rule, with its tenant, user and processor."""
 
     __tablename__ = "address"
     __table_args__ = (UniqueConstraint("tenant", "pattern"), Index("ix_address_pattern", "pattern"))
@@ -70,7 +70,7 @@ class AddressRow(SQLModel, table=True):
 
 
 class InboundEmailRow(SQLModel, table=True):
-    """The ledger's line for one raw object; `envelope` is null until SES's own notification came."""
+    """The ledger's row for one raw object; `envelope` is null until SES's own notification came."""
 
     __tablename__ = "inbound_email"
     __table_args__ = (
@@ -118,7 +118,7 @@ class InboundActivityRow(SQLModel, table=True):
 
 
 class WorkerRow(SQLModel, table=True):
-    """One running worker, as it tells of itself with each beat; the row goes when it stops."""
+    """One running worker, written with each heartbeat; the row is deleted when it stops."""
 
     __tablename__ = "worker"
 
@@ -131,7 +131,7 @@ class WorkerRow(SQLModel, table=True):
 
 
 class ReconciliationRow(SQLModel, table=True):
-    """One proof that nothing is lost: what was counted and what was wrong, by side (`inbound`, `outbound`)."""
+    """One reconciliation: counts and differences by side (`inbound`, `outbound`)."""
 
     __tablename__ = "reconciliation"
 
@@ -143,9 +143,9 @@ class ReconciliationRow(SQLModel, table=True):
 
 
 class DepositRow(SQLModel, table=True):
-    """The archive's receipt for one content of one tenant.
+    """The deposit receipt for one content of one tenant.
 
-    `verified_at` is when bytes and lock were last confirmed; None in rows from before that was noted.
+    `verified_at` is when bytes and lock were last confirmed; null in rows of earlier versions.
     """
 
     __tablename__ = "deposit"
@@ -165,10 +165,10 @@ class DepositRow(SQLModel, table=True):
 
 
 class ArchiveFindingRow(SQLModel, table=True):
-    """Something in the archive's bucket that should not be there, or a deposit that is not as its receipt says.
+    """An unknown object in the archive's bucket, or a deposit that differs from its receipt.
 
-    `version` is that which is wrong. `kind` and `do` are a check's own words; `seen_at` is when one found it last. What an
-    operator acknowledged is no difference any more.
+    `version` is the wrong one. `kind` and `do` are the check's own words; `seen_at` is when a check last found it. An
+    acknowledged finding counts as no difference.
     """
 
     __tablename__ = "archive_finding"
@@ -186,7 +186,7 @@ class ArchiveFindingRow(SQLModel, table=True):
 
 
 class InboxItemRow(SQLModel, table=True):
-    """An e-mail in one recipient's inbox. A withdrawn one is kept, with its reason, and shown to nobody."""
+    """An e-mail in one recipient's inbox. A withdrawn one is kept, with its reason, and not shown."""
 
     __tablename__ = "inbox_item"
     __table_args__ = (
@@ -243,9 +243,9 @@ class AttachmentRow(SQLModel, table=True):
 
 
 class ProcessingRow(SQLModel, table=True):
-    """What a processor does with an e-mail; the row is there before anything leaves, so nothing leaves twice.
+    """A processor's work on an e-mail; the row is written before anything is sent, so that nothing is sent twice.
 
-    `sender` is a digest: answers are counted by it, and nobody has to know whom they went to.
+    `sender` is a digest: replies are limited by sender without storing the address.
     """
 
     __tablename__ = "processing"
@@ -275,7 +275,7 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class InstallationRow(SQLModel, table=True):
-    """What recognises that this database was restored; one row, written by `restores` in SQL of its own."""
+    """The installation's identity and counter, by which a restore is recognised; one row, written by `operations.restores`."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("id = 1", name="installation_id_check"),)

@@ -1,4 +1,4 @@
-"""Pages of a list, newest first: what lies behind a position, and where the next page goes on."""
+"""Pages of a list, newest first: the rows after a position, and the position of the next page."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -13,21 +13,21 @@ Line = TypeVar("Line")
 
 
 def behind(position: Position | None, at: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition for rows behind `position`, by their time and id; None is the beginning."""
+    """Return the condition for rows after `position`, by time and id; None is the first page."""
     return true() if position is None else tuple_(at, row_id) < (position.received_at, UUID(position.id))
 
 
 def page_of(rows: Sequence[Row[Any]], limit: int, lines: Sequence[Line], *, at: str) -> Page[Line]:
-    """Return the lines of the first `limit` of the rows, of which there is one more where there is a next page.
+    """Return the page of `lines`; more than `limit` rows mean that there is a next page.
 
-    The next page goes on by the rows, for of some there may be no line. `at` names the column of their time.
+    Its position comes from the rows, because skipped rows have no line. `at` names the column of their time.
     """
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(tuple(lines), Position(getattr(last, at), str(last.id)) if last is not None else None)
 
 
 def uuid_of(written: str) -> UUID | None:
-    """Return the id that a caller wrote; None where it is none, which is nobody's."""
+    """Return the UUID that a caller wrote, or None when it is not one."""
     try:
         return UUID(written)
     except ValueError:

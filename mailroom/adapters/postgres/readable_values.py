@@ -1,8 +1,8 @@
-"""Values that PostgreSQL keeps and Python cannot, read as something that can be, so that no row breaks the read of others.
+"""Loaders for stored values that Python cannot represent, so that one such row does not break the read of others.
 
 PostgreSQL's times go from 4713 BC to 294276 and to both infinities; psycopg raises for what no `datetime` can be, and one such
-row would cost a whole list, metric or loop. What comes in by our own doors is bounded (`mailroom.domain.times`); this is for
-what older code or a person's SQL left behind. JSON may hold a number with more digits than Python reads, or be nested too deep.
+row would break a whole list, metric or loop. Input is bounded (`mailroom.domain.times`); this is for rows that older code or
+a person's SQL wrote. JSON may have a number with more digits than Python reads, or be nested too deep.
 """
 
 from datetime import UTC, datetime
@@ -15,25 +15,25 @@ from psycopg.pq import Format
 #: A few days inside of what `datetime` can be, so that any offset can be applied to them.
 FIRST, LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 
-#: What JSON is read as that cannot be read: no object and no list, so that whoever needs either steps over its row.
+#: Replaces unreadable JSON: neither an object nor a list, so that code which needs either skips the row.
 UNREADABLE = "unreadable"
 
 _TIMESTAMPTZ = "timestamptz"
 
 
 def saturate_times(connection: psycopg.Connection[Any]) -> None:
-    """Make every time that this connection reads one that Python can hold. The connection's time zone must be UTC."""
-    connection.adapters.register_loader(_TIMESTAMPTZ, _Saturating)
+    """Have this connection read every time as one that `datetime` can hold. The connection's time zone must be UTC."""
+    connection.adapters.register_loader(_TIMESTAMPTZ, _SaturatedTime)
 
 
-def bear_json(connection: psycopg.Connection[Any]) -> None:
-    """Make JSON that Python cannot read be read as `UNREADABLE`."""
+def tolerate_unreadable_json(connection: psycopg.Connection[Any]) -> None:
+    """Have this connection read JSON that Python cannot read as `UNREADABLE`."""
     for kind in ("json", "jsonb"):
-        connection.adapters.register_loader(kind, _Bearing)
+        connection.adapters.register_loader(kind, _TolerantJson)
 
 
-class _OverUsual:
-    """Loads text with psycopg's own loader first."""
+class _PsycopgFirst:
+    """Tries psycopg's own loader of a type's text format first."""
 
     format = Format.TEXT
 
@@ -43,11 +43,11 @@ class _OverUsual:
         self._usual: Loader = usual(oid, context)
 
 
-class _Saturating(_OverUsual):
-    """Loads a `timestamptz` in text, and what cannot be loaded as the nearest time that can."""
+class _SaturatedTime(_PsycopgFirst):
+    """Loads a `timestamptz` from text; a time out of range becomes the nearest one in range."""
 
     def load(self, data: Buffer) -> datetime:
-        """Return the time; never raises for one that PostgreSQL keeps."""
+        """Return the time; never raises for a stored one."""
         try:
             time: datetime = self._usual.load(data)
         except (psycopg.DataError, OverflowError, ValueError):
@@ -56,11 +56,11 @@ class _Saturating(_OverUsual):
         return min(max(time, FIRST), LAST)
 
 
-class _Bearing(_OverUsual):
-    """Loads JSON in text."""
+class _TolerantJson(_PsycopgFirst):
+    """Loads JSON from text."""
 
     def load(self, data: Buffer) -> Any:
-        """Return the value; never raises for what PostgreSQL keeps."""
+        """Return the value; never raises for a stored one."""
         try:
             return self._usual.load(data)
         except (ValueError, RecursionError):

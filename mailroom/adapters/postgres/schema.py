@@ -1,8 +1,8 @@
 """Whether the database's schema and this code fit each other (docs/adr/0012).
 
-The code carries its generation and knows, from the migrations beside it, which revision it needs. The schema carries its
-revision and the oldest generation of code that it still serves: the last migration wrote both. So an old worker on a newer
-schema goes on for as long as that schema serves it, and one that is no longer served stops before it harms a mail.
+The code has a generation and finds, in the migrations beside it, which revision it needs. The schema has its revision and
+the oldest generation of code that it still serves, both written by the last migration. So an old worker goes on with a newer
+schema while that serves it, and stops before it harms a mail when it is no longer served.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from mailroom.domain.errors import UnfitSchema
 
 #: The generation of this code. Raise it by one in the change that stops using a table, a column or a value; the migration
-#: that removes it comes in a later release and says `oldest_code = <that generation>`.
+#: that removes it comes in a later release and sets `oldest_code = <that generation>`.
 GENERATION = 1
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -43,8 +43,8 @@ _VERSION_COLUMN, _SERVES_COLUMN = "alembic_version.version_num", "schema_serves.
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a database says of its schema: its revision, None where it has none; the oldest code that it serves, None where
-    it does not say; and which columns of this code's tables it lacks, as `table.column`."""
+    """A database's schema: its revision, None without one; the oldest code that it serves, None if not stored; and which
+    columns of this code's tables it lacks, as `table.column`."""
 
     revision: str | None
     oldest_code: int | None = None
@@ -53,7 +53,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What this code says of itself: its generation, the revisions that it knows, oldest first, and which one it needs."""
+    """This code's generation, the revisions that it knows, oldest first, and the revision that it needs."""
 
     generation: int
     revisions: tuple[str, ...]
@@ -71,7 +71,7 @@ class Code:
 
 @cache
 def this_code() -> Code:
-    """Return what this code says of itself. It needs the newest of its migrations that does not say `needed = False`."""
+    """Return this code's generation and revisions. It needs the newest of its migrations without `needed = False`."""
     scripts = migrations()
     needed = [script.revision for script in scripts if getattr(script.module, "needed", True)]
     return Code(GENERATION, tuple(script.revision for script in scripts), needed[-1])
@@ -83,7 +83,7 @@ def migrations() -> list[Script]:
 
 
 def look(connection: Connection) -> Schema:
-    """Return what the database of `connection` says of its schema; reads only."""
+    """Return the schema of the database of `connection`; reads only."""
     wanted = _wanted_columns()
     lacks = connection.execute(_LACKS, wanted).scalars().all()
     if _VERSION_COLUMN in lacks:
@@ -94,7 +94,7 @@ def look(connection: Connection) -> Schema:
 
 
 def fault(schema: Schema, code: Code) -> UnfitSchema | None:
-    """Return why `code` may not work on `schema`, with what to do about it; None where it may."""
+    """Return why `code` may not work on `schema`, with what to do about it, or None."""
     if schema.revision is None:
         return UnfitSchema("the database has no Mailroom schema; run `mailroom migrate`", needs=code.needs)
     facts: dict[str, Any] = {"schema": schema.revision}
@@ -114,7 +114,7 @@ def fault(schema: Schema, code: Code) -> UnfitSchema | None:
 
 @cache
 def _wanted_columns() -> dict[str, Any]:
-    """Return every column that this code's tables have, and the one that Alembic keeps the revision in."""
+    """Return every column of this code's tables, and Alembic's column of the revision."""
     from mailroom.adapters.postgres import models, skipped_rows  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata
     from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata

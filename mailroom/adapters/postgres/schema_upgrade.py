@@ -1,4 +1,4 @@
-"""Brings the schema to the newest revision that this code knows, says what that takes, and never goes back."""
+"""Upgrade of the schema to the newest revision that this code knows, its status and its SQL; there is no downgrade."""
 
 import io
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PendingMigration:
-    """A migration that is still to run, and what it does in a sentence."""
+    """A migration that is still to run, with one sentence on what it does."""
 
     revision: str
     what: str
@@ -26,9 +26,9 @@ class PendingMigration:
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """Where a database's schema stands: `revision` None has no schema; `fault` is why this code may not work on it.
+    """The status of a database's schema: `revision` None is no schema; `fault` is why this code may not work on it.
 
-    `lacks` are columns that this code uses and that are not there, as `table.column`.
+    `lacks` are columns that this code uses and that are missing, as `table.column`.
     """
 
     revision: str | None
@@ -39,13 +39,13 @@ class SchemaStatus:
 
     @property
     def is_newer(self) -> bool:
-        """Whether a newer version of Mailroom has migrated it: nothing is pending, and it is not at our newest."""
+        """Whether a newer version of Mailroom has migrated it: nothing is pending, and its revision is not our newest."""
         return not self.pending and self.revision != self.newest
 
 
 @dataclass(frozen=True, slots=True)
 class UpgradeResult:
-    """What a migration did: from where to where, and the revisions that it ran; none where another did it meanwhile."""
+    """The result of an upgrade: revisions before and after, and those that it ran; none if another process ran them."""
 
     begun_at: str | None
     ended_at: str
@@ -53,7 +53,7 @@ class UpgradeResult:
 
 
 def schema_status(url: str) -> SchemaStatus:
-    """Return where the schema of the database at `url` stands; reads only.
+    """Return the status of the schema of the database at `url`; reads only.
 
     Raises:
         TransientError: the database cannot be reached.
@@ -61,17 +61,17 @@ def schema_status(url: str) -> SchemaStatus:
     engine = make_engine(url, pool_size=1)
     try:
         with transaction(engine, gated=False) as connection:
-            return _standing(look(connection))
+            return _status_of(look(connection))
     finally:
         engine.dispose()
 
 
 def upgrade(url: str) -> UpgradeResult:
-    """Bring the schema to the newest revision, in one transaction; of two calls at once one waits for the other.
+    """Migrate the schema to the newest revision in one transaction; of two concurrent calls one waits for the other.
 
     Raises:
         PermanentError: the schema is newer than this code knows, or a migration failed; nothing is changed.
-        UnfitSchema: it is at the newest revision, and lacks what that has: no migration brings that back.
+        UnfitSchema: it is at the newest revision and lacks columns of it, which no migration restores.
         TransientError: the database cannot be reached or cannot serve now; nothing is changed.
     """
     before = schema_status(url)
@@ -85,7 +85,7 @@ def upgrade(url: str) -> UpgradeResult:
         kind = TransientError if isinstance(error, OperationalError) else PermanentError
         raise kind("a migration failed; nothing was changed", **facts) from error
     except CommandError:
-        # Another version migrated further between the look and the lock.
+        # Another version migrated further between the check and the lock.
         refuse_newer(schema_status(url))
         raise
     after = schema_status(url)
@@ -110,10 +110,10 @@ def refuse_newer(found: SchemaStatus) -> None:
 
 
 def refuse_start(url: str) -> None:
-    """Return if a process may start on the database at `url`; one that cannot be reached is waited for later.
+    """Return if a process may start on the database at `url`; an unreachable one is waited for later.
 
     Raises:
-        ConfigurationError: the schema does not fit this code; the message names what to do.
+        ConfigurationError: the schema does not fit this code; the message says what to do.
     """
     engine = make_engine(url, pool_size=1)
     try:
@@ -127,7 +127,7 @@ def refuse_start(url: str) -> None:
 
 
 def sql_of(found: SchemaStatus) -> str:
-    """Return the SQL of what is pending; nothing is run."""
+    """Return the SQL of the pending migrations; nothing is run."""
     if not found.pending:
         return ""
     output = io.StringIO()
@@ -139,7 +139,7 @@ def sql_of(found: SchemaStatus) -> str:
     return output.getvalue()
 
 
-def _standing(schema: Schema) -> SchemaStatus:
+def _status_of(schema: Schema) -> SchemaStatus:
     code = this_code()
     pending: tuple[PendingMigration, ...] = ()
     if schema.revision is None or schema.revision in code.revisions:

@@ -1,11 +1,11 @@
-"""Rows that a loop or a list cannot use: stepped over, named, and never in the way of the others.
+"""Skipped rows: a loop or list goes on without the rows that it cannot read, and records them by name.
 
     with stepping_over(engine, Loop.RELAY, "batch") as usable, transaction(engine) as connection:
         orders = usable(connection.execute(wanted), order_of)
 
-`usable` returns what could be made of the rows. What could not is noted in `skipped_row` when the block has ended, by its
-id and why, and stands there until nobody has met it for `STANDS`: what is mended needs no second act. A loop that asks for
-its oldest first leaves alone what it met lately (`met_lately`), so that no number of such rows starves the others.
+`usable` returns the values made of the rows. Rows of which none could be made are recorded in `skipped_row` when the block
+ends, with id and reason, and reported until they were not met for `STANDS`: a repaired row needs no further action. A loop
+that reads its oldest rows first leaves out those that it met lately (`met_lately`), so that they never starve the others.
 """
 
 import logging
@@ -31,16 +31,16 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A row that a loop stepped over is looked at again after so long.
+#: A row that a loop skipped is tried again after this time.
 AGAIN_AFTER = timedelta(minutes=10)
-#: Noted again by one process at the earliest after so long: a page may be loaded each second. Less than `AGAIN_AFTER`.
+#: One process records the same row again after this many seconds: a page may be loaded each second. Less than `AGAIN_AFTER`.
 _NOTED_FOR_S = 300.0
-#: So many of a loop are kept by their ids, and shown; a table full of one fault needs no more names.
+#: The most rows of a loop that are recorded, and that are shown; a table full of one fault needs no more names.
 _MOST, _SHOWN = 1_000, 20
 
 
 class SkippedRow(SQLModel, table=True):
-    """A row of another table that a loop could not use: `subject` says which, as `batch <id>`; `why` holds no value of it."""
+    """A row of another table that a loop skipped: `subject` names it, as `batch <id>`; `why` contains no value of it."""
 
     __tablename__ = "skipped_row"
 
@@ -66,7 +66,7 @@ _FORGET = text("delete from skipped_row where seen_at < :before")
 
 
 class Usable(Protocol):
-    """Makes values of rows and steps over those of which none can be made."""
+    """Makes values of rows and skips those of which none can be made."""
 
     def __call__(self, rows: Iterable[Any], make: Callable[[Any], T], /) -> list[T]: ...
 
@@ -75,13 +75,13 @@ class Usable(Protocol):
 def stepping_over(
     engine: Engine, loop: Loop, kind: str, *, name: Callable[[Any], object] = lambda row: row.id
 ) -> Iterator[Usable]:
-    """Give the block a way to make values of rows; what it stepped over is noted once the block has ended.
+    """Yield a function that makes values of rows; the rows that it skipped are recorded when the block has ended.
 
     Args:
-        kind: What a row is, in a word: with its id, it names the row.
-        name: Gives the id of a row.
+        kind: What a row is, in one word: with its id, it names the row.
+        name: Returns the id of a row.
     """
-    stepped: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
 
     def usable(rows: Iterable[Any], make: Callable[[Any], T], /) -> list[T]:
         made = []
@@ -89,18 +89,18 @@ def stepping_over(
             try:
                 made.append(make(row))
             except Exception as error:  # noqa: BLE001 - whatever one row does, the others are made
-                stepped.append((f"{kind} {name(row)}", why(error)))
+                skipped.append((f"{kind} {name(row)}", why(error)))
         return made
 
     yield usable
-    note_skipped(engine, loop, stepped)
+    note_skipped(engine, loop, skipped)
 
 
 def readable(make: Callable[[Any], T], row: Any, *, kind: str, name: object = None) -> T:
-    """Return what is made of the one row that was asked for.
+    """Return the value made of one requested row.
 
     Raises:
-        PermanentError: nothing can be made of it; its facts name it and say why.
+        PermanentError: none can be made; the facts name the row and the reason.
     """
     try:
         return make(row)
@@ -115,14 +115,14 @@ def sound(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def met_lately(loop: Loop, kind: str, id_: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition that this loop stepped over the row a short while ago."""
+    """Return the condition that this loop skipped the row within `AGAIN_AFTER`."""
     subject = literal(f"{kind} ").op("||")(cast(id_, Text))
     lately = _skipped.seen_at > func.now() - AGAIN_AFTER
     return select(_skipped.loop).where(_skipped.loop == loop, _skipped.subject == subject, lately).exists()
 
 
 def why(error: Exception) -> str:
-    """Return what is wrong and where that was seen; the text of an error of ours, for any other may quote the row."""
+    """Return the reason: the message of a Mailroom error, else only class and place, because other texts may quote the row."""
     if isinstance(error, MailroomError):
         return error.message
     last = extract_tb(error.__traceback__)[-1]
@@ -130,7 +130,7 @@ def why(error: Exception) -> str:
 
 
 def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) -> None:
-    """Note rows, each by what it is and why; never raises, for whoever steps over a row goes on."""
+    """Record skipped rows, each as name and reason; never raises, because the caller goes on without them."""
     fresh = _noted.fresh(engine, loop, dict(rows))
     if not fresh:
         return
@@ -146,7 +146,7 @@ def note_skipped(engine: Engine, loop: Loop, rows: Sequence[tuple[str, str]]) ->
 
 
 def skipped_now(engine: Engine) -> list[Skipped]:
-    """Return what is stepped over at present, by loop."""
+    """Return the rows that are skipped at present, by loop."""
     since = datetime.now(UTC) - STANDS
     kept = select(_skipped.loop, _skipped.subject, _skipped.why).where(_skipped.seen_at > since)
     found: dict[str, list[Any]] = {}
@@ -160,20 +160,20 @@ def skipped_now(engine: Engine) -> list[Skipped]:
 
 
 def forget_skipped(engine: Engine, *, before: datetime) -> int:
-    """Delete what nobody has met since `before`."""
+    """Delete rows that were not met since `before`, and return how many."""
     with transaction(engine) as connection:
         return connection.execute(_FORGET, {"before": before}).rowcount
 
 
 @dataclass
 class _Noted:
-    """What this process noted a moment ago."""
+    """The rows that this process recorded lately."""
 
     at: dict[tuple[str, str, str], float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fresh(self, engine: Engine, loop: Loop, rows: dict[str, str]) -> dict[str, str]:
-        """Return those rows that were not noted a moment ago, each once."""
+        """Return the rows that were not recorded lately, each once."""
         now, database = time.monotonic(), str(engine.url)
         with self.lock:
             self.at = {key: at for key, at in self.at.items() if now - at < _NOTED_FOR_S}

@@ -1,1 +1,1 @@
-"""The orchestrator over its REST API; nothing here imports it."""
+"""Prefect over its REST API; nothing here imports Prefect."""

@@ -1,4 +1,4 @@
-"""Where the providers of outbound mail are, as the blocks on the Prefect server say: read by `mailroom status`, without Prefect."""
+"""Endpoints of the providers of outbound mail, read from the Prefect server's blocks over REST, for `mailroom status`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mailroom.settings import Settings
 
 
 def providers_by_endpoint(settings: Settings, allowed: Allowed, *, name: str = "outbound") -> list[Resource]:
-    """Return the endpoints of the providers of the outbound block `name`; none where it is not there.
+    """Return the endpoints of the providers of the outbound block `name`; none if there is no such block.
 
     Raises:
         TransientError, PermanentError: the server cannot be reached, or does not serve this.

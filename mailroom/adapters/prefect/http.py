@@ -1,4 +1,4 @@
-"""The orchestrator over its REST API, for the parts of Mailroom that have no Prefect in them."""
+"""Prefect's REST API, for the parts of Mailroom that do not import Prefect."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SEND_BATCH = "send-batch/send-batch"
 
 
 def idempotency_key(ref: ObjectRef) -> str:
-    """Return the key under which the run of an object exists once, whoever asks for it."""
+    """Return the idempotency key of an object's run, so that it is created once."""
     return f"{ref.bucket}/{ref.key}@{ref.version}"
 
 
@@ -34,15 +34,15 @@ def http_client(api_url: str) -> httpx.Client:
 
 
 def password() -> str | None:
-    """Return what this process shows to Prefect's API, None where it has nothing to show."""
+    """Return this process's password or key for Prefect's API, or None."""
     return os.environ.get("PREFECT_API_AUTH_STRING") or os.environ.get("PREFECT_API_KEY")
 
 
 def refuse_if_open(api_url: str, *, password: str | None) -> None:
-    """Return if Prefect's API is for this machine only, or asks for a password. Who may use it may have workers run code.
+    """Return if Prefect's API is on this machine, or a password for it is set: its users can have workers run code.
 
     Raises:
-        ConfigurationError: others reach it, and nothing is shown to it.
+        ConfigurationError: it is not on this machine, and no password is set.
     """
     if not password and not names_this_machine(urlsplit(api_url).netloc.rpartition("@")[2]):
         raise ConfigurationError(
@@ -76,7 +76,7 @@ class PrefectRuns:
         """Schedule this run again under its own id, as Retry in the UI does."""
         state = _scheduled_now("AwaitingRetry") | {"message": "Replayed by Mailroom"}
         found = self.find(run_id)
-        # A person asks for it: a run that was cancelled, or whose cancelling nobody finished, may run again.
+        # A person requests it: a cancelled run, or one whose cancellation did not finish, may run again.
         force = found is not None and found.state in ("Cancelling", "Cancelled")
         answer = self._post(f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         if answer is None:
@@ -89,8 +89,8 @@ class PrefectRuns:
         return found
 
     def resume(self, run_id: str) -> bool:
-        """Let a run that suspended itself go on, as Resume in the UI does."""
-        # Of a run that is not there, Prefect 3.8 answers 500 to this question.
+        """Resume a suspended run, as Resume in the UI does; False when there is none or Prefect rejects it."""
+        # For a missing run, Prefect 3.8 answers this request with 500.
         if self.find(run_id) is None:
             return False
         answer = self._post(f"/flow_runs/{run_id}/resume", {})
@@ -102,7 +102,7 @@ class PrefectRuns:
         return self._run(found) if found else None
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield the name and state of each task of a run, in the order of their start."""
+        """Yield name and state of each task of a run, in the order of their expected start."""
         body = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC"}
         for task in self._post("/task_runs/filter", body) or []:
             yield task["name"], task["state_name"] or task["state_type"] or "Pending"
@@ -121,7 +121,7 @@ class PrefectRuns:
 
 
 def _scheduled_now(name: str) -> dict[str, Any]:
-    # Without its time a scheduled run is never due, and no worker is handed it.
+    # Without a time, a scheduled run is never due, and no worker gets it.
     return {"type": "SCHEDULED", "name": name, "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
 
 
@@ -134,7 +134,7 @@ def _content(answer: httpx.Response) -> Any:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what httpx raises into Mailroom's errors."""
+    """Translate httpx's errors into Mailroom's."""
     try:
         yield
     except httpx.HTTPStatusError as error:

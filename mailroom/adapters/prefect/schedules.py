@@ -1,4 +1,4 @@
-"""When the scheduler of a Prefect server last worked: read from the runs that it made, by its REST API."""
+"""When the scheduler of a Prefect server last worked, read over REST from the runs that it made."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -15,14 +15,14 @@ POOL = "mailroom"
 _TAG = "auto-scheduled"
 _MOST = 200
 _TIMEOUT_S = 3
-#: Runs are made so far ahead at most (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
+#: The scheduler makes runs at most this far ahead (PREFECT_SERVER_SERVICES_SCHEDULER_MAX_SCHEDULED_TIME).
 _HORIZON = timedelta(days=100)
 
 
 class PrefectScheduler:
-    """The port `Scheduler` on a Prefect 3 server: three reads, whose answer is kept for `fresh_s` seconds.
+    """The port `Scheduler` on a Prefect 3 server: three requests, whose result is cached for `fresh_s` seconds.
 
-    A failed look is kept as long: callers get the same error at once and do not wait for a server that hangs.
+    A failure is cached as long: callers get the same error at once and do not wait for a server that hangs.
     """
 
     def __init__(self, api_url: str, *, fresh_s: float = 15.0) -> None:
@@ -30,7 +30,7 @@ class PrefectScheduler:
         self._known = Fresh(self._asked, fresh_s)
 
     def look(self) -> Scheduling:
-        """Return what the scheduler has done."""
+        """Return when the scheduler last worked, and the deployments without a run ahead."""
         found = self._known.get()
         if isinstance(found, MailroomError):
             # A new one each time: one exception raised in many threads would collect all their tracebacks.
@@ -51,7 +51,7 @@ class PrefectScheduler:
         made = {"flow_runs": {"tags": {"all_": [_TAG]}}}
         ahead = {"flow_runs": made["flow_runs"] | {"state": {"type": {"any_": ["SCHEDULED"]}}}}
         deployments = self._post("/deployments/filter", {**ours, "limit": _MOST})
-        # Ids of runs are UUIDs of version 7: in their order is in the order in which they were made.
+        # Ids of runs are UUIDs of version 7: sorted by id is sorted by time of creation.
         newest = self._post("/flow_runs/filter", {**ours, **made, "sort": "ID_DESC", "limit": 1})
         active = [one for one in deployments if not one["paused"] and _endless(one)]
         idle = self._idle(active, {**ours, **ahead}) if active else ()
@@ -67,7 +67,7 @@ class PrefectScheduler:
         runs = self._ahead(names, ahead, _MOST)
         idle = names.keys() - {run["deployment_id"] for run in runs}
         if len(runs) == _MOST:
-            # Schedules of seconds fill a page: who is not on it may be on the next.
+            # Schedules of seconds fill a page: a deployment that is not on it may be on the next.
             idle = {key for key in idle if not self._ahead([key], ahead, 1)}
         return tuple(sorted(names[key] for key in idle))
 
@@ -84,8 +84,8 @@ class PrefectScheduler:
 
 
 def _endless(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the active schedules that always have a run ahead: an RRULE may have had its last, and one of a few times a
-    year has its next beyond the scheduler's horizon."""
+    """Return the active schedules that always have a run ahead. An RRULE may have had its last run, and a schedule of a few
+    times a year has its next run beyond the scheduler's horizon."""
     schedules = [one["schedule"] for one in deployment["schedules"] if one["active"]]
     return [one for one in schedules if _is_soon(one)]
 

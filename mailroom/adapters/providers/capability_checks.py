@@ -1,4 +1,4 @@
-"""Whether a provider can do what a mail needs, asked before anything of it is handed over."""
+"""Checks whether a provider supports what a mail needs, before anything of it is sent."""
 
 from mailroom.domain.errors import Refused
 from mailroom.domain.outbound.content_rules import check, needs_utf8
@@ -7,10 +7,10 @@ from mailroom.ports.provider import Capabilities
 
 
 def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> None:
-    """Return if the mail is sound and the provider takes everything that is in it.
+    """Return if the mail is valid and the provider supports everything that is in it.
 
     Raises:
-        Refused: `feature` names what the provider cannot do, or `where` what is wrong with the mail.
+        Refused: `feature` names what the provider does not support, or `where` what is wrong with the mail.
     """
     check(mail)
     require_size(sum(4 * len(file.content) // 3 for file in mail.attachments), capabilities, provider=provider)
@@ -27,7 +27,7 @@ def require(mail: Outgoing, capabilities: Capabilities, *, provider: str) -> Non
 
 
 def require_size(size: int, capabilities: Capabilities, *, provider: str) -> None:
-    """Return if a mail of `size` bytes on the wire is not too large.
+    """Return if a mail of `size` bytes on the wire is not too large for the provider.
 
     Raises:
         Refused: it is.

@@ -1,4 +1,4 @@
-"""What each provider can do, as a table for people. It reads the providers themselves."""
+"""The providers' capabilities as a table for `mailroom providers`, read from the provider classes."""
 
 from dataclasses import fields
 from pkgutil import resolve_name

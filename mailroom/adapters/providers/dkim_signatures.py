@@ -1,7 +1,7 @@
-"""DKIM signatures (RFC 6376) for mails that no provider signs for us.
+"""DKIM signatures (RFC 6376) for mails that the provider does not sign.
 
-`dkimpy` does the work: the library that Debian's milter signs with. It has had no release since July 2024, and neither has
-the RFC; what it makes is verified in the tests by a second, independent computation.
+They are made by `dkimpy`, the library that Debian's milter uses. It has had no release since July 2024, and the RFC has not
+changed either; the tests verify its signatures by a second, independent computation.
 """
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -15,9 +15,9 @@ from dkim import DKIM
 
 from mailroom.domain.errors import ConfigurationError
 
-#: RFC 8058 section 4 asks for the first two; ours is what events find a message by.
+#: RFC 8058 section 4 requires the first two; the third is ours, by which events find a message.
 _SIGNED_TOO = frozenset({b"list-unsubscribe", b"list-unsubscribe-post", b"x-correlation-id"})
-#: Signed once more than they occur, so that none can be added in front of them.
+#: Signed once more than they occur, so that no further one can be added.
 _FROZEN = (b"from", b"to", b"subject", b"date", b"reply-to")
 _LEAST_BITS = 1024
 

@@ -1,4 +1,4 @@
-"""A second provider for what the first did not take."""
+"""Failover: a second provider for mails that the first did not accept."""
 
 import time
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from mailroom.ports.rate import Permit, Rate
 
 
 class FailOver:
-    """The port `MailProvider` on two of them: what the first cannot take now goes to the second.
+    """The port `MailProvider` on two of them: mails that the first cannot accept now go to the second.
 
-    Only what was not handed over: never after `OutcomeUnknown`, for the first may have the mail; nor after `Throttled`, for
-    another provider is no way around a limit. It can do what both can. A receipt, and the fact `provider` of an error, name
-    which of the two it was. `rate` is the second's limit; the caller waits for the first's.
+    Only mails that were not sent: never after `OutcomeUnknown`, because the first may have the mail, nor after `Throttled`,
+    because a second provider must not be used to evade a limit. It has the capabilities of both. A receipt, and the fact
+    `provider` of an error, name the one that was used. `rate` is the second's limit; the caller waits for the first's.
     """
 
     def __init__(self, first: MailProvider, second: MailProvider, *, rate: Rate | None = None) -> None:
@@ -26,9 +26,9 @@ class FailOver:
         self._first, self._second, self._rate = first, second, rate
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand each mail over to the first that takes it."""
+        """Send each mail through the first provider, or the second if that one cannot accept it now."""
         results = self._first.send(mails)
-        left = [number for number, result in enumerate(results) if _may_go_on(result)]
+        left = [number for number, result in enumerate(results) if _may_fail_over(result)]
         if not left:
             return results
         while left:
@@ -38,10 +38,10 @@ class FailOver:
             else:
                 permits = self._rate.wait(len(left), lane=mails[left[0]].lane)
                 if not permits:
-                    # None within the rate's patience: what the first said stands, and it is tried again later.
+                    # No permit in time: the first provider's result stands, and the mails are tried again later.
                     break
                 going, left = left[: len(permits)], left[len(permits) :]
-                answers = _at_their_turn(self._second, [mails[number] for number in going], permits, self._rate)
+                answers = _send_with_permits(self._second, [mails[number] for number in going], permits, self._rate)
             for number, result in zip(going, answers, strict=True):
                 results[number] = result
         return results
@@ -52,10 +52,10 @@ class FailOver:
         return self._second.quota() if quota.paused else quota
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
-        """Return the receipt from whoever has the mail.
+        """Return the receipt of the provider that has the mail; None: neither has it.
 
         Raises:
-            OutcomeUnknown: one of them cannot tell, and the other has not got it.
+            OutcomeUnknown: one of them does not know, and the other does not have it.
         """
         unsure: OutcomeUnknown | None = None
         for provider in (self._first, self._second):
@@ -69,12 +69,12 @@ class FailOver:
         return None
 
     def close(self) -> None:
-        """Let go of the connections of both."""
+        """Close the connections of both."""
         self._first.close()
         self._second.close()
 
 
-def _at_their_turn(
+def _send_with_permits(
     provider: MailProvider, mails: Sequence[Outgoing], permits: Sequence[Permit], rate: Rate
 ) -> list[ProviderReceipt | MailroomError]:
     time.sleep(max(0.0, permits[-1].at - time.monotonic()))
@@ -87,7 +87,7 @@ def _at_their_turn(
     return answers
 
 
-def _may_go_on(result: ProviderReceipt | MailroomError) -> bool:
+def _may_fail_over(result: ProviderReceipt | MailroomError) -> bool:
     return isinstance(result, TransientError) and not isinstance(result, Throttled)
 
 

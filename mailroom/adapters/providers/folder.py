@@ -21,7 +21,7 @@ def _raw(mail: Outgoing) -> bytes:
 
 
 class Folder:
-    """The port `MailProvider` on a folder: each mail is `<our id>.eml`, there whole or not at all."""
+    """The port `MailProvider` on a folder: each mail is `<our id>.eml`, written whole or not at all."""
 
     name = "file"
     capabilities = Capabilities(batch=100, utf8_addresses=True, asks=True)
@@ -36,7 +36,7 @@ class Folder:
         return [self._send(mail) for mail in mails]
 
     def quota(self) -> ProviderQuota:
-        """Return nothing: a folder has no limit."""
+        """Return an empty quota: a folder has no limit."""
         return ProviderQuota()
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
@@ -74,15 +74,15 @@ class Console(Unasked):
         self._stream = stream or sys.stdout
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Tell of each mail."""
+        """Print a line for each mail."""
         return [self._send(mail) for mail in mails]
 
     def quota(self) -> ProviderQuota:
-        """Return nothing: a console has no limit."""
+        """Return an empty quota: a console has no limit."""
         return ProviderQuota()
 
     def close(self) -> None:
-        """Leave the stream open: it is the caller's."""
+        """Do nothing: the stream is the caller's."""
 
     def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:

@@ -1,7 +1,7 @@
-"""One POST to a provider's HTTP interface, sent once, and what its status means.
+"""One POST to a provider's HTTP API, sent once, and what its status means for the mail.
 
-Only a connection that never came about is certain to have handed nothing over. Once the request is on its way, anything
-but a plain answer leaves the outcome unknown: a server may read a request to its end, act on it, and fail to say so.
+Only without a connection is it certain that nothing was sent. Once the request is on its way, anything but a plain response
+leaves the outcome unknown: a server may read a request to its end, act on it, and fail to respond.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back: `body` is what the JSON said, None where it was none."""
+    """A response: `body` is its decoded JSON, None when it is not JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -25,7 +25,7 @@ class HttpAnswer:
 
 
 class Poster:
-    """A provider's HTTP interface; safe to share between threads."""
+    """A client of a provider's HTTP API; safe to share between threads."""
 
     def __init__(self, provider: str, url: str, *, headers: Mapping[str, str], timeout_s: float) -> None:
         self._provider = provider
@@ -33,18 +33,18 @@ class Poster:
             base_url=url,
             headers=dict(headers) | {"Accept": "application/json"},
             timeout=httpx.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=timeout_s),
-            # A connection that is kept may be closed by the other side just as a mail is written to it, or still hold a second
-            # answer to the request before: the one makes an outcome unknown, the other makes it wrong.
+            # A kept connection may be closed by the other side just as a mail is written to it, or still have a second response
+            # to the previous request: the first makes an outcome unknown, the second makes it wrong.
             limits=httpx.Limits(max_connections=50, max_keepalive_connections=0),
             follow_redirects=False,
         )
 
     def post(self, path: str, content: bytes) -> HttpAnswer:
-        """Send once and return the answer, whatever its status.
+        """Send once and return the response, whatever its status.
 
         Raises:
-            TransientError: no connection came about.
-            OutcomeUnknown: there was no answer.
+            TransientError: no connection was made.
+            OutcomeUnknown: there was no response.
         """
         try:
             answer = self._http.post(path, content=content, headers={"Content-Type": "application/json"})
@@ -55,7 +55,7 @@ class Poster:
         return HttpAnswer(answer.status_code, answer.headers, _json(answer))
 
     def get(self, path: str, query: Mapping[str, str]) -> HttpAnswer:
-        """Return the answer to a question, whatever its status.
+        """Return the response to a query, whatever its status.
 
         Raises:
             TransientError: there was none.
@@ -67,7 +67,7 @@ class Poster:
         return HttpAnswer(answer.status_code, answer.headers, _json(answer))
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._http.close()
 
     def _facts(self, error: Exception) -> dict[str, str]:
@@ -75,7 +75,7 @@ class Poster:
 
 
 def verdict(answer: HttpAnswer, *, provider: str, **facts: Any) -> MailroomError:
-    """Return what an answer that is no success means for a mail."""
+    """Return the error that an unsuccessful response means for a mail."""
     facts = {"provider": provider, "status": answer.status} | facts
     match answer.status:
         case 429:
@@ -83,14 +83,14 @@ def verdict(answer: HttpAnswer, *, provider: str, **facts: Any) -> MailroomError
         case 400 | 413 | 422:
             return Refused("the provider refused the mail", **facts)
         case status if 300 <= status < 500 and status != 408:
-            # A key, a right or an address that is set up wrong costs no mail: all of them wait for a person.
+            # A wrong key, permission or address of the API must not fail mails: they all wait for a person.
             return Paused("the provider has paused this account, or refuses its credentials", **facts)
         case _:
             return OutcomeUnknown("the provider's response does not mention the mail", **facts)
 
 
 def _retry_after(headers: Mapping[str, str]) -> int | None:
-    # The other form of the header, a date, is rare enough to be none.
+    # The header's other form, a date, is rare and ignored.
     value = headers.get("Retry-After", "")
     return int(value) if value.isdecimal() and len(value) < 6 else None
 

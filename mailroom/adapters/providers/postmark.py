@@ -1,4 +1,4 @@
-"""Postmark: up to 500 mails in a call, each answered by itself, and it can be asked for a mail by our id.
+"""Postmark: up to 500 mails in a call, each with its own result, and a search for a mail by our id.
 
 Source: postmarkapp.com/developer/api, "Email", "Messages" and "Overview" with the error codes, and the support article
 "Custom metadata FAQ" for the search by metadata (read November 2026).
@@ -25,8 +25,8 @@ _CALL_BYTES = 50 * 10**6
 _ACCOUNT = frozenset({10, 405, 412, 413})
 _MAINTENANCE, _RATE = 100, 429
 _OF_THE_CALL = _ACCOUNT | {_MAINTENANCE, _RATE}
-#: How long after handing over a search that finds nothing proves nothing, and from when on it proves nothing again: the
-#: index runs behind, and the shortest retention of an account is seven days.
+#: A search that finds nothing proves nothing sooner than this after sending, because the index lags, and later than this,
+#: because the shortest retention of an account is seven days.
 _TOO_EARLY, _TOO_LATE = timedelta(minutes=15), timedelta(days=6)
 
 
@@ -44,9 +44,9 @@ class Postmark:
         self._poster = Poster(self.name, url, headers={"X-Postmark-Server-Token": token}, timeout_s=timeout_s)
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand each mail over once, in as few calls as the limits allow.
+        """Send each mail once, in as few calls as the limits allow.
 
-        When a call finds the provider slow, stopped or gone, the mails of later calls share its error untried.
+        When a call finds the provider throttled, stopped or away, the mails of later calls get its error untried.
         """
         results: list[ProviderReceipt | MailroomError] = []
         ready: list[tuple[int, bytes]] = []
@@ -67,14 +67,14 @@ class Postmark:
         return results
 
     def quota(self) -> ProviderQuota:
-        """Return nothing: Postmark has no interface for it."""
+        """Return an empty quota: Postmark's API has none."""
         return ProviderQuota()
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
-        """Return the receipt of the mail with our id, found by its metadata; None: they never got it.
+        """Return the receipt of the mail with our id, found by its metadata; None: Postmark does not have it.
 
         Raises:
-            OutcomeUnknown: it is too early or too late to tell, or they did not say.
+            OutcomeUnknown: it is too early or too late to know, or the response does not say.
         """
         query = {"count": "2", "offset": "0", "messagestream": self._stream, f"metadata_{TAG}": message_id}
         answer = self._poster.get("/messages/outbound", query)
@@ -90,12 +90,12 @@ class Postmark:
         raise OutcomeUnknown("the provider has no record of the outcome", provider=self.name, status=answer.status)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._poster.close()
 
     def _prepared(self, mail: Outgoing) -> bytes:
         require(mail, self.capabilities, provider=self.name)
-        # In UTF-8: escapes would cost three times as much for most letters, and `wire_size` counts without them.
+        # In UTF-8: escapes would be three times as long for most letters, and `wire_size` counts without them.
         content = json.dumps(_payload(mail, self._stream), ensure_ascii=False).encode()
         require_size(len(content), self.capabilities, provider=self.name)
         return content
@@ -156,7 +156,7 @@ def _payload(mail: Outgoing, stream: str) -> dict[str, Any]:
         "Headers": [{"Name": name, "Value": value} for name, value in tagged_headers(mail)],
         "Metadata": {TAG: mail.id},
         "MessageStream": stream,
-        # Said either way: what is not said is as the server has it.
+        # Always set: otherwise the server's own setting applies.
         "TrackOpens": mail.tracking.opens,
         "TrackLinks": "HtmlOnly" if mail.tracking.clicks else "None",
     }

@@ -1,7 +1,7 @@
-"""SendGrid's v3 Mail Send: one call for each mail, for the mails of one call share their content.
+"""SendGrid's v3 Mail Send: one call for each mail, because the mails of one call share their content.
 
-Source: twilio.com/docs/sendgrid, "Mail Send" and "Errors" (read November 2026). The address for EU subusers is another.
-Its Email Activity is an add-on with 6 questions a minute and none for EU subusers: it cannot be asked here.
+Source: twilio.com/docs/sendgrid, "Mail Send" and "Errors" (read November 2026). EU subusers have another address. The Email
+Activity API is an add-on with 6 requests a minute and not for EU subusers, so the outcome of a mail cannot be queried.
 """
 
 import base64
@@ -32,21 +32,21 @@ class SendGrid(Unasked):
         self._poster = Poster(self.name, url, headers={"Authorization": f"Bearer {key}"}, timeout_s=timeout_s)
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand each mail over once; the id in a receipt is what `sg_message_id` in its events begins with."""
+        """Send each mail once; `sg_message_id` in its events begins with the id in the receipt."""
         return [self._send(mail) for mail in mails]
 
     def quota(self) -> ProviderQuota:
-        """Return nothing: SendGrid tells its limits only in the headers of an answer."""
+        """Return an empty quota: SendGrid's limits are only in the headers of responses."""
         return ProviderQuota()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._poster.close()
 
     def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:
             require(mail, self.capabilities, provider=self.name)
-            # In UTF-8: escapes would cost three times as much for most letters, and `wire_size` counts without them.
+            # In UTF-8: escapes would be three times as long for most letters, and `wire_size` counts without them.
             content = json.dumps(_payload(mail), ensure_ascii=False).encode()
             require_size(len(content), self.capabilities, provider=self.name)
             answer = self._poster.post("/v3/mail/send", content)
@@ -59,7 +59,7 @@ class SendGrid(Unasked):
 
 
 def _payload(mail: Outgoing) -> dict[str, Any]:
-    # An empty part is refused, and so is a mail without any.
+    # SendGrid refuses an empty part, and a mail without any part.
     texts = [(kind, text) for kind, text in (("text/plain", mail.text), ("text/html", mail.html)) if text]
     payload: dict[str, Any] = {
         "personalizations": [{"to": [_party(mail.to)], "custom_args": {TAG: mail.id}}],
@@ -67,7 +67,7 @@ def _payload(mail: Outgoing) -> dict[str, Any]:
         "subject": mail.subject,
         "content": [{"type": kind, "value": text} for kind, text in texts or [("text/plain", "\n")]],
         "headers": dict(tagged_headers(mail)),
-        # Said either way: what is not said is as the account has it.
+        # Always set: otherwise the account's own setting applies.
         "tracking_settings": {
             "click_tracking": {"enable": mail.tracking.clicks, "enable_text": False},
             "open_tracking": {"enable": mail.tracking.opens},

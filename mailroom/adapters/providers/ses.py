@@ -1,8 +1,8 @@
 """Amazon SES v2: raw mails with tags, a configuration set and a tenant.
 
-SES has no idempotency key, so the client may not repeat anything by itself: botocore's retry modes send again after a
-timeout. `Ses` refuses a client that would. SES writes Message-ID and Date anew; what a receipt holds is what its
-events call `messageId`. It cannot be asked for a mail.
+SES has no idempotency key, so the client must not retry by itself: botocore's retry modes send again after a timeout. `Ses`
+refuses a client that would. SES replaces Message-ID and Date; the id in a receipt is `messageId` in its events. The outcome
+of a mail cannot be queried.
 
 Source: botocore's model of SESv2 (1.44), SES developer guide, "Managing quotas" and "Tenants".
 """
@@ -53,7 +53,7 @@ _SLOW = frozenset(
         "LimitExceededException",
     }
 )
-#: The account, its identity or its settings: all mails wait for a person.
+#: Faults of the account, its identity or its settings: all mails wait for a person.
 _STOPPED = frozenset(
     {
         "AccountSuspendedException",
@@ -71,12 +71,12 @@ _NEVER_CONNECTED = (
     NoCredentialsError,
     CredentialRetrievalError,
 )
-#: SES answers one such question a second, for the whole account.
+#: SES allows one such request a second, for the whole account.
 _QUOTA_FRESH_S = 60
 
 
 def once(*, timeout_s: float = 60) -> dict[str, Any]:
-    """Return what botocore's `Config` takes for a client that sends each request once."""
+    """Return arguments of botocore's `Config` for a client that sends each request once."""
     return client_settings(tries=1, timeout_s=timeout_s)
 
 
@@ -104,11 +104,11 @@ class Ses(Unasked):
         self._quota = Fresh(self._ask_quota, _QUOTA_FRESH_S, clock=clock)
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand each mail over once, in a call of its own."""
+        """Send each mail once, one call for each."""
         return [self._send(mail) for mail in mails]
 
     def quota(self) -> ProviderQuota:
-        """Return what SES allows this account; asked once a minute. Nothing is known where it may not be asked.
+        """Return the account's quota, read once a minute; an empty one if the permission is missing.
 
         Raises:
             TransientError: SES cannot answer now.
@@ -116,7 +116,7 @@ class Ses(Unasked):
         return self._quota.get()
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
     def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
@@ -150,7 +150,7 @@ class Ses(Unasked):
         per_day = values.get("Max24HourSend", -1)
         return ProviderQuota(
             per_second=values.get("MaxSendRate"),
-            # -1 stands for no limit.
+            # -1 means no limit.
             per_day=None if per_day < 0 else int(per_day),
             sent_today=int(values.get("SentLast24Hours", 0)),
             paused=not account.get("SendingEnabled", True) or account.get("EnforcementStatus") == "SHUTDOWN",
@@ -173,7 +173,7 @@ def _answered(error: ClientError) -> MailroomError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     facts = {"provider": Ses.name, "code": code, "status": status}
     if code in _SLOW or status == 429:
-        # Both limits answer with the same code; only the text tells them apart.
+        # Both limits have the same code; only the text distinguishes them.
         if "daily" in str(error.response.get("Error", {}).get("Message", "")).lower():
             return DailyQuota("the provider's daily quota is used up", **facts)
         return Throttled("the provider throttles sending", **facts)

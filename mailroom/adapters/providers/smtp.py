@@ -1,4 +1,4 @@
-"""Any SMTP server that takes mail for others: connections kept and reused, TLS by policy, DKIM where there is a key."""
+"""Any SMTP relay: connections are kept and reused, TLS by policy, DKIM if a key is set."""
 
 import smtplib
 import socket
@@ -29,14 +29,14 @@ from mailroom.domain.outbound.content_rules import needs_utf8, on_the_wire
 from mailroom.domain.outbound.message import Outgoing
 from mailroom.ports.provider import Capabilities, ProviderQuota, ProviderReceipt
 
-#: A connection that rested longer is opened anew: servers close theirs after half a minute or more.
-_REST_S = 20
-#: Servers bound how many mails a connection carries; Postfix at none, others at a hundred.
+#: A connection that was idle longer is replaced, in seconds: servers close theirs after half a minute or more.
+_IDLE_S = 20
+#: Servers limit the mails of a connection; Postfix does not, others to a hundred.
 _MAILS_A_CONNECTION = 100
 
 
 class Tls(StrEnum):
-    """What protects a connection."""
+    """How a connection is encrypted."""
 
     #: TLS from the first byte (RFC 8314), port 465.
     IMPLICIT = "implicit"
@@ -52,7 +52,7 @@ class Smtp(Unasked):
     """The port `MailProvider` on an SMTP server.
 
     The id in a receipt is the mail's Message-ID without its angle brackets. `bounces` is the envelope's sender, where
-    bounces go; without it each mail's own sender. `answer_s` is how long the answer to a mail may take.
+    bounces go; by default each mail's own sender. `answer_s` is how long the reply to a mail may take, in seconds.
     """
 
     name = "smtp"
@@ -84,13 +84,13 @@ class Smtp(Unasked):
         self._bounces = bounces
         self._dkim = dkim
         self._timeout_s, self._answer_s = timeout_s, answer_s
-        self._resting: list[tuple[float, Session]] = []
+        self._idle: list[tuple[float, Session]] = []
         self._lock = threading.Lock()
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand the mails over, over one connection; each thread that sends has its own.
+        """Send the mails over one connection; each sending thread has its own.
 
-        When the connection is lost, the mails behind share the fate of what was not handed over.
+        When the connection is lost, the mails after that one are `TransientError`: they were not sent.
         """
         results: list[ProviderReceipt | MailroomError] = []
         waiting: list[tuple[int, SmtpMail]] = []
@@ -113,14 +113,14 @@ class Smtp(Unasked):
         return results
 
     def quota(self) -> ProviderQuota:
-        """Return nothing: SMTP has no question for it."""
+        """Return an empty quota: SMTP has no command for it."""
         return ProviderQuota()
 
     def close(self) -> None:
-        """Let go of connections that rest; one in use is closed by who uses it."""
+        """Close idle connections; one in use is closed by its thread."""
         with self._lock:
-            resting, self._resting = self._resting, []
-        for _, session in resting:
+            idle, self._idle = self._idle, []
+        for _, session in idle:
             session.close()
 
     def __enter__(self) -> Self:
@@ -144,7 +144,7 @@ class Smtp(Unasked):
             session = self._take()
         except MailroomError as error:
             return [error] * len(letters)
-        # A letter that this server cannot take ends what goes in one piece; it is answered with the piece before it.
+        # A mail that this server cannot accept ends the run of mails sent together; it comes first in the next call.
         said: list[MailroomError | None] = []
         unfit = [session.unfit(letter) for letter in letters]
         upto = next((number for number, error in enumerate(unfit) if error), len(letters))
@@ -153,23 +153,23 @@ class Smtp(Unasked):
             said = session.send(letters[:upto])
         elif unfit[0]:
             said = [unfit[0]]
-        self._rest(session)
+        self._keep(session)
         return said
 
     def _take(self) -> Session:
         while True:
             with self._lock:
-                since, session = self._resting.pop() if self._resting else (0.0, None)
+                since, session = self._idle.pop() if self._idle else (0.0, None)
             if session is None:
                 return self._connect()
-            if time.monotonic() - since < _REST_S and session.usable():
+            if time.monotonic() - since < _IDLE_S and session.usable():
                 return session
             session.close()
 
-    def _rest(self, session: Session) -> None:
+    def _keep(self, session: Session) -> None:
         if session.alive and session.carried < _MAILS_A_CONNECTION:
             with self._lock:
-                self._resting.append((time.monotonic(), session))
+                self._idle.append((time.monotonic(), session))
         else:
             session.close()
 
@@ -191,7 +191,7 @@ class Smtp(Unasked):
         client = kind(self._host, self._port, local_hostname=socket.gethostname(), timeout=self._timeout_s)
         try:
             if client.sock is not None:
-                # The last bytes of a mail and its dot are two writes; without this the second waits for an answer.
+                # The last bytes of a mail and its dot are two writes; without this the second waits for an acknowledgement.
                 client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.ehlo_or_helo_if_needed()
             if self._tls is Tls.STARTTLS or (self._tls is Tls.OPPORTUNISTIC and client.has_extn("starttls")):

@@ -1,11 +1,11 @@
-"""One SMTP connection that mails go over, one after the other (RFC 5321), pipelined where the server offers it (RFC 2920).
+"""One SMTP connection for several mails in sequence (RFC 5321), pipelined if the server offers it (RFC 2920).
 
-    MAIL RCPT DATA          one group; until its answers nothing is handed over
-    the mail                likewise: without the final dot no server may take it
-    .  MAIL RCPT DATA       the dot hands it over, and starts the next mail's group: one round trip a mail
+    MAIL RCPT DATA          one group; nothing is accepted before its replies
+    the mail                nothing is accepted either: without the final dot no server may accept it
+    .  MAIL RCPT DATA       the dot submits the mail, and the next mail's group follows: one round trip a mail
 
-From the dot to its answer the outcome is in the server's hands. If the connection is lost there, that one mail is
-`OutcomeUnknown`; the one behind it, of which only the envelope was sent, is not handed over.
+Between the dot and its reply the outcome is the server's. If the connection is lost there, that one mail is
+`OutcomeUnknown`; the next one, of which only the envelope was sent, was not accepted.
 """
 
 import re
@@ -25,16 +25,16 @@ from mailroom.domain.errors import (
     TransientError,
 )
 
-#: RFC 3463 codes that ask for a slower pace, those of large receivers among them.
+#: RFC 3463 codes for a slower rate, including those of large receivers.
 _SLOW = frozenset({"4.4.5", "4.5.3", "4.7.0", "4.7.28", "4.7.500", "4.7.650", "4.7.651"})
-#: What servers answer whose login, rights or settings do not fit.
+#: Reply codes for a wrong login, permission or setting.
 _ACCOUNT = frozenset({530, 534, 535, 538})
 _ENHANCED = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpMail:
-    """A mail in its envelope; `utf8` says that it needs a server with SMTPUTF8."""
+    """A mail with its envelope; `utf8` mails need a server with SMTPUTF8."""
 
     sender: str
     recipient: str
@@ -48,7 +48,7 @@ class _Reply:
     text: bytes
 
     def verdict(self, step: str) -> MailroomError:
-        """Return what a reply that is no success means for a mail that was not taken."""
+        """Return the error that an unsuccessful reply at this step means for a mail."""
         found = _ENHANCED.match(self.text)
         enhanced = found.group().decode() if found else ""
         facts = {"provider": "smtp", "step": step, "code": self.code, "enhanced": enhanced}
@@ -57,7 +57,7 @@ class _Reply:
         if 500 <= self.code < 600:
             return Refused("the provider refused the mail", **facts)
         if self.code == 454 or enhanced in _SLOW:
-            # SES answers 454 for both of its limits; only the text tells them apart.
+            # SES replies 454 for both of its limits; only the text distinguishes them.
             if b"daily" in self.text.lower():
                 return DailyQuota("the provider's daily quota is used up", **facts)
             return Throttled("the provider throttles sending", **facts)
@@ -75,7 +75,7 @@ class Session:
         self.carried = 0
 
     def usable(self) -> bool:
-        """Return whether the connection is still there and silent: a server that said something has said goodbye."""
+        """Return whether the connection is open and silent: an unexpected reply means that the server is closing it."""
         if not self.alive or self._client.sock is None:
             return False
         poll = select.poll()
@@ -83,7 +83,7 @@ class Session:
         return not poll.poll(0) and not self._left_over()
 
     def unfit(self, letter: SmtpMail) -> MailroomError | None:
-        """Return why this server cannot take the letter; None: it can."""
+        """Return why this server cannot accept the mail, or None."""
         if letter.utf8 and not self._client.has_extn("smtputf8"):
             return Refused("the provider does not support this", provider="smtp", feature="utf8_addresses")
         limit = self._client.esmtp_features.get("size", "")
@@ -92,9 +92,9 @@ class Session:
         return None
 
     def send(self, letters: Sequence[SmtpMail]) -> list[MailroomError | None]:
-        """Hand letters over in order and return what was said of each, None for taken.
+        """Send mails in order and return each one's error, None for accepted.
 
-        Where the connection is lost the list ends: the letters behind were not handed over.
+        The list ends where the connection is lost: the mails after that were not sent.
         """
         said: list[MailroomError | None] = []
         try:
@@ -112,7 +112,7 @@ class Session:
         return said
 
     def close(self) -> None:
-        """Say goodbye if anybody listens, without waiting for an answer."""
+        """Send QUIT if the connection is open, without waiting for the reply."""
         try:
             if self.alive:
                 self._write(b"QUIT\r\n")
@@ -124,7 +124,7 @@ class Session:
         step, reply = self._envelope(letter)
         if step:
             return self._refused(step, reply, following)
-        # smtplib's own form of dot-stuffing; the mail ends in CRLF already or is given one.
+        # Dot-stuffing as in smtplib; a missing final CRLF is added.
         stuffed = re.sub(rb"(?m)^\.", b"..", letter.raw)
         self._write(stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n")
         try:
@@ -141,7 +141,7 @@ class Session:
         return OutcomeUnknown("the provider's response does not mention the mail", provider="smtp", code=reply.code)
 
     def _envelope(self, letter: SmtpMail) -> tuple[str, _Reply]:
-        """Return the first step that was refused and its reply, or no step; then the server waits for the mail."""
+        """Return the first refused step and its reply; an empty step means that the server waits for the mail."""
         refused = ""
         replies = []
         for step, command in self._commands(letter):
@@ -156,7 +156,7 @@ class Session:
             return "", replies[-1]
         index = ("mail", "rcpt", "data").index(refused)
         if len(replies) == 3 and replies[-1].code // 100 == 3:
-            # It waits for a mail without a recipient (RFC 2920 section 3.1): an empty one, which it must refuse.
+            # It waits for a mail without a recipient (RFC 2920 section 3.1): it gets an empty one, which it must refuse.
             self._write(b".\r\n")
             self._read()
         return refused, replies[index]
@@ -172,7 +172,7 @@ class Session:
         return verdict
 
     def _error_of(self, reply: _Reply, step: str) -> MailroomError:
-        # RFC 5321 section 3.8: after 421 the server closes. After what is no reply, nobody knows which answer is whose.
+        # RFC 5321 section 3.8: after 421 the server closes. After an invalid reply, later ones cannot be matched to commands.
         self.alive = self.alive and reply.code != 421 and 400 <= reply.code < 600
         return reply.verdict(step)
 
@@ -191,7 +191,7 @@ class Session:
         ]
 
     def _left_over(self) -> bytes:
-        # A second reply may have come with the first; it must not become the answer to the next command.
+        # A second reply may have come with the first; it must not count as the reply to the next command.
         sock, file = self._client.sock, self._client.file
         if sock is None or file is None:
             return b""

@@ -1,4 +1,4 @@
-"""The answer of providers that cannot be asked what became of a mail."""
+"""The part `ask` of providers that have no query for the outcome of a mail."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from mailroom.ports.provider import ProviderReceipt
 
 
 class Unasked:
-    """The part `ask` of the port `MailProvider`, for a provider that has no such question."""
+    """The part `ask` of the port `MailProvider`, for a provider without such a query."""
 
     name: str
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
-        """Raise: it cannot be asked."""
+        """Raise `OutcomeUnknown`: there is no query."""
         raise OutcomeUnknown("the outcome cannot be checked with the provider", provider=self.name)

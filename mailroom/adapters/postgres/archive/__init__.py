@@ -1,1 +1,1 @@
-"""What SQL knows of the archive."""
+"""Findings of archive checks."""

@@ -1,4 +1,4 @@
-"""What was found wrong in the archive's bucket, kept until it is right again or an operator has acknowledged it."""
+"""Findings of archive checks, in SQL: kept until the fault is gone or an operator has acknowledged them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +15,10 @@ _findings = table(ArchiveFindingRow)
 _row, _deposit = _findings.c, table(DepositRow).c
 _insert = insert(_findings)
 
-#: What is wrong with a deposit itself; all other kinds are about strangers beside it.
+#: Kinds about a deposit itself; all other kinds are about unknown objects beside it.
 DAMAGES = ("missing deposit", "altered", "wrong receipt")
 
-#: Keys with open findings that are looked at again in one run.
+#: The most keys with open findings that are checked again in one run.
 _MOST_OPEN = 1000
 
 
@@ -31,35 +31,35 @@ class SqlArchiveFindings:
         self._bucket = bucket
 
     def meet(self, key: str, version: str, *, now: datetime) -> None:
-        """Note a version that a deposit met under its key and that is not the deposit's; the next check says more."""
+        """Record an unknown version under a deposit's key; the next check describes it."""
         do = "see what to do after the next run of reconcile"
         values = self._values(ArchiveFinding("versions", key, version, do, now), now)
         with transaction(self._engine) as connection:
             connection.execute(_insert.values(values).on_conflict_do_nothing())
 
     def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
-        """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
+        """Store the findings of a check; earlier findings in its range that it did not find again are deleted."""
         again: dict[str, Any] = {name: _insert.excluded[name] for name in ("kind", "do", "seen_at")}
         is_damage = or_(*(_insert.excluded.kind == kind for kind in DAMAGES))
-        # A stranger that was acknowledged meanwhile stays so; damage never is.
+        # An unknown object that was acknowledged meanwhile stays acknowledged; damage never is.
         again["acknowledged_at"] = case((is_damage, null()), else_=_row.acknowledged_at)
         keys = ["bucket", "key", "version"]
         with transaction(self._engine) as connection:
-            # PostgreSQL takes no NUL; such a stranger is found again by each look that comes by it.
+            # PostgreSQL stores no NUL; an object with one in its key is reported by each check, and not stored.
             rows = {(one.key, one.version): self._values(one, now) for one in found if "\0" not in one.key}
             if rows:
                 connection.execute(_insert.on_conflict_do_update(index_elements=keys, set_=again), [*rows.values()])
-            settled = and_(self._mine, _seen_by(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
+            settled = and_(self._mine, _in_range(looked), _row.seen_at < now, _row.acknowledged_at.is_(None))
             connection.execute(delete(_findings).where(settled))
 
     def open_keys(self) -> list[str]:
-        """Return keys with findings that nobody has acknowledged, those seen longest ago first."""
+        """Return keys with unacknowledged findings, those seen longest ago first."""
         wanted = select(_row.key).where(self._mine, _row.acknowledged_at.is_(None)).group_by(_row.key)
         with transaction(self._engine) as connection:
             return list(connection.execute(wanted.order_by(func.min(_row.seen_at)).limit(_MOST_OPEN)).scalars())
 
     def all(self, *, acknowledged: bool, limit: int, key: str | None = None) -> list[ArchiveFinding]:
-        """Return findings by key, those too that were acknowledged if wanted, or those of one key alone."""
+        """Return findings by key, or of one key only; with `acknowledged`, acknowledged ones too."""
         wanted = select(_findings).where(self._mine).order_by(_row.key, _row.version).limit(limit)
         if key is not None:
             wanted = wanted.where(_row.key == key)
@@ -69,7 +69,7 @@ class SqlArchiveFindings:
             return [_finding(row) for row in connection.execute(wanted)]
 
     def acknowledge(self, key: str, version: str | None, *, by: str, note: str, now: datetime) -> list[ArchiveFinding]:
-        """Note who takes responsibility for strangers under this key, and why; damage cannot be acknowledged."""
+        """Acknowledge unknown objects under this key, with operator and reason; damage cannot be acknowledged."""
         wanted = and_(self._mine, _row.key == key, not_(_row.kind.in_(DAMAGES)), _row.acknowledged_at.is_(None))
         if version is not None:
             wanted = and_(wanted, _row.version == version)
@@ -93,15 +93,15 @@ class SqlArchiveFindings:
 
 
 def damage() -> ScalarSelect[str | None]:
-    """Return, for a row of `deposit`, what a check has found wrong with it since it was last verified."""
+    """Return, for a row of `deposit`, the kind of damage that a check found since the last verification."""
     since = func.coalesce(_deposit.verified_at, _deposit.deposited_at)
     same = and_(_row.bucket == _deposit.bucket, _row.key == _deposit.key)
     wanted = select(_row.kind).where(same, _row.kind.in_(DAMAGES), _row.seen_at > since).limit(1)
     return wanted.correlate(table(DepositRow)).scalar_subquery()
 
 
-def _seen_by(looked: ScannedRange) -> ColumnElement[bool]:
-    """Return which findings lie where was looked; keys are in the order of their bytes, as S3 lists them."""
+def _in_range(looked: ScannedRange) -> ColumnElement[bool]:
+    """Return the condition that a finding is in the checked range; keys are in byte order, as S3 lists them."""
     key = _row.key.collate("C")
     walked = [key > looked.after]
     if looked.until:

@@ -1,7 +1,7 @@
-"""The circuit breaker in SQL: judged by what became of messages, open until a person closes it.
+"""The circuit breaker in SQL: opened by bounce and complaint rates, open until a person closes it.
 
-It is asked before each turn of sending, so the usual answer is cheap: two rows of indexes say that nothing is open, and
-the few bounces there are could not open anything. Only more of them have what was sent counted.
+It is checked before each round of sending, so the usual check is cheap: two index look-ups for open breakers, and a count
+of bounces and complaints. Sent messages are counted only when these are enough to open a breaker.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, BreakerRow, MessageRow
-from mailroom.adapters.postgres.outbound.rows import owned, word
+from mailroom.adapters.postgres.outbound.rows import member_of, owned
 from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.delivery.events import Kind
 from mailroom.domain.delivery.reputation import (
@@ -35,7 +35,7 @@ from mailroom.ports.monitoring import Loop
 _breakers, _batches = table(BreakerRow), table(BatchRow)
 _breaker, _batch, _message = _breakers.c, _batches.c, table(MessageRow).c
 
-#: In the words of the index.
+#: Written as in the index `ix_message_trouble`.
 _TROUBLE = _message.status.in_(TROUBLE)
 #: Soft bounces are no sign of a bad list.
 _BOUNCED = (_message.status == Status.BOUNCED) & (_message.reason == Kind.BOUNCED_HARD)
@@ -49,7 +49,7 @@ class SqlBreakers:
         self._engine = engine
 
     def check(self, batch_id: str, *, now: datetime) -> Broken | None:
-        """Return what stops this batch, opened now if its own rates or its tenant's ask for it."""
+        """Return the open breaker that stops this batch, opened now if the rates of the batch or its tenant exceed a threshold."""
         with transaction(self._engine) as connection:
             tenant = _tenant(connection, batch_id)
             rows = connection.execute(_last(tenant, UUID(batch_id))).all()
@@ -70,7 +70,7 @@ class SqlBreakers:
         return None
 
     def hold(self, breaker_id: str, run_id: str) -> None:
-        """Note that this run waits for the breaker to be closed."""
+        """Record that this run waits for the breaker to be closed."""
         run = UUID(run_id)
         new = ~_breaker.runs.contains([run])
         values = {"runs": func.array_append(_breaker.runs, run)}
@@ -78,7 +78,7 @@ class SqlBreakers:
             connection.execute(update(_breakers).where(_breaker.id == UUID(breaker_id), new).values(values))
 
     def close(self, breaker_id: str, *, by: str, now: datetime) -> Broken | None:
-        """Close it and return it, with the runs that waited."""
+        """Close the breaker and return it with the runs that waited, or None when there is none."""
         one = owned(_breakers, None, breaker_id)
         closing = update(_breakers).where(one, _breaker.closed_at.is_(None)).values(closed_at=now, closed_by=by)
         with transaction(self._engine) as connection:
@@ -87,7 +87,7 @@ class SqlBreakers:
         return _broken(row) if row else None
 
     def all(self, tenant: str | None, *, only_open: bool, limit: int) -> list[Broken]:
-        """Return breakers that opened, newest first."""
+        """Return breakers, most recently opened first."""
         mine = true() if tenant is None else _breaker.tenant == tenant
         wanted = select(_breakers).where(mine, _breaker.closed_at.is_(None) if only_open else true())
         newest_first = _breaker.opened_at.desc(), _breaker.id
@@ -131,7 +131,7 @@ def _judge(
 def _open(
     connection: Connection, tenant: str, batch_id: UUID | None, found: tuple[Trip, ReputationCounts], now: datetime
 ) -> Broken:
-    """Open it; where another worker did so at this moment, its is the one."""
+    """Open a breaker and return it; if another worker opened one at the same time, return that one."""
     trip, tally = found
     counts = {"sent": tally.sent, "bounced": tally.bounced, "complained": tally.complained}
     row = insert(_breakers).values(
@@ -139,8 +139,8 @@ def _open(
     )
     connection.execute(row.on_conflict_do_nothing())
     same = _breaker.batch_id.is_not_distinct_from(batch_id)
-    standing = select(_breakers).where(_breaker.tenant == tenant, same, _breaker.closed_at.is_(None))
-    return _broken(connection.execute(standing).one())
+    current = select(_breakers).where(_breaker.tenant == tenant, same, _breaker.closed_at.is_(None))
+    return _broken(connection.execute(current).one())
 
 
 def _broken(row: Row[Any]) -> Broken:
@@ -148,7 +148,7 @@ def _broken(row: Row[Any]) -> Broken:
         id=str(row.id),
         tenant=row.tenant,
         batch_id=str(row.batch_id) if row.batch_id else None,
-        trip=word(Trip, row.trip),
+        trip=member_of(Trip, row.trip),
         tally=ReputationCounts(sent=row.sent, bounced=row.bounced, complained=row.complained),
         opened_at=row.opened_at,
         closed_at=row.closed_at,

@@ -1,4 +1,4 @@
-"""Endpoints of tenants in SQL. What is to be told is written by the trigger `activity_told` of migration 0007."""
+"""Webhook endpoints of tenants in SQL. The trigger `activity_told` (migration 0007) writes the events to be sent."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -19,10 +19,15 @@ from mailroom.domain.delivery.tenant_webhooks import most_after
 from mailroom.ports.endpoints import Attempt, Endpoint, WebhookDelivery, WebhookEvent
 from mailroom.ports.monitoring import Loop
 
-_endpoints, _news, _attempts, _tenants = table(EndpointRow), table(WebhookEventRow), table(AttemptRow), table(TenantRow)
-_endpoint, _new, _attempt = _endpoints.c, _news.c, _attempts.c
+_endpoints, _events, _attempts, _tenants = (
+    table(EndpointRow),
+    table(WebhookEventRow),
+    table(AttemptRow),
+    table(TenantRow),
+)
+_endpoint, _event, _attempt = _endpoints.c, _events.c, _attempts.c
 
-#: More are not counted: the column has an end.
+#: Tries are counted up to here: a larger number could overflow its column.
 _MOST_TRIES = 1_000_000
 
 _CLAIM = text("""
@@ -33,14 +38,14 @@ _CLAIM = text("""
         order by next_at, id limit 1 for update skip locked
     ) returning *
 """)
-_WAITING_NEWS = text("""
+_WAITING_EVENTS = text("""
     select activity.id as sequence, activity.kind, activity.at, activity.actor, activity.facts, message.id as message_id,
         message.batch_id, message.reference, message.recipient, message.metadata, message.status, message.reason
     from endpoint_news join activity on activity.id = endpoint_news.activity_id
         join message on message.id = activity.message_id
     where endpoint_news.endpoint_id = :endpoint and told_at is null order by activity.id limit :most
 """)
-_AGAIN = text("""
+_REPLAY = text("""
     insert into endpoint_news (endpoint_id, activity_id)
     select endpoint.id, activity.id
     from endpoint join message on message.tenant = endpoint.tenant join activity on activity.message_id = message.id
@@ -57,7 +62,7 @@ class SqlEndpoints:
         self._engine = engine
 
     def add(self, endpoint: Endpoint) -> None:
-        """Tell this endpoint from now on; its tenant is made where it is new."""
+        """Add an endpoint, which gets events from now on; a new tenant is created."""
         values = {name: getattr(endpoint, name) for name in ("tenant", "url", "secret", "created_at")}
         row = {"id": UUID(endpoint.id), "kinds": list(endpoint.kinds), "next_at": endpoint.created_at, **values}
         tenant = insert(_tenants).values(id=endpoint.tenant, policy={}, created_at=endpoint.created_at)
@@ -72,36 +77,36 @@ class SqlEndpoints:
             return usable(connection.execute(wanted.order_by(_endpoint.created_at, _endpoint.id)), _endpoint_of)
 
     def find(self, tenant: str | None, endpoint_id: str) -> Endpoint | None:
-        """Return one."""
+        """Return one endpoint, or None."""
         wanted = select(_endpoints, _waiting()).where(owned(_endpoints, tenant, endpoint_id))
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
             return _endpoint_of(row) if row else None
 
     def remove(self, tenant: str | None, endpoint_id: str) -> bool:
-        """Tell it no more and forget it."""
+        """Delete the endpoint; False when there is none."""
         mine = owned(_endpoints, tenant, endpoint_id)
-        # Deleting may take a while, and who writes activities would wait for it; nobody waits for one that is told nothing.
+        # Deletion may take a while, and writers of activities would wait for it; not for an endpoint without kinds.
         with transaction(self._engine) as connection:
             connection.execute(update(_endpoints).where(mine).values(kinds=[]))
         with transaction(self._engine) as connection:
             return connection.execute(delete(_endpoints).where(mine)).rowcount > 0
 
     def enable(self, tenant: str | None, endpoint_id: str, *, now: datetime) -> bool:
-        """Tell it again, first what has waited."""
+        """Send to it again, waiting events first; False when there is none."""
         fresh = {"tries": 0, "failing_since": None, "disabled_at": None, "reason": None, "next_at": now}
         with transaction(self._engine) as connection:
             changed = update(_endpoints).where(owned(_endpoints, tenant, endpoint_id)).values(**fresh)
             return connection.execute(changed).rowcount > 0
 
     def replay(self, tenant: str | None, endpoint_id: str, *, since: datetime, until: datetime) -> int | None:
-        """Tell again what happened between the two."""
+        """Queue the events between `since` and `until` again; return how many, None when there is no endpoint."""
         with transaction(self._engine) as connection:
             mine = select(_endpoint.id).where(owned(_endpoints, tenant, endpoint_id))
             id_ = connection.execute(mine).scalar_one_or_none()
             if id_ is None:
                 return None
-            again = _AGAIN.execution_options(preserve_rowcount=True)
+            again = _REPLAY.execution_options(preserve_rowcount=True)
             return connection.execute(again, {"endpoint": id_, "since": since, "until": until}).rowcount
 
     def attempts(self, tenant: str | None, endpoint_id: str, *, limit: int) -> list[Attempt] | None:
@@ -115,7 +120,7 @@ class SqlEndpoints:
             return [_attempt_of(row) for row in connection.execute(wanted)]
 
     def take(self, *, now: datetime, until: datetime) -> WebhookDelivery | None:
-        """Return what is to be told to the endpoint that has waited longest; see the port."""
+        """Lease the endpoint that has been due longest, with its waiting events; see the port."""
         sequence = attrgetter("sequence")
         with (
             stepping_over(self._engine, Loop.WEBHOOKS, "activity", name=sequence) as usable,
@@ -125,33 +130,33 @@ class SqlEndpoints:
             if row is None:
                 return None
             asked = {"endpoint": row.id, "most": most_after(row.tries)}
-            rows = connection.execute(_WAITING_NEWS, asked).all()
-            news = usable(rows, _event_of)
-            if aside := {one.sequence for one in rows} - {one.sequence for one in news}:
-                # Nobody can be told of these, and what comes behind them must not wait for a person.
-                mine = (_new.endpoint_id == row.id) & _new.activity_id.in_(aside)
-                connection.execute(update(_news).where(mine).values(told_at=now))
-        return WebhookDelivery(endpoint=_endpoint_of(row), events=news, taken_until=until) if news else None
+            rows = connection.execute(_WAITING_EVENTS, asked).all()
+            events = usable(rows, _event_of)
+            if unreadable := {one.sequence for one in rows} - {one.sequence for one in events}:
+                # These cannot be sent, and the events behind them must not wait for a person.
+                mine = (_event.endpoint_id == row.id) & _event.activity_id.in_(unreadable)
+                connection.execute(update(_events).where(mine).values(told_at=now))
+        return WebhookDelivery(endpoint=_endpoint_of(row), events=events, taken_until=until) if events else None
 
     def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
-        """Leave it alone until then; see the port."""
+        """Send nothing to the endpoint until `until`; see the port."""
         with transaction(self._engine) as connection:
             connection.execute(update(_endpoints).where(_endpoint.id == UUID(endpoint_id)).values(taken_until=until))
         note_skipped(self._engine, Loop.WEBHOOKS, [(f"webhook {endpoint_id}", why(error))])
 
     def delivered(self, parcel: WebhookDelivery, attempt: Attempt) -> None:
-        """Note that it knows."""
-        known = [news.sequence for news in parcel.events]
+        """Record that the endpoint accepted the events."""
+        known = [event.sequence for event in parcel.events]
         with transaction(self._engine) as connection:
-            # The endpoint first, as everybody has it, so that two that note the same do not block each other.
+            # The endpoint is locked first, as everywhere, so that two that record the same do not deadlock.
             values: dict[str, Any] = {"tries": 0, "failing_since": None, "next_at": attempt.at, "taken_until": None}
             connection.execute(update(_endpoints).where(_held(parcel)).values(**values))
-            mine = (_new.endpoint_id == UUID(parcel.endpoint.id)) & _new.activity_id.in_(known)
-            connection.execute(update(_news).where(mine).values(told_at=attempt.at))
+            mine = (_event.endpoint_id == UUID(parcel.endpoint.id)) & _event.activity_id.in_(known)
+            connection.execute(update(_events).where(mine).values(told_at=attempt.at))
             _note(connection, parcel, attempt)
 
     def failed(self, parcel: WebhookDelivery, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
-        """Note that it does not; without `retry_at` it is disabled."""
+        """Record a failed attempt; without `retry_at` the endpoint is disabled."""
         values: dict[str, Any] = {
             "tries": func.least(_endpoint.tries, _MOST_TRIES) + 1,
             "failing_since": func.coalesce(_endpoint.failing_since, attempt.at),
@@ -163,30 +168,30 @@ class SqlEndpoints:
             _note(connection, parcel, attempt)
 
     def waiting(self) -> tuple[int, int]:
-        """Count what is not told yet, and the disabled endpoints."""
+        """Count the waiting events of enabled endpoints, and the disabled endpoints."""
         enabled = select(_endpoint.id).where(_endpoint.disabled_at.is_(None))
-        news = select(func.count()).where(_new.told_at.is_(None), _new.endpoint_id.in_(enabled))
+        waiting = select(func.count()).where(_event.told_at.is_(None), _event.endpoint_id.in_(enabled))
         disabled = select(func.count()).where(_endpoint.disabled_at.is_not(None))
         with transaction(self._engine) as connection:
-            return connection.execute(news).scalar_one(), connection.execute(disabled).scalar_one()
+            return connection.execute(waiting).scalar_one(), connection.execute(disabled).scalar_one()
 
     def forget(self, *, before: datetime) -> int:
-        """Delete attempts and what was told before `before`, and what waits for endpoints disabled before."""
-        deaf = select(_endpoint.id).where(_endpoint.disabled_at < before)
-        old = or_(_new.told_at < before, _new.endpoint_id.in_(deaf) & _new.told_at.is_(None))
+        """Delete attempts and sent events from before `before`, and events waiting for endpoints disabled before it."""
+        disabled = select(_endpoint.id).where(_endpoint.disabled_at < before)
+        old = or_(_event.told_at < before, _event.endpoint_id.in_(disabled) & _event.told_at.is_(None))
         with transaction(self._engine) as connection:
             connection.execute(delete(_attempts).where(_attempt.at < before))
-            return connection.execute(delete(_news).where(old)).rowcount
+            return connection.execute(delete(_events).where(old)).rowcount
 
 
 def _waiting() -> Any:
-    """Return how much an endpoint is not told yet, as a column."""
-    mine = (_new.endpoint_id == _endpoint.id) & _new.told_at.is_(None)
+    """Return the count of an endpoint's waiting events, as a column."""
+    mine = (_event.endpoint_id == _endpoint.id) & _event.told_at.is_(None)
     return select(func.count()).where(mine).scalar_subquery().label("waiting")
 
 
 def _held(parcel: WebhookDelivery) -> Any:
-    """Return the condition that nobody else has taken the endpoint meanwhile."""
+    """Return the condition that the lease of the endpoint is still this one."""
     return (_endpoint.id == UUID(parcel.endpoint.id)) & (_endpoint.taken_until == parcel.taken_until)
 
 

@@ -1,4 +1,4 @@
-"""Between delivery events and their rows."""
+"""Delivery events as stored JSON, and back."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,11 +8,11 @@ from mailroom.domain.delivery.events import Actor, DeliveryEvent, Kind
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.times import happened
 
-_LOOKED = frozenset({Kind.OPENED, Kind.CLICKED})
+_ENGAGEMENT = frozenset({Kind.OPENED, Kind.CLICKED})
 
 
 def event_values(event: DeliveryEvent) -> dict[str, Any]:
-    """Return an event as it is stored, for JSON; who did it is told only of what machines do too."""
+    """Return an event as it is stored, for JSON; `actor` only for opens and clicks, which machines cause too."""
     return {
         "provider": event.provider,
         "event_id": event.event_id,
@@ -22,16 +22,16 @@ def event_values(event: DeliveryEvent) -> dict[str, Any]:
         "message_id": event.message_id,
         "recipient": event.recipient,
         "tenant": event.tenant,
-        "actor": event.actor if event.kind in _LOOKED else None,
+        "actor": event.actor if event.kind in _ENGAGEMENT else None,
         "facts": dict(event.facts),
     }
 
 
 def event_of(stored: Mapping[str, Any], *, received_at: datetime) -> DeliveryEvent:
-    """Return the event that was stored; a time that cannot be true counts as the time of its receipt.
+    """Return the stored event; an impossible time is replaced by the time of its receipt.
 
     Raises:
-        Exception: of any kind, what was stored is no event.
+        Exception: of any class; the stored value is not an event.
     """
     if not all(isinstance(stored[name], str) for name in ("provider", "event_id")):
         raise PermanentError("an event has no id")

@@ -1,10 +1,10 @@
-"""What providers tell, folded into messages in SQL: a few statements for hundreds of events.
+"""Provider events applied to messages in SQL: a few statements for hundreds of events.
 
-    lock the messages, by id ─> store the activities, once each ─> change what the new ones change ─> suppress ─> count
-                            └─> what has no message here is parked, and tried again
+    lock the messages, by id ─> store new activities ─> change messages by the new ones ─> suppress addresses ─> count
+                            └─> park events without a message; they are tried again
 
-Everybody who records events locks in this order, so that two who tell of the same messages wait for each other and do
-not block each other. Rows come as one JSON text.
+Every writer of events locks in this order, so that two transactions with events of the same messages wait for each other
+without a deadlock. Rows are passed as one JSON text.
 """
 
 import json
@@ -32,8 +32,8 @@ from mailroom.ports.monitoring import Loop
 
 _parked = table(ParkedEventRow).c
 
-#: Reasons that a status is told with; a hard bounce is the better word where both kinds came.
-_TELLING = frozenset({Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED})
+#: Kinds that become the message's reason; a hard bounce replaces a soft one.
+_REASONS = frozenset({Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED})
 
 _LOCK = text("""
     with given as (
@@ -55,7 +55,7 @@ _NOTE = text("""
     on conflict (provider, event_id) where event_id is not null do nothing
     returning provider, event_id
 """)
-# Last of all: who else counts these kinds waits here for the commit.
+# Executed last: another transaction that counts the same kinds waits here for the commit.
 _COUNT = text("""
     insert into event_tally (provider, kind, events)
     select provider, kind, events from json_to_recordset(:rows) as given (provider text, kind text, events bigint)
@@ -88,7 +88,7 @@ _TRIED = text("""
     from json_to_recordset(:rows) as given (id bigint, matched_at timestamptz, next_at timestamptz, tries int)
     where parked_event.id = given.id
 """)
-#: More are not counted: a number without end would be too large for its column, and stop all that are tried with it.
+#: Tries are counted up to here: a larger number could overflow its column, and fail all events that are tried with it.
 _MOST_TRIES = 1_000_000
 _PUT_OFF = text("update parked_event set next_at = :next_at, tries = least(tries, 1000000) + 1 where id = :id")
 
@@ -116,11 +116,11 @@ class SqlEvents:
             return self._rematch(now, limit)
         except TransientError:
             raise
-        except Exception:  # noqa: BLE001 - one event must not keep all others; which one it is, is seen below
+        except Exception:  # noqa: BLE001 - one event must not stop all others; `_rematch_each` finds it
             return self._rematch_each(now, limit)
 
     def _rematch_each(self, now: datetime, limit: int) -> Folded:
-        """Try parked events again, each in a transaction of its own; what fails is named and waits."""
+        """Try parked events again, each in its own transaction; one that fails is noted as skipped and postponed."""
         with transaction(self._engine) as connection:
             due = {"now": now, "young": now - PARKED_FOR, "most": limit, "only": None}
             ids = [row.id for row in connection.execute(_DUE, due)]
@@ -130,7 +130,7 @@ class SqlEvents:
                 folded.append(self._rematch(now, 1, only=id_))
             except TransientError:
                 raise
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - the others are still tried
                 stepped.append((f"parked event {id_}", why(error)))
                 with transaction(self._engine) as connection:
                     connection.execute(_PUT_OFF, {"id": id_, "next_at": now + AGAIN_AFTER})
@@ -189,7 +189,7 @@ def _once(events: Iterable[DeliveryEvent]) -> list[DeliveryEvent]:
 
 
 def _owners(connection: Connection, events: Sequence[DeliveryEvent]) -> dict[tuple[str, str], Row[Any]]:
-    """Lock the messages that these events are about, and return the one of each event that has one."""
+    """Lock the messages of these events, and return each event's message where there is one."""
     rows = [
         {"message_id": _uuid(event), "provider": event.provider, "provider_message_id": event.provider_message_id}
         for event in events
@@ -200,7 +200,7 @@ def _owners(connection: Connection, events: Sequence[DeliveryEvent]) -> dict[tup
     owners = {}
     for event in events:
         candidates = (by_id.get(_uuid(event) or ""), by_provider.get((event.provider, event.provider_message_id)))
-        row = next((row for row in candidates if row is not None and _may_touch(event, row)), None)
+        row = next((row for row in candidates if row is not None and _belongs_to(event, row)), None)
         if row is not None:
             owners[_key(event)] = row
     return owners
@@ -213,21 +213,21 @@ def _uuid(event: DeliveryEvent) -> str | None:
         return None
 
 
-def _may_touch(event: DeliveryEvent, row: Row[Any]) -> bool:
-    """Return whether this is the event's message: what comes back in a tag is a claim, until all else agrees."""
+def _belongs_to(event: DeliveryEvent, row: Row[Any]) -> bool:
+    """Return whether the event may change this message: the id in its tag counts only if all other fields agree."""
     provider = event.provider == OURS or row.provider in (None, event.provider)
     return provider and event.tenant in (None, row.tenant) and _is_recipient(event.recipient, row.recipient)
 
 
-def _is_recipient(told: str | None, recipient: str) -> bool:
+def _is_recipient(reported: str | None, recipient: str) -> bool:
     try:
-        return told is None or normalise(told) == recipient
+        return reported is None or normalise(reported) == recipient
     except ValueError:
         return False
 
 
 def _fold(connection: Connection, found: Sequence[tuple[DeliveryEvent, Row[Any]]], now: datetime) -> int:
-    """Store these events, change the messages of those that are new, and return how many these are."""
+    """Store these events, change the messages of the new ones, and return how many were new."""
     if not found:
         return 0
     notes = [event_values(event) | {"message_id": str(row.id)} for event, row in found]
@@ -253,11 +253,11 @@ def _count(connection: Connection, events: Sequence[DeliveryEvent]) -> None:
 
 
 def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any] | None:
-    """Return what the message is after its new events, or None when it is as it was."""
-    # Deferred by us, it was not handed over for all we know; the provider knows better.
+    """Return the message's columns after its new events, or None when nothing changes."""
+    # Deferred by us, it was not sent as far as we know; the provider's event outweighs that.
     ours = row.status == Status.DEFERRED and row.handed_at is None
     status, reason, provider, provider_message_id = (
-        # A word that is none of ours is outweighed by what the provider says, as every word of ours is.
+        # A stored status that is unknown here counts as `queued`, so that the provider's event outweighs it.
         Status.QUEUED if ours or row.status not in set(Status) else Status(row.status),
         row.reason,
         None,
@@ -267,7 +267,7 @@ def _change(row: Row[Any], events: Iterable[DeliveryEvent]) -> Mapping[str, Any]
         kind = counts_as(event)
         then = advance(status, kind)
         if then is not status or (then is Status.BOUNCED and kind is Kind.BOUNCED_HARD):
-            status, reason = then, kind.value if kind in _TELLING else None
+            status, reason = then, kind.value if kind in _REASONS else None
         if event.provider != OURS:
             provider, provider_message_id = event.provider, event.provider_message_id or provider_message_id
     known = row.provider_message_id or not provider_message_id

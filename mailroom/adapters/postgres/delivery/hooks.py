@@ -1,4 +1,4 @@
-"""Webhook calls in SQL: verified ones kept until they are handled, and what was taken at once, so that it is taken once."""
+"""Incoming webhook calls in SQL: verified calls until they are handled, and ids of messages handled at once (deduplication)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +23,12 @@ class SqlHooks:
         self._engine = engine
 
     def store(self, hooks: Sequence[Hook], *, now: datetime) -> int:
-        """Keep them and return how many are new."""
+        """Store verified calls and return how many are new."""
         if not hooks:
             return 0
         rows = [
             {"source": hook.source, "id": hook.id, "body": hook.body, "facts": dict(hook.facts), "received_at": now}
-            # In one order everywhere, so that two that keep the same do not block each other.
+            # In one order everywhere, so that two transactions that store the same do not deadlock.
             for hook in sorted(hooks, key=lambda hook: (hook.source, hook.id))
         ]
         kept = insert(_hooks).values(rows).on_conflict_do_nothing().returning(_hook.id)
@@ -37,7 +37,7 @@ class SqlHooks:
 
     @contextmanager
     def taken(self, *, most: int, now: datetime) -> Iterator[list[Hook]]:
-        """Give the oldest that are not handled to the block; see the port."""
+        """Yield the oldest unhandled calls; they are marked handled when the block ends; see the port."""
         wanted = (
             select(_hook.source, _hook.id, _hook.body, _hook.facts)
             .where(_hook.handled_at.is_(None))
@@ -53,12 +53,12 @@ class SqlHooks:
                 connection.execute(update(_hooks).where(mine).values(handled_at=now))
 
     def waiting(self) -> int:
-        """Count those that are not handled."""
+        """Count unhandled calls."""
         with transaction(self._engine) as connection:
             return connection.execute(select(func.count()).where(_hook.handled_at.is_(None))).scalar_one()
 
     def forget(self, *, before: datetime) -> int:
-        """Delete what was handled before `before`."""
+        """Delete calls that were handled before `before`, and return how many."""
         with transaction(self._engine) as connection:
             return connection.execute(delete(_hooks).where(_hook.handled_at < before)).rowcount
 
@@ -70,7 +70,7 @@ class SqlDeduplicator:
         self._engine = engine
 
     def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
-        """Do `action` unless this message was taken before, and note it in the same transaction."""
+        """Do `action` unless this message was handled before, and record it in the same transaction; return whether it was done."""
         values = {"source": source, "id": message_id, "body": b"", "facts": {}, "received_at": now, "handled_at": now}
         row = insert(_hooks).values(**values).on_conflict_do_nothing().returning(_hook.id)
         with transaction(self._engine) as connection:

@@ -1,4 +1,4 @@
-"""The tables of what tenants are told: endpoints, what is to be told to each, and how that went."""
+"""The tables of tenants' webhooks: endpoints, the events for each, and delivery attempts."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ def _endpoint(**more: Any) -> Any:
 
 
 class EndpointRow(SQLModel, table=True):
-    """A URL of a tenant that is told; the secret signs, so it is kept as it is."""
+    """A tenant's webhook URL; `secret` signs the calls, so it is stored in plain form, not as a digest."""
 
     __tablename__ = "endpoint"
     __table_args__ = (Index("ix_endpoint_tenant", "tenant"),)
@@ -36,7 +36,7 @@ class EndpointRow(SQLModel, table=True):
 
 
 class WebhookEventRow(SQLModel, table=True):
-    """One activity that an endpoint is to be told, written by a trigger in the activity's transaction."""
+    """One activity to be sent to an endpoint, written by a trigger in the activity's transaction."""
 
     __tablename__ = "endpoint_news"
     __table_args__ = (
@@ -50,7 +50,7 @@ class WebhookEventRow(SQLModel, table=True):
 
 
 class AttemptRow(SQLModel, table=True):
-    """One POST to an endpoint, and what was answered."""
+    """One POST to an endpoint, with its result."""
 
     __tablename__ = "endpoint_attempt"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Addresses suppressed by what providers told, in the transaction that stores what was told."""
+"""Suppression of addresses by provider events, in the transaction that stores the events."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SUPPRESS = text("""
         message_id = excluded.message_id, since = excluded.since, expires_at = excluded.expires_at
     where suppression.expires_at < coalesce(excluded.expires_at, 'infinity')
 """)
-#: How many messages to an address bounced softly in the time up to the newest such bounce, in whatever order they were told.
+#: How many messages to an address bounced softly within `within` before the newest soft bounce, by the events' own times.
 _SOFT = text("""
     with soft as (
         select message.tenant, message.recipient, message.id, activity.at
@@ -37,29 +37,29 @@ _SOFT = text("""
 """)
 
 
-def suppress(connection: Connection, told: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
-    """Suppress the addresses whose new events say so; what is there already stays unless the new one lasts longer."""
+def suppress(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> None:
+    """Suppress addresses by new events, each with its message's row; an existing suppression stays unless the new lasts longer."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    # What lasts longest is written where several say so at once.
-    for event, message in sorted(told, key=lambda one: _end_of(one[0]) is not None):
+    # Of several for one address, the one that lasts longest is written.
+    for event, message in sorted(events, key=lambda one: _end_of(one[0]) is not None):
         cause = cause_of(event.kind)
         if cause is not None:
             rows.setdefault((message.tenant, message.recipient), _row(message, cause, event.at))
-    for newest in _over_the_threshold(connection, told):
+    for newest in _over_the_threshold(connection, events):
         rows.setdefault((newest.tenant, newest.recipient), _row(newest, Cause.SOFT_BOUNCES, newest.at))
     if rows:
         connection.execute(_SUPPRESS, {"rows": json.dumps([rows[key] for key in sorted(rows)])})
 
 
 def _end_of(event: DeliveryEvent) -> datetime | None:
-    """Return when the suppression that an event brings ends, as far as one event brings any."""
+    """Return when the suppression by this event alone ends; None: never, or there is none."""
     cause = cause_of(event.kind)
     return end_of(cause, event.at) if cause else None
 
 
-def _over_the_threshold(connection: Connection, told: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> list[Row[Any]]:
-    """Return the newest softly bounced message of each address that just told of one, where they are too many."""
-    soft = {(row.tenant, row.recipient) for event, row in told if event.kind is Kind.BOUNCED_SOFT}
+def _over_the_threshold(connection: Connection, events: Sequence[tuple[DeliveryEvent, Row[Any]]]) -> list[Row[Any]]:
+    """Return the newest softly bounced message of each address in `events` that has too many of them."""
+    soft = {(row.tenant, row.recipient) for event, row in events if event.kind is Kind.BOUNCED_SOFT}
     if not soft:
         return []
     asked = json.dumps([{"tenant": tenant, "recipient": recipient} for tenant, recipient in sorted(soft)])

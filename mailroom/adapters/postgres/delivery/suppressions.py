@@ -1,4 +1,4 @@
-"""Addresses that get no mail, in SQL."""
+"""Suppressed addresses, in SQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,22 +34,22 @@ class SqlSuppressions:
             return set(connection.execute(wanted).scalars())
 
     def add(self, suppressions: Sequence[Suppression]) -> int:
-        """Keep them and return how many are new; one that is there already stays, with the later end."""
+        """Store suppressions and return how many are new; an existing one stays, with the later end."""
         if not suppressions:
             return 0
         once = {(one.tenant, one.address): one for one in suppressions}
-        # In one order everywhere, as `suppressing` has it, so that two that add the same do not block each other.
+        # In the same order as `suppressing`, so that two transactions that add the same do not deadlock.
         ordered = sorted(once.values(), key=lambda one: (one.tenant or "", one.address))
         new = insert(_rows).values([_values(one) for one in ordered])
         for_good = or_(_row.expires_at.is_(None), new.excluded.expires_at.is_(None))
         later = case((for_good, None), else_=func.greatest(_row.expires_at, new.excluded.expires_at))
         kept = new.on_conflict_do_update(constraint="ux_suppression_address", set_={"expires_at": later})
-        # xmax tells an inserted row from an updated one.
+        # xmax distinguishes an inserted row from an updated one.
         with transaction(self._engine) as connection:
             return sum(connection.execute(kept.returning(text("xmax = 0"))).scalars())
 
     def remove(self, tenant: str | None, address: str) -> bool:
-        """Let mail go to the address again; False when it was not there."""
+        """Delete a suppression, so that the address gets mail again; False when there is none."""
         there = delete(_rows).where(_row.address == address, _row.tenant.is_not_distinct_from(tenant))
         with transaction(self._engine) as connection:
             return connection.execute(there).rowcount > 0
@@ -63,15 +63,15 @@ class SqlSuppressions:
         limit: int,
         with_global: bool = False,
     ) -> list[Suppression]:
-        """Return suppressions by address and tenant."""
-        place = _row.address, func.coalesce(_row.tenant, "")
+        """Return suppressions, ordered by address and tenant."""
+        position = _row.address, func.coalesce(_row.tenant, "")
         wanted = select(_rows).where(true() if tenant is None else _visible(tenant, with_global))
         if address is not None:
             wanted = wanted.where(_row.address == address)
         if after is not None:
-            wanted = wanted.where(tuple_(*place) > after)
+            wanted = wanted.where(tuple_(*position) > after)
         with transaction(self._engine) as connection:
-            return [_suppression(row) for row in connection.execute(wanted.order_by(*place).limit(limit))]
+            return [_suppression(row) for row in connection.execute(wanted.order_by(*position).limit(limit))]
 
 
 def _visible(tenant: str, with_global: bool) -> ColumnElement[bool]:

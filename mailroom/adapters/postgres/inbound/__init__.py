@@ -1,1 +1,1 @@
-"""The ledger of received e-mails, and what processors did with them."""
+"""The ledger of received e-mails, and the records of processors."""

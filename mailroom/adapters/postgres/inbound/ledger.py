@@ -1,6 +1,6 @@
-"""The book of received e-mails, in SQL. Each call is one transaction: the line and its activity change together.
+"""The ledger of received e-mails, in SQL. Each call is one transaction: the row and its activity change together.
 
-What every e-mail needs is written once, in `ledger_statements`, and where it can be as one statement.
+The statements that every e-mail needs are in `ledger_statements`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    and_,
-    case,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, literal_column, or_, select, update
 from sqlalchemy.engine import Row
 
 from mailroom.adapters.postgres.engine import statement, transaction
@@ -62,8 +50,8 @@ _email, _item = _emails.c, _items.c
 
 _RESTORED_AT = literal_column("(select restored_at from installation)", _email.closed_at.type)
 
-#: So often an object that was not there is looked for, when another notice tells of it.
-_MOST_LOOKS = 3
+#: How many attempts a missing object gets in all: each further notification of it opens the e-mail again.
+_MOST_TRIES_OF_MISSING = 3
 
 
 class SqlLedger:
@@ -73,9 +61,9 @@ class SqlLedger:
         self._engine = engine
 
     def register(self, arrival: Arrival, *, now: datetime, claim: Lease | None = None) -> Entry | None:
-        """Return the line for this arrival, or None where a living worker has it; see the port."""
+        """Return the entry of this arrival, or None while another worker's lease is alive; see the port."""
         with transaction(self._engine, "commit of register") as connection:
-            row, new = _line(connection, arrival, now, claim)
+            row, new = _find_or_make(connection, arrival, now, claim)
             if new:
                 return entry_of(row)
             if arrival.envelope is not None and row.envelope is None:
@@ -83,7 +71,7 @@ class SqlLedger:
                 state = State.RECEIVED if closed else row.state
                 row = _change(connection, row.id, envelope=envelope_json(arrival.envelope), state=state)
                 _note(connection, row.id, "reopened" if closed else "notified", now)
-            elif row.state in FINAL and (_was_gone(row) or _knew_no_envelope(connection, row)):
+            elif row.state in FINAL and (_was_missing(row) or _lacked_envelope(connection, row)):
                 row = _change(connection, row.id, state=State.RECEIVED)
                 _note(connection, row.id, "reopened", now)
             if claim is not None and row.state not in FINAL:
@@ -93,15 +81,15 @@ class SqlLedger:
             return entry_of(row)
 
     def release(self, email_id: str, *, worker: str) -> None:
-        """Give up the claim of `worker`."""
+        """End the lease of `worker`."""
         mine = (_email.id == UUID(email_id)) & (_email.worker == worker)
-        # Past the gate, as beats: what a paused worker has in hand stays its own, and is given back without a death.
+        # Past the gate, as heartbeats: a paused worker keeps its leases, and a release counts as no death.
         with transaction(self._engine, "commit of release", gated=False) as connection:
             opened = case((_email.state == State.PROCESSING, State.RECEIVED), else_=_email.state)
             connection.execute(update(_emails).where(mine).values(beat_at=None, state=opened))
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Lease | None = None) -> Entry:
-        """Note that processing starts (again)."""
+        """Record that processing starts (again)."""
         with transaction(self._engine, "commit of begin") as connection:
             row = _find(connection, ref) or connection.execute(statements.MAKE, _made_of(Arrival(ref), now)).one()
             if row.state == State.FILED:
@@ -114,14 +102,14 @@ class SqlLedger:
                 taken = _leased(connection, row, claim, now)
             held = {"worker": row.worker, "beat_at": row.beat_at, "deaths": row.deaths} | taken
             facts = _known(attempt=row.attempts + 1, run_id=run_id)
-            begun = {"which": row.id, "now": now, "told": facts} | _new(run_id=run, **held)
+            begun = {"which": row.id, "now": now, "details": facts} | _new(run_id=run, **held)
             return entry_of(connection.execute(statements.BEGIN, begun).one())
 
     def heartbeat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
-        """Note that `worker` has these e-mails in hand."""
+        """Record a heartbeat of `worker` for these e-mails."""
         if not email_ids:
             return
-        # A claim that was given up meanwhile must not come alive again by a late beat.
+        # A late heartbeat must not renew a lease that was released meanwhile.
         held = (_email.worker == worker) & _email.beat_at.is_not(None)
         mine = _email.id.in_([UUID(email_id) for email_id in email_ids]) & held
         with transaction(self._engine, "commit of beat", gated=False) as connection:
@@ -130,14 +118,14 @@ class SqlLedger:
     def deposited(
         self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
     ) -> None:
-        """Note what the archive keeps of this e-mail, besides what is noted already."""
+        """Record deposits of this e-mail, besides those that are recorded already."""
         facts = _known(deposits=len(archive_ids), manifests=list(manifests) or None)
-        kept = {"which": UUID(email_id), "now": now, "kept": list(dict.fromkeys(archive_ids)), "told": facts}
+        kept = {"which": UUID(email_id), "now": now, "kept": list(dict.fromkeys(archive_ids)), "details": facts}
         with statement(self._engine, "commit of deposited") as connection:
             connection.execute(statements.DEPOSIT, kept).one()
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
-        """Note what the archive remembers of this e-mail, and return its line; see the port."""
+        """Record the envelope that the archive has of this e-mail, and return its entry; see the port."""
         found = envelope_json(envelope) if envelope else None
         with transaction(self._engine) as connection:
             line = select(_emails).where(_email.id == UUID(email_id)).with_for_update()
@@ -159,12 +147,12 @@ class SqlLedger:
         scan: Scan | None = None,
         held: Mapping[str, Reason] | None = None,
     ) -> None:
-        """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
+        """Record the recipients of this e-mail with the reasons, the scanner's result, and the tenants whose policy holds it."""
         tenants, looked = sorted({to.tenant for to in routes}), scan_json(scan) if scan else None
         facts = _known(routes=routes_json(routes), scan=looked, held=held or None)
-        way = _new(tenants=tenants, scan=looked, route=routes[0].why if routes else None)
+        routed = _new(tenants=tenants, scan=looked, route=routes[0].why if routes else None)
         with statement(self._engine, "commit of routed") as connection:
-            connection.execute(statements.ROUTE, {"which": UUID(email_id), "now": now, "told": facts} | way).one()
+            connection.execute(statements.ROUTE, {"which": UUID(email_id), "now": now, "details": facts} | routed).one()
 
     def close(
         self,
@@ -176,20 +164,20 @@ class SqlLedger:
         facts: Mapping[str, Any] | None = None,
         attempt: int | None = None,
     ) -> State:
-        """Note how processing ended and return the state that stands."""
-        # What was filed is withdrawn in the same transaction; else closing is one statement.
+        """Record how processing ended, and return the e-mail's state."""
+        # A quarantine withdraws filed items in the same transaction; every other close is one statement.
         within = transaction if state is State.QUARANTINED else statement
         with within(self._engine, "commit of close") as connection:
             if _close(connection, UUID(email_id), state, now, reason=reason, facts=facts or {}, attempt=attempt):
                 return state
-            standing = connection.execute(select(_emails).where(_email.id == UUID(email_id))).one()
-        if standing.state == State.FILED:
+            current = connection.execute(select(_emails).where(_email.id == UUID(email_id))).one()
+        if current.state == State.FILED:
             return State.FILED
-        check_attempt(standing, attempt)
+        check_attempt(current, attempt)
         raise TransientError("this e-mail was replayed in the meantime")
 
     def record_death(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
-        """Note that the process in which the e-mail was worked on has died of it; see the port."""
+        """Record that the e-mail killed the process that worked on it; see the port."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_emails).where(_email.id == UUID(email_id)).with_for_update()).one()
             if row.state == State.FILED:
@@ -206,7 +194,7 @@ class SqlLedger:
             return state
 
     def find(self, any_id: str) -> Entry | None:
-        """Return the line by its own id, SES's message id, an item's id or a run's id."""
+        """Return the entry by its own id, SES's message id, an item's id or a run's id."""
         try:
             uuid = UUID(any_id)
         except ValueError:
@@ -219,7 +207,7 @@ class SqlLedger:
             return entry_of(row, looked_up=True) if row else None
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
-        """Return lines in these states, oldest first."""
+        """Return entries in these states, oldest first."""
         wanted = select(_emails).where(_email.state.in_(list(states)), has_reason(_email.reason, reason))
         if since is not None:
             wanted = wanted.where(_email.received_at >= since)
@@ -227,8 +215,8 @@ class SqlLedger:
             return usable(connection.execute(wanted.order_by(_email.received_at, _email.id).limit(limit)), entry_of)
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
-        """Return open lines without a sign of life since `before`, oldest first; see the port."""
-        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _forgotten()))
+        """Return open entries without a heartbeat since `before`, oldest first; see the port."""
+        wanted = select(_emails).where(or_(_email.state.in_(UNSETTLED), _failed_before_restore()))
         wanted = wanted.where(func.coalesce(_email.beat_at, _email.received_at) < before)
         wanted = wanted.where(~met_lately(Loop.SWEEP_INBOUND, "e-mail", _email.id))
         ordered = wanted.order_by(_email.received_at, _email.id).limit(limit)
@@ -239,8 +227,8 @@ class SqlLedger:
             return usable(connection.execute(ordered), entry_of)
 
     def blind(self, *, before: datetime | None, limit: int) -> list[Entry]:
-        """Return lines that were closed without an envelope before a restore, newest first; see the port."""
-        # What was not known was once stored as JSON's null.
+        """Return entries that were closed without an envelope before a restore, newest first; see the port."""
+        # Earlier versions stored a missing envelope as JSON's null.
         blind = func.coalesce(func.jsonb_typeof(_email.envelope), "null") == "null"
         closed = _email.state.in_([State.FILED, State.QUARANTINED]) & blind
         wanted = select(_emails).where(closed, _email.closed_at < _RESTORED_AT)
@@ -256,7 +244,7 @@ class SqlLedger:
             return restored_at(connection)
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these objects have a line, and those that can have none: see the port."""
+        """Return which of these objects have an entry, and those whose key rules one out; see the port."""
         odd = [key for key in keys if not can_be_announced(key)]
         note_skipped(self._engine, Loop.SWEEP_INBOUND, [(f"object {key!a}", "invalid object key") for key in odd])
         wanted = select(_email.key).where(_email.bucket == bucket, _email.key.in_([*{*keys} - {*odd}]))
@@ -269,20 +257,22 @@ class SqlLedger:
             return tracing.trace(connection, UUID(email_id))
 
 
-def _line(connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None) -> tuple[Row[Any], bool]:
-    """Return the object's line and whether it was made now; a new one is in the hands of `claim` at once."""
+def _find_or_make(
+    connection: Connection, arrival: Arrival, now: datetime, claim: Lease | None
+) -> tuple[Row[Any], bool]:
+    """Return the object's row and whether it is new; a new one has the lease `claim` at once."""
     found = _find(connection, arrival.ref)
     if found is not None:
         return found, False
-    noted = {"now": now, "told": {"by": _source(arrival.envelope)}}
+    noted = {"now": now, "details": {"by": _source(arrival.envelope)}}
     return connection.execute(statements.RECEIVE, _made_of(arrival, now, claim) | noted).one(), True
 
 
 def _find(connection: Connection, ref: ObjectRef) -> Row[Any] | None:
-    """Return the object's line, or None; until this transaction ends nobody else makes or finds it.
+    """Return the object's row, or None; until this transaction ends, no other transaction makes or finds it.
 
-    SES's notification does not say the object's version and the S3 event may: a line without version takes the first
-    version that is told; another version told later is another e-mail.
+    SES's notification has no object version and the S3 event may have one: a row without version takes the first version
+    that comes; a notification with another version is another e-mail.
     """
     connection.execute(statements.LOCK, {"name": f"{ref.bucket}/{ref.key}"})
     versions = ["", ref.version] if ref.version else None
@@ -322,8 +312,8 @@ def _close(
     facts: Mapping[str, Any],
     attempt: int | None = None,
 ) -> bool:
-    """Close the line unless it is filed or a later attempt than `attempt` has it; return whether that was done."""
-    fields = {"which": email_id, "now": now, "what": state.value, "told": _known(reason=reason, **facts)}
+    """Close the e-mail unless it is filed or a later attempt than `attempt` has it; return whether that was done."""
+    fields = {"which": email_id, "now": now, "what": state.value, "details": _known(reason=reason, **facts)}
     values = _new(state=state, reason=reason, facts=dict(facts)) | {"attempt": attempt}
     closed = connection.execute(statements.CLOSE, fields | values).first()
     if closed is not None and state is State.QUARANTINED:
@@ -332,7 +322,7 @@ def _close(
 
 
 def _note(connection: Connection, email_id: UUID, kind: str, now: datetime, /, **facts: Any) -> None:
-    # Facts have names of their own, `kind` among them: hence the slash.
+    # Positional-only, because a fact may be named `kind`.
     connection.execute(insert(_activities).values(email_id=email_id, at=now, kind=kind, facts=_known(**facts)))
 
 
@@ -345,7 +335,7 @@ def _known(**facts: Any) -> dict[str, Any]:
 
 
 def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str | None) -> None:
-    """Hide what was filed before this was known: nobody opens it any more, and nothing of it is deleted."""
+    """Withdraw items that were filed before: they are no longer shown, and nothing is deleted."""
     shown = (_item.email_id == email_id) & _item.withdrawn_at.is_(None)
     hide = update(_items).where(shown).values(withdrawn_at=now, withdrawn_reason=reason)
     withdrawn = connection.execute(hide.returning(_item.id)).all()
@@ -353,13 +343,13 @@ def _withdraw(connection: Connection, email_id: UUID, now: datetime, reason: str
         _note(connection, email_id, "withdrawn", now, reason=reason, items=len(withdrawn))
 
 
-def _was_gone(row: Row[Any]) -> bool:
-    """Tell whether the object was not there when the first notice came; another may tell that it is there by now."""
-    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_LOOKS)
+def _was_missing(row: Row[Any]) -> bool:
+    """Return whether the object was missing at the last attempt and may be tried again: a new notification says it exists."""
+    return bool(row.state == State.QUARANTINED and row.reason == Reason.GONE and row.attempts < _MOST_TRIES_OF_MISSING)
 
 
-def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
-    """Tell whether the last attempt began before another worker was told the envelope; what it did may be wrong."""
+def _lacked_envelope(connection: Connection, row: Row[Any]) -> bool:
+    """Return whether the last attempt began before the envelope came: its routing may be wrong."""
     if row.envelope is None:
         return False
     newest = select(_activities.c.kind).where(
@@ -368,10 +358,10 @@ def _knew_no_envelope(connection: Connection, row: Row[Any]) -> bool:
     return bool(connection.execute(newest.order_by(_activities.c.id.desc()).limit(1)).scalar() == "notified")
 
 
-def _forgotten() -> ColumnElement[bool]:
-    """Return the condition that a mail failed before a restore: what became of it then is not known here."""
-    by_nobody = or_(_email.reason.is_(None), _email.reason.not_in(CANCELLED.spellings))
-    return and_(_email.state == State.FAILED, by_nobody, _email.closed_at < _RESTORED_AT)
+def _failed_before_restore() -> ColumnElement[bool]:
+    """Return the condition that an e-mail failed, uncancelled, before a restore: its outcome after the dump is not known."""
+    uncancelled = or_(_email.reason.is_(None), _email.reason.not_in(CANCELLED.spellings))
+    return and_(_email.state == State.FAILED, uncancelled, _email.closed_at < _RESTORED_AT)
 
 
 def _is_free(row: Row[Any], claim: Lease) -> bool:
@@ -385,9 +375,9 @@ def _runs_elsewhere_here(row: Row[Any], claim: Lease, run: UUID | None) -> bool:
 
 
 def _leased(connection: Connection, row: Row[Any], claim: Lease, now: datetime) -> dict[str, Any]:
-    """Return what the line says once it is in this worker's hands.
+    """Return the columns of a lease for this worker.
 
-    What another worker began and neither closed nor released ended with that worker's death.
+    An attempt that another worker began and neither closed nor released counts as a death.
     """
     taken: dict[str, Any] = {"worker": claim.worker, "beat_at": now}
     if row.state == State.PROCESSING and row.worker is not None and row.worker != claim.worker:

@@ -1,7 +1,7 @@
-"""The ledger's statements that every received e-mail needs, built once: to build one takes longer than to execute it.
+"""The ledger's statements that every received e-mail needs, built once: building one takes longer than executing it.
 
-A line changes together with the activity that tells of it: both are one statement, which is a transaction by itself.
-Common parameters: `which` is the line's id, `now` the time, `told` the facts of the activity.
+A row changes together with its activity: both are one statement, which is a transaction by itself.
+Common parameters: `which` is the row's id, `now` the time, `details` the facts of the activity.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ _email, _activity = _emails.c, _activities.c
 
 
 def _noted(change: Insert | Update, kind: ColumnElement[str], *, wanted: Any = _email.id) -> Any:
-    """Return the statement that changes a line, notes it as an activity of this kind, and returns what is wanted of it."""
+    """Return the statement that changes a row, adds an activity of this kind, and returns the `wanted` columns."""
     changed = change.returning(wanted).cte("changed")
-    values = bindparam("now", type_=_activity.at.type), kind, bindparam("told", type_=_activity.facts.type)
+    values = bindparam("now", type_=_activity.at.type), kind, bindparam("details", type_=_activity.facts.type)
     names = ["email_id", "at", "kind", "facts"]
     note = insert(_activities).from_select(names, select(changed.c.id, *values), include_defaults=False)
     return select(changed).add_cte(note.cte("noted"))
@@ -35,7 +35,7 @@ def _new(name: str) -> ColumnElement[Any]:
 
 _changed = update(_emails).where(_email.id == bindparam("which"))
 
-#: `name`: of the object. Whoever looks for its line or makes it waits here for whoever does the same.
+#: `name`: of the object. Transactions that find or make the row of the same object wait here for each other.
 LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
 
 _versions = bindparam("versions", type_=ARRAY(Text))
@@ -63,10 +63,10 @@ _made = insert(_emails).values(
     },
 )
 
-#: `new_` and the name of each column that is not the same for all; not noted, for nobody told of this e-mail.
+#: `new_` and the name of each column that differs by e-mail; without an activity, because no notification came.
 MAKE = _made.returning(_emails)
 
-#: The same, and noted.
+#: As `MAKE`, with the activity `received`.
 RECEIVE = _noted(_made, _kind("received"), wanted=_emails)
 
 #: `new_run_id`, `new_worker`, `new_beat_at`, `new_deaths`.
@@ -85,7 +85,7 @@ ROUTE = _noted(_changed.values({name: _new(name) for name in ("tenants", "scan",
 
 _kept = func.unnest(bindparam("kept", type_=ARRAY(Text))).column_valued("one")
 
-#: `kept`: ids of deposits, of which those are added that are not noted already.
+#: `kept`: ids of deposits; those that the row does not have yet are added.
 DEPOSIT = _noted(
     _changed.values(
         archive_ids=func.array_cat(
@@ -97,8 +97,8 @@ DEPOSIT = _noted(
 
 _attempt = bindparam("attempt", type_=Integer)
 
-#: `new_state`, `new_reason`, `new_facts`, `what` (the kind of the activity); `attempt`, None being any. No line comes back where it is filed
-#: already or a later attempt has it.
+#: `new_state`, `new_reason`, `new_facts`, `what` (the kind of the activity); `attempt`, None being any. Returns no row when
+#: the e-mail is filed already or a later attempt has it.
 CLOSE = _noted(
     _changed.where(_email.state != State.FILED, or_(_attempt.is_(None), _email.attempts == _attempt)).values(
         closed_at=bindparam("now", type_=_email.closed_at.type),

@@ -1,4 +1,4 @@
-"""What processors did with e-mails, in SQL."""
+"""Records of what processors did with e-mails, in SQL."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from mailroom.domain.inbound.received_email import State
 _rows, _activities = table(ProcessingRow), table(InboundActivityRow)
 _row, _deposit, _email = _rows.c, table(DepositRow).c, table(InboundEmailRow).c
 
-# Written out, so that the index on what failed serves.
+# A literal, so that the partial index on failed rows is used.
 _FAILED = text("processing.state = 'failed'")
 
-#: The e-mail came before the database was restored, or the archive gave its envelope back: its row here may be forgotten.
+#: The e-mail came before the database was restored, or its envelope was read back from the archive: its row here may be lost.
 _CAME_BACK = text("""
     select coalesce(received_at < (select restored_at from installation), false)
         or exists (select from inbound_activity where email_id = inbound_email.id and kind = 'recalled')
@@ -41,7 +41,7 @@ class SqlProcessings:
         sender: str | None = None,
         once_in: timedelta | None = None,
     ) -> str | None:
-        """Note the intent and return None, or why there must be none."""
+        """Record the intent and return None, or return why the processor must not run."""
         values = {"email_id": UUID(email_id), "processor": processor, "state": "begun", "sender": sender, "facts": {}}
         with transaction(self._engine) as connection:
             if sender is not None and once_in is not None:
@@ -59,7 +59,7 @@ class SqlProcessings:
             return None if connection.execute(made).first() else "done_before"
 
     def release(self, email_id: str, processor: str) -> None:
-        """Take the intent back."""
+        """Delete the intent."""
         with transaction(self._engine) as connection:
             connection.execute(delete(_rows).where(_is(email_id, processor), _row.state == "begun"))
 
@@ -72,13 +72,13 @@ class SqlProcessings:
     def end(
         self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Note how the processor ended, and tell it in the e-mail's history."""
+        """Record how the processor ended, also as an activity of the e-mail."""
         fields = dict(facts or {})
         values = {"state": state, "facts": fields, "ended_at": now}
         row = insert(_rows).values(email_id=UUID(email_id), processor=processor, begun_at=now, **values)
         noted = {"processor": processor, "outcome": state} | fields
         with transaction(self._engine) as connection:
-            # What was done stays done, whoever else tried it at the same time.
+            # A concurrent attempt does not overwrite `done`.
             changed = row.on_conflict_do_update(
                 index_elements=["email_id", "processor"], set_=values, where=_row.state != "done"
             )
@@ -87,13 +87,13 @@ class SqlProcessings:
             connection.execute(activity)
 
     def failed(self, email_id: str) -> list[str]:
-        """Return what failed for the e-mail and was not done since."""
+        """Return the processors that failed for the e-mail and did not succeed since."""
         wanted = select(_row.processor).where(_row.email_id == UUID(email_id), _FAILED).order_by(_row.processor)
         with transaction(self._engine) as connection:
             return list(connection.execute(wanted).scalars())
 
     def failed_emails(self, processor: str, *, since: datetime | None, limit: int) -> list[str]:
-        """Return the ids of the e-mails at which this processor failed, oldest first."""
+        """Return the ids of filed e-mails that this processor failed on, oldest first."""
         mine = select(_row.email_id).where(_FAILED, func.split_part(_row.processor, "/", 1) == processor)
         wanted = select(_email.id).where(_email.id.in_(mine), _email.state == State.FILED)
         if since is not None:
@@ -103,7 +103,7 @@ class SqlProcessings:
             return [str(email_id) for email_id in found]
 
     def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
-        """Return those of these deposits that were in the archive before the e-mail came."""
+        """Return which of these deposits were in the archive before the e-mail came."""
         came = select(_email.received_at).where(_email.id == UUID(email_id)).scalar_subquery()
         wanted = select(_deposit.archive_id).where(_deposit.archive_id.in_(archive_ids), _deposit.deposited_at < came)
         with transaction(self._engine) as connection:

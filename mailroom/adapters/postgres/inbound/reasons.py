@@ -1,4 +1,4 @@
-"""Finding received e-mails by reason: rows may have its word of now or that of up to 0.1.0."""
+"""Search for received e-mails by reason: rows may have its present word or the word of versions up to 0.1.0."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mailroom.domain.inbound.reasons import CLASS_NAME, InboundReason
 
 
 def has_reason(column: Any, word: str | None) -> ColumnElement[bool]:
-    """Return the condition that `column` has the reason of this word, in whatever spelling it was stored; None is any reason or none."""
+    """Return the condition that `column` has the reason of this word, in any stored spelling; None is any reason or none."""
     if word is None:
         return true()
     known = InboundReason.read(word)

@@ -1,4 +1,4 @@
-"""Between the ledger's rows and the domain's values."""
+"""The ledger's rows as the domain's values, and back."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,10 +27,10 @@ def envelope_json(envelope: Envelope) -> dict[str, Any]:
 
 
 def envelope_of(stored: dict[str, Any]) -> Envelope:
-    """Return the envelope that was stored.
+    """Return the stored envelope.
 
     Raises:
-        PermanentError: it is of another shape.
+        PermanentError: it has another shape.
     """
     try:
         values, recipients = stored["verdicts"], stored["recipients"]
@@ -51,7 +51,7 @@ def envelope_of(stored: dict[str, Any]) -> Envelope:
 
 
 def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
-    """Return the decision on a mail's way as it is noted."""
+    """Return a routing decision as it is stored."""
     return [
         {"recipient": to.recipient, "tenant": to.tenant, "user": to.user, "why": to.why, "plus": to.plus_token}
         | ({} if to.processor == INBOX else {"processor": to.processor})
@@ -60,34 +60,34 @@ def routes_json(routes: Sequence[Route]) -> list[dict[str, Any]]:
 
 
 def scan_json(scan: Scan) -> dict[str, Any]:
-    """Return what a scanner said as it is stored."""
+    """Return a scanner's result as it is stored."""
     of = scan.signatures_of.isoformat() if scan.signatures_of else None
     return {"finding": str(scan.finding), "engine": scan.engine, "why": scan.why, "signatures_of": of}
 
 
 def scan_of(stored: dict[str, Any]) -> Scan:
-    """Return what a scanner said."""
+    """Return the stored result of a scanner."""
     of = datetime.fromisoformat(stored["signatures_of"]) if stored["signatures_of"] else None
     return Scan(Finding(stored["finding"]), stored["engine"], stored["why"], of)
 
 
-def check_attempt(standing: Any, attempt: int | None) -> None:
-    """Raise TakenOver if a later attempt than `attempt` stands in the ledger; None asks nothing."""
-    if attempt is not None and standing.attempts != attempt:
-        raise taken_over(standing, attempt=attempt)
+def check_attempt(current: Any, attempt: int | None) -> None:
+    """Raise TakenOver if the ledger has a later attempt than `attempt`; None skips the check."""
+    if attempt is not None and current.attempts != attempt:
+        raise taken_over(current, attempt=attempt)
 
 
-def taken_over(standing: Any, **facts: object) -> TakenOver:
-    """Return the error that says whose run has the e-mail now."""
-    run_id = str(standing.run_id) if standing.run_id else None
-    return TakenOver("another worker is processing this e-mail", run_id=run_id, standing=standing.attempts, **facts)
+def taken_over(current: Any, **facts: object) -> TakenOver:
+    """Return the error with the run that has the e-mail now."""
+    run_id = str(current.run_id) if current.run_id else None
+    return TakenOver("another worker is processing this e-mail", run_id=run_id, standing=current.attempts, **facts)
 
 
 def entry_of(row: Row[Any], *, looked_up: bool = False) -> Entry:
-    """Return a ledger row as the steps need it; `looked_up` for a person, who may look at one whose envelope cannot be read.
+    """Return a ledger row as an entry; with `looked_up`, for display, an unreadable envelope is None.
 
     Raises:
-        PermanentError: what is to be worked on cannot be read; without its envelope it would go elsewhere.
+        PermanentError: the envelope cannot be read; without it the e-mail would be routed elsewhere.
     """
     try:
         envelope = envelope_of(row.envelope) if row.envelope else None

@@ -1,4 +1,4 @@
-"""Everything that SQL knows about one e-mail, in one answer."""
+"""Everything that the database has about one e-mail, as one JSON-ready value."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from mailroom.adapters.postgres.models import (
 
 
 def trace(connection: Connection, email_id: UUID) -> dict[str, Any]:
-    """Return line, activities, items with their attachments, and deposits; all of it JSON-ready.
+    """Return the e-mail's row, activities, items with their attachments, and deposits, JSON-ready.
 
     Raises:
         LookupError: there is no such e-mail.

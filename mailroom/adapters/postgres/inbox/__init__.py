@@ -1,1 +1,1 @@
-"""Inbox items: filed, read and searched."""
+"""Inbox items: filing, queries and search."""

@@ -1,7 +1,7 @@
-"""Where each field of an inbox item lies in SQL, derived from the dataclasses, so that filing and reading cannot differ.
+"""The column of each field of an inbox item, derived from the dataclasses, so that filing and reading cannot differ.
 
-A field is a column of its own name but for those in `_NAMED`; one that is not in `_ELSEWHERE` and has no column fails when
-this module is imported, with its name.
+A field is a column of the same name, except those in `_NAMED`; a field that has no column and is not in `_ELSEWHERE` raises
+when this module is imported.
 """
 
 from dataclasses import fields
@@ -13,7 +13,7 @@ from mailroom.adapters.postgres.models import AttachmentRow, InboxItemRow, table
 from mailroom.domain.inbound.received_email import Attachment, Item
 
 _NAMED = {"user": "user_name", "from_": "from"}
-#: Attachments have rows of their own; what is held is stored as withdrawn, with the reason.
+#: Attachments are rows of another table; a held item is stored as withdrawn, with the reason.
 _ELSEWHERE = frozenset({"attachments", "held"})
 
 
@@ -37,24 +37,24 @@ _TUPLES = frozenset(one.name for one in fields(Item) if one.name in _ITEM and ge
 
 
 def item_values(item: Item) -> dict[str, Any]:
-    """Return the columns of an item's row that the item says."""
+    """Return the columns of an item's row that come from the item."""
     return {column: _stored(getattr(item, name)) for name, column in _ITEM.items()}
 
 
 def item_of(row: Any, attachments: tuple[Attachment, ...]) -> Item:
-    """Return the item of a row; one that was withdrawn says so beside it."""
+    """Return the item of a row; whether it was withdrawn is not part of it."""
     values: dict[str, Any] = {name: row._mapping[column] for name, column in _ITEM.items()}
     values |= {name: tuple(values[name]) for name in _TUPLES}
     return Item(**values, attachments=attachments)
 
 
 def attachment_values(part: Attachment) -> dict[str, Any]:
-    """Return the columns of an attachment's row that the attachment says."""
+    """Return the columns of an attachment's row that come from the attachment."""
     return {column: getattr(part, name) for name, column in _ATTACHMENT.items()}
 
 
 def attachment_of(row: Any) -> Attachment:
-    """Return the attachment of a row, as it is listed."""
+    """Return the attachment of a row, without its bytes."""
     return Attachment(**{name: row._mapping[column] for name, column in _ATTACHMENT.items()})
 
 

@@ -1,4 +1,4 @@
-"""Filing: the inbox items of one e-mail, written in one transaction."""
+"""Filing of inbox items: those of one e-mail are written in one transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from mailroom.domain.inbox.search_words import words_of
 
 _attachments, _emails, _items = table(AttachmentRow), table(InboundEmailRow), table(InboxItemRow)
 
-# Built once: a statement with twenty values takes longer to build than to execute.
+# Built once: building a statement with twenty values takes longer than executing it.
 _line = (
     select(_emails.c.received_at, _emails.c.attempts, _emails.c.run_id)
     .where(_emails.c.id == bindparam("which"))

@@ -1,7 +1,7 @@
-"""The reading side in SQL: what `mailroom.ports.inbox_reader` asks, each answered by one or two statements under one tenant.
+"""Queries of inboxes, items and received e-mails in SQL: each is one or two statements under one tenant.
 
-Items are read along `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's question names all
-tenants, so that it takes the same index. Words are looked up in `ix_inbox_item_words`.
+Items are read by `ix_inbox_item_recipient` (tenant, recipient, received_at, id). An administrator's query names all tenants,
+so that it uses the same index. Words are searched by `ix_inbox_item_words`.
 """
 
 import re
@@ -45,14 +45,14 @@ _item = InboxItemRow.__table__.c  # type: ignore[attr-defined]
 _key = ApiKeyRow.__table__.c  # type: ignore[attr-defined]
 _tenant = TenantRow.__table__.c  # type: ignore[attr-defined]
 
-#: A beginning of fewer letters is the beginning of too many words.
+#: A prefix of fewer letters matches too many words.
 _BEGUN = re.compile(r"[^\W_]{3}$")
 
 _Line = TypeVar("_Line", ItemLine, EmailLine)
 
 
 class SqlInboxReader:
-    """The port `Reader` on PostgreSQL."""
+    """The port `InboxReader` on PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -95,11 +95,11 @@ class SqlInboxReader:
     ) -> Page[ItemLine]:
         """Return items of `address`, without their texts."""
         newest_first = _item.received_at.desc(), _item.id.desc()
-        # The page is chosen first, or a search would fetch e-mail and attachments of all that it finds.
+        # The page is chosen first, or a search would join e-mail and attachments of everything that it finds.
         chosen = (
             select(_item.id)
             .where(_item.recipient == address, _item_owned(tenant), _item.withdrawn_at.is_(None))
-            .where(behind(after, _item.received_at, _item.id), _holds(question))
+            .where(behind(after, _item.received_at, _item.id), _has_words(question))
             .order_by(*newest_first)
             .limit(limit + 1)
             .cte("chosen")
@@ -117,13 +117,13 @@ class SqlInboxReader:
         )
         with stepping_over(self._engine, Loop.LISTS, "item") as usable, transaction(self._engine) as connection:
             if question:
-                # How a rare and a common word are best looked for differs: a plan for any word would be good for neither.
+                # A rare and a common word need different plans: a generic one would be good for neither.
                 connection.execute(text("set local plan_cache_mode = force_custom_plan"))
             rows = connection.execute(wanted).all()
             return page_of(rows, limit, usable(rows[:limit], item_rows.item_line), at="received_at")
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
-        """Return one item with its attachments and their receipts."""
+        """Return one item with its attachments and their deposit receipts, or None."""
         uuid = uuid_of(item_id)
         wanted = (
             select(
@@ -146,7 +146,7 @@ class SqlInboxReader:
             )
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
-        """Return what is listed of one attachment."""
+        """Return one attachment without its bytes, or None."""
         uuid = uuid_of(item_id)
         wanted = (
             select(AttachmentRow.__table__)  # type: ignore[attr-defined]
@@ -170,8 +170,8 @@ class SqlInboxReader:
         after: Position | None,
         limit: int,
     ) -> Page[EmailLine]:
-        """Return lines of the ledger."""
-        conditions = [_routed(tenant), behind(after, _email.received_at, _email.id)]
+        """Return received e-mails, newest first."""
+        conditions = [_routed_to(tenant), behind(after, _email.received_at, _email.id)]
         if states:
             conditions.append(_email.state.in_([state.value for state in states]))
         if reason is not None:
@@ -186,23 +186,23 @@ class SqlInboxReader:
             return page_of(rows, limit, lines, at="received_at")
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
-        """Return one line of the ledger."""
+        """Return one received e-mail, or None."""
         uuid = uuid_of(email_id)
         if uuid is None:
             return None
-        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed(tenant))  # type: ignore[attr-defined]
+        wanted = select(InboundEmailRow.__table__).where(_email.id == uuid, _routed_to(tenant))  # type: ignore[attr-defined]
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
             make = partial(item_rows.email_line, internal=tenant is None)
             return readable(make, row, kind="e-mail") if row else None
 
     def census(self) -> Census:
-        """Count everything."""
+        """Return the counts of the whole installation."""
         with transaction(self._engine) as connection:
             return counting.census(connection)
 
     def ping(self) -> None:
-        """Return if the database answers and its schema fits now: a load balancer must not wait for the next look."""
+        """Return if the database answers and its schema fits now, checked at once, for a load balancer."""
         refuse_unfit(self._engine)
 
 
@@ -213,7 +213,7 @@ class SqlApiKeys:
         self._engine = engine
 
     def holder(self, sha256: str) -> Holder | None:
-        """Return who holds the key; looking up a digest tells an attacker's clock nothing about the key."""
+        """Return the holder of the key, or None; the time of looking up a digest reveals nothing about the key."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_key.name, _key.tenant).where(_key.sha256 == sha256)).first()
             return Holder(row.name, row.tenant) if row else None
@@ -225,7 +225,7 @@ def _known(tenant: str | None) -> Subquery:
 
 
 def _filled(tenant: str | None) -> Subquery:
-    """Count along the index alone; what it does not hold is looked up for each inbox, not for each item."""
+    """Return the count of each inbox from the index alone; a column outside it is looked up once per inbox, not per item."""
     newest = func.max(_item.received_at).label("newest")
     counted = (
         select(_item.tenant, _item.recipient, newest, func.count().label("filed"))
@@ -254,12 +254,12 @@ def _item_owned(tenant: str | None) -> ColumnElement[bool]:
     return condition
 
 
-def _routed(tenant: str | None) -> ColumnElement[bool]:
+def _routed_to(tenant: str | None) -> ColumnElement[bool]:
     return true() if tenant is None else _email.tenants.contains([tenant])
 
 
-def _holds(question: str) -> ColumnElement[bool]:
-    """Hold for items with the words of the question. A last word that nothing stands behind may be the beginning of one."""
+def _has_words(question: str) -> ColumnElement[bool]:
+    """Return the condition that an item has the words of the question. A last word with nothing after it is also a prefix."""
     words = words_asked(question)
     if not question.strip():
         return true()

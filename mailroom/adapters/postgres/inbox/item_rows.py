@@ -1,11 +1,11 @@
-"""From rows to what is shown of them."""
+"""Rows of inbox items and received e-mails as the values that users see."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from mailroom.adapters.postgres.inbound.rows import envelope_of, scan_of
 from mailroom.adapters.postgres.inbox.columns import item_of
-from mailroom.adapters.postgres.outbound.rows import table_of, word
+from mailroom.adapters.postgres.outbound.rows import member_of, table_of
 from mailroom.domain.errors import PermanentError
 from mailroom.domain.inbound.received_email import SENDER_AMBIGUOUS, Attachment, Envelope, State, Verdicts
 from mailroom.ports.archive import Deposit
@@ -30,9 +30,9 @@ def item_line(row: Any) -> ItemLine:
 
 
 def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[Any], *, internal: bool) -> FiledItem:
-    """Return an item's row, joined with its e-mail's `envelope`, `scan` and `run_id`, with all that belongs to it.
+    """Return an item from its row, joined with its e-mail's `envelope`, `scan` and `run_id`, with attachments and receipts.
 
-    The run is `internal`: for administrators.
+    With `internal`, for administrators, the run is included.
     """
     deposits = [deposit_of(receipt) for receipt in receipts]
     return FiledItem(
@@ -51,18 +51,18 @@ def filed_item(row: Any, attachments: Sequence[Attachment], receipts: Sequence[A
 
 
 def deposit_of(row: Any) -> Deposit:
-    """Return a receipt from its row; one from before verifications were noted was verified when it was deposited."""
+    """Return a deposit receipt from its row; without a time of verification, the time of deposit counts."""
     values = {name: getattr(row, name) for name in Deposit.__slots__}
     return Deposit(**values | {"verified_at": row.verified_at or row.deposited_at})
 
 
 def email_line(row: Any, *, internal: bool) -> EmailLine:
-    """Return a ledger's row as it is shown, with or without what is for administrators: the envelope, run and facts."""
+    """Return a received e-mail from its row; with `internal`, for administrators, envelope, run and facts are included."""
     envelope = _envelope(row) if internal else None
     return EmailLine(
         id=str(row.id),
         message_id=row.message_id,
-        state=word(State, row.state),
+        state=member_of(State, row.state),
         reason=row.reason,
         attempts=row.attempts,
         run_id=str(row.run_id) if internal and row.run_id else None,
@@ -80,7 +80,7 @@ def _verdicts(row: Any) -> Verdicts | None:
 
 
 def _envelope(row: Any) -> Envelope | None:
-    """Return the envelope; one that cannot be read is not known, and `mailroom check` names it."""
+    """Return the envelope, or None; `mailroom check` reports an unreadable one."""
     try:
         return envelope_of(row.envelope) if row.envelope else None
     except PermanentError:

@@ -12,14 +12,14 @@ from mailroom.adapters.postgres import models, schema, skipped_rows  # noqa: F40
 from mailroom.adapters.postgres.delivery import models as endpoint_models  # noqa: F401 - they fill the metadata that autogenerate compares with
 from mailroom.adapters.postgres.outbound import models as outbound_models  # noqa: F401 - they fill the metadata that autogenerate compares with
 
-#: Two processes that start at once must not migrate at once.
+#: The advisory lock that keeps two processes from migrating at the same time.
 _LOCK = 5_318_008
 
 _attributes = context.config.attributes
 
 
 def _note(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]) -> None:
-    """Write into the schema which code the revision serves that it has now, and remember what was run."""
+    """Write into the schema the oldest code that its new revision serves, and add the revision to `applied`."""
     _attributes.setdefault("applied", []).append(step.up_revision_id)
     for revision in step.destination_revision_ids:
         oldest_code = getattr(context.script.get_revision(revision).module, "oldest_code", None)

@@ -1,4 +1,4 @@
-"""Counting everything, for the metrics: one pass over the ledger, whatever is asked of it."""
+"""Counts of inbound mail, items and workers, for the metrics: one pass over the ledger."""
 
 from collections import defaultdict
 from typing import Any
@@ -17,7 +17,7 @@ _email, _worker, _done = table(InboundEmailRow).c, table(WorkerRow).c, table(Pro
 
 
 def census(connection: Connection) -> Census:
-    """Return what the whole installation holds."""
+    """Return the counts of the whole installation."""
     rows = list(connection.execute(_groups()))
     items = connection.execute(select(func.count()).select_from(InboxItemRow)).scalar_one()
     values = _worker.name, _worker.beat_at, _worker.in_hand, _worker.paused_by, _worker.held_by
@@ -30,7 +30,7 @@ def census(connection: Connection) -> Census:
 def _groups() -> Any:
     # date_part gives a double; extract gives a numeric, at twice the time for all of it.
     took: ColumnElement[Any] = func.date_part("epoch", _email.closed_at - _email.received_at)
-    # Times of another age cannot even be subtracted, and one would make the sum of all of them infinite.
+    # Impossible times cannot be subtracted, and one infinite time would make the whole sum infinite.
     took_s: ColumnElement[Any] = case((sound(_email.closed_at) & sound(_email.received_at), took))
     # width_bucket counts what is below the first bound as 0; a bound itself belongs to the next slot.
     slot = case((_email.state == State.FILED, func.width_bucket(took_s, array([literal(bound) for bound in TIMES_S]))))
@@ -44,7 +44,7 @@ def _groups() -> Any:
 
 
 def _failed() -> Any:
-    # What it is noted by names the tenant as well.
+    # The stored name may have the tenant as well, after a slash.
     processor = func.split_part(_done.processor, "/", 1).label("processor")
     return select(processor, func.count().label("mails")).where(text("state = 'failed'")).group_by(processor)
 

@@ -1,7 +1,7 @@
 """Dumps of a PostgreSQL database by its own tools, pg_dump and pg_restore, from PATH or from the sandbox's wheel.
 
-A tool that is older than the server refuses it, so the first one that is new enough is taken. What the URL says, the
-password too, goes to them in the environment: a command line is open to everybody on the machine.
+A tool that is older than the server refuses it, so the first one that is new enough is used. The parts of the URL, the
+password too, are passed in the environment: every user of the machine can read a command line.
 """
 
 import importlib.util
@@ -22,18 +22,18 @@ from mailroom.domain.errors import ConfigurationError, PermanentError, Transient
 
 _VERSION = re.compile(rb"\) (\d+)")
 
-#: Where the old schema is while another one is put back.
+#: The name of the old schema while another one is restored.
 _ASIDE: Final = "mailroom_replaced"
 
 
 def dump(url: str, file: Path) -> None:
     """Write the whole database to `file` in pg_dump's custom format, readable by its owner alone.
 
-    A half-written one does not get its name.
+    The file gets its name only when it is complete.
     """
     part = file.with_name(f"{file.name}.part")
     part.unlink(missing_ok=True)
-    # It will hold signing secrets and addresses; pg_dump itself would let the umask say who reads it.
+    # It will contain signing secrets and addresses; pg_dump itself would use the umask.
     part.touch(mode=0o600)
     try:
         _run(url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={part}")
@@ -43,16 +43,16 @@ def dump(url: str, file: Path) -> None:
 
 
 def restore(url: str, file: Path) -> None:
-    """Replace what is in the database by what is in `file`, all or nothing."""
+    """Replace the content of the database by that of `file`, all or nothing."""
     how = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
     _run(url, "pg_restore", *how, f"--dbname={conninfo_to_dict(url)['dbname']}", str(file))
 
 
 @contextmanager
 def schema_aside(url: str) -> Iterator[None]:
-    """Have the block begin with an empty database; what was there is dropped after it, and is back where it fails.
+    """Move the schema aside for the block, which begins with an empty one; afterwards the old one is dropped, or back on failure.
 
-    For a dump of another version of the schema. Killed within the block, what was there is in the schema `mailroom_replaced`.
+    For a dump of another version of the schema. After a kill within the block, the old one is named `mailroom_replaced`.
     """
     _execute(
         url, f"drop schema if exists {_ASIDE} cascade; alter schema public rename to {_ASIDE}; create schema public"
@@ -74,7 +74,7 @@ def _execute(url: str, statements: LiteralString) -> None:
 
 
 def check_dump(url: str, file: Path) -> None:
-    """Return if `file` is a whole table of contents of a dump.
+    """Return if `file` has the table of contents of a dump.
 
     Raises:
         PermanentError: it is not.
@@ -91,7 +91,7 @@ def _run(url: str, name: str, *words: str) -> None:
 
 
 def _environment(url: str) -> dict[str, str]:
-    """Return this process's environment with what the URL says, under libpq's own names."""
+    """Return this process's environment with the parts of the URL under libpq's names."""
     names = {one.keyword.decode(): one.envvar.decode() for one in Conninfo.get_defaults() if one.envvar}
     given = {names[word]: str(value) for word, value in conninfo_to_dict(url).items() if word in names and value}
     others = {name: value for name, value in os.environ.items() if not name.startswith("PG") or name == "PGPASSFILE"}

@@ -1,4 +1,4 @@
-"""Counting outbound mail, for the metrics and the alarms: one pass over the messages; events are counted as they come."""
+"""Counts of outbound mail, for metrics and alarms: one pass over the messages; events are counted when they are stored."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ _proofs = table(ReconciliationRow)
 
 _LATELY = timedelta(minutes=1)
 
-#: Who was sent through longer ago is not sent through any more.
+#: Rates that were read longer ago belong to accounts that are not used any more.
 _USED = timedelta(days=1)
 
 
@@ -45,7 +45,7 @@ class SqlMonitoring:
         self._engine = engine
 
     def census(self, *, now: datetime) -> OutboundCensus:
-        """Return what there is."""
+        """Return the counts and oldest times of outbound mail."""
         with transaction(self._engine) as connection:
             groups = connection.execute(_groups(now)).all()
             orders = connection.execute(_unpublished()).one()
@@ -65,7 +65,7 @@ class SqlMonitoring:
             )
 
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
-        """Return since when the oldest waits, by side."""
+        """Return since when the oldest mail waits, by side (`inbound`, `outbound`)."""
         stopped = select(_breaker.id).where(
             _breaker.tenant == _message.tenant,
             _breaker.closed_at.is_(None),
@@ -83,7 +83,7 @@ class SqlMonitoring:
         return {side: since for side, since in found.items() if since is not None}
 
     def skipped(self) -> Sequence[Skipped]:
-        """Return what is stepped over at present."""
+        """Return the rows that are skipped at present."""
         return skipped_now(self._engine)
 
     def held(self) -> Mapping[HoldReason, HeldCount]:
@@ -92,7 +92,7 @@ class SqlMonitoring:
             return held_count(connection)
 
     def leased(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
-        """Return those of these runs whose e-mail has had a sign of life since then."""
+        """Return those of these runs whose e-mail had a heartbeat since then."""
         ids = [UUID(run_id) for run_id in runs]
         theirs = or_(_email.run_id.in_(ids), _email.key.in_(set(runs.values())))
         wanted = select(_email.run_id, _email.key).where(theirs, _email.beat_at >= since)
@@ -109,14 +109,14 @@ class SqlReconciliations:
         self._engine = engine
 
     def note(self, proof: Reconciliation) -> None:
-        """Keep it."""
+        """Store a reconciliation."""
         values = {"differences": dict(proof.differences), "counts": dict(proof.counts)}
         row = insert(_proofs).values(begun_at=proof.begun_at, ended_at=proof.ended_at, **values)
         with transaction(self._engine) as connection:
             connection.execute(row)
 
     def last(self) -> Reconciliation | None:
-        """Return the latest, or None."""
+        """Return the latest reconciliation, or None."""
         with transaction(self._engine) as connection:
             return _last(connection)
 
@@ -130,7 +130,7 @@ def _groups(now: datetime) -> Any:
 
 
 def _waits_since() -> ColumnElement[datetime]:
-    """Return since when a message that is due waits; by a time of year 0 it would hide the ages of all others."""
+    """Return since when a due message waits; an impossible time is left out, because it would hide all others."""
     return case((sound(_message.due_at), _message.due_at), (sound(_message.created_at), _message.created_at))
 
 
@@ -149,7 +149,7 @@ def _unpublished() -> Any:
 
 
 def _not_begun(now: datetime) -> Any:
-    """Return since when the oldest order is both on the queue and due, of those that no run has begun and that have something to send."""
+    """Return since when the oldest order is published and due, of those that no run has begun and that have due messages."""
     since = func.greatest(_order.published_at, _order.due_at)
     left = select(_message.id).where(_message.batch_id == _order.batch_id, text(IS_WAITING), _message.due_at <= now)
     waits = _order.begun_at.is_(None), _order.published_at.is_not(None), _order.due_at <= now, left.exists()

@@ -1,7 +1,7 @@
-"""Recognising a restore, in SQL: see `mailroom.ports.restores` for the signs, and ADR 10 for why these.
+"""Recognition of a restored database, in SQL: see `mailroom.ports.restores` for the signs, and ADR 10 for why these.
 
-Each process remembers the highest counter that it has seen, so that a restore beneath it is seen by its next transaction,
-without a look outside. What is outside is read before the database is: whoever raises it has committed the database first.
+Each process remembers the highest counter that it has seen, so that its next transaction recognises a restore without
+reading the outside counter. That is read before the database's: it is only raised after the database has committed.
 """
 
 import logging
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: While messages are claimed the counter is never older than this.
+#: While messages are claimed, the counter is advanced at least this often, in seconds.
 BEAT_S = 5.0
-#: After a restore the counter goes ahead by so much: past what a process advanced to that could not write it outside.
+#: After a restore the counter advances by this much: past values that a process could not write outside.
 _LEAP = 1_000
 
 _message, _batch = table(MessageRow).c, table(BatchRow).c
 
-#: Database and table: a copy, or a dump that was put back, differs in one of them.
+#: Database and table: a copy, or a restored dump, differs in one of them.
 _TABLE = "(select oid from pg_database where datname = current_database()), 'message'::regclass::oid"
-#: Server and timeline too, for a recovery to a point in time and a promoted replica; not every managed server says them.
+#: Server and timeline too, for a point-in-time recovery and a promoted replica; not every managed server shows them.
 _SERVER = "(select system_identifier from pg_control_system()), substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 _IDENTITIES = f"{_SERVER}, {_TABLE}", _TABLE
 #: The SQLSTATE of a right that the user lacks.
@@ -53,7 +53,7 @@ _WRITE = text("""
 
 
 def transact(engine: Engine, restores: "SqlRestores | None", what: str, work: Callable[[Connection], Result]) -> Result:
-    """Return what `work` returns, done in one transaction; with `restores`, of a database that is not taken for restored."""
+    """Return the result of `work` in one transaction; with `restores`, after checking that the database was not restored."""
     if restores is not None:
         return restores.transact(what, work)
     with transaction(engine, what) as connection:
@@ -67,7 +67,7 @@ def restored_at(connection: Connection) -> datetime | None:
 
 
 class RestoredError(TransientError):
-    """The database was restored and nobody has held yet what waits in it; `SqlRestores` does, and it is tried again."""
+    """The database was restored and its waiting messages are not held yet; `SqlRestores` holds them and tries again."""
 
 
 class SqlRestores:
@@ -91,26 +91,26 @@ class SqlRestores:
         self._identity: str | None = None
 
     def start(self) -> None:
-        """Look, and advance the counter, as a process does before it works; what is out of reach is looked at before a claim."""
+        """Advance the counter before a process works; if that fails, it is advanced before the first claim."""
         try:
             self.advance()
         except MailroomError as error:
             log.warning("cannot check yet whether the database was restored: %s", error)
 
     def claiming(self) -> None:
-        """Advance before something is claimed, and note that it is: `trail` advances after the last claim."""
+        """Advance before a claim, and remember it: `trail` advances after the last claim."""
         if self._age_s() >= self._beat_s:
             self.advance()
         self._claimed = True
 
     def trail(self) -> None:
-        """Advance after what was claimed last, so that a dump from between is behind too."""
+        """Advance after the last claim, so that a dump from before it has a lower counter."""
         if self._claimed and self._age_s() >= self._beat_s:
             self._claimed = False
             self.advance()
 
     def transact(self, what: str, work: Callable[[Connection], Result]) -> Result:
-        """Return what `work` returns, done in one transaction of a database that is not, or no longer, taken for restored."""
+        """Return the result of `work` in one transaction; after a restore, waiting messages are held first."""
         try:
             with transaction(self._engine, what) as connection:
                 self.verify(connection)
@@ -122,7 +122,7 @@ class SqlRestores:
             return work(connection)
 
     def verify(self, connection: Connection) -> None:
-        """Return if neither the identity nor what this process has seen says that the database was restored.
+        """Return if neither the identity nor the highest counter seen shows that the database was restored.
 
         Raises:
             RestoredError: it was.
@@ -132,10 +132,10 @@ class SqlRestores:
             raise RestoredError("the database was restored", why=why)
 
     def look(self, *, max_age_s: float = 0) -> Recognised | None:
-        """Compare with the counter outside, and hold what waits if this is a restore; not if it was read a moment ago.
+        """Compare with the outside counter, and hold waiting messages after a restore; None if it was read within `max_age_s`.
 
         Raises:
-            TransientError: the counter outside was never read in this process, and cannot be now.
+            TransientError: the outside counter was never read in this process, and cannot be now.
         """
         with self._lock:
             if time.monotonic() - self._read_at < max_age_s:
@@ -146,10 +146,10 @@ class SqlRestores:
         return self.recognise() if restored else None
 
     def advance(self) -> None:
-        """Look, then advance the counter: in the database, then outside.
+        """Look, then advance the counter in the database, then outside.
 
         Raises:
-            TransientError: as `look`. What cannot be written outside is written the next time.
+            TransientError: as `look`. A value that cannot be written outside is written the next time.
         """
         with self._lock:
             self.look()
@@ -158,16 +158,16 @@ class SqlRestores:
             self._advanced_at = time.monotonic()
 
     def recognise(self, *, because: str | None = None) -> Recognised | None:
-        """Hold everything that waits, if this database was restored and nobody did so yet, and say how much it was.
+        """Hold all waiting messages if this database was restored and they are not held yet, and return how many.
 
-        One transaction: killed anywhere, the next one finds the same; of two at once, the second finds nothing.
+        One transaction: after a crash the next call finds the same; of two concurrent calls, the second finds nothing.
 
         Args:
-            because: Hold it in any case, for this reason in words.
+            because: Hold them in any case, for this reason.
         """
         with self._lock:
             if because is not None:
-                # The counter goes past what is outside, or the next process takes this for a restore again.
+                # The counter must pass the one outside, or the next process takes this for a restore again.
                 with suppress(TransientError):
                     self._read_outside()
             with transaction(self._engine, "commit of recognise") as connection:
@@ -193,7 +193,7 @@ class SqlRestores:
     def waiting(self) -> int:
         """Return how many messages would be held if this were a restore."""
         with transaction(self._engine) as connection:
-            return int(connection.execute(select(func.count()).where(_unsure())).scalar_one())
+            return int(connection.execute(select(func.count()).where(_possibly_sent())).scalar_one())
 
     def counter(self) -> int:
         """Return the database's counter."""
@@ -202,14 +202,14 @@ class SqlRestores:
             return row.counter if row else 0
 
     def _row(self, connection: Connection) -> Row[Any] | None:
-        """Return what the database says of itself, and what it is: `here`."""
+        """Return the row of the installation, with the database's present identity as `here`."""
         return connection.execute(text(self._select())).first()
 
     def _lock_row(self, connection: Connection) -> Row[Any]:
         return connection.execute(text(f"{self._select()} for update of installation")).one()
 
     def _select(self) -> str:
-        """Return the query of all that this server says; found out once."""
+        """Return the query with all identity that this server shows; found once."""
         if self._identity is None:
             self._identity = next((one for one in _IDENTITIES if self._says(one)), _TABLE)
         return f"select name, counter, identity, concat_ws('/', {self._identity}) as here from installation"  # noqa: S608 - constants
@@ -219,7 +219,7 @@ class SqlRestores:
             with transaction(self._engine) as connection:
                 connection.execute(text(f"select concat_ws('/', {identity})"))
         except MailroomError as error:
-            # A refusal counts as transient for mail, which waits until somebody grants the right; nobody need grant this one.
+            # For mail a missing right is transient, because an administrator may grant it; this right is not needed.
             if isinstance(error, TransientError) and error.facts.get("sqlstate") != _DENIED:
                 raise
             return False
@@ -229,7 +229,7 @@ class SqlRestores:
         return time.monotonic() - self._advanced_at
 
     def _sign(self, row: Row[Any] | None) -> str | None:
-        """Return what says that this is a restored database, or None. One that has no name yet is new."""
+        """Return the sign that this database was restored, or None. One without a name is new."""
         if row is None:
             return "the row in table installation is missing"
         if row.name is None:
@@ -255,7 +255,7 @@ class SqlRestores:
         return name
 
     def _read_outside(self) -> None:
-        """Remember what is kept outside; an outage is borne where it was read before in this process."""
+        """Remember the outside counter; an outage raises only if it was never read in this process."""
         with transaction(self._engine) as connection:
             row = self._row(connection)
         try:
@@ -266,7 +266,7 @@ class SqlRestores:
             log.warning("the counter in the archive's bucket cannot be read; restores are detected without it")
             return
         except MailroomError as error:
-            # Not permitted, or not readable: an installation that is set up so must still send.
+            # Not permitted, or not readable: such an installation must still send.
             log.error("restores are detected without the counter in the archive's bucket; correct this: %s", error)
             value = None
         if row is not None and row.name is not None:
@@ -281,18 +281,18 @@ class SqlRestores:
 
 
 def _hold_all(connection: Connection, now: datetime) -> tuple[int, int]:
-    """Hold what waits, and what a policy would send again by itself; return of how many batches how many messages."""
-    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_unsure())).scalar_one()
-    return batches, hold(connection, _unsure(), HoldReason.RESTORED, now)
+    """Hold waiting messages and those that a policy would send again; return how many batches and messages."""
+    batches = connection.execute(select(func.count(_message.batch_id.distinct())).where(_possibly_sent())).scalar_one()
+    return batches, hold(connection, _possibly_sent(), HoldReason.RESTORED, now)
 
 
-def _unsure() -> ColumnElement[bool]:
-    """Return the condition that a message may have gone after the dump; also one that was held then, and resumed after it."""
+def _possibly_sent() -> ColumnElement[bool]:
+    """Return the condition that a message may have been sent after the dump; also one that was held then and resumed later."""
     return or_(_open(), and_(is_held(), _message.reason != HoldReason.RESTORED))
 
 
 def _open() -> ColumnElement[bool]:
-    """Return the condition that a message goes by itself, now or later."""
+    """Return the condition that a message will be sent without a person, now or later."""
     again = select(_batch.id).where(_batch.policy == ResendPolicy.PREFER_DELIVERY)
     sent_again = and_(_message.status.in_(UNANSWERED), _message.batch_id.in_(again))
     return or_(text(IS_WAITING), sent_again)
@@ -310,14 +310,14 @@ _MISSING_ATTEMPTS = text("""
 
 
 def count_attempts(connection: Connection, batch: Batch, mails: int) -> None:
-    """Count the attempts of a batch beside its messages. Last in a claim: others of the batch wait here for its commit."""
+    """Count the attempts of a batch beside its messages. Last in a claim: other claims of the batch wait here for its commit."""
     values = {"batch": UUID(batch.id), "mails": mails}
     if not connection.execute(_ADD_ATTEMPTS, values).rowcount:
         connection.execute(_BEGIN_ATTEMPTS, values)
 
 
 def hold_put_back(connection: Connection, batch: Batch, now: datetime) -> int:
-    """Hold what waits of a batch whose messages know of fewer attempts than were counted: its rows alone were put back."""
+    """Hold waiting messages of a batch whose messages have fewer attempts than were counted: its rows alone were restored."""
     batch_id = UUID(batch.id)
     missing = connection.execute(_MISSING_ATTEMPTS, {"batch": batch_id}).scalar_one_or_none()
     if not missing or missing < 0:

@@ -1,4 +1,4 @@
-"""Which workers live, in SQL: one row each, written with every beat."""
+"""The running workers, in SQL: one row each, written with every heartbeat."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,13 +12,13 @@ from mailroom.domain.inbound.received_email import FINAL
 
 _workers, _emails = table(WorkerRow), table(InboundEmailRow)
 
-#: A worker that was killed leaves its row; the others clear it away after this time.
+#: The row of a killed worker is deleted by the others after this time.
 _FORGET_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """One worker as it told of itself last, and the message ids of the e-mails that it has in hand."""
+    """One worker by its last heartbeat, with the message ids of the e-mails that it leases."""
 
     name: str
     started_at: datetime
@@ -29,7 +29,7 @@ class LiveWorker:
 
 
 class SqlRoster:
-    """The port `Roster` on PostgreSQL. Written and read past the gate: that the schema paused a worker is to be seen too."""
+    """The port `Roster` on PostgreSQL. Past the gate: a worker that is paused by an unfit schema must be visible too."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -37,7 +37,7 @@ class SqlRoster:
     def heartbeat(
         self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
     ) -> None:
-        """Note that `worker` lives."""
+        """Record a heartbeat of `worker`."""
         values = {"beat_at": now, "in_hand": in_hand, "paused_by": paused_by, "held_by": held_by}
         row = insert(_workers).values(name=worker, started_at=now, **values)
         with transaction(self._engine, gated=False) as connection:
@@ -45,14 +45,14 @@ class SqlRoster:
             connection.execute(delete(_workers).where(_workers.c.beat_at < now - _FORGET_AFTER))
 
     def leave(self, worker: str) -> None:
-        """Note that `worker` has stopped."""
+        """Record that `worker` has stopped."""
         with transaction(self._engine, gated=False) as connection:
             connection.execute(delete(_workers).where(_workers.c.name == worker))
 
     def number(self, worker: str, *, since: datetime) -> tuple[int, int]:
-        """Return which of the workers with a beat after `since` this one is, the longest there first from 0, and how many they are.
+        """Return the index of `worker` among those with a heartbeat after `since`, longest running first, and their number.
 
-        One that has not signed yet is the last of them.
+        A worker without a heartbeat yet counts as the last.
         """
         living = select(_workers.c.name).where(_workers.c.beat_at > since)
         with transaction(self._engine, gated=False) as connection:
@@ -62,7 +62,7 @@ class SqlRoster:
         return names.index(worker), len(names)
 
     def live_workers(self) -> list[LiveWorker]:
-        """Return every worker that has not left, the longest there first."""
+        """Return every worker that has not stopped, longest running first."""
         holds = func.array_agg(_emails.c.message_id).filter(_emails.c.message_id.is_not(None))
         values = _workers.c.name, _workers.c.started_at, _workers.c.beat_at, _workers.c.paused_by, _workers.c.held_by
         held_now = _emails.c.beat_at.is_not(None) & _emails.c.state.not_in(FINAL)

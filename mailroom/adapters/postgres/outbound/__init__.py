@@ -1,1 +1,1 @@
-"""Batches and messages: accepted, ordered, sent, followed."""
+"""Batches and messages: submission, orders, dispatch, queries and limits."""

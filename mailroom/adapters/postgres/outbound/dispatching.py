@@ -1,7 +1,7 @@
-"""From the outbox to a provider, in SQL. What leaves is `sending` in a commit of its own before anybody calls.
+"""Dispatch of a batch's messages, in SQL. A message is committed as `sending` before the provider is called.
 
-`attempts` fences: what is told of an attempt that is not the latest changes nothing. The provider is never called inside
-a transaction of these: its answer may take a minute, and a lock would be held as long.
+`attempts` is the fence: an outcome of an attempt that is not the latest changes nothing. The provider is never called
+inside a transaction: its answer may take a minute, and a lock would be held as long.
 """
 
 import json
@@ -26,7 +26,13 @@ from mailroom.adapters.postgres.outbound.models import (
     OutboxRow,
     SuppressionRow,
 )
-from mailroom.adapters.postgres.outbound.outcomes import cancelled_batches, held_batches, is_held_batch, outcome_values
+from mailroom.adapters.postgres.outbound.outcomes import (
+    SETTLE,
+    cancelled_batches,
+    held_batches,
+    is_held_batch,
+    outcome_values,
+)
 from mailroom.adapters.postgres.outbound.quotas import give_back, room_for, spend
 from mailroom.adapters.postgres.outbound.rows import batch_of, content_of, draft_of, move, order, owned, waiting
 from mailroom.adapters.postgres.skipped_rows import Usable, met_lately, note_skipped, stepping_over, why
@@ -40,65 +46,34 @@ _batches, _contents, _files = table(BatchRow), table(ContentRow), table(FileRow)
 _messages, _orders, _suppressions = table(MessageRow), table(OutboxRow), table(SuppressionRow)
 _message = _messages.c
 
-#: So many messages are looked at for one that cannot be read.
-_LOOKED_AT = 1_000
-#: A message that claims to have been tried so often is not counted on: the column has an end.
+#: The most messages that are searched for one that cannot be read.
+_MOST_SEARCHED = 1_000
+#: A message with this many attempts is unreadable: another one could overflow the column.
 _MOST_ATTEMPTS = 1_000_000
-#: A run that came a moment early waits for the time of its order.
+#: A run that starts this much early still counts as begun for an order: it waits for the order's time.
 _EARLY = timedelta(minutes=1)
-
-_SETTLE = text("""
-    with given as (
-        select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
-            provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
-    ), told as (
-        select given.*, message.status = any(:unanswered) or ahead and message.status = any(:ours) as open
-        from given join message on message.id = given.id
-            -- Taken in an attempt that this database knows nothing of: it was restored meanwhile, and the provider has the mail.
-            cross join lateral (select given.status = 'dispatched'
-                and (message.status = 'held' or message.attempts < given.attempt) as ahead) as known
-        where message.attempts = given.attempt or ahead
-        order by message.id for update of message
-    ), changed as (
-        update message set
-            provider = coalesce(told.provider, message.provider),
-            provider_message_id = coalesce(told.provider_message_id, message.provider_message_id),
-            status = case when open then told.status else message.status end,
-            reason = case when open then told.reason else message.reason end,
-            handed_at = case when open and not kept then null when open then coalesce(message.handed_at, :now)
-                else message.handed_at end,
-            due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
-            changed_at = :now
-        from told where message.id = told.id
-        returning message.id, message.tenant, message.provider, told.status, told.facts, open and not kept as back
-    ), noted as (
-        insert into activity (message_id, at, kind, provider, facts)
-        select id, :now, status, provider, facts from changed
-    )
-    select tenant, count(*) as mails from changed where back group by tenant order by tenant
-""")
 
 
 class SqlDispatch:
-    """The port `Dispatch` on PostgreSQL; with `restores`, nothing is claimed from a database that was restored."""
+    """The port `Dispatch` on PostgreSQL; with `restores`, nothing is claimed from a database that was just restored."""
 
     def __init__(self, engine: Engine, restores: SqlRestores | None = None) -> None:
         self._engine, self._restores = engine, restores
 
     def batch(self, batch_id: str) -> Batch | None:
-        """Return what was asked for, with the time to send as it stands now."""
+        """Return the batch with its present time to send, or None."""
         with transaction(self._engine) as connection:
             row = connection.execute(select(_batches).where(owned(_batches, None, batch_id))).first()
             return batch_of(row) if row else None
 
     def plan(self, batch_id: str, *, now: datetime) -> Planned:
-        """Withhold what is expired or suppressed, and count what is left."""
+        """Withhold expired and suppressed messages, and count the waiting ones."""
         if self._restores is not None:
             self._restores.claiming()
         return transact(self._engine, self._restores, "commit of plan", lambda one: _plan(one, batch_id, now))
 
     def work_on(self, batch_id: str, *, now: datetime) -> None:
-        """Note that somebody is at work on the batch."""
+        """Record that a run works on the batch now."""
         if self._restores is not None:
             self._restores.claiming()
         with transaction(self._engine) as connection:
@@ -107,7 +82,7 @@ class SqlDispatch:
     def claim(
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
     ) -> list[Claimed]:
-        """Take due messages in hand, committed before this returns; see the port."""
+        """Claim due messages for one attempt, committed before this returns; see the port."""
         facts = {"by": provider} | ({"run_id": run_id} if run_id else {})
 
         def take(connection: Connection) -> list[Claimed]:
@@ -119,24 +94,24 @@ class SqlDispatch:
             except TransientError:
                 raise
             except Exception:
-                # Nothing was written. One message that cannot be read must not keep its whole batch.
+                # Nothing was written. One message that cannot be read must not stop its whole batch.
                 if not self._withhold_unreadable(batch_id, most=most, now=now):
                     raise
 
     def _withhold_unreadable(self, batch_id: str, *, most: int, now: datetime) -> int:
-        """Fail those of the messages that a claim would take of which no mail can be made, and return how many."""
+        """Fail the messages that a claim would take and that cannot be read, and return how many there were."""
         with (
-            stepping_over(self._engine, Loop.DISPATCH, "message", name=_name) as usable,
+            stepping_over(self._engine, Loop.DISPATCH, "message", name=_row_name) as usable,
             transaction(self._engine, "commit of withhold") as connection,
         ):
             batch = _batch(connection, batch_id)
-            # More than the claim: behind suppressed ones it looks further.
-            chosen = _choose(connection, batch, max(most, _LOOKED_AT), now)
-            said = _said(connection, batch, chosen, usable)
+            # More than the claim: a claim goes on past suppressed messages.
+            chosen = _choose(connection, batch, max(most, _MOST_SEARCHED), now)
+            contents = _contents_of(connection, batch, chosen, usable)
 
             def readable(row: Row[Any]) -> UUID:
                 draft_of(row)
-                if row.content not in said:
+                if row.content not in contents:
                     raise PermanentError("the content of the message cannot be read")
                 if row.attempts >= _MOST_ATTEMPTS:
                     raise PermanentError("the attempts of the message cannot be counted")
@@ -148,14 +123,14 @@ class SqlDispatch:
             return move(connection, _message.id.in_(bad), now=now, **values)
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-        """Note what came of handing over."""
+        """Record the outcomes of sending."""
         rows = [outcome_values(outcome) for outcome in outcomes]
         again = [UUID(row["id"]) for row in rows if not row["kept"]]
-        # Past the gate: the provider was called, and what came of that is noted if it can be.
+        # Past the gate: the provider was called, and the outcome must be recorded if that is possible.
         with transaction(self._engine, "commit of settle", gated=False) as connection:
             asked = {"rows": json.dumps(rows), "now": now, "ours": [*WAITING, Status.HELD], "unanswered": [*UNANSWERED]}
             cancelled = cancelled_batches(connection, again)
-            for row in connection.execute(_SETTLE, asked).all():
+            for row in connection.execute(SETTLE, asked).all():
                 give_back(connection, row.tenant, row.mails, now)
             if cancelled:
                 waits = _message.id.in_(again) & _message.batch_id.in_(cancelled) & text(IS_WAITING)
@@ -166,12 +141,12 @@ class SqlDispatch:
             _wake(connection, rows)
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
-        """Have what is due wait for `until`, with an order for then."""
+        """Defer due messages to `until`, with an order for that time."""
         with transaction(self._engine, "commit of defer") as connection:
             return _defer(connection, _batch(connection, batch_id), until, reason, now)
 
     def strand(self, *, before: datetime, now: datetime) -> int:
-        """Make `unknown` what has been `sending` since before `before`."""
+        """Change messages that have been `sending` since before `before` to `unknown`, and return how many."""
         if self._restores is not None:
             self._restores.trail()
         lost = (_message.status == Status.SENDING) & (_message.handed_at < before)
@@ -198,7 +173,7 @@ class SqlDispatch:
             .order_by(_message.handed_at, _message.id)
             .limit(limit)
         )
-        # Left to a person, these stay unknown for ever: the oldest, and in the way of all others.
+        # Without these conditions, messages that only a person can resolve would come first in every call.
         if after is not None:
             wanted = wanted.where(_message.handed_at >= after)
         if providers is not None:
@@ -206,14 +181,14 @@ class SqlDispatch:
         if policy is not None:
             wanted = wanted.where(_batches.c.cancelled_at.is_(None), ~is_held_batch())
         with stepping_over(self._engine, Loop.SETTLE, "message") as usable, transaction(self._engine) as connection:
-            return usable(connection.execute(wanted), _unsettled)
+            return usable(connection.execute(wanted), _unknown_of)
 
     def step_over(self, message_id: str, error: Exception) -> None:
-        """Leave an unknown outcome alone for a while."""
+        """Skip an unknown outcome for a while after an error."""
         note_skipped(self._engine, Loop.SETTLE, [(f"message {message_id}", why(error))])
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
-        """Let these go again, if they are still `unknown` and their batch was neither cancelled nor is held."""
+        """Queue messages again that are still `unknown` and whose batch is neither cancelled nor held; return how many."""
         ids = [UUID(message_id) for message_id in message_ids]
 
         def requeue(connection: Connection) -> int:
@@ -230,7 +205,7 @@ class SqlDispatch:
         return transact(self._engine, self._restores, "commit of resend", requeue)
 
     def read_file(self, tenant: str, sha256: str) -> bytes:
-        """Return the bytes of an attachment that came with its batch."""
+        """Return the bytes of an attachment that was submitted with its batch."""
         wanted = select(_files.c.content).where(_files.c.tenant == tenant, _files.c.sha256 == sha256)
         with transaction(self._engine) as connection:
             content = connection.execute(wanted).scalar_one_or_none()
@@ -248,7 +223,7 @@ def _batch(connection: Connection, batch_id: str) -> Batch:
 
 def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
     batch = _batch(connection, batch_id)
-    # Before any message is locked: the relay too goes from orders to messages.
+    # Before any message is locked: the relay too locks orders before messages.
     _begin_orders(connection, batch, now)
     hold_put_back(connection, batch, now)
     left = waiting(UUID(batch.id))
@@ -257,7 +232,7 @@ def _plan(connection: Connection, batch_id: str, now: datetime) -> Planned:
         connection,
         left & _message.recipient.in_(_suppressed(batch.tenant, now)),
         now=now,
-        row_facts=_whose_list(batch.tenant, now),
+        row_facts=_listed_by(batch.tenant, now),
         status=Status.SUPPRESSED,
         reason=OutboundReason.SUPPRESSED,
     )
@@ -280,7 +255,7 @@ def _claim(
 ) -> list[Claimed]:
     batch = _batch(connection, batch_id)
     _expire(connection, batch, now)
-    # Before any message is locked: deferring waits for messages, and whoever has them may wait for the room.
+    # Before any message is locked: deferring waits for messages, and the transaction that has them may wait for the quota.
     room, opens_at = room_for(connection, batch.tenant, now)
     while chosen := _choose(connection, batch, most, now):
         sendable = _without_suppressed(connection, batch, chosen, now)
@@ -298,7 +273,7 @@ def _claim(
 
 
 def _begin_orders(connection: Connection, batch: Batch, now: datetime) -> None:
-    """Note that somebody looks after what these orders are about."""
+    """Record that a run began with the orders of this batch that are due."""
     mine = (_orders.c.batch_id == UUID(batch.id)) & _orders.c.begun_at.is_(None)
     connection.execute(update(_orders).where(mine, _orders.c.due_at <= now + _EARLY).values(begun_at=now))
 
@@ -315,8 +290,8 @@ def _suppressed(tenant: str, now: datetime) -> Any:
     return select(column.address).where(here, or_(still.is_(None), still > now))
 
 
-def _whose_list(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
-    """Return the fact whose list a suppressed address is on: all that its tenant learns of the global one."""
+def _listed_by(tenant: str, now: datetime) -> dict[str, ColumnElement[Any]]:
+    """Return the fact `list` (`tenant` or `global`) of a suppressed message: all that its tenant sees of the global list."""
     mine = _suppressed(tenant, now).where(
         _suppressions.c.tenant == tenant, _suppressions.c.address == _message.recipient
     )
@@ -336,7 +311,7 @@ def _without_suppressed(
     stopped = set(connection.execute(wanted).scalars())
     if stopped:
         ids = [row.id for row in chosen if row.recipient in stopped]
-        listed = _whose_list(batch.tenant, now)
+        listed = _listed_by(batch.tenant, now)
         values: dict[str, Any] = {"status": Status.SUPPRESSED, "reason": OutboundReason.SUPPRESSED}
         move(connection, _message.id.in_(ids), now=now, row_facts=listed, **values)
     return [row for row in chosen if row.recipient not in stopped]
@@ -355,23 +330,25 @@ def _send(
     ids = [row.id for row in going]
     values: dict[str, Any] = {"handed_at": now, "attempts": _message.attempts + 1, "provider": provider}
     move(connection, _message.id.in_(ids), now=now, facts=facts, status=Status.SENDING, reason=None, **values)
-    said = _said(connection, batch, going)
+    contents = _contents_of(connection, batch, going)
     return [
-        Claimed(batch=batch, draft=draft_of(row), content=said[row.content], attempt=row.attempts + 1, handed_at=now)
+        Claimed(
+            batch=batch, draft=draft_of(row), content=contents[row.content], attempt=row.attempts + 1, handed_at=now
+        )
         for row in going
     ]
 
 
-def _name(row: Row[Any]) -> str:
-    """Return what names a message, or what several of them say."""
+def _row_name(row: Row[Any]) -> str:
+    """Return the id of a message's row, or the name of a content's row."""
     stored = row._mapping
     return str(stored["id"]) if "id" in stored else f"content {row.batch_id}/{row.number}"
 
 
-def _said(
+def _contents_of(
     connection: Connection, batch: Batch, messages: Sequence[Row[Any]], usable: Usable | None = None
 ) -> dict[int, Content]:
-    """Return what these messages say, by its number; with `usable` what cannot be read is left out."""
+    """Return the contents of these messages by number; with `usable`, unreadable ones are left out."""
     numbers = {row.content for row in messages}
     wanted = select(_contents).where(_contents.c.batch_id == UUID(batch.id), _contents.c.number.in_(numbers))
     rows = connection.execute(wanted).all()
@@ -381,7 +358,7 @@ def _said(
 
 
 def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Order the batches of what was deferred anew: who dispatches them now may be gone by then."""
+    """Write orders for batches with deferred messages: the run that dispatches them now may have ended by then."""
     later = [UUID(row["id"]) for row in rows if row["status"] == Status.DEFERRED]
     wanted = select(_message.batch_id, func.max(_message.due_at)).where(_message.id.in_(later))
     wanted = wanted.where(_message.status.not_in([Status.CANCELLED, Status.HELD]))
@@ -389,7 +366,7 @@ def _wake(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         order(connection, batch_id, due_at)
 
 
-def _unsettled(row: Row[Any]) -> UnknownMessage:
+def _unknown_of(row: Row[Any]) -> UnknownMessage:
     return UnknownMessage(
         message_id=str(row.id),
         batch_id=str(row.batch_id),

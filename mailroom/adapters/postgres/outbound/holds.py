@@ -1,4 +1,4 @@
-"""Holding messages and letting them go on, in SQL. `status` alone says that one is held: nothing claims what is not waiting."""
+"""Holding and resuming messages, in SQL. The status `held` alone stops a message: only waiting messages are claimed."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import IS_WAITING, BatchRow, MessageRow
-from mailroom.adapters.postgres.outbound.rows import is_held, move, order, owned, word
+from mailroom.adapters.postgres.outbound.rows import is_held, member_of, move, order, owned
 from mailroom.adapters.postgres.skipped_rows import stepping_over
 from mailroom.domain.outbound.message import Status
 from mailroom.ports.holds import HeldBatch, HeldCount, HoldReason
@@ -28,19 +28,19 @@ class SqlHolds:
         self._engine = engine
 
     def hold(self, batch_ids: Collection[str], *, reason: HoldReason, now: datetime) -> int:
-        """Hold everything that waits of these batches; see the port."""
+        """Hold all waiting messages of these batches; see the port."""
         ids = [UUID(batch_id) for batch_id in batch_ids]
         with transaction(self._engine, "commit of hold") as connection:
             return hold(connection, and_(_message.batch_id.in_(ids), text(IS_WAITING)), reason, now)
 
     def resume(self, tenant: str | None, batch_id: str, *, by: str, now: datetime) -> int | None:
-        """Let what is held of a batch go on; see the port."""
+        """Resume the held messages of a batch; see the port."""
         with transaction(self._engine, "commit of resume") as connection:
             found = connection.execute(select(_batch.id).where(owned(_batches, tenant, batch_id))).first()
             if found is None:
                 return None
             held = (_message.batch_id == found.id) & is_held()
-            # Before any message is locked: the relay too goes from orders to messages.
+            # Before any message is locked: the relay too locks orders before messages.
             goes_at = func.greatest(_message.due_at, now)
             for due_at in connection.execute(select(goes_at).where(held).distinct()).scalars().all():
                 order(connection, found.id, due_at)
@@ -72,7 +72,7 @@ class SqlHolds:
 
 
 def hold(connection: Connection, which: ColumnElement[bool], reason: HoldReason, now: datetime) -> int:
-    """Hold these messages and return how many they are. They are locked by id, in the order of everyone who records events."""
+    """Hold these messages and return how many there were. They are locked by id, in the same order as by events."""
     locked = select(_message.id).where(which).order_by(_message.id).with_for_update().cte("locked")
     if not connection.execute(select(func.count()).select_from(locked)).scalar_one():
         return 0
@@ -80,7 +80,7 @@ def hold(connection: Connection, which: ColumnElement[bool], reason: HoldReason,
 
 
 def held_count(connection: Connection) -> dict[HoldReason, HeldCount]:
-    """Return how much is held, by reason."""
+    """Return how many batches and messages are held, by reason."""
     batches, messages = func.count(_message.batch_id.distinct()), func.count()
     rows = connection.execute(select(_message.reason, batches, messages).where(is_held()).group_by(_message.reason))
     return {
@@ -94,7 +94,7 @@ def _held_batch(row: Row[Any]) -> HeldBatch:
     return HeldBatch(
         id=str(row.id),
         tenant=row.tenant,
-        reason=word(HoldReason, row.reason),
+        reason=member_of(HoldReason, row.reason),
         messages=row.messages,
         held_at=row.held_at,
         due_at=row.due_at,

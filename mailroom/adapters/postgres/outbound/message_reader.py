@@ -1,4 +1,4 @@
-"""The reading side of outbound mail in SQL: each question is one or two statements under one tenant."""
+"""Queries of outbound mail in SQL: each is one or two statements under one tenant."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -23,11 +23,11 @@ from mailroom.adapters.postgres.outbound.rows import (
     batch_of,
     content_of,
     is_held,
+    member_of,
     owned,
     party_of,
     table_of,
     texts_of,
-    word,
 )
 from mailroom.adapters.postgres.paging import behind, page_of, uuid_of
 from mailroom.adapters.postgres.skipped_rows import readable, stepping_over
@@ -91,12 +91,12 @@ class SqlMessageReader:
             return page_of(rows, limit, usable(rows[:limit], _message_line), at="created_at")
 
     def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
-        """Return one message."""
+        """Return one message, or None."""
         with transaction(self._engine) as connection:
             return _found(connection, tenant, message_id)
 
     def activities(self, tenant: str | None, message_id: str) -> list[ActivityLine] | None:
-        """Return what happened to one message, in order."""
+        """Return the activities of one message, in order; None when there is no such message."""
         with stepping_over(self._engine, Loop.LISTS, "activity") as usable, transaction(self._engine) as connection:
             line = _found(connection, tenant, message_id)
             if line is None:
@@ -105,14 +105,14 @@ class SqlMessageReader:
             return usable(connection.execute(wanted), _activity_line)
 
     def content(self, tenant: str | None, message_id: str) -> Content | None:
-        """Return what one message says."""
+        """Return the content of one message, or None."""
         wanted = select(_contents).join(_messages, _SAID).where(owned(_messages, tenant, message_id))
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
             return readable(content_of, row, kind="content of message", name=message_id) if row else None
 
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
-        """Return the messages that their provider calls so."""
+        """Return the messages with this id of their provider."""
         owner = true() if tenant is None else _message.tenant == tenant
         wanted = _lines().where(owner, _message.provider_message_id == provider_message_id)
         with stepping_over(self._engine, Loop.LISTS, "message") as usable, transaction(self._engine) as connection:
@@ -141,7 +141,7 @@ def _of_batch(batch_id: str) -> ColumnElement[bool]:
 
 
 def _batch_lines(connection: Connection, rows: Sequence[Row[Any]]) -> Callable[[Row[Any]], BatchLine]:
-    """Return what makes batches of these rows, with what their messages have come to: three statements, however many they are."""
+    """Return a function from these rows to batches with their messages' counts: three statements for any number of rows."""
     ours = _message.batch_id.in_([row.id for row in rows])
     counts = select(_message.batch_id, _message.status, func.count().label("messages")).where(ours)
     statuses: dict[UUID, dict[Status, int]] = defaultdict(dict)
@@ -193,7 +193,7 @@ def _message_line(row: Row[Any]) -> MessageLine:
         reference=row.reference,
         subject=row.subject,
         metadata=texts_of(stored["metadata"]),
-        status=word(Status, row.status),
+        status=member_of(Status, row.status),
         reason=row.reason,
         attempts=row.attempts,
         provider=row.provider,

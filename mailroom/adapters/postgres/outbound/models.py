@@ -1,8 +1,8 @@
-"""The tables of outbound mail, in the order of its way. What a message says is kept once for a batch (`content`), and a
-file once for a tenant (`file`), so that a batch of 100,000 is narrow rows and one text.
+"""The tables of outbound mail, in the order of processing. A text is stored once for a batch (`content`), and a file once
+for a tenant (`file`), so that a batch of 100,000 is narrow rows and one text.
 
-Files lie in this database and not in S3: they are kept or not in one transaction with their batch, handing over needs no
-other service, and nothing is left behind. Activities are append-only, as for inbound.
+Files are in this database and not in S3: they are stored in one transaction with their batch, submission needs no other
+service, and nothing is left behind after a failure. Activities are append-only, as for inbound.
 """
 
 from collections.abc import Collection
@@ -31,12 +31,12 @@ from mailroom.domain.outbound.message import TROUBLE, UNANSWERED, WAITING, Statu
 
 
 def _is_one_of(statuses: Collection[Status]) -> str:
-    """Return the condition in SQL; always in the same words, which are also those of partial indexes."""
+    """Return the condition in SQL, always written in the same way as in the partial indexes."""
     words = ", ".join(f"'{status}'" for status in Status if status in statuses)
     return f"status in ({words})"
 
 
-#: May be handed over when its time has come. What is held is not among them: a person lets it go on.
+#: May be sent when its time has come. Held messages are not included: a person resumes them.
 IS_WAITING = f"{_is_one_of(WAITING)} and handed_at is null"
 IS_UNANSWERED, IS_TROUBLE = _is_one_of(UNANSWERED), _is_one_of(TROUBLE)
 
@@ -50,7 +50,7 @@ def _batch() -> Any:
 
 
 class BatchRow(SQLModel, table=True):
-    """One request to send. Its statuses are the messages'."""
+    """One request to send. It has no status: its messages have."""
 
     __tablename__ = "batch"
     __table_args__ = (Index("ix_batch_tenant", "tenant", "created_at", "id"),)
@@ -68,12 +68,12 @@ class BatchRow(SQLModel, table=True):
     messages: int
     created_at: datetime = time_column()
     cancelled_at: datetime | None = time_column(nullable=True)
-    #: When a run was last at work on it.
+    #: When a run last worked on it.
     worked_at: datetime | None = time_column(nullable=True)
 
 
 class ContentRow(SQLModel, table=True):
-    """What messages of a batch say; with `template`, texts to be filled with each one's data."""
+    """The texts of a batch's messages; with `template`, they are filled with each message's data."""
 
     __tablename__ = "content"
 
@@ -90,10 +90,10 @@ class ContentRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """One mail to one recipient. Handed over only while `handed_at` is null, whatever the status says.
+    """One mail to one recipient. It is sent only while `handed_at` is null, whatever the status is.
 
-    `recipient` is normalised and compared; `to` is what goes into the header. `due_at` is when a waiting message may
-    go; `reason` says why it is what it is. `provider` and `provider_message_id` match events.
+    `recipient` is normalised, for comparison; `to` is written into the header. `due_at` is when a waiting message may
+    be sent; `reason` explains the status. Events are matched by `provider` and `provider_message_id`.
     """
 
     __tablename__ = "message"
@@ -146,7 +146,7 @@ class MessageRow(SQLModel, table=True):
 class ActivityRow(SQLModel, table=True):
     """One fact about an outbound message, as it happened. Never changed.
 
-    Ours have no `event_id`; a provider's event has its own, and is kept once.
+    Our own have no `event_id`; a provider's event has one, and is stored once.
     """
 
     __tablename__ = "activity"
@@ -166,7 +166,7 @@ class ActivityRow(SQLModel, table=True):
 
 
 class EventTallyRow(SQLModel, table=True):
-    """How many events of a kind a provider told: counted as they are stored, for there are millions in the end."""
+    """How many events of a kind a provider sent: counted when they are stored, because there may be millions."""
 
     __tablename__ = "event_tally"
 
@@ -176,10 +176,10 @@ class EventTallyRow(SQLModel, table=True):
 
 
 class OutboxRow(SQLModel, table=True):
-    """The word that a batch has something to send from `due_at` on, written with what it tells of.
+    """An order: a batch has something to send from `due_at` on. Written in one transaction with its messages.
 
-    It is published at once, whenever it is due; `published_at` null is not yet. `begun_at` is when a run first looked at what
-    it is about.
+    It is published at once, whenever it is due; null `published_at` means not yet. `begun_at` is when a run first looked at
+    its messages.
     """
 
     __tablename__ = "outbox"
@@ -199,12 +199,12 @@ class OutboxRow(SQLModel, table=True):
     taken_until: datetime | None = time_column(nullable=True)
     published_at: datetime | None = time_column(nullable=True)
     begun_at: datetime | None = time_column(nullable=True)
-    #: The flow run that carries it; null until a worker has made one.
+    #: The flow run of this order; null until a worker has made one.
     run_id: UUID | None = Field(default=None, sa_column=Column(Uuid, nullable=True))
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
-    """A caller's key, the digest of what came with it, and what was answered."""
+    """A caller's idempotency key, the digest of the request's body, and the response."""
 
     __tablename__ = "idempotency_key"
     __table_args__ = (Index("ix_idempotency_key_made_at", "made_at"),)
@@ -218,7 +218,7 @@ class IdempotencyKeyRow(SQLModel, table=True):
 
 
 class FileRow(SQLModel, table=True):
-    """The bytes of an attachment that was handed over, once for a tenant."""
+    """The bytes of a submitted attachment, once for a tenant."""
 
     __tablename__ = "file"
 
@@ -229,7 +229,7 @@ class FileRow(SQLModel, table=True):
 
 
 class SuppressionRow(SQLModel, table=True):
-    """An address that gets no mail from a tenant; `tenant` null: from nobody here."""
+    """An address that gets no mail from a tenant; `tenant` null: from no tenant."""
 
     __tablename__ = "suppression"
     __table_args__ = (
@@ -257,7 +257,7 @@ class QuotaRow(SQLModel, table=True):
 
 
 class QuotaUseRow(SQLModel, table=True):
-    """What a tenant sent in one window."""
+    """How many mails a tenant sent in one period."""
 
     __tablename__ = "quota_use"
 
@@ -268,7 +268,7 @@ class QuotaUseRow(SQLModel, table=True):
 
 
 class SenderRow(SQLModel, table=True):
-    """An address, or `@domain`, that a tenant sends from; who has none of these sends from what nobody else has."""
+    """An address, or `@domain`, that a tenant sends from; a tenant without any may send from addresses of no other tenant."""
 
     __tablename__ = "sender"
 
@@ -277,7 +277,7 @@ class SenderRow(SQLModel, table=True):
 
 
 class ProviderRow(SQLModel, table=True):
-    """What a provider allows an account, as a worker last heard it."""
+    """What a provider allows an account, as a worker last read it."""
 
     __tablename__ = "provider"
 
@@ -292,7 +292,7 @@ class ProviderRow(SQLModel, table=True):
 
 
 class RateRow(SQLModel, table=True):
-    """How many mails a second an account may be handed, as a worker last read it; 0 is none."""
+    """How many mails a second may be sent through an account, as a worker last read it; 0 is none."""
 
     __tablename__ = "rate"
 
@@ -303,7 +303,7 @@ class RateRow(SQLModel, table=True):
 
 
 class PermitRow(SQLModel, table=True):
-    """A place of a provider's rate, and who has it until when."""
+    """A slot of a provider's rate, its holder, and when it is free again."""
 
     __tablename__ = "turn"
 
@@ -314,7 +314,7 @@ class PermitRow(SQLModel, table=True):
 
 
 class HookRow(SQLModel, table=True):
-    """A verified webhook call, stored before it was answered; the same call again is the same row."""
+    """A verified incoming webhook call, stored before the response; the same call again is the same row."""
 
     __tablename__ = "hook"
     __table_args__ = (Index("ix_hook_waiting", "received_at", postgresql_where=text("handled_at is null")),)
@@ -328,7 +328,7 @@ class HookRow(SQLModel, table=True):
 
 
 class ParkedEventRow(SQLModel, table=True):
-    """A delivery event whose message is not known yet, whole, until it is matched."""
+    """A delivery event whose message is not known yet, stored until it is matched."""
 
     __tablename__ = "parked_event"
     __table_args__ = (
@@ -349,7 +349,7 @@ class ParkedEventRow(SQLModel, table=True):
 
 
 class BreakerRow(SQLModel, table=True):
-    """A circuit breaker that opened for a batch, or with `batch_id` null for a tenant; one of each is open at a time."""
+    """A circuit breaker that opened for a batch, or with `batch_id` null for a tenant; at most one of each is open."""
 
     __tablename__ = "breaker"
     __table_args__ = (
@@ -378,7 +378,7 @@ class BreakerRow(SQLModel, table=True):
 
 
 class BatchAttemptsRow(SQLModel, table=True):
-    """How often mails of a batch were handed over, counted beside its messages: rows put back alone know of fewer."""
+    """The number of send attempts of a batch, counted beside its messages: rows that were restored alone have fewer."""
 
     __tablename__ = "batch_attempts"
 

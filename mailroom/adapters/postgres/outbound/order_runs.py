@@ -1,4 +1,4 @@
-"""Which flow run carries which order, in SQL, and which batches wait for theirs."""
+"""The flow run of each order, in SQL, and the batches that wait for their runs."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ class SqlOrderRuns:
         return written_at
 
     def record_run(self, batch_id: str, due_at: datetime, *, run_id: str) -> None:
-        """Note the run that carries these orders."""
+        """Record the run of these orders."""
         try:
             mine = _order.batch_id == UUID(batch_id), _order.due_at == due_at
         except ValueError:
@@ -56,16 +56,16 @@ class SqlOrderRuns:
         """Return batches that wait for a run to begin, or for a breaker to close; see the port."""
         stopped = exists().where(_breaker.closed_at.is_(None), _order.run_id == func.any(_breaker.runs))
         open_ = or_(_order.begun_at.is_(None), stopped)
-        mine = or_(_is_latest(), _carries())
+        mine = or_(_is_latest(), _sends_waiting())
         waits = _order.run_id.is_not(None), _order.id > after, open_, mine, _has_waiting(_order.batch_id)
         wanted = select(_order.batch_id, _order.run_id, _order.id).where(*waits).order_by(_order.id).limit(limit)
         with transaction(self._engine) as connection:
             return [OrderRun(str(batch), str(run), number) for batch, run, number in connection.execute(wanted)]
 
     def overdue(self, *, before: datetime, limit: int) -> list[OrderRun]:
-        """Return the batches that `remind` would order again, each with the runs by which what waits of it was to go."""
+        """Return the batches that `remind` would order again, each with the runs meant to send its waiting messages."""
         late = overdue_since(before).add_columns(_batch.created_at).limit(limit).subquery()
-        mine = and_(_order.batch_id == late.c.id, or_(_is_latest(), _carries()))
+        mine = and_(_order.batch_id == late.c.id, or_(_is_latest(), _sends_waiting()))
         wanted = select(late.c.id, _order.run_id).select_from(late.outerjoin(_orders, mine))
         with transaction(self._engine) as connection:
             rows = connection.execute(wanted.order_by(late.c.created_at, late.c.id, _order.id)).all()
@@ -73,25 +73,25 @@ class SqlOrderRuns:
 
 
 def overdue_since(before: datetime) -> Select[Any]:
-    """Select batches that are overdue since `before`, that nobody works on, and that no breaker stopped, oldest first."""
+    """Select batches that are overdue since `before`, that no run works on, and that no breaker stops, oldest first."""
     due = exists().where(_message.batch_id == _batch.id, text(IS_WAITING), _message.due_at < before)
     ordered = exists().where(_order.batch_id == _batch.id, _order.due_at >= before)
     silent = or_(_batch.worked_at.is_(None), _batch.worked_at < before)
     of_it = or_(_breaker.batch_id.is_(None), _breaker.batch_id == _batch.id)
     stopped = exists().where(_breaker.tenant == _batch.tenant, of_it, _breaker.closed_at.is_(None))
-    # One that the relay cannot use is not ordered again and again behind the order that waits for a person.
-    aside = met_lately(Loop.RELAY, "batch", _batch.id)
-    return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~aside).order_by(_batch.created_at)
+    # A batch that the relay cannot read gets no further orders: its first one waits for a person.
+    unreadable = met_lately(Loop.RELAY, "batch", _batch.id)
+    return select(_batch.id).where(due, silent, ~ordered, ~stopped, ~unreadable).order_by(_batch.created_at)
 
 
 def _is_latest() -> ColumnElement[bool]:
     return ~exists().where(_later.batch_id == _order.batch_id, _later.id > _order.id)
 
 
-def _carries() -> ColumnElement[bool]:
-    """Return the condition that something which waits goes by this order: it is due by then, and no later order reaches it.
+def _sends_waiting() -> ColumnElement[bool]:
+    """Return the condition that this order sends a waiting message: one that is due by then and that no later order covers.
 
-    A batch has several such orders where a part of it was put off, and the rest was ordered again.
+    A batch has several such orders when a part of it was deferred and the rest was ordered again.
     """
     reached = select(func.max(_later.due_at)).where(_later.batch_id == _order.batch_id, _later.id > _order.id)
     until = reached.correlate(_orders).scalar_subquery()

@@ -1,7 +1,6 @@
-"""Handing over, in SQL: a batch is there with all of its messages and its order, or not at all.
+"""Submission of batches, in SQL: a batch is stored with all of its messages and its order, or not at all.
 
-Rows come as one JSON text for a few thousand of them (`json_to_recordset`): as fast as COPY, and a statement like any
-other.
+A few thousand rows are passed as one JSON text (`json_to_recordset`): as fast as COPY, and an ordinary statement.
 """
 
 import json
@@ -34,11 +33,11 @@ from mailroom.adapters.postgres.outbound.rows import (
     content_values,
     draft_values,
     is_held,
+    member_of,
     move,
     order,
     owned,
     waiting,
-    word,
 )
 from mailroom.adapters.postgres.skipped_rows import AGAIN_AFTER, stepping_over
 from mailroom.domain.errors import Conflict, PermanentError
@@ -76,7 +75,7 @@ _ADD_MESSAGES = text("""
 """)
 
 
-#: How old the relay's knowledge of the counter outside may be: it asks all day, and nothing is sent on its word alone.
+#: How old the relay's reading of the outside counter may be, in seconds: it runs all day, and claims are checked again.
 _RELAY_LOOKS_S = 30.0
 
 
@@ -88,7 +87,7 @@ class SqlOutbox(SqlHolds):
         self._restores = restores
 
     def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:
-        """Return what the first request with this key was answered, or None."""
+        """Return the response to the first request with this key, or None."""
         wanted = select(_keys).where(_keys.c.tenant == tenant, _keys.c.key == key.value)
         with transaction(self._engine) as connection:
             row = connection.execute(wanted).first()
@@ -115,7 +114,7 @@ class SqlOutbox(SqlHolds):
         key: SubmissionKey | None = None,
         now: datetime,
     ) -> Accepted:
-        """Keep a batch whole; see the port."""
+        """Store a whole batch; see the port."""
         answer = Accepted(batch_id=batch.id, messages=len(drafts), duplicates=tuple(duplicates))
         try:
             with transaction(self._engine, "commit of accept") as connection:
@@ -139,7 +138,7 @@ class SqlOutbox(SqlHolds):
         *,
         now: datetime,
     ) -> int:
-        """Keep those drafts whose own key is new as one batch, and return how many."""
+        """Store the drafts whose own key is new as one batch, and return how many."""
         try:
             with transaction(self._engine, "commit of accept") as connection:
                 _add_batch(connection, batch, len(drafts), now)
@@ -156,7 +155,7 @@ class SqlOutbox(SqlHolds):
         return len(kept)
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[OutboxOrder]:
-        """Return orders that are not published, for this relay alone until `until`; see the port."""
+        """Lease unpublished orders to this relay until `until`; see the port."""
         free = or_(_orders.c.taken_until.is_(None), _orders.c.taken_until <= now)
         waiting = select(_orders.c.id).where(_orders.c.published_at.is_(None), free).order_by(_orders.c.id).limit(most)
         mine = (
@@ -173,9 +172,9 @@ class SqlOutbox(SqlHolds):
             def take(connection: Connection) -> list[OutboxOrder]:
                 rows = connection.execute(mine).all()
                 orders = usable(sorted(rows, key=attrgetter("id")), _order_of)
-                if aside := {row.id for row in rows} - {one.id for one in orders}:
-                    # Not the first again the next time, or a hundred of these would leave no room for any other.
-                    later = update(_orders).where(_orders.c.id.in_(aside)).values(taken_until=now + AGAIN_AFTER)
+                if unreadable := {row.id for row in rows} - {one.id for one in orders}:
+                    # Postponed, or a hundred of these would come first each time and leave no room for others.
+                    later = update(_orders).where(_orders.c.id.in_(unreadable)).values(taken_until=now + AGAIN_AFTER)
                     connection.execute(later)
                 return orders
 
@@ -189,7 +188,7 @@ class SqlOutbox(SqlHolds):
             return restored_at(connection)
 
     def published(self, orders: Sequence[OutboxOrder], *, now: datetime) -> None:
-        """Note that these are on the mailbox queue."""
+        """Record that these orders are on the mailbox queue."""
         ids, batches = [order.id for order in orders], {UUID(order.batch_id) for order in orders}
         status = case((_message.due_at <= now, literal(Status.QUEUED.value)), else_=literal(Status.SCHEDULED.value))
         accepted = _message.batch_id.in_(batches) & (_message.status == Status.ACCEPTED)
@@ -198,7 +197,7 @@ class SqlOutbox(SqlHolds):
             move(connection, accepted, now=now, status=status)
 
     def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:
-        """Order batches anew that are overdue and that nobody works on; see the port."""
+        """Write orders for overdue batches that no run works on; see the port."""
         overdue = overdue_since(before).limit(limit)
         if only is not None:
             overdue = overdue.where(_batches.c.id.in_([UUID(batch_id) for batch_id in only]))
@@ -222,7 +221,7 @@ class SqlOutbox(SqlHolds):
         reason: OutboundReason = OutboundReason.CANCELLED,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> Cancelled | None:
-        """Withhold everything that has not gone, and tell exactly what has."""
+        """Cancel every message that was not sent, and return exactly those that were."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
             found = _change(connection, one, cancelled_at=now)
@@ -241,7 +240,7 @@ class SqlOutbox(SqlHolds):
         return Cancelled(waited + released, known, held=released)
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
-        """Have what waits go at `send_at` instead, by an order of its own."""
+        """Change the waiting messages to `send_at`, with an order for that time; return how many, None without a batch."""
         one = owned(_batches, tenant, batch_id)
         with transaction(self._engine) as connection:
             found = _change(connection, one, send_at=send_at)
@@ -251,7 +250,7 @@ class SqlOutbox(SqlHolds):
             if (reason := connection.execute(held).scalar_one_or_none()) is not None:
                 raise Conflict("the batch is held; resume or cancel it first", batch=batch_id, reason=reason)
             status = Status.SCHEDULED if send_at > now else Status.QUEUED
-            # A time that is past is now: by another age it would be the oldest that waits, before all that really does.
+            # A past time counts as now, or the message would be reported as the one that waits longest.
             due_at = max(send_at, now)
             moved = move(
                 connection, waiting(found.id), now=now, status=status, due_at=due_at, reason=None, kind="rescheduled"
@@ -262,19 +261,19 @@ class SqlOutbox(SqlHolds):
 
 
 def _change(connection: Connection, one: ColumnElement[bool], **values: object) -> Row[Any] | None:
-    """Change one batch and return its id; None where there is none."""
+    """Change one batch and return its id; None when there is no such batch."""
     return connection.execute(update(_batches).where(one).values(values).returning(_batches.c.id)).first()
 
 
 def _order_of(row: Row[Any]) -> OutboxOrder:
-    lane = word(Lane, row.lane)
+    lane = member_of(Lane, row.lane)
     if row.due_at >= LATEST:
         raise PermanentError("due_at is out of bounds")
     return OutboxOrder(id=row.id, batch_id=str(row.batch_id), due_at=max(row.due_at, EARLIEST), lane=lane)
 
 
 class _Repeated(Exception):
-    """Rolls back what a repeated request began to write."""
+    """Rolls back the rows of a repeated request."""
 
 
 def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetime) -> None:
@@ -285,7 +284,7 @@ def _add_batch(connection: Connection, batch: Batch, messages: int, now: datetim
 def _add_keys(
     connection: Connection, batch: Batch, keys: Sequence[SubmissionKey], answer: Accepted, now: datetime
 ) -> set[str]:
-    """Keep those keys that are new, and return them; who comes with the same key at the same time waits here."""
+    """Store the new keys and return them; a concurrent request with the same key waits here."""
     values = {"messages": answer.messages, "duplicates": list(answer.duplicates)}
     rows = [
         {
@@ -296,7 +295,7 @@ def _add_keys(
             "answer": values,
             "made_at": now,
         }
-        # In one order everywhere, so that two that share keys wait for each other and do not block each other.
+        # In one order everywhere, so that two requests with the same keys wait for each other and do not deadlock.
         for key in sorted(keys, key=lambda key: key.value)
     ]
     made = connection.execute(insert(_keys).values(rows).on_conflict_do_nothing().returning(_keys.c.key))
@@ -306,7 +305,7 @@ def _add_keys(
 def _add_files(connection: Connection, tenant: str, files: Mapping[str, bytes], now: datetime) -> None:
     for sha256, content in sorted(files.items()):
         row = insert(_files).values(tenant=tenant, sha256=sha256, content=content, created_at=now)
-        # One that is there is wanted again: not forgotten between this and its batch.
+        # An existing file gets a new time, so that it is not deleted before its batch is stored.
         connection.execute(row.on_conflict_do_update(index_elements=["tenant", "sha256"], set_={"created_at": now}))
 
 

@@ -1,10 +1,10 @@
-"""What a provider's answer to one message writes into its row, and which batches nothing of it may wait in by itself."""
+"""A provider's answers as changes of messages, and the batches (cancelled, held) in which no returned message may wait."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select, text
 
 from mailroom.adapters.postgres.models import table
 from mailroom.adapters.postgres.outbound.models import BatchRow, MessageRow
@@ -19,9 +19,41 @@ from mailroom.ports.provider import ProviderReceipt
 _batches, _messages = table(BatchRow), table(MessageRow)
 _message = _messages.c
 
+#: `rows`: JSON of `outcome_values`; `ours`: statuses that a restored message may have. Outcomes of earlier attempts change nothing.
+SETTLE = text("""
+    with given as (
+        select * from json_to_recordset(:rows) as given (id uuid, attempt int, status text, reason text, kept boolean,
+            provider text, provider_message_id text, retry_at timestamptz, facts jsonb)
+    ), latest as (
+        select given.*, message.status = any(:unanswered) or ahead and message.status = any(:ours) as open
+        from given join message on message.id = given.id
+            -- Accepted in an attempt that this database does not have: it was restored meanwhile, and the provider has the mail.
+            cross join lateral (select given.status = 'dispatched'
+                and (message.status = 'held' or message.attempts < given.attempt) as ahead) as known
+        where message.attempts = given.attempt or ahead
+        order by message.id for update of message
+    ), changed as (
+        update message set
+            provider = coalesce(latest.provider, message.provider),
+            provider_message_id = coalesce(latest.provider_message_id, message.provider_message_id),
+            status = case when open then latest.status else message.status end,
+            reason = case when open then latest.reason else message.reason end,
+            handed_at = case when open and not kept then null when open then coalesce(message.handed_at, :now)
+                else message.handed_at end,
+            due_at = case when open and not kept then coalesce(retry_at, :now) else message.due_at end,
+            changed_at = :now
+        from latest where message.id = latest.id
+        returning message.id, message.tenant, message.provider, latest.status, latest.facts, open and not kept as back
+    ), noted as (
+        insert into activity (message_id, at, kind, provider, facts)
+        select id, :now, status, provider, facts from changed
+    )
+    select tenant, count(*) as mails from changed where back group by tenant order by tenant
+""")
+
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:
-    """Return what settling one outcome writes; `kept` is false where nothing is at the provider's."""
+    """Return what settling one outcome writes; `kept` is false where the provider has nothing of the mail."""
     status, result = _status_of(outcome.result), outcome.result
     facts: dict[str, Any] = {}
     if isinstance(result, MailroomError):
@@ -40,7 +72,7 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
 
 
 def _provider_of(result: ProviderReceipt | MailroomError) -> str | None:
-    """Return who has the mail or may have it: of two providers the second, where the first did not take it."""
+    """Return the provider that has the mail or may have it: of two the second, if the first did not accept it."""
     if isinstance(result, ProviderReceipt):
         return result.provider
     return result.facts.get("provider")
@@ -59,9 +91,9 @@ def _status_of(result: ProviderReceipt | MailroomError) -> Status:
 
 
 def cancelled_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[UUID]:
-    """Return which batches of these messages were cancelled: what comes back from a provider must not wait again.
+    """Return the cancelled batches of these messages: a message that a provider did not accept must not wait again.
 
-    A cancel that comes meanwhile waits for the end of this transaction, and then finds what waits.
+    A concurrent cancellation waits for the end of this transaction, and then finds the waiting messages.
     """
     if not message_ids:
         return []
@@ -71,7 +103,7 @@ def cancelled_batches(connection: Connection, message_ids: Sequence[UUID]) -> li
 
 
 def held_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[tuple[UUID, HoldReason]]:
-    """Return which batches of these messages are held, and why: what comes back from a provider waits with the others."""
+    """Return the held batches of these messages with the reason: a message that was not accepted is held with the others."""
     if not message_ids:
         return []
     of_these = _message.batch_id.in_(select(_message.batch_id).where(_message.id.in_(message_ids)))
@@ -86,6 +118,6 @@ def held_batches(connection: Connection, message_ids: Sequence[UUID]) -> list[tu
 
 
 def is_held_batch() -> ColumnElement[bool]:
-    """Return the condition that something of a batch is held."""
+    """Return the condition that a batch has held messages."""
     held = _messages.alias("held")
     return select(held.c.id).where(held.c.batch_id == _batches.c.id, held.c.status == literal_column("'held'")).exists()

@@ -1,4 +1,4 @@
-"""What each tenant may send and has sent, in SQL. Counting goes with the claim that it counts, in one transaction."""
+"""Tenants' quotas and their use, in SQL. A claim and its count are one transaction."""
 
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class SqlQuotas:
         self._engine = engine
 
     def allowance(self, tenant: str) -> Allowance:
-        """Return the tenant's limits; none where nothing was set."""
+        """Return the tenant's limits; without any set, none apply."""
         with transaction(self._engine) as connection:
             return _allowance(connection, tenant, locked=False)
 
@@ -39,15 +39,15 @@ class SqlQuotas:
             connection.execute(row.on_conflict_do_update(index_elements=["tenant"], set_=limits))
 
     def used(self, tenant: str, *, now: datetime) -> dict[Period, int]:
-        """Return what was counted in each of the current periods."""
+        """Return the number of mails counted in each of the current periods."""
         with transaction(self._engine) as connection:
             return _used(connection, tenant, now)
 
 
 def room_for(connection: Connection, tenant: str, now: datetime) -> tuple[int | None, datetime]:
-    """Return how many mails the tenant's quota has room for (None: any number) and, where it has none, when it will.
+    """Return how many mails the tenant's quota still allows (None: any number), and when it allows more.
 
-    Who claims for the same tenant at the same time waits until this transaction ends: two must not take the same room.
+    A concurrent claim for the same tenant waits until this transaction ends, so that both cannot use the same allowance.
     """
     allowance = _allowance(connection, tenant, locked=True)
     used = _used(connection, tenant, now)
@@ -62,7 +62,7 @@ def spend(connection: Connection, tenant: str, mails: int, now: datetime) -> Non
 
 
 def give_back(connection: Connection, tenant: str, mails: int, now: datetime) -> None:
-    """Take back mails that were counted and did not go."""
+    """Subtract mails that were counted and not sent."""
     spend(connection, tenant, -mails, now)
 
 

@@ -1,12 +1,12 @@
-"""The rate of a provider identity, cluster-wide: turns, given out from the places of `mailroom.domain.outbound.rate_slots`, in SQL.
+"""The cluster-wide rate of a provider identity, in SQL: permits for the slots of `mailroom.domain.outbound.rate_slots`.
 
-Workers take places a moment ahead and hold each mail for its own moment, so that the way to the database and back is not
-between two mails. The database's clock alone decides; a worker only measures how long ago something was. A place whose
-worker died is free again after some seconds. `SKIP LOCKED` keeps workers from waiting for one another.
+Workers lease slots a moment ahead and send each mail at its permit's time, so that no round trip to the database is between
+two mails. Only the database's clock decides; a worker only measures how long ago something was. A slot whose worker died
+is free again after some seconds. `SKIP LOCKED` keeps workers from waiting for one another.
 
-Transactional mail looks further ahead than bulk: while there is any, bulk finds what it left.
+Transactional mail looks further ahead than bulk, so bulk gets the slots that it leaves.
 
-A mail counts at some moment of its call, so a place waits for a whole window after the call: calls of 50 ms leave a
+A mail counts at some moment of its call, so a slot is free one whole window after the call: calls of 50 ms leave a
 twentieth of the rate unused, and no window ever has more.
 """
 
@@ -24,14 +24,14 @@ from mailroom.domain.outbound.message import Lane
 from mailroom.domain.outbound.rate_slots import RateSlots
 from mailroom.ports.rate import Permit
 
-#: How far ahead of its moment a place may be taken.
+#: How far ahead of its time a slot may be leased, in seconds.
 _AHEAD_S = {Lane.TRANSACTIONAL: 0.75, Lane.BULK: 0.5}
-#: Who has held a place so long is dead, or may not use it any more.
+#: A lease of a slot ends after this many seconds: its holder died, or may not use it any more.
 _HELD_S = 10.0
 _STOPPED_S = 1.0
-#: In how many parts the places go, one at a time to who asks.
+#: The slots are divided by this number: the most that one call gets.
 _SHARES = {Lane.TRANSACTIONAL: 1, Lane.BULK: 8}
-#: Who finds nothing looks again when the next mail may go, but not sooner and not later than this.
+#: Without a free slot, a caller looks again when the next mail may go, within these bounds in seconds.
 _LOOK_AGAIN_S = 0.05, 0.15
 
 _MAKE = text("""
@@ -58,7 +58,7 @@ _GIVE_BACK = text("""
 
 
 class SqlRate:
-    """The port `Rate` on PostgreSQL; `pace` says what is allowed now, None where nothing may go."""
+    """The port `Rate` on PostgreSQL; `pace` returns the slots allowed now, None when nothing may be sent."""
 
     def __init__(
         self, engine: Engine, identity: str, *, pace: Callable[[], RateSlots | None], patience_s: float = 5.0
@@ -67,7 +67,7 @@ class SqlRate:
         self._made = 0
 
     def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Permit]:
-        """Wait for turns; see the port."""
+        """Wait for permits; see the port."""
         give_up = time.monotonic() + self._patience_s
         while True:
             pace = self._pace()
@@ -80,10 +80,10 @@ class SqlRate:
             time.sleep(min(pause_s, left_s))
 
     def give_back(self, permits: Sequence[Permit]) -> None:
-        """Take back turns, used or not."""
+        """Release permits, used or not."""
         now = time.monotonic()
         rows = [
-            # Who was cut off in a call does not know what the provider counted: the place stays held, and comes back.
+            # After a call that was cut off, it is unknown whether the provider counted it: the slot's lease expires by itself.
             {"place": permit.place, "holder": permit.holder, "in_s": permit.free_at - now}
             for permit in permits
             if permit.began is None or permit.ended is not None
@@ -94,23 +94,23 @@ class SqlRate:
     def _take(self, mails: int, pace: RateSlots, lane: Lane) -> list[Permit]:
         self._make(pace)
         holder = str(uuid4())
-        # Bulk that takes all that is free has it free together again, and leaves others nothing the next time either.
+        # Slots that bulk takes together are free together again: taking all would leave others nothing the next time either.
         most = min(mails, math.ceil(pace.slots / _SHARES[lane]))
         asked = {"identity": self._identity, "places": pace.slots, "most": most, "holder": holder}
         asked |= {"ahead_s": _AHEAD_S[lane], "held_s": _HELD_S}
         begun = time.monotonic()
         with transaction(self._engine) as connection:
             rows = sorted(connection.execute(_TAKE, asked).all(), key=lambda row: row.in_s)
-        # Later than the database said it by the way back, never sooner; held a little shorter than there.
+        # Later than by the database's clock, by the time of the response, never sooner; the lease ends a little sooner here.
         now, until, permits = time.monotonic(), begun + _HELD_S, list[Permit]()
         for row in rows:
-            # What waited does not all go at once.
+            # Slots that are free already are not all used at once.
             at = max(now + row.in_s, permits[-1].at + pace.window_s / pace.slots / 2 if permits else now)
             permits.append(Permit(at=at, until=until, window_s=pace.window_s, place=row.place, holder=holder))
         return permits
 
     def _make(self, pace: RateSlots) -> None:
-        """Have as many places as are needed; new ones are free one after the other."""
+        """Make missing slots; new ones are free one after the other."""
         if self._made >= pace.slots:
             return
         asked = {"identity": self._identity, "places": pace.slots, "step_s": pace.window_s / pace.slots}

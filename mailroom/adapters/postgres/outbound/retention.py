@@ -1,4 +1,4 @@
-"""What outbound mail leaves behind and nobody needs any more, in SQL: idempotency keys, and files of batches that are over."""
+"""Deletion of old outbound rows, in SQL: idempotency keys, and files of finished batches."""
 
 from datetime import datetime, timedelta
 
@@ -8,20 +8,20 @@ from mailroom.adapters.postgres.engine import transaction
 from mailroom.adapters.postgres.outbound.models import IS_UNANSWERED, IS_WAITING
 from mailroom.adapters.postgres.skipped_rows import forget_skipped
 
-#: A queue gives a plain producer's message again for up to 14 days, and its key must still be known then.
+#: A queue may deliver a plain producer's message again for up to 14 days, and its key must still be known then.
 KEYS_KEPT = timedelta(days=15)
-#: A file is kept a day longer than it must, for the caller who sends the next batch with it.
+#: A file is kept a day longer than needed, for a next batch with the same file.
 FILES_KEPT = timedelta(days=1)
-#: What was stepped over, for a person who comes after a long week-end.
+#: Skipped rows are kept long enough to be read after a long week-end.
 SKIPPED_KEPT = timedelta(days=7)
-#: Rows in one statement; what is left comes with the next sweep.
+#: Rows in one statement; the next sweep deletes the rest.
 _MOST = 5_000
 
 _FORGET_KEYS = text("""
     delete from idempotency_key where (tenant, key) in (
         select tenant, key from idempotency_key where made_at < :before order by made_at limit :most)
 """)
-# Who hands over a file that is there already says so in its `created_at`, and waits for this or this for them.
+# A submission renews `created_at` of a file that is stored already; it and this statement wait for each other.
 _FORGET_FILES = text(f"""
     with open as (
         select distinct batch_id from message
@@ -31,7 +31,7 @@ _FORGET_FILES = text(f"""
         union
         select distinct batch_id from message where status = 'held'
     ), unread as (
-        -- Of a content of another shape nobody can tell what it needs.
+        -- A content of another shape may need any file of its tenant.
         select batch.tenant from open join batch on batch.id = open.batch_id join content on content.batch_id = batch.id
         where jsonb_typeof(content.enclosures) <> 'array'
     ), needed as (
@@ -49,7 +49,7 @@ _FORGET_FILES = text(f"""
 
 
 def forget_outbound(engine: Engine, now: datetime) -> tuple[int, int]:
-    """Forget old idempotency keys and files that no open message needs, and return how many of each."""
+    """Delete old idempotency keys and files that no open message needs, and return how many of each."""
     with transaction(engine) as connection:
         keys = connection.execute(_FORGET_KEYS, {"before": now - KEYS_KEPT, "most": _MOST}).rowcount
     with transaction(engine) as connection:

@@ -1,4 +1,4 @@
-"""Between the rows of outbound mail and the domain's values, and the one way to change a message's status."""
+"""The rows of outbound mail as the domain's values, and back; `move` is the one way to change a message's status."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -49,8 +49,8 @@ def move(
 ) -> int:
     """Change messages, write each one's activity with it, and return how many there were.
 
-    The activity's kind is the new status unless `kind` says otherwise; it tells the reason and the time that is waited for,
-    and `row_facts`, each of the message itself.
+    The activity's kind is the new status unless `kind` is given. Its facts are `facts`, a changed reason and time, and
+    `row_facts`, which are columns of the message.
     """
     column = _messages.c
     always = {"reason": column.reason, "due_at": column.due_at} if {"reason", "due_at"} & values.keys() else {}
@@ -68,40 +68,40 @@ def move(
     return connection.execute(written.execution_options(preserve_rowcount=True)).rowcount
 
 
-def _facts(facts: Mapping[str, Any], told: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
-    pairs = [part for name, value in told.items() for part in (literal(name), value)]
+def _facts(facts: Mapping[str, Any], columns: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+    pairs = [part for name, value in columns.items() for part in (literal(name), value)]
     given = literal(dict(facts), JSONB)
     return given.op("||")(func.jsonb_strip_nulls(func.jsonb_build_object(*pairs))) if pairs else given
 
 
 def waiting(batch_id: UUID) -> ColumnElement[bool]:
-    """Return the condition that a message of this batch may still be handed over, in the words of the index."""
+    """Return the condition that a message of this batch may still be sent, written as in its partial index."""
     return and_(_messages.c.batch_id == batch_id, text(IS_WAITING))
 
 
 def is_held() -> ColumnElement[bool]:
-    """Return the condition that a message is held, in the words of its index."""
+    """Return the condition that a message is held, written as in its partial index."""
     return _messages.c.status == literal_column("'held'")
 
 
 def order(connection: Connection, batch_id: UUID, due_at: datetime) -> None:
-    """Write the word that this batch has something to send from `due_at` on."""
+    """Write an order: this batch has something to send from `due_at` on."""
     connection.execute(insert_row(_orders).values(batch_id=batch_id, due_at=due_at))
 
 
 def owned(rows: Table, tenant: str | None, any_id: str) -> ColumnElement[bool]:
-    """Return the condition for one row of this tenant; nothing has what is no id."""
+    """Return the condition for one row of this tenant (None: any); false when `any_id` is not a UUID."""
     uuid = uuid_of(any_id)
     if uuid is None:
         return false()
     return and_(rows.c.id == uuid, true() if tenant is None else rows.c.tenant == tenant)
 
 
-def word(words: type[W], stored: Any) -> W:
-    """Return a stored word.
+def member_of(words: type[W], stored: Any) -> W:
+    """Return a stored word as a member of `words`.
 
     Raises:
-        PermanentError: there is no such word.
+        PermanentError: `words` has no such member.
     """
     try:
         return words(stored)
@@ -110,10 +110,10 @@ def word(words: type[W], stored: Any) -> W:
 
 
 def party_of(stored: Any) -> Party:
-    """Return a party that was stored.
+    """Return a stored address with its display name.
 
     Raises:
-        PermanentError: it is no address with a name.
+        PermanentError: it has another shape.
     """
     if not isinstance(stored, dict) or not all(isinstance(stored.get(part, ""), str) for part in ("address", "name")):
         raise PermanentError("not an address with a name")
@@ -121,10 +121,10 @@ def party_of(stored: Any) -> Party:
 
 
 def texts_of(stored: Any) -> dict[str, str]:
-    """Return texts by their names, as metadata are stored.
+    """Return stored metadata: texts by name.
 
     Raises:
-        PermanentError: they are of another shape.
+        PermanentError: they have another shape.
     """
     if not isinstance(stored or {}, dict) or not all(isinstance(text, str) for text in (stored or {}).values()):
         raise PermanentError("invalid metadata")
@@ -132,10 +132,10 @@ def texts_of(stored: Any) -> dict[str, str]:
 
 
 def table_of(stored: Any) -> dict[str, Any]:
-    """Return values by their names.
+    """Return stored values by name.
 
     Raises:
-        PermanentError: they are of another shape.
+        PermanentError: they have another shape.
     """
     if not isinstance(stored or {}, dict):
         raise PermanentError("invalid facts")
@@ -159,14 +159,14 @@ def batch_values(batch: Batch) -> dict[str, Any]:
 
 
 def batch_of(row: Row[Any]) -> Batch:
-    """Return the batch that was stored."""
+    """Return the stored batch."""
     stored = row._mapping
     return Batch(
         id=str(row.id),
         tenant=row.tenant,
         from_=party_of(stored["from"]),
-        lane=word(Lane, row.lane),
-        policy=word(ResendPolicy, row.policy),
+        lane=member_of(Lane, row.lane),
+        policy=member_of(ResendPolicy, row.policy),
         send_at=row.send_at,
         expires_at=row.expires_at,
         metadata=texts_of(stored["metadata"]),
@@ -190,10 +190,10 @@ def content_values(number: int, content: Content) -> dict[str, Any]:
 
 
 def content_of(row: Row[Any]) -> Content:
-    """Return the content that was stored.
+    """Return the stored content.
 
     Raises:
-        Exception: of any kind, no mail can be made of it.
+        Exception: of any class; no mail can be made of the row.
     """
     return Content(
         subject=row.subject,
@@ -223,7 +223,7 @@ def draft_values(draft: Draft) -> dict[str, Any]:
 
 
 def draft_of(row: Row[Any]) -> Draft:
-    """Return the message as it was handed over."""
+    """Return the message as it was submitted."""
     stored = row._mapping
     return Draft(
         id=str(row.id),

@@ -1,4 +1,4 @@
-"""What providers allow, as the workers last heard it, in SQL: the HTTP service has no provider to ask."""
+"""What providers allow, as workers last read it, in SQL: the HTTP service has no provider to query."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from mailroom.ports.terms import ProviderTerms
 
 _rows, _rates = table(ProviderRow), table(RateRow)
 
-#: What was told longer ago says nothing of today.
+#: Older values are ignored.
 _FRESH = timedelta(days=1)
 
 
@@ -29,7 +29,7 @@ class SqlTerms:
         self._engine = engine
 
     def publish(self, terms: ProviderTerms) -> None:
-        """Keep what a provider allows now."""
+        """Store what a provider allows now."""
         values = {
             "name": terms.name,
             "per_second": terms.pace.per_second,
@@ -42,7 +42,7 @@ class SqlTerms:
         self._keep(_rows, terms.identity, values)
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
-        """Return what was told last, if that is of today; what no provider tells would hold for every tenant."""
+        """Return the newest terms that are at most a day old and usable, or None."""
         usable = _rows.c.told_at > now - _FRESH, sound(_rows.c.told_at), _rows.c.max_bytes > 0
         wanted = select(_rows).where(*usable).order_by(_rows.c.told_at.desc()).limit(1)
         with transaction(self._engine) as connection:
@@ -52,14 +52,14 @@ class SqlTerms:
         return ProviderTerms(
             identity=row.identity,
             name=row.name,
-            # A rate that is no number would be none of JSON either.
+            # JSON has no infinity and no NaN.
             pace=ProviderRate(_finite(row.per_second), row.per_day, row.sent_today or 0, row.paused),
             max_bytes=row.max_bytes,
             told_at=row.told_at,
         )
 
     def hold(self, rate: RateLimit, *, now: datetime) -> None:
-        """Keep the rate that an account is held to now."""
+        """Store the rate that an account is limited to now."""
         values = {"provider": rate.provider, "per_second": rate.per_second, "told_at": now}
         self._keep(_rates, rate.identity, values)
 

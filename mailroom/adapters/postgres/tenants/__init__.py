@@ -1,1 +1,1 @@
-"""Who receives and who sends at which address."""
+"""Tenants, and the addresses that they receive at and send from."""

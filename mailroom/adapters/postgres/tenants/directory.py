@@ -1,4 +1,4 @@
-"""Who receives at which address, in SQL. A tenant's policy comes with its addresses: routing a mail asks once."""
+"""Receiving addresses and tenants, in SQL. Addresses come with their tenant's policy: routing a mail is one query."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -26,7 +26,7 @@ class SqlDirectory:
         self._engine = engine
 
     def lookup(self, patterns: Iterable[str]) -> dict[str, list[Address]]:
-        """Return the addresses that have these patterns, and those with stars at the domains among them."""
+        """Return the addresses with these patterns by pattern, and those with stars at the domains (`@domain`) among them."""
         asked = list(patterns)
         domains = [pattern[1:] for pattern in asked if pattern.startswith("@")]
         starred = and_(func.strpos(_address.pattern, "*") > 0, func.split_part(_address.pattern, "@", -1).in_(domains))
@@ -38,7 +38,7 @@ class SqlDirectory:
         return found
 
     def add(self, address: Address) -> bool:
-        """Add an address and, where it is new, its tenant."""
+        """Add an address, and its tenant when that is new; False when the tenant has the address already."""
         row = insert(_addresses).values(
             id=uuid4(),
             pattern=address.pattern,
@@ -53,7 +53,7 @@ class SqlDirectory:
             return made.first() is not None
 
     def set_processor(self, pattern: str, tenant: str, processor: str) -> bool:
-        """Have a processor work on what this address receives; False when the tenant has no such address."""
+        """Set the processor of this address's mail; False when the tenant has no such address."""
         mine = (_address.pattern == pattern) & (_address.tenant == tenant)
         changed = update(_addresses).where(mine).values(processor=processor).returning(_address.id)
         with transaction(self._engine) as connection:
@@ -78,17 +78,17 @@ class SqlTenants:
         return _policy_of(row.policy) if row else DEFAULT_POLICY
 
     def set_policy(self, tenant: str, policy: FilingPolicy) -> None:
-        """Have this policy hold for the mails that come from now on."""
+        """Set the policy for mail that comes from now on."""
         default = asdict(DEFAULT_POLICY)
         self._set(tenant, policy={name: word for name, word in asdict(policy).items() if word != default[name]})
 
     def webhook(self, tenant: str) -> Webhook | None:
-        """Return where and how the tenant wants to be told of its mail."""
+        """Return the tenant's webhook for received mail, or None."""
         row = self._row(tenant)
         return Webhook(row.webhook_url, row.webhook_secret) if row and row.webhook_url else None
 
     def set_webhook(self, tenant: str, webhook: Webhook | None) -> None:
-        """Have the tenant told there from now on, or nowhere."""
+        """Set the tenant's webhook for received mail; None removes it."""
         self._set(
             tenant, webhook_url=webhook.url if webhook else None, webhook_secret=webhook.secret if webhook else None
         )
@@ -112,7 +112,7 @@ def _address_of(row: Any) -> Address:
 
 
 def _policy_of(stored: Any) -> FilingPolicy:
-    """Return the policy that was stored; what of it cannot be read holds mail back: it is seen there, and nothing is lost."""
+    """Return the stored policy; an unreadable part quarantines mail, where a person sees it and nothing is lost."""
     if not stored:
         return DEFAULT_POLICY
     known = asdict(DEFAULT_POLICY)

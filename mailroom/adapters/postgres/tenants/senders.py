@@ -1,4 +1,4 @@
-"""From which addresses each tenant sends, in SQL."""
+"""The addresses that each tenant may send from, in SQL."""
 
 from datetime import UTC, datetime
 
@@ -29,20 +29,20 @@ class SqlSenders:
             return tenant in found or (not found and connection.execute(own).first() is None)
 
     def patterns(self, tenant: str) -> list[str]:
-        """Return what the tenant's addresses are limited to; nothing is no limit."""
+        """Return the patterns that the tenant's sender addresses are limited to; an empty list is no limit of its own."""
         wanted = select(_row.pattern).where(_row.tenant == tenant).order_by(_row.pattern)
         with transaction(self._engine) as connection:
             return list(connection.execute(wanted).scalars())
 
     def allow(self, tenant: str, pattern: str) -> None:
-        """Let the tenant send from an address, or from all of `@domain`."""
+        """Allow the tenant to send from an address, or from all of `@domain`."""
         now = datetime.now(UTC)
         with transaction(self._engine) as connection:
             connection.execute(insert(_tenants).values(id=tenant, created_at=now).on_conflict_do_nothing())
             connection.execute(insert(_rows).values(tenant=tenant, pattern=pattern).on_conflict_do_nothing())
 
     def forbid(self, tenant: str, pattern: str) -> bool:
-        """Take a pattern back; False when it was not there."""
+        """Remove a pattern; False when there is none."""
         there = delete(_rows).where(_row.tenant == tenant, _row.pattern == pattern)
         with transaction(self._engine) as connection:
             return connection.execute(there).rowcount > 0

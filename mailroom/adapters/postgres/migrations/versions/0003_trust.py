@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.add_column("tenant", sa.Column("webhook_url", sa.Text(), nullable=True))
     op.add_column("tenant", sa.Column("webhook_secret", sa.Text(), nullable=True))
     op.add_column("address", sa.Column("processor", sa.Text(), nullable=False, server_default="inbox"))
-    # Patterns with stars are looked up by their domain, what stands behind the last @.
+    # Patterns with stars are looked up by their domain, the part after the last @.
     op.create_index(
         "ix_address_starred",
         "address",

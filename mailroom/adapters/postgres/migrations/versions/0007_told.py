@@ -1,4 +1,4 @@
-"""Outbound: batches that want readers tracked, and endpoints of tenants that are told what became of their messages."""
+"""Outbound: batches with tracking of opens and clicks, and webhook endpoints of tenants for events of their messages."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,8 +9,8 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-#: In the transaction of the activity, whoever writes it; for each statement, so that hundreds of events cost one more. An
-#: endpoint that is removed meanwhile is passed over and fails nobody's transaction.
+#: In the transaction of the activity; for each statement, so that hundreds of events cost one more. An endpoint that is
+#: removed meanwhile is left out, without failing the transaction.
 _TELL = """
     create function tell_endpoints() returns trigger language plpgsql as $$
     begin

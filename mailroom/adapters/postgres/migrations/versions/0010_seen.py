@@ -13,7 +13,7 @@ def upgrade() -> None:
     now = sa.text("now()")
     op.add_column("outbox", sa.Column("written_at", sa.DateTime(timezone=True), nullable=False, server_default=now))
     op.add_column("outbox", sa.Column("begun_at", sa.DateTime(timezone=True), nullable=True))
-    # Nobody noted it of those that are there: a run has looked at those that were due.
+    # Existing orders have no such time: a run has begun with those that were due.
     op.execute("update outbox set begun_at = published_at where due_at <= now()")
     op.create_index("ix_outbox_open", "outbox", ["batch_id"], postgresql_where=sa.text("begun_at is null"))
     op.create_table(
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("events", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("provider", "kind"),
     )
-    # Nobody may store an event between its counting and the end of this.
+    # No event may be stored between the count and the end of this migration.
     op.execute("lock table activity in share mode")
     op.execute(
         "insert into event_tally select provider, kind, count(*) from activity where event_id is not null group by 1, 2"

@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The code of before has no such status, and would send what waits: what nobody decided about is withheld.
+    # Earlier code has no such status and would send waiting messages: undecided ones are cancelled.
     op.execute("update message set status = 'cancelled' where status = 'held'")
     op.execute(
         "insert into activity (message_id, at, kind, facts) select id, now(), 'cancelled', '{}' from message"

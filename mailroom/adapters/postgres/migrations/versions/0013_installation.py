@@ -1,4 +1,4 @@
-"""What recognises a restore: the installation's name, counter and identity, and how often each batch was handed over."""
+"""Recognition of a restore: the installation's name, counter and identity, and the send attempts of each batch."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.CheckConstraint("id = 1", name="installation_id_check"),
     )
-    # Named by the first process that starts: a copy of an empty schema is an installation of its own.
+    # Named by the first process that starts: a copy of an empty schema is another installation.
     op.execute("insert into installation (id, counter) values (1, 0)")
     op.create_table(
         "batch_attempts",

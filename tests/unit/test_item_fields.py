@@ -48,7 +48,7 @@ def forgotten(item: type[Any]) -> dict[str, set[str]]:
         "InboxItemRow in mailroom/adapters/postgres/models.py": {
             name for name in known - NOT_STORED.keys() if not stored(name, item)
         },
-        "ItemAnswer in mailroom/api/v1/responses/inbound.py": known
+        "ItemResponse in mailroom/api/v1/responses/inbound.py": known
         - NOT_ANSWERED.keys()
         - ItemResponse.model_fields.keys(),
         "mailroom/api/pages/templates/item.html": known - NOT_DRAWN.keys() - drawn,
@@ -73,11 +73,11 @@ def test_a_new_field_is_missed_in_each_place_by_name() -> None:
 
     @dataclass(frozen=True, slots=True)
     class Longer(Item):
-        behaviour: str | None = None
+        mood: str | None = None
 
     assert forgotten(Longer) == {
         "InboxItemRow in mailroom/adapters/postgres/models.py": {"mood"},
-        "ItemAnswer in mailroom/api/v1/responses/inbound.py": {"mood"},
+        "ItemResponse in mailroom/api/v1/responses/inbound.py": {"mood"},
         "mailroom/api/pages/templates/item.html": {"mood"},
     }
     with pytest.raises(TypeError, match="mood of Longer: the table inbox_item"):

@@ -1,11 +1,11 @@
-"""Telling tenants' endpoints what became of their messages: taken, posted signed, and noted.
+"""Delivery of tenant webhooks: pending events are leased, posted with a signature, and recorded as delivered.
 
-    activity ─ its transaction ─> to be told ── taken for a minute ──> POST ──> told
-                                      ^                                  └──> again later, each time later, for three days
-                                      └── replay                                └──> disabled, with the reason
+    activity ─ same transaction ─> pending ── leased for a minute ──> POST ──> delivered
+                                      ^                                 └──> retried, with growing pauses, for three days
+                                      └── replay                               └──> endpoint disabled, with the reason
 
-An endpoint is told in order, one POST at a time, so that one that is down holds up nothing but itself. Killed between the
-POST and the note, the same is told again: whoever is told knows it by its id.
+Each endpoint gets its events in order, one POST at a time, so one that is down delays only itself. A process killed between
+the POST and its record posts the same events again; the receiver recognises them by their ids.
 """
 
 import json
@@ -27,11 +27,11 @@ from mailroom.ports.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-#: Longer than the longest POST.
+#: Length of a lease; longer than the longest POST.
 _HELD = timedelta(seconds=60)
-#: One to which nothing can be posted is tried again after so long.
+#: Pause before an endpoint is tried again whose POST could not even be attempted.
 _ASIDE = timedelta(minutes=10)
-#: Looked for more and more seldom while there is nothing; several threads look, each at its own time.
+#: First and longest pause between polls while nothing is pending; several threads poll, with jitter.
 _PAUSE_S, _IDLE_S = 1.0, 8.0
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=30)
 _GONE = 410
@@ -48,7 +48,7 @@ def notify(
     clock: Callable[[], datetime] = _now,
     jitter: Callable[[], float] = random.random,
 ) -> int:
-    """Tell one endpoint what waits for it, and return how much it was tried to tell; 0: nothing is to be told now."""
+    """Post pending events to one endpoint, and return how many were in the POST; 0 if nothing is due now."""
     now = clock()
     parcel = endpoints.take(now=now, until=now + _HELD)
     if parcel is None:
@@ -64,7 +64,7 @@ def notify(
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
         attempt = Attempt(**values, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
         _give_back(endpoints, parcel, attempt, clock(), jitter())
-    except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
+    except Exception as error:  # noqa: BLE001 - one endpoint must not block the others
         endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)
     else:
         endpoints.delivered(parcel, Attempt(**values, status=status))
@@ -84,7 +84,7 @@ def _give_back(endpoints: Endpoints, parcel: WebhookDelivery, attempt: Attempt, 
 
 
 def body_of(parcel: WebhookDelivery) -> bytes:
-    """Return what is posted."""
+    """Return the body of a webhook POST: JSON with the endpoint's id, its tenant and the events."""
     values = {
         "webhook": parcel.endpoint.id,
         "tenant": parcel.endpoint.tenant,
@@ -115,7 +115,7 @@ def _event(news: WebhookEvent) -> dict[str, Any]:
 
 
 def run_notifier(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Event) -> None:
-    """Tell endpoints until `stop` is set; an outage of the database is waited out."""
+    """Post webhooks until `stop` is set; an outage of the database is waited out."""
     forgot_at, idle = _now(), Backoff(_PAUSE_S, _IDLE_S)
 
     def step() -> float:

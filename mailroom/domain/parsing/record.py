@@ -34,10 +34,10 @@ def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmai
     )
 
 
-def _attachment(told: dict[str, Any], content: bytes) -> ParsedAttachment:
-    members = tuple(Contained(**member) for member in told.pop("members"))
-    return ParsedAttachment(members=members, content=content, **told)
+def _attachment(values: dict[str, Any], content: bytes) -> ParsedAttachment:
+    members = tuple(Contained(**member) for member in values.pop("members"))
+    return ParsedAttachment(members=members, content=content, **values)
 
 
-def _report(told: dict[str, Any]) -> Report:
-    return Report(told["kind"], told["fields"], tuple(told["items"]))
+def _report(values: dict[str, Any]) -> Report:
+    return Report(values["kind"], values["fields"], tuple(values["items"]))

@@ -1,4 +1,4 @@
-"""What is kept of a mail in manifests, so that it can be filed again when the ledger has forgotten it, and reading that back."""
+"""Manifests of a mail: written so that it can be filed again if the ledger loses it, and read back for that."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,9 +17,10 @@ from mailroom.ports.manifests import Manifests
 
 
 def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifest]:
-    """Return a manifest for each tenant that the mail is for, with its recipients alone.
+    """Return a manifest for each tenant of the mail, naming that tenant's recipients only.
 
-    Recipients that nobody here has are the installation's own: their address may be added later, and the mail replayed.
+    Recipients without an address here go into the installation's own manifest: the address may be added later, and the
+    mail replayed.
     """
     by_tenant = _shares(routing)
     tenants, digest = dict.fromkeys((*routing.tenants, *by_tenant)), digest_of(raw)
@@ -44,9 +45,9 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
 
 
 def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: bool = False) -> None:
-    """Keep the envelope of a mail that ends before it is known whose it is, unless what is kept says all of it already.
+    """Write a manifest with the envelope of a mail that ends before it is routed, unless earlier manifests cover it.
 
-    In the first attempt at a mail nothing is kept, as far as is known, and nobody is asked.
+    In the first attempt at a mail with an envelope no earlier manifest is expected, and none is looked up.
     """
     envelope = entry.envelope or Envelope((), "", _came(entry))
     if not is_first or entry.envelope is None:
@@ -71,10 +72,10 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
 
 
 def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
-    """Return `entry` with the envelope and the time of receipt that the archive remembers; the ledger knows them then too.
+    """Return `entry` with the envelope and the time of receipt from its manifests; both are recorded in the ledger too.
 
-    For a mail whose notification is not known: lost, late, or forgotten with the ledger that had it. What was written for
-    other bytes under the same key, by the digest of the raw e-mail, has no part in it.
+    For a mail whose notification is not known: lost, late, or missing from a restored ledger. Manifests of other bytes
+    under the same key are ignored, by the digest of the raw e-mail.
     """
     remembered = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
     if remembered is None or (remembered.envelope is None and remembered.received_at == entry.received_at):
@@ -83,9 +84,10 @@ def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, l
 
 
 def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
-    """Return a filed line that has no envelope, opened again where the archive remembers one.
+    """Return a filed line without envelope, reopened if the archive has the envelope.
 
-    It was filed by its headers, and for more recipients once its notification came; then its database was put back to before.
+    Such a line was filed by its headers, then for more recipients once its notification came; then the database was
+    restored to a state between the two.
     """
     items = ledger.trace(entry.id)["items"]
     sha256 = items[0]["raw_archive_id"].rpartition("/")[2] if items else None
@@ -93,12 +95,12 @@ def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: dat
 
 
 def digest_of(raw: bytes) -> str:
-    """Return what tells a raw e-mail from another under the same key."""
+    """Return the SHA-256 of a raw e-mail, which distinguishes it from others under the same key."""
     return hashlib.sha256(raw).hexdigest()
 
 
 def _shares(routing: RoutingDecision) -> dict[str, list[str]]:
-    """Return each tenant's recipients as the envelope names them."""
+    """Return each tenant's recipients, spelled as in the envelope."""
     found: dict[str, list[str]] = {}
     for recipient in routing.recipients:
         for tenant in _tenants(recipient, routing.routes) or [NOBODY]:

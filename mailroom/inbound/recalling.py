@@ -1,4 +1,4 @@
-"""A filed mail as processors had it, from what was noted and archived then: nothing is fetched, decided or filed anew."""
+"""Rebuilds a filed mail for its processors from the ledger and the archive: nothing is fetched, routed or filed again."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -18,10 +18,10 @@ from mailroom.ports.parser import Parser
 def recall(
     entry: Entry, keys: Collection[str], *, ledger: Ledger, archive: Archive, parser: Parser
 ) -> Iterator[FiledMail]:
-    """Yield what these processings (`<processor>/<tenant>`) worked on.
+    """Yield the filed mails of these processings (`<processor>/<tenant>`).
 
     Raises:
-        PermanentError: the archive has the raw e-mail no longer.
+        PermanentError: the archive no longer has the raw e-mail.
     """
     values = ledger.trace(entry.id)
     items = {(item["tenant"], item["recipient"]): item for item in values["items"]}
@@ -36,7 +36,7 @@ def recall(
 
 
 def _way(activities: list[dict[str, Any]]) -> RoutingDecision:
-    """Return the way that was noted last."""
+    """Return the routing decision that was recorded last."""
     noted = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
     routes = tuple(_route(to) for to in noted["routes"])
     return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))

@@ -51,7 +51,7 @@ def is_sound(time: datetime) -> bool:
 
 
 def happened(time: datetime | None, *, received_at: datetime) -> datetime:
-    """Return an event's time by another system's clock, or `received_at` if that is missing, out of bounds or over a day ahead."""
+    """Return a time by another system's clock, or `received_at` if it is missing, out of bounds or over a day ahead."""
     try:
         moment = received_at if time is None else bounded(time)
     except ValueError:

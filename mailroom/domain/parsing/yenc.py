@@ -1,7 +1,7 @@
-"""Files in yEnc in the text of a mail: taken out, and the text left without them.
+"""Files in yEnc in the text of a mail: they are extracted, and removed from the text.
 
 The format is yEnc 1.3 (yenc.org, 2002): `=ybegin` with line, size and name, for one part of several `=ypart`, the data
-with 42 added to each byte, `=yend`. What breaks off gives what came before.
+with 42 added to each byte, `=yend`. A truncated file gives the part before the break.
 """
 
 import re
@@ -15,7 +15,7 @@ _END = re.compile(rb"(?m)^=yend\b[^\r\n]{0,200}\r?\n?")
 _ESCAPE = re.compile(rb"=(.)", re.S)
 _SHIFTED = bytes((byte - 42) & 255 for byte in range(256))
 _ESCAPED = {bytes([byte]): bytes([(byte - 64) & 255]) for byte in range(256)}
-#: Escapes are mended piece by piece, so that their list stays small.
+#: Escapes are resolved piece by piece, so that their list stays small.
 _PIECE = 1 << 18
 
 

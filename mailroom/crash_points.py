@@ -61,7 +61,7 @@ POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "
 SENDING_POINTS = tuple(f"{when} {effect}" for effect in SENDING for when in ("before", "after"))
 
 
-class _Fuse:
+class _ArmedPoint:
     """The armed crash point of this process, and how many passes are left before it kills."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _Fuse:
         self.left = 0
         self.blow = signal.SIGKILL
 
-    def burn(self, when: str, effect: str) -> None:
+    def fire(self, when: str, effect: str) -> None:
         """Send this process the signal if this pass is the armed one; SIGKILL runs no handler and flushes nothing."""
         if f"{when} {effect}" != self.point:
             return
@@ -82,7 +82,7 @@ class _Fuse:
                 os.kill(os.getpid(), self.blow)
 
 
-_fuse = _Fuse()
+_armed = _ArmedPoint()
 
 
 def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> None:
@@ -95,11 +95,11 @@ def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> N
     """
     if point and point not in POINTS + SENDING_POINTS:
         raise ValueError(f"no crash point is called {point!r}")
-    _fuse.point, _fuse.left, _fuse.blow = point, nth, blow
+    _armed.point, _armed.left, _armed.blow = point, nth, blow
 
 
 def _pass(_when: str, _effect: str) -> None:
     """Do nothing."""
 
 
-crash_point = _fuse.burn if VARIABLE in os.environ else _pass
+crash_point = _armed.fire if VARIABLE in os.environ else _pass

@@ -16,7 +16,7 @@ from mailroom.ports.manifests import Manifests
 DepositReceipts = dict[tuple[str, str], Deposit]
 
 #: Concurrent deposits of one mail.
-_ABREAST = 4
+_CONCURRENT = 4
 
 
 def deposit_all(
@@ -42,10 +42,10 @@ def deposit_all(
     if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
     else:
-        with ThreadPoolExecutor(_ABREAST) as pool:
-            keeping = [pool.submit(manifests.keep, one) for one in described] if manifests else []
+        with ThreadPoolExecutor(_CONCURRENT) as pool:
+            writes = [pool.submit(manifests.keep, one) for one in described] if manifests else []
             receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
-            for one in keeping:
+            for one in writes:
                 one.result()
     ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
     ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)

@@ -22,19 +22,21 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
     Recipients without an address here go into the installation's own manifest: the address may be added later, and the
     mail replayed.
     """
-    by_tenant = _shares(routing)
+    by_tenant = _recipients_by_tenant(routing)
     tenants, digest = dict.fromkeys((*routing.tenants, *by_tenant)), digest_of(raw)
     named_by = Source.SES if entry.envelope else Source.HEADERS if routing.recipients else Source.NOBODY
-    sender, sent_at = (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _came(entry))
+    sender, sent_at = (
+        (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _received_at(entry))
+    )
     return [
         Manifest(
             tenant=tenant,
             ref=entry.ref,
-            received_at=_came(entry),
+            received_at=_received_at(entry),
             envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, routing.verdicts),
             named_by=named_by,
             attempt=entry.attempts,
-            retention=_class(tenant, _reason(tenant, routing)),
+            retention=_retention_class(tenant, _reason(tenant, routing)),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
             reason=_reason(tenant, routing),
             sha256=digest,
@@ -49,7 +51,7 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
 
     In the first attempt at a mail with an envelope no earlier manifest is expected, and none is looked up.
     """
-    envelope = entry.envelope or Envelope((), "", _came(entry))
+    envelope = entry.envelope or Envelope((), "", _received_at(entry))
     if not is_first or entry.envelope is None:
         known = [one for one in manifests.find(entry.ref) if one.is_of(entry.ref, None)]
         if entry.envelope is not None:
@@ -61,7 +63,7 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
         Manifest(
             tenant=NOBODY,
             ref=entry.ref,
-            received_at=_came(entry),
+            received_at=_received_at(entry),
             envelope=envelope,
             named_by=Source.SES if entry.envelope else Source.NOBODY,
             attempt=entry.attempts,
@@ -77,10 +79,10 @@ def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, l
     For a mail whose notification is not known: lost, late, or missing from a restored ledger. Manifests of other bytes
     under the same key are ignored, by the digest of the raw e-mail.
     """
-    remembered = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
-    if remembered is None or (remembered.envelope is None and remembered.received_at == entry.received_at):
+    found = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
+    if found is None or (found.envelope is None and found.received_at == entry.received_at):
         return entry
-    return ledger.recall(entry.id, envelope=remembered.envelope, received_at=remembered.received_at, now=now)
+    return ledger.recall(entry.id, envelope=found.envelope, received_at=found.received_at, now=now)
 
 
 def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
@@ -99,7 +101,7 @@ def digest_of(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _shares(routing: RoutingDecision) -> dict[str, list[str]]:
+def _recipients_by_tenant(routing: RoutingDecision) -> dict[str, list[str]]:
     """Return each tenant's recipients, spelled as in the envelope."""
     found: dict[str, list[str]] = {}
     for recipient in routing.recipients:
@@ -124,7 +126,7 @@ def _reason(tenant: str, routing: RoutingDecision) -> str | None:
     return str(reason) if reason else None
 
 
-def _class(tenant: str, reason: str | None) -> RetentionClass:
+def _retention_class(tenant: str, reason: str | None) -> RetentionClass:
     if tenant == NOBODY:
         return RetentionClass.UNROUTED
     if reason == Reason.VIRUS:
@@ -132,7 +134,7 @@ def _class(tenant: str, reason: str | None) -> RetentionClass:
     return RetentionClass.QUARANTINED if reason else RetentionClass.DOCUMENT
 
 
-def _came(entry: Entry) -> datetime:
+def _received_at(entry: Entry) -> datetime:
     if entry.received_at is None:
         raise ConfigurationError("a line of the ledger has its time of receipt")
     return entry.received_at

@@ -55,7 +55,7 @@ class Tracking:
         """
         self._events, self._hooks, self._queue, self._forget, self._clock = events, hooks, queue, forget, clock
         self._step_over = step_over
-        self._rematched_at = self._forgot_at = clock()
+        self._rematched_at = self._pruned_at = clock()
 
     def run(self, stop: threading.Event) -> None:
         """Track until `stop` is set; an outage of the database or the queue is waited out."""
@@ -70,29 +70,29 @@ class Tracking:
 
     def once(self, *, wait_s: int = 0) -> int:
         """Handle at most one batch of each source, and return the number of calls and messages."""
-        trouble: list[Exception] = []
-        handled = self._try(self._handle_hooks, trouble)
-        handled += self._try(lambda: self._handle_queue(0 if handled else wait_s), trouble)
+        errors: list[Exception] = []
+        handled = self._attempt(self._handle_hooks, errors)
+        handled += self._attempt(lambda: self._handle_queue(0 if handled else wait_s), errors)
         now = self._clock()
         if now - self._rematched_at >= _REMATCH_EVERY:
             self._rematched_at = now
-            self._try(lambda: self._events.rematch(now=now, limit=_BATCH), trouble)
-        if now - self._forgot_at >= _FORGET_EVERY:
-            self._forgot_at = now
-            self._try(lambda: self._hooks.forget(before=now - _KEPT_FOR), trouble)
-            self._try(lambda: self._forget(now), trouble)
-        if trouble:
-            raise trouble[0]
+            self._attempt(lambda: self._events.rematch(now=now, limit=_BATCH), errors)
+        if now - self._pruned_at >= _FORGET_EVERY:
+            self._pruned_at = now
+            self._attempt(lambda: self._hooks.forget(before=now - _KEPT_FOR), errors)
+            self._attempt(lambda: self._forget(now), errors)
+        if errors:
+            raise errors[0]
         return handled
 
-    def _try(self, part: Callable[[], object], trouble: list[Exception]) -> int:
+    def _attempt(self, part: Callable[[], object], errors: list[Exception]) -> int:
         """Run one part; its error is collected so that the other parts still run, but a transient error ends the round."""
         try:
             done = part()
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - raised again when the other parts are done
-            trouble.append(error)
+            errors.append(error)
             return 0
         return done if isinstance(done, int) else 0
 

@@ -13,13 +13,13 @@ import hmac
 _TAG_BYTES = 16
 
 
-def seal(said: bytes, *, purpose: bytes, key: bytes) -> str:
+def seal(payload: bytes, *, purpose: bytes, key: bytes) -> str:
     """Return the token of a payload; a token is valid for its purpose only.
 
     Raises:
         ValueError: the key is shorter than 16 bytes.
     """
-    return base64.urlsafe_b64encode(said + _tag(said, purpose, key)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(payload + _tag(payload, purpose, key)).decode().rstrip("=")
 
 
 def unseal(token: str, *, purpose: bytes, key: bytes) -> bytes | None:
@@ -28,13 +28,13 @@ def unseal(token: str, *, purpose: bytes, key: bytes) -> bytes | None:
         given = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         given = b""
-    said, tag = given[:-_TAG_BYTES], given[-_TAG_BYTES:]
-    genuine = hmac.compare_digest(tag, _tag(said, purpose, key))
+    payload, tag = given[:-_TAG_BYTES], given[-_TAG_BYTES:]
+    genuine = hmac.compare_digest(tag, _tag(payload, purpose, key))
     # Base64 has several spellings of the same bytes; only ours is accepted.
-    return said if genuine and seal(said, purpose=purpose, key=key) == token else None
+    return payload if genuine and seal(payload, purpose=purpose, key=key) == token else None
 
 
-def _tag(said: bytes, purpose: bytes, key: bytes) -> bytes:
+def _tag(payload: bytes, purpose: bytes, key: bytes) -> bytes:
     if len(key) < 16:
         raise ValueError("a key of at least 16 bytes is needed")
-    return hmac.digest(key, purpose + said, hashlib.sha256)[:_TAG_BYTES]
+    return hmac.digest(key, purpose + payload, hashlib.sha256)[:_TAG_BYTES]

@@ -18,7 +18,7 @@ from mailroom.ports.ledger import Lease, Ledger
 #: Environment variable with the worker's name, by which a child process leases under the name of its worker.
 WORKER_VARIABLE = "MAILROOM_WORKER"
 
-_MISSED = 3
+_MISSED_HEARTBEATS = 3
 
 
 def heartbeat_s() -> float:
@@ -28,7 +28,7 @@ def heartbeat_s() -> float:
 
 def stale_s() -> float:
     """Return the seconds without a heartbeat after which a worker counts as dead."""
-    return _MISSED * heartbeat_s()
+    return _MISSED_HEARTBEATS * heartbeat_s()
 
 
 def worker_name() -> str:
@@ -47,15 +47,15 @@ async def held_lease(entry: Entry, ledger: Ledger) -> AsyncIterator[None]:
 
     A block shorter than one heartbeat interval, as nearly all are, makes no call to the ledger.
     """
-    beating = asyncio.create_task(_heartbeat(entry, ledger))
+    heartbeats = asyncio.create_task(_heartbeat(entry, ledger))
     try:
         yield
     finally:
-        beating.cancel()
+        heartbeats.cancel()
 
 
 async def _heartbeat(entry: Entry, ledger: Ledger) -> None:
-    async def beat() -> None:
+    async def send() -> None:
         await asyncio.to_thread(ledger.heartbeat, [entry.id], worker=worker_name(), now=datetime.now(UTC))
 
     def failed(error: Exception) -> None:
@@ -63,4 +63,4 @@ async def _heartbeat(entry: Entry, ledger: Ledger) -> None:
         if not isinstance(error, MailroomError):
             raise error
 
-    await every(heartbeat_s(), beat, failed=failed)
+    await every(heartbeat_s(), send, failed=failed)

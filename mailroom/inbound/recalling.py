@@ -25,35 +25,35 @@ def recall(
     """
     values = ledger.trace(entry.id)
     items = {(item["tenant"], item["recipient"]): item for item in values["items"]}
-    routing = _way(values["activities"])
+    routing = _last_routing(values["activities"])
     try:
         raw = archive.read(values["items"][0]["raw_archive_id"])
     except LookupError:
         raise PermanentError("the archive has the raw e-mail no longer", email_id=entry.id) from None
     ids = [items[to.tenant, to.recipient]["id"] for to in routing.routes]
-    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_kept(values["deposits"]))
+    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_receipts(values["deposits"]))
     yield from (mail for mail in mails if mail.key in keys)
 
 
-def _way(activities: list[dict[str, Any]]) -> RoutingDecision:
+def _last_routing(activities: list[dict[str, Any]]) -> RoutingDecision:
     """Return the routing decision that was recorded last."""
-    noted = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
-    routes = tuple(_route(to) for to in noted["routes"])
-    return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))
+    recorded = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
+    routes = tuple(_route(to) for to in recorded["routes"])
+    return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=recorded.get("held", {}))
 
 
-def _route(noted: Mapping[str, Any]) -> Route:
+def _route(recorded: Mapping[str, Any]) -> Route:
     return Route(
-        noted["recipient"],
-        noted["tenant"],
-        noted["user"],
-        noted["why"],
-        noted["plus"],
-        noted.get("processor", INBOX),
+        recorded["recipient"],
+        recorded["tenant"],
+        recorded["user"],
+        recorded["why"],
+        recorded["plus"],
+        recorded.get("processor", INBOX),
     )
 
 
-def _kept(deposits: list[dict[str, Any]]) -> DepositReceipts:
+def _receipts(deposits: list[dict[str, Any]]) -> DepositReceipts:
     receipts = [Deposit(**{name: one[name] for name in Deposit.__slots__}) for one in map(_with_time, deposits)]
     return {(receipt.tenant, receipt.sha256): receipt for receipt in receipts}
 

@@ -47,8 +47,8 @@ def decide_routing(
         verdicts = received_verdicts(raw, message_id=entry.ref.message_id)
     try:
         routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
-    except Quarantined as nobody:
-        reason = nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
+    except Quarantined as no_route:
+        reason = no_route.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
         return RoutingDecision((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
     # A mail that SES found infected is stopped anyway; a scanner's "clean" must not be recorded beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None

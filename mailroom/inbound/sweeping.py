@@ -70,20 +70,20 @@ def recalled(*, ledger: Ledger, manifests: Manifests, after: str, now: datetime)
     restored_at = ledger.restored_at()
     if restored_at is None:
         return Found([], "")
-    restore, (about, _, came_to) = restored_at.isoformat(), after.partition(" ")
-    if about == restore and not came_to:
+    restore, (about, _, reached) = restored_at.isoformat(), after.partition(" ")
+    if about == restore and not reached:
         return Found([], after)
-    lines = ledger.blind(before=_time(came_to) if about == restore else None, limit=_COMPARED)
+    lines = ledger.blind(before=_time(reached) if about == restore else None, limit=_COMPARED)
     opened = [one.ref for one in lines if reopen_filed(one, manifests=manifests, ledger=ledger, now=now).envelope]
     if len(lines) < _COMPARED or lines[-1].received_at is None:
         return Found(opened, restore)
     return Found(opened, f"{restore} {lines[-1].received_at.isoformat()}")
 
 
-def _time(noted: str) -> datetime | None:
+def _time(recorded: str) -> datetime | None:
     """Return the recorded time; None if the text is not one, so that all lines are compared again."""
     try:
-        return bounded(datetime.fromisoformat(noted))
+        return bounded(datetime.fromisoformat(recorded))
     except ValueError:
         return None
 

@@ -54,9 +54,9 @@ _KINDS = {
 }
 _SECONDS = re.compile(r"[0-9]{1,12}")
 #: Where the part about the route through SendGrid begins in its message id.
-_WAY = re.compile(r"\.(?:filter|recvd)")
+_ROUTE = re.compile(r"\.(?:filter|recvd)")
 #: Reasons for dropping a mail that mean a suppression list of SendGrid's; any other is about the mail itself.
-_LISTED = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
+_SUPPRESSION_REASONS = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
 
 
 class Verifier:
@@ -91,8 +91,8 @@ class Verifier:
         except (binascii.Error, ValueError):
             _refuse("signature")
         signed = timestamp.encode() + body
-        whose = [tenant for key, tenant in self._keys if _signed(key, given, signed)]
-        return whose[0] if whose else _refuse("signature")
+        tenants = [tenant for key, tenant in self._keys if _signed(key, given, signed)]
+        return tenants[0] if tenants else _refuse("signature")
 
 
 def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
@@ -116,7 +116,7 @@ def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
         event_id=identifier(payload.get("sg_event_id")) or digest(*sorted(table(payload).items())),
         kind=kind,
         at=happened(moment(payload.get("timestamp")), received_at=received_at),
-        provider_message_id=_WAY.split(sent)[0] if sent else None,
+        provider_message_id=_ROUTE.split(sent)[0] if sent else None,
         message_id=identifier(payload.get(OUR_ID)),
         recipient=mailbox(payload.get("email")),
         actor=_actor(kind, payload),
@@ -138,7 +138,7 @@ def _kind(payload: Mapping[str, Any]) -> Kind:
         return Kind.BOUNCED_HARD if payload.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
     if word == "dropped":
         reason = payload.get("reason")
-        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _LISTED else Kind.REJECTED
+        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _SUPPRESSION_REASONS else Kind.REJECTED
     return _KINDS.get(word, Kind.OTHER)
 
 

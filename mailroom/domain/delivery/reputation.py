@@ -60,13 +60,13 @@ OF_BATCH = Thresholds(sample=100, bounces=0.08)
 OF_TENANT = Thresholds(sample=500)
 
 
-def judge(tally: ReputationCounts, thresholds: Thresholds) -> Trip | None:
+def judge(counts: ReputationCounts, thresholds: Thresholds) -> Trip | None:
     """Return why the breaker opens, or None. Complaints first: they weigh more with every provider."""
-    if tally.sent < thresholds.sample:
+    if counts.sent < thresholds.sample:
         return None
-    if tally.complained >= thresholds.fewest_complaints and tally.complained / tally.sent > thresholds.complaints:
+    if counts.complained >= thresholds.fewest_complaints and counts.complained / counts.sent > thresholds.complaints:
         return Trip.COMPLAINTS
-    return Trip.BOUNCES if tally.bounced / tally.sent > thresholds.bounces else None
+    return Trip.BOUNCES if counts.bounced / counts.sent > thresholds.bounces else None
 
 
 def may_open(bounced: int, complained: int, thresholds: Thresholds) -> bool:

@@ -77,8 +77,8 @@ class Tracker:
             target = followed(link.target)
             if target is None or target == unsubscribe or self._is_ours(target):
                 continue
-            said = head + number.to_bytes(_NUMBER, "big") + target.encode()
-            token = seal(said, purpose=_CLICK, key=self.key)
+            payload = head + number.to_bytes(_NUMBER, "big") + target.encode()
+            token = seal(payload, purpose=_CLICK, key=self.key)
             edits.append((link.start, link.end, self._url(CLICKS, token)))
         return edits
 
@@ -111,21 +111,21 @@ def followed(target: str) -> str | None:
 
 def clicked(token: str, *, key: bytes) -> Engagement | None:
     """Return the message, link and target of a click's token, or None if it was not signed here."""
-    said = unseal(token, purpose=_CLICK, key=key)
-    if said is None:
+    payload = unseal(token, purpose=_CLICK, key=key)
+    if payload is None:
         return None
     place = _HEAD + _TIME
-    target = said[place + _NUMBER :].decode()
+    target = payload[place + _NUMBER :].decode()
     # Signed targets were checked before; checking again keeps a fault in signing from making an open redirect.
     if _as_sent(target) != target or not _is_followed(target):
         return None
-    return Engagement(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
+    return Engagement(*_head(payload), int.from_bytes(payload[place : place + _NUMBER], "big"), target)
 
 
 def opened(token: str, *, key: bytes) -> Engagement | None:
     """Return the message of a pixel's token, or None if it was not signed here."""
-    said = unseal(token, purpose=_OPEN, key=key)
-    return Engagement(*_head(said)) if said is not None else None
+    payload = unseal(token, purpose=_OPEN, key=key)
+    return Engagement(*_head(payload)) if payload is not None else None
 
 
 def _as_sent(target: str) -> str:
@@ -136,6 +136,6 @@ def _is_followed(sent: str) -> bool:
     return _FOLLOWED.match(sent) is not None and len(sent) <= _MOST_TARGET
 
 
-def _head(said: bytes) -> tuple[str, datetime]:
-    made_at = datetime.fromtimestamp(int.from_bytes(said[_HEAD : _HEAD + _TIME], "big"), UTC)
-    return str(UUID(bytes=said[:_HEAD])), made_at
+def _head(payload: bytes) -> tuple[str, datetime]:
+    made_at = datetime.fromtimestamp(int.from_bytes(payload[_HEAD : _HEAD + _TIME], "big"), UTC)
+    return str(UUID(bytes=payload[:_HEAD])), made_at

@@ -59,8 +59,8 @@ def _decode(data: bytes, *, reading: Reading) -> TextFile | None:
 def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
     """Undo the run lengths. A run is three bytes for up to 255: the output and the number of runs are bounded."""
     plain = bytearray()
-    at, room = 0, reading.still.file_bytes.left
-    while len(plain) <= room and reading.still.lines.take():
+    at, room = 0, reading.remaining.file_bytes.left
+    while len(plain) <= room and reading.remaining.lines.take():
         mark = packed.find(_RUN, at)
         if mark < 0 or mark + 1 >= len(packed):
             plain += packed[at : mark if mark >= 0 else len(packed)]
@@ -76,5 +76,5 @@ def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
         reading.note(Defect.BINHEX_DAMAGED)
     if len(plain) > room:
         reading.note(Defect.FILES_TOO_LARGE)
-    del plain[reading.still.file_bytes.take(len(plain)) :]
+    del plain[reading.remaining.file_bytes.take(len(plain)) :]
     return plain

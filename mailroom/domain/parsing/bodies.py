@@ -60,7 +60,7 @@ def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:
     if (
         parameters.token(b"format") == "flowed"
         and leaf.type.name == "text/plain"
-        and reading.still.lines.take(lines := text.count("\n")) == lines
+        and reading.remaining.lines.take(lines := text.count("\n")) == lines
     ):
         return _unflow(text, glue="" if parameters.token(b"delsp") == "yes" else " ")
     return text

@@ -100,7 +100,7 @@ def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = F
                 reading.note(Defect.CHARSET_MISMATCH)
             return storable(text)
     reading.note(Defect.CHARSET_MISMATCH)
-    return storable(_at_any_price(data, declared))
+    return storable(_lossily(data, declared))
 
 
 def decode_header(data: bytes, hint: str | None) -> str:
@@ -111,7 +111,7 @@ def decode_header(data: bytes, hint: str | None) -> str:
         text = _strictly(data, name)
         if text is not None:
             return text
-    return _at_any_price(data, codec(hint))
+    return _lossily(data, codec(hint))
 
 
 def decode_word(data: bytes, charset: str | None, *, hint: str | None = None) -> str:
@@ -187,7 +187,7 @@ def _shift_jis(letters: bytes) -> bytes:
     return bytes(codes)
 
 
-def _at_any_price(data: bytes, declared: str | None) -> str:
+def _lossily(data: bytes, declared: str | None) -> str:
     """Decode bytes that are invalid in every charset, replacing what cannot be decoded."""
     if declared and declared != "ascii":
         sample = data[:_SAMPLE_BYTES]

@@ -87,7 +87,7 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
         return _within_wrappings(contents, _decoded_multipart(leaf, data))
     if not _may_be_cms(leaf, data):
         return None
-    cms = read_cms(data, values=contents.reading.still.cms_values)
+    cms = read_cms(data, values=contents.reading.remaining.cms_values)
     if cms is None:
         contents.reading.note(Defect.SMIME_DAMAGED)
         return None

@@ -37,7 +37,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
     collected: list[tuple[bytes, list[bytes]]] = []
     body = end
     for at, after, line in _lines(raw, start, limit):
-        if len(collected) > reading.limits.headers or not reading.still.header_lines.take():
+        if len(collected) > reading.limits.headers or not reading.remaining.header_lines.take():
             body = _find_end(raw, max(start, at - 1), end)
             break
         if not line.strip():
@@ -49,7 +49,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
             break
     else:
         body = limit if limit == end else _find_end(raw, limit, end)
-    if body > limit or not reading.still.header_lines.left:
+    if body > limit or not reading.remaining.header_lines.left:
         reading.note(Defect.HEADER_BLOCK_TOO_LONG)
     return _gather(collected, reading=reading), body
 

@@ -136,17 +136,17 @@ class Reading:
     """The state of reading one mail: its limits, the rest of them, and the defects so far in order."""
 
     limits: Limits = field(default_factory=Limits)
-    still: Allowances = field(init=False)
+    remaining: Allowances = field(init=False)
     _noted: dict[Defect, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start with the full limits."""
-        self.still = Allowances(self.limits)
+        self.remaining = Allowances(self.limits)
 
     def aside(self) -> "Reading":
         """Return a reading of something inside this mail: it shares the mail's allowances, and its defects are dropped."""
         inner = Reading(self.limits)
-        inner.still = self.still
+        inner.remaining = self.remaining
         return inner
 
     def note(self, defect: Defect) -> None:

@@ -38,7 +38,7 @@ def is_report(content_type: str) -> bool:
 def read_report(content_type: str, data: bytes, *, charset: str | None, reading: Reading) -> Report | None:
     """Return the report in a part of this type, or None if it has no field."""
     kind = _KINDS[content_type]
-    granted = reading.still.report_bytes.take(len(data))
+    granted = reading.remaining.report_bytes.take(len(data))
     if granted < len(data):
         reading.note(Defect.TEXT_TOO_LONG)
         data = data[:granted]

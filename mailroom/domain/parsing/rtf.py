@@ -105,7 +105,7 @@ def decompress(data: bytes, *, reading: Reading) -> bytes:
     _, size, kind, _ = _HEADER.unpack_from(data)
     body = data[_HEADER.size :]
     wanted = min(size, len(body) * _MOST_GROWTH)
-    most = reading.still.rtf_bytes.take(wanted)
+    most = reading.remaining.rtf_bytes.take(wanted)
     if most < wanted:
         reading.note(Defect.TEXT_TOO_LONG)
     if kind == _PLAIN:

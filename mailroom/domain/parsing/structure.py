@@ -164,7 +164,7 @@ def _delimiters(
     line = b"--" + boundary
     at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
     while at >= 0:
-        if not reading.still.delimiters.take():
+        if not reading.remaining.delimiters.take():
             reading.note(Defect.TOO_MANY_DELIMITERS)
             return
         tail = at + len(line)

@@ -205,7 +205,7 @@ def _whole(length: int) -> int:
 
 
 def _spend(reading: Reading) -> bool:
-    if reading.still.properties.take():
+    if reading.remaining.properties.take():
         return True
     reading.note(Defect.TOO_MANY_PROPERTIES)
     return False

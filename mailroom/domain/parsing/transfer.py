@@ -26,12 +26,12 @@ def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) ->
         reading.note(Defect.BASE64_DAMAGED)
         return data
     if match[0] == b"base64":
-        decoded, whole = base64_bytes(data, lines=reading.still.lines)
+        decoded, whole = base64_bytes(data, lines=reading.remaining.lines)
         if not whole:
             reading.note(Defect.BASE64_DAMAGED)
         return decoded
     if match[0].startswith(b"quoted"):
-        return quoted_printable(data, lines=reading.still.lines)
+        return quoted_printable(data, lines=reading.remaining.lines)
     if b"uu" in match[0]:
         return decode_only(data, reading=reading)
     return data

@@ -29,10 +29,10 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
     files: list[TextFile] = []
     at = seek = 0
     for _ in range(reading.limits.files):
-        begin = _BEGIN.search(text, seek) if reading.still.lines.left else None
+        begin = _BEGIN.search(text, seek) if reading.remaining.lines.left else None
         if begin is None:
             break
-        content, seek, ended = _decode(text, begin.end(), lines=reading.still.lines)
+        content, seek, ended = _decode(text, begin.end(), lines=reading.remaining.lines)
         if not ended and not content:
             continue
         if not ended:
@@ -46,7 +46,7 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
 def decode_only(data: bytes, *, reading: Reading) -> bytes:
     """Return the one file of a part that is uuencoded as a whole."""
     begin = _BEGIN.search(data)
-    content, _, ended = _decode(data, begin.end() if begin else 0, lines=reading.still.lines)
+    content, _, ended = _decode(data, begin.end() if begin else 0, lines=reading.remaining.lines)
     if not ended:
         reading.note(Defect.UUENCODE_DAMAGED)
     return content if ended or content else data

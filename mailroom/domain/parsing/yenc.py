@@ -30,7 +30,7 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
         part = _PART.match(text, begin.end())
         start = part.end() if part else begin.end()
         end = _END.search(text, start)
-        content = _decode(text[start : end.start() if end else len(text)], escapes=reading.still.escapes)
+        content = _decode(text[start : end.start() if end else len(text)], escapes=reading.remaining.escapes)
         announced = int(part[2]) - int(part[1]) + 1 if part else int(begin[1])
         if end is None or len(content) != announced:
             reading.note(Defect.YENC_DAMAGED)

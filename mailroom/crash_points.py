@@ -1,8 +1,8 @@
 """Crash points: named places before and after every side effect and every commit, at which a drill kills the process.
 
-In production a crash point is a function that does nothing, bound when this module is imported (60 ns for a call). It
-is the deadly one only in a process that was started with `MAILROOM_CRASH_DRILL` in its environment; the variable names
-the file in which each death is noted.
+In production a crash point is a function that does nothing, bound when this module is imported (60 ns for a call). It kills
+only in a process that was started with `MAILROOM_CRASH_DRILL` in its environment; the variable names the file in which
+each kill is recorded.
 """
 
 import os
@@ -12,7 +12,7 @@ from threading import Lock
 
 VARIABLE = "MAILROOM_CRASH_DRILL"
 
-#: What changes something outside the process, in the order of a mail's way. Each has a point before and one after it.
+#: Side effects outside the process, in the order of a received mail's steps. Each has a point before and one after it.
 EFFECTS = (
     "receive",
     "commit of register",
@@ -35,7 +35,7 @@ EFFECTS = (
     "commit of release",
 )
 
-#: The same of a batch's way, beside those that both ways have: receive, create run, execute, delete, hide.
+#: The same of a batch, besides those that it shares: receive, create run, execute, delete, hide.
 SENDING = (
     "commit of accept",
     "commit of take",
@@ -52,17 +52,17 @@ SENDING = (
     "commit of remind",
 )
 
-#: What no drill brings about: a restore, a person's word, a message that cannot be read; and the counter that tells restores,
-#: which advances once in some seconds, also where a process only starts.
+#: Commits that no drill causes: a restore, an operator's command, an unreadable message; and the counter that detects
+#: restores, which advances every few seconds, even in a process that only starts.
 RARE = ("commit of advance", "commit of recognise", "commit of hold", "commit of resume", "commit of withhold")
 
-#: Every crash point of a received mail's way by name, such as `after commit of file`, and every one of a batch's alone.
+#: Names of all crash points of a received mail, such as `after commit of file`, and of those that only a batch has.
 POINTS = tuple(f"{when} {effect}" for effect in EFFECTS for when in ("before", "after"))
 SENDING_POINTS = tuple(f"{when} {effect}" for effect in SENDING for when in ("before", "after"))
 
 
-class _Fuse:
-    """Where this process is to die, and after how many times of passing there."""
+class _ArmedPoint:
+    """The armed crash point of this process, and how many passes are left before it kills."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -70,8 +70,8 @@ class _Fuse:
         self.left = 0
         self.blow = signal.SIGKILL
 
-    def burn(self, when: str, effect: str) -> None:
-        """Send this process the signal if this is the place and the time; SIGKILL runs no handler and flushes nothing."""
+    def fire(self, when: str, effect: str) -> None:
+        """Send this process the signal if this pass is the armed one; SIGKILL runs no handler and flushes nothing."""
         if f"{when} {effect}" != self.point:
             return
         with self._lock:
@@ -82,24 +82,24 @@ class _Fuse:
                 os.kill(os.getpid(), self.blow)
 
 
-_fuse = _Fuse()
+_armed = _ArmedPoint()
 
 
 def arm(point: str, *, nth: int = 1, blow: signal.Signals = signal.SIGKILL) -> None:
-    """Have this process struck by `blow` when it passes `point` for the nth time; "" disarms.
+    """Send this process the signal `blow` when it passes `point` for the nth time; "" disarms.
 
-    SIGTERM shows whether it stops well from there, SIGSTOP what happens when it goes on after others took over.
+    SIGTERM tests an orderly stop from there, SIGSTOP a process that continues after others took its leases.
 
     Raises:
-        ValueError: there is no such point.
+        ValueError: there is no such crash point.
     """
     if point and point not in POINTS + SENDING_POINTS:
         raise ValueError(f"no crash point is called {point!r}")
-    _fuse.point, _fuse.left, _fuse.blow = point, nth, blow
+    _armed.point, _armed.left, _armed.blow = point, nth, blow
 
 
 def _pass(_when: str, _effect: str) -> None:
     """Do nothing."""
 
 
-crash_point = _fuse.burn if VARIABLE in os.environ else _pass
+crash_point = _armed.fire if VARIABLE in os.environ else _pass

@@ -1,7 +1,6 @@
-"""Where everything is: each setting from the environment (`MAILROOM_...`), else of the running embedded stack, else its default.
+"""The settings: each from the environment (`MAILROOM_...`), else from the running embedded stack, else its default.
 
-AWS itself is configured the way boto3 documents it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, credentials, ...);
-nothing here repeats that.
+AWS clients are configured as boto3 documents (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`, credentials, ...).
 """
 
 import json
@@ -30,7 +29,7 @@ def data_folder() -> Path:
 
 
 def stack_file() -> Path:
-    """Return the file in which a running stack says what runs where (the object of `mailroom status --json`)."""
+    """Return the file in which a running stack lists its services (the object of `mailroom status --json`)."""
     return data_folder() / "stack.json"
 
 
@@ -186,18 +185,18 @@ class Settings(BaseSettings):
         return self.inbound_prefix, *self.inbound_prefixes.split()
 
     def region_of_queue(self, url: str) -> str:
-        """Return the AWS region of a queue: its URL's, and that of the buckets where the URL says none."""
+        """Return the AWS region of a queue: its URL's, or that of the buckets if the URL has none."""
         return region_of(url) or self.region_of_buckets
 
     def region_named(self, arn: str) -> str:
-        """Return the AWS region of a key or topic: its ARN's."""
+        """Return the AWS region of a key or topic, from its ARN."""
         return region_of(arn) or self.region
 
     def hook_credentials(self) -> dict[str, str]:
-        """Return the credentials of each provider that posts to /hooks/PROVIDER, with blanks between.
+        """Return the credentials of each provider that posts to /hooks/PROVIDER, separated by blanks.
 
         Raises:
-            ConfigurationError: `provider_hooks` has a word of no such provider.
+            ConfigurationError: a word of `provider_hooks` names no such provider.
         """
         found = {row.name: _plain(getattr(self, row.hook_setting, "")).split() for row in REGISTRY if row.hook}
         for word in self.provider_hooks.get_secret_value().split():
@@ -212,18 +211,18 @@ class Settings(BaseSettings):
 
     @property
     def webhook_targets(self) -> WebhookTargets:
-        """Where tenants' endpoints may be."""
+        """Allowed targets of tenants' webhooks."""
         return WebhookTargets.read(self.webhook_ports, anywhere=self.private_webhooks)
 
     @property
     def link_url(self) -> str:
-        """The https URL that links in mails begin with; empty where there is none, or no key that signs them."""
+        """The https URL that links in mails begin with; empty without such a URL, or without a key that signs them."""
         url = self.public_url or self.api_url
         return url if url.startswith("https://") and self.unsubscribe_key else ""
 
     @property
     def tracking_url(self) -> str:
-        """The URL that tracked links begin with, which may be http on a laptop; empty where no key signs them."""
+        """The URL that tracked links begin with, which may be http on a laptop; empty without a key that signs them."""
         return (self.public_url or self.api_url) if self.unsubscribe_key else ""
 
     @field_validator("webhook_ports")
@@ -243,7 +242,7 @@ def _plain(value: object) -> str:
 
 
 def allowed_regions(setting: str | None = None) -> Allowed:
-    """Return where data may be: as `setting` says, or the environment, or the default.
+    """Return where data may be: by `setting`, else the environment, else the default.
 
     Raises:
         ConfigurationError: the setting has words that are neither regions nor host names.
@@ -257,7 +256,7 @@ def allowed_regions(setting: str | None = None) -> Allowed:
 
 
 class _FromEnvironmentFirst(Settings):
-    """Settings of which the environment has the last word, over what the constructor is given."""
+    """Settings in which the environment overrides the constructor's arguments."""
 
     @classmethod
     def settings_customise_sources(
@@ -268,18 +267,18 @@ class _FromEnvironmentFirst(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources, the strongest first."""
+        """Return the sources, highest precedence first."""
         return env_settings, init_settings
 
 
 def load_settings() -> Settings:
-    """Return the settings: each from the environment, else of the embedded stack that runs here, else its default.
+    """Return the settings: each from the environment, else from the embedded stack that runs here, else its default.
 
-    An environment that has every setting without a default names an installation of its own; then a stack that happens to
-    run in this checkout gives it nothing (its pages are open without a key).
+    If the environment has every setting without a default, it names an installation of its own, and a stack that also runs
+    in this checkout is ignored (the stack's pages are open without a key).
 
     Raises:
-        ConfigurationError: neither says enough; the message names what is missing.
+        ConfigurationError: settings are missing or invalid; the message names them.
     """
     values = {} if _is_complete(os.environ) else running_stack() or {}
     if not values and "MAILROOM_DATABASE_URL" not in os.environ:
@@ -300,10 +299,10 @@ def _fault(where: tuple[int | str, ...], kind: str, what: str) -> str:
 
 
 def load_archive_account() -> str:
-    """Return the AWS account that owns the archive bucket, for a block that names none: one of before it had to.
+    """Return the AWS account that owns the archive bucket, for a block saved before that was a field.
 
     Raises:
-        ConfigurationError: the settings of this process do not say it either.
+        ConfigurationError: the settings of this process do not have it either.
     """
     try:
         return load_settings().owner_of_archive
@@ -314,7 +313,7 @@ def load_archive_account() -> str:
 
 
 def load_inbound_prefixes() -> list[str]:
-    """Return the key prefixes of further receipt rules, for a block that was saved before it had them; none where nothing says any."""
+    """Return the key prefixes of further receipt rules, for a block saved before that was a field; none if not configured."""
     try:
         return load_settings().inbound_prefixes.split()
     except ConfigurationError:
@@ -322,10 +321,10 @@ def load_inbound_prefixes() -> list[str]:
 
 
 def load_database_url() -> str:
-    """Return Mailroom's database alone, for what needs nothing else: from the environment, else of the running stack.
+    """Return the URL of Mailroom's database, from the environment, else from the running stack.
 
     Raises:
-        ConfigurationError: neither names one.
+        ConfigurationError: neither has one.
     """
     url = os.environ.get("MAILROOM_DATABASE_URL", (running_stack() or {}).get("database_url"))
     if not url:
@@ -342,7 +341,7 @@ def _is_complete(environment: Mapping[str, str]) -> bool:
 
 
 def running_stack() -> dict[str, Any] | None:
-    """Return what the embedded stack of this data folder says of itself, or None when none was started."""
+    """Return the state of this data folder's embedded stack, or None if none was started."""
     try:
         stack: Any = json.loads(stack_file().read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -353,9 +352,9 @@ def running_stack() -> dict[str, Any] | None:
 def use_stack_environment() -> None:
     """Point boto3 of this process at the embedded stack's emulator, unless the environment names an endpoint.
 
-    Nothing that runs on a laptop may reach real AWS by accident: where any setting comes from the stack, or the database
-    is the stack's, the stack's endpoint and credentials are used together. An endpoint in the environment
-    (`AWS_ENDPOINT_URL`) wins, and with it whatever credentials and region are there.
+    No process on a laptop may reach real AWS by accident: if any setting comes from the stack, or the database is the
+    stack's, the stack's endpoint and credentials are used together. An endpoint in the environment (`AWS_ENDPOINT_URL`)
+    has precedence, together with the environment's credentials and region.
     """
     stack = running_stack()
     if not stack or "aws_endpoint" not in stack or not _is_of(stack, os.environ):
@@ -372,5 +371,5 @@ def use_stack_environment() -> None:
 
 
 def _is_of(stack: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Return whether this process works on `stack`: it gives a setting, or is the database that the environment names."""
+    """Return whether this process works on `stack`: a setting comes from it, or the environment names its database."""
     return not _is_complete(environment) or environment.get("MAILROOM_DATABASE_URL") == stack.get("database_url")

@@ -1,11 +1,11 @@
-"""Builds what stands behind the ports: the one place that says which adapter it is, and the one engine of a process.
+"""Builds the adapters behind the ports, and the database engine of a process. No other module builds either.
 
-Blocks, commands, the HTTP service and the worker come here with what they know: settings, a URL, boto3 clients with their
-credentials. Nobody else builds an adapter or an engine (`tests/unit/test_architecture.py` holds that).
+Blocks, commands, the HTTP service and the worker call it with settings, a URL, or boto3 clients with their credentials.
+`tests/unit/test_architecture.py` checks that nothing else builds an adapter or an engine.
 
-A process has one engine for each database URL, for as long as anything uses it, within the process's budget of connections.
-A worker has a second one for its listeners, so that work that waits for the database never keeps their heartbeats waiting:
-a heartbeat that is late would give its mail to another worker. PostgreSQL allows 100 by default and keeps three for its
+A process has one engine for each database URL, for as long as anything uses it, within the process's connection budget. A
+worker has a second one for its listeners, so that work waiting for the database never delays their heartbeats: a late
+heartbeat would give its mail to another worker. PostgreSQL allows 100 connections by default and reserves three for its
 superuser; Prefect's own database needs some more:
 
     worker, its flow runs  20 kept open, none more            `WORKER`; its threads wait for one, at most 30 s
@@ -14,7 +14,7 @@ superuser; Prefect's own database needs some more:
     HTTP service           10 kept open, 10 more              `SERVICE`
     a command               2 kept open,  2 more              `COMMAND`
 
-A block that names another database, or another user, has an engine of its own, with a budget of its own of the same size.
+A block with another database or user has another engine, with a budget of the same size.
 """
 
 import threading
@@ -82,7 +82,7 @@ from mailroom.settings import Settings, load_settings
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many connections an engine keeps open, and how many more it opens under load."""
+    """Connections that an engine keeps open, and the number that it adds under load."""
 
     kept: int
     more: int
@@ -97,15 +97,15 @@ _budget = SERVICE
 
 
 def keep_to(budget: Budget) -> None:
-    """Have the engines that this process makes from now on keep to `budget`; each program says it first."""
+    """Set the budget of engines that this process creates from now on; each program calls it first."""
     global _budget
     _budget = budget
 
 
 def engine_of(url: str, budget: Budget | None = None) -> Engine:
-    """Return this process's engine for the database; asking twice gives the same while anything uses it.
+    """Return this process's engine for the database; the same one is returned as long as anything uses it.
 
-    Without a `budget` of its own it keeps to the process's.
+    Without `budget` the process's budget applies.
     """
     within = budget or _budget
     with _making:
@@ -117,12 +117,12 @@ def engine_of(url: str, budget: Budget | None = None) -> Engine:
 
 @cache
 def parser() -> ParserProcess:
-    """Return the one parser of this process: its children stay warm when a block is opened anew."""
+    """Return the parser of this process, a single one, so that its child processes stay warm when a block is opened again."""
     return ParserProcess()
 
 
 class Store:
-    """What is kept in one database. Nothing is asked of it before one of these is used."""
+    """The SQL adapters of one database. No connection is made before one of them is used."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -130,10 +130,10 @@ class Store:
         self.ledger, self.roster, self.processings = SqlLedger(engine), SqlRoster(engine), SqlProcessings(engine)
         self.inbox, self.reader, self.api_keys = SqlInbox(engine), SqlInboxReader(engine), SqlApiKeys(engine)
         self.directory, self.tenants, self.senders = SqlDirectory(engine), SqlTenants(engine), SqlSenders(engine)
-        # Outbound mail, for who does not ask whether the database was restored.
+        # Outbound mail, without the check for a restored database.
         self.outbox, self.dispatch, self.order_runs = SqlOutbox(engine), SqlDispatch(engine), SqlOrderRuns(engine)
         self.message_reader, self.quotas, self.terms = SqlMessageReader(engine), SqlQuotas(engine), SqlTerms(engine)
-        # What becomes of it, and of the installation.
+        # Delivery and operations.
         self.events, self.hooks, self.once = SqlEvents(engine), SqlHooks(engine), SqlDeduplicator(engine)
         self.endpoints, self.suppressions, self.breakers = (
             SqlEndpoints(engine),
@@ -143,31 +143,31 @@ class Store:
         self.watch, self.reconciliations = SqlMonitoring(engine), SqlReconciliations(engine)
 
     def archive_findings(self, bucket: str) -> SqlArchiveFindings:
-        """Return what was found wrong in this bucket."""
+        """Return the findings about this archive bucket."""
         return SqlArchiveFindings(self.engine, bucket)
 
     def restores(self, outside: S3Counter) -> SqlRestores:
-        """Return what recognises that the database was restored."""
+        """Return the detector of database restores."""
         return SqlRestores(self.engine, outside)
 
     def guarded_outbox(self, guard: SqlRestores) -> SqlOutbox:
-        """Return the outbox of who accepts batches: nothing is kept in a restored database before what waits is held."""
+        """Return the outbox for accepting batches: in a restored database, waiting messages are held before it stores any."""
         return SqlOutbox(self.engine, guard)
 
     def guarded_dispatch(self, guard: SqlRestores) -> SqlDispatch:
-        """Return what is due, claimed only from a database that is not taken for restored."""
+        """Return the dispatch store, which leases no messages while the database counts as restored."""
         return SqlDispatch(self.engine, guard)
 
 
 class Installation:
-    """What stands behind the ports of the installation that `settings` name; each part is built when it is first used."""
+    """The adapters of the installation that `settings` describe; each is built when it is first used."""
 
     def __init__(self, settings: Settings | None = None, *, budget: Budget | None = None) -> None:
         self._settings, self._budget = settings, budget
 
     @cached_property
     def settings(self) -> Settings:
-        """Where everything is."""
+        """The settings of the installation."""
         return self._settings or load_settings()
 
     @cached_property
@@ -177,27 +177,27 @@ class Installation:
 
     @cached_property
     def store(self) -> Store:
-        """What is kept in it."""
+        """The SQL adapters of the database."""
         return Store(self.engine)
 
     @cached_property
     def archive(self) -> S3Archive:
-        """The SAE."""
+        """The archive (SAE)."""
         return archive(self._archive_s3, self.engine, **self._locked)
 
     @cached_property
     def manifests(self) -> S3Manifests:
-        """What the archive keeps of each mail besides its bytes."""
+        """The manifests in the archive."""
         return manifests(self._archive_s3, **self._locked)
 
     @cached_property
     def restores(self) -> SqlRestores:
-        """What recognises that the database was restored."""
+        """The detector of database restores."""
         return self.store.restores(counter(self._archive_s3, bucket=self.settings.archive_bucket))
 
     @cached_property
     def uploads(self) -> S3Uploads | None:
-        """Where callers leave files, if anywhere."""
+        """The bucket from which callers attach files, if configured."""
         bucket = self.settings.files_bucket
         if not bucket:
             return None
@@ -218,7 +218,7 @@ class Installation:
 
     @cached_property
     def webhooks(self) -> HttpWebhooks:
-        """What posts to tenants' endpoints."""
+        """The HTTP client of tenants' webhooks."""
         return HttpWebhooks(self.settings.webhook_targets)
 
     def queue(self, url: str) -> SqsQueue:
@@ -226,24 +226,24 @@ class Installation:
         return SqsQueue(self._sqs(url), url=url)
 
     def dead_letters(self, url: str) -> DeadLetters:
-        """Return the dead letters of one of its queues."""
+        """Return the dead-letter queue of one of its queues."""
         return dead_letters(self._sqs(url), url=url)
 
     def topics(self, region: str) -> tuple[SnsTopics, SnsCertificates]:
-        """Return what answers the topics of a region, and where their certificates are."""
+        """Return the SNS client of a region, and the source of its certificates."""
         sns = client("sns", region=region)
         return SnsTopics(sns), SnsCertificates(emulator=emulator_of(sns))
 
     def refuse_open_orchestrator(self) -> None:
-        """Return if only who may reaches the Prefect server; raise `ConfigurationError` if not."""
+        """Raise `ConfigurationError` if other machines may use the Prefect server without a password."""
         refuse_if_open(self.settings.prefect_api_url, password=password())
 
     def refuse_unfit_schema(self) -> None:
-        """Return if this code may start on the database; raise `ConfigurationError` if not."""
+        """Raise `ConfigurationError` if this code may not start on the database's schema."""
         refuse_start(self.settings.database_url.get_secret_value())
 
     def refuse_outside(self, *, asking: bool = True) -> None:
-        """Return if all data is where it may be, as names say it, or, `asking`, as AWS says; raise `ConfigurationError` if not."""
+        """Raise `ConfigurationError` if data is in a region that is not allowed, by names and, if `asking`, by asking AWS."""
         if asking:
             refuse_outside(self.settings, whole=False)
         else:
@@ -264,17 +264,17 @@ class Installation:
 
 
 def archive(s3: Any, engine: Engine, *, bucket: str, lock_mode: str, days: int) -> S3Archive:
-    """Return the archive in this bucket; a deposit is locked for so many days."""
+    """Return the archive in this bucket; deposits are locked for `days`."""
     return S3Archive(s3, engine, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
 
 
 def manifests(s3: Any, *, bucket: str, lock_mode: str, days: int) -> S3Manifests:
-    """Return what is kept of each mail beside its deposits."""
+    """Return the store of manifests in this bucket."""
     return S3Manifests(s3, bucket=bucket, lock_mode=lock_mode, retention=timedelta(days=days))
 
 
 def counter(s3: Any, *, bucket: str) -> S3Counter:
-    """Return the counter of the installation, which lies in the archive's bucket and is not locked."""
+    """Return the installation's counter, an object in the archive bucket that is not locked."""
     return S3Counter(s3, bucket=bucket)
 
 
@@ -284,13 +284,13 @@ def scheduler(api_url: str) -> PrefectScheduler:
 
 
 def dead_letters(sqs: Any, *, url: str) -> DeadLetters:
-    """Return the dead letters of a queue."""
+    """Return the dead-letter queue of a queue."""
     return DeadLetters(sqs, url=url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundClients:
-    """boto3 clients of the inbound way, each with its credentials and region; `sesv2` must not try twice by itself."""
+    """boto3 clients of inbound mail, each with its credentials and region; `sesv2` must not retry by itself."""
 
     s3: Any
     kms: Any
@@ -312,9 +312,9 @@ def inbound(
     check_database: Callable[[], None],
     **rest: Any,
 ) -> Inbound:
-    """Return the ports of the inbound way; `probe` is a bucket and key at which reading is probed, `rest` what is no port."""
+    """Return the ports of inbound mail; `probe` is the bucket and key of the read probe, `rest` the fields that are no ports."""
     keys = KmsKeys(clients.kms, key_arn=kms_key_arn)
-    # Key policies may ask for a context like SES's.
+    # Key policies may require a context like SES's.
     like_ses = ses_context(message_id="probe", rule="probe", account_id=account_id, key_id=kms_key_arn)
     store = Store(engine)
     return Inbound(
@@ -353,7 +353,7 @@ def outbound(
     check_database: Callable[[], None],
     **rest: Any,
 ) -> Outbound:
-    """Return the ports of the outbound way; the second of `providers`, if any, takes what the first cannot."""
+    """Return the ports of outbound mail; the second of `providers`, if any, takes over when the first cannot send."""
     store, first = Store(engine), providers[0]
 
     def rate(provider: MailProvider, quota: Callable[[], ProviderQuota]) -> SqlRate:
@@ -361,7 +361,7 @@ def outbound(
         limit = PrefectLimit(http, provider.identity, quota=quota, otherwise=per_second, publish=report)
         return SqlRate(engine, provider.identity, pace=limit.pace)
 
-    # Of the first provider only: by it the HTTP service says when all will be gone.
+    # Only the first provider's terms are published: the HTTP service estimates the end of a batch by them.
     of_first = rate(first, publishing_terms(first, store.terms, otherwise=per_second))
     for second in providers[1:]:
         first = FailOver(first, second, rate=rate(second, second.quota))

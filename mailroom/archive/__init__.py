@@ -1,1 +1,1 @@
-"""The steps of a deposit: what an e-mail brought, and the manifest that describes it."""
+"""Deposits of an e-mail and its attachments, and the manifests that describe them."""

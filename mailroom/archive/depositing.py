@@ -1,4 +1,4 @@
-"""Depositing what an e-mail brought, once for each tenant that receives it."""
+"""Deposits an e-mail and its attachments, once for each tenant that receives it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from mailroom.ports.archive import Archive, Deposit
 from mailroom.ports.ledger import Ledger
 from mailroom.ports.manifests import Manifests
 
-#: The receipts by tenant and SHA-256.
+#: Deposit receipts by tenant and SHA-256.
 DepositReceipts = dict[tuple[str, str], Deposit]
 
-#: Deposits of one mail that are under way at once.
-_ABREAST = 4
+#: Concurrent deposits of one mail.
+_CONCURRENT = 4
 
 
 def deposit_all(
@@ -32,8 +32,8 @@ def deposit_all(
 ) -> DepositReceipts:
     """Deposit every content for every tenant and return the receipts; equal contents are one deposit.
 
-    The manifests `described` are kept meanwhile. Raises what `Archive.deposit` and `Manifests.keep` raise: one part that
-    cannot be kept fails the mail, for a missing part is a failure.
+    The manifests in `described` are written at the same time. Raises what `Archive.deposit` and `Manifests.keep` raise: a
+    part that cannot be deposited fails the whole mail.
     """
     distinct = {hashlib.sha256(content).hexdigest(): content for content in contents}
     wanted = [(tenant, digest) for tenant in tenants for digest in distinct]
@@ -42,10 +42,10 @@ def deposit_all(
     if len(wanted) == 1 and not described:
         receipts = [archive.deposit(tenant, distinct[digest]) for tenant, digest in wanted]
     else:
-        with ThreadPoolExecutor(_ABREAST) as pool:
-            keeping = [pool.submit(manifests.keep, one) for one in described] if manifests else []
+        with ThreadPoolExecutor(_CONCURRENT) as pool:
+            writes = [pool.submit(manifests.keep, one) for one in described] if manifests else []
             receipts = list(pool.map(lambda one: archive.deposit(one[0], distinct[one[1]]), wanted))
-            for one in keeping:
+            for one in writes:
                 one.result()
     ids, described_for = [receipt.archive_id for receipt in receipts], [one.tenant for one in described]
     ledger.deposited(entry.id, archive_ids=ids, now=now, manifests=described_for)

@@ -1,4 +1,4 @@
-"""What is kept of a mail in manifests, so that it can be filed again when the ledger has forgotten it, and reading that back."""
+"""Manifests of a mail: written so that it can be filed again if the ledger loses it, and read back for that."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,23 +17,26 @@ from mailroom.ports.manifests import Manifests
 
 
 def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifest]:
-    """Return a manifest for each tenant that the mail is for, with its recipients alone.
+    """Return a manifest for each tenant of the mail, naming that tenant's recipients only.
 
-    Recipients that nobody here has are the installation's own: their address may be added later, and the mail replayed.
+    Recipients without an address here go into the installation's own manifest: the address may be added later, and the
+    mail replayed.
     """
-    by_tenant = _shares(routing)
+    by_tenant = _recipients_by_tenant(routing)
     tenants, digest = dict.fromkeys((*routing.tenants, *by_tenant)), digest_of(raw)
     named_by = Source.SES if entry.envelope else Source.HEADERS if routing.recipients else Source.NOBODY
-    sender, sent_at = (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _came(entry))
+    sender, sent_at = (
+        (entry.envelope.sender, entry.envelope.received_at) if entry.envelope else ("", _received_at(entry))
+    )
     return [
         Manifest(
             tenant=tenant,
             ref=entry.ref,
-            received_at=_came(entry),
+            received_at=_received_at(entry),
             envelope=Envelope(tuple(by_tenant.get(tenant, ())), sender, sent_at, routing.verdicts),
             named_by=named_by,
             attempt=entry.attempts,
-            retention=_class(tenant, _reason(tenant, routing)),
+            retention=_retention_class(tenant, _reason(tenant, routing)),
             routes=tuple(replace(to, policy=DEFAULT_POLICY) for to in routing.routes if to.tenant == tenant),
             reason=_reason(tenant, routing),
             sha256=digest,
@@ -44,11 +47,11 @@ def describe(entry: Entry, routing: RoutingDecision, raw: bytes) -> list[Manifes
 
 
 def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: bool = False) -> None:
-    """Keep the envelope of a mail that ends before it is known whose it is, unless what is kept says all of it already.
+    """Write a manifest with the envelope of a mail that ends before it is routed, unless earlier manifests cover it.
 
-    In the first attempt at a mail nothing is kept, as far as is known, and nobody is asked.
+    In the first attempt at a mail with an envelope no earlier manifest is expected, and none is looked up.
     """
-    envelope = entry.envelope or Envelope((), "", _came(entry))
+    envelope = entry.envelope or Envelope((), "", _received_at(entry))
     if not is_first or entry.envelope is None:
         known = [one for one in manifests.find(entry.ref) if one.is_of(entry.ref, None)]
         if entry.envelope is not None:
@@ -60,7 +63,7 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
         Manifest(
             tenant=NOBODY,
             ref=entry.ref,
-            received_at=_came(entry),
+            received_at=_received_at(entry),
             envelope=envelope,
             named_by=Source.SES if entry.envelope else Source.NOBODY,
             attempt=entry.attempts,
@@ -71,21 +74,22 @@ def keep_unopened(entry: Entry, reason: str, *, manifests: Manifests, is_first: 
 
 
 def recall_envelope(entry: Entry, sha256: str | None, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
-    """Return `entry` with the envelope and the time of receipt that the archive remembers; the ledger knows them then too.
+    """Return `entry` with the envelope and the time of receipt from its manifests; both are recorded in the ledger too.
 
-    For a mail whose notification is not known: lost, late, or forgotten with the ledger that had it. What was written for
-    other bytes under the same key, by the digest of the raw e-mail, has no part in it.
+    For a mail whose notification is not known: lost, late, or missing from a restored ledger. Manifests of other bytes
+    under the same key are ignored, by the digest of the raw e-mail.
     """
-    remembered = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
-    if remembered is None or (remembered.envelope is None and remembered.received_at == entry.received_at):
+    found = recalled(one for one in manifests.find(entry.ref) if one.is_of(entry.ref, sha256))
+    if found is None or (found.envelope is None and found.received_at == entry.received_at):
         return entry
-    return ledger.recall(entry.id, envelope=remembered.envelope, received_at=remembered.received_at, now=now)
+    return ledger.recall(entry.id, envelope=found.envelope, received_at=found.received_at, now=now)
 
 
 def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: datetime) -> Entry:
-    """Return a filed line that has no envelope, opened again where the archive remembers one.
+    """Return a filed line without envelope, reopened if the archive has the envelope.
 
-    It was filed by its headers, and for more recipients once its notification came; then its database was put back to before.
+    Such a line was filed by its headers, then for more recipients once its notification came; then the database was
+    restored to a state between the two.
     """
     items = ledger.trace(entry.id)["items"]
     sha256 = items[0]["raw_archive_id"].rpartition("/")[2] if items else None
@@ -93,12 +97,12 @@ def reopen_filed(entry: Entry, *, manifests: Manifests, ledger: Ledger, now: dat
 
 
 def digest_of(raw: bytes) -> str:
-    """Return what tells a raw e-mail from another under the same key."""
+    """Return the SHA-256 of a raw e-mail, which distinguishes it from others under the same key."""
     return hashlib.sha256(raw).hexdigest()
 
 
-def _shares(routing: RoutingDecision) -> dict[str, list[str]]:
-    """Return each tenant's recipients as the envelope names them."""
+def _recipients_by_tenant(routing: RoutingDecision) -> dict[str, list[str]]:
+    """Return each tenant's recipients, spelled as in the envelope."""
     found: dict[str, list[str]] = {}
     for recipient in routing.recipients:
         for tenant in _tenants(recipient, routing.routes) or [NOBODY]:
@@ -122,7 +126,7 @@ def _reason(tenant: str, routing: RoutingDecision) -> str | None:
     return str(reason) if reason else None
 
 
-def _class(tenant: str, reason: str | None) -> RetentionClass:
+def _retention_class(tenant: str, reason: str | None) -> RetentionClass:
     if tenant == NOBODY:
         return RetentionClass.UNROUTED
     if reason == Reason.VIRUS:
@@ -130,7 +134,7 @@ def _class(tenant: str, reason: str | None) -> RetentionClass:
     return RetentionClass.QUARANTINED if reason else RetentionClass.DOCUMENT
 
 
-def _came(entry: Entry) -> datetime:
+def _received_at(entry: Entry) -> datetime:
     if entry.received_at is None:
         raise ConfigurationError("an e-mail in the ledger has no time of receipt")
     return entry.received_at

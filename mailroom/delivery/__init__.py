@@ -1,1 +1,1 @@
-"""What becomes of a message after it was sent: provider events in, tenants' webhooks out."""
+"""After a message was sent: provider events in, tenants' webhooks out."""

@@ -1,11 +1,11 @@
-"""Telling tenants' endpoints what became of their messages: taken, posted signed, and noted.
+"""Delivery of tenant webhooks: pending events are leased, posted with a signature, and recorded as delivered.
 
-    activity ─ its transaction ─> to be told ── taken for a minute ──> POST ──> told
-                                      ^                                  └──> again later, each time later, for three days
-                                      └── replay                                └──> disabled, with the reason
+    activity ─ same transaction ─> pending ── leased for a minute ──> POST ──> delivered
+                                      ^                                 └──> retried, with growing pauses, for three days
+                                      └── replay                               └──> endpoint disabled, with the reason
 
-An endpoint is told in order, one POST at a time, so that one that is down holds up nothing but itself. Killed between the
-POST and the note, the same is told again: whoever is told knows it by its id.
+Each endpoint gets its events in order, one POST at a time, so one that is down delays only itself. A process killed between
+the POST and its record posts the same events again; the receiver recognises them by their ids.
 """
 
 import json
@@ -27,11 +27,11 @@ from mailroom.ports.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-#: Longer than the longest POST.
-_HELD = timedelta(seconds=60)
-#: One to which nothing can be posted is tried again after so long.
-_ASIDE = timedelta(minutes=10)
-#: Looked for more and more seldom while there is nothing; several threads look, each at its own time.
+#: Length of a lease; longer than the longest POST.
+_LEASE = timedelta(seconds=60)
+#: Pause before an endpoint is tried again whose POST could not even be attempted.
+_SET_ASIDE_FOR = timedelta(minutes=10)
+#: First and longest pause between polls while nothing is pending; several threads poll, with jitter.
 _PAUSE_S, _IDLE_S = 1.0, 8.0
 _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=30)
 _GONE = 410
@@ -48,82 +48,84 @@ def notify(
     clock: Callable[[], datetime] = _now,
     jitter: Callable[[], float] = random.random,
 ) -> int:
-    """Tell one endpoint what waits for it, and return how much it was tried to tell; 0: nothing is to be told now."""
+    """Post pending events to one endpoint, and return how many were in the POST; 0 if nothing is due now."""
     now = clock()
-    parcel = endpoints.take(now=now, until=now + _HELD)
-    if parcel is None:
+    delivery = endpoints.take(now=now, until=now + _LEASE)
+    if delivery is None:
         return 0
-    endpoint = parcel.endpoint
-    first, last = parcel.events[0].sequence, parcel.events[-1].sequence
-    values: dict[str, Any] = {"at": now, "news": len(parcel.events), "first": first, "last": last}
+    endpoint = delivery.endpoint
+    first, last = delivery.events[0].sequence, delivery.events[-1].sequence
+    values: dict[str, Any] = {"at": now, "news": len(delivery.events), "first": first, "last": last}
     try:
-        body = body_of(parcel)
+        body = body_of(delivery)
         headers = signed_headers(body, f"{endpoint.id}.{first}.{last}", endpoint.secret, now=now)
         status = webhooks.post(endpoint.url, body, headers)
     except (TransientError, Refused) as error:
         fault = str(error.facts.get("step") or error.facts.get("kind") or error.message)
         attempt = Attempt(**values, status=error.facts.get("status"), fault=PostFault.read(fault) or fault)
-        _give_back(endpoints, parcel, attempt, clock(), jitter())
-    except Exception as error:  # noqa: BLE001 - one endpoint must not keep all others from being told
-        endpoints.set_aside(endpoint.id, error, until=clock() + _ASIDE)
+        _record_failure(endpoints, delivery, attempt, clock(), jitter())
+    except Exception as error:  # noqa: BLE001 - one endpoint must not block the others
+        endpoints.set_aside(endpoint.id, error, until=clock() + _SET_ASIDE_FOR)
     else:
-        endpoints.delivered(parcel, Attempt(**values, status=status))
-    return len(parcel.events)
+        endpoints.delivered(delivery, Attempt(**values, status=status))
+    return len(delivery.events)
 
 
-def _give_back(endpoints: Endpoints, parcel: WebhookDelivery, attempt: Attempt, now: datetime, jitter: float) -> None:
-    endpoint = parcel.endpoint
+def _record_failure(
+    endpoints: Endpoints, delivery: WebhookDelivery, attempt: Attempt, now: datetime, jitter: float
+) -> None:
+    endpoint = delivery.endpoint
     if attempt.status == _GONE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.GONE)
+        endpoints.failed(delivery, attempt, retry_at=None, reason=Disabled.GONE)
     elif endpoint.failing_since is not None and now - endpoint.failing_since >= PATIENCE:
-        endpoints.failed(parcel, attempt, retry_at=None, reason=Disabled.FAILING_FOR_DAYS)
+        endpoints.failed(delivery, attempt, retry_at=None, reason=Disabled.FAILING_FOR_DAYS)
     else:
-        endpoints.failed(parcel, attempt, retry_at=next_try(endpoint.tries, now, jitter=jitter))
+        endpoints.failed(delivery, attempt, retry_at=next_try(endpoint.tries, now, jitter=jitter))
         return
     log.error("webhook %s of tenant %s is disabled: status %s", endpoint.id, endpoint.tenant, attempt.status)
 
 
-def body_of(parcel: WebhookDelivery) -> bytes:
-    """Return what is posted."""
+def body_of(delivery: WebhookDelivery) -> bytes:
+    """Return the body of a webhook POST: JSON with the endpoint's id, its tenant and the events."""
     values = {
-        "webhook": parcel.endpoint.id,
-        "tenant": parcel.endpoint.tenant,
-        "events": [_event(news) for news in parcel.events],
+        "webhook": delivery.endpoint.id,
+        "tenant": delivery.endpoint.tenant,
+        "events": [_event(event) for event in delivery.events],
     }
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _event(news: WebhookEvent) -> dict[str, Any]:
+def _event(event: WebhookEvent) -> dict[str, Any]:
     return {
-        "id": f"{news.message_id}.{news.sequence}",
-        "sequence": news.sequence,
-        "event": f"message.{news.kind}",
-        "at": news.at.isoformat(),
-        "actor": news.actor,
-        "facts": facts_for_tenants(news.facts),
+        "id": f"{event.message_id}.{event.sequence}",
+        "sequence": event.sequence,
+        "event": f"message.{event.kind}",
+        "at": event.at.isoformat(),
+        "actor": event.actor,
+        "facts": facts_for_tenants(event.facts),
         "message": {
-            "id": news.message_id,
-            "batch_id": news.batch_id,
-            "reference": news.reference,
-            "to": news.recipient,
-            "metadata": dict(news.metadata),
-            "status": news.status,
-            "reason": OutboundReason.old_word(news.reason),
-            **OutboundReason.explain(news.reason),
+            "id": event.message_id,
+            "batch_id": event.batch_id,
+            "reference": event.reference,
+            "to": event.recipient,
+            "metadata": dict(event.metadata),
+            "status": event.status,
+            "reason": OutboundReason.old_word(event.reason),
+            **OutboundReason.explain(event.reason),
         },
     }
 
 
 def run_notifier(endpoints: Endpoints, webhooks: Webhooks, stop: threading.Event) -> None:
-    """Tell endpoints until `stop` is set; an outage of the database is waited out."""
-    forgot_at, idle = _now(), Backoff(_PAUSE_S, _IDLE_S)
+    """Post webhooks until `stop` is set; an outage of the database is waited out."""
+    pruned_at, idle = _now(), Backoff(_PAUSE_S, _IDLE_S)
 
     def step() -> float:
-        nonlocal forgot_at
+        nonlocal pruned_at
         posted = notify(endpoints, webhooks)
-        if _now() - forgot_at >= _FORGET_EVERY:
-            forgot_at = _now()
-            endpoints.forget(before=forgot_at - _KEPT_FOR)
+        if _now() - pruned_at >= _FORGET_EVERY:
+            pruned_at = _now()
+            endpoints.forget(before=pruned_at - _KEPT_FOR)
         if posted:
             idle.reset()
             return 0

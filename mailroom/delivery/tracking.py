@@ -1,11 +1,11 @@
-"""From what providers told to what became of the mail: stored webhook calls and the tracking queue, in batches into SQL.
+"""Recording of provider events: stored webhook calls and messages of the tracking queue, in batches into SQL.
 
-    hooks, stored and not handled ─> events ─> recorded ─> handled
+    stored calls, not yet handled ─> events ─> recorded ─> marked as handled
     tracking queue, received      ─> events ─> recorded ─> deleted
-    parked events, their time come ─> tried again
+    parked events that are due    ─> matched again
 
-Recording is idempotent and comes before acknowledging, so that who dies in between only tells again. One call or message
-that cannot be used never holds up the others.
+Recording is idempotent and comes before the acknowledgement, so a crash in between only records the same again. A call or
+message that cannot be used never delays the others.
 """
 
 import logging
@@ -26,7 +26,7 @@ from mailroom.ports.queue import Queue, Received
 
 log = logging.getLogger(__name__)
 
-#: Events of how many calls or messages are recorded together.
+#: Calls or messages whose events are recorded together.
 _BATCH = 200
 _RECEIVE = 10
 _WAIT_S = 3
@@ -35,7 +35,7 @@ _FORGET_EVERY, _KEPT_FOR = timedelta(hours=1), timedelta(days=7)
 
 
 class Tracking:
-    """Handles what was told, until it is stopped; several may run at once."""
+    """Records provider events until it is stopped; several may run at once."""
 
     def __init__(
         self,
@@ -50,18 +50,18 @@ class Tracking:
         """Take the ports.
 
         Args:
-            forget: Drops what nobody needs any more, once an hour.
-            step_over: Notes a call or message that cannot be used, by what it is and what went wrong.
+            forget: Called once an hour to drop what is no longer needed.
+            step_over: Records a call or message that cannot be used: its name and the error.
         """
         self._events, self._hooks, self._queue, self._forget, self._clock = events, hooks, queue, forget, clock
         self._step_over = step_over
-        self._rematched_at = self._forgot_at = clock()
+        self._rematched_at = self._pruned_at = clock()
 
     def run(self, stop: threading.Event) -> None:
         """Track until `stop` is set; an outage of the database or the queue is waited out."""
 
         def step() -> float:
-            # The queue is long-polled: no pause of its own.
+            # The queue is long-polled, so no further pause is needed.
             self.once(wait_s=_WAIT_S)
             return 0
 
@@ -72,37 +72,37 @@ class Tracking:
         SteadyLoop(step, log=log, failing=waiting, again=working).run(stop)
 
     def once(self, *, wait_s: int = 0) -> int:
-        """Handle what is there, for at most one batch of each source, and return how many calls and messages it was."""
-        trouble: list[Exception] = []
-        handled = self._try(self._handle_hooks, trouble)
-        handled += self._try(lambda: self._handle_queue(0 if handled else wait_s), trouble)
+        """Handle at most one batch of each source, and return the number of calls and messages."""
+        errors: list[Exception] = []
+        handled = self._attempt(self._handle_hooks, errors)
+        handled += self._attempt(lambda: self._handle_queue(0 if handled else wait_s), errors)
         now = self._clock()
         if now - self._rematched_at >= _REMATCH_EVERY:
             self._rematched_at = now
-            self._try(lambda: self._events.rematch(now=now, limit=_BATCH), trouble)
-        if now - self._forgot_at >= _FORGET_EVERY:
-            self._forgot_at = now
-            self._try(lambda: self._hooks.forget(before=now - _KEPT_FOR), trouble)
-            self._try(lambda: self._forget(now), trouble)
-        if trouble:
-            raise trouble[0]
+            self._attempt(lambda: self._events.rematch(now=now, limit=_BATCH), errors)
+        if now - self._pruned_at >= _FORGET_EVERY:
+            self._pruned_at = now
+            self._attempt(lambda: self._hooks.forget(before=now - _KEPT_FOR), errors)
+            self._attempt(lambda: self._forget(now), errors)
+        if errors:
+            raise errors[0]
         return handled
 
-    def _try(self, part: Callable[[], object], trouble: list[Exception]) -> int:
-        """Do one part, so that what is wrong with it keeps no other part from being done; an outage ends them all."""
+    def _attempt(self, part: Callable[[], object], errors: list[Exception]) -> int:
+        """Run one part; its error is collected so that the other parts still run, but a transient error ends the round."""
         try:
             done = part()
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - raised again when the other parts are done
-            trouble.append(error)
+            errors.append(error)
             return 0
         return done if isinstance(done, int) else 0
 
     def _handle_hooks(self) -> int:
         now = self._clock()
         with self._hooks.taken(most=_BATCH, now=now) as hooks:
-            # A call that cannot be used counts as handled: its body stays in the table for a person.
+            # A call that cannot be used counts as handled; its body stays in the table for an operator.
             self._record([(hook.id, events) for hook in hooks if (events := self._events_of(hook))])
             return len(hooks)
 
@@ -113,7 +113,7 @@ class Tracking:
         done = [
             message.receipt_handle for message, events in values if events is not None and message.message_id not in bad
         ]
-        # The others come back, and go to the dead letters in the end.
+        # The others are redelivered, and end in the dead-letter queue.
         self._queue.delete(done)
         return len(received)
 
@@ -130,7 +130,7 @@ class Tracking:
             events = READERS[hook.source](hook.body, received_at=self._clock())
             tenant = hook.facts.get("tenant")
             return [replace(event, tenant=tenant) for event in events]
-        except Exception as error:  # noqa: BLE001 - one call must not be the first again for ever
+        except Exception as error:  # noqa: BLE001 - one bad call must not block the batch for ever
             shown = error if isinstance(error, Unreadable) else type(error).__name__
             log.error("webhook call %s of %s cannot be read: %s", hook.id, hook.source, shown)
             self._step_over(f"webhook call {hook.source}/{hook.id}", error)
@@ -139,25 +139,25 @@ class Tracking:
     def _events_in(self, message: Received) -> list[DeliveryEvent] | None:
         try:
             return ses.read(ses.unwrapped(message.body), received_at=self._clock())
-        except Exception as error:  # noqa: BLE001 - it goes to the dead letters; the others are read
+        except Exception as error:  # noqa: BLE001 - it goes to the dead-letter queue; the others are read
             shown = error if isinstance(error, Unreadable) else type(error).__name__
             log.error("message %s of the tracking queue cannot be read: %s", message.message_id, shown)
             self._step_over(f"message {message.message_id} of the tracking queue", error)
             return None
 
-    def _record(self, told: Sequence[tuple[str, list[DeliveryEvent]]]) -> set[str]:
-        """Record events, and return the ids of what could not be: only where all together cannot, each by itself."""
-        if not told:
+    def _record(self, events_by_source: Sequence[tuple[str, list[DeliveryEvent]]]) -> set[str]:
+        """Record events, all together or, if that fails, each source by itself; return the ids of sources that fail."""
+        if not events_by_source:
             return set()
         try:
-            self._events.record([event for _, events in told for event in events], now=self._clock())
+            self._events.record([event for _, events in events_by_source for event in events], now=self._clock())
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - what cannot be recorded never will be, and the others wait for it
-            if len(told) == 1:
+        except Exception as error:  # noqa: BLE001 - a permanent failure must not block the others
+            if len(events_by_source) == 1:
                 shown = error if isinstance(error, MailroomError) else type(error).__name__
-                log.error("events of %s cannot be recorded: %s", told[0][0], shown)
-                self._step_over(f"events of {told[0][0]}", error)
-                return {told[0][0]}
-            return set().union(*(self._record([one]) for one in told))
+                log.error("events of %s cannot be recorded: %s", events_by_source[0][0], shown)
+                self._step_over(f"events of {events_by_source[0][0]}", error)
+                return {events_by_source[0][0]}
+            return set().union(*(self._record([one]) for one in events_by_source))
         return set()

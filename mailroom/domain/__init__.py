@@ -1,1 +1,1 @@
-"""What Mailroom knows about mail. Pure: no network, no clock, no randomness, no environment, no logging."""
+"""The rules of mail. Pure: no network, no clock, no randomness, no environment, no logging."""

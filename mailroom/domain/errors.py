@@ -1,24 +1,24 @@
-"""Every error that the way of a mail can meet, and what each means for the next step.
+"""The tree of errors, and what each means for the next step.
 
     MailroomError
     ├── TransientError          nothing left our side; try again later
     │   ├── Throttled           the other side asked us to slow down
-    │   │   └── DailyQuota      its quota of a day is used up; room comes within hours
+    │   │   └── DailyQuota      its daily quota is used up; room comes within hours
     │   ├── Paused              the other side has stopped this account or identity; a person must look
     │   ├── NotPermitted        a permission of ours is missing; work pauses until a person grants it
     │   └── UnfitSchema         the database's schema and this code do not fit; all work waits until they do
     ├── OutcomeUnknown          it may have been accepted; never repeat it blindly
     └── PermanentError          repeating cannot help; a person or a code change must
         ├── Quarantined         this mail is kept, visible and acknowledged, with its reason
-        ├── Conflict            it was asked for before, and differently
-        ├── TakenOver           another worker has this mail in hand now; what ours did not write stays unwritten
+        ├── Conflict            the same was requested before, with different content
+        ├── TakenOver           another worker has the lease now; ours writes nothing more
         └── Refused             this recipient or content will never be accepted
-            └── Unacceptable    what was handed to us is refused as a whole; each fault is named by its place
+            └── Unacceptable    a submitted request is refused as a whole; each fault names its place
 
     ConfigurationError          outside the tree: nothing may swallow or retry it
 
-Messages are constant; what varies is in `facts`, and facts are ids, codes, sizes and digests. They end in logs and in
-the Prefect UI, so nothing that a sender wrote may be among them.
+Messages are constant; what varies is in `facts`: ids, codes, sizes and digests. Facts appear in logs and in the Prefect
+UI, so none may contain what a sender wrote.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from typing import Any
 
 
 class MailroomError(Exception):
-    """Anything that went wrong with a mail."""
+    """The root of the tree."""
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class MailroomError(Exception):
         self.facts = facts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only facts would be lost by the default way of pickling exceptions.
+        # The default pickling of exceptions loses keyword-only facts.
         return _rebuild, (type(self), self.message, self.facts)
 
     def __str__(self) -> str:
@@ -57,19 +57,19 @@ class Throttled(TransientError):
 
 
 class DailyQuota(Throttled):
-    """The quota of a day is used up: stop handing over, go on when there is room."""
+    """The daily quota is used up: stop sending until there is room."""
 
 
 class TurnOver(TransientError):
-    """The calls before took so long that this one came too late for its turn at the rate; the provider was not called."""
+    """The permit expired before the call, because earlier calls took too long; the provider was not called."""
 
 
 class Paused(TransientError):
-    """The other side has stopped sending for this account or identity: nothing was handed over, nothing more should be."""
+    """The other side has stopped this account or identity: nothing was sent, and nothing more should be."""
 
 
 class NotPermitted(TransientError):
-    """A permission of ours is missing, whatever the mail: work pauses until a person grants it."""
+    """A permission of ours is missing, independent of the mail: work pauses until a person grants it."""
 
     @property
     def permission(self) -> str:
@@ -78,11 +78,11 @@ class NotPermitted(TransientError):
 
 
 class UnfitSchema(TransientError):
-    """The database's schema is missing, older than this code needs, or no longer serves it; the message says what to do."""
+    """The database's schema is missing, too old or too new for this code; the message says what to do."""
 
 
 class OutcomeUnknown(MailroomError):
-    """The answer was lost; the other side may have accepted."""
+    """The answer was lost; the other side may have accepted the call."""
 
 
 class PermanentError(MailroomError):
@@ -94,14 +94,14 @@ class Refused(PermanentError):
 
 
 class Conflict(PermanentError):
-    """The same was asked for before, and differently."""
+    """The same was requested before, with different content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong and where: `where` leads to it from the top of the request, as in `("messages", 3, "to")`.
+    """One fault of a request: `where` is its path from the top, as in `("messages", 3, "to")`.
 
-    `what` is a constant sentence: nothing that was sent is repeated.
+    `what` is a constant sentence that repeats nothing of the request.
     """
 
     where: tuple[str | int, ...]
@@ -109,11 +109,11 @@ class Fault:
 
 
 class Unacceptable(Refused):
-    """A request to send is refused as a whole, before anything of it is kept."""
+    """A request to send is refused as a whole, before any part of it is stored."""
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """What to change, each by its place."""
+        """The faults to correct."""
         return tuple(self.facts.get("faults", ()))
 
 
@@ -139,9 +139,9 @@ class Reason(StrEnum):
 
 
 class Quarantined(PermanentError):
-    """This mail will not be filed as it is; it is kept and waits for a person.
+    """This mail is not filed; it is kept and waits for a person.
 
-    `reason` is one of `Reason`; the facts say more.
+    `reason` is one of `Reason`; `facts` has the details.
     """
 
     def __init__(self, reason: Reason | str, **facts: Any) -> None:
@@ -150,7 +150,7 @@ class Quarantined(PermanentError):
 
 
 class TakenOver(PermanentError):
-    """This attempt was thought dead and another one has the mail now; only that one may file and close it."""
+    """This attempt's lease expired and another attempt has the mail; only that one may file and close it."""
 
 
 class ConfigurationError(Exception):

@@ -1,4 +1,4 @@
-"""JSON objects of strangers."""
+"""JSON objects from outside, without repeated members."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object's members, as `object_pairs_hook` of `json.loads`.
 
     Raises:
-        ValueError: one is named twice; another reader, such as the one who signed it, might take the other.
+        ValueError: a name is repeated; another parser, such as the signer's, might take the other value.
     """
     members = dict(pairs)
     if len(members) < len(pairs):

@@ -1,19 +1,19 @@
-"""Texts, times and sizes as people read them."""
+"""Texts, times and sizes formatted for people."""
 
 import re
 from datetime import UTC, datetime
 
-#: Controls but tab and line feed, and the characters that change the direction of what follows (Unicode TR 9).
+#: Controls except tab and line feed, and characters that change the direction of text (Unicode TR 9).
 _DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def shown(text: str | None, missing: str = "") -> str:
-    """Return text of a sender without the characters that deceive the eye; `missing` where there is none."""
+    """Return a sender's text without characters that deceive the eye; `missing` if there is none."""
     return _DECEIVING.sub("", text or "").strip() or missing
 
 
 def when(time: datetime | str | None, *, seconds: bool = False) -> str:
-    """Return a time as people read it, in UTC."""
+    """Return a time for people, in UTC."""
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     if moment is None:
         return "unknown"
@@ -22,12 +22,12 @@ def when(time: datetime | str | None, *, seconds: bool = False) -> str:
 
 
 def stamp(time: datetime | str | None) -> str:
-    """Return a time as machines read it."""
+    """Return a time in ISO 8601, for programs."""
     return time.isoformat() if isinstance(time, datetime) else time or ""
 
 
 def size(octets: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes for people, such as 1.2 MB."""
     if octets < 1000:
         return f"{octets} B"
     amount = float(octets)

@@ -1,7 +1,7 @@
-"""Which S3 objects a reference in a message may name: those of one bucket under its prefixes, decided before S3 is asked.
+"""The S3 objects that a reference may name: those of one bucket under its prefixes, checked before any call to S3.
 
-A notice, a request or the parameters of a run name a bucket and a key, and their writer could name anybody's. Keys are
-compared as S3 keeps them, letter by letter: decoding is the reader's part (`inbound.notifications`) and is done once.
+Notifications, requests and parameters of runs name a bucket and a key, which may be any. Keys are compared byte for byte
+as S3 stores them; they are decoded once, where they are read (`inbound.notifications`).
 
 Source: Amazon S3 user guide, "Naming Amazon S3 objects" (length of keys; period-only segments), November 2026.
 """
@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _MOST_KEY_BYTES = 1024
-#: HTTP clients take such a segment out of the path, and ask for another object than the one that was checked.
+#: HTTP clients remove such segments from a path, and would fetch another object than the one that was checked.
 _DOTS = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectScope:
-    """The objects that may be read: those of `bucket` with a key under one of `prefixes`; the prefix "" is all of it."""
+    """The objects that may be read: those of `bucket` with a key under one of `prefixes`; the prefix "" allows every key."""
 
     bucket: str
     prefixes: tuple[str, ...]
 
     def fault(self, bucket: str, key: str) -> str | None:
-        """Return what puts an object outside (`bucket`, `key` or `prefix`), or None where it is within."""
+        """Return why an object is out of scope (`bucket`, `key` or `prefix`), or None if it is in scope."""
         if not self.bucket or bucket != self.bucket:
             return "bucket"
         if _DOTS.intersection(key.split("/")) or len(key.encode("utf-8", "surrogatepass")) > _MOST_KEY_BYTES:
@@ -33,7 +33,7 @@ class ObjectScope:
 def is_under(key: str, prefixes: Iterable[str]) -> bool:
     """Return whether a key begins with one of these prefixes.
 
-    A prefix that ends in a letter or digit is a folder: `in` has `in/abc`, and neither `inside/abc` nor `in-2/abc`.
+    A prefix that ends in a letter or digit is a folder: `in` matches `in/abc`, but neither `inside/abc` nor `in-2/abc`.
     """
     return any(key.startswith(_as_folder(prefix)) for prefix in prefixes)
 

@@ -1,19 +1,19 @@
-"""Times that come from outside: read as ISO 8601, in UTC, and within bounds that every part can store, show and add to.
+"""Times from outside: ISO 8601, converted to UTC, within bounds that every component can store, show and calculate with.
 
-A time without an offset is UTC. The bounds hold after the conversion: `0001-01-01T00:00:00+01:00` is a time of year 1 as it
-is written and of year 0 in UTC, which PostgreSQL keeps and Python cannot read again.
+A time without an offset is UTC. The bounds apply after the conversion: `0001-01-01T00:00:00+01:00` is in year 1 as written
+and in year 0 in UTC, which PostgreSQL stores and Python cannot read back.
 """
 
 from datetime import UTC, datetime, timedelta
 
-#: There was no e-mail before the first, and nothing here is planned for after the second.
+#: No e-mail is older than the first, and nothing is scheduled after the second.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 #: A constant sentence for people: what is wrong and what to write instead.
 HOW = "use a time such as 2026-11-23T08:00:00Z"
 OUT_OF_BOUNDS = f"the time must be between {EARLIEST:%Y-%m-%d} and {LATEST:%Y-%m-%d}, in UTC"
 
-#: Clocks differ; who tells of a later moment than this tells nonsense.
+#: Clocks differ, but a time further in the future than this is wrong.
 _AHEAD = timedelta(days=1)
 
 
@@ -21,7 +21,7 @@ def bounded(time: datetime) -> datetime:
     """Return `time` in UTC.
 
     Raises:
-        ValueError: it is out of bounds; the text is a sentence for people.
+        ValueError: it is out of bounds; the message is a sentence for people.
     """
     try:
         utc = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -33,10 +33,10 @@ def bounded(time: datetime) -> datetime:
 
 
 def read_time(text: str) -> datetime:
-    """Return what an ISO 8601 text means, in UTC.
+    """Return the time of an ISO 8601 text, in UTC.
 
     Raises:
-        ValueError: it is none, or out of bounds; the text is a sentence for people.
+        ValueError: it is not ISO 8601, or out of bounds; the message is a sentence for people.
     """
     try:
         time = datetime.fromisoformat(text)
@@ -51,7 +51,7 @@ def is_sound(time: datetime) -> bool:
 
 
 def happened(time: datetime | None, *, received_at: datetime) -> datetime:
-    """Return when something happened by another's clock; what cannot be true counts as happened when it was received."""
+    """Return a time by another system's clock, or `received_at` if it is missing, out of bounds or over a day ahead."""
     try:
         moment = received_at if time is None else bounded(time)
     except ValueError:

@@ -1,1 +1,1 @@
-"""The steps of an inbound e-mail that need more than one port, without any orchestrator."""
+"""The steps of an inbound e-mail that need more than one port, without the orchestrator."""

@@ -1,7 +1,7 @@
 """The processor `digest`: answers the sender with a receipt for each attachment.
 
-The intent is noted before anything is sent, one for each e-mail, so that no crash and no rerun makes two answers; a mail
-whose answer may have left is never answered again.
+The intent is recorded before anything is sent, one for each e-mail, so no crash and no rerun sends two answers; an e-mail
+whose answer may have been sent is never answered again.
 """
 
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from mailroom.ports.inbound import Inbound
 from mailroom.ports.processings import Processings
 from mailroom.ports.replies import Replies
 
-#: One for each e-mail, whoever of its tenants wants one: the sender wrote one mail and gets at most one answer.
+#: One for each e-mail, shared by its tenants: the sender wrote one mail and gets at most one answer.
 _KEY = "digest"
 _AT_MOST_ONE_IN = timedelta(hours=1)
 
 
 def answer(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
-    """Send the receipt, or say why there is none."""
+    """Send the receipt; the result is its id, or the reason why none was sent."""
     if inbound.answers is None or inbound.processings is None:
         raise ConfigurationError("the processor digest needs a way to send answers")
     silent = why_silent(mail.raw, mail.envelope)
     if silent or mail.envelope is None:
         return {"not_answered": silent}
     sender = normalise(mail.envelope.sender)
-    # `receives` takes the same spelling; a domain of ours counts as ours, though nobody there may receive.
+    # The directory's spelling; a domain of ours counts as ours, even if no address there receives.
     if any("@" in pattern for pattern in inbound.directory.lookup(wanted([sender], ""))):
         return {"not_answered": "own_address"}
     try:
@@ -46,7 +46,7 @@ def _send(raw: bytes, mail: FiledMail, sender: str, answers: Replies, processing
     try:
         answer_id = answers.send(raw, sender=mail.routes[0].recipient, recipient=sender)
     except TransientError:
-        # Nothing left our side, so the next try may claim it anew.
+        # Nothing was sent, so the next attempt may claim the answer again.
         processings.release(mail.email_id, _KEY)
         raise
     except (OutcomeUnknown, Refused) as error:

@@ -1,4 +1,4 @@
-"""The raw object of a mail, read only where received mail may lie."""
+"""Fetching the raw object of an e-mail, only from where received mail may be stored."""
 
 import logging
 
@@ -11,10 +11,10 @@ logger = logging.getLogger("mailroom.inbound")
 
 
 def fetch_within(entry: Entry, *, mails: MailStore, scope: ObjectScope) -> StoredObject:
-    """Return the object that a mail's reference names; S3 is asked only for one within `scope`.
+    """Return the object that an e-mail's reference names; an object outside `scope` is never requested from S3.
 
     Raises:
-        Quarantined: `foreign_object`, whatever its form and before any call; else as `MailStore.fetch` says.
+        Quarantined: `foreign_object`, before any call to S3; else as `MailStore.fetch` documents.
     """
     fault = scope.fault(entry.ref.bucket, entry.ref.key)
     if fault is not None:

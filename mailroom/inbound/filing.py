@@ -1,4 +1,4 @@
-"""From a parsed e-mail, its routes and its receipts to the inbox items."""
+"""Builds inbox items from a parsed e-mail, its routes and its deposit receipts."""
 
 import hashlib
 from dataclasses import fields, replace
@@ -12,38 +12,38 @@ from mailroom.inbound.routing import RoutingDecision
 
 
 def _shared(kind: type[Any], source: type[Any], *, but: str) -> tuple[str, ...]:
-    """Return the names of the fields that both have, and that mean the same in both."""
+    """Return the names of the fields that both dataclasses have; they mean the same in both."""
     theirs = {one.name for one in fields(source)}
     return tuple(one.name for one in fields(kind) if one.name in theirs and one.name != but)
 
 
-# A field that the parser or the route has under the same name gets into the item without a line here.
+# Fields that the parser's result or the route has under the same name are copied without a line here.
 _OF_THE_MAIL = _shared(Item, ParsedEmail, but="attachments")
 _OF_THE_ROUTE = _shared(Item, Route, but="")
 _OF_THE_PART = _shared(Attachment, ParsedAttachment, but="filename")
 
 
-def items_for(mail: ParsedEmail, raw: bytes, routing: RoutingDecision, kept: DepositReceipts) -> list[Item]:
-    """Return one item for each route. Every attachment must have its receipt in `kept` already."""
+def items_for(mail: ParsedEmail, raw: bytes, routing: RoutingDecision, receipts: DepositReceipts) -> list[Item]:
+    """Return one item for each route. `receipts` must have the receipt of every attachment."""
     digest = hashlib.sha256(raw).hexdigest()
-    items = [_item(mail, to, kept[to.tenant, digest].archive_id, kept) for to in routing.routes]
+    items = [_item(mail, to, receipts[to.tenant, digest].archive_id, receipts) for to in routing.routes]
     return [replace(item, held=routing.held.get(item.tenant)) for item in items]
 
 
-def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, kept: DepositReceipts) -> Item:
+def _item(mail: ParsedEmail, to: Route, raw_archive_id: str, receipts: DepositReceipts) -> Item:
     parts = enumerate(mail.attachments, start=1)
     return Item(
         **{name: getattr(mail, name) for name in _OF_THE_MAIL},
         **{name: getattr(to, name) for name in _OF_THE_ROUTE},
         raw_archive_id=raw_archive_id,
-        attachments=tuple(_attachment(number, part, to.tenant, kept) for number, part in parts),
+        attachments=tuple(_attachment(number, part, to.tenant, receipts) for number, part in parts),
     )
 
 
-def _attachment(number: int, part: ParsedAttachment, tenant: str, kept: DepositReceipts) -> Attachment:
+def _attachment(number: int, part: ParsedAttachment, tenant: str, receipts: DepositReceipts) -> Attachment:
     return Attachment(
         **{name: getattr(part, name) for name in _OF_THE_PART},
         number=number,
         filename=part.display_name,
-        archive_id=kept[tenant, part.sha256].archive_id,
+        archive_id=receipts[tenant, part.sha256].archive_id,
     )

@@ -1,6 +1,6 @@
-"""Having an e-mail in hand: under which name, for how long without a sign of life, and the beats that give it.
+"""Leases on e-mails: the worker's name, the heartbeat that keeps a lease, and when a lease expires.
 
-One pace rules them all: a worker beats every `MAILROOM_BEAT_S` seconds (15), and one that missed three beats is dead.
+A worker sends a heartbeat every `MAILROOM_BEAT_S` seconds (15); after three missed heartbeats it counts as dead.
 """
 
 import asyncio
@@ -15,52 +15,52 @@ from mailroom.domain.inbound.received_email import Entry
 from mailroom.operations.loops import every
 from mailroom.ports.ledger import Lease, Ledger
 
-#: A child process works under the name of the worker that started it.
+#: Environment variable with the worker's name, by which a child process leases under the name of its worker.
 WORKER_VARIABLE = "MAILROOM_WORKER"
 
-_MISSED = 3
+_MISSED_HEARTBEATS = 3
 
 
 def heartbeat_s() -> float:
-    """Return the seconds between two signs of life."""
+    """Return the seconds between two heartbeats."""
     return float(os.environ.get("MAILROOM_BEAT_S") or 15)
 
 
 def stale_s() -> float:
-    """Return the seconds of silence after which a worker is dead."""
-    return _MISSED * heartbeat_s()
+    """Return the seconds without a heartbeat after which a worker counts as dead."""
+    return _MISSED_HEARTBEATS * heartbeat_s()
 
 
 def worker_name() -> str:
-    """Return the name under which this process has e-mails in hand."""
+    """Return the name under which this process leases e-mails."""
     return os.environ.get(WORKER_VARIABLE) or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def lease_at(now: datetime) -> Lease:
-    """Return this process's wish to have an e-mail in hand."""
+    """Return this process's lease request."""
     return Lease(worker_name(), stale_before=now - timedelta(seconds=stale_s()))
 
 
 @asynccontextmanager
 async def held_lease(entry: Entry, ledger: Ledger) -> AsyncIterator[None]:
-    """Beat for `entry` as long as the block runs, whoever runs it: listener, pool, child process or a stock worker.
+    """Send heartbeats for `entry` while the block runs, in any process: listener, pool, child process or a stock worker.
 
-    A block shorter than one beat, as nearly all are, asks the ledger for nothing.
+    A block shorter than one heartbeat interval, as nearly all are, makes no call to the ledger.
     """
-    beating = asyncio.create_task(_heartbeat(entry, ledger))
+    heartbeats = asyncio.create_task(_heartbeat(entry, ledger))
     try:
         yield
     finally:
-        beating.cancel()
+        heartbeats.cancel()
 
 
 async def _heartbeat(entry: Entry, ledger: Ledger) -> None:
-    async def beat() -> None:
+    async def send() -> None:
         await asyncio.to_thread(ledger.heartbeat, [entry.id], worker=worker_name(), now=datetime.now(UTC))
 
     def failed(error: Exception) -> None:
-        # After an outage the next beat may work: the claim is stale only after several.
+        # After an outage the next heartbeat may succeed: the lease expires only after several are missed.
         if not isinstance(error, MailroomError):
             raise error
 
-    await every(heartbeat_s(), beat, failed=failed)
+    await every(heartbeat_s(), send, failed=failed)

@@ -1,9 +1,9 @@
-"""What is done with a filed mail besides filing it.
+"""Processing of filed mail: what an address wants done besides filing.
 
-An address names a processor: `inbox`, which does nothing more, `digest`, `webhook`, or one that is installed (see
-docs/adding-a-processor.md). A processor is its steps, each a task of the mail's run. It works on what one tenant got of
-a mail, after that was archived and filed; what its policy holds back it never sees. Its failure is noted and costs the
-mail nothing.
+An address names a processor: `inbox`, which does nothing more, `digest`, `webhook`, or an installed one (see
+docs/adding-a-processor.md). A processor is a list of steps, each a task of the mail's run. It gets one tenant's part of a
+mail after it was archived and filed, and never a mail that the tenant's policy holds back. Its failure is recorded and does
+not affect the mail.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +21,10 @@ from mailroom.ports.inbound import Inbound
 
 @dataclass(frozen=True, slots=True)
 class FiledMail:
-    """What one tenant got of a mail, through the addresses that name one processor.
+    """One tenant's part of a filed mail, through the addresses that name one processor.
 
-    `routes` and `items` (ids of inbox items) go together; `receipts` has the archive's by SHA-256. `envelope` is None
-    where SES itself never told of the mail: nothing about its sender is known then.
+    `routes` and `items` (ids of inbox items) correspond in order; `receipts` maps SHA-256 to deposit receipts. `envelope` is
+    None if SES's own notification never came: then nothing about the sender is known.
     """
 
     email_id: str
@@ -39,18 +39,18 @@ class FiledMail:
 
     @property
     def key(self) -> str:
-        """What is noted of this processing goes by: one row for each e-mail, tenant and processor."""
+        """The key of this processing's row, with the e-mail's id: one row for each e-mail, tenant and processor."""
         return f"{self.processor}/{self.tenant}"
 
 
-#: Does one thing with a mail and returns facts worth noting: ids, codes, counts, never what the mail says.
-#: It may be called again for the same mail. It raises `TransientError` for what may work a moment later.
+#: Does one thing with a mail and returns facts to record: ids, codes, counts, never content of the mail.
+#: It may be called again for the same mail. It raises `TransientError` for a failure that may pass.
 Action = Callable[[FiledMail, Inbound], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One task of a run."""
+    """One step of a processor, a task of the run."""
 
     name: str
     run: Action
@@ -65,7 +65,7 @@ def filed_mails(
     items: Sequence[str],
     kept: DepositReceipts,
 ) -> Iterator[FiledMail]:
-    """Yield what is left to process: one for each tenant and processor, in the order of the routes."""
+    """Yield one `FiledMail` for each tenant and processor, in the order of the routes; held mail and `inbox` have none."""
     together: dict[tuple[str, str], list[tuple[Route, str]]] = {}
     for to, item in zip(routing.routes, items, strict=True):
         if to.processor != INBOX and to.tenant not in routing.held:

@@ -1,4 +1,4 @@
-"""The processors that an address may name: Mailroom's own, and those of packages installed beside it."""
+"""The processors that an address may name: built-in ones, and those of installed packages."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,15 +11,15 @@ from mailroom.inbound import digest, tenant_webhook
 from mailroom.inbound.processing import Step
 
 GROUP = "mailroom.processors"
-"""The entry-point group in which a package names its processors."""
+"""The entry-point group in which a package registers its processors."""
 
 
 @cache
 def known_processors() -> dict[str, tuple[Step, ...]]:
-    """Return the steps of every processor that an address may name: Mailroom's own and those installed beside it.
+    """Return the steps of every processor by name.
 
     Raises:
-        ConfigurationError: an installed one takes a name that is taken, or is no processor.
+        ConfigurationError: an installed processor has a name that is taken, or is neither a function nor has steps.
     """
     known = {
         INBOX: (),

@@ -1,4 +1,4 @@
-"""A filed mail as processors had it, from what was noted and archived then: nothing is fetched, decided or filed anew."""
+"""Rebuilds a filed mail for its processors from the ledger and the archive: nothing is fetched, routed or filed again."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -18,42 +18,42 @@ from mailroom.ports.parser import Parser
 def recall(
     entry: Entry, keys: Collection[str], *, ledger: Ledger, archive: Archive, parser: Parser
 ) -> Iterator[FiledMail]:
-    """Yield what these processings (`<processor>/<tenant>`) worked on.
+    """Yield the filed mails of these processings (`<processor>/<tenant>`).
 
     Raises:
-        PermanentError: the archive has the raw e-mail no longer.
+        PermanentError: the archive no longer has the raw e-mail.
     """
     values = ledger.trace(entry.id)
     items = {(item["tenant"], item["recipient"]): item for item in values["items"]}
-    routing = _way(values["activities"])
+    routing = _last_routing(values["activities"])
     try:
         raw = archive.read(values["items"][0]["raw_archive_id"])
     except LookupError:
         raise PermanentError("the archive no longer has the raw e-mail", email_id=entry.id) from None
     ids = [items[to.tenant, to.recipient]["id"] for to in routing.routes]
-    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_kept(values["deposits"]))
+    mails = filed_mails(entry, routing, parser.parse(raw), raw, items=ids, kept=_receipts(values["deposits"]))
     yield from (mail for mail in mails if mail.key in keys)
 
 
-def _way(activities: list[dict[str, Any]]) -> RoutingDecision:
-    """Return the way that was noted last."""
-    noted = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
-    routes = tuple(_route(to) for to in noted["routes"])
-    return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=noted.get("held", {}))
+def _last_routing(activities: list[dict[str, Any]]) -> RoutingDecision:
+    """Return the routing decision that was recorded last."""
+    recorded = next(one["facts"] for one in reversed(activities) if one["kind"] == "routed")
+    routes = tuple(_route(to) for to in recorded["routes"])
+    return RoutingDecision(routes, tuple(sorted({to.tenant for to in routes})), held=recorded.get("held", {}))
 
 
-def _route(noted: Mapping[str, Any]) -> Route:
+def _route(recorded: Mapping[str, Any]) -> Route:
     return Route(
-        noted["recipient"],
-        noted["tenant"],
-        noted["user"],
-        noted["why"],
-        noted["plus"],
-        noted.get("processor", INBOX),
+        recorded["recipient"],
+        recorded["tenant"],
+        recorded["user"],
+        recorded["why"],
+        recorded["plus"],
+        recorded.get("processor", INBOX),
     )
 
 
-def _kept(deposits: list[dict[str, Any]]) -> DepositReceipts:
+def _receipts(deposits: list[dict[str, Any]]) -> DepositReceipts:
     receipts = [Deposit(**{name: one[name] for name in Deposit.__slots__}) for one in map(_with_time, deposits)]
     return {(receipt.tenant, receipt.sha256): receipt for receipt in receipts}
 

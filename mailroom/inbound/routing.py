@@ -1,4 +1,4 @@
-"""Whose mail is this, and may it be filed?"""
+"""The routing decision: which inboxes get a mail, and whether it may be filed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from mailroom.ports.scanner import Scanner
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """Where a mail goes: its routes, the tenants that archive it, and, when it must not be filed, why.
+    """Where a mail goes: its routes, the tenants that archive it, and the reason if it must not be filed.
 
-    `held` has the reason of each tenant whose policy holds the mail back; where that is every tenant, it is `stop`.
-    `recipients` and `verdicts` are what it was decided by, as the envelope has them.
+    `held` has the reason for each tenant whose policy holds the mail back; `stop` is set if all tenants hold it, or if it
+    has no route. `recipients` and `verdicts` are the basis of the decision.
     """
 
     routes: tuple[Route, ...]
@@ -34,11 +34,11 @@ class RoutingDecision:
 def decide_routing(
     entry: Entry, raw: bytes, *, directory: Directory, ledger: Ledger, now: datetime, scanner: Scanner | None = None
 ) -> RoutingDecision:
-    """Return the mail's way, recorded in the ledger with its reasons.
+    """Return the routing decision for a mail; routes and held reasons are recorded in the ledger.
 
-    Recipients and verdicts come from SES's notification. Where only the bucket told of the mail, both come from the
-    header block that SES itself prepended, and what that does not say did not pass. That block names one recipient at
-    most, so a mail that it routes nowhere is `recipients_unknown`: it may still be for us, and its notification may come.
+    Recipients and verdicts come from SES's notification. For a mail known only from the bucket both come from the header
+    block that SES prepended; a verdict missing there is not a pass. The block names one recipient at most, so a mail without
+    a route is then `recipients_unknown`: it may still be for us, and its notification may come.
     """
     if entry.envelope is not None:
         recipients, verdicts = entry.envelope.recipients, entry.envelope.verdicts
@@ -47,10 +47,10 @@ def decide_routing(
         verdicts = received_verdicts(raw, message_id=entry.ref.message_id)
     try:
         routes = route(recipients, directory.lookup(wanted(recipients, entry.ref.key)), key=entry.ref.key)
-    except Quarantined as nobody:
-        reason = nobody.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
+    except Quarantined as no_route:
+        reason = no_route.reason if entry.envelope is not None else Reason.RECIPIENTS_UNKNOWN
         return RoutingDecision((), (NOBODY,), reason, recipients=recipients, verdicts=verdicts)
-    # A mail that SES found infected is stopped anyway; a scanner that misses it must not be quoted beside that.
+    # A mail that SES found infected is stopped anyway; a scanner's "clean" must not be recorded beside that.
     scan = scanner.scan(raw) if scanner and verdicts.virus is not Verdict.FAIL else None
     policies = {to.tenant: to.policy for to in routes}
     reasons = {tenant: stop_reason(verdicts, policy, scan) for tenant, policy in policies.items()}

@@ -1,9 +1,9 @@
-"""Finding e-mails that no message of the queue will bring any more, and announcing them anew.
+"""The sweep: finds e-mails that have no message in the queue any more, and announces them again.
 
-Three kinds: lines of the ledger that are open and silent (their worker died and their message is gone), objects in
-the bucket that the ledger does not know (their notification was lost, or its database was put back), and lines of a restored database
-that were closed by headers alone while the archive has SES's word. All get a new message in the inbound queue, so
-that the listener takes them up as it takes up any other: claimed, counted and isolated where need be.
+Three kinds: open lines of the ledger without a heartbeat (their worker died and their message is gone), objects in the
+bucket that the ledger does not know (their notification was lost, or the database was restored), and lines of a restored
+database that were closed by headers alone while the archive has SES's envelope. Each gets a new message in the inbound
+queue, so that the listener treats it like any other: leased, counted, and isolated if need be.
 """
 
 from collections.abc import Sequence
@@ -19,37 +19,37 @@ from mailroom.ports.mail_store import MailStore
 from mailroom.ports.manifests import Manifests
 from mailroom.ports.queue import Queue
 
-#: With more messages than this waiting, what is not known yet is among them, and announcing it would double the queue.
+#: With more messages than this waiting, unknown objects are probably among them, and announcing them doubles the queue.
 BACKLOG = 100
 
-#: Silent lines announced in one sweep; the next sweep goes on.
+#: Lines without a heartbeat announced in one sweep; the next sweep continues.
 MOST = 500
 
-#: Unknown objects announced in one sweep: as many as one worker files until the next, for a restored ledger has forgotten
-#: thousands at once; what comes new meanwhile waits no longer than that.
+#: Unknown objects announced in one sweep: as many as one worker files until the next, for a restored ledger may lack
+#: thousands; mail that arrives meanwhile waits no longer than that.
 _MOST_LOST = 2000
 _PAGE = 1000
 _PAGES = 20
 
-#: Closed lines of a restored database that one sweep compares with the archive; each is a call for each of its tenants.
+#: Closed lines of a restored database that one sweep compares with the archive, with one call for each tenant of a line.
 _COMPARED = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look into the bucket found; the next look goes on after key `until`, "" being the beginning."""
+    """Objects found in one sweep; the next sweep continues after key `until`, "" being the beginning."""
 
     lost: list[ObjectRef]
     until: str
 
 
 def silent(*, ledger: Ledger, before: datetime) -> list[ObjectRef]:
-    """Return the objects of open lines that nobody gave a sign of life for since `before`."""
+    """Return the objects of open lines without a heartbeat since `before`."""
     return [entry.ref for entry in ledger.silent(before=before, limit=MOST)]
 
 
 def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: datetime) -> Found:
-    """Return objects made before `before` that the ledger does not know, from key `after` on, in bounded many pages."""
+    """Return objects older than `before` that the ledger does not know, after key `after`; the pages read are limited."""
     found: list[ObjectRef] = []
     for _ in range(_PAGES):
         page = mails.list(bucket, after=after, most=_PAGE)
@@ -63,31 +63,31 @@ def lost(*, mails: MailStore, ledger: Ledger, bucket: str, after: str, before: d
 
 
 def recalled(*, ledger: Ledger, manifests: Manifests, after: str, now: datetime) -> Found:
-    """Open lines of a restored database again of which the archive has SES's word, and return their objects.
+    """Reopen lines of a restored database whose envelope the archive has, and return their objects.
 
-    `after` is where the last look stopped: which restore it was about, and the time of receipt that it came to, going back.
+    `after` is where the last sweep stopped: the time of the restore, and the time of receipt that it reached, newest first.
     """
     restored_at = ledger.restored_at()
     if restored_at is None:
         return Found([], "")
-    restore, (about, _, came_to) = restored_at.isoformat(), after.partition(" ")
-    if about == restore and not came_to:
+    restore, (about, _, reached) = restored_at.isoformat(), after.partition(" ")
+    if about == restore and not reached:
         return Found([], after)
-    lines = ledger.blind(before=_time(came_to) if about == restore else None, limit=_COMPARED)
+    lines = ledger.blind(before=_time(reached) if about == restore else None, limit=_COMPARED)
     opened = [one.ref for one in lines if reopen_filed(one, manifests=manifests, ledger=ledger, now=now).envelope]
     if len(lines) < _COMPARED or lines[-1].received_at is None:
         return Found(opened, restore)
     return Found(opened, f"{restore} {lines[-1].received_at.isoformat()}")
 
 
-def _time(noted: str) -> datetime | None:
-    """Return the time that was noted; from what somebody else wrote there, None: all is looked at again."""
+def _time(recorded: str) -> datetime | None:
+    """Return the recorded time; None if the text is not one, so that all lines are compared again."""
     try:
-        return bounded(datetime.fromisoformat(noted))
+        return bounded(datetime.fromisoformat(recorded))
     except ValueError:
         return None
 
 
 def announce(refs: Sequence[ObjectRef], *, queue: Queue) -> None:
-    """Put a message for each object in the queue, as S3 does."""
+    """Send a message for each object to the queue, in the form of S3's."""
     queue.post([announcement(ref) for ref in refs])

@@ -1,6 +1,6 @@
-"""The processor `webhook`: tells a tenant of its mail by a signed POST to its own URL.
+"""The processor `webhook`: notifies a tenant of its mail with a signed POST to the tenant's URL.
 
-The body is JSON, signed as `mailroom.domain.delivery.signed_posts` says. `Mailroom-Delivery` is the same for each try.
+The body is JSON, signed as in `mailroom.domain.delivery.signed_posts`. `Mailroom-Delivery` is the same for each attempt.
 """
 
 import json
@@ -16,7 +16,7 @@ from mailroom.ports.inbound import Inbound
 
 
 def notify(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
-    """Post to the tenant's URL; a tenant without one is told nothing."""
+    """Post to the tenant's URL; a tenant without a URL is not notified."""
     if inbound.tenants is None or inbound.webhooks is None:
         raise ConfigurationError("the processor webhook needs a way to post")
     target = inbound.tenants.webhook(mail.tenant)
@@ -28,7 +28,7 @@ def notify(mail: FiledMail, inbound: Inbound) -> Mapping[str, Any]:
 
 
 def payload(mail: FiledMail, pages_url: str) -> dict[str, Any]:
-    """Return what the tenant is told: its items and attachments with their receipts; the texts it fetches itself."""
+    """Return the body of the POST: the tenant's items and attachments with archive ids; texts are fetched by the tenant."""
     items = [
         {"id": item, "recipient": to.recipient, "user": to.user, "plus_token": to.plus_token}
         | {"url": f"{pages_url}/items/{item}"}

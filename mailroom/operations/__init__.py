@@ -1,1 +1,1 @@
-"""What is done about the installation as a whole."""
+"""Tools of all processes: logs, loops, cached values, the monitoring's reminders."""

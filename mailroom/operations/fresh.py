@@ -1,4 +1,4 @@
-"""A value that is asked for, kept for a while, and asked for again."""
+"""A cached value that is fetched again once it is too old."""
 
 import threading
 import time
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 class Fresh(Generic[T]):
-    """What `ask` returned at most `fresh_s` seconds ago; one thread asks, and the others wait for its answer.
+    """A cache of the result of `ask`, at most `fresh_s` seconds old; one thread calls it, and the others wait for the result.
 
-    What `ask` raises is raised and not kept: the next call asks again.
+    Errors of `ask` are raised and not cached: the next call tries again.
     """
 
     def __init__(self, ask: Callable[[], T], fresh_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,11 +24,11 @@ class Fresh(Generic[T]):
         with self._lock:
             if self._known is None or self._clock() - self._known[0] >= self._fresh_s:
                 found = self._ask()
-                # From the answer on: one that hung for longer than it is fresh would be asked for again at once.
+                # Timed from the answer: a call that took longer than `fresh_s` would otherwise be repeated at once.
                 self._known = self._clock(), found
             return self._known[1]
 
     def forget(self) -> None:
-        """Have the value asked for again at the next call."""
+        """Drop the cached value; the next call fetches it again."""
         with self._lock:
             self._known = None

@@ -1,4 +1,4 @@
-"""The log of worker and HTTP service: a line for a person, or with `MAILROOM_LOG=json` an object for a program. Ids only, in both."""
+"""The log of worker and HTTP service: text lines, or JSON objects with `MAILROOM_LOG=json`. Both contain ids only."""
 
 import json
 import logging
@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import Any
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-#: So many of the innermost places of a traceback are named.
+#: Innermost frames of a traceback that are logged.
 _PLACES = 20
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: `event` is the constant sentence, `facts` the ids and counts that stand in it."""
+    """One JSON object a line: `event` is the constant sentence, `facts` are the ids and counts in it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line; of an exception its type and the places in the code, for its text may quote a mail."""
+        """Return the record as one line; an exception is logged as its type and frames, for its text may quote a mail."""
         values: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -44,27 +44,27 @@ def _places(trace: TracebackType | None) -> list[str]:
 
 
 def log_to_stderr() -> None:
-    """Set up the process's log, in place of the console that Prefect gave it when it was imported."""
+    """Set up the process's log, in place of the console handler that Prefect adds when it is imported."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if is_json() else logging.Formatter(_TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Prefect sets the root's level back to WARNING with each run.
+    # Prefect resets the root's level to WARNING with each run.
     logging.getLogger("mailroom").setLevel(logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if is_json():
-        # A program that reads objects is to find nothing else: no bare traceback, no warning of Python's.
+        # Nothing but JSON objects may be on stderr: no bare traceback, no warning of Python's.
         logging.captureWarnings(capture=True)
         sys.excepthook = _log_uncaught
         threading.excepthook = lambda ended: _log_uncaught(ended.exc_type, ended.exc_value, ended.exc_traceback)
 
 
 def is_json() -> bool:
-    """Return whether the log is for a program."""
+    """Return whether the log is JSON."""
     return os.environ.get("MAILROOM_LOG", "").strip().lower() == "json"
 
 
 def say_why_not(program: str, error: Exception) -> None:
-    """Say in one line on stderr, as part of the log, why `program` does not run."""
+    """Log in one line on stderr why `program` does not run."""
     if is_json():
         logging.getLogger("mailroom").critical("%s: %s", program, error)
     else:

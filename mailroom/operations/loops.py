@@ -1,7 +1,7 @@
-"""Loops that outlive an outage: a failure is logged once, waited out, and the step is done again.
+"""Loops that survive an outage: a failure is logged once, waited out, and the step is repeated.
 
-For threads that work until they are stopped (`SteadyLoop`), and for tasks of an event loop that look at something from time
-to time until they are cancelled (`every`). `wait_until` is for what must come within some seconds.
+`SteadyLoop` is for threads that run until they are stopped, `every` for periodic tasks of an event loop that run until they
+are cancelled. `wait_until` polls a condition with a deadline.
 """
 
 import asyncio
@@ -51,10 +51,10 @@ class SteadyLoop:
         again: str | None = None,
         outage_s: float | None = None,
     ) -> None:
-        """Take the step and what is logged of it.
+        """Take the step and its log messages.
 
         Args:
-            step: Does what there is to do, and returns after how many seconds it is to be done again; 0 is at once.
+            step: Does the work that is due, and returns the seconds until it is called again; 0 is at once.
             log: Where an outage is logged.
             failing: Logged at the first failure of an outage; its one `%s` is the error.
             again: Logged when the step works again; None logs nothing.
@@ -75,12 +75,12 @@ class SteadyLoop:
                     wake.clear()
 
     def _try(self) -> float | None:
-        """Do the step once; None: it failed."""
+        """Run the step once; None means that it failed."""
         try:
             pause_s = self._step()
-        except Exception as error:  # noqa: BLE001 - the loop must survive; what failed is done again
+        except Exception as error:  # noqa: BLE001 - the loop must survive; the step is repeated
             if not self.is_failing:
-                # The text of other errors may hold values of a row, or a password.
+                # The text of other errors may contain values of a row, or a password.
                 self._log.warning(self._failing, error if isinstance(error, MailroomError) else type(error).__name__)
             self.is_failing = True
             return None
@@ -91,7 +91,7 @@ class SteadyLoop:
 
 
 def wait_until(holds: Callable[[], object], *, within_s: float, every_s: float) -> bool:
-    """Return True once `holds` does, looking every `every_s` seconds; False when it did not `within_s` seconds."""
+    """Return True once `holds()` is true, polled every `every_s` seconds; False after `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:
@@ -103,13 +103,13 @@ def wait_until(holds: Callable[[], object], *, within_s: float, every_s: float) 
 async def every(
     seconds: float, look: Callable[[], Awaitable[object]], *, failed: Callable[[Exception], object]
 ) -> None:
-    """Await `look` every `seconds` until cancelled; `failed` is called with what it raised, and the next look follows.
+    """Await `look` every `seconds` until cancelled; `failed` is called with its error, and the loop goes on.
 
-    What `failed` raises ends the loop.
+    An error raised by `failed` ends the loop.
     """
     while True:
         await asyncio.sleep(seconds)
         try:
             await look()
-        except Exception as error:  # noqa: BLE001 - the next look may work
+        except Exception as error:  # noqa: BLE001 - the next call may work
             failed(error)

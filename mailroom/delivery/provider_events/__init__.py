@@ -1,1 +1,1 @@
-"""Bytes and headers of a provider's webhook, verified and turned into events of the domain."""
+"""Provider webhooks: each call's headers and body, verified and turned into delivery events."""

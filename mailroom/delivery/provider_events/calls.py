@@ -1,7 +1,7 @@
-"""What every provider's webhooks have in common: one POST, what checks it, what reads it.
+"""A provider's webhook call, and the interfaces of what verifies it and what reads it.
 
-A provider's module has `PROVIDER`, its name; `read`, a `Reader`; and where it posts to /hooks/NAME a class `Verifier`, made
-from the credentials of the accounts that may post, which is a `CallVerifier`. Its row in the registry names the module.
+A provider's module has `PROVIDER`, its name, and `read`, a `Reader`. If the provider posts to /hooks/NAME, the module also has
+`Verifier`, a `CallVerifier` made from the credentials of the accounts that may post. The registry's row names the module.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from mailroom.domain.delivery.events import DeliveryEvent
 
 
 class WithoutCredentials(Unverified):
-    """A header that proves a call is missing, or there twice."""
+    """A header needed for verification is missing or repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Call:
     now: datetime
 
     def header(self, name: str) -> str:
-        """Return a header that is there once; of two, who checks and who reads might take different ones.
+        """Return the value of a header that appears exactly once; of two, verifier and reader might take different ones.
 
         Raises:
-            WithoutCredentials: it is missing, empty or there twice.
+            WithoutCredentials: it is missing, empty or repeated.
         """
         values = self.headers.get(name.lower(), ())
         if len(values) != 1 or not values[0]:
@@ -38,21 +38,21 @@ class Call:
 
 
 class CallVerifier(Protocol):
-    """What proves that a call is a provider's."""
+    """Checks that a call comes from a provider's account."""
 
-    #: What a call is answered whose proof is wrong: 401 for a password, 403 for a signature.
+    #: HTTP status of the answer to a call that fails verification: 401 for a password, 403 for a signature.
     status: int
 
     def verify(self, call: Call) -> str | None:
-        """Return whose account the call is of: a tenant's, or None for all of them.
+        """Return the tenant whose account made the call; None for an account of all tenants.
 
         Raises:
-            Unverified: by `step`, what about it is not proven.
+            Unverified: `step` names the check that failed.
         """
 
 
 class Reader(Protocol):
-    """What turns the body of a call into events."""
+    """Turns the body of a call into events."""
 
     def __call__(self, body: bytes, /, *, received_at: datetime) -> list[DeliveryEvent]:
         """Return the events of a call.

@@ -1,17 +1,17 @@
-"""What a webhook proves itself with: a topic, a key or a password, each perhaps of one tenant's own account."""
+"""Credentials of provider webhooks: a topic, a key or a password, each optionally limited to one tenant's account."""
 
 from dataclasses import dataclass
 
 from mailroom.domain.errors import ConfigurationError
 from mailroom.domain.tenants import tenant_name
 
-#: So much is shown of a name that is none; a whole one has 63.
+#: Characters of an invalid name that an error message shows; a tenant's name has at most 63.
 _SHOWN = 70
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One account that may tell us of mail; with `tenant`, only of that tenant's."""
+    """One account that may send events; with `tenant`, only about that tenant's mail."""
 
     secret: str
     tenant: str | None = None
@@ -21,18 +21,18 @@ class Credential:
 
 
 def credentials(setting: str) -> tuple[Credential, ...]:
-    """Return the credentials of a setting: words with white space between, each perhaps as `tenant=word`.
+    """Return the credentials of a setting: words separated by white space, each `word` or `tenant=word`.
 
     Raises:
-        ConfigurationError: what stands before a `=` is no tenant's name; taken for a part of the secret, the account could
-            tell of every tenant's mail.
+        ConfigurationError: the part before a `=` is no tenant's name; read as part of the secret, it would let the account
+            send events about every tenant's mail.
     """
     return tuple(_credential(word) for word in setting.split())
 
 
 def _credential(word: str) -> Credential:
     name, _, secret = word.partition("=")
-    # Base64 ends with `=`, and a password may hold one: that is behind the colon of its user.
+    # Base64 may end with `=`, and a password may contain one: then it follows the colon after the user.
     if not secret.strip("=") or ":" in name:
         return Credential(word)
     try:

@@ -1,7 +1,7 @@
-"""What all providers' calls have in common: limits, and how a value of theirs becomes one of ours.
+"""Limits of provider calls, and converters from their JSON values to ours.
 
-A call that was verified is the provider's, but what stands in it was partly written by recipients and by their servers:
-every text is checked before it is kept, none is kept that may name a person, and nothing here ever raises for one.
+A verified call is the provider's, but recipients and their servers wrote parts of it: every text is checked before it is
+stored, none that may name a person is stored, and an unusable value raises nothing: it becomes None or empty.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from mailroom.domain.errors import PermanentError
 MOST_BODY_BYTES = 1024 * 1024
 MOST_EVENTS = 1000
 
-#: What our id is called in the tags, arguments and metadata that go out with a mail and come back with its events.
+#: Name of our message id in the tags, arguments and metadata that are sent with a mail and returned in its events.
 OUR_ID = "mailroom-id"
 CORRELATION_HEADER = "x-correlation-id"
 
@@ -29,14 +29,14 @@ _CODES = re.compile(r"\b([245]\d\d)\b(?:[ -](\d\.\d{1,3}\.\d{1,3})\b)?")
 
 
 class Unreadable(PermanentError):
-    """A verified call is not what its provider documents; nothing of it can be used."""
+    """A verified call does not have the form that its provider documents; none of it can be used."""
 
 
 def load(body: bytes | str) -> Any:
-    """Return what the JSON says.
+    """Return the value of a JSON text.
 
     Raises:
-        Unreadable: it is none.
+        Unreadable: the text is not JSON.
     """
     try:
         return json.loads(body)
@@ -45,34 +45,34 @@ def load(body: bytes | str) -> Any:
 
 
 def table(value: object) -> Mapping[str, Any]:
-    """Return `value` where it is an object, else an empty one."""
+    """Return `value` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def listed(value: object) -> list[Any]:
-    """Return `value` where it is a list, else an empty one."""
+    """Return `value` if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def identifier(value: object) -> str | None:
-    """Return an id of the provider's or of ours, or None where it cannot be one."""
+    """Return an id, the provider's or ours, or None if the value cannot be one."""
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     return text if _ID.fullmatch(text) else None
 
 
 def digest(*parts: object) -> str:
-    """Return an id for what has none: the same for the same parts, and nobody's address in it."""
+    """Return an id for an event without one: a hash, equal for equal parts, from which no address can be read."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:40]
 
 
 def words(**values: object) -> dict[str, str]:
-    """Return those values that are a provider's words or codes; texts that a server wrote are none."""
+    """Return the values that look like a provider's words or codes; free text from mail servers is left out."""
     fields = {name: str(value) for name, value in values.items() if isinstance(value, (str, int))}
     return {name: text for name, text in fields.items() if _WORD.fullmatch(text)}
 
 
 def codes(text: object) -> dict[str, str]:
-    """Return the SMTP codes of a server's answer; its words may name the recipient."""
+    """Return the SMTP codes in a server's answer; its text is left out, for it may name the recipient."""
     found = _CODES.search(text[:500]) if isinstance(text, str) else None
     if found is None:
         return {}
@@ -80,7 +80,7 @@ def codes(text: object) -> dict[str, str]:
 
 
 def moment(*values: object) -> datetime | None:
-    """Return the first of these that is a time: ISO 8601, or seconds since 1970."""
+    """Return the first of `values` that is a time: ISO 8601, or seconds since 1970."""
     return next((time for time in map(_moment, values) if time is not None), None)
 
 
@@ -97,7 +97,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def mailbox(value: object) -> str | None:
-    """Return the address in `Name <address>` or in a bare address; None where there is none."""
+    """Return the address in `Name <address>` or a bare address; None if there is none."""
     if not isinstance(value, str) or len(value) > 1000:
         return None
     address = parseaddr(value)[1] or value
@@ -105,7 +105,7 @@ def mailbox(value: object) -> str | None:
 
 
 def reader_of(kind: Kind, user_agent: object, *, after: timedelta | None = None) -> Actor:
-    """Return who opened or clicked, by what the program says of itself; of any other kind of event nobody did."""
+    """Return who opened or clicked, judged by the user agent; `UNKNOWN` for events of other kinds."""
     if kind not in LOOKS:
         return Actor.UNKNOWN
     return actor_of(user_agent if isinstance(user_agent, str) else None, after=after)

@@ -1,4 +1,4 @@
-"""Postmark's webhooks: one JSON object a call, not signed; Basic authentication over HTTPS is all there is.
+"""Postmark's webhooks: one JSON object a call, unsigned, with Basic authentication over HTTPS.
 
 Source: Postmark developer documentation, "Webhooks overview" and "Bounce API: bounce types" (2026).
 """
@@ -58,36 +58,36 @@ _BOUNCES = {
     "TemplateRenderingFailed": Kind.REJECTED,
 }
 _TIMES = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
-#: Mail that was received, which is not told of here.
+#: Records about received mail; only sent mail has events here.
 _NOT_SENT = frozenset({"Inbound"})
 
 
 class Verifier:
-    """Checks calls against the `user:password` of the accounts that may tell us of mail."""
+    """Checks calls against the `user:password` of the accounts that may send events."""
 
     status = 401
 
     def __init__(self, pairs: Sequence[Credential]) -> None:
-        """Take the pairs; one without a user or a password matches nothing."""
+        """Take the pairs; a pair without user or password matches nothing."""
         whole = [pair for pair in pairs if all(pair.secret.partition(":")[::2])]
         self._digests = [(_digest(pair.secret.encode()), pair.tenant) for pair in whole]
 
     def verify(self, call: Call) -> str | None:
-        """Return whose account this call is of; see `CallVerifier`."""
+        """Return the account's tenant; see `CallVerifier`."""
         return self.check(call.header("authorization"))
 
     def check(self, authorization: str) -> str | None:
-        """Return whose account this call is of: a tenant's, or None for all of them. Takes as long for any wrong one.
+        """Return the account's tenant, or None for an account of all tenants. Every wrong pair takes the same time.
 
         Raises:
-            Unverified: no pair of ours came with it.
+            Unverified: the header has none of the configured pairs.
         """
         scheme, _, value = authorization.partition(" ")
         try:
             sent = base64.b64decode(value.strip(), validate=True) if scheme.lower() == "basic" else b""
         except (binascii.Error, ValueError):
             sent = b""
-        # All are compared, as digests of one length: nothing tells how near a guess was.
+        # All are compared, as digests of one length, so that timing does not show how close a guess was.
         matches = [tenant for digest_, tenant in self._digests if hmac.compare_digest(digest_, _digest(sent))]
         if not matches:
             raise Unverified("not a verified Postmark call", step="credentials")
@@ -95,10 +95,10 @@ class Verifier:
 
 
 def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
-    """Return what Postmark tells; nothing of mail that was received.
+    """Return the event of a call; no event for a record about received mail.
 
     Raises:
-        Unreadable: it is no JSON object, or not one of a record.
+        Unreadable: the body is not a JSON object with a `RecordType`.
     """
     values = load(body)
     if not isinstance(values, dict) or not isinstance(values.get("RecordType"), str):
@@ -106,12 +106,12 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     return [] if values["RecordType"] in _NOT_SENT else [_event(values, received_at)]
 
 
-def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
-    word, kind = told["RecordType"], _kind(told)
-    at = moment(*(told.get(name) for name in _TIMES))
-    message_id, recipient = identifier(told.get("MessageID")), mailbox(told.get("Recipient") or told.get("Email"))
-    number = identifier(told.get("ID"))
-    distinguished = (told.get(name) for name in ("OriginalLink", "SuppressSending", "SuppressionReason"))
+def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
+    word, kind = payload["RecordType"], _kind(payload)
+    at = moment(*(payload.get(name) for name in _TIMES))
+    message_id, number = identifier(payload.get("MessageID")), identifier(payload.get("ID"))
+    recipient = mailbox(payload.get("Recipient") or payload.get("Email"))
+    distinguished = (payload.get(name) for name in ("OriginalLink", "SuppressSending", "SuppressionReason"))
     mark = number or digest(message_id, at, recipient, *distinguished)
     return DeliveryEvent(
         provider=PROVIDER,
@@ -119,29 +119,29 @@ def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
         kind=kind,
         at=happened(at, received_at=received_at),
         provider_message_id=message_id,
-        message_id=identifier(table(told.get("Metadata")).get(OUR_ID)),
+        message_id=identifier(table(payload.get("Metadata")).get(OUR_ID)),
         recipient=recipient,
-        actor=reader_of(kind, told.get("UserAgent")),
+        actor=reader_of(kind, payload.get("UserAgent")),
         facts=words(
             record=word,
-            bounce_type=told.get("Type"),
-            bounce_code=told.get("TypeCode"),
-            reason=told.get("SuppressionReason"),
-            origin=told.get("Origin"),
-            platform=told.get("Platform"),
-            stream=told.get("MessageStream"),
+            bounce_type=payload.get("Type"),
+            bounce_code=payload.get("TypeCode"),
+            reason=payload.get("SuppressionReason"),
+            origin=payload.get("Origin"),
+            platform=payload.get("Platform"),
+            stream=payload.get("MessageStream"),
         ),
     )
 
 
-def _kind(told: Mapping[str, Any]) -> Kind:
-    word = told["RecordType"]
+def _kind(payload: Mapping[str, Any]) -> Kind:
+    word = payload["RecordType"]
     if word == "Bounce":
-        return _BOUNCES.get(str(told.get("Type")), Kind.OTHER)
+        return _BOUNCES.get(str(payload.get("Type")), Kind.OTHER)
     if word == "SubscriptionChange":
-        # Suppression after a bounce or complaint is told beside these; here only the recipient's own word counts.
-        left = told.get("SuppressSending") is True and told.get("SuppressionReason") == "ManualSuppression"
-        return Kind.UNSUBSCRIBED if left and told.get("Origin") == "Recipient" else Kind.OTHER
+        # A bounce or complaint has its own record; of suppressions only the recipient's own request counts here.
+        left = payload.get("SuppressSending") is True and payload.get("SuppressionReason") == "ManualSuppression"
+        return Kind.UNSUBSCRIBED if left and payload.get("Origin") == "Recipient" else Kind.OTHER
     return _KINDS.get(word, Kind.OTHER)
 
 

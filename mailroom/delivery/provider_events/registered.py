@@ -1,4 +1,4 @@
-"""The webhooks of the providers that the registry lists: what reads each, and what checks what is posted to /hooks/NAME."""
+"""The readers and verifiers of the providers in the registry."""
 
 from collections.abc import Mapping
 from pkgutil import resolve_name
@@ -8,17 +8,17 @@ from mailroom.delivery.provider_events.credentials import credentials
 from mailroom.domain.outbound.providers import REGISTRY
 
 READERS: Mapping[str, Reader] = {row.name: resolve_name(row.events).read for row in REGISTRY if row.events}
-"""What reads each provider's calls."""
+"""Reader of each provider's calls, by provider."""
 
 HOOKS = tuple(row.name for row in REGISTRY if row.hook)
-"""The providers that post to /hooks/NAME and prove their calls themselves; SES's come through SNS."""
+"""Providers that post to /hooks/NAME and authenticate each call; SES is not among them: it posts through SNS."""
 
 
 def verifiers(settings: Mapping[str, str]) -> dict[str, CallVerifier]:
-    """Return what checks the calls of each provider in `HOOKS`, by the credentials that `settings` has for it.
+    """Return a verifier for each provider in `HOOKS`, made from the provider's credentials in `settings`.
 
     Raises:
-        ConfigurationError: one of them is no credential of this provider's.
+        ConfigurationError: a word is not a credential of its provider.
     """
     kinds = {row.name: resolve_name(row.events).Verifier for row in REGISTRY if row.hook}
     return {name: kind(credentials(settings.get(name, ""))) for name, kind in kinds.items()}

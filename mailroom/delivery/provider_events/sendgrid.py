@@ -40,7 +40,7 @@ PROVIDER = "sendgrid"
 SIGNATURE_HEADER = "x-twilio-email-event-webhook-signature"
 TIMESTAMP_HEADER = "x-twilio-email-event-webhook-timestamp"
 
-#: SendGrid signs each try anew, so a call is never old; clocks differ a little.
+#: SendGrid signs each attempt afresh, so a valid call is recent; the margin covers clock differences.
 _OLDEST, _NEWEST = timedelta(minutes=10), timedelta(minutes=5)
 _KINDS = {
     "processed": Kind.SENT,
@@ -53,14 +53,14 @@ _KINDS = {
     "group_unsubscribe": Kind.UNSUBSCRIBED,
 }
 _SECONDS = re.compile(r"[0-9]{1,12}")
-#: Where in its message id the way through SendGrid begins.
-_WAY = re.compile(r"\.(?:filter|recvd)")
-#: Reasons to drop a mail that are a list of SendGrid's own; any other is about the mail itself.
-_LISTED = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
+#: Where the part about the route through SendGrid begins in its message id.
+_ROUTE = re.compile(r"\.(?:filter|recvd)")
+#: Reasons for dropping a mail that mean a suppression list of SendGrid's; any other is about the mail itself.
+_SUPPRESSION_REASONS = frozenset({"Bounced Address", "Unsubscribed Address", "Spam Reporting Address", "Invalid"})
 
 
 class Verifier:
-    """Checks calls against the public keys of the accounts that may tell us of mail."""
+    """Checks calls against the public keys of the accounts that may send events."""
 
     status = 403
 
@@ -68,20 +68,20 @@ class Verifier:
         """Take the keys as SendGrid shows them: base64 of DER.
 
         Raises:
-            ConfigurationError: one of them is no such key.
+            ConfigurationError: a word is not such a key.
         """
         self._keys = [(_public_key(key.secret), key.tenant) for key in keys]
 
     def verify(self, call: Call) -> str | None:
-        """Return whose account signed this call; see `CallVerifier`."""
+        """Return the tenant of the account that signed this call; see `CallVerifier`."""
         signature, timestamp = call.header(SIGNATURE_HEADER), call.header(TIMESTAMP_HEADER)
         return self.check(call.body, signature=signature, timestamp=timestamp, now=call.now)
 
     def check(self, body: bytes, *, signature: str, timestamp: str, now: datetime) -> str | None:
-        """Return whose account signed this call: a tenant's, or None for all of them.
+        """Return the tenant of the account that signed this call, or None for an account of all tenants.
 
         Raises:
-            Unverified: by `step`: time, signature.
+            Unverified: `step` is time or signature.
         """
         signed_at = moment(int(timestamp)) if _SECONDS.fullmatch(timestamp) else None
         if signed_at is None or not -_NEWEST <= now - signed_at <= _OLDEST:
@@ -91,15 +91,15 @@ class Verifier:
         except (binascii.Error, ValueError):
             _refuse("signature")
         signed = timestamp.encode() + body
-        whose = [tenant for key, tenant in self._keys if _signed(key, given, signed)]
-        return whose[0] if whose else _refuse("signature")
+        tenants = [tenant for key, tenant in self._keys if _signed(key, given, signed)]
+        return tenants[0] if tenants else _refuse("signature")
 
 
 def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
-    """Return what SendGrid tells; an entry that is no event is passed over.
+    """Return the events of a call; entries that are not events are skipped.
 
     Raises:
-        Unreadable: it is no JSON array, or one of more than a thousand.
+        Unreadable: the body is not a JSON array of at most a thousand entries.
     """
     values = load(body)
     if not isinstance(values, list) or len(values) > MOST_EVENTS:
@@ -107,44 +107,44 @@ def read(body: bytes, *, received_at: datetime) -> list[DeliveryEvent]:
     return [_event(one, received_at) for one in values if isinstance(one, dict) and isinstance(one.get("event"), str)]
 
 
-def _event(told: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
-    kind = _kind(told)
-    # What it calls a message id is the one that the send was answered with, and then the way it went.
-    sent = identifier(told.get("sg_message_id"))
+def _event(payload: Mapping[str, Any], received_at: datetime) -> DeliveryEvent:
+    kind = _kind(payload)
+    # `sg_message_id` is the id that the send returned, followed by the route through SendGrid.
+    sent = identifier(payload.get("sg_message_id"))
     return DeliveryEvent(
         provider=PROVIDER,
-        event_id=identifier(told.get("sg_event_id")) or digest(*sorted(table(told).items())),
+        event_id=identifier(payload.get("sg_event_id")) or digest(*sorted(table(payload).items())),
         kind=kind,
-        at=happened(moment(told.get("timestamp")), received_at=received_at),
-        provider_message_id=_WAY.split(sent)[0] if sent else None,
-        message_id=identifier(told.get(OUR_ID)),
-        recipient=mailbox(told.get("email")),
-        actor=_actor(kind, told),
-        facts=codes(told.get("response") or told.get("reason"))
+        at=happened(moment(payload.get("timestamp")), received_at=received_at),
+        provider_message_id=_ROUTE.split(sent)[0] if sent else None,
+        message_id=identifier(payload.get(OUR_ID)),
+        recipient=mailbox(payload.get("email")),
+        actor=_actor(kind, payload),
+        facts=codes(payload.get("response") or payload.get("reason"))
         | words(
-            event=told.get("event"),
-            bounce_type=told.get("type"),
-            classification=told.get("bounce_classification"),
-            status=told.get("status"),
-            attempt=told.get("attempt"),
+            event=payload.get("event"),
+            bounce_type=payload.get("type"),
+            classification=payload.get("bounce_classification"),
+            status=payload.get("status"),
+            attempt=payload.get("attempt"),
         ),
     )
 
 
-def _kind(told: Mapping[str, Any]) -> Kind:
-    word = told["event"]
+def _kind(payload: Mapping[str, Any]) -> Kind:
+    word = payload["event"]
     if word == "bounce":
-        # Blocked and expired ones may arrive another time.
-        return Kind.BOUNCED_HARD if told.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
+        # Blocked and expired mail may be accepted another time.
+        return Kind.BOUNCED_HARD if payload.get("type", "bounce") == "bounce" else Kind.BOUNCED_SOFT
     if word == "dropped":
-        reason = told.get("reason")
-        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _LISTED else Kind.REJECTED
+        reason = payload.get("reason")
+        return Kind.SUPPRESSED if isinstance(reason, str) and reason in _SUPPRESSION_REASONS else Kind.REJECTED
     return _KINDS.get(word, Kind.OTHER)
 
 
-def _actor(kind: Kind, told: Mapping[str, Any]) -> Actor:
-    is_machine = kind in LOOKS and told.get("sg_machine_open") is True
-    return Actor.MACHINE if is_machine else reader_of(kind, told.get("useragent"))
+def _actor(kind: Kind, payload: Mapping[str, Any]) -> Actor:
+    is_machine = kind in LOOKS and payload.get("sg_machine_open") is True
+    return Actor.MACHINE if is_machine else reader_of(kind, payload.get("useragent"))
 
 
 def _signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""What SES tells of sent mail, in both of its families: identity notifications and event publishing.
+"""SES's events about sent mail, in both forms: identity notifications and event publishing.
 
-Both may be on, and each thing is then told twice. Their inner objects are the same, so the id that is made here is too:
-SES gives none but the feedback id of bounces and complaints. A body comes as it is or in an SNS envelope.
+With both forms on, each event arrives twice. Their inner objects are equal, so the event id made from them is too; SES
+itself gives only the feedback id of bounces and complaints. A body comes bare or in an SNS envelope.
 
 Source: SES developer guide, "Contents of event data that Amazon SES publishes to Amazon SNS" (2026).
 """
@@ -32,13 +32,13 @@ from mailroom.domain.times import happened
 
 PROVIDER = "ses"
 
-#: The inner object of each type, and the list of those in it whom it is about.
+#: The inner object of each event type, and the name of its list of recipients.
 _PARTS = {
     "Send": ("send", ""),
     "Delivery": ("delivery", "recipients"),
     "DeliveryDelay": ("deliveryDelay", "delayedRecipients"),
     "Bounce": ("bounce", "bouncedRecipients"),
-    # Whom a complaint is about is often redacted, and then is everybody at that domain.
+    # The recipients of a complaint are often redacted, and then are everybody at that domain.
     "Complaint": ("complaint", ""),
     "Reject": ("reject", ""),
     "Rendering Failure": ("failure", ""),
@@ -58,17 +58,17 @@ _KINDS = {
 
 
 def unwrapped(body: str) -> str:
-    """Return SES's own text from a message of the tracking queue: an SNS envelope around it, or nothing."""
+    """Return SES's own text from a message of the tracking queue, without an SNS envelope if it has one."""
     outer = table(load(body))
     inner = outer.get("Message")
     return inner if outer.get("Type") == "Notification" and isinstance(inner, str) else body
 
 
 def read(text: str | bytes, *, received_at: datetime) -> list[DeliveryEvent]:
-    """Return what SES tells, one event for each recipient that it names; nothing where it is not about a sent mail.
+    """Return the events of a body, one for each recipient that it names; none if it is not about sent mail.
 
     Raises:
-        Unreadable: it is not JSON, names no mail, or more recipients than SES allows.
+        Unreadable: it is not JSON, names no mail, or names more recipients than SES allows.
     """
     values = table(load(text))
     word = values.get("eventType") or values.get("notificationType")
@@ -90,16 +90,16 @@ def _event(
     word: str, part: Mapping[str, Any], mail: Mapping[str, Any], message_id: str, about: object, received_at: datetime
 ) -> DeliveryEvent:
     recipient = mailbox(about.get("emailAddress") if isinstance(about, dict) else about)
-    told_at, sent_at = moment(part.get("timestamp")), moment(mail.get("timestamp"))
-    # Rejects, sends and failures have no time of their own: there is one of each for a mail.
+    reported_at, sent_at = moment(part.get("timestamp")), moment(mail.get("timestamp"))
+    # Rejects, sends and failures have no timestamp: a mail has one of each at most.
     mark = part.get("feedbackId") or part.get("timestamp") or ""
     kind = _kind(word, part)
-    after = told_at - sent_at if told_at and sent_at else None
+    after = reported_at - sent_at if reported_at and sent_at else None
     return DeliveryEvent(
         provider=PROVIDER,
         event_id=digest(word, message_id, mark, (recipient or "").lower(), part.get("link", "")),
         kind=kind,
-        at=happened(told_at or sent_at, received_at=received_at),
+        at=happened(reported_at or sent_at, received_at=received_at),
         provider_message_id=message_id,
         message_id=_our_id(mail),
         recipient=recipient,
@@ -110,7 +110,7 @@ def _event(
 
 def _kind(word: str, part: Mapping[str, Any]) -> Kind:
     if word == "Bounce":
-        # Of an address on the account's list SES tells a bounce, though nothing was sent.
+        # SES reports a bounce for an address on the account's suppression list, though nothing was sent.
         if "Suppress" in str(part.get("bounceSubType")):
             return Kind.SUPPRESSED
         return Kind.BOUNCED_HARD if part.get("bounceType") == "Permanent" else Kind.BOUNCED_SOFT
@@ -125,7 +125,7 @@ def _kind(word: str, part: Mapping[str, Any]) -> Kind:
 
 
 def _our_id(mail: Mapping[str, Any]) -> str | None:
-    """Return our id from the tag or, where tags do not come back, from the header (cut off above 10 KB of headers)."""
+    """Return our id from the tag, or else from the header (headers are cut off above 10 KB)."""
     tagged = first(listed(table(mail.get("tags")).get(OUR_ID)))
     headers = (table(header) for header in listed(mail.get("headers")))
     sent = (header.get("value") for header in headers if str(header.get("name")).lower() == CORRELATION_HEADER)

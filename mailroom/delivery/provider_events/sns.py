@@ -1,10 +1,10 @@
-"""What Amazon SNS posts over HTTPS, believed only once its signature is checked.
+"""Messages that Amazon SNS posts over HTTPS, verified by their signature.
 
     body -> size, JSON -> topic allowed -> certificate of the topic's own region -> signature -> fresh -> message
 
-Nothing of a body is used before that but what is needed to check it, and no address that stands in it is ever called:
-a subscription is confirmed through the API with the token, never by fetching `SubscribeURL`. Each message keeps its
-`message_id`: SNS delivers at least once, and who handles messages must not handle one twice.
+Before verification only the fields needed for it are used, and no URL in a body but the checked one of the certificate is
+called: a subscription is confirmed through the API with its token, never by fetching `SubscribeURL`. Each message keeps its
+`message_id`: SNS delivers at least once, and a consumer must not handle a message twice.
 
 Source: SNS developer guide, "Verifying the signatures of Amazon SNS messages" (2026).
 """
@@ -28,7 +28,7 @@ from mailroom.domain.errors import PermanentError
 from mailroom.domain.json_members import unique_members
 
 MOST_BODY_BYTES = 1024 * 1024
-"""A message has at most 256 KiB; as JSON inside JSON it may be some four times that."""
+"""A message has at most 256 KiB; as JSON inside JSON it may take about four times that."""
 
 _OLDEST, _NEWEST = timedelta(minutes=65), timedelta(minutes=5)  # SNS tries for an hour at most, by its default policy
 _ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):sns:(?P<region>[a-z0-9-]{3,32}):\d{12}:[A-Za-z0-9_.-]{1,256}")
@@ -44,27 +44,27 @@ _SIGNED = {
 
 
 class Unverified(PermanentError):
-    """This body is not proven to be a message of one of our topics; the step that refused is in the facts."""
+    """A body is not proven to be a message of one of our topics; the fact `step` names the check that failed."""
 
     def __init__(self, message: str = "not a verified SNS message", **facts: Any) -> None:
         super().__init__(message, **facts)
 
 
 class Certificates(Protocol):
-    """Where SNS's signing certificates are had."""
+    """A source of SNS's signing certificates."""
 
     def fetch(self, url: str) -> bytes:
-        """Return the PEM at `url`, which the verifier has checked to be SNS's own; following no redirect.
+        """Return the PEM at `url`, which the verifier has checked to be SNS's own; redirects are not followed.
 
         Raises:
-            TransientError: it cannot be had now; the post may be answered with 503 and comes again.
-            Unverified: there is none at this place.
+            TransientError: it cannot be fetched now; answer the post with 503, and SNS posts it again.
+            Unverified: there is no certificate at this URL.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What was published to a topic."""
+    """A message published to a topic."""
 
     topic_arn: str
     message_id: str
@@ -75,7 +75,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A topic's question whether it may post here; `token` answers it through the API."""
+    """A topic's request to post here; `token` confirms it through the API."""
 
     topic_arn: str
     message_id: str
@@ -84,7 +84,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscription:
-    """A topic's word that it posts here no longer."""
+    """A topic's notice that it no longer posts here."""
 
     topic_arn: str
     message_id: str
@@ -94,15 +94,15 @@ Message = Notification | Subscription | Unsubscription
 
 
 class Verifier:
-    """Reads posts of the topics that it knows."""
+    """Verifies and reads the posts of configured topics."""
 
     def __init__(self, certificates: Certificates, *, topics: frozenset[str], allow_sha1: bool = False) -> None:
-        """Take the topics' ARNs; a post of any other is refused before its certificate is asked for.
+        """Take the topics' ARNs; a post of any other topic is refused before its certificate is fetched.
 
         Args:
-            certificates: Where signing certificates are had.
-            topics: Whole ARNs.
-            allow_sha1: Also take SignatureVersion 1, the default of a topic that nobody set to 2.
+            certificates: The source of signing certificates.
+            topics: Full ARNs.
+            allow_sha1: Also accept SignatureVersion 1, the default of topics that are not set to 2.
         """
         self._certificates = certificates
         self._topics = topics
@@ -112,8 +112,8 @@ class Verifier:
         """Return the message of a post.
 
         Raises:
-            Unverified: by `step`: size, json, shape, type, topic, version, certificate_url, certificate, signature, time.
-            TransientError: the certificate cannot be had now.
+            Unverified: `step` is size, json, shape, type, topic, version, certificate_url, certificate, signature or time.
+            TransientError: the certificate cannot be fetched now.
         """
         if len(body) > MOST_BODY_BYTES:
             _refuse("size", size=len(body))
@@ -124,15 +124,15 @@ class Verifier:
             _refuse("version")
         key = _key(self._certificates.fetch(certificate_url(post)), now)
         _check_signature(post, key)
-        # After the signature, so that the clock is only held against what SNS said itself.
+        # After the signature: only a time that SNS itself signed is compared with the clock.
         return _message(post, _check_time(post["Timestamp"], now))
 
 
 def certificate_url(post: Mapping[str, str]) -> str:
-    """Return the post's certificate URL, once it is known to be SNS's in the region of the post's topic.
+    """Return the post's certificate URL after checking that it is SNS's own in the region of the post's topic.
 
     Raises:
-        Unverified: it is not, whatever part of it differs.
+        Unverified: any part of the URL differs.
     """
     url = post.get("SigningCertURL", "")
     arn = _ARN.fullmatch(post["TopicArn"])
@@ -144,7 +144,7 @@ def certificate_url(post: Mapping[str, str]) -> str:
     if arn is None or not _PATH.fullmatch(path):
         _refuse("certificate_url")
     host = f"sns.{arn['region']}.{_SUFFIXES.get(arn['partition'], 'amazonaws.com')}"
-    # Compared as a whole: no port, user, query or fragment, and no other way of writing the same.
+    # Compared as a whole: no port, user, query or fragment, and no other spelling.
     return url if url == f"https://{host}{path}" else _refuse("certificate_url")
 
 
@@ -154,7 +154,7 @@ def signed_text(post: Mapping[str, str]) -> bytes:
 
 
 def _parse(body: bytes) -> dict[str, str]:
-    """Return the post's members that are text; the numbers and objects that SNS may add one day are not signed."""
+    """Return the post's text members; numbers and objects, which SNS may add one day, are not signed."""
     try:
         post = json.loads(body.decode("utf-8"), object_pairs_hook=unique_members)
     except (ValueError, RecursionError):

@@ -1,1 +1,1 @@
-"""What the archive keeps besides the bytes."""
+"""Manifests: what the archive stores besides the bytes."""

@@ -1,12 +1,12 @@
-"""The manifest of a received e-mail: what must be known besides its bytes to file it again, for each tenant apart.
+"""The manifest of a received e-mail: what is needed besides its bytes to file it again, one for each tenant.
 
-It lies in the archive beside the raw e-mail, at `<tenant>/aip/<id>.json`, and is written before anything is acknowledged.
-The id comes from the raw object alone, so that a mail that is announced again without its notification finds its envelope.
-No tenant's manifest names another's recipients; all of a mail's manifests together are its envelope.
+It is stored in the archive beside the raw e-mail, at `<tenant>/aip/<id>.json`, before anything is acknowledged. The id is
+derived from the raw object alone, so that a mail announced again without its notification finds its envelope. No tenant's
+manifest names another tenant's recipients; all of a mail's manifests together make up its envelope.
 
-The form is canonical JSON (RFC 8785, for text and integers): names in order, nothing between them, UTF-8. What is not known
-is left out. A reader passes over names that it does not know, so later versions may add some. Nothing in it is ever taken
-away: a renewed manifest is a new version of the object, and names at least the recipients that the older ones name.
+The form is canonical JSON (RFC 8785, for text and integers): sorted names, no white space, UTF-8. Unknown values are left
+out. Readers ignore names that they do not know, so later versions may add some. Nothing is ever removed: a renewed manifest
+is a new version of the object, and names at least the recipients of the older ones.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ from mailroom.domain.inbound.routing import INBOX, Route
 
 FORMAT, VERSION = "mailroom.aip", 1
 
-#: Where in a tenant's part of the archive its manifests lie.
+#: Folder of the manifests in a tenant's part of the archive.
 FOLDER = "aip"
 
-#: How long a manifest of a mail that is no document is locked.
+#: How long the manifest of a mail that is not a document is locked.
 SHORT = timedelta(days=30)
 
 _CHECKS = ("spam", "virus", "spf", "dkim", "dmarc")
 
 
 class Source(StrEnum):
-    """Who named recipients and verdicts: SES in its notification, the headers that SES wrote into the mail, or nobody."""
+    """Source of recipients and verdicts: SES's notification, the headers that SES wrote into the mail, or none."""
 
     SES = "ses"
     HEADERS = "headers"
@@ -41,27 +41,27 @@ class Source(StrEnum):
 
 
 class RetentionClass(StrEnum):
-    """What decides how long a mail's manifest is locked."""
+    """The class of a mail, which decides how long its manifest is locked."""
 
     DOCUMENT = "document"
     UNROUTED = "unrouted"
     VIRUS = "virus"
     QUARANTINED = "quarantined"
     WITHDRAWN = "withdrawn"
-    """It was a document before more was known of it; it is kept as one."""
+    """Formerly a document; kept as long as one."""
 
     def period(self, document: timedelta) -> timedelta:
-        """Return for how long, where documents are kept for `document`."""
+        """Return how long the manifest is locked, given the period of documents."""
         return document if self in (RetentionClass.DOCUMENT, RetentionClass.WITHDRAWN) else SHORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One tenant's part of what is known of a mail.
+    """One tenant's manifest of a mail.
 
-    `received_at` is the ledger's time of receipt, which inboxes show; the envelope has SES's own. `attempt` is the one that
-    wrote it: a ledger that knows of fewer attempts is older than this. `sha256` and `size` are those of the raw e-mail,
-    None where it could not be opened. `written_at` and `retain_until` are the store's.
+    `received_at` is the ledger's time of receipt, which inboxes show; the envelope has SES's own. `attempt` is the attempt
+    that wrote it: a ledger with fewer attempts is older than the manifest. `sha256` and `size` are those of the raw e-mail,
+    None if it could not be opened. `written_at` and `retain_until` are set by the store.
     """
 
     tenant: str
@@ -80,20 +80,20 @@ class Manifest:
 
     @property
     def key(self) -> str:
-        """Where it lies in the archive."""
+        """Its key in the archive."""
         return key_of(self.tenant, self.ref)
 
     def is_of(self, ref: ObjectRef, sha256: str | None) -> bool:
-        """Tell whether it is about this object, not about another version under the same key.
+        """Return whether it describes this object, and not another version under the same key.
 
-        The digest of the raw e-mail decides where both sides know it, the version where both know that.
+        The digest of the raw e-mail decides if both sides have it, else the version if both have that.
         """
         if self.sha256 and sha256:
             return self.sha256 == sha256
         return not (self.ref.version and ref.version) or self.ref.version == ref.version
 
     def renewing(self, older: Iterable["Manifest"]) -> "Manifest":
-        """Return this manifest with what `older` ones of the same tenant and mail, oldest first, say besides."""
+        """Return this manifest merged with `older` ones of the same tenant and mail, oldest first."""
         others = [one for one in older if one.is_of(self.ref, self.sha256)]
         if not others:
             return self
@@ -117,7 +117,7 @@ class Manifest:
         )
 
     def says_no_more_than(self, older: "Manifest") -> bool:
-        """Tell whether `older` says the same; which attempt wrote it, and when, is no difference."""
+        """Return whether `older` has the same content, apart from the attempt and the times of writing."""
         return replace(self, attempt=0, written_at=None, retain_until=None) == replace(
             older, attempt=0, written_at=None, retain_until=None
         )
@@ -125,14 +125,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """What all manifests of a mail say together; `envelope` is None where SES's notification never came."""
+    """The merged content of a mail's manifests; `envelope` is None if none of them is from SES's notification."""
 
     received_at: datetime
     envelope: Envelope | None
 
 
 def recalled(manifests: Iterable[Manifest]) -> Recalled | None:
-    """Return what manifests of one mail, oldest first, say together: the newest word, and every recipient ever named."""
+    """Return the merged content of one mail's manifests, oldest first: the newest envelope with every recipient ever named."""
     known = list(manifests)
     if not known:
         return None
@@ -145,22 +145,22 @@ def recalled(manifests: Iterable[Manifest]) -> Recalled | None:
 
 
 def id_of(ref: ObjectRef) -> str:
-    """Return the id of the manifests of an object; the version has no part in it, for SES's notification does not say it."""
+    """Return the id of an object's manifests; it does not depend on the version, which SES's notification does not contain."""
     return hashlib.sha256(f"{ref.bucket}/{ref.key}".encode()).hexdigest()
 
 
 def key_of(tenant: str, ref: ObjectRef) -> str:
-    """Return where a tenant's manifest of an object lies in the archive."""
+    """Return the key of a tenant's manifest of an object in the archive."""
     return f"{tenant}/{FOLDER}/{id_of(ref)}.json"
 
 
 def canonical(value: Any) -> bytes:
-    """Return `value` as canonical JSON (RFC 8785); it may hold text, integers, lists, and mappings whose names are ASCII."""
+    """Return `value` as canonical JSON (RFC 8785): text, integers, lists, and mappings with ASCII names."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
-    """Return a manifest as it is stored, with the rule that it is locked by."""
+    """Return a manifest's stored bytes, with the rule of its lock."""
     if manifest.retain_until is None or manifest.written_at is None:
         raise ConfigurationError("a manifest is written with its times")
     envelope = manifest.envelope
@@ -202,10 +202,10 @@ def write(manifest: Manifest, *, lock_mode: str, period: timedelta) -> bytes:
 
 
 def read(stored: bytes) -> Manifest:
-    """Return the manifest that was stored.
+    """Return the manifest in stored bytes.
 
     Raises:
-        ValueError: these bytes are no manifest.
+        ValueError: the bytes are not a manifest.
     """
     try:
         return _read(json.loads(stored))
@@ -253,7 +253,7 @@ def _route_of(tenant: str, facts: Mapping[str, str]) -> Route:
 
 
 def _storable(text: str) -> str:
-    """Return `text` if the database takes it: what a stranger put there must not stop the mail."""
+    """Return `text` if the database can store it, else raise `ValueError`; a foreign manifest must not stop the mail."""
     if "\0" in text:
         raise ValueError("no manifest")
     text.encode()
@@ -261,7 +261,7 @@ def _storable(text: str) -> str:
 
 
 def _class_of(word: str) -> RetentionClass:
-    """Return the class of this name; one that only later versions know is kept as what is kept longest."""
+    """Return the class of this name; an unknown one, from a later version, counts as the class that is kept longest."""
     return RetentionClass(word) if word in RetentionClass.__members__.values() else RetentionClass.DOCUMENT
 
 

@@ -1,1 +1,1 @@
-"""What becomes of a message after it was sent: events, suppression, reputation, tracked links."""
+"""Rules about a message after it was sent: events, suppression, reputation, tracked links."""

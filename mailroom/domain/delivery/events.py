@@ -1,7 +1,7 @@
-"""What providers tell of a message after it was handed over, in one vocabulary for all of them, and what it comes to.
+"""Provider events about a sent message, in one vocabulary for all providers, and the status that they lead to.
 
-Events come late, twice and in any order. So a status never depends on which came first: each kind of event claims a
-status, and of all that was claimed the one that weighs most stands.
+Events come late, twice and in any order, so the status does not depend on their order: each kind of event proposes a
+status, and the proposed status with the highest weight stands.
 """
 
 from collections.abc import Mapping
@@ -12,42 +12,42 @@ from types import MappingProxyType
 
 from mailroom.domain.outbound.message import Status
 
-#: Who tells what happened at our own place: a click on our unsubscribe page.
+#: Provider name of events that happen here: a click on our unsubscribe page.
 OURS = "mailroom"
 
 
 class Kind(StrEnum):
     """What happened to a message. Stable words: activities and filters use them."""
 
-    #: The provider has it; this settles an unknown outcome.
+    #: The provider has it; resolves an unknown outcome.
     SENT = "sent"
     DELIVERED = "delivered"
     #: Not delivered for now; the provider keeps trying.
     DELAYED = "delayed"
-    #: Returned for good: this address takes no mail.
+    #: Returned permanently: this address takes no mail.
     BOUNCED_HARD = "bounced_hard"
-    #: Returned, and the address may take mail another time.
+    #: Returned, but the address may take mail another time.
     BOUNCED_SOFT = "bounced_soft"
     COMPLAINED = "complained"
-    #: The provider took it and then would not send it.
+    #: The provider accepted it and then refused to send it.
     REJECTED = "rejected"
     #: The provider held it back because the address is on a suppression list of its own.
     SUPPRESSED = "suppressed"
     OPENED = "opened"
     CLICKED = "clicked"
     UNSUBSCRIBED = "unsubscribed"
-    #: An answer of a machine (out of office): no bounce, though it comes as one.
+    #: An automatic reply (out of office): no bounce, though it arrives as one.
     AUTORESPONDED = "autoresponded"
-    #: The provider told something that this vocabulary has no word for.
+    #: An event that this vocabulary has no word for.
     OTHER = "other"
 
 
-#: What readers do, and machines in their name.
+#: Opens and clicks, by readers or by machines.
 LOOKS = frozenset({Kind.OPENED, Kind.CLICKED})
 
 
 class Actor(StrEnum):
-    """Who opened or clicked: scanners of mail do both."""
+    """Who opened or clicked: mail scanners do both."""
 
     HUMAN = "human"
     MACHINE = "machine"
@@ -56,12 +56,12 @@ class Actor(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryEvent:
-    """One thing that one provider told of one recipient of one message.
+    """One provider event about one recipient of one message.
 
-    `event_id` is unique for the provider and the same each time it tells this again. `message_id` is ours, where it came
-    back in a tag or header; `provider_message_id` the provider's. `facts` are codes, words of the provider and times:
-    no address, no IP, no user agent. `recipient` is compared with the message's and not kept, and so is `tenant`, whose
-    account at the provider it was; None is an account for all of them.
+    `event_id` is unique for the provider and the same in each repetition of the event. `message_id` is ours, returned in a
+    tag or header; `provider_message_id` is the provider's. `facts` are codes, words of the provider and times: no address,
+    no IP, no user agent. `recipient` and `tenant` are compared with the message's and not stored; `tenant` is the owner of
+    the account at the provider, None for an account of all tenants.
     """
 
     provider: str
@@ -76,7 +76,7 @@ class DeliveryEvent:
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-#: What an event says that the message has come to, if nothing weighs more.
+#: The status that each kind of event proposes.
 _CLAIMS = {
     Kind.SENT: Status.DISPATCHED,
     Kind.OTHER: Status.DISPATCHED,
@@ -93,7 +93,7 @@ _CLAIMS = {
     Kind.COMPLAINED: Status.COMPLAINED,
 }
 
-#: What weighs more than what; everything that is not among them is our own word, and any event outweighs it.
+#: Weights of the statuses that events propose; the other statuses are our own, and any event outweighs them.
 _WEIGHTS = {
     Status.DISPATCHED: 1,
     Status.DEFERRED: 2,
@@ -114,22 +114,22 @@ _NEXT = {
 
 
 def advance(status: Status, kind: Kind) -> Status:
-    """Return what a message of `status` has come to after an event; one that adds nothing changes nothing.
+    """Return the status after an event of `kind`; an event that adds nothing changes nothing.
 
-    `deferred` is the provider's here: one that was not handed over is to be given as `queued`.
+    `deferred` means deferred by the provider here: pass `queued` for a message that was not sent yet.
     """
     return _NEXT[status, kind]
 
 
 def counts_as(event: DeliveryEvent) -> Kind:
-    """Return the kind that an event counts as: a machine that opens or clicks proves delivery and no more."""
+    """Return the kind that an event counts as: an open or click by a machine only proves delivery."""
     return Kind.DELIVERED if event.kind in LOOKS and event.actor is Actor.MACHINE else event.kind
 
 
-#: An event whose message is not known after so long is kept and counted, and tried no more.
+#: An event whose message is still unknown after this time is kept and counted, but no longer matched.
 PARKED_FOR = timedelta(days=30)
 
 
 def next_try(tries: int, now: datetime) -> datetime:
-    """Return when a parked event is tried again: the first times within seconds, for it overtook the send's own answer."""
+    """Return when a parked event is matched again: at first within seconds, for it may have overtaken the send's answer."""
     return now + timedelta(seconds=min(2 ** max(0, min(tries, 12)), 3600))

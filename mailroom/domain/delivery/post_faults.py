@@ -1,6 +1,6 @@
-"""What became of a POST to a tenant's webhook that was not taken: the word is kept with each attempt.
+"""Why a POST to a tenant's webhook failed; the word is stored with each attempt.
 
-What a URL may not be has words of its own: `mailroom.domain.delivery.webhook_targets.TargetFault`.
+Faults of the URL itself are in `mailroom.domain.delivery.webhook_targets.TargetFault`.
 """
 
 from mailroom.domain.reasons import ReasonWord
@@ -10,7 +10,7 @@ _REPORT = "see the HTTP service's log and report the fault; the POST is tried ag
 
 
 class PostFault(ReasonWord):
-    """Why a POST was not taken."""
+    """Why a POST failed."""
 
     STATUS = (
         "status",
@@ -56,6 +56,6 @@ class PostFault(ReasonWord):
 
     @classmethod
     def of_attempt(cls, stored: str | None) -> dict[str, str | None]:
-        """Return what JSON says of an attempt: its fault in both words, as a sentence, and what to do."""
+        """Return the JSON fields of an attempt's fault: both words, the sentence, and what to do."""
         known = cls.read(stored)
         return {"fault": cls.old_word(stored), "fault_code": known.value if known else stored, **cls.advise(stored)}

@@ -1,9 +1,9 @@
-"""Public addresses: which IP addresses a tenant may have us connect to, by a list of our own.
+"""Public addresses: the IP addresses that tenants' webhooks may have, by a list of our own.
 
-Python's `ipaddress` has such a list too, which is another one in each release (CVE-2024-4032), so it is not asked: what a
-tenant may reach must not depend on the Python below. IPv6 is a list of what is allowed, so that a network reserved tomorrow
-is refused today. What is globally reachable but serves the Internet's own machinery (AS112, AMT, anycast of NAT and TURN) is
-refused as well, and so is every IPv6 address that carries an IPv4 address: where it leads is decided by a translator.
+The list in Python's `ipaddress` differs between releases (CVE-2024-4032) and is not used: what a tenant may reach must not
+depend on the Python version. For IPv6 the list names what is allowed, so a network that is reserved tomorrow is refused
+today. Globally reachable addresses of the Internet's own machinery (AS112, AMT, anycast of NAT and TURN) are refused too, and
+so is every IPv6 address that embeds an IPv4 address: a translator decides where it leads.
 
 Sources: IANA IPv4 Special-Purpose Address Registry, IPv6 Special-Purpose Address Registry (updated 2025-10-09), IPv4 Multicast
 Address Space Registry, IPv6 Address Space; read in November 2026. The dates are the registry's dates of allocation.
@@ -36,11 +36,11 @@ NOT_PUBLIC_V4 = tuple(
     )
 )
 
-#: All that IANA gives out to the public Internet (RFC 4291). Outside it are loopback, mapped and compatible addresses, NAT64
+#: All that IANA allocates to the public Internet (RFC 4291). Outside it are loopback, mapped and compatible addresses, NAT64
 #: (64:ff9b::/96, 64:ff9b:1::/48), 100::/64, 5f00::/16, unique local, link-local, site-local and multicast addresses.
 GLOBAL_V6 = IPv6Network("2000::/3")
 
-#: What of it is not public.
+#: The networks in `GLOBAL_V6` that are not public.
 NOT_PUBLIC_V6 = tuple(
     IPv6Network(network)
     for network in (
@@ -54,7 +54,7 @@ NOT_PUBLIC_V6 = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address, in its usual form and without a zone, is a public one; what is no address is not."""
+    """Return whether a text is a public IP address in its usual form, without a zone."""
     try:
         if ":" in address:
             v6 = IPv6Address(address)

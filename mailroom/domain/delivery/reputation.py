@@ -1,7 +1,7 @@
-"""The circuit breaker: stop a batch or a tenant before the provider stops the account.
+"""Circuit breakers: they stop a batch or a tenant before the provider stops the account.
 
-SES looks at an account from 5 % bounces and pauses it at 10 %; for complaints from 0.1 % and at 0.5 % (its developer guide,
-"Sending review process", 2026). Ours opens before that, and only when there is enough to judge by.
+SES reviews an account from 5 % bounces and pauses it at 10 %; for complaints the rates are 0.1 % and 0.5 % (its developer
+guide, "Sending review process", 2026). Breakers open earlier, but only once enough messages were sent to judge by.
 """
 
 from dataclasses import dataclass
@@ -29,20 +29,20 @@ class Trip(ReasonWord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReputationCounts:
-    """What became of the messages of one batch, or of one tenant for a while; `sent` is those handed over."""
+    """Outcomes of the messages of one batch, or of one tenant in a period; `sent` counts all that went to the provider."""
 
     sent: int
     bounced: int = 0
     complained: int = 0
 
 
-#: A tenant is judged by what it sent within this time.
+#: The period by which a tenant is judged.
 TENANT_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """When to stop: rates from 0 to 1, judged after `sample` messages. So few complaints count for one or two people."""
+    """When to open: rates from 0 to 1, judged after `sample` messages. Fewer complaints than `fewest_complaints` never do."""
 
     sample: int
     bounces: float = 0.05
@@ -54,23 +54,23 @@ class Thresholds:
             raise ValueError("a breaker needs a sample, and rates between 0 and 1")
 
 
-#: A bought list shows in its first hundred.
+#: A purchased list shows within the first hundred messages.
 OF_BATCH = Thresholds(sample=100, bounces=0.08)
-#: Over the last day; a tenant with many small batches is judged by all of them.
+#: Over the last day, all batches of the tenant together.
 OF_TENANT = Thresholds(sample=500)
 
 
-def judge(tally: ReputationCounts, thresholds: Thresholds) -> Trip | None:
-    """Return why to stop, or None. Complaints first: they weigh more with every provider."""
-    if tally.sent < thresholds.sample:
+def judge(counts: ReputationCounts, thresholds: Thresholds) -> Trip | None:
+    """Return why the breaker opens, or None. Complaints first: they weigh more with every provider."""
+    if counts.sent < thresholds.sample:
         return None
-    if tally.complained >= thresholds.fewest_complaints and tally.complained / tally.sent > thresholds.complaints:
+    if counts.complained >= thresholds.fewest_complaints and counts.complained / counts.sent > thresholds.complaints:
         return Trip.COMPLAINTS
-    return Trip.BOUNCES if tally.bounced / tally.sent > thresholds.bounces else None
+    return Trip.BOUNCES if counts.bounced / counts.sent > thresholds.bounces else None
 
 
 def may_open(bounced: int, complained: int, thresholds: Thresholds) -> bool:
-    """Return whether so many could open the breaker at all: if not even of the smallest sample, nobody need count what was sent."""
+    """Return whether these counts open the breaker at the smallest sample; if not, `sent` need not be counted."""
     return (
         judge(ReputationCounts(sent=thresholds.sample, bounced=bounced, complained=complained), thresholds) is not None
     )

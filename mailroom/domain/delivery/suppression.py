@@ -1,8 +1,8 @@
-"""When an address gets no more mail, and for how long. A tenant's own list; the provider's is another.
+"""Suppression: when an address gets no more mail, and for how long. The list is the tenant's, not the provider's.
 
-A hard bounce, a complaint and an unsubscribe suppress at once and for good. Soft bounces do it when there were
-`SOFT_BOUNCES` messages within `SOFT_WITHIN`, for `SOFT_FOR`. An address on a list of the provider's own is left alone for
-`LISTED_FOR`, for the provider may take it off.
+A hard bounce, a complaint and an unsubscribe suppress at once and permanently. Soft bounces of `SOFT_BOUNCES` messages
+within `SOFT_WITHIN` suppress for `SOFT_FOR`. An address on the provider's own list is suppressed for `LISTED_FOR`, for the
+provider may remove it.
 """
 
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ _IF_WRONG = "leave it; if the address takes mail again, take it off with `DELETE
 
 
 class Cause(ReasonWord):
-    """Why an address gets no mail. A tenant may put an address on the list with a word of its own."""
+    """Why an address is suppressed. A tenant may suppress an address with another word."""
 
     HARD_BOUNCE = ("hard_bounce", "a message to it was returned for good", _IF_WRONG)
     COMPLAINT = ("complaint", "its owner reported a message as spam", "leave it, unless the person asks for mail again")
@@ -48,11 +48,11 @@ _LASTS = {Cause.SOFT_BOUNCES: SOFT_FOR, Cause.PROVIDER_LIST: LISTED_FOR}
 
 
 def cause_of(kind: Kind) -> Cause | None:
-    """Return why one event of this kind alone suppresses its address, or None."""
+    """Return the cause by which a single event of this kind suppresses its address, or None."""
     return _CAUSES.get(kind)
 
 
 def end_of(cause: Cause, since: datetime) -> datetime | None:
-    """Return when a suppression ends; None is never."""
+    """Return when a suppression ends; None means never."""
     lasts = _LASTS.get(cause)
     return since + lasts if lasts else None

@@ -1,4 +1,4 @@
-"""What tenants are told of their messages, and how long a deaf endpoint is waited for."""
+"""Rules of tenant webhooks: which events an endpoint gets, the retry schedule, and when it is disabled."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,13 +9,13 @@ from mailroom.domain.outbound.message import SendingStage, Status
 from mailroom.domain.outbound.reasons import OutboundReason
 from mailroom.domain.reasons import ReasonWord
 
-#: Every word that an activity may have.
+#: Every event that an endpoint may subscribe to.
 KINDS = frozenset({*Status, *Kind})
-#: What an endpoint is told that did not choose: not each step within our own walls.
+#: The events of an endpoint that chose none: all but Mailroom's internal steps.
 USUAL = KINDS - {status for status in Status if status.stage in (SendingStage.WAITING, SendingStage.SENDING)}
 USUAL -= {Kind.SENT, Kind.OTHER}
 
-#: An endpoint that fails for so long is disabled.
+#: An endpoint that fails for this long is disabled.
 PATIENCE = timedelta(days=3)
 
 
@@ -30,29 +30,29 @@ class Disabled(ReasonWord):
     )
 
 
-#: How many things one POST tells; after a failure fewer, so that one that cannot be borne stands alone.
+#: Events in one POST at most; fewer after failures, so that an event the endpoint cannot handle ends up alone.
 MOST = 100
 
-#: Facts of activities that are the installation's own.
+#: Facts of activities that are internal to the installation.
 _INTERNAL = frozenset({"run_id"})
 
 _FIRST, _LONGEST = timedelta(seconds=5), timedelta(hours=1)
 
 
 def next_try(tries: int, now: datetime, *, jitter: float) -> datetime:
-    """Return when to tell again after so many failures in a row; `jitter`, from 0 to 1, keeps endpoints apart."""
+    """Return when to post again after `tries` failures in a row; `jitter`, from 0 to 1, spreads the endpoints."""
     pause: timedelta = min(_FIRST * 2 ** max(0, min(tries, 20)), _LONGEST)
     return now + pause * (0.75 + jitter / 2)
 
 
 def most_after(tries: int) -> int:
-    """Return how many things to tell at once after so many failures in a row."""
+    """Return the most events of one POST after `tries` failures in a row."""
     return max(1, MOST >> max(0, min(tries, 20)))
 
 
 def facts_for_tenants(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of an activity as its tenant may know them: without ids of the installation's own.
+    """Return the facts of an activity that its tenant sees: without the installation's internal ids.
 
-    A reason has both its words: `reason` that of up to 0.1.0, for one release, and `reason_code` the stable one.
+    A reason is given in both words: in `reason` the word up to 0.1.0, for one release, in `reason_code` the stable one.
     """
     return OutboundReason.both_words({name: value for name, value in facts.items() if name not in _INTERNAL})

@@ -1,8 +1,8 @@
-"""Who opens a mail and follows its links, asked by links and a pixel of our own: for providers that do not ask themselves.
+"""Open and click tracking by our own pixel and links, for providers that do not track.
 
-A tracked link names the message, its place in the mail, when the mail was made and where it leads, all under one tag: the
-target is part of what is signed, so nobody can have us lead to a place that was not in the mail, and leading there needs
-no database. Only the HTML is changed, and in it only the values of `href` and one place at the end.
+A tracked link holds the message id, the link's number in the mail, the time when the mail was made, and the target, all under
+one tag. The target is signed, so the redirect is no open redirect and needs no database. Only the HTML is changed, and in it
+only the values of `href` and one place at the end.
 """
 
 import re
@@ -21,7 +21,7 @@ from mailroom.domain.tokens import seal, unseal
 CLICKS, OPENS = "/c/", "/o/"
 
 _CLICK, _OPEN = b"mailroom click 1:", b"mailroom open 1:"
-#: Absolute, with a plain host and without a user: of what is spelt otherwise, programs differ in where it leads.
+#: Absolute, with a plain host and without a user: programs disagree about where other spellings lead.
 _FOLLOWED = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?=[/?#]|\Z)", re.IGNORECASE)
 #: What browsers drop from a URL, and what they send encoded.
 _DROPPED, _ENCODED = re.compile(r"[\t\n\r]"), re.compile(r"[^!-~]+")
@@ -31,13 +31,13 @@ _HEAD, _TIME, _NUMBER = 16, 4, 2
 _MOST_LINKS = 1 << 8 * _NUMBER
 
 
-#: A link of ours without its target: the URL of our HTTP service, the time and the tag in base64.
+#: Length of a tracked link without its target: the URL of the HTTP service, the head and the tag in base64.
 _MOST_ADDED = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Engagement:
-    """What a genuine token tells: whose mail was opened, or which of its links followed (from 1) and where that leads."""
+    """The content of a verified token: the message, and for a click the link's number (from 1) and its target."""
 
     message_id: str
     made_at: datetime
@@ -47,7 +47,7 @@ class Engagement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracker:
-    """Signs links and pixel below `base`, the URL of our HTTP service."""
+    """Signs links and pixels below `base`, the URL of the HTTP service."""
 
     base: str
     key: bytes
@@ -55,10 +55,10 @@ class Tracker:
     def tracked(
         self, html: str, wish: Tracked, *, message_id: str, made_at: datetime, unsubscribe: str | None = None
     ) -> str:
-        """Return the HTML with its links and a pixel signed for one message.
+        """Return the HTML with signed links and a pixel for one message.
 
-        Left as they are: `mailto:`, fragments and whatever else is no absolute http or https URL, the links of
-        unsubscribing, those with the attribute `data-no-track`, and those too long to be signed.
+        Left unchanged: URLs that are not absolute http or https (`mailto:`, fragments), links to unsubscribe, links with the
+        attribute `data-no-track`, and links that are too long to be signed.
         """
         head = UUID(message_id).bytes + int(made_at.timestamp()).to_bytes(_TIME, "big")
         found = anchors(html)
@@ -77,8 +77,8 @@ class Tracker:
             target = followed(link.target)
             if target is None or target == unsubscribe or self._is_ours(target):
                 continue
-            said = head + number.to_bytes(_NUMBER, "big") + target.encode()
-            token = seal(said, purpose=_CLICK, key=self.key)
+            payload = head + number.to_bytes(_NUMBER, "big") + target.encode()
+            token = seal(payload, purpose=_CLICK, key=self.key)
             edits.append((link.start, link.end, self._url(CLICKS, token)))
         return edits
 
@@ -94,38 +94,38 @@ class Tracker:
 
 
 def most_added(html: str, wish: Tracked) -> int:
-    """Return by how many characters `Tracker.tracked` lengthens `html` at most."""
+    """Return the most characters that `Tracker.tracked` adds to `html`."""
     added = _MOST_ADDED if wish.opens else 0
     if wish.clicks:
         links = min(html.lower().count("href"), _MOST_LINKS)
-        # Each character of a target may become three for each of its bytes, and base64 four for three of these.
+        # Percent-encoding makes up to three characters of each byte of a target, and base64 four of each three.
         added += links * _MOST_ADDED + min(links * _MOST_TARGET, 3 * len(html.encode())) * 4 // 3
     return added
 
 
 def followed(target: str) -> str | None:
-    """Return a link's target as a browser sends it, in ASCII, or None for one that is left as it is."""
+    """Return a link's target as a browser sends it, in ASCII, or None for a link that is not tracked."""
     sent = _as_sent(target)
     return sent if _is_followed(sent) and plain_web_url(sent) is not None else None
 
 
 def clicked(token: str, *, key: bytes) -> Engagement | None:
-    """Return which link this is and where it leads, or None for what we did not sign."""
-    said = unseal(token, purpose=_CLICK, key=key)
-    if said is None:
+    """Return the message, link and target of a click's token, or None if it was not signed here."""
+    payload = unseal(token, purpose=_CLICK, key=key)
+    if payload is None:
         return None
     place = _HEAD + _TIME
-    target = said[place + _NUMBER :].decode()
-    # Signed means followed once; looked at again, a fault of the signing side is still no open redirect.
+    target = payload[place + _NUMBER :].decode()
+    # Signed targets were checked before; checking again keeps a fault in signing from making an open redirect.
     if _as_sent(target) != target or not _is_followed(target):
         return None
-    return Engagement(*_head(said), int.from_bytes(said[place : place + _NUMBER], "big"), target)
+    return Engagement(*_head(payload), int.from_bytes(payload[place : place + _NUMBER], "big"), target)
 
 
 def opened(token: str, *, key: bytes) -> Engagement | None:
-    """Return whose pixel this is, or None for what we did not sign."""
-    said = unseal(token, purpose=_OPEN, key=key)
-    return Engagement(*_head(said)) if said is not None else None
+    """Return the message of a pixel's token, or None if it was not signed here."""
+    payload = unseal(token, purpose=_OPEN, key=key)
+    return Engagement(*_head(payload)) if payload is not None else None
 
 
 def _as_sent(target: str) -> str:
@@ -136,6 +136,6 @@ def _is_followed(sent: str) -> bool:
     return _FOLLOWED.match(sent) is not None and len(sent) <= _MOST_TARGET
 
 
-def _head(said: bytes) -> tuple[str, datetime]:
-    made_at = datetime.fromtimestamp(int.from_bytes(said[_HEAD : _HEAD + _TIME], "big"), UTC)
-    return str(UUID(bytes=said[:_HEAD])), made_at
+def _head(payload: bytes) -> tuple[str, datetime]:
+    made_at = datetime.fromtimestamp(int.from_bytes(payload[_HEAD : _HEAD + _TIME], "big"), UTC)
+    return str(UUID(bytes=payload[:_HEAD])), made_at

@@ -1,4 +1,4 @@
-"""Webhook targets: the one rule of what a tenant's URL may be, asked when it is registered and before each POST.
+"""Webhook targets: the rule for tenants' URLs, checked at registration and before each POST.
 
 registration ─> url_fault(url)                                   ─> 422, or one line of the command
 each POST    ─> url_fault(url) ─> every address of the name: is_public ─> the connection goes to that very address
@@ -15,19 +15,19 @@ from mailroom.domain.delivery.public_addresses import is_public
 
 HTTPS = 443
 
-#: ASCII without blanks and backslashes, which readers of URLs disagree about.
+#: ASCII without blanks and backslashes, which URL parsers disagree about.
 _PRINTABLE = re.compile(r"[!-\[\]-~]{1,2000}")
-#: Host and port. Whatever else may stand there (a user, a zone, percent-encoding, IPvFuture) is read differently by different readers.
+#: Host and port. URL parsers disagree about anything else here: a user, a zone, percent-encoding, IPvFuture.
 _PLACE = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::(?P<port>[0-9]*))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-#: By its last label readers of URLs find an address in other forms: 127.1, 0x7f000001, 2130706433.
+#: A last label by which URL parsers recognise other forms of an address: 127.1, 0x7f000001, 2130706433.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-#: Names that lead into the own network by their definition (RFC 6761, RFC 6762, ICANN's .internal).
+#: Names that are local by definition (RFC 6761, RFC 6762, ICANN's .internal).
 _INSIDE = ("localhost", "local", "internal")
 
 
 class TargetFault(StrEnum):
-    """Why nothing is posted to a URL; the word is kept with each attempt."""
+    """Why nothing is posted to a URL; the word is stored with each attempt."""
 
     URL = "url"
     NOT_HTTPS = "not_https"
@@ -36,7 +36,7 @@ class TargetFault(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What is wrong, and what to do."""
+        """The rule that the URL breaks."""
         return _SENTENCES[self]
 
 
@@ -54,17 +54,17 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class WebhookTargets:
-    """Where tenants' webhooks may be; `anywhere` lifts all limits but the form of a URL, for a laptop."""
+    """Allowed targets of tenants' webhooks; `anywhere` lifts all limits but the form of a URL, for a laptop."""
 
     ports: frozenset[int] = frozenset({HTTPS})
     anywhere: bool = False
 
     @classmethod
     def read(cls, ports: str, *, anywhere: bool) -> Self:
-        """Return the rule with ports as the setting has them, between blanks or commas.
+        """Return the rule with the ports of the setting, separated by blanks or commas.
 
         Raises:
-            ValueError: that is no list of ports.
+            ValueError: the setting is not a list of ports.
         """
         words = ports.replace(",", " ").split()
         if not words or not all(re.fullmatch(r"[0-9]{1,5}", word) and 0 < int(word) < 65_536 for word in words):
@@ -72,7 +72,7 @@ class WebhookTargets:
         return cls(frozenset(int(word) for word in words), anywhere)
 
     def url_fault(self, url: str) -> TargetFault | None:
-        """Return what is wrong with a URL, or None. Where its name leads is seen at each POST, by `addresses_fault`."""
+        """Return what is wrong with a URL, or None. The addresses of its host are checked at each POST (`addresses_fault`)."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -91,7 +91,7 @@ class WebhookTargets:
         return fault or (None if port in self.ports else TargetFault.PORT)
 
     def addresses_fault(self, addresses: Iterable[str]) -> TargetFault | None:
-        """Return what is wrong with the addresses that a name has, or None: one that is not public spoils them all."""
+        """Return what is wrong with a host's addresses, or None; a single address that is not public is a fault."""
         if self.anywhere or all(is_public(address) for address in addresses):
             return None
         return TargetFault.ADDRESS

@@ -1,1 +1,1 @@
-"""Received mail: notifications, encryption, routing, verdicts, the life of an e-mail."""
+"""Received mail: notifications, encryption, routing, verdicts, states."""

@@ -1,8 +1,8 @@
-"""Automatic answers to received mail: when none may be sent, and what a receipt says.
+"""Automatic answers to received mail: when none may be sent, and the text of a receipt.
 
-An answer goes to the address of the envelope alone, and only where SPF says that its domain sent the mail: a forged sender
-would otherwise get a mail for each that was forged in its name. It is never given to what is itself automatic, and never
-to an address that is received here, so that no two machines answer each other for ever.
+An answer goes to the envelope's sender alone, and only if SPF confirms that its domain sent the mail: the victim of a forged
+sender would otherwise get a mail for each forged one. Automatic mail is never answered, nor are addresses that are received
+here, so that no two machines answer each other for ever.
 
 Source: RFC 3834 sections 2 and 3; RFC 5230 section 4.6; RFC 2369 and RFC 2919 for lists.
 """
@@ -26,7 +26,7 @@ _MOST_LINES = 500
 
 @dataclass(frozen=True, slots=True)
 class ReceiptLine:
-    """What became of one attachment: archived, duplicate or rejected."""
+    """The outcome of one attachment: archived, duplicate or rejected."""
 
     filename: str
     outcome: str
@@ -34,7 +34,7 @@ class ReceiptLine:
 
 
 def headers_of(raw: bytes) -> dict[str, list[str]] | None:
-    """Return the header fields by name in lower case; None where the block has no end within what is looked at."""
+    """Return the header fields by lower-case name; None if the block does not end within the bytes that are read."""
     text = raw[:_MOST_HEADER_BYTES].decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     block, end, _ = text.partition("\n\n")
     if not end and len(raw) > _MOST_HEADER_BYTES:
@@ -47,7 +47,7 @@ def headers_of(raw: bytes) -> dict[str, list[str]] | None:
 
 
 def why_silent(raw: bytes, envelope: Envelope | None) -> str | None:
-    """Return why this mail must not be answered automatically, or None. Whether the sender is one of ours is not known here."""
+    """Return why this mail must not be answered automatically, or None. The caller checks whether the sender is ours."""
     headers = headers_of(raw)
     if envelope is None or headers is None:
         return "unknown_sender"
@@ -62,7 +62,7 @@ def receipt_mail(
     """Return the answer to a mail: one line for each attachment, with its archive id.
 
     Raises:
-        ValueError: `sender` or `recipient` is no address that a header can hold.
+        ValueError: `sender` or `recipient` is not an address that a header can contain.
     """
     mail = EmailMessage(policy=SMTP)
     mail["From"] = _mailbox(sender)

@@ -1,11 +1,11 @@
-"""The envelope of an e-mail in S3, opened once it is known to be that e-mail's own, and (for the sandbox) written.
+"""The encrypted envelope of an e-mail in S3: checked to belong to that e-mail, opened, and (for the sandbox) written.
 
 SES writes what AWS calls version 2 metadata with the old `kms` wrap (`s3_encryption` has the forms). That wrap does not
-bind the object to its place: a whole object copied under another key would decrypt. So the KMS context that SES records
+bind the object to its key: a whole object copied under another key would decrypt. So the KMS context that SES records
 (`x-amz-matdesc`) must name this message and this account before anything is unwrapped.
 
-Other forms are read only under the prefixes where the installation says that they may come. There the binding is what
-their context has: every `aws:ses:` name in it must be right, and it must have what the installation expects of it.
+Other forms are read only under the prefixes where the installation allows them. There the binding is in their context:
+every `aws:ses:` name in it must be right, and it must contain what the installation expects.
 
 Source: AWS S3 Encryption Client specification, content-metadata; SES developer guide, "Receiving email: S3 action".
 """
@@ -38,7 +38,7 @@ _SES = ("aws:ses:message-id", "aws:ses:source-account", "aws:ses:rule-name")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What an object must be bound to before it is opened. `key` is its whole key in the bucket."""
+    """The values that an object's context must match before it is opened. `key` is its whole key in the bucket."""
 
     account_id: str
     message_id: str
@@ -49,11 +49,11 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Which forms beside SES's own may come, by the beginnings of their keys. By default none.
+    """Allowed forms besides SES's own, by key prefix. By default none.
 
-    `context` is what the KMS context of a client's object must have; `{message_id}` and `{key}` in a value stand for
-    the object's own, so that an object that was moved is refused. `legacy` allows what nothing authenticates (AES-CBC)
-    and the old wrap outside of SES's form; `master_key` opens objects of the first generation, where `legacy` allows them.
+    `context` is what the KMS context of a client's object must contain; `{message_id}` and `{key}` in a value stand for
+    the object's own, so that a moved object is refused. `legacy` allows unauthenticated content (AES-CBC) and the old wrap
+    outside SES's form; `master_key` opens objects of the first generation, if `legacy` allows them.
     """
 
     clients: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Forms:
 
 
 class Unwrapper(Protocol):
-    """The part of the key service that opening needs; `mailroom.ports.keys.Keys` has it."""
+    """The method of the key service that opening needs; part of `mailroom.ports.keys.Keys`."""
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes: ...
 
@@ -79,13 +79,13 @@ def unseal(
     forms: Forms | None = None,
     server_side: bool = False,
 ) -> bytes:
-    """Return the e-mail inside an object. Nothing is returned before its tag verified.
+    """Return the e-mail inside an object. Nothing is returned before its tag is verified.
 
-    `server_side` says that S3 itself had it encrypted under the installation's own KMS key.
+    `server_side` means that S3 encrypted the object under the installation's own KMS key.
 
     Raises:
         Quarantined: `not_encrypted`, `not_bound` (another message, account, rule or context), or `not_decryptable`; the
-            step that refused is in the facts, never in the message.
+            check that failed is in the facts, never in the message.
     """
     forms = forms or Forms()
     sealed = read_metadata(metadata)
@@ -103,7 +103,7 @@ def unseal(
 def seal(
     raw: bytes, *, data_key: bytes, wrapped_key: bytes, iv: bytes, context: Mapping[str, str]
 ) -> tuple[bytes, dict[str, str]]:
-    """Return body and metadata exactly as SES writes them. `iv` has 12 bytes and is never used twice with a key."""
+    """Return body and metadata exactly as SES writes them. `iv` has 12 bytes and must never repeat with a key."""
     if len(iv) != IV_BYTES:
         raise ValueError("an IV has 12 bytes")
     return AESGCM(data_key).encrypt(iv, raw, None), {
@@ -140,7 +140,7 @@ def _is_of_ses(sealed: Sealed) -> bool:
 
 def _check_allowed(sealed: Sealed, binding: Binding, forms: Forms) -> None:
     if not is_under(binding.key, forms.clients):
-        # Where only SES writes, an object of its form that names no message is not SES's.
+        # Under a prefix where only SES writes, an object of its form that names no message is not SES's.
         if (sealed.content, sealed.wrap) == (GCM, KMS):
             raise Quarantined(Reason.NOT_BOUND, step="message_id")
         refuse("form")

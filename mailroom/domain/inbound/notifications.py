@@ -1,8 +1,8 @@
-"""What the inbound queue's messages say: which raw e-mails are there and, where SES says it, for whom.
+"""Messages of the inbound queue: the raw e-mails that they announce and, from SES, their recipients.
 
-Read are S3 event notifications and SES "Received" notifications (as S3 or Lambda actions shape them), raw or in an SNS
-envelope, and the test events that both services send. A body is refused as a whole or read as a whole. Recipients come
-from `receipt.recipients` alone: what stands in To and Cc was written by the sender and knows no Bcc.
+Accepted are S3 event notifications and SES "Received" notifications (in the form of S3 or Lambda actions), bare or in an SNS
+envelope, and the test events of both services. A body is refused or accepted as a whole. Recipients come from
+`receipt.recipients` alone: To and Cc are the sender's text and lack Bcc.
 
 Sources: S3 user guide "Event message structure"; SES developer guide "Contents of notifications for email receiving".
 """
@@ -23,7 +23,7 @@ from mailroom.domain.times import happened
 MOST_BODY_BYTES = 1024 * 1024
 MOST_RECIPIENTS = 1000
 SETUP_NOTIFICATION = "AMAZON_SES_SETUP_NOTIFICATION"
-"""SES writes an object of this name, and may notify of it, each time a receipt rule is made or changed."""
+"""SES writes an object of this name, and may send a notification of it, each time a receipt rule is made or changed."""
 
 _SIGNATURE = "x-ses-dkim-signature"
 _MOST_HEADER_BYTES = 64 * 1024
@@ -32,7 +32,7 @@ _POLICIES = frozenset({"none", "quarantine", "reject"})
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _BY_SES = re.compile(r"\bby inbound-smtp\.[a-z0-9-]+\.amazonaws\.com with E?SMTPS? id (?P<id>[A-Za-z0-9-]+)")
 _AUTHENTICATED = re.compile(r"amazonses\.com;(?P<checks>.*)", re.DOTALL)
-# A method stands after a semicolon, so that no word of a comment is taken for one.
+# A method follows a semicolon, so that no word of a comment is taken for one.
 _CHECK = re.compile(r"(?:^|;)\s*(spf|dkim|dmarc)=([a-z]+)")
 _RECEIVED_BY_SES = re.compile(
     _BY_SES.pattern + r' for <?(?P<recipient>(?:"(?:[^"\\]|\\.)*"|[^@\s<>;"]+)@[^@\s<>;"]+)>? ?;'
@@ -40,20 +40,20 @@ _RECEIVED_BY_SES = re.compile(
 
 
 class UnreadableNotification(PermanentError):
-    """A message of the inbound queue is none of the shapes that are understood."""
+    """A message of the inbound queue has none of the accepted forms."""
 
     def __init__(self, message: str = "unreadable notification", **facts: Any) -> None:
         super().__init__(message, **facts)
 
 
 def read_notification(body: str) -> list[Arrival]:
-    """Return the e-mails that a queue message tells of; test events and deleted objects give none.
+    """Return the e-mails that a queue message announces; test events and deleted objects announce none.
 
-    A time of receipt that cannot be true (out of bounds, or of a later day than this) counts as now: the mail is there.
+    An impossible time of receipt (out of bounds, or over a day ahead) counts as now.
 
     Raises:
-        UnreadableNotification: it is none of the shapes named above, or over 1 MiB or 1000 recipients; the step that
-            refused is in the facts.
+        UnreadableNotification: it has none of the forms above, or exceeds 1 MiB or 1000 recipients; the check that failed
+            is in the facts.
     """
     message = _parse(body)
     if message.get("Type") == "Notification" and "Message" in message:
@@ -69,22 +69,22 @@ def read_notification(body: str) -> list[Arrival]:
 
 
 def can_be_announced(key: str) -> bool:
-    """Return whether a notification of an object with this key is read; no mail of SES has another, but anybody's object may."""
+    """Return whether a notification of an object with this key can be read; SES's keys always can, other writers' may not."""
     return not _UNPRINTABLE.search(key)
 
 
 def announcement(ref: ObjectRef) -> str:
-    """Return S3's word that an object is there, for one whose own notification was lost."""
+    """Return an S3 event notification of an object, for one whose own notification was lost."""
     stored = {"key": quote_plus(ref.key)} | ({"versionId": ref.version} if ref.version else {})
     record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
     return json.dumps({"Records": [record | {"s3": {"bucket": {"name": ref.bucket}, "object": stored}}]})
 
 
 def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
-    """Return the recipient that SES itself noted in a mail, for a mail whose notification never came; () if it did not.
+    """Return the recipient in SES's own Received header, for a mail whose notification never came; () if it has none.
 
     Only the first Received header counts, and only above the first X-SES-DKIM-SIGNATURE: SES puts both before
-    everything the sender wrote. It must name SES as receiver and `message_id`, which no sender can foresee.
+    everything the sender wrote. It must name SES as receiver and `message_id`, which no sender can predict.
     """
     headers = _first_headers(raw)
     names = [name for name, _ in headers]
@@ -96,7 +96,7 @@ def received_recipients(raw: bytes, *, message_id: str) -> tuple[str, ...]:
 
 
 def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
-    """Return the verdicts that SES itself noted in a mail whose notification never came; what it did not note is missing.
+    """Return the verdicts in SES's own headers, for a mail whose notification never came; absent ones are missing.
 
     As for recipients: the first of each header, above the first X-SES-DKIM-SIGNATURE, in a block that names `message_id`.
     """
@@ -111,7 +111,7 @@ def received_verdicts(raw: bytes, *, message_id: str) -> Verdicts:
         return Verdicts()
     checks = _AUTHENTICATED.match(block.get("authentication-results", "")[:_MOST_VALUE_LETTERS])
     found = _CHECK.findall(checks["checks"]) if checks else []
-    # SES quotes HELO and MAIL FROM, which a sender may make look like a check: what stands there twice says nothing.
+    # SES quotes HELO and MAIL FROM, which a sender may make look like a check: a method that appears twice is ignored.
     methods = [method for method, _ in found]
     values = {method: word for method, word in found if methods.count(method) == 1}
     return Verdicts(
@@ -129,7 +129,7 @@ def _is_of_ses(received: str, message_id: str) -> bool:
 
 
 def _word(word: str | None) -> Verdict:
-    """Return what a word of Authentication-Results means (RFC 8601): none, neutral and errors are no pass and no failure."""
+    """Return the verdict of an Authentication-Results word (RFC 8601): none, neutral and errors neither pass nor fail."""
     return {None: Verdict.MISSING, "pass": Verdict.PASS, "fail": Verdict.FAIL}.get(word, Verdict.GRAY)
 
 
@@ -168,7 +168,7 @@ def _from_record(record: Mapping[str, Any]) -> list[Arrival]:
         key=_name(unquote_plus(_text(described.get("key")))),
         version="" if version in (None, "null") else _name(version),
     )
-    # A key with nothing behind its last slash is a folder that somebody made in the S3 console.
+    # A key that ends with a slash is a folder made in the S3 console.
     return [] if ref.message_id in ("", SETUP_NOTIFICATION) else [Arrival(ref)]
 
 
@@ -247,7 +247,7 @@ def _name(value: object) -> str:
 
 
 def _printable(address: str) -> str:
-    # Such an address routes nowhere, but it must not cost the other recipients theirs: the database takes no NUL.
+    # Such an address has no route, but the other recipients must keep theirs: the database cannot store NUL.
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", address)
 
 

@@ -1,6 +1,6 @@
-"""Why a received e-mail was not filed: the words that its row, filters, metrics and pages have.
+"""Reasons why a received e-mail was not filed: the words in its row, filters, metrics and pages.
 
-`mailroom.domain.errors.Reason` are those among them that quarantine an e-mail; the others end an attempt as `failed`.
+`mailroom.domain.errors.Reason` has the words that quarantine an e-mail; the others end an attempt as `failed`.
 """
 
 from re import fullmatch
@@ -185,17 +185,17 @@ class InboundReason(ReasonWord):
 
     @classmethod
     def read(cls, stored: object) -> Self | None:
-        """Return the reason of a stored word; rows of up to 0.1.0 may have the name of any Python class."""
+        """Return the reason of a stored word; rows written up to 0.1.0 may contain the name of any Python class."""
         known = super().read(stored)
         if known is None and isinstance(stored, str) and fullmatch(CLASS_NAME, stored):
             return cls["UNFORESEEN"]
         return known
 
 
-#: What a stored word of up to 0.1.0 looks like that is the name of a class, as a pattern for Python and PostgreSQL.
+#: Pattern of class names stored up to 0.1.0, for Python and PostgreSQL.
 CLASS_NAME = "[A-Z][A-Za-z0-9]*"
 
-#: Every class of the tree but `Quarantined`, whose `reason` says why; a test walks the tree.
+#: Every class of the error tree but `Quarantined`, whose `reason` is used; a test walks the tree.
 REASONS: dict[type[errors.MailroomError], InboundReason] = {
     errors.MailroomError: InboundReason.UNFORESEEN,
     errors.TransientError: InboundReason.TEMPORARY_FAILURE,
@@ -215,7 +215,7 @@ REASONS: dict[type[errors.MailroomError], InboundReason] = {
 
 
 def inbound_reason(error: BaseException) -> InboundReason:
-    """Return the reason of a received e-mail that ended with this error; total."""
+    """Return the reason for a received e-mail that ended with this error, whatever its class."""
     if isinstance(error, errors.Quarantined):
         return InboundReason[error.reason.name]
     return next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), InboundReason.UNFORESEEN)

@@ -1,11 +1,11 @@
-"""The life of an inbound e-mail, and the values that travel along it.
+"""The states of an inbound e-mail, and the values of its processing.
 
     received ──> processing ──> filed            an inbox item for each recipient, everything archived
                      │    └──> quarantined       kept with its reason; a person decides; can be replayed
-                     └──────> failed             a transient fault outlived its retries; the queue brings it back
+                     └──────> failed             a transient fault outlasted its retries; the queue redelivers it
 
-A mail that kills the process it runs in is `failed` too; it runs alone from then on, and its third death is quarantine.
-One whose run a person cancelled is `failed` with the reason `cancelled`, and waits for `mailroom replay`.
+An e-mail that kills its process is `failed` too; from then on it runs isolated, and the third death quarantines it. An
+e-mail whose run a person cancelled is `failed` with the reason `cancelled`, and waits for `mailroom replay`.
 
 `duplicate` is an e-mail whose object is the same as one already filed.
 """
@@ -20,26 +20,26 @@ from mailroom.domain.inbound.reasons import InboundReason
 
 
 class ReceivingStage(StrEnum):
-    """What a state means: the word that every place reads which treats states differently (pages, metrics, commands)."""
+    """The meaning of a state, for code that treats states differently (pages, metrics, commands)."""
 
     UNDER_WAY = "under_way"
-    #: The queue brings it back, or a person does.
+    #: The queue redelivers it, or a person replays it.
     FAILED = "failed"
     #: Kept with its reason; a person decides.
     KEPT = "kept"
-    #: Nothing is left to do, for anybody.
+    #: Nothing is left to do.
     DONE = "done"
 
 
 class State(StrEnum):
-    """State of a received e-mail."""
+    """The state of an inbound e-mail."""
 
-    # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
+    # Each member is its word and its stage. A member without a stage is a ValueError when this module is imported.
     _value_: str
     stage: ReceivingStage
 
     def __new__(cls, word: str, *stage: ReceivingStage) -> "State":
-        """Return the state of this word, which has one stage; looking up a word, `State(word)`, does not come here."""
+        """Return a member; looking up a word with `State(word)` does not call this."""
         state = str.__new__(cls, word)
         state._value_, (state.stage,) = word, stage
         return state
@@ -58,39 +58,39 @@ class State(StrEnum):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something will still be done for it without a person: it is under way, or comes back."""
+        """Whether it proceeds without a person: it is under way, or will be redelivered."""
         return not self.is_final
 
     @property
     def is_replayable(self) -> bool:
-        """Whether a person may look at its reason and replay it."""
+        """Whether a person may replay it."""
         return self.stage in (ReceivingStage.KEPT, ReceivingStage.FAILED)
 
 
 #: Nothing is left to do: the queue's message may be deleted.
 FINAL = frozenset(state for state in State if state.is_final)
 
-#: Not settled, or to be tried again.
+#: Under way, or to be tried again.
 OPEN = frozenset(state for state in State if state.is_waiting)
 
-#: Not settled, and nobody's to look at: a failed one may be a person's (its run was cancelled), and its run says so.
+#: Under way. `failed` is not among them, for it may wait for a person (its run was cancelled).
 UNSETTLED = frozenset(state for state in State if state.stage is ReceivingStage.UNDER_WAY)
 
-#: Not filed, with a reason: a person looks at it and may replay it.
+#: Not filed, with a reason: a person may replay it.
 REPLAYABLE = tuple(state for state in State if state.is_replayable)
 
-#: So many processes may die of one e-mail before it is quarantined as poison.
+#: The number of processes killed by one e-mail at which it is quarantined as poison.
 MOST_DEATHS = 3
 
 #: The reason of an e-mail whose run a person cancelled.
 CANCELLED = InboundReason.CANCELLED
 
-#: The parser's word, `Defect.SENDER_AMBIGUOUS`, for those who read items without the parser.
+#: The parser's word `Defect.SENDER_AMBIGUOUS`, for code that does not import the parser.
 SENDER_AMBIGUOUS = "sender_ambiguous"
 
 
 class Verdict(StrEnum):
-    """SES's result of one check; only PASS is a pass."""
+    """SES's result of one check. Only PASS is a pass."""
 
     PASS = "PASS"  # noqa: S105 - SES's word, not a password
     FAIL = "FAIL"
@@ -102,7 +102,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """SES's five verdicts on a mail, from its notification; `dmarc_policy` only where DMARC failed."""
+    """SES's five verdicts on a mail, from its notification; `dmarc_policy` is set only if DMARC failed."""
 
     spam: Verdict = Verdict.MISSING
     virus: Verdict = Verdict.MISSING
@@ -116,7 +116,7 @@ class Verdicts:
 class ObjectRef:
     """One version of one raw e-mail in the inbound bucket; the identity of an e-mail.
 
-    `version` is "" where the bucket has no versioning or the source did not say it.
+    `version` is "" if the bucket has no versioning or the source did not contain it.
     """
 
     bucket: str
@@ -131,7 +131,7 @@ class ObjectRef:
 
     @property
     def prefix(self) -> str:
-        """The key up to its last slash, with it: what a receipt rule puts in front of the message id."""
+        """The key up to and including its last slash: what a receipt rule puts before the message id."""
         return self.key[: self.key.rfind("/") + 1]
 
     @property
@@ -142,7 +142,7 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SES said about the delivery: the only trustworthy recipients and verdicts."""
+    """SES's account of the delivery: the only trustworthy recipients and verdicts."""
 
     recipients: tuple[str, ...]
     sender: str
@@ -152,7 +152,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One notice that an e-mail is there. `envelope` is None where only S3 told of it."""
+    """One notification that an e-mail arrived. `envelope` is None if it is from S3 and not from SES."""
 
     ref: ObjectRef
     envelope: Envelope | None = None
@@ -160,7 +160,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """One attachment of an inbox item, as listed; its bytes are in the archive."""
+    """One attachment of an inbox item; its bytes are in the archive."""
 
     number: int
     filename: str
@@ -193,20 +193,20 @@ class Item:
     defects: tuple[str, ...] = ()
     plus_token: str | None = None
     held: str | None = None
-    """Why the tenant's policy keeps it from being shown, where it does."""
+    """The reason if the tenant's policy holds it back, else None."""
 
     @property
     def sender_ambiguous(self) -> bool:
-        """Whether its From names more than one address, so that programs differ in whose mail it is."""
+        """Whether its From names more than one address, so that mail programs disagree about the sender."""
         return SENDER_AMBIGUOUS in self.defects
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The ledger's line for an e-mail, as the steps need it.
+    """The ledger's line for an e-mail, with the fields that the steps need.
 
-    `attempts` numbers the attempt that has it in hand: an earlier one may not file or close it any more. `deaths` of
-    them ended with the process that they ran in. `received_at` is when the mail came, as inboxes show it.
+    `attempts` is the number of the attempt that holds the lease: an earlier one may not file or close it any more. `deaths`
+    counts the attempts whose process died. `received_at` is the time of receipt, as inboxes show it.
     """
 
     id: str

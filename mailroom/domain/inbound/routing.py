@@ -1,15 +1,15 @@
-"""From envelope recipients to the inboxes that get the mail.
+"""Routing: from envelope recipients to the inboxes that get the mail.
 
-One rule for spelling, for what is stored and for what is compared:
+One spelling, for storing and for comparing:
 
 - The domain is its A-label in lower case, by UTS 46 without transitional mapping (IDNA 2008): `BÜCHER.test` and
-  `xn--bcher-kva.test` are one domain, `straße.test` and `strasse.test` are two. A closing full stop is nothing.
-- The local part is in lower case and Unicode's composed form (NFC): who receives here tells nobody apart by case.
-- Quotes and backslashes that are not needed are nothing (RFC 5321 section 4.1.2): `"anna"` is `anna`, `"a\\nna"` too.
-  Within quotes a plus sign or star stands for itself, so there quotes are needed.
-- Everything from the first plus sign on, the first letter apart, is a token that is kept as data (RFC 5233 calls it the detail).
+  `xn--bcher-kva.test` are one domain, `straße.test` and `strasse.test` are two. A closing full stop is dropped.
+- The local part is in lower case and Unicode's composed form (NFC): addresses here do not differ by case.
+- Unneeded quotes and backslashes are dropped (RFC 5321 section 4.1.2): `"anna"` is `anna`, `"a\\nna"` too.
+  Within quotes a plus sign or star is literal, so there quotes are needed.
+- Everything after the first plus sign that is not the first letter is a token, kept as data (the detail of RFC 5233).
 
-And one for choice, the narrowest first: the exact address, the address without its token, a pattern (the one with the
+One order of precedence, the narrowest first: the exact address, the address without its token, a pattern (the one with the
 most letters), the whole domain, and last the rule for the key prefix under which SES's receipt rule stored the mail.
 """
 
@@ -24,23 +24,23 @@ from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.inbound.trust import DEFAULT_POLICY, FilingPolicy
 
 INBOX = "inbox"
-"""The processor of an address for which nothing but filing is done."""
+"""The processor of an address whose mail is only filed."""
 
 _ADDRESS = re.compile(r'(?P<local>"(?:[^"\\]|\\.)*"|[^@\s]+)@(?P<domain>[^@\s]+)')
-#: No table of PostgreSQL and no encoding takes NUL and halves of characters.
+#: PostgreSQL cannot store NUL, and no encoding can write lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s\x00-\x1f\x7f()<>\[\]:;@\\,"+*]|^\.|\.\.|\.$|^$')
 _PREFIX = re.compile(r"(?:[^/\s\x00-\x1f\x7f]+/)+")
-#: RFC 2606: no such domain can exist, so the inbox of mail whose recipient nobody knows is nobody's address.
+#: Domain of the inboxes for mail with unknown recipients; by RFC 2606 it cannot exist, so it is no real address.
 _NO_ADDRESS = "prefix.invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What receives. `pattern` is an address, one with stars in its local part, `@domain` for all of a domain, or
-    `prefix/` for what no address takes of the mails under a key prefix.
+    """An address of the directory. `pattern` is an address, one with stars in its local part, `@domain` for a whole domain,
+    or `prefix/` for mails under a key prefix that no address takes.
 
-    `processor` is what is done with the mail besides filing it; `policy` is its tenant's.
+    `processor` names what is done with the mail besides filing; `policy` is the tenant's.
     """
 
     pattern: str
@@ -52,7 +52,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One recipient's way to one inbox, with the reason for the choice."""
+    """One recipient's route to one inbox, with the reason for it."""
 
     recipient: str
     tenant: str
@@ -72,7 +72,7 @@ def normalise(address: str) -> str:
     match = _ADDRESS.fullmatch(address.strip())
     if match is None or len(address) > 320 or _UNSTORABLE.search(address):
         raise ValueError("not an e-mail address")
-    # Composed before and after: some capitals have no small letter of their own and come apart.
+    # Composed before and after: some capitals decompose when they are lowered.
     local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", match["local"]).lower())
     return f"{_needed_quotes(local)}@{normalise_domain(match['domain'])}"
 
@@ -94,7 +94,7 @@ def normalise_domain(domain: str) -> str:
 
 
 def normalise_pattern(text: str) -> str:
-    """Return what an address, a pattern, a domain or a prefix rule is stored as.
+    """Return the stored spelling of an address, a pattern, a domain or a prefix rule.
 
     Raises:
         ValueError: it is none of them.
@@ -106,12 +106,12 @@ def normalise_pattern(text: str) -> str:
     local, _, domain = text.rpartition("@")
     if "*" in domain:
         raise ValueError("stars are allowed in the part before the @ only")
-    # Nothing but stars takes everything at the domain.
+    # A local part of stars alone is the whole domain.
     return normalise(text) if local.strip("*") else f"@{normalise_domain(domain)}"
 
 
 def candidates(recipient: str) -> list[str]:
-    """Return the patterns that could take `recipient`, best first: exact, without the plus token, the whole domain."""
+    """Return the patterns that may match `recipient`, best first: exact, without the plus token, the whole domain."""
     local, _, domain = normalise(recipient).rpartition("@")
     exact = f"{local}@{domain}"
     bare = f"{_split_plus(local)[0]}@{domain}"
@@ -119,13 +119,13 @@ def candidates(recipient: str) -> list[str]:
 
 
 def prefix_rules(key: str) -> list[str]:
-    """Return the prefix rules that could take an object with this key, the longest first."""
+    """Return the prefix rules that may match an object's key, the longest first."""
     folders = key.split("/")[:-1]
     return ["/".join(folders[:count]) + "/" for count in range(len(folders), 0, -1)]
 
 
 def wanted(recipients: Iterable[str], key: str) -> list[str]:
-    """Return everything that a directory must be asked for to route a mail; what is no address has no part in it."""
+    """Return all patterns to look up in the directory to route a mail; recipients that are no addresses are skipped."""
     patterns: dict[str, None] = {}
     for recipient in recipients:
         try:
@@ -141,7 +141,7 @@ def is_starred(pattern: str) -> bool:
 
 
 def takes(pattern: str, address: str) -> bool:
-    """Return whether a pattern with stars takes an address in its stored spelling; a star is any number of letters."""
+    """Return whether a pattern with stars matches an address in its stored spelling; a star is any number of letters."""
     if not is_starred(pattern):
         return False
     first, *middle, last = pattern.split("*")
@@ -169,7 +169,7 @@ def route(recipients: Iterable[str], known: Mapping[str, Sequence[Address]], *, 
     for found in (one for recipient in values for one in _routes_of(recipient, known, key)):
         routes.setdefault((found.tenant, found.recipient), found)
     if not routes:
-        # Nobody is known to receive it, by a fault or because only the bucket told of it: the prefix still says whose it is.
+        # No recipient is known, by a fault or because the mail is known only from the bucket: the key prefix decides.
         rule = next((rule for rule in prefix_rules(key) if rule in known), None)
         inbox = f"{rule.strip('/').replace('/', '-')}@{_NO_ADDRESS}" if rule else ""
         return [_to(at, inbox, "prefix") for at in known[rule]] if rule else _no_route()
@@ -208,7 +208,7 @@ def _no_route() -> list[Route]:
 
 
 def _label(label: str) -> str:
-    """Return one label of a domain; what is ASCII stays as it is, for names with underscores receive mail too."""
+    """Return one label of a domain; an ASCII label is kept unchanged, for names with underscores receive mail too."""
     if label.isascii() and not label.startswith("xn--"):
         if not 0 < len(label) <= 63:
             raise ValueError("not a domain name")

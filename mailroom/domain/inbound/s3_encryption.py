@@ -1,14 +1,14 @@
-"""The forms in which an object may lie encrypted in S3, told apart by their metadata and opened with their data key.
+"""The forms of client-side encrypted objects in S3, distinguished by their metadata and opened with their data key.
 
     form  wrap           content            written by
     v2    kms            AES-GCM            SES; old clients
     v2    kms+context    AES-GCM            AWS's S3 Encryption Clients of generation 2 and 3
     v3    kms+context    AES-GCM, committed AWS's S3 Encryption Clients of today: the key is bound to the ciphertext
     v2    kms            AES-CBC            clients of before 2016; nothing authenticates it
-    v1    AES            AES-CBC            older ones, under a master key of the customer's own
+    v1    AES            AES-CBC            older ones, under the customer's own master key
 
-What the metadata must look like is checked before anything is asked of the key service. The key is taken from the
-object's own metadata and never from an instruction file beside it, which anybody who may write there could exchange.
+The metadata is checked before any call to the key service. The key is taken from the object's own metadata and never from
+an instruction file beside it, which any writer to the bucket could replace.
 
 Source: AWS S3 Encryption Client specification, "content-metadata" and "key-commitment" (2025-12).
 """
@@ -35,7 +35,7 @@ KMS, KMS_CONTEXT, MASTER = "kms", "kms+context", "master"
 IV_BYTES, TAG_BYTES = 12, 16
 
 _KEYS = {"x-amz-key": "v1", "x-amz-key-v2": "v2", "x-amz-3": "v3"}
-#: What an object has whose key lies in an instruction file beside it, and what that file has.
+#: Metadata of an object whose key is in an instruction file beside it, and of that file.
 _ELSEWHERE = frozenset({"x-amz-c", "x-amz-d", "x-amz-i", "x-amz-crypto-instr-file", "x-amz-unencrypted-content-length"})
 _CEK_IN_CONTEXT = "aws:x-amz-cek-alg"
 _BLOCK_BYTES, _DATA_KEY_BYTES, _COMMITMENT_BYTES = 16, (16, 24, 32), 28
@@ -60,7 +60,7 @@ class Sealed:
         return self.content == CBC
 
     def check_size(self, body: bytes) -> None:
-        """Refuse a body that no cipher text of this form can be."""
+        """Refuse a body whose size no ciphertext of this form can have."""
         if self.is_legacy:
             if not body or len(body) % _BLOCK_BYTES:
                 refuse("length")
@@ -68,7 +68,7 @@ class Sealed:
             refuse("length")
 
     def open(self, body: bytes, data_key: bytes) -> bytes:
-        """Return the plain text; of an authenticated form not a byte before all of it is verified."""
+        """Return the plain text; authenticated forms are verified as a whole before any byte is returned."""
         if len(data_key) not in _DATA_KEY_BYTES:
             refuse("data_key")
         plain = self._open_cbc(body, data_key) if self.is_legacy else self._open_gcm(body, data_key)
@@ -84,7 +84,7 @@ class Sealed:
             refuse("tag")
 
     def _committed_key(self, data_key: bytes) -> bytes:
-        """Return the content's key, once the data key is the one that the object was made with and no other."""
+        """Return the content's key after verifying that the object is committed to this data key."""
         found = _derived(data_key, self.iv, b"COMMITKEY", _COMMITMENT_BYTES)
         if not hmac.compare_digest(found, self.commitment):
             refuse("commitment")
@@ -96,7 +96,7 @@ class Sealed:
 
 
 def read_metadata(metadata: Mapping[str, str]) -> Sealed | None:
-    """Return the envelope that an object's metadata tells of, or None where the object is not encrypted by a client.
+    """Return the envelope in an object's metadata, or None if the object is not encrypted by a client.
 
     Raises:
         Quarantined: `not_decryptable`; `step` is format, instruction_file, suite or metadata.
@@ -121,7 +121,7 @@ def unwrap_with_master(wrapped: bytes, master_key: bytes) -> bytes:
 
 
 def refuse(step: str) -> Never:
-    """Raise the one error that every fault of an envelope is; what refused is a fact for the operator alone."""
+    """Raise the one error of all faults of an envelope; the check that failed is in its facts, for the operator alone."""
     raise Quarantined(Reason.NOT_DECRYPTABLE, step=step) from None
 
 
@@ -141,7 +141,7 @@ def _read_v2(metadata: Mapping[str, str]) -> Sealed:
     if content == GCM and metadata.get("x-amz-tag-len") != str(TAG_BYTES * 8):
         refuse("suite")
     context = _context(metadata["x-amz-matdesc"])
-    # The newer wrap binds the cipher into the key; a cipher exchanged in the metadata would be read as another's text.
+    # The newer wrap binds the cipher to the key; a cipher replaced in the metadata is refused here.
     if wrap == KMS_CONTEXT and context.get(_CEK_IN_CONTEXT) != content:
         refuse("suite")
     iv = _iv(metadata["x-amz-iv"], IV_BYTES if content == GCM else _BLOCK_BYTES)

@@ -1,7 +1,7 @@
-"""Whether a mail may be filed: what SES's verdicts and a scanner say, and what the tenant makes of it.
+"""Whether a mail may be filed, by SES's verdicts, a scanner's result, and the tenant's policy.
 
-Only PASS is a pass; GRAY, missing and unknown words never are, and a scanner that could not look has not found a mail
-clean. A virus stops a mail whatever a tenant says; for the rest each tenant has its policy.
+Only PASS is a pass; GRAY, missing and unknown words are not, and a failed scan does not count as clean. A virus stops a mail
+whatever the tenant's policy; for the rest the policy decides.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from mailroom.domain.inbound.received_email import Verdict, Verdicts
 
 
 class Action(StrEnum):
-    """What becomes of a mail. Filed mail always shows what was found."""
+    """What is done with a mail. Filed mail always shows what was found."""
 
     FILE = "file"
     QUARANTINE = "quarantine"
@@ -21,10 +21,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilingPolicy:
-    """What a tenant wants done with a mail that is not beyond doubt.
+    """A tenant's policy: the action for each kind of doubtful mail.
 
-    `spam`: SES takes it for spam. `dmarc_reject`, `dmarc_quarantine`: DMARC failed, and the sender's domain asks for this.
-    `unsure`: spam, virus or DMARC neither passed nor failed. `unscanned`: the scanner could not look.
+    `spam`: SES considers it spam. `dmarc_reject`, `dmarc_quarantine`: DMARC failed, and the sender's domain requests this.
+    `unsure`: spam, virus or DMARC neither passed nor failed. `unscanned`: the scan failed.
     """
 
     spam: Action = Action.FILE
@@ -38,7 +38,7 @@ DEFAULT_POLICY = FilingPolicy()
 
 
 class Finding(StrEnum):
-    """Result of a virus scan."""
+    """The result of a scanner."""
 
     CLEAN = "clean"
     INFECTED = "infected"
@@ -47,7 +47,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a scanner said of one mail; `why` names the signature, or what kept it from looking."""
+    """A scanner's result for one mail; `why` names the signature, or why the scan failed."""
 
     finding: Finding
     engine: str
@@ -56,7 +56,7 @@ class Scan:
 
 
 def stop_reason(verdicts: Verdicts, policy: FilingPolicy | None = None, scan: Scan | None = None) -> Reason | None:
-    """Return why a mail is not filed for a tenant with this policy, or None when it is; the gravest reason first."""
+    """Return why a mail is not filed for a tenant with this policy, or None if it is; the gravest reason first."""
     if verdicts.virus is Verdict.FAIL or (scan and scan.finding is Finding.INFECTED):
         return Reason.VIRUS
     policy = policy or DEFAULT_POLICY

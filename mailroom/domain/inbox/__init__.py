@@ -1,1 +1,1 @@
-"""What a user searches for in an inbox."""
+"""Search in an inbox."""

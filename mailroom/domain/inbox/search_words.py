@@ -1,7 +1,7 @@
-"""What a mail is found by: its words, the same for the mail and for whoever looks for it.
+"""Search words: the normalisation of words, equal for mails and for queries.
 
-Case, accents and typographic forms are taken away on both sides, and whatever is no letter or digit parts words: `Réglée`
-is found as `reglee`, and `scan_2024-03.pdf` by `scan`, by `2024` and by its whole name.
+Case, accents and typographic forms are removed on both sides, and any character that is no letter or digit separates words:
+`Réglée` is found as `reglee`, and `scan_2024-03.pdf` by `scan`, by `2024` and by its whole name.
 """
 
 import html
@@ -10,7 +10,7 @@ import unicodedata
 
 from mailroom.domain.inbound.received_email import Item
 
-#: Longest text that is looked through, in characters. PostgreSQL refuses more than 1 MiB of different words in a row.
+#: Characters of a text that are indexed. PostgreSQL refuses more than 1 MiB of different words in a row.
 MOST = 100_000
 
 _GAPS = re.compile(r"[\W_]+")
@@ -20,19 +20,19 @@ _UNSEEN = ("style", "script", "title")
 
 
 def words_of(item: Item) -> str:
-    """Return the words that `item` is found by: subject, sender, names of attachments, then its text, parted by spaces."""
+    """Return the words of `item`, separated by spaces: subject, sender, names of attachments, then its text."""
     text = item.text if item.text and item.text.strip() else html_text(item.html or "")
     heading = [item.subject or "", item.from_ or "", *(part.filename for part in item.attachments)]
     return _GAPS.sub(" ", _plain(" ".join(piece[:MOST] for piece in (*heading, text)))).strip()[:MOST]
 
 
 def words_asked(question: str) -> str:
-    """Return a question with its words as `words_of` has them; quotes and a leading minus keep their meaning."""
+    """Return a query with its words normalised as in `words_of`; quotes and a leading minus keep their meaning."""
     return _GAPS_OF_QUESTION.sub(" ", _plain(question)).strip()
 
 
 def html_text(source: str) -> str:
-    """Return about what a reader sees of HTML; good for searching, not for showing. Takes time linear in its length."""
+    """Return roughly the visible text of HTML, for searching and not for display. Takes time linear in its length."""
     seen: list[str] = []
     unseen = ""
     for at, piece in enumerate(_TAGS.split(source[: 4 * MOST])):
@@ -48,7 +48,7 @@ def html_text(source: str) -> str:
 
 
 def _plain(text: str) -> str:
-    # Marks go first: normalising sorts them, and a long row of them takes quadratic time.
+    # Marks are removed first: normalising sorts them, and a long run of them takes quadratic time.
     decomposed = unicodedata.normalize("NFKD", _unmarked(text.casefold()))
     return unicodedata.normalize("NFC", _unmarked(decomposed))
 

@@ -1,1 +1,1 @@
-"""A mail as bytes: MIME, what may stand in it, the links of its HTML."""
+"""A mail as bytes: MIME, URLs, and the links of its HTML."""

@@ -1,8 +1,8 @@
-"""Where the links of an HTML text are, by HTML's own rules of tags, comments and raw text; nothing is made anew.
+"""The positions of links in HTML, by the standard's rules for tags, comments and raw text; the HTML is not rewritten.
 
-Source: the tokenizer of the HTML standard (html.spec.whatwg.org, section 13.2.5, read November 2026). One pass, whatever
-was written: what is not closed ends the reading, for a browser shows nothing of it either. Python's parser would do
-as well, but takes minutes for some megabytes of half-open tags.
+Source: the tokenizer of the HTML standard (html.spec.whatwg.org, section 13.2.5, read November 2026). One pass over any
+input: an unclosed construct ends the scan, for a browser shows nothing of it either. Python's parser gives the same, but
+takes minutes for some megabytes of half-open tags.
 """
 
 import re
@@ -11,7 +11,7 @@ from html import unescape
 from html.entities import html5
 
 _SPACE = " \t\n\f\r"
-#: Elements whose content is text, tags or not.
+#: Elements whose content is text, even if it looks like tags.
 _RAW = frozenset({"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"})
 _RAW_END = {name: re.compile(rf"</{name}(?=[{_SPACE}/>])", re.IGNORECASE) for name in _RAW}
 _LINKING = frozenset({"a", "area"})
@@ -24,13 +24,13 @@ _EMPTY_COMMENT, _COMMENT_END = re.compile(r"<!---?>"), re.compile(r"--!?>")
 _BOGUS, _TAG_END = re.compile(r"<(?:[!?]|/[^a-zA-Z])"), re.compile(">")
 _REFERENCE = re.compile(r"&(?:#\d+;?|#[xX][0-9a-fA-F]+;?|([a-zA-Z][a-zA-Z0-9]*)(;?)(=?))")
 
-#: In the tag of a link, it says that nobody counts who follows it; its value is not looked at.
+#: Attribute of a link that is not tracked; its value is ignored.
 NOT_TRACKED = "data-no-track"
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A link's `href`: what it says, and where its value stands in the text, without its quotes."""
+    """A link's `href`: its target, and the position of its value in the text, without quotes."""
 
     start: int
     end: int
@@ -39,18 +39,18 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """The links of a text that may be tracked, in order, and the place of what is put at its end."""
+    """The trackable links of a text, in order, and the position where the pixel is inserted at its end."""
 
     links: tuple[Anchor, ...]
     tail: int
 
 
 class _Broken(Exception):
-    """The rest is not shown by anybody."""
+    """The rest of the text is shown by no browser."""
 
 
 def anchors(html: str) -> Anchors:
-    """Return where the links of `html` are."""
+    """Return the links of `html` with their positions."""
     links: list[Anchor] = []
     began, at, tails = 0, 0, dict[str, int]()
     try:
@@ -71,7 +71,7 @@ def anchors(html: str) -> Anchors:
                 links.append(Anchor(start, end, _REFERENCE.sub(_meant, html[start:end])))
             elif name in _RAW:
                 content, at = at, _needed(_RAW_END[name].search(html, at)).start()
-                # A comment in a script moves the script's end by rules that no mail is worth.
+                # A comment in a script moves the script's end by rules that are not implemented here.
                 if name == "script" and html.find("<!--", content, at) >= 0:
                     raise _Broken
             elif name == "plaintext":
@@ -83,7 +83,7 @@ def anchors(html: str) -> Anchors:
 
 
 def _skip_markup(html: str, at: int) -> int:
-    """Return the place behind a comment, doctype or the like that begins here; the same place where none does."""
+    """Return the position after a comment, doctype or the like that begins at `at`, or `at` if none begins there."""
     if html.startswith("<!--", at):
         empty = _EMPTY_COMMENT.match(html, at)
         return empty.end() if empty else _needed(_COMMENT_END.search(html, at + 4)).end()
@@ -97,7 +97,7 @@ def _needed(match: re.Match[str] | None) -> re.Match[str]:
 
 
 def _attributes(html: str, at: int) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return where the values of a tag's attributes are, of several by one name the first's, and the place behind the tag."""
+    """Return the positions of a tag's attribute values (the first of each name), and the position after the tag."""
     found: dict[str, tuple[int, int]] = {}
     while True:
         at = _needed(_BETWEEN.match(html, at)).end()
@@ -111,7 +111,7 @@ def _attributes(html: str, at: int) -> tuple[dict[str, tuple[int, int]], int]:
 
 
 def _value(html: str, at: int) -> tuple[int, int, int]:
-    """Return where an attribute's value begins and ends, and where the reading goes on."""
+    """Return the start and end of an attribute's value, and where the scan continues."""
     if not html.startswith(('"', "'"), at):
         end = _needed(_BARE.match(html, at)).end()
         return at, end, end
@@ -122,7 +122,7 @@ def _value(html: str, at: int) -> tuple[int, int, int]:
 
 
 def _meant(reference: re.Match[str]) -> str:
-    """Return the character of a reference as an attribute has it: in `?a=1&copy=2` there is no copyright sign."""
+    """Return the character of a reference by the rules for attributes: `?a=1&copy=2` contains no copyright sign."""
     name, closed, follows = reference[1], reference[2], reference[3]
     if name is None:
         return unescape(reference[0])

@@ -1,9 +1,9 @@
-"""A mail as the bytes that go over the wire (RFC 5322, MIME), written by the standard library's generator.
+"""A mail as bytes on the wire (RFC 5322, MIME), written by the standard library's generator.
 
 Headers are folded and encoded by `email.header`, for the newer `email.policy` wraps long words (a link to unsubscribe, a
-message id) in encoded words that no receiver reads. The same mail gives the same bytes: boundaries come from
-its id, with a sign in them that neither quoted-printable nor base64 can hold. All of it is ASCII, but for addresses with a
-local part that is not (RFC 6532), which only a server with SMTPUTF8 may be given.
+message id) in encoded words that no receiver reads. The same mail gives the same bytes: boundaries are derived from its id
+and contain a character that neither quoted-printable nor base64 can. All is ASCII, except for addresses with a non-ASCII
+local part (RFC 6532), which may be sent only to a server with SMTPUTF8.
 """
 
 import base64
@@ -27,12 +27,12 @@ from mailroom.domain.outbound.message import File, Outgoing, Party
 from mailroom.domain.outbound.wire_size import base64_size
 
 CORRELATION = "X-Correlation-ID"
-#: What the provider's own tag, metadata or argument with our id is called.
+#: Name of the provider's tag, metadata or argument that contains our id.
 TAG = "mailroom-id"
 ONE_CLICK = "List-Unsubscribe=One-Click"
 
 _POLICY = Compat32(linesep="\r\n", max_line_length=78, cte_type="8bit")
-#: A longer word, with the blanks before it, cannot stay as it is: a line has 998 characters (RFC 5322 section 2.1.1), and is
+#: A longer word, with the blanks before it, is encoded: a line has 998 characters at most (RFC 5322 section 2.1.1) and is
 #: folded before blanks only.
 _LONGEST_WORD = 920
 _WORDS = re.compile(r" *[^ ]+")
@@ -40,10 +40,10 @@ _SEGMENT = 60
 
 
 def mime(mail: Outgoing, *, message_id: str, date: datetime) -> bytes:
-    """Return the mail with CRLF line ends; `message_id` comes without its angle brackets, `date` is aware.
+    """Return the mail with CRLF line ends; `message_id` has no angle brackets, `date` is aware.
 
     Raises:
-        Refused: something in it would be taken for something else; see `mailroom.domain.outbound.content_rules`.
+        Refused: a part breaks a rule of `mailroom.domain.outbound.content_rules`.
     """
     check(mail)
     numbers = count()
@@ -62,7 +62,7 @@ def mime(mail: Outgoing, *, message_id: str, date: datetime) -> bytes:
 
 
 def tagged_headers(mail: Outgoing) -> list[tuple[str, str]]:
-    """Return the headers beyond the usual ones: ours, those of one-click unsubscribe (RFC 8058), and the caller's."""
+    """Return the additional headers: ours, those of one-click unsubscribe (RFC 8058), and the caller's."""
     own = [(CORRELATION, mail.id)]
     if mail.unsubscribe is not None:
         own += [("List-Unsubscribe", f"<{mail.unsubscribe}>"), ("List-Unsubscribe-Post", ONE_CLICK)]
@@ -89,7 +89,7 @@ def _text(name: str, value: str) -> Header:
 def _mailbox(name: str, party: Party) -> str | Header:
     address = on_the_wire(party.address)
     if not address.isascii():
-        # Carried as bytes, the way the generator leaves them alone; it must not become an encoded word.
+        # As escaped bytes, which the generator writes unchanged: the address must not become an encoded word.
         shown = f'"{_quoted(party.name)}" <{address}>' if party.name else address
         return shown.encode().decode("ascii", "surrogateescape")
     if _may_stay(party.name):
@@ -101,7 +101,7 @@ def _mailbox(name: str, party: Party) -> str | Header:
 
 
 def _may_stay(value: str) -> bool:
-    # A literal encoded word would be decoded by whoever reads it.
+    # A mail program would decode a literal encoded word.
     return value.isascii() and "=?" not in value and all(len(word) < _LONGEST_WORD for word in _WORDS.findall(value))
 
 
@@ -139,7 +139,7 @@ def _text_part(subtype: str, text: str) -> Message:
     part = Message(_POLICY)
     part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
     quoted = quopri.encodestring(lines.encode())
-    # Quoted-printable costs three bytes for each that it escapes, base64 four for three of any: `wire_size` rests on it.
+    # Quoted-printable takes three bytes for each escaped one, base64 four for any three: `wire_size` relies on this choice.
     if len(quoted) + quoted.count(b"\n") > base64_size(len(crlf)):
         part["Content-Transfer-Encoding"] = "base64"
         part.set_payload(base64.encodebytes(crlf).decode())
@@ -151,7 +151,7 @@ def _text_part(subtype: str, text: str) -> Message:
 
 def _file_part(file: File) -> Message:
     part = Message(_POLICY)
-    # A message or multipart must not be base64 (RFC 2046 section 5); as bytes it arrives unchanged.
+    # A message or multipart must not be base64 (RFC 2046 section 5); as octet-stream it arrives unchanged.
     whole = file.content_type.lower().startswith(("message/", "multipart/"))
     part["Content-Type"] = "application/octet-stream" if whole else file.content_type
     part["Content-Transfer-Encoding"] = "base64"
@@ -180,7 +180,7 @@ def _filename(name: str) -> str:
 
 
 def _check_names(raw: bytes, names: Sequence[str]) -> None:
-    # The gate before this one is thorough; this one would catch what the generator itself gets wrong.
+    # The content rules were checked before; this check catches faults of the generator itself.
     block = raw.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
     written = [line.split(b":", 1)[0].decode("ascii", "replace") for line in block if line[:1] not in b" \t"]
     if written != list(names) or any(b"\r" in line or b"\n" in line for line in block):

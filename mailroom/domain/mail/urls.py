@@ -1,8 +1,8 @@
-"""Where a link leads: web addresses as a browser reads them, by the URL standard (url.spec.whatwg.org, November 2026).
+"""Web URLs as browsers parse them, by the URL standard (url.spec.whatwg.org, November 2026).
 
-Python's `urlsplit` reads by RFC 3986, and no browser does. A backslash is a slash; tabs and line ends count for nothing;
+Python's `urlsplit` follows RFC 3986, which browsers do not. A backslash is a slash; tabs and line ends are ignored;
 `https:evil.example` has a host; a host is percent-decoded and mapped by UTS 46 without the old exceptions, so `straße.de` is
-`xn--strae-oqa.de` and not `strasse.de`; `0x7f.1` and `2130706433` are 127.0.0.1. Whatever shows a host or decides by one
+`xn--strae-oqa.de` and not `strasse.de`; `0x7f.1` and `2130706433` are 127.0.0.1. Code that shows a host, or decides by one,
 takes it from here. The parser is ada, which Node.js uses too.
 """
 
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import ada_url
 
-#: Browsers open longer ones; a reader of mail has no use for them, and some steps of a host cost its length squared.
+#: Browsers open longer URLs, but mail needs none, and some steps of parsing a host take quadratic time.
 MAX_URL = 8_000
 
 _WEB = frozenset({"http:", "https:"})
@@ -22,10 +22,10 @@ _PLAIN = re.compile(r"https?://(?P<host>[^/?#\\@\s]+?)(?::[0-9]{0,5})?(?=[/?#]|\
 
 @dataclass(frozen=True, slots=True)
 class WebUrl:
-    """An http or https URL as a browser asks for it.
+    """An http or https URL as a browser requests it.
 
-    `href` is ASCII and without a user, so that every program reads the same out of it. `host` is a name in A-labels, an IPv4
-    address in four decimal numbers, or an IPv6 address in brackets; `port` is "" where it is the scheme's own.
+    `href` is ASCII and without a user, so that every program parses it alike. `host` is a name in A-labels, an IPv4 address
+    in four decimal numbers, or an IPv6 address in brackets; `port` is "" if it is the scheme's default.
     """
 
     href: str
@@ -36,14 +36,14 @@ class WebUrl:
 
     @property
     def place(self) -> str:
-        """The host, with the port where one is named."""
+        """The host, with the port if it has one."""
         return f"{self.host}:{self.port}" if self.port else self.host
 
 
 # The links of one batch are the same in each of its mails.
 @lru_cache(maxsize=512)
 def web_url(written: str) -> WebUrl | None:
-    """Return what a browser would open for an absolute http or https URL; None where it would open nothing."""
+    """Return the URL that a browser would open for an absolute http or https URL; None if it would open nothing."""
     read = _read(written)
     if read is None or read.protocol not in _WEB or not read.hostname:
         return None
@@ -54,7 +54,7 @@ def web_url(written: str) -> WebUrl | None:
 
 
 def plain_web_url(written: str) -> WebUrl | None:
-    """Return the same only where every reader of URLs finds the same host: no user, and the host as `WebUrl.host` spells it."""
+    """Return the same, but None unless all URL parsers agree on the host: no user, and the host spelled as `WebUrl.host`."""
     spelt, read = _PLAIN.match(written), web_url(written)
     if spelt is None or read is None or read.has_user:
         return None
@@ -62,16 +62,16 @@ def plain_web_url(written: str) -> WebUrl | None:
 
 
 def opaque_url(written: str, schemes: frozenset[str]) -> str | None:
-    """Return a URL without a host, such as `mailto:`, as a browser passes it on; None where it is of none of the schemes."""
+    """Return a URL without a host, such as `mailto:`, as a browser normalises it; None if it has none of the schemes."""
     read = _read(written)
     return read.href if read is not None and read.protocol.removesuffix(":") in schemes and not read.hostname else None
 
 
 def readable_host(host: str) -> tuple[str, tuple[str, ...]]:
-    """Return a host in letters of its own, and the alphabets of its labels that are not ASCII; ("", ()) where all of it is.
+    """Return a host in Unicode, and the alphabets of its labels that are not ASCII; ("", ()) if all of it is ASCII.
 
-    For people, and beside the host itself: `xn--80ak6aa92e.com` reads `аррӏе.com`, and only the alphabet tells it from the fruit.
-    One with signs that are no letters has no reading, for some look like the slash or the dot of a URL.
+    For people, and shown beside the host itself: `xn--80ak6aa92e.com` reads `аррӏе.com`, and only the alphabet shows that it is
+    not `apple.com`. A host with characters that are no letters has no Unicode form, for some look like a slash or a dot.
     """
     if "xn--" not in host:
         return "", ()

@@ -1,1 +1,1 @@
-"""Where an installation is: its regions and its own machine."""
+"""Where an installation's data is: AWS regions, and the local machine."""

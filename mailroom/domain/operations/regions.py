@@ -1,12 +1,12 @@
-"""Where data may be: which AWS region a name says, and whether an installation allows it.
+"""Where data may be: the AWS region in a name, and whether the installation allows it.
 
     queue URL ─┐
-    ARN ───────┼─> region_of ─> "eu-west-1", or None where the name does not say ─┐
+    ARN ───────┼─> region_of ─> "eu-west-1", or None if the name has no region ────┐
     host name ─┘                                                                   ├─> Allowed ─> Resource.fault
     GetBucketLocation ─> bucket_region ────────────────────────────────────────────┘
 
-A name is believed only in a form that AWS itself gives out: the suffix of a partition, with the region where AWS puts it.
-What only looks like one says nothing, and what says nothing is not allowed. No rule goes by a prefix: `eu-west-2` is London.
+A region is read only from names in a form that AWS issues: the suffix of a partition, with the region where AWS puts it.
+Other names have no region, and a name without one is not allowed. No rule matches prefixes: `eu-west-2` is London.
 
 Sources: botocore's partitions.json (suffixes); S3, SQS, RDS and PrivateLink user guides (forms of host names), November 2026.
 """
@@ -35,7 +35,7 @@ EU_REGIONS = (
 SETTING = "MAILROOM_REGIONS_ALLOWED"
 THIS_MACHINE = "this machine"
 
-#: Providers' hosts that promise the EU and no region in it are allowed where all of the EU is; those in the US nowhere.
+#: Providers' hosts in the EU without a named region are allowed if all EU regions are; hosts in the US only if named.
 _SOMEWHERE_IN_THE_EU = frozenset(host for row in REGISTRY for host in row.hosts_in_the_eu)
 _IN_THE_US = frozenset(host for row in REGISTRY for host in row.hosts_in_the_us)
 
@@ -53,18 +53,18 @@ _SUFFIXES = {
     ".amazonaws.eu": ("aws-eusc",),
     ".api.aws": ("aws", "aws-us-gov"),
 }
-#: Before these the region is the last label but one; everywhere else it is the last.
+#: Before these labels the region is the last label but one; before others it is the last.
 _BEHIND_THE_REGION = frozenset({"queue", "vpce", "rds"})
-#: Hosts without a region are those of AWS's first one.
+#: Hosts without a region belong to AWS's first region.
 _FIRST_REGION, _FIRST_HOSTS = "us-east-1", frozenset({"s3", "s3-external-1", "queue"})
 
 _ARN = re.compile(r"arn:(?P<partition>[a-z-]+):[a-z0-9-]+:(?P<region>[a-z0-9-]*):(?:\d{12}|aws)?:[!-~]+")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
-_PRINTABLE = re.compile(r"[!-\[\]-~]+")  # ASCII without blanks and backslashes, which readers of URLs disagree about
+_PRINTABLE = re.compile(r"[!-\[\]-~]+")  # ASCII without blanks and backslashes, which URL parsers disagree about
 
 
 def region_of(where: str) -> str | None:
-    """Return the AWS region that an ARN, a URL or a host name says, or None where it says none for certain."""
+    """Return the AWS region in an ARN, a URL or a host name, or None if it has none for certain."""
     if where.startswith("arn:"):
         found = _ARN.fullmatch(where)
         return _known(found["region"], (found["partition"],)) if found else None
@@ -76,21 +76,21 @@ def region_of(where: str) -> str | None:
 
 
 def bucket_region(location: str | None) -> str | None:
-    """Return the region that GetBucketLocation's answer means: nothing is the first region, `EU` the first in Europe."""
+    """Return the region of GetBucketLocation's answer: empty is AWS's first region, `EU` the first one in Europe."""
     if not location:
         return _FIRST_REGION
     return "eu-west-1" if location == "EU" else _known(location, _REGIONS)
 
 
 def host_of(where: str) -> str:
-    """Return the host of a URL, or a bare host name (with a port or without), in lower case; "" where it is none for certain."""
+    """Return the host of a URL, or a bare host name (with or without a port), in lower case; "" if it is not certain."""
     if not _PRINTABLE.fullmatch(where) or where.count("@") > 1:
         return ""
     try:
         parts = urlsplit(where if "://" in where else f"//{where}")
         host = (parts.hostname or "").removesuffix(".")
         bare = "://" in where or (parts.netloc == where and "@" not in where)
-        _ = parts.port  # of two colons or a port that is none, readers make different hosts
+        _ = parts.port  # with two colons or an invalid port, parsers disagree about the host
     except ValueError:
         return ""
     if not bare:
@@ -108,7 +108,7 @@ def is_this_machine(where: str) -> bool:
 
 
 def database_hosts(url: str) -> list[str]:
-    """Return every host that a PostgreSQL URL may connect to: libpq takes several, and others in the query."""
+    """Return every host that a PostgreSQL URL may connect to: libpq accepts several, also in the query."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -121,7 +121,7 @@ def database_hosts(url: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One thing that holds data: what it is, its name, where it is, and why that is not allowed (empty where it is)."""
+    """A place of data: what it is, its name, its region, and why that is not allowed (empty if it is allowed)."""
 
     what: str
     name: str
@@ -141,10 +141,10 @@ class Allowed:
 
     @classmethod
     def read(cls, setting: str) -> Self:
-        """Return what the setting says: regions and host names, with blanks or commas between.
+        """Return the setting's regions and host names, separated by blanks or commas.
 
         Raises:
-            ValueError: a word is neither, or there is none; the message says so.
+            ValueError: a word is neither, or no region is named; the message says so.
         """
         regions, hosts = set(), set()
         for word in setting.replace(",", " ").split():
@@ -162,13 +162,13 @@ class Allowed:
         return " ".join([*sorted(self.regions), *sorted(self.hosts)])
 
     def judge(self, what: str, name: str, region: str | None) -> Resource:
-        """Return a resource with its fault, by its region."""
+        """Return a resource, with its fault if its region is not allowed."""
         if region is None:
             return Resource(what, name, "", "has no known region")
         return Resource(what, name, region, "" if region in self.regions else f"is in {region}")
 
     def judge_endpoint(self, what: str, where: str) -> Resource:
-        """Return the endpoint of a client or provider, a URL or a host name, with its fault."""
+        """Return the endpoint of a client or provider, a URL or a host name, with its fault if it has one."""
         host = host_of(where)
         if is_this_machine(where):
             return Resource(what, host, THIS_MACHINE)
@@ -181,14 +181,14 @@ class Allowed:
         return self.judge(what, host or "(no host name)", region_of(host) if host else None)
 
     def judge_named(self, what: str, where: str) -> Resource:
-        """Return a queue, key or topic, by its URL or ARN; a URL may lead to this machine or a host that is vouched for."""
+        """Return a queue, key or topic, by its URL or ARN; a URL may be on this machine or a host that is vouched for."""
         if "://" not in where:
             return self.judge(what, where, region_of(where))
         seen = self.judge_endpoint(what, where)
         return Resource(what, where, seen.region, seen.fault)
 
     def judge_if_said(self, what: str, where: str) -> Resource:
-        """Return a server of the installation's own; its name is judged only where it says a region."""
+        """Return a server of the installation; its name is judged only if it contains a region."""
         region = region_of(where)
         if region is None:
             return Resource(what, host_of(where), THIS_MACHINE if is_this_machine(where) else "unknown")
@@ -196,10 +196,10 @@ class Allowed:
 
 
 def refuse(resources: Iterable[Resource], allowed: Allowed) -> None:
-    """Return if none of these is outside.
+    """Raise an error if a resource is not allowed.
 
     Raises:
-        ConfigurationError: some are; one line names each, where it is, and what to do.
+        ConfigurationError: one line names each such resource, its region, and what to do.
     """
     faults = list(dict.fromkeys(str(one) for one in resources if one.fault))
     if faults:

@@ -1,1 +1,1 @@
-"""Outbound mail as values: batches, messages, quotas, the rate."""
+"""Outbound mail: batches, messages, quotas, rates."""

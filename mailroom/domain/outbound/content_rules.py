@@ -1,13 +1,13 @@
-"""What may stand in a mail that we send: one rule for each part, for the request and for the last check before a provider.
+"""Content rules of outbound mail: one rule for each part, for the request and for the last check before a provider.
 
-    request ── the rule of each part; a fault with its place (422) ──> kept ── rendered ── `check` ──> provider
+    request ── the rule of each part; a fault with its place (422) ──> stored ── rendered ── `check` ──> provider
 
-`check` calls the same rules on the finished mail. The request is stricter where a person cannot mean what is written (a
-blank subject, a file name that is a path, a local part that the providers here do not take), never more lenient: what it
-accepts, `check` accepts. `tests/unit/test_content_rules.py` holds that, for each provider.
+`check` applies the same rules to the finished mail. The request is stricter about likely mistakes (a blank subject, a file
+name that is a path, a local part that the providers do not accept), never more lenient: what it accepts, `check` accepts.
+`tests/unit/test_content_rules.py` checks that for each provider.
 
-What a request cannot know is refused before the call instead, as a `Refused` with its reason: that the mail is too large
-for the provider where no worker has published its terms today (`mailroom.ports.terms`), and the SIZE of an SMTP server.
+Limits that a request cannot know are checked before the call, as a `Refused` with its reason: the provider's size limit if no
+worker has published its terms today (`mailroom.ports.terms`), and the SIZE of an SMTP server.
 
 Each rule raises a ValueError whose text is a constant sentence for people.
 """
@@ -25,7 +25,7 @@ from mailroom.domain.inbound.routing import normalise, normalise_domain
 from mailroom.domain.mail.urls import plain_web_url
 from mailroom.domain.outbound.message import LIMITS, File, Outgoing, Party
 
-#: Headers that are ours, the provider's or the transport's to write, or a way to send to others. Lower case.
+#: Headers written by us, the provider or the transport, or that would add recipients. Lower case.
 RESERVED = frozenset(
     {
         "from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "return-path", "received",
@@ -34,7 +34,7 @@ RESERVED = frozenset(
         "errors-to", "disposition-notification-to", "feedback-id",
     }
 )  # fmt: skip
-#: Whole families of them: content and resending, the seals of relays, ours, and what providers act upon.
+#: Prefixes of reserved headers: content and resending, seals of relays, ours, and those that providers act upon.
 _FAMILIES = ("content-", "resent-", "arc-", "x-mailroom-", "x-ses-", "x-sg-", "x-pm-")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,76}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,7 +50,7 @@ _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(rf"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
 _NO_FILES = ("multipart/", "message/partial", "message/external-body")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
-#: In angle brackets it is one word of a header, which no line may break: RFC 5322 section 2.1.1 gives a line 998 octets.
+#: In angle brackets a link is one word of a header and cannot be folded: RFC 5322 section 2.1.1 limits a line to 998 octets.
 MOST_LINK = 900
 _LINK = re.compile(r"https://[!#-;=?-~]+")
 _REFERENCE = re.compile(r"[!-~]{0,200}")
@@ -58,12 +58,12 @@ _REFERENCE = re.compile(r"[!-~]{0,200}")
 _MOST_LOCAL, _MOST_ADDRESS = 64, 254
 _MOST_NAME = 200
 _MOST_FILE_NAME = 255
-#: Control characters, line and paragraph separators (U+2028, U+2029), and halves of characters.
+#: Control characters, line and paragraph separators (U+2028, U+2029), and lone surrogates.
 _UNSOUND = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
 def is_clean(text: str) -> bool:
-    """Return whether a header text holds no line break, no control character and nothing that cannot be encoded."""
+    """Return whether a header text contains no line break, no control character and nothing that cannot be encoded."""
     if text.isascii() and text.isprintable():
         return True
     return not any(unicodedata.category(char) in _UNSOUND for char in text)
@@ -107,7 +107,7 @@ def header(name: str, value: str) -> None:
 
 
 def filename(written: str) -> str:
-    """Return the name of a file without the blanks around it, which readers of mail drop."""
+    """Return a file name without surrounding blanks, which mail programs drop."""
     _is_file_name(written)
     name = written.strip()
     if not name.strip(" .") or "/" in name or "\\" in name:
@@ -118,10 +118,10 @@ def filename(written: str) -> str:
 
 
 def media_type(written: str | None, name: str) -> str:
-    """Return the media type of a file: what was written or, without, what its name suggests."""
+    """Return the media type of a file: the one written, or else the one that its name suggests."""
     if written is None:
         guess, packing = guess_type(name, strict=True)
-        # What is packed is of no type that its inner name suggests: `report.csv.gz` is no CSV.
+        # A compressed file does not have the type of its inner name: `report.csv.gz` is no CSV.
         written = "application/octet-stream" if guess is None or packing is not None else guess
     kind = written.strip().lower()
     _is_media_type(kind)
@@ -146,19 +146,19 @@ def unsubscribe(url: str) -> None:
 
 
 def unsubscribe_wish(written: str) -> None:
-    """Check a one-click unsubscribe URL, or the wish for one of our own."""
+    """Check a one-click unsubscribe URL, or the word that asks for our own."""
     if written != OURS:
         unsubscribe(written)
 
 
 def reference(written: str) -> None:
-    """Check what distinguishes two messages to one recipient."""
+    """Check a reference, which distinguishes two messages to one recipient."""
     if not _REFERENCE.fullmatch(written):
         raise ValueError("reference must be at most 200 printable ASCII characters")
 
 
 def metadata(values: Mapping[str, str]) -> None:
-    """Check what is kept for the caller."""
+    """Check metadata, which is stored for the caller."""
     if len(values) > LIMITS.metadata:
         raise ValueError(f"too many metadata entries: at most {LIMITS.metadata}")
     for name, value in values.items():
@@ -168,7 +168,7 @@ def metadata(values: Mapping[str, str]) -> None:
 
 
 def data(values: Mapping[str, Any]) -> None:
-    """Check what a template is filled with."""
+    """Check the data of a template."""
     try:
         text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
@@ -184,7 +184,7 @@ def data(values: Mapping[str, Any]) -> None:
 def party(written: str) -> Party:
     """Return the mailbox that `ada@x.test`, `Ada <ada@x.test>` or `"Lovelace, Ada" <ada@x.test>` names.
 
-    Stricter than what RFC 5322 lets pass: one mailbox, no comment, no group.
+    Stricter than RFC 5322: one mailbox, no comment, no group.
     """
     if not is_clean(written):
         raise ValueError("line breaks and control characters are not allowed in an address")
@@ -198,7 +198,7 @@ def party(written: str) -> Party:
 
 
 def address(written: str) -> str:
-    """Return one bare address with its domain as A-label; the local part is ASCII, as the providers here want it."""
+    """Return one bare address with its domain as A-label; the local part must be ASCII, as the providers require."""
     local, at, domain = written.strip().rpartition("@")
     if not at or not local or not domain:
         raise ValueError("not an e-mail address")
@@ -218,19 +218,19 @@ def address(written: str) -> str:
 
 
 def sender_pattern(written: str) -> str:
-    """Return an address, or all of `@domain`, as senders are compared."""
+    """Return an address or `@domain` in the spelling in which senders are compared."""
     if not written.startswith("@"):
         return normalise(address(written))
     return normalise(address(f"any{written}")).removeprefix("any")
 
 
 def on_the_wire(address: str) -> str:
-    """Return an address with its domain as A-labels (RFC 5890); the local part stays as it is.
+    """Return an address with its domain as A-labels (RFC 5890); the local part is unchanged.
 
-    Wider than `address`: a local part may be quoted, or in letters that only SMTPUTF8 can carry.
+    Wider than `address`: a local part may be quoted, or need SMTPUTF8.
 
     Raises:
-        Refused: it is no address.
+        Refused: it is not an address.
     """
     local, at, domain = address.rpartition("@")
     if not domain.isascii():
@@ -258,17 +258,17 @@ def needs_utf8(mail: Outgoing) -> bool:
 
 
 def check(mail: Outgoing) -> None:
-    """Return if the mail can be built and sent without anything in it being taken for something else.
+    """Check a finished mail by all rules.
 
     Raises:
-        Refused: `where` says what is wrong.
+        Refused: `where` is the place of the fault.
     """
     for where, fault in _faults(mail):
         raise Refused(fault, where=where)
 
 
 def _faults(mail: Outgoing) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a finished mail."""
+    """Yield the faults of a finished mail, each with its place."""
     if not _ID.fullmatch(mail.id):
         yield "id", "invalid message id"
     for where, mailbox in _parties(mail).items():
@@ -291,7 +291,7 @@ def _faults(mail: Outgoing) -> Iterator[tuple[str, str]]:
 
 
 def _rules(mail: Outgoing) -> Iterator[tuple[str, Callable[..., object], tuple[Any, ...]]]:
-    """Yield the rules for the other parts of a mail, each with its place and what it is asked about."""
+    """Yield the rules for the other parts of a mail, each with its place and its arguments."""
     for where, text in (("text", mail.text), ("html", mail.html)):
         if text is not None:
             yield where, body, (text,)
@@ -343,7 +343,7 @@ def _is_content_id(bare: str) -> None:
 
 
 def _is_text(text: str) -> None:
-    # JSON can spell halves of a surrogate pair, which no encoding can write.
+    # JSON can contain lone surrogates, which no encoding can write.
     if text.isascii():
         return
     try:

@@ -1,12 +1,12 @@
-"""Outbound mail as values: what was asked for, what it has come to, and what a provider is handed.
+"""Outbound mail as values: the request, the status of a message, and what is sent to a provider.
 
     accepted ── relay ──> queued ── claim ──> sending ── the provider's answer ──> dispatched ── events ──> delivered ...
         scheduled (its time is later)             └── the answer was lost ──> unknown ── an event, or asking
-        deferred  (over quota, or asked to slow down; goes on by itself, its time says when)
+        deferred  (over quota, or asked to slow down; continues by itself at its due time)
         held      (a restored database, a run that is gone; a person resumes or cancels it, see `mailroom.ports.holds`)
 
-One message has one recipient: providers tell of opens and clicks without saying whose they were. A message is handed
-over only while `handed_at` is not set, whatever its status says; it is set in a commit before the call.
+A message has one recipient: providers report opens and clicks without naming the recipient. A message is sent only while
+`handed_at` is not set, whatever its status; it is set in a commit before the call to the provider.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from typing import Any
 
 
 class SendingStage(StrEnum):
-    """What a status means: the word that every place reads which treats statuses differently (pages, webhooks, commands)."""
+    """The meaning of a status, for code that treats statuses differently (pages, webhooks, commands)."""
 
-    #: Nothing has left our side, and something still may.
+    #: Not sent yet.
     WAITING = "waiting"
     #: Waits here, or at the provider; `handed_at` says which.
     DEFERRED = "deferred"
@@ -28,26 +28,26 @@ class SendingStage(StrEnum):
     HELD = "held"
     SENDING = "sending"
     UNKNOWN = "unknown"
-    #: The provider has it, and has not said what became of it.
+    #: The provider has it; no further event yet.
     SENT = "sent"
     ARRIVED = "arrived"
     #: The provider had it, and it came back or was complained about.
     RETURNED = "returned"
     #: The provider refused it, or it cannot be sent.
     REFUSED = "refused"
-    #: Nothing left our side, and nothing will.
+    #: Not sent, and never will be.
     WITHHELD = "withheld"
 
 
 class Status(StrEnum):
-    """Status of a message. Stable words: the API, filters and metrics use them."""
+    """The status of a message. Stable words: the API, filters and metrics use them."""
 
-    # Each is one row: its word and its stage. One without a stage is a ValueError when this module is imported.
+    # Each member is its word and its stage. A member without a stage is a ValueError when this module is imported.
     _value_: str
     stage: SendingStage
 
     def __new__(cls, word: str, *stage: SendingStage) -> "Status":
-        """Return the status of this word, which has one stage; looking up a word, `Status(word)`, does not come here."""
+        """Return a member; looking up a word with `Status(word)` does not call this."""
         status = str.__new__(cls, word)
         status._value_, (status.stage,) = word, stage
         return status
@@ -62,7 +62,7 @@ class Status(StrEnum):
     COMPLAINED = "complained", SendingStage.RETURNED
     OPENED = "opened", SendingStage.ARRIVED
     CLICKED = "clicked", SendingStage.ARRIVED
-    #: Ours while it was not handed over (over quota, slow down), the provider's afterwards (it keeps trying).
+    #: By us before it is sent (over quota, slow down), by the provider afterwards (it keeps trying).
     DEFERRED = "deferred", SendingStage.DEFERRED
     REJECTED = "rejected", SendingStage.REFUSED
     FAILED = "failed", SendingStage.REFUSED
@@ -75,48 +75,48 @@ class Status(StrEnum):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing has left our side yet and something still may: it can be cancelled and rescheduled."""
+        """Whether it is not sent yet but still may be: it can be cancelled and rescheduled."""
         return self.stage in (SendingStage.WAITING, SendingStage.DEFERRED)
 
     @property
     def is_withheld(self) -> bool:
-        """Whether nothing left our side, and nothing will."""
+        """Whether it was not sent and never will be."""
         return self.stage is SendingStage.WITHHELD
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more is done for it here: it has gone, or will not; what became of it, events may still say."""
+        """Whether nothing more is done for it here: it was sent, or never will be; events may still change the status."""
         return not self.is_waiting and self.stage not in (SendingStage.HELD, SendingStage.SENDING, SendingStage.UNKNOWN)
 
 
-#: Nothing has left our side yet, and something still may: these can be cancelled and rescheduled.
+#: Not sent yet, but still may be: these can be cancelled and rescheduled.
 WAITING = frozenset(status for status in Status if status.is_waiting)
 
-#: A provider was called, and its answer has not come or was lost: it may have the mail.
+#: A provider was called, and its answer is outstanding or lost: it may have the mail.
 UNANSWERED = frozenset(status for status in Status if status.stage in (SendingStage.SENDING, SendingStage.UNKNOWN))
 
-#: Something still happens here by itself.
+#: Proceeds without a person.
 UNDER_WAY = frozenset(status for status in Status if status.is_waiting or status.stage is SendingStage.SENDING)
 
-#: Something still happens here, by itself or once a person decides.
+#: Not final: proceeds by itself, or once a person decides.
 OPEN = frozenset(status for status in Status if not status.is_final)
 
-#: What a breaker counts.
+#: Statuses that breakers count.
 TROUBLE = frozenset(status for status in Status if status.stage is SendingStage.RETURNED)
 
-#: Nothing left our side, and nothing will.
+#: Not sent, and never will be.
 WITHHELD = frozenset(status for status in Status if status.is_withheld)
 
 
 class ResendPolicy(StrEnum):
-    """What to do with a message whose outcome stays unknown: neither events nor the provider settled it."""
+    """What is done with a message whose outcome stays unknown after events and queries to the provider."""
 
     PREFER_NO_DUPLICATE = "prefer_no_duplicate"
     PREFER_DELIVERY = "prefer_delivery"
 
 
 class Lane(StrEnum):
-    """Priority: transactional mail is sent before bulk mail."""
+    """The priority of mail: transactional mail overtakes bulk."""
 
     TRANSACTIONAL = "transactional"
     BULK = "bulk"
@@ -124,7 +124,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
-    """What a batch wants told of its mails' readers; nothing by default."""
+    """The engagement that a batch wants tracked; none by default."""
 
     opens: bool = False
     clicks: bool = False
@@ -133,13 +133,13 @@ class Tracked:
         return self.opens or self.clicks
 
 
-#: Nobody is looked after.
+#: No tracking.
 UNTRACKED = Tracked()
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A mailbox as RFC 5322 has it: an address, the domain as A-label, and the name shown with it."""
+    """A mailbox (RFC 5322): an address with the domain as A-label, and its display name."""
 
     address: str
     name: str = ""
@@ -147,10 +147,10 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAttachment:
-    """An attachment as it is kept: described here, its bytes once for a tenant by their digest.
+    """An attachment as stored: its description; the bytes are stored once for a tenant, by their digest.
 
-    With `archive_id` the bytes are that deposit's in the archive; without, they are in the outbox's own store. A
-    `content_id` makes it an inline part that the HTML names with `cid:`.
+    With `archive_id` the bytes are that deposit in the archive; without, they are in the outbox's own store. A `content_id`
+    makes it an inline part that the HTML references with `cid:`.
     """
 
     filename: str
@@ -173,12 +173,12 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One mail to one recipient, rendered and validated: all that a provider is handed.
+    """One mail to one recipient, rendered and validated: the input of a provider.
 
-    Header texts hold no line break and no control character. `id` is ours (a UUID): it goes out as X-Correlation-ID and
-    as the provider's tag, so that an event finds its message when the answer to the call was lost. `metadata` is the caller's,
-    kept by us and never sent. `unsubscribe` is the https URL of one-click unsubscribe (RFC 8058). `tracking` is what the
-    provider shall track; where we do it ourselves, the HTML has it already.
+    Header texts contain no line break and no control character. `id` is ours (a UUID): it is sent as X-Correlation-ID and as
+    the provider's tag, so that an event finds its message even if the answer to the call was lost. `metadata` is the caller's,
+    stored and never sent. `unsubscribe` is the https URL of one-click unsubscribe (RFC 8058). `tracking` is what the provider
+    is to track; if Mailroom tracks instead, the HTML already contains its links and pixel.
     """
 
     id: str
@@ -200,9 +200,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a message says, kept once for all messages of a batch that say the same.
+    """The content of messages, stored once for all messages of a batch that share it.
 
-    With `template` the three texts are Jinja templates, filled with each recipient's data when it is sent.
+    With `template` the three texts are Jinja templates, rendered with each recipient's data when the message is sent.
     """
 
     subject: str
@@ -217,11 +217,11 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A message of a batch before it is rendered: who gets which content, filled with what.
+    """A message of a batch before it is rendered: recipient, content and data.
 
-    `number` is its place in the request, from 0; `content` the place of its content in the batch. Two messages of one
-    batch to the same recipient need different references, else the second is a duplicate. `size` is an estimate of the
-    bytes on the wire.
+    `number` is its index in the request, from 0; `content` the index of its content in the batch. Two messages of one batch
+    to the same recipient need different references, else the second is a duplicate. `size` is an estimate of the bytes on
+    the wire.
     """
 
     id: str
@@ -236,7 +236,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one request asked for. `send_at` None is now; nothing is sent after `expires_at`."""
+    """The messages of one request. `send_at` None is now; nothing is sent after `expires_at`."""
 
     id: str
     tenant: str
@@ -251,9 +251,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold. Sizes are bytes; a mail's size is that of its parts in base64.
+    """The limits of one request. Sizes are bytes; a mail's size is that of its parts in base64.
 
-    `preparation_s` is processor time: of one request with templates, until all of its mails have been filled.
+    `preparation_s` is the processor time for rendering all mails of a request with templates.
     """
 
     body: int = 40 << 20

@@ -1,4 +1,4 @@
-"""The registry of providers: one row for each, from which everything else that lists providers is derived.
+"""The registry of providers: one row for each; every other list of providers is derived from it.
 
     name      ─> receipts, events, /hooks/NAME, `mailroom providers`
     adapter   ─> the table of what each can do
@@ -8,7 +8,7 @@
     hosts     ─> where data may be
 
 References are `module:attribute` or a module, loaded by the layer that they belong to: this module imports none of them.
-docs/adding-a-provider.md says what each of these files holds.
+docs/adding-a-provider.md describes each of these files.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 class ProviderRow:
     """One provider.
 
-    `name` is its word in receipts, events and settings. `adapter` is its class behind the port `MailProvider`, `block` the
-    class that an operator fills in. `events` is the module that reads its webhooks; with `hook` the module's `Verifier`
-    checks what is posted to /hooks/NAME, by the credentials in MAILROOM_PROVIDER_HOOKS and in `hook_setting`, an older
-    setting of its own. `stand_in` is the vendor's double in the sandbox. A host in the EU promises no region of it; one in
-    the US is allowed only where the operator names it.
+    `name` identifies it in receipts, events and settings. `adapter` is its implementation of the port `MailProvider`, `block`
+    the class that an operator fills in. `events` is the module that reads its webhooks; with `hook` the module's `Verifier`
+    checks calls to /hooks/NAME, by the credentials in MAILROOM_PROVIDER_HOOKS and in `hook_setting`, an older setting for
+    this provider alone. `stand_in` is the double in the sandbox. A host in the EU has no certain region; a host in the US is
+    allowed only if the operator names it.
     """
 
     name: str
@@ -41,7 +41,7 @@ REGISTRY = (
         name="ses",
         adapter="mailroom.adapters.providers.ses:Ses",
         block="blocks.provider_ses:SesProvider",
-        # SNS posts them, and has a route of its own: topics are confirmed there.
+        # SNS posts them to a separate route, where topics are confirmed.
         events="mailroom.delivery.provider_events.ses",
         stand_in="mailroom.sandbox.stand_ins.ses:SesStandIn",
     ),

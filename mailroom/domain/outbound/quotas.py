@@ -1,4 +1,4 @@
-"""How much a tenant may send in an hour, a day and a month, how fast a provider takes it, and when the last of it may go."""
+"""Quotas: what a tenant may send in an hour, a day and a month, a provider's rate, and when the last mail may be sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Period(StrEnum):
-    """A window of the calendar, in UTC."""
+    """A calendar period, in UTC."""
 
     HOUR = "hour"
     DAY = "day"
@@ -16,7 +16,7 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a tenant may send in each period; None is no limit."""
+    """The mails that a tenant may send in each period; None is no limit."""
 
     hour: int | None = None
     day: int | None = None
@@ -30,7 +30,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRate:
-    """What a provider takes; None is no limit that is known. `paused` is where it takes nothing."""
+    """A provider's limits; None means no known limit. With `paused` it accepts nothing."""
 
     per_second: float | None = None
     per_day: int | None = None
@@ -39,7 +39,7 @@ class ProviderRate:
 
 
 def start_of(period: Period, now: datetime) -> datetime:
-    """Return when the window that `now` is in began."""
+    """Return the start of the period that contains `now`."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     if period is Period.HOUR:
         return hour
@@ -48,7 +48,7 @@ def start_of(period: Period, now: datetime) -> datetime:
 
 
 def next_start(period: Period, now: datetime) -> datetime:
-    """Return when the window after the one that `now` is in begins."""
+    """Return the start of the period after the one that contains `now`."""
     begun = start_of(period, now)
     if period is Period.HOUR:
         return begun + timedelta(hours=1)
@@ -58,13 +58,13 @@ def next_start(period: Period, now: datetime) -> datetime:
 
 
 def remaining(allowance: Allowance, used: Mapping[Period, int]) -> int | None:
-    """Return how many may go now; None is no limit."""
+    """Return how many mails may be sent now; None is no limit."""
     left = [limit - used.get(period, 0) for period in Period if (limit := allowance.of(period)) is not None]
     return max(0, min(left)) if left else None
 
 
 def opens_at(allowance: Allowance, used: Mapping[Period, int], now: datetime) -> datetime:
-    """Return when the next mail may go: `now`, or when the last exhausted window has ended."""
+    """Return when the next mail may be sent: `now`, or when the last exhausted period has ended."""
     full = [
         next_start(period, now)
         for period in Period
@@ -74,7 +74,7 @@ def opens_at(allowance: Allowance, used: Mapping[Period, int], now: datetime) ->
 
 
 def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime) -> datetime | None:
-    """Return when the last of `mails` may go, by the quota alone; None when it never may (a limit of 0)."""
+    """Return when the last of `mails` may be sent, by the quota alone; None if it never may (a limit of 0)."""
     if mails and any(limit is not None and limit <= 0 for limit in map(allowance.of, Period)):
         return None
     counted, time = {period: used.get(period, 0) for period in Period}, now
@@ -90,9 +90,9 @@ def done_at(allowance: Allowance, used: Mapping[Period, int], mails: int, now: d
 def earliest_end(
     allowance: Allowance, used: Mapping[Period, int], mails: int, now: datetime, *, pace: ProviderRate
 ) -> datetime | None:
-    """Return when the last of `mails` may have gone, by the quota, and by the provider's day and rate; None: nobody knows.
+    """Return when the last of `mails` may be sent, by the quota and the provider's daily limit and rate; None if unknown.
 
-    It is the earliest: what else is sent meanwhile comes on top.
+    It is the earliest time: other mail that is sent meanwhile delays it.
     """
     if pace.paused:
         return None
@@ -103,6 +103,6 @@ def earliest_end(
             return None
         rate = now + timedelta(seconds=mails / pace.per_second) if pace.per_second else now
     except (OverflowError, ValueError):
-        # A hundred thousand mails at one a month: later than any calendar goes.
+        # A hundred thousand mails at one a month end after the last date of `datetime`.
         return None
     return max(quota, day, rate)

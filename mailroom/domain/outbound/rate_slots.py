@@ -1,26 +1,26 @@
-"""How a rate is kept without counting: by places, each of which is used for one mail at a time.
+"""Rate slots: a rate limit without counting, by slots that are each used for one mail at a time.
 
-A place is free again one window after its last call to the provider ended. Whenever in its call the provider counted the
-mail, two mails of one place are then a window apart for the provider, so no window sees more mails than there are places.
+A slot is free again one window after its last call to the provider ended. At whatever moment of a call the provider counts
+the mail, two mails of one slot are then a window apart, so no window contains more mails than there are slots.
 """
 
 import math
 from dataclasses import dataclass
 
-#: More places than this cost more to look through than they gain; faster rates have shorter windows instead.
+#: More slots than this cost more to search than they gain; faster rates have shorter windows instead.
 MOST_SLOTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class RateSlots:
-    """So many mails in any `window_s` seconds."""
+    """At most `slots` mails in any `window_s` seconds."""
 
     slots: int
     window_s: float
 
     @classmethod
     def of(cls, per_second: float) -> "RateSlots":
-        """Return the pace that lets at most `per_second` mails go in any one second; it must be more than 0."""
+        """Return the slots for at most `per_second` mails in any one second; the rate must be more than 0."""
         if per_second < 1:
             return cls(1, 1 / per_second)
         windows = math.ceil(per_second / MOST_SLOTS)
@@ -29,7 +29,7 @@ class RateSlots:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How many mails a second an account may be handed: the provider's quota, or less where an operator said so; 0 is none."""
+    """An account's sending rate in mails a second: the provider's quota, or an operator's lower limit; 0 sends nothing."""
 
     provider: str
     identity: str

@@ -1,7 +1,7 @@
-"""Why a message that is sent is as it is: the words that its row, activities, webhooks and pages have.
+"""Reasons of an outbound message's status: the words in its row, activities, webhooks and pages.
 
-Of its words `restored` and `run_gone` are `mailroom.ports.holds.HoldReason`, and what a provider reports has the word of
-its `mailroom.domain.delivery.events.Kind`.
+The words `restored` and `run_gone` are also `mailroom.ports.holds.HoldReason`, and a provider's events have the words of
+`mailroom.domain.delivery.events.Kind`.
 """
 
 from mailroom.domain import errors
@@ -15,7 +15,7 @@ _NEW_BATCH = "correct it and send it in a new batch"
 class OutboundReason(ReasonWord):
     """Why a message waits, failed, was withheld or is unknown."""
 
-    # What an attempt came to.
+    # The outcome of an attempt.
     TEMPORARY_FAILURE = (
         "temporary_failure",
         "a service was unavailable, and the message was not sent",
@@ -127,7 +127,7 @@ class OutboundReason(ReasonWord):
         "its outcome was unknown, and it is sent again; it may arrive twice",
         "nothing; batches with `prefer_no_duplicate` leave such messages for a person",
     )
-    # Why nothing of it is sent.
+    # Why it is not sent.
     RESTORED = (
         "restored",
         "the database was restored, and this may have been sent after the dump",
@@ -154,7 +154,7 @@ class OutboundReason(ReasonWord):
         "a person cancelled the batch's run in Prefect before it was sent",
         "send it in a new batch, if still wanted",
     )
-    # What the provider reported.
+    # Events of the provider.
     BOUNCED_HARD = (
         Kind.BOUNCED_HARD,
         "it was returned for good: the address takes no mail",
@@ -177,7 +177,7 @@ class OutboundReason(ReasonWord):
     )
 
 
-#: Every class of the tree; a test walks it.
+#: Every class of the error tree; a test walks it.
 REASONS: dict[type[errors.MailroomError], OutboundReason] = {
     errors.MailroomError: OutboundReason.UNFORESEEN,
     errors.TransientError: OutboundReason.TEMPORARY_FAILURE,
@@ -198,5 +198,5 @@ REASONS: dict[type[errors.MailroomError], OutboundReason] = {
 
 
 def outbound_reason(error: BaseException) -> OutboundReason:
-    """Return the reason of a message whose attempt ended with this error; total."""
+    """Return the reason for a message whose attempt ended with this error, whatever its class."""
     return next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), OutboundReason.UNFORESEEN)

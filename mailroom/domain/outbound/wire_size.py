@@ -1,29 +1,30 @@
-"""How many bytes a mail has at most on the wire, as MIME or as the JSON of a provider's interface, whichever is more.
+"""An upper bound of a mail's bytes on the wire, as MIME or as the JSON of a provider's API, whichever is more.
 
-The request counts with it before anything is kept, and a provider counts what it built: a mail that fits by this fits there.
+A request is checked by it before anything is stored, a provider's adapter by the bytes that it built: a mail that fits by
+this bound fits there.
 """
 
 from collections.abc import Iterable
 
 from mailroom.domain.outbound.message import Content
 
-#: Headers of ours, boundaries, a DKIM signature.
+#: Our headers, boundaries, a DKIM signature.
 _FIXED = 4_096
-#: A header text in encoded words takes less than twice its bytes, a quoted name in JSON four times; and its name and line ends.
+#: A header text takes less than twice its bytes in encoded words, a quoted name four times in JSON; plus its name and line ends.
 _HEADER_TIMES, _HEADER_MORE = 4, 120
 _FILE_MORE = 500
-#: What JSON writes with one byte more, and with five.
+#: Characters that JSON escapes with one more byte, and with five more.
 _TWICE = b'"\\\b\t\n\f\r'
 _SIXFOLD = bytes(set(range(0x20)) - set(_TWICE))
 
 
 def wire_size(content: Content, *, parts: Iterable[str | None], lines: Iterable[str | None]) -> int:
-    """Return the bytes of a mail with the headers and files of `content`.
+    """Return the most bytes of a mail with the headers and files of `content`.
 
     Args:
-        content: What the mail is made of.
-        parts: Its text and HTML, filled.
-        lines: What else becomes header lines: subject, names, addresses, the link to unsubscribe.
+        content: The content of the mail.
+        parts: Its text and HTML, rendered.
+        lines: Other texts that become header lines: subject, names, addresses, the link to unsubscribe.
     """
     headers = [*lines, *(one for header in content.headers for one in header)]
     size = _FIXED + sum(_header_size(one) for one in headers if one) + sum(text_size(one) for one in parts if one)
@@ -34,7 +35,7 @@ def wire_size(content: Content, *, parts: Iterable[str | None], lines: Iterable[
 
 
 def text_size(text: str) -> int:
-    """Return the bytes of a text or HTML part at most."""
+    """Return the most bytes of a text or HTML part."""
     raw = text.encode()
     # Line ends become CRLF.
     as_mime = base64_size(len(raw) + raw.count(b"\n") + raw.count(b"\r"))

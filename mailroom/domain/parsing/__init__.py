@@ -1,4 +1,4 @@
-"""Raw bytes of an e-mail to a `ParsedEmail`; it never raises, and what was wrong is in `defects`."""
+"""The parser: raw bytes of an e-mail to a `ParsedEmail`. It never raises; faults of the mail are in `defects`."""
 
 from mailroom.domain.parsing.limits import Defect, Limits
 from mailroom.domain.parsing.message import parse_email

@@ -1,7 +1,7 @@
-"""The addresses of From, To and Cc: mailboxes, groups and what is written instead of them (RFC 5322 section 3.4).
+"""The addresses of From, To and Cc: mailboxes, groups and malformed forms of them (RFC 5322 section 3.4).
 
-The structure is read before encoded words are decoded, so a comma or an angle bracket inside one changes nobody's
-address. One pass over the bytes, with a counter for nested comments where a parser would recurse.
+The structure is read before encoded words are decoded, so a comma or an angle bracket inside one does not change an
+address. One pass over the bytes, with a counter for nested comments instead of recursion.
 """
 
 import re
@@ -19,7 +19,7 @@ _INNER_COMMENT = re.compile(rb"\([^()]*\)")
 _GAP = re.compile(r" \. ?")
 _SPECIAL = re.compile(r'[()<>\[\]:;@\\,"]')
 _ADDRESS = re.compile(r"(?:\"[^\"]{1,100}\"|[^\s<>\"]{1,300})@[^\s<>\"]+")
-#: An address in a name: what a person would take for one, with a dot in its domain.
+#: Text in a name that a person would read as an address, with a dot in its domain.
 _AT_DOMAIN = re.compile(r"\s{0,2}@\s{0,2}(?:[\w-]{1,63}\.){1,8}[\w-]{1,63}")
 _LOCAL_PART = re.compile(r"[^\s<>()\[\]\",;:@]{1,64}\Z")
 _QUOTED = re.compile(r'"[^"]*"')
@@ -47,9 +47,9 @@ def read_addresses(values: list[bytes], *, hint: str | None, reading: Reading) -
 
 
 def names_several(mailbox: str) -> bool:
-    """Return whether one mailbox, as `read_addresses` returns it, names a second address: in its name, or behind the first.
+    """Return whether a mailbox, as returned by `read_addresses`, names a second address: in its name, or after the first.
 
-    What a reader takes for the sender is often the name alone: `"ceo@bank.example" <x@evil.example>`.
+    Mail programs often show the name alone: `"ceo@bank.example" <x@evil.example>`.
     """
     name, _, address = mailbox[:-1].rpartition(" <") if mailbox.endswith(">") else ("", "", mailbox)
     quoted = " ".join(_QUOTED.findall(address))
@@ -59,7 +59,7 @@ def names_several(mailbox: str) -> bool:
 
 
 def _addresses_in(name: str) -> Iterator[str]:
-    # Compatibility forms of letters, at signs and full stops look the same, and format characters like nothing.
+    # Compatibility forms of letters, at signs and full stops look the same, and format characters are invisible.
     seen = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     seen = seen.replace("\u3002", ".")
     for domain in _AT_DOMAIN.finditer(seen):
@@ -85,7 +85,7 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
             else:
                 current.comments.append(comment)
         elif token == b'"' and tokens is _TOKEN:
-            # A quote or a comment that is never closed is looked for once; the rest is read without either.
+            # An unclosed quote or comment is searched for once; the rest is read without either.
             tokens = _PLAIN_TOKEN
         elif token in (b",", b";"):
             yield current
@@ -101,12 +101,12 @@ def _mailboxes(value: bytes) -> Iterator[_Mailbox]:
 
 
 def _group(current: _Mailbox) -> _Mailbox:
-    # What stands before a colon names a group, unless it already has an address: then the colon is only a typing error.
+    # The text before a colon names a group, unless it already contains an address: then the colon is a typing error.
     return current if current.route or any(b"@" in word for word in current.words) else _Mailbox()
 
 
 def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
-    """Return the text of the comment that opened before `at`, and where it ends; None where it does not."""
+    """Return the text of the comment that opened before `at`, and its end; None if it is not closed."""
     start, depth = at, 1
     while match := _COMMENT.match(value, at):
         at = match.end()
@@ -117,13 +117,13 @@ def _comment(value: bytes, at: int) -> tuple[bytes | None, int]:
 
 
 def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
-    """Return a mailbox for display, its name quoted where it could be taken for something else."""
+    """Return a mailbox for display, its name quoted if it could be misread."""
     words = b"".join(mailbox.words).strip()
     name = header_text(words, hint=hint, reading=reading) or ""
     if mailbox.route is not None:
         address = header_text(_INNER_COMMENT.sub(b"", mailbox.route), hint=hint, reading=reading) or ""
         before, _, address = address.replace(" ", "").rpartition(":") if "@" in address else ("", "", address)
-        # A source route is no address of anybody's; another address before a colon is.
+        # A source route is not an address; other text with an at sign before a colon is.
         if "@" in before and not before.startswith("@"):
             name = f"{name} <{before}>".strip()
         return _named(name or _comments(mailbox, hint=hint, reading=reading), address)
@@ -138,7 +138,7 @@ def _show(mailbox: _Mailbox, *, hint: str | None, reading: Reading) -> str:
 
 
 def _without_gaps(written: str) -> str:
-    """Close the blanks around the at sign, and those before a dot of the domain (RFC 5322 section 4.4); each is one."""
+    """Remove the blank around the at sign and before dots of the domain (RFC 5322 section 4.4); each is a single one."""
     before, _, domain = written.partition("@")
     return f"{before.rstrip()}@{_GAP.sub('.', domain.lstrip())}"
 

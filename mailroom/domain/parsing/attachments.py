@@ -1,4 +1,4 @@
-"""From what was found in a mail to its list of attachments: names, digests, types, and which are shown in the text."""
+"""Builds a mail's list of attachments from the files found in it: names, digests, types, and which are inline."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _SNIFFED_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One attachment as it stood in the mail. `suggestion` names it where the sender did not."""
+    """One attachment as found in the mail. `suggestion` is its name if the sender gave none."""
 
     name: str | None
     content_type: str
@@ -29,7 +29,7 @@ class Found:
 
 
 def attach(found: list[Found], html: str | None, *, reading: Reading) -> tuple[ParsedAttachment, ...]:
-    """Return the attachments in the order they stand, each with a name of its own."""
+    """Return the attachments in order, each with a unique name."""
     if len(found) > reading.limits.files:
         reading.note(Defect.TOO_MANY_FILES)
     kept = _within(found[: reading.limits.files], reading=reading)
@@ -39,7 +39,7 @@ def attach(found: list[Found], html: str | None, *, reading: Reading) -> tuple[P
 
 
 def _within(found: list[Found], *, reading: Reading) -> list[Found]:
-    """Return those that fit into what all files together may have; one that does not costs the others nothing."""
+    """Return those within the limit of all files together; one that exceeds it is skipped and does not affect the others."""
     kept: list[Found] = []
     room = reading.limits.file_bytes
     for item in found:
@@ -52,7 +52,7 @@ def _within(found: list[Found], *, reading: Reading) -> list[Found]:
 
 
 def _shown_ids(html: str) -> set[str]:
-    """Return the content ids that the HTML shows, as written and as RFC 2392 means them, without percent signs."""
+    """Return the content ids that the HTML shows, as written and percent-decoded (RFC 2392)."""
     written = set(_CID.findall(html))
     return written | {unquote(one) for one in written if "%" in one}
 
@@ -78,7 +78,7 @@ def _attachment(
 
 
 def _detect(content: bytes) -> str | None:
-    """Return what the first bytes look like; `filetype` reads past the end of some cut files."""
+    """Return the type of the first bytes; `filetype` raises for some truncated files."""
     try:
         return filetype.guess_mime(content[:_SNIFFED_BYTES]) or None
     except (IndexError, ValueError, TypeError):

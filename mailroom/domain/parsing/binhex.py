@@ -1,7 +1,7 @@
-"""Files in BinHex 4.0 in the text of a mail: their data forks taken out, and the text left without them.
+"""Files in BinHex 4.0 in the text of a mail: their data forks are extracted, and removed from the text.
 
 The format is RFC 1741's appendix A: six bits a letter between two colons, then run lengths (90 hex), then a header with
-the name and the lengths of the two forks. Checksums are not looked at: what can be decoded is given.
+the name and the lengths of the two forks. Checksums are ignored: whatever can be decoded is returned.
 """
 
 import binascii
@@ -40,7 +40,7 @@ def take_binhex(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]
 
 
 def _decode(data: bytes, *, reading: Reading) -> TextFile | None:
-    """Return the file, or None where there is not even its header."""
+    """Return the file, or None if not even its header is complete."""
     letters = data.translate(None, _FOREIGN).translate(_TO_BASE64)
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
     packed = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
@@ -57,10 +57,10 @@ def _decode(data: bytes, *, reading: Reading) -> TextFile | None:
 
 
 def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
-    """Undo the run lengths. A run is three bytes for up to 255: what comes out is bounded, and how many there are."""
+    """Undo the run lengths. A run is three bytes for up to 255: the output and the number of runs are bounded."""
     plain = bytearray()
-    at, room = 0, reading.still.file_bytes.left
-    while len(plain) <= room and reading.still.lines.take():
+    at, room = 0, reading.remaining.file_bytes.left
+    while len(plain) <= room and reading.remaining.lines.take():
         mark = packed.find(_RUN, at)
         if mark < 0 or mark + 1 >= len(packed):
             plain += packed[at : mark if mark >= 0 else len(packed)]
@@ -76,5 +76,5 @@ def _unpack(packed: bytes, *, reading: Reading) -> bytearray:
         reading.note(Defect.BINHEX_DAMAGED)
     if len(plain) > room:
         reading.note(Defect.FILES_TOO_LARGE)
-    del plain[reading.still.file_bytes.take(len(plain)) :]
+    del plain[reading.remaining.file_bytes.take(len(plain)) :]
     return plain

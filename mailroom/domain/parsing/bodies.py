@@ -1,4 +1,4 @@
-"""Which parts of a mail are its text, which its HTML, and which a person would call attachments."""
+"""The roles of a mail's parts: text, HTML, and what a person would call attachments."""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from mailroom.domain.parsing.structure import Leaf
 from mailroom.domain.parsing.words import decode_words
 
 _WORD = re.compile(rb"[^\w]{0,20}([\w-]{1,40})(?![\w*-]*\s*=)")
-#: Other renderings of the same text, of use only to the program that wrote them.
+#: Other renderings of the same text, useful only to the program that wrote them.
 _RENDERINGS = frozenset({"text/enriched", "text/richtext", "text/x-amp-html", "text/watch-html"})
 
 
 class Role(Enum):
-    """What a part is to a reader."""
+    """The role of a part for a reader."""
 
     TEXT = auto()
     HTML = auto()
@@ -26,7 +26,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a part says about itself: its disposition ("" where none), its name still undecoded, and its role."""
+    """A part's description of itself: its disposition ("" if none), its name, undecoded, and its role."""
 
     disposition: str
     name: Value | None
@@ -34,7 +34,7 @@ class Description:
 
 
 def describe(leaf: Leaf, *, reading: Reading) -> Description:
-    """Return how `leaf` presents itself. A text with a name, or one that asks to be an attachment, is a file."""
+    """Return the description of `leaf`. A text with a name, or with the disposition attachment, is a file."""
     value = leaf.headers.first(b"content-disposition") or b""
     match = _WORD.match(value)
     disposition = match[1].decode("ascii", "ignore").lower() if match else ""
@@ -43,7 +43,7 @@ def describe(leaf: Leaf, *, reading: Reading) -> Description:
 
 
 def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
-    """Return a part's name decoded, whichever of the ways to encode it was used."""
+    """Return a part's decoded name, in any of the encodings in use."""
     data = value.data
     if len(data) > reading.limits.raw_name_bytes:
         reading.note(Defect.NAME_TOO_LONG)
@@ -54,13 +54,13 @@ def name_text(value: Value, *, hint: str | None, reading: Reading) -> str:
 
 
 def body_text(leaf: Leaf, data: bytes, *, reading: Reading) -> str:
-    """Return the text of a body part, with the lines of format=flowed (RFC 3676) put together again."""
+    """Return the text of a body part, with the lines of format=flowed (RFC 3676) rejoined."""
     parameters = leaf.type.parameters
     text = decode(data, parameters.token(b"charset"), reading=reading, html=leaf.type.name == "text/html")
     if (
         parameters.token(b"format") == "flowed"
         and leaf.type.name == "text/plain"
-        and reading.still.lines.take(lines := text.count("\n")) == lines
+        and reading.remaining.lines.take(lines := text.count("\n")) == lines
     ):
         return _unflow(text, glue="" if parameters.token(b"delsp") == "yes" else " ")
     return text
@@ -75,7 +75,7 @@ def _role(leaf: Leaf, disposition: str, *, named: bool) -> Role:
 
 
 def _name(leaf: Leaf, parameters: bytes, *, reading: Reading) -> Value | None:
-    """Return the part's name: Content-Disposition's, whose parameters are given, before Content-Type's."""
+    """Return the part's name: from Content-Disposition, whose `parameters` are given, else from Content-Type."""
     given = read_parameters(parameters, reading=reading).values
     for found in (given.get(b"filename"), given.get(b"name"), leaf.type.parameters.values.get(b"name")):
         if found and found.data.strip():

@@ -1,4 +1,4 @@
-"""Bytes to text: charsets as mail names them, and what to do where the name is wrong or missing."""
+"""Bytes to text: charset names in mail, and what to do if a name is wrong or missing."""
 
 import codecs
 import re
@@ -9,9 +9,9 @@ from mailroom.domain.parsing.limits import Defect, Reading
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,40}")
 _CODE_PAGE = re.compile(r"(?:x-)?(?:win|windows|cp|ms|ibm)[-_]?(\d{3,5})")
-#: Python codecs that are no charset of mail: slow on hostile input, or warning about it.
+#: Python codecs that are no charsets of mail: slow on hostile input, or with warnings.
 _UNWANTED = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
-#: Charsets that Python lacks, and names whose users write a larger set than they say (WHATWG Encoding does the same).
+#: Charsets that Python lacks, and names that are used for a larger set than they mean (as in WHATWG Encoding).
 _ALIASES = {
     "iso8859-1": "cp1252",
     "latin-1": "cp1252",
@@ -48,7 +48,7 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff",
 _JAPANESE = re.compile(rb"\x1b\$[@B]|\x1b\(J")
 _JAPANESE_SET = re.compile(rb"\x1b(\$[@B]|\([BJ])")
 _MOST_SHIFTS = 100_000
-#: Sets of one byte a letter, which any bytes are valid in: their name on a text proves nothing.
+#: Single-byte charsets, in which any bytes are valid: such a declaration proves nothing.
 _ONE_BYTE = ("cp125", "iso8859", "koi8", "mac", "ascii")
 _UTF8_LETTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _SURE_LETTERS = 3
@@ -60,17 +60,17 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 @lru_cache(maxsize=512)
 def codec(name: str | None) -> str | None:
-    """Return Python's codec for a charset that a mail names, or None where there is none."""
+    """Return Python's codec for a charset name of a mail, or None if there is none."""
     key = (name or "").strip().lower()
     if not _NAME.fullmatch(key):
         return None
     page = _CODE_PAGE.fullmatch(key)
     key = f"cp{page[1]}" if page else key
     try:
-        # The aliases are looked up by the mail's spelling and by Python's, which folds the many spellings of Latin-1.
+        # Aliases are looked up by the mail's spelling and by Python's, which unifies the many spellings of Latin-1.
         found = codecs.lookup(_ALIASES.get(key, key)).name
         found = codecs.lookup(_ALIASES.get(found, found)).name
-        # Python has codecs of bytes to bytes under such names (quopri, zip); of no bytes it makes a text all the same.
+        # Python also has codecs from bytes to bytes (quopri, zip); they would decode an empty input, so one byte is tried.
         b"a".decode(found, "replace")
     except (LookupError, ValueError):
         return None
@@ -78,7 +78,7 @@ def codec(name: str | None) -> str | None:
 
 
 def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = False) -> str:
-    """Return the text of a body: by its mark, its declared charset, UTF-8, the HTML's own word, then a guess."""
+    """Return the text of a body: by its byte order mark, the declared charset, UTF-8, the HTML's declaration, or a guess."""
     if (
         data.isascii()
         and b"\x1b" not in data
@@ -100,18 +100,18 @@ def decode(data: bytes, charset: str | None, *, reading: Reading, html: bool = F
                 reading.note(Defect.CHARSET_MISMATCH)
             return storable(text)
     reading.note(Defect.CHARSET_MISMATCH)
-    return storable(_at_any_price(data, declared))
+    return storable(_lossily(data, declared))
 
 
 def decode_header(data: bytes, hint: str | None) -> str:
-    """Return undeclared bytes of a header as text; `hint` is the charset that the mail's first part declares."""
+    """Return raw 8-bit bytes of a header as text; `hint` is the charset declared by the mail's first part."""
     if data.isascii() and b"\x1b" not in data:
         return data.decode("ascii")
     for name in _in_order(data, None, html=False):
         text = _strictly(data, name)
         if text is not None:
             return text
-    return _at_any_price(data, codec(hint))
+    return _lossily(data, codec(hint))
 
 
 def decode_word(data: bytes, charset: str | None, *, hint: str | None = None) -> str:
@@ -122,13 +122,13 @@ def decode_word(data: bytes, charset: str | None, *, hint: str | None = None) ->
 
 
 def is_text(data: bytes, charset: str) -> bool:
-    """Whether `data` reads as `charset`, or at least holds no control characters as wrongly decoded bytes do."""
+    """Whether `data` decodes as `charset`, or at least without the control characters of wrongly decoded bytes."""
     name = codec(charset)
     return _CONTROLS.search(data) is None or (name is not None and _strictly(data, name) is not None)
 
 
 def storable(text: str) -> str:
-    """Return `text` as PostgreSQL can hold it: NUL left out, lone surrogates replaced."""
+    """Return `text` in a form that PostgreSQL can store: NUL removed, lone surrogates replaced."""
     text = text.replace("\x00", "")
     try:
         text.encode()
@@ -138,7 +138,7 @@ def storable(text: str) -> str:
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Whether `data` can hardly be anything else: no one-byte text has three UTF-8 letters and no other byte by chance."""
+    """Whether `data` is UTF-8 almost certainly: single-byte text rarely has three UTF-8 letters and no invalid byte."""
     return (
         len(_UTF8_LETTERS.findall(data, 0, _META_BYTES * 16)) >= _SURE_LETTERS and _strictly(data, "utf-8") is not None
     )
@@ -163,7 +163,7 @@ def _strictly(data: bytes, name: str) -> str | None:
 
 
 def _microsoft_japanese(data: bytes) -> str | None:
-    """Decode ISO-2022-JP with the letters that Microsoft added to it, which Python knows only in Shift JIS."""
+    """Decode ISO-2022-JP with Microsoft's additional characters, which Python supports only in Shift JIS."""
     if data.count(b"\x1b") > _MOST_SHIFTS:
         return None
     pieces = _JAPANESE_SET.split(data)
@@ -187,8 +187,8 @@ def _shift_jis(letters: bytes) -> bytes:
     return bytes(codes)
 
 
-def _at_any_price(data: bytes, declared: str | None) -> str:
-    """Decode what no charset takes whole: mostly right beats all wrong."""
+def _lossily(data: bytes, declared: str | None) -> str:
+    """Decode bytes that are invalid in every charset, replacing what cannot be decoded."""
     if declared and declared != "ascii":
         sample = data[:_SAMPLE_BYTES]
         wrong = sample.decode(declared, "replace").count("\ufffd")

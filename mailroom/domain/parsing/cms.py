@@ -1,7 +1,7 @@
-"""The envelope of S/MIME (CMS, RFC 5652): what a signed one holds, and whether another is encrypted.
+"""The envelope of S/MIME (CMS, RFC 5652): the content of a signed one, and whether it is encrypted.
 
-Nothing is verified or decrypted here. The reader follows only the way to the content, through BER's definite and
-indefinite lengths, without recursion; a length is believed only as far as there are bytes.
+Nothing is verified or decrypted here. The reader follows only the path to the content, through BER's definite and
+indefinite lengths, without recursion; a length is trusted only as far as there are bytes.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _SEQUENCE, _OID, _OCTETS, _OCTETS_OF, _CONTENT, _END = 0x30, 0x06, 0x04, 0x24, 0
 
 
 class Kind(Enum):
-    """What a CMS object is, as far as a mail is concerned."""
+    """The kind of a CMS object, as far as it matters for mail."""
 
     SIGNED = auto()
     ENCRYPTED = auto()
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cms:
-    """One object: its kind, and the content that was signed, where it holds that."""
+    """One object: its kind, and the signed content if it contains one."""
 
     kind: Kind
     content: bytes | None = None
@@ -37,11 +37,11 @@ class _Value:
     tag: int
     start: int
     end: int | None
-    """None where the length is indefinite: then it ends with two zero bytes."""
+    """None if the length is indefinite: then the value ends with two zero bytes."""
 
 
 def read_cms(data: bytes, *, values: Allowance) -> Cms | None:
-    """Return what `data` is, or None where it is no CMS object; a content that breaks off is given as far as it goes."""
+    """Return the CMS object in `data`, or None if it is none; truncated content is returned as far as it goes."""
     try:
         outer = _expect(data, 0, _SEQUENCE)
         oid = _expect(data, outer.start, _OID)
@@ -61,7 +61,7 @@ def read_cms(data: bytes, *, values: Allowance) -> Cms | None:
 
 
 def _content(data: bytes, at: int, values: Allowance) -> bytes | None:
-    """Return the signed bytes; `at` is where the version stands, and the digest algorithms follow it."""
+    """Return the signed bytes; `at` is the position of the version, which the digest algorithms follow."""
     for _ in range(2):
         at = _after(data, _value(data, at), values)
     inner = _expect(data, at, _SEQUENCE)
@@ -74,7 +74,7 @@ def _content(data: bytes, at: int, values: Allowance) -> bytes | None:
 
 
 def _octets(data: bytes, value: _Value, values: Allowance) -> bytes | None:
-    """Return an octet string, put together where it comes in pieces."""
+    """Return an octet string, joined if it is in pieces."""
     if value.tag == _OCTETS:
         return data[value.start : value.end]
     if value.tag != _OCTETS_OF:
@@ -90,7 +90,7 @@ def _octets(data: bytes, value: _Value, values: Allowance) -> bytes | None:
             pieces.append(data[piece.start : piece.end])
             at = _after(data, piece, values)
         elif piece.tag in (_OCTETS_OF, _END):
-            # Pieces of pieces are read in one row: what they are grouped by says nothing.
+            # Nested pieces are read in one sequence: their grouping has no meaning.
             depth += (1 if piece.end is None else 0) if piece.tag == _OCTETS_OF else -1
             at = piece.start
         else:
@@ -121,7 +121,7 @@ def _value(data: bytes, at: int) -> _Value:
 
 
 def _after(data: bytes, value: _Value, values: Allowance) -> int:
-    """Return where the next value begins; one of indefinite length is walked through."""
+    """Return where the next value begins; a value of indefinite length is skipped piece by piece."""
     if value.end is not None:
         return value.end
     at, depth = value.start, 1

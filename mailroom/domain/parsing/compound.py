@@ -1,7 +1,7 @@
-"""A Microsoft compound file: streams in folders in one file, as .msg is written.
+"""A Microsoft compound file: streams in folders in one file, the container of .msg.
 
-Source: Microsoft, [MS-CFB]. Only the directory and small streams are read. Chains of sectors may run in circles in a
-damaged or hostile file: none is followed further than the file has sectors, and no entry is visited twice.
+Source: Microsoft, [MS-CFB]. Only the directory and small streams are read. Chains of sectors may be circular in a damaged
+or hostile file: none is followed for more steps than the file has sectors, and no entry is visited twice.
 """
 
 import struct
@@ -20,7 +20,7 @@ _CUTOFF = 4096
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A folder or a stream."""
+    """A folder or a stream of the directory."""
 
     name: str
     kind: int
@@ -32,7 +32,7 @@ class Entry:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it holds others."""
+        """Whether it can contain other entries."""
         return self.kind == _STORAGE
 
 
@@ -43,7 +43,7 @@ class Compound:
         """Read the tables and the directory.
 
         Raises:
-            ValueError: this is no compound file, or not enough of one.
+            ValueError: this is not a compound file, or it is too incomplete.
         """
         if not data.startswith(SIGNATURE) or len(data) < 512:
             raise ValueError("not a compound file")
@@ -55,7 +55,7 @@ class Compound:
         first, _, _, mini_first = struct.unpack_from("<IIII", data, 48)
         self._table = self._read_table()
         self._entries = list(self._read_directory(first))
-        # Each entry is in one folder and names two neighbours; whoever asks for more goes in circles.
+        # Each entry is in one folder and names two neighbours; more steps than this mean a circle.
         self._steps = 4 * len(self._entries)
         if not self._entries or self._entries[0].kind != _ROOT:
             raise ValueError("no root in the compound file")
@@ -63,7 +63,7 @@ class Compound:
         self._mini = b""
 
     def inside(self, folder: Entry | None = None) -> Iterator[Entry]:
-        """Yield what is in a folder, or in the root."""
+        """Yield the entries of a folder, or of the root."""
         waiting = [(folder or self._entries[0]).child]
         seen: set[int] = set()
         while waiting and self._steps > 0:
@@ -92,9 +92,9 @@ class Compound:
         return bytes(found[: entry.size])
 
     def _read_table(self) -> "array[int]":
-        """Return which sector follows each, from the table's sectors named in the header.
+        """Return the sector that follows each, from the table's sectors listed in the header.
 
-        The 109 there are enough for 6.8 MB in sectors of 512 bytes; those of a larger file are named in a chain.
+        The 109 listed there suffice for 6.8 MB in sectors of 512 bytes; a larger file lists more in a chain.
         """
         (next_list,) = struct.unpack_from("<I", self._data, 68)
         named = list(struct.unpack_from("<109I", self._data, 76))

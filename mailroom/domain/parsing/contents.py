@@ -1,4 +1,4 @@
-"""What the parts of a mail give: its texts, its files, its reports, and how it is protected."""
+"""The contents of a mail's parts: texts, files, reports, and how it is protected."""
 
 import re
 from dataclasses import dataclass, field
@@ -30,13 +30,13 @@ _PROTECTED = {
     "application/pgp-signature": Protection.PGP_SIGNED,
     "application/pgp-encrypted": Protection.PGP_ENCRYPTED,
 }
-#: What lies elsewhere stays there: nothing is fetched, and nothing is put together from several mails.
+#: Parts whose content is elsewhere: nothing is fetched, and nothing is assembled from several mails.
 _ELSEWHERE = {"message/partial": Defect.MESSAGE_PARTIAL, "message/external-body": Defect.EXTERNAL_BODY}
 
 
 @dataclass(slots=True)
 class Contents:
-    """What the leaves of one mail gave so far."""
+    """The contents collected from the leaves of one mail so far."""
 
     reading: Reading
     hint: str | None
@@ -46,18 +46,18 @@ class Contents:
     reports: list[Report] = field(default_factory=list)
     protection: dict[Protection, None] = field(default_factory=dict)
     shown: list[tuple[Leaf, bytes]] = field(default_factory=list)
-    """Named texts that ask to be shown; a mail without any other text has the first of them as its text."""
+    """Named texts with the disposition inline; the first one becomes the text of a mail without any other."""
     text_bytes: int = 0
     wrappings: int = 0
 
     @property
     def has_text(self) -> bool:
-        """Whether there is anything to read yet."""
+        """Whether a text was found yet."""
         return any(text.strip() for text in self.texts + self.htmls)
 
 
 def read_contents(raw: bytes, leaves: list[Leaf], *, hint: str | None, reading: Reading) -> Contents:
-    """Return what `leaves` give, those of opaque-signed messages (S/MIME) among them, in their order."""
+    """Return the contents of `leaves` in order, including those of opaque-signed messages (S/MIME)."""
     contents = Contents(reading, hint)
     waiting = [(raw, leaf) for leaf in reversed(leaves)]
     while waiting:
@@ -82,12 +82,12 @@ def identity(value: bytes | None, *, reading: Reading) -> str | None:
 
 
 def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
-    """Return the mail inside a part: what S/MIME wraps, noting how it is protected, or a multipart that was encoded."""
+    """Return the mail inside a part: S/MIME's content, whose protection is recorded, or an encoded multipart."""
     if leaf.type.parameters.raw(b"boundary"):
         return _within_wrappings(contents, _decoded_multipart(leaf, data))
     if not _may_be_cms(leaf, data):
         return None
-    cms = read_cms(data, values=contents.reading.still.cms_values)
+    cms = read_cms(data, values=contents.reading.remaining.cms_values)
     if cms is None:
         contents.reading.note(Defect.SMIME_DAMAGED)
         return None
@@ -100,7 +100,7 @@ def _unwrap(contents: Contents, leaf: Leaf, data: bytes) -> bytes | None:
 
 
 def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
-    """Return `inner`, unless it is one wrapping too many."""
+    """Return `inner`, or None if it exceeds the limit of wrappings."""
     contents.wrappings += inner is not None
     if contents.wrappings > contents.reading.limits.wrappings:
         contents.reading.note(Defect.TOO_DEEP)
@@ -109,14 +109,14 @@ def _within_wrappings(contents: Contents, inner: bytes | None) -> bytes | None:
 
 
 def _may_be_cms(leaf: Leaf, data: bytes) -> bool:
-    """Whether a part is S/MIME, also where a gateway took the type from it (RFC 8551 section 3.9)."""
+    """Whether a part is S/MIME, even if a gateway removed its type (RFC 8551 section 3.9)."""
     name = leaf.type.parameters.raw(b"name") or b""
     stripped = leaf.type.name == "application/octet-stream" and name.lower().endswith(b".p7m")
     return leaf.type.name in _CMS or (stripped and data[:1] == b"\x30")
 
 
 def _decoded_multipart(leaf: Leaf, data: bytes) -> bytes | None:
-    """Return a multipart that was encoded as a whole, which RFC 2045 forbids and some senders do, as it was before."""
+    """Return the decoded form of a multipart that was encoded as a whole, which RFC 2045 forbids and some senders do."""
     boundary = leaf.type.parameters.raw(b"boundary") or b""
     declared = leaf.headers.first(b"content-type") or b""
     encoding = leaf.headers.first(b"content-transfer-encoding") or b""
@@ -145,7 +145,7 @@ def _read_leaf(contents: Contents, leaf: Leaf, data: bytes) -> None:
 
 
 def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
-    """Take the files out of a text, and keep what is left as text."""
+    """Extract the files from a text, and keep the rest as text."""
     if pgp := _PGP.search(data):
         contents.protection[Protection.PGP_SIGNED if pgp[1] else Protection.PGP_ENCRYPTED] = None
     for take in (take_files, take_yenc, take_binhex):
@@ -157,7 +157,7 @@ def _read_text(contents: Contents, leaf: Leaf, data: bytes) -> None:
 
 
 def _body(contents: Contents, leaf: Leaf, data: bytes) -> str:
-    """Return a body's text, within what all of them together may have."""
+    """Return a body's text, within the limit of all texts together."""
     room = contents.reading.limits.text_bytes - contents.text_bytes
     if len(data) > room:
         contents.reading.note(Defect.TEXT_TOO_LONG)
@@ -187,7 +187,7 @@ def _show_named_text(contents: Contents) -> None:
 
 
 def _open_tnef(contents: Contents, tnef: Tnef) -> None:
-    """Put the members in the container's place, and its text where the mail has none."""
+    """Add the container's members in its place, and its text if the mail has none."""
     contents.found.extend(members_as_files(tnef))
     if not contents.has_text:
         contents.texts.extend([tnef.text] if tnef.text else [])
@@ -207,7 +207,7 @@ def _file(contents: Contents, leaf: Leaf, about: Description, data: bytes) -> Fo
 
 
 def _subject_of(message: bytes, *, silent: Reading) -> str | None:
-    """Return a file name for a forwarded message: its subject. What is wrong with it is no defect of this mail."""
+    """Return a file name for a forwarded message: its subject. Its faults are no defects of this mail."""
     headers, _ = read_headers(message, 0, min(len(message), silent.limits.header_block_bytes), reading=silent)
     subject = header_text(headers.first(b"subject"), hint=None, reading=silent)
     return f"{subject[:80].strip()}.eml" if subject else None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from mailroom.domain.parsing.limits import Defect, Reading
 
 _LONGEST = 200
-#: A mail that is dated outside of these is dated wrongly.
+#: A date outside these years is wrong.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _MONTHS = {
     "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
@@ -32,12 +32,12 @@ _FORMS = (
         r"(?P<month>[a-z]{3})[a-z]{0,6}\.?\s{1,5}(?P<day>\d{1,2}),?\s{1,5}(?P<year>\d{4}),?\s{1,5}" + _CLOCK + _ZONE
     ),
     re.compile(
-        # With a.m. or p.m. behind it, the month stands first: nobody else writes both.
+        # With a.m. or p.m. after the time, the month comes first: only American dates have both.
         r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})[\s,]{1,5}(?=[\d:. ]{1,12}[ap]m\b)" + _CLOCK + _ZONE
     ),
     re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})[t\s]{1,5}" + _CLOCK + _ZONE),
 )
-#: Hours east of Greenwich. The first rows are RFC 5322's; the others are seen in mail and mean one zone mostly.
+#: Hours east of Greenwich. The first rows are RFC 5322's; the others are seen in mail and mostly mean one zone.
 _ZONES = {
     "ut": 0, "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
     "wet": 0, "west": 1, "bst": 1, "cet": 1, "mez": 1, "cest": 2, "mesz": 2, "met": 1, "mest": 2, "eet": 2, "eest": 3, "msk": 3, "msd": 4,
@@ -46,7 +46,7 @@ _ZONES = {
 
 
 def read_date(value: bytes | None, *, reading: Reading) -> datetime | None:
-    """Return the moment that a Date header names, aware; UTC where it names no zone, or one that nobody knows."""
+    """Return the aware time of a Date header; UTC if it names no zone, or an unknown one."""
     if value is None:
         return None
     text = value[:_LONGEST].decode("ascii", "replace").lower()

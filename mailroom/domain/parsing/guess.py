@@ -1,7 +1,7 @@
-"""A guess at the charset of a text that names none, or a wrong one, and is not UTF-8.
+"""A guess at the charset of a text that declares none, or a wrong one, and is not UTF-8.
 
-The candidates are those that mail without labels is written in. Each decodes a sample; the one whose letters look most
-like a language wins. Short texts are not guessed at: a detector is wrong about them more often than Windows-1252 is.
+The candidates are the charsets seen in undeclared mail. Each decodes a sample; the one whose letters look most like a
+language wins. Short texts are not guessed: a detector is wrong about them more often than Windows-1252 is.
 """
 
 import codecs
@@ -33,7 +33,7 @@ _LATIN = {"cp1252": _WESTERN, "cp1250": _CENTRAL, "iso8859-2": _CENTRAL, "cp1254
 
 
 def guess(data: bytes) -> str:
-    """Return the codec that `data` was most likely written with."""
+    """Return the most likely codec of `data`."""
     first = _BEYOND_ASCII.search(data)
     sample = data[first.start() : first.start() + _SAMPLE_BYTES] if first else b""
     high = len(_BEYOND_ASCII.findall(sample))
@@ -46,13 +46,13 @@ def guess(data: bytes) -> str:
 
 
 def _east_asian(sample: bytes) -> str | None:
-    """Return the East Asian codec whose characters look written by a person, or None."""
+    """Return the East Asian codec whose characters look like written text, or None."""
     for name in ("cp932", "euc_jp"):
         if _share(_letters(sample, name), _KANA) > 0.3:
             return name
     if _share(_letters(sample, "cp949"), _HANGUL) > 0.9:
         return "cp949"
-    # Both sets put the characters of daily use first: GB 2312 in rows B0 to D7, Big5 in rows A4 to C6.
+    # Both charsets have the common characters first: GB 2312 in rows B0 to D7, Big5 in rows A4 to C6.
     for name, low, top in (("gb18030", 0xB0, 0xD7), ("big5hkscs", 0xA4, 0xC6)):
         letters = _letters(sample, name)
         common = sum(1 for letter in letters if low <= letter.encode(name)[0] <= top and len(letter.encode(name)) == 2)
@@ -82,7 +82,7 @@ def _best(
 
 
 def _letters(sample: bytes, name: str) -> str:
-    """Return what `sample` has beyond ASCII when decoded so, empty where it cannot be; its end may be cut."""
+    """Return the non-ASCII letters of `sample` decoded by this codec, empty if it is invalid; its end may be cut."""
     try:
         text = codecs.getincrementaldecoder(name)().decode(sample, False)
     except UnicodeError:

@@ -1,7 +1,7 @@
 """The header block of a message or a part, as bytes: split into fields and unfolded, nothing decoded.
 
-RFC 5322 section 2.2. Real mail also has mbox lines, lines that are no field, blocks that end in a line of blanks, and
-blocks that never end; a field that makes no sense is skipped, so that those after it are not lost.
+RFC 5322 section 2.2. Real mail also has mbox lines, lines that are no fields, blocks that end in a line of blanks, and
+blocks that never end; an unreadable field is skipped, so that those after it are not lost.
 """
 
 import re
@@ -18,7 +18,7 @@ _LISTS = frozenset({b"to", b"cc"})
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The fields of one block by lower-case name, each with its values in order."""
+    """The fields of one block: values in order by lower-case name."""
 
     fields: dict[bytes, list[bytes]] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
     collected: list[tuple[bytes, list[bytes]]] = []
     body = end
     for at, after, line in _lines(raw, start, limit):
-        if len(collected) > reading.limits.headers or not reading.still.header_lines.take():
+        if len(collected) > reading.limits.headers or not reading.remaining.header_lines.take():
             body = _find_end(raw, max(start, at - 1), end)
             break
         if not line.strip():
@@ -49,7 +49,7 @@ def read_headers(raw: bytes, start: int, end: int, *, reading: Reading) -> tuple
             break
     else:
         body = limit if limit == end else _find_end(raw, limit, end)
-    if body > limit or not reading.still.header_lines.left:
+    if body > limit or not reading.remaining.header_lines.left:
         reading.note(Defect.HEADER_BLOCK_TOO_LONG)
     return _gather(collected, reading=reading), body
 
@@ -63,7 +63,7 @@ def _lines(raw: bytes, start: int, end: int) -> Iterator[tuple[int, int, bytes]]
 
 
 def _take(line: bytes, collected: list[tuple[bytes, list[bytes]]]) -> bool:
-    """Add `line` to the fields; False where it is neither a field nor the continuation of one."""
+    """Add `line` to the fields; False if it is neither a field nor the continuation of one."""
     if collected and (line[:1] in (b" ", b"\t") or (collected[-1][1][-1].endswith(b";") and _UNFOLDED.match(line))):
         collected[-1][1].append(line)
         return True
@@ -75,7 +75,7 @@ def _take(line: bytes, collected: list[tuple[bytes, list[bytes]]]) -> bool:
 
 
 def _may_skip(raw: bytes, after: int, end: int, *, line: bytes, collected: list[tuple[bytes, list[bytes]]]) -> bool:
-    """Whether a line that is no field stands among fields: an mbox line before them, or rubbish between two."""
+    """Whether a line that is no field is among fields: an mbox line before them, or rubbish between two."""
     if not collected:
         return _MBOX.match(line) is not None
     if b":" not in line and line[:2] == b"--":
@@ -84,7 +84,7 @@ def _may_skip(raw: bytes, after: int, end: int, *, line: bytes, collected: list[
 
 
 def _find_end(raw: bytes, at: int, end: int) -> int:
-    """Return where the body begins below `at`: what stands before it is not read."""
+    """Return where the body begins after `at`; the text before it is not read."""
     ends = [found + len(blank) for blank in (b"\n\n", b"\n\r\n") if (found := raw.find(blank, at, end)) >= 0]
     return min(ends, default=end)
 

@@ -1,8 +1,8 @@
-"""What a hostile mail may cost, and the words for what was wrong with a mail.
+"""Limits on the cost of a hostile mail, and the words for defects of a mail.
 
-Every limit is checked before the work that it bounds. Past a limit the reader goes on with what it has and notes the
-defect; nothing here raises. What bounds time or memory is one allowance for the whole mail: given to each part anew, it
-would be multiplied by their number.
+Every limit is checked before the work that it bounds. Past a limit the reader continues with what it has and records the
+defect; nothing here raises. A limit on time or memory is one allowance for the whole mail: an allowance for each part would
+be multiplied by their number.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of one reading. SES's S3 action takes mails up to 40 MB, which sets the first one."""
+    """The limits for one mail. SES's S3 action accepts mails up to 40 MB, hence the first one."""
 
     raw_bytes: int = 40 * 1024 * 1024
     header_block_bytes: int = 256 * 1024
@@ -19,7 +19,7 @@ class Limits:
     """In all header blocks of one mail: its own, those of its parts, of forwarded messages and of reports."""
     header_bytes: int = 16 * 1024
     address_header_bytes: int = 128 * 1024
-    """Of To and Cc, each; a thousand addresses with their names do not fit into less."""
+    """Of To and Cc, each; enough for a thousand addresses with names."""
     headers: int = 1_000
     depth: int = 20
     parts: int = 500
@@ -34,7 +34,7 @@ class Limits:
     file_bytes: int = 60 * 1024 * 1024
     """Of all files of one mail, decoded."""
     text_bytes: int = 10 * 1024 * 1024
-    """All texts and HTML of one mail, before they are decoded; more is no letter."""
+    """All texts and HTML of one mail, before they are decoded."""
     rtf_bytes: int = 2 * 1024 * 1024
     """Of all RTF bodies of one mail, decompressed; they are read token by token."""
     report_bytes: int = 2 * 1024 * 1024
@@ -42,14 +42,14 @@ class Limits:
     wrappings: int = 5
     """Signed messages inside signed messages (S/MIME), and multiparts that were encoded as a whole."""
     cms_values: int = 200_000
-    """Read over on the way to what was signed, in all parts of one mail; a message cut into chunks has many."""
+    """Values read before the signed content, in all parts of one mail; a message in chunks has many."""
     members: int = 1_000
     """Files listed of one .msg."""
     raw_name_bytes: int = 8 * 1024
-    """Of a file's name as it stands in the mail; more is not decoded."""
+    """Of a file's undecoded name; longer ones are cut."""
     name_bytes: int = 200
     lines: int = 1_000_000
-    """In all parts of one mail where lines are mended one by one: base64 with padding in each, soft breaks with blanks,
+    """In all parts of one mail where lines are repaired one by one: base64 with padding in each, soft breaks with blanks,
     flowed text, uuencode, runs in BinHex."""
     escapes: int = 2_000_000
     """Of all files in yEnc of one mail."""
@@ -59,7 +59,7 @@ class Limits:
 
 
 class Defect(StrEnum):
-    """What was wrong with a mail. Stable words: filters and metrics use them."""
+    """A defect of a mail. Stable words: filters and metrics use them."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -100,7 +100,7 @@ class Defect(StrEnum):
 
 @dataclass(slots=True)
 class Allowance:
-    """What is left of a limit that all parts of one mail share."""
+    """The rest of a limit that all parts of one mail share."""
 
     left: int
 
@@ -112,14 +112,14 @@ class Allowance:
 
 
 class Allowances:
-    """The limits of one mail that are used up by its parts."""
+    """The limits of one mail that its parts share."""
 
     __slots__ = (
         "cms_values", "delimiters", "escapes", "file_bytes", "header_lines", "lines", "properties", "report_bytes", "rtf_bytes",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
-        """Begin with everything that `limits` allow."""
+        """Start with the full `limits`."""
         self.header_lines = Allowance(limits.header_lines)
         self.delimiters = Allowance(limits.delimiters)
         self.lines = Allowance(limits.lines)
@@ -133,27 +133,27 @@ class Allowances:
 
 @dataclass(slots=True)
 class Reading:
-    """One mail being read: its limits, what is left of them, and the defects noted so far in the order they were met."""
+    """The state of reading one mail: its limits, the rest of them, and the defects so far in order."""
 
     limits: Limits = field(default_factory=Limits)
-    still: Allowances = field(init=False)
+    remaining: Allowances = field(init=False)
     _noted: dict[Defect, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin with all that the limits allow."""
-        self.still = Allowances(self.limits)
+        """Start with the full limits."""
+        self.remaining = Allowances(self.limits)
 
     def aside(self) -> "Reading":
-        """Return a reading of something inside this mail: what it costs is the mail's, its defects are nobody's."""
+        """Return a reading of something inside this mail: it shares the mail's allowances, and its defects are dropped."""
         inner = Reading(self.limits)
-        inner.still = self.still
+        inner.remaining = self.remaining
         return inner
 
     def note(self, defect: Defect) -> None:
-        """Remember `defect`, once."""
+        """Record `defect`, once."""
         self._noted[defect] = None
 
     @property
     def defects(self) -> tuple[str, ...]:
-        """The words noted so far."""
+        """The defects recorded so far."""
         return tuple(defect.value for defect in self._noted)

@@ -1,4 +1,4 @@
-"""An e-mail read from its raw bytes: the steps, in order."""
+"""The steps of parsing an e-mail from its raw bytes."""
 
 from mailroom.domain.parsing.addresses import names_several, read_addresses
 from mailroom.domain.parsing.attachments import attach
@@ -14,7 +14,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
-    """Return what `raw` says, as far as it can be read. It never raises; what is wrong is named in `defects`."""
+    """Return the parsed e-mail, as far as `raw` can be read. It never raises; faults are in `defects`."""
     reading = Reading(limits or Limits())
     raw = _prepare(raw, reading=reading)
     headers, leaves = split(raw, reading=reading)
@@ -39,7 +39,7 @@ def parse_email(raw: bytes, *, limits: Limits | None = None) -> ParsedEmail:
 
 
 def _prepare(raw: bytes, *, reading: Reading) -> bytes:
-    """Cut what is over the limit, take off byte order marks, and give a mail with bare CR its line ends."""
+    """Cut the mail at the limit, remove byte order marks, and convert bare CR to line ends."""
     if not raw.strip():
         reading.note(Defect.EMPTY)
     if len(raw) > reading.limits.raw_bytes:
@@ -53,7 +53,7 @@ def _prepare(raw: bytes, *, reading: Reading) -> bytes:
 
 
 def _from_utf16(raw: bytes) -> bytes:
-    """Return a mail that was saved as UTF-16 in UTF-8; as it is where only its first bytes look so."""
+    """Return a mail that was saved as UTF-16 in UTF-8; unchanged if only its first bytes look like UTF-16."""
     try:
         return raw[: len(raw) & ~1].decode("utf-16").encode()
     except UnicodeError:
@@ -61,7 +61,7 @@ def _from_utf16(raw: bytes) -> bytes:
 
 
 def _senders(headers: Headers, *, hint: str | None, reading: Reading) -> tuple[str, ...]:
-    """Return the mailboxes of the first From. More than one, more than one From, or a second address in one is what forgeries have."""
+    """Return the mailboxes of the first From. Several mailboxes, several From headers, or two addresses in one are a defect."""
     values = [value for value in headers.all(b"from") if value]
     senders = read_addresses(values[:1], hint=hint, reading=reading)
     if len(values) > 1 or len(senders) > 1 or any(names_several(one) for one in senders):
@@ -70,5 +70,5 @@ def _senders(headers: Headers, *, hint: str | None, reading: Reading) -> tuple[s
 
 
 def _joined(parts: list[str]) -> str | None:
-    """Return the parts below one another, or None where nothing is written in any."""
+    """Return the parts joined by line breaks, or None if all are blank."""
     return "\n".join(part for part in parts if part.strip()) or None

@@ -1,4 +1,4 @@
-"""What a parsed e-mail is: the values that the rest of Mailroom stores, shows and archives."""
+"""The parsed e-mail: the values that the rest of Mailroom stores, shows and archives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Protection(StrEnum):
-    """How a mail is signed or encrypted. Recognised, never verified: no trust follows from it."""
+    """How a mail is signed or encrypted. Recognised, never verified: it is no basis for trust."""
 
     SMIME_SIGNED = "smime_signed"
     SMIME_ENCRYPTED = "smime_encrypted"
@@ -18,7 +18,7 @@ class Protection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A part that a program wrote for programs, with its fields by lower-case name; the sender chose every one.
+    """A machine-readable part, with its fields by lower-case name; the sender chose every one.
 
     `kind` is `delivery` (RFC 3464), `disposition` (RFC 8098), `abuse` (RFC 5965) or `calendar` (RFC 5545). `items` are
     the recipients of a delivery report and the entries of a calendar.
@@ -35,7 +35,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Contained:
-    """A file inside an attached Outlook item (.msg): listed, not taken out."""
+    """A file inside an attached Outlook item (.msg): listed, not extracted."""
 
     name: str
     size: int
@@ -43,18 +43,18 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAttachment:
-    """What a person would call an attachment: a file, an inline image, a forwarded message, a member of winmail.dat."""
+    """An attachment: a file, an inline image, a forwarded message, or a member of winmail.dat."""
 
     filename: str
-    """The sender's name for it, cleaned, at most 200 bytes; two of one mail may be equal. Never a path to write to."""
+    """The sender's name for it, cleaned, at most 200 bytes; not unique in the mail. Never use it as a path."""
     display_name: str
-    """`filename`, made unique in its mail: what people see and download by."""
+    """`filename`, made unique in its mail, for display and download."""
     original_name: str | None
-    """The name as the sender gave it, decoded; None where there was none."""
+    """The sender's name, decoded; None if there was none."""
     content_type: str
-    """As declared, in lower case and without parameters. The sender chose it: never serve a file by it."""
+    """As declared, in lower case and without parameters. The sender chose it: never serve a file with it."""
     detected_type: str | None
-    """What the first bytes look like, where that is known."""
+    """The type of the first bytes, if known."""
     size: int
     sha256: str
     inline: bool
@@ -67,7 +67,7 @@ class ParsedAttachment:
     """The files in an attached .msg."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what programs are told about it: everything but the bytes."""
+        """Return its JSON object: everything but the bytes."""
         return {
             "filename": self.filename,
             "display_name": self.display_name,
@@ -84,7 +84,7 @@ class ParsedAttachment:
 
 @dataclass(frozen=True, slots=True)
 class ParsedEmail:
-    """An e-mail as far as it could be read. Its strings hold neither NUL nor lone surrogates."""
+    """An e-mail as far as it could be read. Its strings contain neither NUL nor lone surrogates."""
 
     message_id: str | None = None
     subject: str | None = None
@@ -92,16 +92,16 @@ class ParsedEmail:
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     date: datetime | None = None
-    """Aware; in UTC where the mail named no zone."""
+    """Aware; in UTC if the mail named no zone."""
     text: str | None = None
     html: str | None = None
-    """As sent: sanitise it before anyone looks at it."""
+    """As sent: sanitise it before it is shown."""
     attachments: tuple[ParsedAttachment, ...] = ()
     protection: tuple[str, ...] = ()
     """Words of `Protection`."""
     reports: tuple[Report, ...] = ()
     defects: tuple[str, ...] = ()
-    """Words of `Defect`; nothing that a sender wrote is among them."""
+    """Words of `Defect`; they contain nothing that a sender wrote."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of the `parse` contract, ready for JSON."""

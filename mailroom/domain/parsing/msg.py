@@ -13,7 +13,7 @@ _DATA, _MESSAGE = "__substg1.0_37010102", "__substg1.0_3701000D"
 
 
 def list_members(content: bytes, *, reading: Reading) -> tuple[Contained, ...]:
-    """Return the files attached to an Outlook item; none where `content` is no such item."""
+    """Return the files attached to an Outlook item; none if `content` is not such an item."""
     if not content.startswith(SIGNATURE):
         return ()
     try:

@@ -1,6 +1,6 @@
-"""Names for attachments: what a sender wrote, made safe to show, to log and to offer for download.
+"""Names of attachments: the sender's names, made safe to show, to log and to offer for download.
 
-The rules are for display; nothing is ever stored under these names. The sender's own spelling is kept beside them.
+The rules are for display; nothing is stored under these names. The sender's own spelling is kept beside them.
 """
 
 import re
@@ -8,7 +8,7 @@ import re
 _DEVICE = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])[ .]*(?:\.|$)")
 _PATH = re.compile(r"(?:[A-Za-z]:)?[\\/]|.*(?:\\|(?:^|/)\.\.(?:/|$))", re.S)
 _BLANKS = re.compile(r"\s+")
-#: Letters that Python calls printable and nobody sees: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
+#: Invisible characters that Python calls printable: Unicode's Default_Ignorable_Code_Point, and the blank of Braille.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
@@ -61,7 +61,7 @@ _ENDINGS = {
 def display_name(original: str | None, *, content_type: str, number: int, longest: int = 200) -> str:
     """Return a name that is safe to show: one line, no path, nothing invisible, at most `longest` UTF-8 bytes.
 
-    `number` is the attachment's place in its mail, for those without a usable name.
+    `number` is the attachment's number in its mail, for attachments without a usable name.
     """
     name = _visible((original or "")[:_LONGEST_RAW])
     if _PATH.match(name):
@@ -77,9 +77,9 @@ def display_name(original: str | None, *, content_type: str, number: int, longes
 
 
 def unique_name(name: str, taken: dict[str, int], *, longest: int = 200) -> str:
-    """Return `name`, or `name (2)` and so on before its ending where the mail already has it.
+    """Return `name`, or `name (2)` and so on before its extension if the mail already has it.
 
-    `taken` grows by the choice; it remembers the last number for each name, so that a thousand equal names stay cheap.
+    The result is added to `taken`, which has the last number for each name, so that a thousand equal names stay cheap.
     """
     stem, ending = _parts(name)
     choice, count = name, taken.get(name.casefold(), 1)
@@ -93,12 +93,12 @@ def unique_name(name: str, taken: dict[str, int], *, longest: int = 200) -> str:
 
 
 def ending_of(content_type: str) -> str:
-    """Return the usual ending of a type with its dot, or an empty string."""
+    """Return the usual extension of a type with its dot, or an empty string."""
     return _ENDINGS.get(content_type, "")
 
 
 def _visible(text: str) -> str:
-    """Leave out what cannot be seen: controls, direction overrides, zero-width letters, what is no letter yet."""
+    """Remove invisible characters: controls, direction overrides, zero-width letters, unassigned code points."""
     text = _BLANKS.sub(" ", _UNSEEN.sub("", text))
     if text.isprintable():
         return text
@@ -113,7 +113,7 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _cut(name: str, longest: int) -> str:
-    """Shorten the stem, not the ending, and never inside a letter."""
+    """Shorten the stem, not the extension, and never inside a character."""
     if len(name.encode()) <= longest:
         return name
     stem, ending = _parts(name)

@@ -1,4 +1,4 @@
-"""Members of a winmail.dat as attachments; a message among them is written as the .eml that any other sender would attach."""
+"""Members of a winmail.dat as attachments; a message among them is written as an .eml, as other senders attach it."""
 
 import base64
 import hashlib
@@ -25,9 +25,9 @@ def _as_file(member: Member) -> Found:
 
 
 def write_message(tnef: Tnef) -> bytes:
-    """Return a message of `tnef`'s subject, texts and members; the same members always give the same bytes.
+    """Return a message with `tnef`'s subject, texts and members; the same input always gives the same bytes.
 
-    It calls itself for messages inside messages; `read_tnef` bounds how deep those go.
+    It calls itself for messages inside messages; `read_tnef` limits their depth.
     """
     parts = [_text("plain", tnef.text)] if tnef.text else []
     parts += [_text("html", tnef.html)] if tnef.html else []

@@ -1,7 +1,7 @@
-"""The parameters of Content-Type and Content-Disposition: RFC 2045 section 5.1, RFC 2231, and what mailers make of them.
+"""The parameters of Content-Type and Content-Disposition: RFC 2045 section 5.1, RFC 2231, and common deviations.
 
-Seen in real mail and read here: names with unescaped quotes, values with blanks and no quotes, semicolons left out,
-pieces (`name*0`, `name*1*`) in any order, encoded words where RFC 2231 was meant.
+Seen in real mail and read here: names with unescaped quotes, values with blanks but no quotes, missing semicolons, pieces
+(`name*0`, `name*1*`) in any order, encoded words instead of RFC 2231.
 """
 
 import re
@@ -23,7 +23,7 @@ _PIECE = re.compile(rb"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A parameter's bytes, joined and with percent signs resolved, and the charset that RFC 2231 named for them."""
+    """A parameter's bytes, joined and percent-decoded, and their charset by RFC 2231."""
 
     data: bytes
     charset: str | None = None
@@ -99,12 +99,12 @@ def _unquote(value: bytes) -> bytes:
 
 
 def _unescape(value: bytes) -> bytes:
-    # Only what must be escaped is taken as escaped: mailers write C:\dir\name without doubling anything.
+    # Only characters that need escaping are unescaped: mailers write C:\dir\name without doubling backslashes.
     return value.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
 
 
 def _join(parts: dict[int, tuple[bytes, bool]]) -> Value:
-    """Put the pieces of one parameter together; the first extended one names the charset (RFC 2231 section 4.1)."""
+    """Join the pieces of one parameter; the first extended one names the charset (RFC 2231 section 4.1)."""
     charset: str | None = None
     joined: list[bytes] = []
     for _, (data, extended) in sorted(parts.items()):

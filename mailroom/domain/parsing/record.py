@@ -1,6 +1,6 @@
-"""A `ParsedEmail` as JSON and the attachments' bytes beside it, and back: how it leaves the parser's process.
+"""A `ParsedEmail` as JSON with the attachments' bytes beside it, and back: the format of the parser process's output.
 
-No pickle: what comes out of a process that read hostile mail is data, and is read as data.
+No pickle: the output of a process that read hostile mail is data and is read as data.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def to_record(parsed: ParsedEmail) -> dict[str, Any]:
 
 
 def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmail:
-    """Return the e-mail that `to_record` was given, with `contents` in the order of its attachments."""
+    """Return the e-mail of a record made by `to_record`, with `contents` in the order of its attachments."""
     values = zip(record.pop("attachments"), contents, strict=True)
     return ParsedEmail(
         from_=record.pop("from"),
@@ -34,10 +34,10 @@ def from_record(record: dict[str, Any], contents: Iterable[bytes]) -> ParsedEmai
     )
 
 
-def _attachment(told: dict[str, Any], content: bytes) -> ParsedAttachment:
-    members = tuple(Contained(**member) for member in told.pop("members"))
-    return ParsedAttachment(members=members, content=content, **told)
+def _attachment(values: dict[str, Any], content: bytes) -> ParsedAttachment:
+    members = tuple(Contained(**member) for member in values.pop("members"))
+    return ParsedAttachment(members=members, content=content, **values)
 
 
-def _report(told: dict[str, Any]) -> Report:
-    return Report(told["kind"], told["fields"], tuple(told["items"]))
+def _report(values: dict[str, Any]) -> Report:
+    return Report(values["kind"], values["fields"], tuple(values["items"]))

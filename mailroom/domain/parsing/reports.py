@@ -1,7 +1,7 @@
-"""Parts that a program wrote for programs: delivery reports, receipts, complaints, calendars, and their fields.
+"""Machine-readable parts: delivery reports, receipts, complaints, calendars, and their fields.
 
 Delivery reports: RFC 3464 (and 6533). Receipts (MDN): RFC 8098. Complaints (ARF): RFC 5965. Calendars: RFC 5545.
-All of it is the sender's word, and goes to whoever asks with nothing concluded from it.
+All fields are the sender's claims: they are returned, and nothing is concluded from them.
 """
 
 import re
@@ -31,14 +31,14 @@ _LONGEST_VALUE = 4_000
 
 
 def is_report(content_type: str) -> bool:
-    """Whether a part of this type has fields for programs."""
+    """Whether a part of this type is machine-readable."""
     return content_type in _KINDS
 
 
 def read_report(content_type: str, data: bytes, *, charset: str | None, reading: Reading) -> Report | None:
-    """Return the report in a part of this type, or None where it holds no field."""
+    """Return the report in a part of this type, or None if it has no field."""
     kind = _KINDS[content_type]
-    granted = reading.still.report_bytes.take(len(data))
+    granted = reading.remaining.report_bytes.take(len(data))
     if granted < len(data):
         reading.note(Defect.TEXT_TOO_LONG)
         data = data[:granted]
@@ -51,7 +51,7 @@ def read_report(content_type: str, data: bytes, *, charset: str | None, reading:
 
 
 def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:
-    """Read blocks of header fields: the first is on the whole, the others are on one recipient each."""
+    """Read blocks of header fields: the first is about the message, each other about one recipient."""
     blocks: list[dict[str, str]] = []
     at = 0
     while at < len(data) and len(blocks) <= silent.limits.addresses:
@@ -67,7 +67,7 @@ def _blocks(kind: str, data: bytes, *, silent: Reading) -> Report:
 
 
 def _fields(headers: Headers, silent: Reading) -> dict[str, str]:
-    """Return the fields as text; one that comes several times has a line for each."""
+    """Return the fields as text; a repeated field has a line for each value."""
     return {
         storable(name.decode("ascii", "replace")): "\n".join(
             header_text(value[:_LONGEST_VALUE], hint=None, reading=silent) or "" for value in values

@@ -1,7 +1,7 @@
-"""The RTF body of an Outlook message: decompressed, and the HTML or the text in it taken out again.
+"""The RTF body of an Outlook message: decompressed, and the HTML or the text in it extracted.
 
-Sources: Microsoft, [MS-OXRTFCP] section 2.2 (compression) and [MS-OXRTFEX] (HTML and text carried inside RTF). What
-was never HTML gives its words and line ends only.
+Sources: Microsoft, [MS-OXRTFCP] section 2.2 (compression) and [MS-OXRTFEX] (HTML and text inside RTF). RTF that was never
+HTML gives its words and line ends only.
 """
 
 import re
@@ -16,7 +16,7 @@ _DICTIONARY = (
     rb"ArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
 )
 _WINDOW = 4096
-#: Two bytes stand for up to seventeen.
+#: Two compressed bytes give up to seventeen.
 _MOST_GROWTH = 9
 _COMPRESSED, _PLAIN = b"LZFu", b"MELA"
 _HEADER = struct.Struct("<II4sI")
@@ -41,7 +41,7 @@ _DEEPEST = 200
 
 @dataclass(frozen=True, slots=True)
 class RtfBody:
-    """What an RTF body was made from: HTML, or else text."""
+    """The content of an RTF body: HTML, or else text."""
 
     text: str | None = None
     html: str | None = None
@@ -49,14 +49,14 @@ class RtfBody:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The state that a closing brace brings back."""
+    """The state that a closing brace restores."""
 
     hidden: bool = False
     starred: bool = False
     tag: bool = False
     fonts: bool = False
     as_rtf: bool = False
-    """Between `htmlrtf` and `htmlrtf0`: written for readers of RTF, and no part of the HTML."""
+    """Between `htmlrtf` and `htmlrtf0`: for RTF readers, and no part of the HTML."""
     skip: int = 1
     charset: str | None = None
 
@@ -73,7 +73,7 @@ class _Reader:
     to_skip: int = 0
 
     def letters(self, data: bytes, charset: str | None) -> None:
-        """Add bytes of text; those of one charset are decoded together, for a letter may be two of them."""
+        """Add bytes of text; bytes of one charset are decoded together, for a letter may have two."""
         if self.to_skip:
             skipped = min(self.to_skip, len(data))
             self.to_skip -= skipped
@@ -87,25 +87,25 @@ class _Reader:
         self.raw += data
 
     def write(self, text: str) -> None:
-        """Add text that is decoded already."""
+        """Add decoded text."""
         self.flush()
         self.out.append(text)
 
     def flush(self) -> None:
-        """Decode the letters that wait."""
+        """Decode the pending bytes."""
         if self.raw:
             self.out.append(self.raw.decode(self.raw_charset, "replace"))
             self.raw.clear()
 
 
 def decompress(data: bytes, *, reading: Reading) -> bytes:
-    """Return the RTF in a PR_RTF_COMPRESSED value, as far as it is whole; empty where it is none."""
+    """Return the RTF in a PR_RTF_COMPRESSED value, as far as it is intact; empty if it is none."""
     if len(data) < _HEADER.size:
         return b""
     _, size, kind, _ = _HEADER.unpack_from(data)
     body = data[_HEADER.size :]
     wanted = min(size, len(body) * _MOST_GROWTH)
-    most = reading.still.rtf_bytes.take(wanted)
+    most = reading.remaining.rtf_bytes.take(wanted)
     if most < wanted:
         reading.note(Defect.TEXT_TOO_LONG)
     if kind == _PLAIN:
@@ -147,7 +147,7 @@ def _expand(body: bytes, most: int) -> bytearray:
 
 
 def read_rtf(data: bytes, *, reading: Reading) -> RtfBody:
-    """Return the HTML or the text that `data` carries."""
+    """Return the HTML or the text in `data`."""
     reader, stack, group = _Reader(), [], _Group()
     for match in _TOKEN.finditer(data):
         word, number, code, symbol, brace, letters = match.groups()
@@ -181,7 +181,7 @@ def _is_shown(reader: _Reader, group: _Group) -> bool:
 
 
 def _word(reader: _Reader, group: _Group, word: bytes, number: int | None) -> _Group:
-    """Follow one control word, and return the group's state after it."""
+    """Apply one control word, and return the group's state after it."""
     if word == b"htmltag" and group.starred:
         return replace(group, tag=True, starred=False)
     if word == b"fonttbl":
@@ -219,7 +219,7 @@ def _setting(reader: _Reader, group: _Group, word: bytes, number: int) -> _Group
 
 
 def _unicode(reader: _Reader, unit: int) -> None:
-    """Add one UTF-16 unit; the two halves of a letter come as two words."""
+    """Add one UTF-16 unit; a surrogate pair comes as two control words."""
     if reader.raw_charset != "utf-16-le":
         reader.flush()
         reader.raw_charset = "utf-16-le"

@@ -1,10 +1,10 @@
 """The MIME structure of a mail, cut at byte level into its leaves without recursion.
 
-The standard library's parser recurses on nested multiparts and writes forwarded messages anew; a hostile mail then
-exhausts the stack, and an archived forward is not what was sent. Here a stack of byte ranges is worked off, so depth
-costs nothing, and every leaf is exactly the bytes between two delimiters (RFC 2046 section 5.1).
+The standard library's parser recurses on nested multiparts and rewrites forwarded messages; a hostile mail then exhausts
+the call stack, and an archived forward differs from what was sent. Here a list of byte ranges is processed, so depth costs
+nothing, and every leaf is exactly the bytes between two delimiters (RFC 2046 section 5.1).
 
-A forwarded message is a leaf: what is inside it is not looked at.
+A forwarded message is a leaf: its inside is not read.
 """
 
 import re
@@ -23,7 +23,7 @@ _BINARY = re.compile(rb"(?i)[\s\"]*(?:application|image|audio|video)\b")
 
 @dataclass(frozen=True, slots=True)
 class ContentType:
-    """A declared type in lower case, with its parameters still undecoded."""
+    """A declared type in lower case, with its parameters undecoded."""
 
     name: str
     parameters: Parameters
@@ -55,7 +55,7 @@ class _Range:
 
 
 def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
-    """Return the mail's own header block and its leaves in the order they stand."""
+    """Return the mail's own header block and its leaves in order."""
     top: Headers | None = None
     leaves: list[Leaf] = []
     waiting = [_Range(0, len(raw), "text/plain", "", 0)]
@@ -74,7 +74,7 @@ def split(raw: bytes, *, reading: Reading) -> tuple[Headers, list[Leaf]]:
 
 
 def content_type(headers: Headers, default: str, *, reading: Reading) -> ContentType:
-    """Return the type that `headers` declare, or `default` where they declare none that can be read."""
+    """Return the type that `headers` declare, or `default` if they declare no readable one."""
     for value in headers.all(b"content-type"):
         match = _TYPE.match(value)
         if match:
@@ -97,7 +97,7 @@ def _leaf(headers: Headers, kind: ContentType, body: int, place: _Range, *, read
 def _open(
     raw: bytes, body: int, place: _Range, *, kind: ContentType, room: int, reading: Reading
 ) -> list[_Range] | None:
-    """Return the ranges of the parts in a multipart; None where it is no multipart or cannot be cut."""
+    """Return the ranges of the parts in a multipart; None if it is no multipart or cannot be split."""
     if kind.main != "multipart":
         return None
     if place.depth >= reading.limits.depth:
@@ -114,7 +114,7 @@ def _open(
 
 
 def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, reading: Reading) -> Iterator[bytes]:
-    """Yield the declared boundary, the same without folding's blanks, without a comment or quotes, then a guess."""
+    """Yield the declared boundary, then the same without folding's blanks, a comment or quotes, then a guess."""
     if declared and declared.strip():
         yield declared.rstrip()
         bare = re.sub(rb"\s+", b"", declared)
@@ -132,10 +132,10 @@ def _boundaries(raw: bytes, start: int, end: int, *, declared: bytes | None, rea
 def _cuts(
     raw: bytes, start: int, end: int, *, boundary: bytes, room: int, reading: Reading
 ) -> list[tuple[int, int]] | None:
-    """Return where the parts between the delimiter lines begin and end, or None where no line is one.
+    """Return the start and end of the parts between delimiter lines, or None if there is no such line.
 
-    What follows a closing delimiter is dropped only up to the next opening one: some mailers nest two multiparts with
-    the same boundary, and the inner one's end must not hide the rest of the outer.
+    Text after a closing delimiter is dropped only up to the next opening one: some mailers nest two multiparts with the
+    same boundary, and the inner one's end must not hide the rest of the outer.
     """
     cuts: list[tuple[int, int]] = []
     opened: int | None = None
@@ -160,11 +160,11 @@ def _cuts(
 def _delimiters(
     raw: bytes, start: int, end: int, *, boundary: bytes, reading: Reading
 ) -> Iterator[tuple[int, int, bool]]:
-    """Yield (end of what stands before, start of what follows, whether it closes) for each delimiter line."""
+    """Yield (end of the content before, start of the content after, whether it closes) for each delimiter line."""
     line = b"--" + boundary
     at = start if raw.startswith(line, start, end) else _next_line(raw, line, start, end)
     while at >= 0:
-        if not reading.still.delimiters.take():
+        if not reading.remaining.delimiters.take():
             reading.note(Defect.TOO_MANY_DELIMITERS)
             return
         tail = at + len(line)

@@ -1,7 +1,7 @@
 """The members of a winmail.dat: Outlook's Transport Neutral Encapsulation Format.
 
 Source: Microsoft, [MS-OXTNEF] sections 2.1.3 (attributes) and 2.1.3.4 (MAPI properties); [MS-OXPROPS] for the ids.
-Every length is compared with the bytes that are there before it is used; a stream that breaks off gives what came before.
+Every length is compared with the available bytes before it is used; a truncated stream gives its complete part.
 """
 
 import re
@@ -22,7 +22,7 @@ _MESSAGE_PROPERTIES, _ATTACH_PROPERTIES, _CODE_PAGE, _SUBJECT = 0x9003, 0x9005, 
 
 _PR_BODY, _PR_HTML, _PR_SUBJECT, _PR_DISPLAY_NAME = 0x1000, 0x1013, 0x0037, 0x3001
 _PR_MESSAGE_CLASS, _PR_START, _PR_END, _PR_RTF = 0x001A, 0x0060, 0x0061, 0x1009
-#: Named properties of appointments ([MS-OXOCAL] section 2.2.1): their set, and what each is called here.
+#: Named properties of appointments ([MS-OXOCAL] section 2.2.1): their set, and our name for each.
 _APPOINTMENTS = bytes.fromhex("0220060000000000c000000000000046")
 _NAMED = 0x10000
 _MEETING = {
@@ -47,7 +47,7 @@ _MOST_VALUES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a winmail.dat. A message inside it has its own `message`, and no bytes of its own."""
+    """A file in a winmail.dat. An embedded message has `message`, and no bytes."""
 
     name: str | None
     content: bytes
@@ -58,7 +58,7 @@ class Member:
 
 @dataclass(slots=True)
 class Tnef:
-    """What one TNEF stream holds."""
+    """The content of one TNEF stream."""
 
     members: list[Member] = field(default_factory=list)
     subject: str | None = None
@@ -70,7 +70,7 @@ class Tnef:
 
     @property
     def has_text(self) -> bool:
-        """Whether it says something by itself."""
+        """Whether it has a text or HTML body."""
         return bool(self.text or self.html)
 
 
@@ -83,7 +83,7 @@ class _Attachment:
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream being read: its own, or that of a message attached to another."""
+    """One stream being read: the outer one, or that of an attached message."""
 
     data: bytes
     depth: int
@@ -97,7 +97,7 @@ class _Stream:
 
 
 def read_tnef(data: bytes, *, reading: Reading) -> Tnef | None:
-    """Return what a winmail.dat holds, or None where `data` is none."""
+    """Return the content of a winmail.dat, or None if `data` is not one."""
     if not data.startswith(SIGNATURE):
         return None
     outer = Tnef()
@@ -125,7 +125,7 @@ def _read_attributes(stream: _Stream, *, reading: Reading) -> None:
 
 
 def _take(stream: _Stream, attribute: int, value: bytes, *, reading: Reading) -> None:
-    """Keep one attribute; those of an attachment belong to the last one that began."""
+    """Store one attribute; attributes of attachments belong to the last attachment that began."""
     if attribute == _RENDERING or (
         attribute in (_ATTACH_TITLE, _ATTACH_DATA, _ATTACH_PROPERTIES) and not stream.attachments
     ):
@@ -149,7 +149,7 @@ def _take(stream: _Stream, attribute: int, value: bytes, *, reading: Reading) ->
 
 
 def _properties(value: bytes, *, reading: Reading) -> Iterator[tuple[int, tuple[int, bytes]]]:
-    """Yield (id, (type, first value)) for each MAPI property that is complete; of the named ones, those of appointments."""
+    """Yield (id, (type, first value)) for each complete MAPI property; of named ones, those of appointments only."""
     try:
         at = 4
         for _ in range(int.from_bytes(value[:4], "little")):
@@ -205,14 +205,14 @@ def _whole(length: int) -> int:
 
 
 def _spend(reading: Reading) -> bool:
-    if reading.still.properties.take():
+    if reading.remaining.properties.take():
         return True
     reading.note(Defect.TOO_MANY_PROPERTIES)
     return False
 
 
 def _finish(stream: _Stream, *, reading: Reading) -> list[_Stream]:
-    """Turn what was read into members, and return the streams of the messages among them, to be read next."""
+    """Turn the attachments into members, and return the streams of embedded messages, to be read next."""
     result, inner = stream.into, []
     result.subject = _string(stream, stream.properties.get(_PR_SUBJECT), stream.subject, reading=reading)
     result.text = _string(stream, stream.properties.get(_PR_BODY), stream.body, reading=reading)
@@ -234,7 +234,7 @@ def _finish(stream: _Stream, *, reading: Reading) -> list[_Stream]:
 
 
 def _read_rtf_body(stream: _Stream, *, reading: Reading) -> None:
-    """Use the RTF body for what the stream gives in no other form: Outlook often writes that one alone."""
+    """Use the RTF body for the forms that the stream lacks, HTML or text: Outlook often writes RTF alone."""
     result, (_, packed) = stream.into, stream.properties.get(_PR_RTF, (_BINARY, b""))
     if packed and not result.html:
         body = read_rtf(decompress(packed, reading=reading), reading=reading)
@@ -243,7 +243,7 @@ def _read_rtf_body(stream: _Stream, *, reading: Reading) -> None:
 
 
 def _meeting(stream: _Stream, *, reading: Reading) -> dict[str, str]:
-    """Return when and where an invitation is for."""
+    """Return the time and place of an invitation."""
     found = {"summary": stream.into.subject or ""}
     for number, name in _MEETING.items():
         kind, value = stream.properties.get(number, (_UNSPECIFIED, b""))
@@ -255,7 +255,7 @@ def _meeting(stream: _Stream, *, reading: Reading) -> dict[str, str]:
 
 
 def _moment(ticks: int) -> str:
-    """Return a FILETIME, tenths of microseconds since 1601, as ISO 8601; empty where it is out of the calendar."""
+    """Return a FILETIME, tenths of microseconds since 1601, as ISO 8601; empty if it is out of range."""
     try:
         return (_FIRST_MOMENT + timedelta(microseconds=ticks // 10)).isoformat(timespec="seconds")
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Content-Transfer-Encoding undone (RFC 2045 section 6): what can be decoded is, and damage is noted, never raised."""
+"""Decoding of Content-Transfer-Encoding (RFC 2045 section 6), as far as possible; damage is recorded, never raised."""
 
 import binascii
 import re
@@ -17,7 +17,7 @@ _BLANK_SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n)")
 
 
 def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) -> bytes:
-    """Return `data` as it was before it was encoded for the way; comments and rubbish around the word are ignored."""
+    """Return `data` decoded; comments and rubbish around the name of the encoding are ignored."""
     match = _ENCODING.search((encoding or b"7bit").lower())
     if match is None:
         reading.note(Defect.ENCODING_UNKNOWN)
@@ -26,27 +26,27 @@ def transfer_decode(data: bytes, encoding: bytes | None, *, reading: Reading) ->
         reading.note(Defect.BASE64_DAMAGED)
         return data
     if match[0] == b"base64":
-        decoded, whole = base64_bytes(data, lines=reading.still.lines)
+        decoded, whole = base64_bytes(data, lines=reading.remaining.lines)
         if not whole:
             reading.note(Defect.BASE64_DAMAGED)
         return decoded
     if match[0].startswith(b"quoted"):
-        return quoted_printable(data, lines=reading.still.lines)
+        return quoted_printable(data, lines=reading.remaining.lines)
     if b"uu" in match[0]:
         return decode_only(data, reading=reading)
     return data
 
 
 def _is_prose(data: bytes) -> bool:
-    """Whether a part is written in words, whatever it declares: base64 has no blanks within its lines."""
+    """Whether a part is plain words despite its declaration: base64 has no blanks within its lines."""
     lines = data[:2_000].strip().splitlines()[:5]
     return sum(1 for line in lines if b" " in line.strip()) * 2 > len(lines)
 
 
 def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
-    """Return quoted-printable bytes decoded; an escape that is none stays as it is.
+    """Return quoted-printable bytes decoded; an invalid escape is kept unchanged.
 
-    Blanks after a soft line break, which some servers add, are taken off as long as there are `lines` left.
+    Blanks after a soft line break, which some servers add, are removed as long as there are `lines` left.
     """
     if lines.left and (b"= " in data or b"=\t" in data):
         data, mended = _BLANK_SOFT_BREAK.subn(b"=", data, count=lines.left)
@@ -55,10 +55,10 @@ def quoted_printable(data: bytes, *, lines: Allowance) -> bytes:
 
 
 def base64_bytes(data: bytes, *, lines: Allowance) -> tuple[bytes, bool]:
-    """Return what base64 there is in `data`, and whether that was all.
+    """Return the decoded base64 in `data`, and whether it was intact.
 
-    Strange characters are left out, missing padding is added, and lines that each carry their own padding are decoded
-    one by one, as long as there are `lines` left.
+    Other characters are skipped, missing padding is added, and lines with padding in each are decoded one by one, as long
+    as there are `lines` left.
     """
     if _is_plain_base64(data):
         return binascii.a2b_base64(data), True
@@ -70,9 +70,9 @@ def base64_bytes(data: bytes, *, lines: Allowance) -> tuple[bytes, bool]:
 
 
 def _is_plain_base64(data: bytes) -> bool:
-    """Tell whether there is nothing but base64 in lines, padded at its end, which needs no copy to be decoded from.
+    """Return whether there is nothing but base64 in lines, padded at its end, which is decoded without a cleaned copy.
 
-    Nearly all that comes is so, and a copy is as large as the mail.
+    Nearly all mail is like that, and a copy is as large as the mail.
     """
     end = data.find(b"=")
     tail = data[end:] if end >= 0 else b""
@@ -83,7 +83,7 @@ def _is_plain_base64(data: bytes) -> bool:
 
 
 def _piecewise(data: bytes, allowed: Allowance) -> tuple[bytes, bool]:
-    """Decode up to the first padding, then the lines below it that are base64 by themselves; a footer is not."""
+    """Decode up to the first padding, then following lines as long as each is valid base64; a footer is not."""
     end = data.find(b"=")
     decoded = [_padded(data[:end].translate(None, _NOT_BASE64))]
     rest = data[end:].lstrip(b"=")

@@ -1,7 +1,7 @@
-"""Files uuencoded into the text of a mail: taken out, as a person would see them, and the text left without them.
+"""Uuencoded files in the text of a mail: they are extracted, and removed from the text.
 
-The format is POSIX's: `begin MODE NAME`, lines that start with their length, `end`. A file that breaks off gives what
-came before; a line that only looks like `begin` stays text.
+The format is POSIX's: `begin MODE NAME`, lines that start with their length, `end`. A truncated file gives its complete
+lines; a line that only looks like `begin` stays text.
 """
 
 import binascii
@@ -15,7 +15,7 @@ _BEGIN = re.compile(rb"(?m)^begin [0-7]{3,4} ([^\r\n]{1,1000})\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """One file that stood encoded in a text."""
+    """One file that was encoded in a text."""
 
     name: bytes
     content: bytes
@@ -29,10 +29,10 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
     files: list[TextFile] = []
     at = seek = 0
     for _ in range(reading.limits.files):
-        begin = _BEGIN.search(text, seek) if reading.still.lines.left else None
+        begin = _BEGIN.search(text, seek) if reading.remaining.lines.left else None
         if begin is None:
             break
-        content, seek, ended = _decode(text, begin.end(), lines=reading.still.lines)
+        content, seek, ended = _decode(text, begin.end(), lines=reading.remaining.lines)
         if not ended and not content:
             continue
         if not ended:
@@ -46,14 +46,14 @@ def take_files(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]
 def decode_only(data: bytes, *, reading: Reading) -> bytes:
     """Return the one file of a part that is uuencoded as a whole."""
     begin = _BEGIN.search(data)
-    content, _, ended = _decode(data, begin.end() if begin else 0, lines=reading.still.lines)
+    content, _, ended = _decode(data, begin.end() if begin else 0, lines=reading.remaining.lines)
     if not ended:
         reading.note(Defect.UUENCODE_DAMAGED)
     return content if ended or content else data
 
 
 def _decode(text: bytes, at: int, *, lines: Allowance) -> tuple[bytes, int, bool]:
-    """Return the file whose lines begin at `at`, where it stops, and whether it has its `end`."""
+    """Return the file whose lines begin at `at`, where it ends, and whether it has its `end` line."""
     decoded: list[bytes] = []
     while at < len(text) and lines.take():
         stop = text.find(b"\n", at)
@@ -70,11 +70,11 @@ def _decode(text: bytes, at: int, *, lines: Allowance) -> tuple[bytes, int, bool
 
 
 def _line(line: bytes) -> bytes | None:
-    """Return a decoded line, or None where it is no uuencoding."""
+    """Return a decoded line, or None if it is not uuencoded."""
     if not line.strip() or line[:1] == b"`":
         return b""
     wanted = (((line[0] - 32) & 63) + 2) // 3 * 4
-    # Blanks at the end are lost on the way, and some encoders add a check letter.
+    # Trailing blanks get lost in transit, and some encoders add a check letter.
     if not 32 <= line[0] <= 96 or len(line) - 1 > wanted + 4:
         return None
     try:

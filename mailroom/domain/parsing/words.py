@@ -1,7 +1,7 @@
-"""Unstructured header text: encoded words (RFC 2047), raw 8-bit text, and the cleaning of what comes out.
+"""Unstructured header text: encoded words (RFC 2047), raw 8-bit text, and the cleaning of the result.
 
-Neighbouring words of one charset are joined as bytes before they are decoded, for mailers cut between the bytes of one
-letter. The scan moves forward only: a text without the closing `?=` is looked for once.
+Adjacent words of one charset are joined as bytes before they are decoded, for mailers split between the bytes of one
+letter. The scan moves forward only: a missing `?=` is searched for once.
 """
 
 import binascii
@@ -26,11 +26,11 @@ class _Run:
     charset: str | None
     data: bytes
     source: bytes = b""
-    """The words as they stood in the header."""
+    """The undecoded words of the header."""
 
 
 def header_text(value: bytes | None, *, hint: str | None, reading: Reading) -> str | None:
-    """Return a header's value as one line of text, or None where the header is missing."""
+    """Return a header's value as one line of text, or None if the header is missing."""
     if value is None:
         return None
     return _BLANKS.sub(" ", decode_words(value, hint=hint, reading=reading)).strip()
@@ -51,7 +51,7 @@ def decode_words(value: bytes, *, hint: str | None, reading: Reading) -> str:
 
 
 def _runs(value: bytes, *, reading: Reading) -> Iterator[_Run]:
-    """Yield encoded and plain runs in order; the blanks between two encoded words are nobody's."""
+    """Yield encoded and plain runs in order; blanks between two encoded words are dropped."""
     at, words = 0, 0
     seek = 0
     while match := _OPENING.search(value, seek):
@@ -80,7 +80,7 @@ def _runs(value: bytes, *, reading: Reading) -> Iterator[_Run]:
 
 
 def _closing(value: bytes, opening: re.Match[bytes]) -> int:
-    """Return where the word's `?=` stands. A question mark left raw before an escape (`?=3D`) does not close it."""
+    """Return the position of the word's `?=`. An unescaped question mark before an escape (`?=3D`) does not close it."""
     close = value.find(b"?=", opening.end())
     while close >= 0 and opening[2] in b"qQ" and _QUESTION_INSIDE.match(value, close):
         later = value.find(b"?=", close + 2)
@@ -102,7 +102,7 @@ def _word(encoding: bytes, text: bytes) -> bytes:
 def _decode(run: _Run, hint: str | None) -> str:
     if run.charset is None:
         return decode_header(run.data, hint)
-    # Words that were cut on their way decode to noise; then the reader gets what stands in the header.
+    # Words that were cut in transit decode to noise; then the undecoded text of the header is returned.
     return (
         decode_word(run.data, run.charset, hint=hint)
         if is_text(run.data, run.charset)

@@ -1,7 +1,7 @@
-"""Files in yEnc in the text of a mail: taken out, and the text left without them.
+"""Files in yEnc in the text of a mail: they are extracted, and removed from the text.
 
 The format is yEnc 1.3 (yenc.org, 2002): `=ybegin` with line, size and name, for one part of several `=ypart`, the data
-with 42 added to each byte, `=yend`. What breaks off gives what came before.
+with 42 added to each byte, `=yend`. A truncated file gives the part before the break.
 """
 
 import re
@@ -15,7 +15,7 @@ _END = re.compile(rb"(?m)^=yend\b[^\r\n]{0,200}\r?\n?")
 _ESCAPE = re.compile(rb"=(.)", re.S)
 _SHIFTED = bytes((byte - 42) & 255 for byte in range(256))
 _ESCAPED = {bytes([byte]): bytes([(byte - 64) & 255]) for byte in range(256)}
-#: Escapes are mended piece by piece, so that their list stays small.
+#: Escapes are resolved piece by piece, so that their list stays small.
 _PIECE = 1 << 18
 
 
@@ -30,7 +30,7 @@ def take_yenc(text: bytes, *, reading: Reading) -> tuple[bytes, list[TextFile]]:
         part = _PART.match(text, begin.end())
         start = part.end() if part else begin.end()
         end = _END.search(text, start)
-        content = _decode(text[start : end.start() if end else len(text)], escapes=reading.still.escapes)
+        content = _decode(text[start : end.start() if end else len(text)], escapes=reading.remaining.escapes)
         announced = int(part[2]) - int(part[1]) + 1 if part else int(begin[1])
         if end is None or len(content) != announced:
             reading.note(Defect.YENC_DAMAGED)

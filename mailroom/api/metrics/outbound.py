@@ -62,7 +62,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         *_age(
             "mailroom_mailbox_oldest_seconds",
             "For how long the oldest due order on the mailbox queue has waited for a run to begin.",
-            census.oldest_told,
+            census.oldest_published,
             now,
         ),
         *_age(

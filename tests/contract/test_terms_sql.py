@@ -76,4 +76,4 @@ def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> N
     provider, away = MemoryProvider(), SqlTerms(make_engine(f"postgresql://127.0.0.1:{free_port()}/mailroom"))
 
     assert publishing_terms(provider, away, clock=lambda: NOW)() == provider.quota()
-    assert "could not be told" in caplog.text
+    assert "could not be published" in caplog.text

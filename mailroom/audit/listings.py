@@ -1,7 +1,6 @@
 """Reads stores and tables in the order of their keys, a page at a time.
 
-S3 lists keys in the order of their UTF-8 bytes; `collate "C"` is the same order in PostgreSQL, and so is Python's of
-encoded keys.
+S3 lists keys in the order of their UTF-8 bytes; PostgreSQL's `collate "C"` and Python's order of encoded keys are the same.
 """
 
 import heapq
@@ -16,12 +15,12 @@ from psycopg.rows import namedtuple_row
 
 _PAGE = 500
 
-#: SES writes it once, to prove that it may; it is no mail.
+#: SES writes it once, to test its permission; it is not a mail.
 _SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
 
-#: A query that was given up half way still has its cursor.
+#: Numbers cursors: an abandoned query keeps its cursor open.
 _cursors = count()
-#: Below it lies what Mailroom keeps for itself in the archive's bucket: no tenant's name begins so.
+#: The prefix of Mailroom's own objects in the archive's bucket; no tenant's name begins with it.
 _OWN = "_mailroom/"
 
 One = TypeVar("One")

@@ -58,7 +58,7 @@ class SendOutcome(DrillResult):
 
     #: A message that is said to be sent and was never received is gone too.
     gone = "lost", "not received"
-    twofold = "received twice", "handed over twice"
+    twofold = "received twice", "sent twice"
 
     accepted: int = 0
     received: int = 0

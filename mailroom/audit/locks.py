@@ -83,7 +83,9 @@ class Locks:
         """Return the exception for an error of S3: a missing permission, which is reported once, or the error itself."""
         if code_of(error) not in _DENIED:
             return error  # type: ignore[no-any-return]
-        what = f"cannot be read: permission {permission} is missing; grant it to the caller of this check, and check again"
+        what = (
+            f"cannot be read: permission {permission} is missing; grant it to the caller of this check, and check again"
+        )
         self.report.violate_once("permission", f"{self.bucket} {permission}", what)
         return NotPermittedError(permission)
 

@@ -118,7 +118,7 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
                 yield entry
             entry, tracing = Entry(part, number, head), False
         elif entry and not tracing and not entry.exception and _BARE.match(line):
-            # The first of a chain of exceptions, raised without a frame of its own; its traceback follows.
+            # The first of a chain of exceptions, raised without a frame; its traceback follows.
             entry.exception, tracing = line, True
         elif entry and tracing and _goes_on(line):
             entry.exception = _exception(line) or entry.exception

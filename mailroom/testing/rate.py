@@ -12,7 +12,7 @@ from mailroom.ports.rate import Permit
 class MemoryRate:
     """The port `Rate` in memory, without waiting: at most `permit` permits a call, at most `places` not given back.
 
-    `none` of the next calls get no turn. `asked` and `lanes` have what each call asked for, `out` is how many turns are not
+    The next `none` calls get no permit. `asked` and `lanes` list the arguments of each call; `out` is the number of permits not
     given back yet.
     """
 

@@ -13,7 +13,7 @@ from mailroom.ports.runs import Run
 class MemoryRuns:
     """The port `RunStarter` in memory; `asked` lists the requested objects, `down` is an outage.
 
-    `known` are the ids of runs that somebody else started, and `suspended` of those that wait to be resumed.
+    `known` are ids of runs that were started elsewhere, `suspended` ids of those that wait to be resumed.
     """
 
     known: set[str] = field(default_factory=set)

@@ -89,7 +89,7 @@ class DataFolder:
         """Lock the folder for this process; the lock ends with the process, however it ends.
 
         Raises:
-            HeldError: somebody else does.
+            HeldError: another process has locked it.
         """
         with self._lock_file.open("a+") as lock:
             try:

@@ -4,7 +4,7 @@ The wheel's own server class makes system users and opens parent folders to ever
 
 PostgreSQL refuses to run as root. Started by root it runs as the unprivileged owner of its folder (`nobody` at first),
 by setpriv, and may keep one capability: to pass through folders that only root may enter (a checkout or a data folder
-below /root), so that nobody's folder is opened for it.
+below /root), so that no folder's permissions change for it.
 """
 
 import importlib.util

@@ -76,7 +76,7 @@ def start(
     last_signal: signal.Signals,
     again: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own, writing to `log` (the log before it is kept as `.1`).
+    """Start `argv` in a new session, writing to `log` (the previous log is kept as `.1`).
 
     Started `again` it goes on in the same log, so that this still says what the process before it died of.
     If this process dies without a word (SIGKILL), the kernel sends `last_signal` to the child. The kernel watches the
@@ -128,8 +128,8 @@ def collect(process: subprocess.Popen[bytes]) -> int:
 def adopting() -> Iterator[set[int]]:
     """Make orphans of dead parts children of this process, so that they are found, ended and collected.
 
-    Yields the children that are here already: they belong to somebody else. PostgreSQL's children are known by nothing
-    but their parent: each has a session of its own, and overwrites its environment.
+    Yields the children that exist already: they belong to other code. PostgreSQL's children can be identified only by
+    their parent: each has a separate session, and overwrites its environment.
     """
     here = set(_children())
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -159,7 +159,7 @@ def down(say: Say, *, wipe: bool = False) -> None:
     """Stop the stack and wait for its end; end leftovers of a killed one; with `wipe`, delete its data.
 
     Raises:
-        StackError: somebody starts it at this moment.
+        StackError: another process is starting it at this moment.
     """
     folder = DataFolder(data_folder())
     if not folder.path.exists():

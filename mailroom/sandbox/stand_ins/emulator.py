@@ -5,7 +5,7 @@
 Events go to the topics of the configuration sets' event destinations, as in AWS; without one, nothing is published. moto
 does not record the configuration set of a mail, so the topics of all sets get its events. SNS signs its notifications.
 
-moto's SQS counts all messages of the queue, several times, for each message that it hands out: a backlog of 240 cost more
+moto's SQS counts all messages of the queue, several times, for each message that it returns: a backlog of 240 cost more
 than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see
 `object_lock`; the expected owner of a bucket: see `bucket_owner`.
 

@@ -40,7 +40,7 @@ _LOOK_AGAIN_S = 0.2
 class DrillStack:
     """A running stack without a worker. Each drill on it must leave it drained.
 
-    `known` is a file of what its drills have the parts log, besides what a healthy installation does (see `mailroom check --known`).
+    `known` is a file of known log entries of its drills, besides those of a healthy installation (see `mailroom check --known`).
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class DrillStack:
     def send(self, count: int, *, mail: bytes | None = None, state: str = "filed") -> list[SentMail]:
         """Send this many mails, each with an attachment of its own, and write their expected outcomes to the manifest.
 
-        Half of them are for users of two tenants. `mail` is sent as it is; then nothing is known of attachments.
+        Half of them are for users of two tenants. `mail` is sent instead, as it is, without expectations on attachments.
         """
         sent = []
         with smtplib.SMTP(self.facts["smtp_host"], self.facts["smtp_port"], timeout=60) as smtp:

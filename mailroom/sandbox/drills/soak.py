@@ -1,9 +1,9 @@
-"""A soak: half an hour of life with mail, batches, events and schedules, while workers, PostgreSQL and Prefect are restarted.
+"""A soak: half an hour of mail, batches, events and schedules, while workers, PostgreSQL and Prefect are restarted.
 
-`python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a stack of its own and forgets it at
-the end; a stack of yours is not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
-schedules and logs), and no process may hold more than 1.10 times the memory of its first quarter. Exit code 1 says that a bound
-does not hold, with a line for each. A soak that is too short to say something about memory says so.
+`python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a temporary stack and deletes it at
+the end; other stacks are not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
+schedules and logs), and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
+does not hold, with a line for each. A soak that is too short to judge memory reports that.
 """
 
 import argparse

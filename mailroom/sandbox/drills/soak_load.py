@@ -1,7 +1,7 @@
 """The load of a soak: mails of several kinds, batches in both lanes, plain orders, events, and readers of pages and API.
 
-It goes on as real callers do: what is refused while a part is restarted comes again, a batch with the same key. What was
-accepted is noted, for `mailroom check` to find it. Delivery events come from the emulator's SES, by the recipient's word.
+It behaves like real callers: requests that are refused while a part is restarted are repeated, a batch with the same key.
+Accepted mail is recorded for `mailroom check`. Delivery events come from the emulator's SES, chosen by the recipient's address.
 """
 
 import json

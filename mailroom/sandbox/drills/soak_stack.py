@@ -1,6 +1,6 @@
 """The stack of a soak: all parts of `mailroom up` and a second worker, each of which can be restarted while the others run.
 
-A restart keeps the port and the data. The log so far is kept as `<part>.<n>.log`, so that `mailroom check --logs` reads all.
+A restart keeps the port and the data. The previous log is kept as `<part>.<n>.log`, so that `mailroom check --logs` reads all.
 """
 
 import secrets

@@ -50,7 +50,7 @@ KEPT_S = int(MOST_KEPT.total_seconds())
 class Rule:
     """A receipt rule to create: `recipients` are addresses, domains, or `.domain` for subdomains; none means all.
 
-    `stop` ends the rule set for what this rule took, so that later rules do not store it again.
+    `stop` ends the rule set for the recipients that this rule matched, so that later rules do not store the mail again.
     """
 
     name: str

@@ -16,7 +16,7 @@ def up_detached(say: Say, *, names: list[str] | None = None) -> None:
     """Start the stack in the background and return when all of it is ready.
 
     Raises:
-        StackError: it did not get ready; the lines that were said tell why.
+        StackError: it did not get ready; the repeated lines say why.
     """
     folder = DataFolder(data_folder())
     folder.make()

@@ -1,6 +1,6 @@
 """Restart policy of a part: restarts after 1, 2, 4, 8 and 16 s, and none after a sixth death within ten minutes.
 
-Deaths that are ten minutes past count no more, so that a part that dies once a day always comes back within seconds.
+Deaths older than ten minutes do not count, so that a part that dies once a day is always restarted within seconds.
 """
 
 from dataclasses import dataclass, field

@@ -20,7 +20,7 @@ _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, int]:
     """Return a port for each part and store it in `file`, so that links stay valid over a restart.
 
-    `MAILROOM_PORT_<PART>` decides; else the port of last time, else the preferred one, else any that is free.
+    `MAILROOM_PORT_<PART>` has precedence; then the port of the last start, the preferred one, any free one.
 
     Raises:
         StackError: a port that the environment asks for is not a free port.
@@ -83,7 +83,7 @@ def answers(port: int) -> bool:
 def any_free_port(*, taken: Collection[int] = ()) -> int:
     """Return a free port below the kernel's range for outgoing connections.
 
-    One of theirs may be in use by the time that the server binds it: between the two, this machine calls itself a lot.
+    An outgoing connection on loopback could take a port of that range before the server binds it.
     """
     first_outgoing = int(_OUTGOING.read_text().split()[0]) if _OUTGOING.exists() else 32768
     while True:

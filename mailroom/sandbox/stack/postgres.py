@@ -123,7 +123,7 @@ class Postgres:
     def is_stopping(self) -> bool:
         """Return whether the server was asked to stop, from its pid file (line 8; `src/include/utils/pidfile.h`, PostgreSQL 18).
 
-        After a SIGTERM it waits for every client to leave, and lets no other in: with pools of connections, for ever.
+        After a SIGTERM it waits for every client to disconnect and accepts no new one: with connection pools, for ever.
         """
         with suppress(OSError, IndexError):
             return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping"

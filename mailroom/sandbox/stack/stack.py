@@ -191,8 +191,8 @@ def _end(supervisor: ProcessId) -> None:
 def status() -> dict[str, Any]:
     """Return the current state of all services: `state` is `stopped` if nothing was started here.
 
-    A part is `ready` only if its process lives and its port answers; the whole is `ready` only if all parts are, and
-    `starting` from the first moment of a start, whatever the one before it has left.
+    A part is `ready` only if its process lives and its port answers; the stack is `ready` only if all parts are, and
+    `starting` from the first moment of a start, even if files of an earlier one are left.
 
     Raises:
         StackError: the data folder cannot be read.

@@ -1,7 +1,7 @@
 """The supervisor: starts each part once those that it waits for are ready, watches them, and stops all together.
 
-A failure before all are ready stops the whole stack; later a part that dies is started again (see `healing`), unless it cannot heal.
-It is one thread: the kernel ties a child's life to the thread that started it.
+A failure before all are ready stops the whole stack; later a part that dies is restarted (see `healing`), if it `heals`.
+It uses one thread, because the kernel ends a child with the thread that started it.
 """
 
 import os
@@ -53,7 +53,7 @@ class Supervisor:
         """Start everything, call `when_ready`, and run until a stop signal; nothing is left running.
 
         Raises:
-            StackError: a part failed before all were ready, or one died that cannot heal; the message names it.
+            StackError: a part failed before all were ready, or one died that is not restarted; the message names it.
         """
         with self._signals(), adopting() as strangers:
             healing = self._healing(strangers)

@@ -1,6 +1,6 @@
 """S3's Object Lock, for moto: GetObjectRetention works, and a lock is neither shortened nor weakened.
 
-moto 5.2.5 answers GetObjectRetention with the object itself, and takes any new date and mode for a version that is locked.
+moto 5.2.5 responds to GetObjectRetention with the object itself, and accepts any new date and mode for a locked version.
 Sources: Amazon S3 API reference, GetObjectRetention and PutObjectRetention; S3 user guide, "Locking objects with Object Lock".
 """
 

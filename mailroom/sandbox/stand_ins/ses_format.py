@@ -42,7 +42,7 @@ class ReceiptRule:
     def takes(self, recipient: str) -> bool:
         """Return whether the rule applies to a normalised recipient.
 
-        `a@b` takes `a+label@b` too, `b` takes the domain alone, `.b` takes its subdomains alone.
+        `a@b` also matches `a+label@b`, `b` matches only the domain, `.b` only its subdomains.
         """
         local, _, domain = recipient.rpartition("@")
         mine = {recipient, f"{local.partition('+')[0]}@{domain}", domain}
@@ -96,8 +96,8 @@ def named_domains(rules: Iterable[ReceiptRule]) -> frozenset[str]:
 def deliveries(rules: Sequence[ReceiptRule], recipients: Sequence[str]) -> list[tuple[ReceiptRule, tuple[str, ...]]]:
     """Return each rule that applies with the recipients that it matches, in the order of the rules.
 
-    Every rule that matches runs. A Stop action ends the rule set, here for the recipients that its rule took: AWS does not
-    say what becomes of the others, and this reading loses no mail. An address that is none is taken by no rule.
+    Every rule that matches runs. A Stop action ends the rule set, here for the recipients that its rule matched: AWS does not
+    document what happens to the others, and this interpretation loses no mail. An invalid address matches no rule.
     """
     left = [(recipient, spelling) for recipient in recipients if (spelling := _spelling(recipient)) is not None]
     found = []

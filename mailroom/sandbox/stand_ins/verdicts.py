@@ -36,7 +36,7 @@ _DOMAIN = re.compile(r"@([^\s<>,;()\"@]+)")
 def judge(raw: bytes, *, sender: str, own_domains: Collection[str]) -> Verdicts:
     """Return the verdicts on a received mail; `own_domains` are normalised by `normalise_domain`.
 
-    `sender` is the MAIL FROM, which counts where the mail has no From.
+    `sender` is the MAIL FROM, used where the mail has no From.
     """
     policy = _failed_policy(_from_domains(raw, sender), own_domains)
     spam = virus = Verdict.PASS

@@ -83,12 +83,12 @@ def accept_mails(
     now: datetime,
     new_id: Callable[[], str],
     outbox: Outbox,
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
 ) -> Intake:
     """Accept plain mails that arrived together as one batch; one with faults does not stop the others."""
     letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(received))
     request = Request(from_=sender, letters=letters)
-    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, enclosing=enclosing)
+    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, attachments=attachments)
     refused: dict[str, tuple[Fault, ...]] = {}
     for fault in prepared.faults:
         if not fault.where or not isinstance(fault.where[0], int):

@@ -50,7 +50,7 @@ def prepare(
     tenant: str,
     now: datetime,
     new_id: Callable[[], str],
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     senders: Senders | None = None,
     limits: Limits = LIMITS,
 ) -> Prepared:
@@ -58,7 +58,7 @@ def prepare(
 
     Without `senders` the sender is the installation's own.
     """
-    return _Preparing(tenant, now, new_id, enclosing, senders, limits).prepared(request)
+    return _Preparing(tenant, now, new_id, attachments, senders, limits).prepared(request)
 
 
 class _Preparing:
@@ -67,12 +67,12 @@ class _Preparing:
         tenant: str,
         now: datetime,
         new_id: Callable[[], str],
-        enclosing: AttachmentResolver,
+        attachments: AttachmentResolver,
         senders: Senders | None,
         limits: Limits,
     ) -> None:
         self._tenant, self._now, self._new_id = tenant, now, new_id
-        self._enclosing, self._senders, self._limits = enclosing, senders, limits
+        self._attachments, self._senders, self._limits = attachments, senders, limits
         #: Keyed by digests of contents, and of recipients with their references: the texts would be as long as the request.
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[bytes, bytes] = {}
@@ -90,7 +90,7 @@ class _Preparing:
             self._letter(letter)
         if not self._number:
             return self._miscounted(faults)
-        self._out.files = self._enclosing.files
+        self._out.files = self._attachments.files
         return self._out
 
     def _miscounted(self, faults: list[Fault]) -> Prepared:
@@ -190,7 +190,7 @@ class _Preparing:
             self._fault((*where, "attachments"), f"a mail has at most {self._limits.attachments} attachments")
             return ()
         made = [
-            self._checked((*where, "attachments", at), self._enclosing.enclosure, one)
+            self._checked((*where, "attachments", at), self._attachments.enclosure, one)
             for at, one in enumerate(words.attachments)
         ]
         return tuple(enclosure for enclosure in made if enclosure is not None)

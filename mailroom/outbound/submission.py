@@ -31,7 +31,7 @@ def submit(
     now: datetime,
     new_id: Callable[[], str],
     outbox: Outbox,
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     senders: Senders,
     terms: ProviderTerms | None,
 ) -> Accepted:
@@ -49,7 +49,7 @@ def submit(
         tenant=tenant,
         now=now,
         new_id=new_id,
-        enclosing=enclosing,
+        attachments=attachments,
         senders=senders,
         limits=limits_with(terms),
     )
@@ -93,7 +93,7 @@ def preview(
     tenant: str,
     now: datetime,
     new_id: Callable[[], str],
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     suppressions: Suppressions,
     quotas: Quotas,
     senders: Senders,
@@ -109,7 +109,7 @@ def preview(
         tenant=tenant,
         now=now,
         new_id=new_id,
-        enclosing=enclosing,
+        attachments=attachments,
         senders=senders,
         limits=limits_with(terms),
     )

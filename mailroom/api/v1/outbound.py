@@ -108,7 +108,7 @@ def _submit(
         return _refuse(request, error.faults, "The request is not what this route takes.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
-    enclosing = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
+    attachments = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
     now = services.now()
     if dry_run:
         seen = preview(
@@ -116,7 +116,7 @@ def _submit(
             tenant=tenant,
             now=now,
             new_id=_new_id,
-            enclosing=enclosing,
+            attachments=attachments,
             suppressions=sending.suppressions,
             quotas=sending.quotas,
             senders=sending.senders,
@@ -133,7 +133,7 @@ def _submit(
             now=now,
             new_id=_new_id,
             outbox=sending.outbox,
-            enclosing=enclosing,
+            attachments=attachments,
             senders=sending.senders,
             terms=sending.terms.known(now=now),
         )

@@ -1,1 +1,1 @@
-"""What Mailroom's speed is measured with. `make bench` prints one table for each subject, all of it from one run."""
+"""Benchmarks of Mailroom's speed. `make bench` prints one table for each subject, all from one run."""

@@ -1,4 +1,4 @@
-"""Runs N empty flow runs in a warm executor of its own process, and prints runs per second as JSON."""
+"""Runs N empty flow runs in a warm executor in this process, and prints runs per second as JSON."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _LIMIT = 8
 
 
 async def measure(count: int) -> float:
-    """Return runs per second, from the first creation to the last end, with the warm worker's own settings."""
+    """Return runs per second, from the first creation to the last end, with the warm worker's settings."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         return await _measure(count)
 

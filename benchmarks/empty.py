@@ -1,4 +1,4 @@
-"""The ceiling: a flow with as many tasks as an e-mail with an attachment has, that do nothing."""
+"""The ceiling: a flow with as many tasks as an e-mail with an attachment has, all empty."""
 
 from prefect import flow
 

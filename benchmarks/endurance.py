@@ -1,4 +1,4 @@
-"""What a long day does to the stack: idling, a mail of 35 MB, and many mails waiting. `make bench-endurance [N]`.
+"""Endurance of the stack: idle CPU, a mail of 35 MB, and many waiting mails. `make bench-endurance [N]`.
 
 The emulator's SQS takes longer the more messages a queue has held, so the pace of each quarter stands beside what the
 queue itself took for one round trip then, and beside the CPU of the emulator. Another emulator can stand in for it:
@@ -30,7 +30,7 @@ _MB = 1_000_000
 
 
 def main() -> None:
-    """Measure all three, printing each as soon as it is known."""
+    """Measure all three, and print each result as soon as it is known."""
     mails = int(sys.argv[1]) if len(sys.argv) > 1 else MAILS
     with running_stack() as stack:
         wait_filed(stack, send(stack, 20))
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def idle(stack: dict[str, Any]) -> None:
-    """Print the CPU of each part that has nothing to do."""
+    """Print the CPU of each idle part."""
     time.sleep(10)
     before = {part["name"]: cpu_s(part["pid"]) for part in _running(stack)}
     time.sleep(IDLE_S)
@@ -52,7 +52,7 @@ def idle(stack: dict[str, Any]) -> None:
 
 
 def large_mail(stack: dict[str, Any]) -> None:
-    """Print what a mail of 35 MB does to the worker's memory: the first, and the third."""
+    """Print the worker's memory for a mail of 35 MB: the first, and the third."""
     worker = _pid(stack, "worker")
     print(f"\n{'worker, a mail of 35 MB':<34}{'before MB':>12}{'peak MB':>10}{'after MB':>10}{'growth / size':>15}")
     for name in ("the first", "the second", "the third"):
@@ -75,7 +75,7 @@ def large_mail(stack: dict[str, Any]) -> None:
 
 
 def backlog(stack: dict[str, Any], count: int) -> None:
-    """Print how `count` waiting mails are drained, quarter by quarter."""
+    """Print the rate at which `count` waiting mails are drained, quarter by quarter."""
     worker, emulator = _pid(stack, "worker"), _pid(stack, "aws")
     with paused(worker):
         accepted = send(stack, count)
@@ -119,7 +119,7 @@ def _show_whole(stack: dict[str, Any], accepted: dict[str, float], ends: Sequenc
 
 
 def round_trip_s(stack: dict[str, Any]) -> float:
-    """Return what sending, receiving and deleting a message takes in a queue of which nobody asks anything."""
+    """Return the time of sending, receiving and deleting a message in an otherwise unused queue."""
     queue = SqsQueue(aws.client("sqs"), url=stack["tracking_queue_url"])
     start = time.perf_counter()
     aws.client("sqs").send_message(QueueUrl=stack["tracking_queue_url"], MessageBody="{}")
@@ -129,7 +129,7 @@ def round_trip_s(stack: dict[str, Any]) -> float:
 
 @contextmanager
 def sampled(pid: int, *, every_s: float = 0.05) -> Iterator[list[tuple[float, int]]]:
-    """Note meanwhile how much memory the process and its children hold: (time, bytes).
+    """Sample the memory of the process and its children during a block: (time, bytes).
 
     The kernel's own peak of the process is among them at the end, for it misses nothing.
     """
@@ -140,7 +140,7 @@ def sampled(pid: int, *, every_s: float = 0.05) -> Iterator[list[tuple[float, in
         while not done.wait(every_s):
             samples.append((time.time(), sum(rss(one) for one in family(pid))))
 
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # Forgets the peak, proc(5).
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # Resets the peak, proc(5).
     watcher = threading.Thread(target=look)
     watcher.start()
     try:
@@ -165,7 +165,7 @@ def cpu_s(pid: int) -> float:
 
 
 def family(pid: int) -> list[int]:
-    """Return the process and all below it."""
+    """Return the process and all of its descendants."""
     parents = {int(path.name): int(_stat(int(path.name))[1]) for path in Path("/proc").glob("[0-9]*")}
     found = [pid]
     for one in found:  # It grows meanwhile.

@@ -1,7 +1,7 @@
 """How fast delivery events become activities, and webhook calls are verified and kept. `python -m benchmarks.events`.
 
-A PostgreSQL of its own, nothing else. A fifth of the events is told twice, and all of them come in no order, as with a
-provider that is in a hurry.
+Runs only a PostgreSQL of its own. A fifth of the events is sent twice, and all of them arrive out of order, as from a
+provider under load.
 """
 
 import base64

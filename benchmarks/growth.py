@@ -1,4 +1,4 @@
-"""The same figures on a new installation and on an old one. `make bench-growth`.
+"""The same figures on a new installation and on one with years of data. `make bench-growth`.
 
 One stack of its own, measured twice: with a few mails in it, and after 100,000 e-mails were put into Mailroom's tables
 and 20,000 finished runs into Prefect's. A page's time is a client's on the same machine, one request after the other.
@@ -18,7 +18,7 @@ from benchmarks.seeding import TENANT_KEY, seed_mail, seed_runs
 EMAILS, RUNS = 100_000, 20_000
 _TIMES = 40
 
-#: By name the figures of one measuring: p50 and p95 of milliseconds.
+#: The figures of one measurement by name: p50 and p95 in milliseconds.
 Pages = dict[str, tuple[float, float]]
 
 
@@ -47,7 +47,7 @@ def measure(stack: dict[str, Any]) -> None:
 
 
 def pace(stack: dict[str, Any]) -> dict[str, float]:
-    """Return how fast mail is filed: one a second, and as many as wait."""
+    """Return the speed of filing mail: one mail a second, and a backlog."""
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
     p50, p95 = report("one mail a second: p50, p95", inbound.paced(stack))
     waiting = report(f"{inbound.BACKLOG} mails waiting: mails/s", inbound.backlog(stack, worker))
@@ -66,7 +66,7 @@ def pages(stack: dict[str, Any]) -> Pages:
 
 
 def _questions(stack: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return what is asked, by name: path and key; None is an administrator's."""
+    """Return the requests by name: path and key; key None is an administrator's."""
     rows = ask(stack, "select id, received_at from inbox_item where recipient = %s order by received_at limit 1", TO)
     item, oldest = str(rows[0][0]), rows[0][1].isoformat().replace("+", "%2B")
     inbox, items = f"/inboxes/{TO}", f"/v1/inboxes/{TO}/items"

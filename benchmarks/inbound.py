@@ -49,7 +49,7 @@ def main() -> None:
 
 @contextmanager
 def running_stack() -> Iterator[dict[str, Any]]:
-    """Have an embedded stack with a mailbox for `TO` in a folder of its own, and yield what `mailroom status` says of it."""
+    """Run an embedded stack with a mailbox for `TO` in a temporary folder, and yield its `mailroom status`."""
     with tempfile.TemporaryDirectory(prefix="mailroom-bench-") as folder:
         os.environ["MAILROOM_DATA"] = folder
         mailroom("up", "--detach")
@@ -80,7 +80,7 @@ def measure(stack: dict[str, Any]) -> dict[str, float]:
 
 
 def paced(stack: dict[str, Any]) -> tuple[float, float]:
-    """Send one mail a second; return p50 and p95 of the seconds from the door's 250 to filed."""
+    """Send one mail a second; return p50 and p95 of the seconds from the 250 reply to filed."""
     accepted: dict[str, float] = {}
     start = time.time()
     for number in range(PACED):
@@ -90,7 +90,7 @@ def paced(stack: dict[str, Any]) -> tuple[float, float]:
 
 
 def backlog(stack: dict[str, Any], worker: int) -> float:
-    """Return mails per second from the worker's waking up to the last mail filed."""
+    """Return mails per second from the worker's resumption to the last mail filed."""
     with paused(worker):
         accepted = send(stack, BACKLOG)
     start = time.time()
@@ -98,7 +98,7 @@ def backlog(stack: dict[str, Any], worker: int) -> float:
 
 
 def ceiling(stack: dict[str, Any]) -> float:
-    """Return empty runs per second in a warm executor of its own process."""
+    """Return empty runs per second in a warm executor in a separate process."""
     command = [sys.executable, "-m", "benchmarks.ceiling", str(EMPTY)]
     how = {"env": prefect_environment(stack), "cwd": CHECKOUT, "capture_output": True, "check": True}
     ended = subprocess.run(command, timeout=_TIMEOUT_S, **how)  # type: ignore[call-overload]
@@ -126,7 +126,7 @@ def stock(stack: dict[str, Any]) -> tuple[float, float, float]:
 
 @contextmanager
 def ending(command: list[str], *, env: dict[str, str]) -> Iterator[None]:
-    """Have a process meanwhile, and end it with all that it started: a stock Prefect worker may not heed SIGTERM.
+    """Run a process during a block, and end it with all of its children: a stock Prefect worker may ignore SIGTERM.
 
     It gives each run a session of its own, so what it started is looked up before it is asked to end.
     """
@@ -139,7 +139,7 @@ def ending(command: list[str], *, env: dict[str, str]) -> Iterator[None]:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_END_WITHIN_S)
-        # Also what it leaves behind when it ends by itself: the session is its own.
+        # Also its children when it ends by itself: it has a separate session.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         for one in started:
@@ -148,7 +148,7 @@ def ending(command: list[str], *, env: dict[str, str]) -> Iterator[None]:
 
 
 def _started_by(pid: int) -> list[ProcessId]:
-    """Return all that a process has started and that still runs, directly or not."""
+    """Return all live descendants of a process."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -160,7 +160,7 @@ def _started_by(pid: int) -> list[ProcessId]:
 
 
 def start_all(runs: PrefectRuns, arrivals: list[Arrival]) -> None:
-    """Schedule a run for each."""
+    """Schedule a run for each object."""
     for arrival in arrivals:
         runs.start(arrival.ref)
 
@@ -175,14 +175,14 @@ def register_benchmarks(stack: dict[str, Any]) -> None:
 
 
 def prefect_environment(stack: dict[str, Any]) -> dict[str, str]:
-    """Return the environment of a process that talks to the stack's Prefect server, as the stack's own worker has it."""
+    """Return the environment of a client of the stack's Prefect server, the same as the stack's own worker's."""
     worker = next(part["pid"] for part in stack["parts"] if part["name"] == "worker")
     pairs = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
 def send(stack: dict[str, Any], count: int, *, attachment: int = 15_000) -> dict[str, float]:
-    """Send `count` scans, by default of 20 kB, through the door; return SES's message ids with the times of the door's answers."""
+    """Send `count` scans, by default of 20 kB, through the door; return SES's message ids with the times of the replies."""
     accepted: dict[str, float] = {}
     with smtplib.SMTP(stack["smtp_host"], stack["smtp_port"]) as smtp:
         for _ in range(count):
@@ -201,7 +201,7 @@ def send(stack: dict[str, Any], count: int, *, attachment: int = 15_000) -> dict
 
 
 def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arrival]:
-    """Receive and delete the notices of these mails, register them in the ledger and return those with the envelope."""
+    """Receive and delete the notifications of these mails, register them in the ledger, and return those with the envelope."""
     queue = SqsQueue(aws.client("sqs"), url=stack["inbound_queue_url"])
     ledger = plain.open_ports(load_settings()).ledger
     arrivals: dict[str, Arrival] = {}
@@ -220,7 +220,7 @@ def take_arrivals(stack: dict[str, Any], accepted: Collection[str]) -> list[Arri
 
 @contextmanager
 def paused(pid: int) -> Iterator[None]:
-    """Hold a process still meanwhile."""
+    """Suspend a process during a block."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -235,12 +235,12 @@ def wait_filed(stack: dict[str, Any], accepted: Collection[str]) -> dict[str, fl
     while len(rows := ask(stack, query, list(accepted))) < len(accepted):
         if time.time() > deadline:
             sys.exit(f"only {len(rows)} of {len(accepted)} mails were filed in {_TIMEOUT_S} s")
-        time.sleep(0.5)  # Looking costs a connection; the ledger says when each was filed.
+        time.sleep(0.5)  # Each query costs a connection; the ledger has the time of filing.
     return {message_id: closed_at.timestamp() for message_id, closed_at in rows}
 
 
 def latency(stack: dict[str, Any], accepted: Mapping[str, float]) -> tuple[float, float]:
-    """Return p50 and p95 of the seconds from the door's 250 to filed."""
+    """Return p50 and p95 of the seconds from the door's 250 reply to filed."""
     filed = wait_filed(stack, accepted)
     took = sorted(filed[message_id] - at for message_id, at in accepted.items())
     return statistics.median(took), took[round(0.95 * (len(took) - 1))]
@@ -275,7 +275,7 @@ def show(rows: dict[str, float]) -> None:
 
 
 def report(name: str, figure: Figure) -> Figure:
-    """Tell on stderr what was measured, and return it."""
+    """Print what was measured to stderr, and return it."""
     print(f"{name} {figure}", file=sys.stderr, flush=True)
     return figure
 

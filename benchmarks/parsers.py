@@ -19,7 +19,7 @@ def mailroom() -> Callable[[bytes], object]:
 
 
 def process() -> Callable[[bytes], object]:
-    """Mailroom's own, in a process of its own as the worker has it."""
+    """Mailroom's own, in a separate process as in the worker."""
     from mailroom.adapters.parser.process import ParserProcess
 
     return ParserProcess().parse

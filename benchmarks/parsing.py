@@ -93,7 +93,7 @@ def other_parsers() -> str | None:
 
 
 def make_mails(folder: Path) -> Path:
-    """Write mails of the usual kinds: plain, HTML with images, with attachments, forwarded; the same ones each time."""
+    """Write mails of the usual kinds: plain, HTML with images, with attachments, forwarded; the same ones every time."""
     chance = random.Random(1)
     folder.mkdir()
     for number in range(_MAILS):

@@ -1,4 +1,4 @@
-"""The same steps for the same mails without Prefect: what the orchestration costs is the difference to this."""
+"""The same steps for the same mails without Prefect: the difference is the cost of orchestration."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _LIMIT = 8
 
 
 def open_ports(settings: Settings) -> Inbound:
-    """Return the ports that the blocks would open."""
+    """Return the ports, opened as by the blocks."""
     engine = make_engine(settings.database_url.get_secret_value(), pool_size=20)
     archive_s3 = aws.client("s3", owner=settings.owner_of_archive)
     return Inbound(

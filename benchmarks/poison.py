@@ -1,4 +1,4 @@
-"""What poison costs its neighbours: the pace of good mails alone, and beside mails that work in the isolated lane.
+"""The cost of poison mails for others: the rate of good mails alone, and beside mails in the isolated lane.
 
 `python -m benchmarks.poison`, part of `make bench-endurance`. One mail in ten counts as having killed a process before, so
 that the worker runs it in a child of its own, one after the other; the good ones wait for the same worker. Rounds
@@ -18,7 +18,7 @@ GOOD, POISON, ROUNDS = 100, 10, 2
 
 
 def main() -> None:
-    """Measure in turn, and print both paces and their ratio."""
+    """Measure both, and print the rates and their ratio."""
     with running_stack() as stack:
         wait_filed(stack, send(stack, 20))
         rounds = [(pace(stack, poison=0), pace(stack, poison=POISON)) for _ in range(ROUNDS)]
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def pace(stack: dict[str, Any], *, poison: int) -> float:
-    """Return the good mails filed in a second, from the worker's waking up to the last of them."""
+    """Return the good mails filed per second, from the worker's resumption to the last of them."""
     with paused(int(next(part["pid"] for part in stack["parts"] if part["name"] == "worker"))):
         dangerous = send(stack, poison)
         _mark(stack, list(dangerous))
@@ -41,12 +41,12 @@ def pace(stack: dict[str, Any], *, poison: int) -> float:
 
 
 def _mark(stack: dict[str, Any], message_ids: list[str]) -> None:
-    """Note of each that a process has died of it."""
+    """Record for each that a process has died of it."""
     engine = make_engine(stack["database_url"], pool_size=1)
     ledger, now = SqlLedger(engine), datetime.now(UTC)
     for message_id in message_ids:
         entry = ledger.register(Arrival(ObjectRef(stack["inbound_bucket"], f"in/{message_id}")), now=now)
-        assert entry is not None, "nobody has it in hand"
+        assert entry is not None, "the lease was refused"
         ledger.record_death(entry.id, now=now, facts={"died": "benchmark"})
     engine.dispose()
 

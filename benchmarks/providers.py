@@ -1,8 +1,8 @@
-"""The bare provider loop: mails a second with nothing around it. The way of a batch can be no faster.
+"""The bare provider loop: mails a second without any other work, the upper bound for batches.
 
     python -m benchmarks.providers [MAILS]
 
-The other side runs in a process of its own: Debian's `smtp-sink` where it is here, else our receiver; for SES its stand-in.
+The other side runs in a separate process: Debian's `smtp-sink` where it is installed, else our receiver; for SES its stand-in.
 """
 
 import multiprocessing
@@ -33,7 +33,7 @@ BODY = "Dear customer,\nyour invoice is ready. " + "It has several lines of plai
 
 
 def make_mails(most: int) -> list[Outgoing]:
-    """Return so many mails of about 4 kB, text and HTML, each to somebody else."""
+    """Return this many mails of about 4 kB, text and HTML, each to another recipient."""
     return [
         Outgoing(
             id=str(uuid4()),
@@ -51,7 +51,7 @@ def make_mails(most: int) -> list[Outgoing]:
 
 
 def measure(provider: MailProvider, mails: Sequence[Outgoing], *, threads: int) -> float:
-    """Return mails a second, handed over in calls of the provider's size from so many threads."""
+    """Return mails a second, sent in calls of the provider's batch size from this many threads."""
     size = min(provider.capabilities.batch, -(-len(mails) // threads))
     calls = [mails[at : at + size] for at in range(0, len(mails), size)]
     start = time.perf_counter()
@@ -66,7 +66,7 @@ def measure(provider: MailProvider, mails: Sequence[Outgoing], *, threads: int) 
 
 @contextmanager
 def smtp_server() -> Iterator[tuple[str, Smtp]]:
-    """Return what takes the mails and the provider for it."""
+    """Return the receiving end and the provider that sends to it."""
     with ExitStack() as stack:
         if SMTP_SINK:
             port = stack.enter_context(smtp_sink())
@@ -86,7 +86,7 @@ def ses_server() -> Iterator[Ses]:
 
 
 def ses_at(port: int) -> Ses:
-    """Return SES where its stand-in listens."""
+    """Return the SES provider for the stand-in's URL."""
     client = boto3.client(
         "sesv2",
         endpoint_url=f"http://127.0.0.1:{port}",
@@ -123,7 +123,7 @@ def _stand_in_for_ses(port: int) -> None:
 
 @contextmanager
 def running(server: Callable[[int], None], port: int) -> Iterator[None]:
-    """Have a server on this port in a process of its own."""
+    """Run a server on this port in a separate process."""
     child = multiprocessing.get_context("spawn").Process(target=server, args=(port,), daemon=True)
     child.start()
     try:

@@ -1,4 +1,4 @@
-"""How closely three workers keep a provider's rate, counted where mails arrive. `python -m benchmarks.rate`.
+"""How closely three workers keep a provider's rate, measured at the receiving end. `python -m benchmarks.rate`.
 
 A PostgreSQL and an SMTP server of its own; three processes send one batch together, and begin when all are ready.
 Counted are the second with most mails, and the mails of the whole time but its first and last two seconds.
@@ -38,12 +38,12 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass
 class Clocked(Receiver):
-    """A receiver that notes when it took each mail."""
+    """A receiver that records the time of each mail."""
 
     moments: list[float] = field(default_factory=list)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        """Take it, and look at the clock."""
+        """Accept the mail, and record the time."""
         answer = await super().handle_DATA(server, session, envelope)
         self.moments.append(time.monotonic())
         return answer
@@ -82,10 +82,10 @@ def _measure(url: str, per_second: int) -> None:
 
 
 def work(url: str, port: int, per_second: int, batch_id: str, ready: Barrier) -> None:
-    """Send a batch, as a worker does, in a process of its own."""
+    """Send a batch, as a worker does, in a separate process."""
     engine = make_engine(url)
     provider = Smtp(host="127.0.0.1", port=port, tls=Tls.OFF)
-    with ThreadPoolExecutor(SENDER_THREADS) as hands:
+    with ThreadPoolExecutor(SENDER_THREADS) as threads:
         rate = SqlRate(engine, f"smtp/{per_second}", pace=lambda: RateSlots.of(per_second))
         outbound = Outbound(
             dispatch=SqlDispatch(engine),
@@ -93,7 +93,7 @@ def work(url: str, port: int, per_second: int, batch_id: str, ready: Barrier) ->
             archive=MemoryArchive(),
             provider=provider,
             rate=rate,
-            sender_threads=hands,
+            sender_threads=threads,
         )
         sender = Sender(batch_id, Lane.BULK, outbound)
         ready.wait()
@@ -103,7 +103,7 @@ def work(url: str, port: int, per_second: int, batch_id: str, ready: Barrier) ->
 
 
 def _used(moments: Sequence[float], per_second: int) -> float:
-    """Return the share of the rate that was used while all workers had something to send."""
+    """Return the used share of the rate while all workers had mails to send."""
     begin, end = moments[0] + WARM_S, moments[-1] - WARM_S
     return sum(begin <= moment < end for moment in moments) / (per_second * (end - begin))
 

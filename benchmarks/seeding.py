@@ -1,4 +1,4 @@
-"""Years of mail in seconds: rows written straight by SQL into Mailroom's tables and into Prefect's own.
+"""Years of mail in seconds: rows written by SQL into Mailroom's and Prefect's tables.
 
 Mailroom's rows are made up: three tenants, fifty addresses of very different use, every state. Prefect's are copies of
 the few runs that there are, each with new ids and at a time of its own, so that they look as its version writes them.
@@ -59,7 +59,7 @@ select item, part, 'scan-' || part || '.pdf', 'application/pdf', 'application/pd
 from mail join address_book using (who), generate_series(1, n %% 3) part where fate < .93
 """
 
-#: What belongs to a run, by the condition that finds it for the runs in `source (run)`.
+#: The tables with rows of a run, and the condition that selects them for the runs in `source (run)`.
 _OF_A_RUN = {
     "flow_run": "t.id = s.run",
     "flow_run_state": "t.flow_run_id = s.run",
@@ -77,15 +77,15 @@ def seed_mail(database_url: str, *, count: int, to: str) -> None:
     """Write `count` e-mails received over the past; `to` is the busiest address."""
     values = {"count": count, "to": to, "digest": hashlib.sha256(TENANT_KEY.encode()).hexdigest()}
     with psycopg.connect(database_url) as connection:
-        # The client puts the values in: several statements at once take no parameters of the server's.
+        # The client inserts the values: several statements at once accept no server-side parameters.
         psycopg.ClientCursor(connection).execute(_MAIL, values)
     _analyze(database_url)
 
 
 def seed_runs(database_url: str, *, count: int) -> None:
-    """Copy the finished runs of Prefect's database until there are `count` more, with all that belongs to them."""
+    """Copy the finished runs of Prefect's database until there are `count` more, with all of their rows."""
     with psycopg.connect(database_url) as connection:
-        # No foreign keys meanwhile: a run and its state name each other.
+        # Without foreign keys during the copy: a run and its state refer to each other.
         connection.execute("set local session_replication_role = replica")
         found = _execute(
             connection,
@@ -97,7 +97,7 @@ def seed_runs(database_url: str, *, count: int) -> None:
             "create temp table event_of_run as select e.id event, s.run from events e, source s "
             "where e.resource_id = 'prefect.flow-run.' || s.run or e.related_resource_ids::text like '%' || s.run || '%'",
         )
-        # What is copied is read from a copy of its own, or each table would be read while it grows.
+        # The source rows are copied first, or each table would be read while it grows.
         statements = [_copy(connection, name, condition, copies) for name, condition in _OF_A_RUN.items()]
         for statement in statements:
             _execute(connection, statement)
@@ -120,7 +120,7 @@ def _copy(connection: psycopg.Connection[Any], table: str, condition: str, copie
 
 
 def _value(column: str, kind: str) -> str:
-    """Return what a copy has in a column: ids and keys of its own, an earlier time, its own run in every text."""
+    """Return the expression for a column of a copy: new ids and keys, an earlier time, the new run id in every text."""
     value = f't."{column}"'
     if kind == "uuid":
         return f"md5({value}::text || '/' || n)::uuid" if column in _OWN_IDS else value

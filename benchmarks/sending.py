@@ -1,10 +1,10 @@
-"""Outbound mail: the whole way of a batch beside the bare provider loop, its accuracy, and its memory. `make bench`.
+"""Outbound mail: the whole path of a batch beside the bare provider loop, the accuracy of rates, and memory. `make bench`.
 
     python -m benchmarks.sending [MAILS [MOST]]
 
-The whole way is POST /v1/batches, outbox, mailbox queue, run of `send-batch`, provider; it is timed from the request to the
-last outcome that is settled. The bare loop hands over the same mails with as many calls at once, in the same run. MAILS
-go each way, 5,000 if nothing is said; memory is compared at 1,000 and at MOST, 100,000.
+The whole path is POST /v1/batches, outbox, mailbox queue, run of `send-batch`, provider; it is timed from the request to the
+last settled outcome. The bare loop sends the same mails with as many concurrent calls, in the same run. MAILS are sent
+each way, by default 5,000; memory is compared at 1,000 and at MOST, by default 100,000.
 """
 
 import sys
@@ -31,7 +31,7 @@ from tests.support.loopback_ports import free_port
 from tests.support.smtp_sink import smtp_sink
 
 MAILS, MOST = 5_000, 100_000
-#: Mails of a run at each rate: ten seconds and more.
+#: Mails of a run at each rate, for at least ten seconds.
 PACED = {14.0: 210, 200.0: 2_500}
 _NO_LIMIT = 1e6
 _ACCEPT = 10_000
@@ -40,7 +40,7 @@ _MB = 1_000_000
 
 @dataclass
 class Arrivals(Receiver):
-    """A receiver that notes when each mail came."""
+    """A receiver that records the time of each mail."""
 
     times: list[float] = field(default_factory=list)
 
@@ -50,38 +50,38 @@ class Arrivals(Receiver):
 
 
 @dataclass
-class Desk:
-    """A post office, with the worker at work in it."""
+class SendingBench:
+    """Batches of a drill stack, with a running worker."""
 
-    office: DrillBatches
+    batches: DrillBatches
     worker: Worker | None = None
 
-    def employ(self) -> None:
-        """Have a new worker, which reads the settings as they are now, and let it warm up."""
+    def restart_worker(self) -> None:
+        """Start a new worker, which reads the current settings, and let it warm up."""
         if self.worker is not None:
             self.worker.kill()
-        # The clock of production: nobody dies here.
-        self.worker = self.office.fork_server.fork(visibility_s=60, beat_s=15.0, stale_s=60.0)
+        # The intervals of production: no worker is killed here.
+        self.worker = self.batches.fork_server.fork(visibility_s=60, beat_s=15.0, stale_s=60.0)
         if not self.worker.wait_ready(within_s=120):
             raise SystemExit("the worker did not start")
         self.send(20)
 
     def send(self, mails: int) -> tuple[float, float]:
-        """Hand over so many mails; return the seconds until they are accepted, and until the last is settled."""
+        """Submit this many mails; return the seconds until they are accepted, and until the last is settled."""
         began = time.perf_counter()
         self.post(mails)
         accepted = time.perf_counter() - began
-        self.office.drain(within_s=60 + mails / 5)
-        statuses = self.office.statuses()
+        self.batches.drain(within_s=60 + mails / 5)
+        statuses = self.batches.statuses()
         if statuses.keys() != {"dispatched"}:
             raise SystemExit(f"not all mails were sent: {dict(statuses)}")
         return accepted, time.perf_counter() - began
 
     def post(self, mails: int, **changes: Any) -> None:
-        """Hand over mails like those of the bare loop."""
+        """Submit mails like those of the bare loop."""
         words = {"subject": "Invoice {{ n }}", "text": BODY, "html": f"<p>{BODY}</p>", "unsubscribe": True}
         people = [{"to": f"Customer {n} <customer{n}@example.com>", "data": {"n": n}} for n in range(mails)]
-        self.office.post(0, template=words, recipients=people, **changes)
+        self.batches.post(0, template=words, recipients=people, **changes)
 
 
 def main() -> None:
@@ -95,55 +95,55 @@ def main() -> None:
         drill_stack = stack.enter_context(open_drill_stack(folder / "stack", seed=0))
         environment = drill_stack.environment() | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{ses_port}"}
         fork_server = stack.enter_context(ForkServer(environment, folder / "zygote"))
-        office = stack.enter_context(open_drill_batches(drill_stack, fork_server, list))
-        office.serve()
-        desk = Desk(office)
-        throughput(desk, mails, ses_port)
-        accuracy(desk)
-        memory(desk, most)
+        batches = stack.enter_context(open_drill_batches(drill_stack, fork_server, list))
+        batches.serve()
+        bench = SendingBench(batches)
+        throughput(bench, mails, ses_port)
+        accuracy(bench)
+        memory(bench, most)
 
 
-def throughput(desk: Desk, mails: int, ses_port: int) -> None:
-    """Print mails a second of the whole way and of the bare loop, to either provider, without a limit."""
+def throughput(bench: SendingBench, mails: int, ses_port: int) -> None:
+    """Print mails a second of the whole path and of the bare loop, to either provider, without a limit."""
     print(f"\n{f'{mails} mails of 4 kB, no limit':<34}{'bare/s':>10}{'whole/s':>10}{'ratio':>8}", flush=True)
     with smtp_sink() as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as smtp:
         bare = report("bare SMTP", measure(smtp, make_mails(mails), threads=SENDER_THREADS))
-        desk.office.use(port, per_second=_NO_LIMIT)
-        desk.employ()
-        _show("SMTP to smtp-sink", bare, mails / desk.send(mails)[1])
+        bench.batches.use(port, per_second=_NO_LIMIT)
+        bench.restart_worker()
+        _show("SMTP to smtp-sink", bare, mails / bench.send(mails)[1])
     bare = report("bare SES", measure(ses_at(ses_port), make_mails(mails), threads=SENDER_THREADS))
-    desk.office.choose("mailroom-provider-ses/default", per_second=_NO_LIMIT)
-    desk.employ()
-    _show("SES v2 to its stand-in", bare, mails / desk.send(mails)[1])
+    bench.batches.choose("mailroom-provider-ses/default", per_second=_NO_LIMIT)
+    bench.restart_worker()
+    _show("SES v2 to its stand-in", bare, mails / bench.send(mails)[1])
 
 
-def accuracy(desk: Desk) -> None:
-    """Print how much of a limit is used, and the worst second, where the mails arrive."""
+def accuracy(bench: SendingBench) -> None:
+    """Print the used share of a limit, and the worst second, at the receiving end."""
     print(f"\n{'limit a second':<34}{'used %':>10}{'worst second':>14}", flush=True)
     for limit, mails in PACED.items():
         arrivals, port = Arrivals(pipelining=True), free_port()
         with receiving(arrivals, port=port):
-            desk.office.use(port, per_second=limit)
-            desk.employ()
+            bench.batches.use(port, per_second=limit)
+            bench.restart_worker()
             arrivals.times.clear()
-            desk.send(mails)
+            bench.send(mails)
         times = arrivals.times
         worst = max(bisect_left(times, at + 1.0) - number for number, at in enumerate(times))
         used = (len(times) - 1) / (times[-1] - times[0]) / limit
         print(f"{limit:<34g}{100 * used:>10.1f}{worst:>14}", flush=True)
 
 
-def memory(desk: Desk, most: int) -> None:
-    """Print how long large batches take to be accepted, and what worker and service hold then."""
+def memory(bench: SendingBench, most: int) -> None:
+    """Print how long large batches take to be accepted, and the memory of worker and service then."""
     print(f"\n{'messages in one batch':<34}{'accepted s':>12}{'worker MB':>11}{'service MB':>12}", flush=True)
     with smtp_sink() as port:
-        desk.office.use(port, per_second=_NO_LIMIT)
-        desk.employ()
+        bench.batches.use(port, per_second=_NO_LIMIT)
+        bench.restart_worker()
         for mails in sorted({1_000, _ACCEPT, most}):
-            accepted, _ = desk.send(mails)
-            assert desk.worker is not None
-            assert desk.office.service is not None
-            held = [rss(one.process.pid) / _MB for one in (desk.worker, desk.office.service)]
+            accepted, _ = bench.send(mails)
+            assert bench.worker is not None
+            assert bench.batches.service is not None
+            held = [rss(one.process.pid) / _MB for one in (bench.worker, bench.batches.service)]
             print(f"{mails:<34}{accepted:>12.1f}{held[0]:>11.0f}{held[1]:>12.0f}", flush=True)
 
 

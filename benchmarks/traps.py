@@ -1,4 +1,4 @@
-"""Mails that cost a careless parser time or memory beyond their size. Each is a function of its size in bytes.
+"""Mails that cost a naive parser time or memory out of proportion to their size. Each is a function of the size in bytes.
 
     python -m benchmarks.traps [NAME ...]
 
@@ -75,7 +75,7 @@ def _compound(size: int) -> bytes:
 
 
 def _in_parts(trap: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    """A trap in each of a hundred and fifty parts, among which what is allowed to one mail must do."""
+    """A trap in each of 150 parts, which share the limits of one mail."""
     return lambda size: _MIXED + b"".join(b"--b\r\n" + trap(size // 150) + b"\r\n" for _ in range(150)) + b"--b--\r\n"
 
 
@@ -144,14 +144,14 @@ print(time.process_time() - start, (status("VmHWM") - base) / 1024)
 
 
 def measure(name: str, size: int) -> tuple[float, float]:
-    """Return CPU seconds and the peak of memory in MB above the raw mail, of a process of its own."""
+    """Return CPU seconds and the peak of memory in MB above the raw mail, in a separate process."""
     done = subprocess.run([sys.executable, "-c", _ONE, name, str(size)], capture_output=True, text=True, check=True)
     cpu, memory = done.stdout.split()
     return float(cpu), float(memory)
 
 
 def main(names: list[str]) -> None:
-    """Print the table, and fail where a trap costs more than a mail may."""
+    """Print the table, and fail if a trap costs more than the limit of a mail."""
     full = Limits().raw_bytes - 100_000
     worst_cpu = worst_memory = 0.0
     print(f"{'trap at 40 MB':32} {'half: CPU s':>12} {'full: CPU s':>12} {'peak MB':>9}")

@@ -60,7 +60,7 @@ async def send_recurring(request: str, tenant: str = "default") -> RunState:
             now=now,
             new_id=lambda: str(uuid4()),
             outbox=way_in.outbox,
-            enclosing=AttachmentResolver(tenant, archive=outbound.archive, uploads=None),
+            attachments=AttachmentResolver(tenant, archive=outbound.archive, uploads=None),
             senders=way_in.senders,
             terms=await to_thread(way_in.terms.known, now=now),
         )

@@ -242,7 +242,7 @@ def open_mailbox(
     settings, store = installation.settings, installation.store
 
     async def keep(plain: Together) -> Intake:
-        enclosing = AttachmentResolver(settings.mailbox_tenant, archive=(await open_outbound()).archive, uploads=None)
+        attachments = AttachmentResolver(settings.mailbox_tenant, archive=(await open_outbound()).archive, uploads=None)
         return await asyncio.to_thread(
             accept_mails,
             plain,
@@ -251,7 +251,7 @@ def open_mailbox(
             now=datetime.now(UTC),
             new_id=lambda: str(uuid4()),
             outbox=store.outbox,
-            enclosing=enclosing,
+            attachments=attachments,
         )
 
     async def waits(batch_ids: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""Manifests against the ledger: each described mail has its own, and a ledger that forgot what they say is named at once.
+"""Manifests against the ledger: each described mail has its manifest, and a ledger older than the manifests is reported.
 
-A manifest lies at `<tenant>/aip/<id>.json`; the id is the SHA-256 of the raw object's bucket and key. It is written after the
-ledger has the mail's line and before that is closed, and says which attempt wrote it. So a manifest whose line is missing, or
-knows of fewer attempts and of nothing later, means that the database is an earlier one than the archive: it was put back.
+A manifest's key is `<tenant>/aip/<id>.json`; the id is the SHA-256 of the raw object's bucket and key. It is written after the
+ledger has the mail's line and before that is closed, and contains the attempt that wrote it. So a manifest whose line is
+missing, or has fewer attempts and nothing later, means that the database is older than the archive: it was restored.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from mailroom.audit.listings import Stored, stream
 from mailroom.audit.locks import Locks, NotPermittedError, code_of
 from mailroom.audit.report import FORGOTTEN, Report
 
-#: Manifests whose bytes are read when not all are.
+#: Manifests whose bytes are read when only a sample is.
 SAMPLE = 50
 
 _KEY = re.compile(r"([^/]+)/aip/([0-9a-f]{64})\.json")
-#: Ids that are looked up together.
+#: Ids per query.
 _TOGETHER = 10_000
-#: S3 cuts its times to the second.
+#: S3 truncates its times to the second.
 _TICK = timedelta(seconds=1)
 
 BRING_BACK = (
@@ -36,23 +36,23 @@ BRING_BACK = (
 
 
 def is_manifest(key: str) -> bool:
-    """Tell whether an object of the archive is a manifest."""
+    """Return whether an object of the archive is a manifest."""
     return _KEY.fullmatch(key) is not None
 
 
 def clock_of(s3: Any, bucket: str) -> datetime:
-    """Return what time it is for S3: what it dates before this was there before what is read afterwards."""
+    """Return S3's current time: objects that it dates earlier existed before anything that is read afterwards."""
     headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
     return parsedate_to_datetime(headers["date"]).astimezone(UTC)
 
 
 def described(connection: psycopg.Connection[Any]) -> Iterator[Any]:
-    """Yield a row for each manifest that the ledger knows to be there, by key."""
+    """Yield a row for each manifest recorded in the ledger, by key."""
     return stream(connection, _DESCRIBED, {})
 
 
 class Memory:
-    """What the archive remembered before `clock`; `named` has the ids of what was found forgotten."""
+    """The manifests that the archive had before `clock`; `named` are the ids of those missing in the ledger."""
 
     def __init__(self, s3: Any, bucket: str, clock: datetime) -> None:
         self._s3, self._bucket, self._clock = s3, bucket, clock
@@ -60,7 +60,7 @@ class Memory:
         self.named: set[str] = set()
 
     def has(self, bucket: str, key: str) -> bool:
-        """Tell whether any tenant's manifest describes this object; where the last one was is looked first."""
+        """Return whether any tenant's manifest describes this object; the tenant of the last match is tried first."""
         name = hashlib.sha256(f"{bucket}/{key}".encode()).hexdigest()
         for tenant in self._all_tenants():
             if self._is_there(f"{tenant}/aip/{name}.json"):
@@ -70,11 +70,11 @@ class Memory:
         return False
 
     def is_older(self, at: datetime) -> bool:
-        """Tell whether what S3 dates so was there before the ledger was read."""
+        """Return whether an object with this time in S3 existed before the ledger was read."""
         return at + _TICK <= self._clock
 
     def attempt_of(self, key: str, version: str) -> int:
-        """Return which attempt wrote a version; 0 where it does not say."""
+        """Return the attempt that wrote a version; 0 if unknown."""
         try:
             answer = self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version)
         except self._s3.exceptions.ClientError:
@@ -87,7 +87,7 @@ class Memory:
             head = self._s3.head_object(Bucket=self._bucket, Key=key)
         except self._s3.exceptions.ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            # S3 describes what is encrypted with a key of its caller's to nobody else: a stranger's, with ours below it.
+            # S3 answers 400 for an object encrypted with a customer's key: a foreign one, over a version of ours.
             if status in (400, 404):
                 return bool(status == 400)
             raise
@@ -103,7 +103,7 @@ class Memory:
 
 
 class Manifests:
-    """The manifests of an archive, compared with the ledger's lines as the listing goes by."""
+    """Compares the manifests of an archive with the ledger's lines, in the order of the listing."""
 
     def __init__(self, connection: psycopg.Connection[Any], memory: Memory, report: Report) -> None:
         self._connection, self._memory, self._report = connection, memory, report
@@ -112,7 +112,7 @@ class Manifests:
         self._chance = random.SystemRandom()
 
     def compare(self, key: str, versions: list[Stored], lines: list[Any]) -> None:
-        """Compare the versions of one manifest with the lines that say it is there."""
+        """Compare the versions of one manifest with the lines that name it."""
         self._report.counts["manifests"] += bool(versions)
         if not versions:
             for line in lines:
@@ -131,7 +131,7 @@ class Manifests:
             self.finish()
 
     def finish(self) -> list[tuple[str, str]]:
-        """Look for the lines of manifests that no line names, and return a sample of keys and versions to be read."""
+        """Look up the lines of manifests that no line names, and return a sample of keys and versions to read."""
         if self._nameless:
             wanted = {"ids": [bytes.fromhex(name) for name in self._nameless]}
             lines: dict[str, list[Any]] = {}
@@ -151,7 +151,7 @@ class Manifests:
             self._report.violate(FORGOTTEN, newest.key, f"no e-mail in the database matches it: {BRING_BACK}")
 
     def _compare(self, newest: Stored, lines: list[Any]) -> None:
-        """A line knows at least the attempt that its manifest is of, unless something later is known of it."""
+        """Report a line with fewer attempts than its manifest, unless the line has a later activity."""
         last_at = max(line.last_at for line in lines)
         if newest.modified <= last_at or not self._memory.is_older(newest.modified):
             return
@@ -169,7 +169,7 @@ _AGAIN = {"quarantined": "mailroom replay it", "filed": "start receive-email for
 
 
 def check_bytes(locks: Locks, wanted: Iterable[tuple[str, str]], report: Report) -> None:
-    """Read these versions: each says in canonical JSON whose mail it describes, and is locked for as long as it says."""
+    """Read these versions: each must be canonical JSON, describe the mail of its key, and be locked until its own end."""
     for key, version in wanted:
         report.counts["read"] += 1
         try:
@@ -184,7 +184,7 @@ def check_bytes(locks: Locks, wanted: Iterable[tuple[str, str]], report: Report)
 
 
 def _read(locks: Locks, key: str, version: str) -> tuple[bytes, datetime | None]:
-    """Return a version's bytes and until when it is locked."""
+    """Return a version's bytes and the end of its lock."""
     try:
         answer = locks.s3.get_object(Bucket=locks.bucket, Key=key, VersionId=version)
     except locks.s3.exceptions.ClientError as error:
@@ -208,7 +208,7 @@ def _wrong_with(key: str, stored: bytes, locked: datetime | None) -> str | None:
 
 
 def describes(key: str, stored: bytes) -> bool:
-    """Tell whether these bytes are a manifest of the mail that its key says; more is not looked at."""
+    """Return whether these bytes are a manifest of the mail of this key; nothing else is checked."""
     try:
         return key == _key_said(_load(stored))
     except (KeyError, TypeError, ValueError):

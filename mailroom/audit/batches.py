@@ -1,4 +1,4 @@
-"""Batches: no message was handed over twice, and what was accepted agrees with what the receiving end counted."""
+"""Batches: no message was sent twice, and accepted messages agree with what the receiving end counted."""
 
 import json
 from collections import Counter
@@ -12,9 +12,9 @@ import psycopg
 
 from mailroom.audit.report import Report
 
-#: The provider took it, whatever became of it then.
+#: Statuses of messages that the provider accepted, whatever happened then.
 _TAKEN = frozenset({"dispatched", "delivered", "opened", "clicked", "bounced", "complained"})
-#: Nobody knows: it may have been received or not.
+#: It may have been received or not.
 _UNKNOWN = "unknown"
 
 _MOST_IDS = 1000
@@ -22,13 +22,13 @@ _MOST_IDS = 1000
 
 @dataclass(slots=True)
 class Submissions:
-    """What both ends know: how many messages each accepted batch has, and how often each message was received."""
+    """Counts of both ends: messages of each accepted batch, and how often each message was received."""
 
     batches: dict[str, int] = field(default_factory=dict)
     received: Counter[str] = field(default_factory=Counter)
 
     def write(self, file: Path) -> None:
-        """Write it down, a JSON object on each line."""
+        """Write the counts to `file`, one JSON object per line."""
         with file.open("w") as lines:
             for batch_id, messages in self.batches.items():
                 lines.write(json.dumps({"batch": batch_id, "messages": messages}) + "\n")
@@ -37,7 +37,7 @@ class Submissions:
 
 
 def read_submissions(file: Path) -> Submissions:
-    """Return what such a file says."""
+    """Return the counts of a file written by `Submissions.write`."""
     values = Submissions()
     with file.open() as lines:
         for line in map(json.loads, lines):
@@ -49,26 +49,24 @@ def read_submissions(file: Path) -> Submissions:
 
 
 def check_stories(connection: psycopg.Connection[Any], report: Report) -> None:
-    """Look for messages that went to a provider again when the time before had not ended with nothing sent."""
+    """Find messages that were sent to a provider again although the attempt before did not end with nothing sent."""
     for message_id, before in connection.execute(_AGAIN, {"waiting": list(_WAITING)}):
-        report.violate(
-            "handed over twice", message_id, f"status {before} was followed by sending; check with the recipient"
-        )
+        report.violate("sent twice", message_id, f"status {before} was followed by sending; check with the recipient")
     for status, messages in connection.execute(_STATUSES):
         report.counts[f"messages {status}"] = messages
 
 
-def check_submissions(connection: psycopg.Connection[Any], told: Submissions, report: Report) -> None:
-    """Compare each message of these batches with what the receiving end counted: never twice, and once if it was taken."""
+def check_submissions(connection: psycopg.Connection[Any], submissions: Submissions, report: Report) -> None:
+    """Compare each message of these batches with the count of the receiving end: never twice, and once if accepted."""
     known: set[str] = set()
-    for batch_id, messages in told.batches.items():
+    for batch_id, messages in submissions.batches.items():
         rows = connection.execute(_MESSAGES, {"batch": batch_id}).fetchall()
         known.update(message_id for message_id, _, _ in rows)
         if len(rows) != messages:
             report.violate("lost", batch_id, f"{messages} messages were accepted, but the database has {len(rows)}")
         for message_id, status, again in rows:
-            _check_message(message_id, status, again, told.received[message_id], report)
-    for some in _some(told.received.keys() - known):
+            _check_message(message_id, status, again, submissions.received[message_id], report)
+    for some in _some(submissions.received.keys() - known):
         # Of another batch, or of none.
         there = {message_id for (message_id,) in connection.execute(_KNOWN, {"ids": some})}
         for message_id in set(some) - there:
@@ -93,20 +91,20 @@ def _some(ids: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-#: Our own words for a message that is on our side alone.
+#: Our own activities of a message that no provider has.
 _WAITING = ("accepted", "queued", "scheduled", "rescheduled", "deferred", "resumed")
 
 _AGAIN = """
 select message_id::text, before
   from (select message_id, kind, lag(kind) over (partition by message_id order by id) as before
-          from activity where event_id is null) as told
+          from activity where event_id is null) as ours
  where kind = 'sending' and before <> all(%(waiting)s)
  order by message_id
 """
 
 _STATUSES = "select status, count(*) from message group by status order by status"
 
-#: One that is `deferred` and was sent is deferred by its provider, which has it.
+#: A `deferred` message that was sent is deferred by its provider, which has it.
 _MESSAGES = """
 select m.id::text, case when m.status = 'deferred' and m.handed_at is not null then 'dispatched' else m.status end,
        exists (select from activity a where a.message_id = m.id and a.kind = 'queued' and a.facts ->> 'reason' = 'sent_again')

@@ -1,4 +1,4 @@
-"""The whole check, in its order: messages, mails, archive, bytes, queue."""
+"""The whole check, in order: messages, mails, archive, bytes, queue."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,16 +32,16 @@ from mailroom.audit.report import OUTBOUND, Report, difference
 from mailroom.audit.restores import check_restores
 from mailroom.audit.rows import check_rows, saturate_times
 
-#: SES's clock and S3's differ by less; a line that is older than what it is compared with is still found.
+#: More than the clocks of SES and S3 differ, so that a line older than its object is still found.
 _SLACK = timedelta(days=1)
 
-#: Versions of the archive that are compared with one query for their receipts.
+#: Versions of the archive per query of receipts.
 _PART = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look."""
+    """The database, buckets and queue to check."""
 
     database_url: str
     inbound_bucket: str
@@ -61,7 +61,7 @@ def check(
     sent: Iterable[SentMail] = (),
     submissions: Submissions | None = None,
 ) -> None:
-    """Look at everything and note in `report` what is wrong; `archive_s3` is for an archive in another region."""
+    """Check everything and record violations in `report`; `archive_s3` is for an archive in another region."""
     archive = archive_s3 or s3
     memory = Memory(archive, places.archive_bucket, clock_of(archive, places.archive_bucket))
     with _snapshot(places) as connection:
@@ -87,7 +87,7 @@ def check(
 
 
 def conserve(places: Places, *, s3: Any, archive_s3: Any, report: Report, patience: Patience) -> None:
-    """Prove that all that came is somewhere: the part of `check` that is made again and again."""
+    """Prove that everything received is somewhere: the part of `check` that reconciliations repeat."""
     memory = Memory(archive_s3, places.archive_bucket, clock_of(archive_s3, places.archive_bucket))
     with _snapshot(places) as connection:
         _conserve(connection, places, s3=s3, report=report, patience=patience, memory=memory)
@@ -96,15 +96,15 @@ def conserve(places: Places, *, s3: Any, archive_s3: Any, report: Report, patien
 def compare_archive(
     places: Places, *, s3: Any, report: Report, patience: Patience, after: str, most: int, keys: Iterable[str] = ()
 ) -> str:
-    """Compare a part of the archive bucket's listing with the receipts, and return where to go on; "" is from the start.
+    """Compare a part of the archive bucket's listing with the receipts, and return the key to continue after; "" is the start.
 
-    Versions and sizes are compared, what a listing says; bytes and locks are `check`'s. It costs a call of S3 for each
-    thousand versions, so it goes on where the last one stopped.
+    It compares what a listing contains, versions and sizes; `check` reads bytes and locks. It costs a call of S3 for each
+    thousand versions, so each comparison continues where the last one stopped.
 
     Args:
         after: The key after which to begin.
-        most: About so many versions are looked at; 0 is all to the end.
-        keys: Keys that are looked at besides, wherever they are.
+        most: About how many versions to compare; 0 is all to the end.
+        keys: Further keys to compare, wherever they are.
     """
     bucket, again, seen = places.archive_bucket, sorted(set(keys), key=str.encode), 0
     locks = Locks(s3, bucket, report)
@@ -127,7 +127,7 @@ def compare_archive(
 
 @contextmanager
 def _permitted(s3: Any, locks: Locks) -> Iterator[None]:
-    """Go on where the bucket may not be listed: that is one finding."""
+    """Continue if listing the bucket is denied: that is one violation."""
     try:
         yield
     except s3.exceptions.ClientError as error:
@@ -138,7 +138,7 @@ def _permitted(s3: Any, locks: Locks) -> Iterator[None]:
 
 @contextmanager
 def _snapshot(places: Places) -> Iterator[psycopg.Connection[Any]]:
-    """Give SQL as it is now, before S3 is listed: what comes meanwhile is young, and counts as under way."""
+    """Open a snapshot of the database, before S3 is listed: what arrives later is young, and counts as in flight."""
     with psycopg.connect(places.database_url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
@@ -165,7 +165,7 @@ def _conserve(
 
 
 def _check_balances(report: Report) -> None:
-    """Tell what does not add up where nothing that was looked for is wrong."""
+    """Report balances that do not add up; called only if no other violation was found."""
     for account, balance in report.balances.items():
         if rest := difference(balance):
             kind = "message balance" if account.side == OUTBOUND else "balance"

@@ -1,8 +1,8 @@
-"""The archive against its receipts: the version that a receipt names is there, has its bytes, and nothing lies beside it.
+"""The archive against its receipts: each receipt's version exists with its bytes, and there are no foreign versions.
 
-What else lies in the bucket was put there by somebody with write access. A second locked copy of the same content is only
-counted: one was put over a delete marker, or for a stricter lock. Strangers are named until they are removed or an operator
-has acknowledged them; a deposit is whole all the same, for its receipt names its version.
+A foreign version was put there by somebody with write access. A second locked copy of the same content is only counted: it
+was written over a delete marker, or for a stricter lock. Foreign versions are reported until they are removed or an operator
+has acknowledged them; the deposit is intact all the same, because its receipt names its version.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from mailroom.audit.locks import Locks, NotPermittedError, code_of, is_denied
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Finding, Report
 
-#: Deposits whose bytes are read when not all are.
+#: Deposits whose bytes are read when only a sample is.
 SAMPLE = 50
 
-#: Keys of our own that are no deposits, and have no receipts.
+#: Our own keys that are not deposits and have no receipts.
 OTHERS = (re.compile(r"_mailroom/.*"),)
 
 _CHUNK = 1024 * 1024
 
-#: Versions beside a deposit that are looked at; who puts more on one key is a stranger.
+#: Further versions of a deposit's key that may be copies; more than that are foreign.
 _MOST_COPIES = 10
 
-#: Versions of one manifest that are read, the newest ones; and how large one can be.
+#: The limit of versions that are read of one manifest, newest first; and the largest size of one.
 _MOST_RENEWED, _MOST_BYTES = 100, 8 * 1024 * 1024
 
 
@@ -100,7 +100,7 @@ def read_deposit(s3: Any, bucket: str, receipt: Any, report: Report) -> None:
 
 
 def read_all(receipts: Iterable[Any], read: Callable[[Any], None], report: Report) -> None:
-    """Read every deposit, a long work."""
+    """Read every deposit, which takes long, with progress."""
     for receipt in receipts:
         read(receipt)
         if report.counts["read"] % 1000 == 0:
@@ -108,13 +108,13 @@ def read_all(receipts: Iterable[Any], read: Callable[[Any], None], report: Repor
 
 
 class _Strangers:
-    """What lies beside the version that a receipt names."""
+    """Finds foreign versions: those beside the version that a receipt names."""
 
     def __init__(self, report: Report, locks: Locks, acknowledged: Container[tuple[str, str]]) -> None:
         self._report, self._locks, self._acknowledged = report, locks, acknowledged
 
     def look(self, found: list[Stored], kept: list[Any]) -> None:
-        """Name every version and delete marker under a deposit's key that is neither the deposit nor a copy of it."""
+        """Report every version and delete marker of a deposit's key that is neither the deposit nor a copy of it."""
         named = {receipt.version for receipt in kept}
         others = [one for one in found if one.version not in named]
         for number, one in enumerate(others):
@@ -123,10 +123,10 @@ class _Strangers:
             self._name(one)
 
     def beside_manifest(self, found: list[Stored]) -> list[Stored]:
-        """Name every delete marker on a manifest's key, and what is no manifest there; return the other versions.
+        """Report every delete marker of a manifest's key, and versions that are no manifest; return the other versions.
 
-        They are read only where there are several: a manifest is renewed about as seldom as a stranger comes. One that may not
-        be read is a stranger's where another one may, for ours are all encrypted alike.
+        Versions are read only where there are several, which is rare. One that may not be read is foreign where another one
+        may be read, because ours are all encrypted alike.
         """
         ours, denied = [one for one in found if not one.is_marker], dict[str, Any]()
         looked_at = ours[:_MOST_RENEWED] if len(ours) > 1 else []
@@ -141,7 +141,7 @@ class _Strangers:
         return [one for one in ours if one not in strange]
 
     def _is_manifest(self, one: Stored, denied: dict[str, Any]) -> bool:
-        """Return whether a version's bytes are a manifest of its key, or may be: those in Glacier, and what `denied` is told."""
+        """Return whether a version is, or may be, a manifest of its key; may be: in Glacier, or not readable (added to `denied`)."""
         if one.size > _MOST_BYTES:
             return False
         try:
@@ -163,7 +163,7 @@ class _Strangers:
             self._report.find(Finding("versions", one.key, one.version, self._remedy("version", one)))
 
     def _is_copy(self, one: Stored, receipt: Any) -> bool:
-        """Return whether it is another locked copy, which is counted; what may not be read is nobody's fault yet."""
+        """Return whether it is another locked copy, which is counted; also true where it may not be read."""
         try:
             is_copy = self._locks.is_copy(one, receipt)
         except NotPermittedError:
@@ -185,7 +185,7 @@ class _Strangers:
 def _check_orphan(
     key: str, found: list[Stored], report: Report, patience: Patience, acknowledged: Container[tuple[str, str]]
 ) -> None:
-    """An object without a receipt is a deposit that was interrupted, which the same mail's next try adopts; or a stranger's."""
+    """Report an object without a receipt: an interrupted deposit, which the mail's next attempt adopts; or a foreign object."""
     if any(pattern.fullmatch(key) for pattern in OTHERS):
         report.counts["objects of our own"] += len(found)
         return

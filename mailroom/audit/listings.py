@@ -1,7 +1,6 @@
 """Reads stores and tables in the order of their keys, a page at a time.
 
-S3 lists keys in the order of their UTF-8 bytes; `collate "C"` is the same order in PostgreSQL, and so is Python's of
-encoded keys.
+S3 lists keys in the order of their UTF-8 bytes; PostgreSQL's `collate "C"` and Python's order of encoded keys are the same.
 """
 
 import heapq
@@ -16,12 +15,12 @@ from psycopg.rows import namedtuple_row
 
 _PAGE = 500
 
-#: SES writes it once, to prove that it may; it is no mail.
+#: SES writes it once, to test its permission; it is not a mail.
 _SETUP_OBJECT = "AMAZON_SES_SETUP_NOTIFICATION"
 
-#: A query that was given up half way still has its cursor.
+#: Numbers cursors: an abandoned query keeps its cursor open.
 _cursors = count()
-#: Below it lies what Mailroom keeps for itself in the archive's bucket: no tenant's name begins so.
+#: The prefix of Mailroom's own objects in the archive's bucket; no tenant's name begins with it.
 _OWN = "_mailroom/"
 
 One = TypeVar("One")
@@ -48,7 +47,7 @@ def stored_versions(s3: Any, bucket: str) -> Iterator[Stored]:
 
 
 def archived_versions(s3: Any, bucket: str, *, after: str = "", key: str | None = None) -> Iterator[Stored]:
-    """Yield every version and every delete marker of a bucket by key: those after `after`, or those of one `key` alone."""
+    """Yield every version and delete marker of a bucket by key: those with keys after `after`, or those of one `key`."""
     which: dict[str, str] = {"Prefix": key} if key is not None else {"KeyMarker": after} if after else {}
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **which):
         versions = [_stored(one) for one in page.get("Versions", [])]
@@ -61,9 +60,9 @@ def archived_versions(s3: Any, bucket: str, *, after: str = "", key: str | None 
 
 
 def parts(objects: Iterable[Stored], size: int) -> Iterator[tuple[list[Stored], str]]:
-    """Yield about so many versions at a time, and the last of their keys, which is whole; "" is the end.
+    """Yield parts of about `size` versions, each with its last key, which is complete; "" is the end.
 
-    No part ends at a key with a NUL, which S3 takes and PostgreSQL does not.
+    No part ends at a key with a NUL, which S3 accepts and PostgreSQL does not.
     """
     part: list[Stored] = []
     for key, versions in groupby(objects, lambda one: one.key):
@@ -79,17 +78,17 @@ def _stored(one: Any, *, is_marker: bool = False) -> Stored:
 
 
 def received_emails(connection: psycopg.Connection[Any], bucket: str, since: datetime | None) -> Iterator[Any]:
-    """Yield the ledger's lines of a bucket by key, each with its story, its items and the receipts that it has."""
+    """Yield the ledger's lines of a bucket by key, each with its activities, items and receipts."""
     return stream(connection, _EMAILS, {"bucket": bucket, "since": since})
 
 
 def receipts(connection: psycopg.Connection[Any], bucket: str) -> Iterator[Any]:
-    """Yield the archive's receipts by key; `named` says whether any e-mail names it."""
+    """Yield the archive's receipts by key; `named` is true where an e-mail names it."""
     return stream(connection, _RECEIPTS, {"bucket": bucket})
 
 
 def receipts_between(connection: psycopg.Connection[Any], bucket: str, after: str, until: str) -> Iterator[Any]:
-    """Yield the receipts of the keys after `after` up to `until`, "" being the end; whether a mail names them is not looked at."""
+    """Yield the receipts of keys after `after` up to `until` ("" is the end), without checking that a mail names them."""
     return stream(connection, _RECEIPTS_BETWEEN, {"bucket": bucket, "after": after, "until": until or None})
 
 
@@ -99,7 +98,7 @@ def receipts_of(connection: psycopg.Connection[Any], bucket: str, keys: list[str
 
 
 def acknowledged(connection: psycopg.Connection[Any], bucket: str) -> set[tuple[str, str]]:
-    """Return the versions, by key and id, for which an operator has taken responsibility."""
+    """Return the versions, as key and version id, that an operator has acknowledged."""
     wanted = "select key, version from archive_finding where bucket = %s and acknowledged_at is not null"
     return set(connection.execute(wanted, [bucket]).fetchall())
 
@@ -107,7 +106,7 @@ def acknowledged(connection: psycopg.Connection[Any], bucket: str) -> set[tuple[
 def side_by_side(
     ones: Iterable[One], others: Iterable[Other], key: Callable[[Any], str]
 ) -> Iterator[tuple[str, list[One], list[Other]]]:
-    """Yield each key of either side with all that both sides have for it; both are in the order of their keys."""
+    """Yield each key of either side with the values of both sides; both must be sorted by key."""
 
     def grouped(side: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
         return ((name, list(group)) for name, group in groupby(side, key))
@@ -128,7 +127,7 @@ def side_by_side(
 
 
 def stream(connection: psycopg.Connection[Any], query: str, values: dict[str, Any]) -> Iterator[Any]:
-    """Yield the rows of a query, a page at a time; several may be read at once."""
+    """Yield the rows of a query, fetched a page at a time; several queries may be read at once."""
     with connection.cursor(name=f"checking_{next(_cursors)}", row_factory=namedtuple_row) as cursor:
         cursor.itersize = _PAGE
         cursor.execute(query, values)

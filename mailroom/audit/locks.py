@@ -1,7 +1,7 @@
-"""What S3 says of a version's lock and checksum. What this caller may not read is said once, and is no fault of a deposit.
+"""Locks and checksums of versions in S3. A missing permission is reported once, and is no violation of a deposit.
 
-S3 leaves the lock out of its answers for a caller without `s3:GetObjectRetention`; only asked for the lock itself does it
-say whether there is none or it may not be read.
+S3 omits the lock from its responses to a caller without `s3:GetObjectRetention`; only a request for the lock itself shows
+whether there is none or it may not be read.
 """
 
 from base64 import b64decode
@@ -18,19 +18,19 @@ _NO_LOCK = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundErr
 
 
 class NotPermittedError(Exception):
-    """A permission is missing; the report has it."""
+    """A permission is missing; it is in the report already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """The locks of one bucket's versions, as the caller `s3` may read them."""
+    """The locks of one bucket's versions, read with the client `s3`."""
 
     s3: Any
     bucket: str
     report: Report
 
     def until(self, key: str, version: str, answer: Mapping[str, Any]) -> datetime | None:
-        """Return until when a version is locked, from S3's answer to GetObject or HeadObject; None when it is not.
+        """Return until when a version is locked, from S3's response to GetObject or HeadObject; None if it is not locked.
 
         Raises:
             NotPermittedError: it may not be read.
@@ -47,10 +47,10 @@ class Locks:
         return kept.get("Retention", {}).get("RetainUntilDate")  # type: ignore[no-any-return]
 
     def is_copy(self, stored: Stored, receipt: Any) -> bool:
-        """Return whether a version is another locked copy of a deposit, by the checksum that S3 keeps of it.
+        """Return whether a version is another locked copy of a deposit, by its checksum in S3.
 
         Raises:
-            NotPermittedError: it may not be read, nor may the deposit itself.
+            NotPermittedError: neither it nor the deposit itself may be read.
         """
         which = self._which(stored.key, stored.version)
         try:
@@ -59,14 +59,14 @@ class Locks:
             if code_of(error) in _DENIED and not self._may_read(receipt.key, receipt.version):
                 permission = "kms:Decrypt" if self._answers(**which) else "s3:GetObjectVersion"
                 raise self.denied(error, permission) from error
-            # Encrypted with a key that S3 does not have, or somebody else's alone; no deposit is.
+            # Encrypted with a key that S3 does not have or that only others may use; no deposit is.
             return False
         if b64decode(answer.get("ChecksumSHA256", "").partition("-")[0]).hex() != receipt.sha256:
             return False
         return self.until(stored.key, stored.version, answer) is not None
 
     def _may_read(self, key: str, version: str) -> bool:
-        """Return whether this caller may read a version; one that is not there forbids nothing."""
+        """Return whether this caller may read a version; true for one that does not exist."""
         return self._answers(**self._which(key, version), ChecksumMode="ENABLED")
 
     def _answers(self, **which: str) -> bool:
@@ -80,7 +80,7 @@ class Locks:
         return {"Bucket": self.bucket, "Key": key, "VersionId": version}
 
     def denied(self, error: Any, permission: str) -> Exception:
-        """Return what to raise for an answer of S3: a missing permission, which is reported once, or the answer itself."""
+        """Return the exception for an error of S3: a missing permission, which is reported once, or the error itself."""
         if code_of(error) not in _DENIED:
             return error  # type: ignore[no-any-return]
         what = f"cannot be read: permission {permission} is missing; grant it to the user of mailroom check, and repeat the check"
@@ -89,10 +89,10 @@ class Locks:
 
 
 def is_denied(error: Any) -> bool:
-    """Return whether S3 says that this caller may not."""
+    """Return whether S3 denies access to this caller."""
     return code_of(error) in _DENIED
 
 
 def code_of(error: Any) -> str:
-    """Return the code of S3's answer."""
+    """Return S3's error code."""
     return str(error.response["Error"]["Code"])

@@ -1,7 +1,7 @@
-"""The logs of an installation's parts: every ERROR and every traceback, against a list of those that are known.
+"""The logs of an installation's processes: every ERROR and every traceback, against a list of known ones.
 
-A part that works by halves says so in its log and nowhere else. What is known is written down with its reason and the
-largest count that is still no fault; anything else is a violation, once for each kind.
+A process that fails partly may show it in its log only. Known entries are listed with their reason and the largest
+acceptable count; every other entry is a violation, once for each kind.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mailroom.audit.report import Report
 
-#: A level as the parts write it: our own lines, Prefect's, PostgreSQL's, uvicorn's, Flask's. The first of a line is the line's.
+#: A level as written by our own code, Prefect, PostgreSQL, uvicorn or Flask. The first in a line is the line's level.
 _LEVEL = re.compile(
     r"(?:^|[\s|\[\]])"
     r"(DEBUG|INFO|NOTICE|LOG|DETAIL|HINT|CONTEXT|STATEMENT|WARNING|ERROR|CRITICAL|FATAL|PANIC)(?=[\s:|\]])"
@@ -27,20 +27,20 @@ _SEVERE = frozenset({"error", "critical"})
 _TRACEBACK = re.compile(r"^[\s|+]*(Exception Group )?Traceback \(most recent call last\):")
 _CHAINED = re.compile(r"^(During handling of the above exception|The above exception was the direct cause)")
 _BARE = re.compile(r"^[\w.]*(Error|Exception)(:|$)")
-#: A line that begins a record, and so ends a traceback: a date or time, or a level.
+#: The start of a record, which ends a traceback: a date or time, or a level.
 _RECORD = re.compile(r"^\[?\d{2,4}[-:.]\d\d|^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|^\{")
-#: What differs from one time to the next: ids, numbers, addresses in memory.
+#: Variable parts of an entry: ids, numbers, memory addresses.
 _VARIABLE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+")
 
-#: So much of an entry is shown.
+#: Characters of an entry that are shown.
 _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An entry that may be there: `match` is searched for in its text, in logs whose part is like `part` (a glob).
+    """A known entry: the regular expression `match` is searched in its text, in logs whose names match the glob `part`.
 
-    More than `most` of them in one folder is a violation all the same.
+    More than `most` of them in one folder are a violation.
     """
 
     part: str
@@ -51,7 +51,7 @@ class Known:
 
 @dataclass(slots=True)
 class Entry:
-    """One ERROR or traceback: what was logged, and the exception that ended it, if one did."""
+    """One ERROR or traceback: the logged text, and its final exception, if any."""
 
     part: str
     line: int
@@ -61,26 +61,26 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """The record's line and its exception's."""
+        """The lines of the record and of its exception."""
         return " / ".join(filter(None, [self.head, self.exception]))
 
     @property
     def kind(self) -> str:
-        """The text without what differs from one time to the next: the same fault is one kind."""
+        """The text without its variable parts, so that repetitions of a fault are one kind."""
         return _VARIABLE.sub("#", self.text[len(_stamp(self.head)) :])
 
 
 def read_known(file: Path) -> list[Known]:
-    """Return a list of known entries: TOML, tables `[[known]]` with part, match, reason and most."""
+    """Return the known entries of a TOML file: tables `[[known]]` with part, match, reason and most."""
     return [Known(**one) for one in tomllib.loads(file.read_text()).get("known", [])]
 
 
-#: What a healthy installation logs.
+#: Known entries of a healthy installation.
 KNOWN = Path(__file__).with_name("known_logs.toml")
 
 
 def check_logs(folder: Path, known: Sequence[Known], report: Report) -> None:
-    """Note every kind of entry in `folder`'s `*.log` files that is not known, and every known one that came too often."""
+    """Report every kind of entry in `folder`'s `*.log` files that is not known, and known ones above their count."""
     unknown: dict[tuple[str, str], list[Entry]] = {}
     times: Counter[Known] = Counter()
     for log in sorted(folder.glob("*.log")):
@@ -118,7 +118,7 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
                 yield entry
             entry, tracing = Entry(part, number, head), False
         elif entry and not tracing and not entry.exception and _BARE.match(line):
-            # The first of a chain of exceptions, raised without a frame of its own; its traceback follows.
+            # The first of a chain of exceptions, raised without a frame; its traceback follows.
             entry.exception, tracing = line, True
         elif entry and tracing and _goes_on(line):
             entry.exception = _exception(line) or entry.exception
@@ -133,24 +133,24 @@ def read_log(part: str, lines: Iterable[str]) -> Iterator[Entry]:
 
 
 def _is_another(entry: Entry, line: str, before: str) -> bool:
-    """Tell whether a traceback that begins at the margin is no part of the one before it, which has named its exception."""
+    """Return whether an unindented traceback is a new one: the one before has its exception and is not chained to it."""
     return bool(entry.exception) and not line[:1].isspace() and not _CHAINED.match(before)
 
 
 def _goes_on(line: str) -> bool:
-    """Tell whether a line belongs to the traceback before it."""
+    """Return whether a line belongs to the traceback before it."""
     return not _RECORD.match(line)
 
 
 def _exception(line: str) -> str:
-    """Return the line if it names an exception: not indented, no joint between two tracebacks, no SQL of a message (`WHERE`)."""
+    """Return the line if it names an exception: not indented, not between chained tracebacks, not SQL (`WHERE`)."""
     bare = line.lstrip("| ") if line.lstrip().startswith("|") else line
     named = bare[:1].isalpha() and not bare.isupper() and not _CHAINED.match(bare)
     return bare if named and re.match(r"[\w.]+(:|$)", bare) else ""
 
 
 def _severe(line: str) -> str | None:
-    """Return the line, or what a line of JSON says, if its level is ERROR or worse, or it stands for a traceback."""
+    """Return the line (of JSON: its texts) if its level is ERROR or worse, or it has an exception; otherwise None."""
     if line.startswith("{"):
         try:
             said = json.loads(line)
@@ -164,7 +164,7 @@ def _severe(line: str) -> str | None:
 
 
 def _stamp(head: str) -> str:
-    """Return the time at the begin of a record."""
+    """Return the time at the start of a record."""
     found = re.match(r"[\[\d][\d:.,\-T ]*(UTC|GMT|Z)?\]?\s*", head)
     return found.group(0) if found else ""
 

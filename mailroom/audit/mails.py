@@ -1,4 +1,4 @@
-"""Conservation of e-mails: every object is filed, quarantined, a duplicate, or under way and not for too long."""
+"""Conservation of e-mails: every object is filed, quarantined, a duplicate, or in flight and not for too long."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,30 +14,30 @@ from mailroom.audit.rows import each
 
 _UNDER_WAY = ("received", "processing", "failed")
 
-#: Where a mail of each state is, in the words of the balance.
+#: The column of the balance for each state.
 _PLACES = dict.fromkeys(_UNDER_WAY, "in flight") | {state: state for state in ("filed", "duplicate", "quarantined")}
 
-#: Reasons for which the raw e-mail could not be opened: it stays in the bucket, not in the archive.
+#: Reasons by which the raw e-mail could not be opened: it stays in the bucket and is not archived.
 _SEALED = ("gone", "foreign_object", "not_decryptable", "not_bound", "not_encrypted", "empty", "too_large")
 
-#: Reasons for which the bucket need not have an object: it was looked for in vain, or is none of ours and was never looked for.
+#: Reasons by which the bucket need not have an object: it was not found, or it is foreign and was not looked up.
 _NEVER_THERE = ("gone", "foreign_object")
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What is looked at, and how long nothing may happen to an e-mail before it counts as stuck."""
+    """The period that is checked, and how long an e-mail may have no activity before it counts as stuck."""
 
     now: datetime
     limit: timedelta
     since: datetime | None = None
 
     def is_over(self, at: datetime) -> bool:
-        """Tell whether what happened last, at `at`, is too long ago."""
+        """Return whether the last activity, at `at`, is too long ago."""
         return self.now - at >= self.limit
 
     def covers(self, at: datetime) -> bool:
-        """Tell whether what came at `at` is looked at."""
+        """Return whether what arrived at `at` is checked."""
         return self.since is None or at >= self.since
 
 
@@ -48,9 +48,9 @@ def check_mails(
     patience: Patience,
     is_described: Callable[[str], bool],
 ) -> None:
-    """Compare the inbound bucket with the ledger, and each line of the ledger with itself.
+    """Compare the inbound bucket with the ledger, and check each line of the ledger for consistency.
 
-    `is_described` says whether the archive knows the mail of a key.
+    `is_described` returns whether the archive has a manifest for a key's mail.
     """
     for key, versions, lines in side_by_side(objects, emails, lambda one: one.key):
         for version in versions:
@@ -84,7 +84,7 @@ def _check_object(
 
 
 def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report, patience: Patience) -> None:
-    """Count what came under this key and where it is; an object counts with its own time, so both sides are of one window."""
+    """Count what arrived under this key and where it is; objects count by their own time, so both sides cover one window."""
     prefix, matched = key[: key.rfind("/") + 1], set[str]()
     for version in versions:
         mine = [line for line in lines if line.version in ("", version.version) or version.version == "null"]
@@ -96,7 +96,7 @@ def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report,
             if not mine and not patience.is_over(version.modified):
                 _count("in flight", None, prefix, report)
     for line in lines:
-        # The archive has it, and the bucket not any more; or it was announced and never there.
+        # Archived and no longer in the bucket; or announced and never in the bucket.
         if line.id not in matched and patience.covers(line.received_at):
             if line.archive_ids or line.reason in _NEVER_THERE:
                 _count("came", line, prefix, report)
@@ -104,7 +104,7 @@ def _balance(key: str, versions: list[Stored], lines: list[Any], report: Report,
 
 
 def _count(what: str | None, line: Any, prefix: str, report: Report) -> None:
-    """Count for all, and for each tenant that the mail is for; a mail in a state that there is not is nowhere."""
+    """Count for all, and for each tenant of the mail; a mail in an unknown state is counted nowhere."""
     if what is None:
         return
     for tenant in (ALL, *filter(None, line.tenants if line else ())):
@@ -112,7 +112,7 @@ def _count(what: str | None, line: Any, prefix: str, report: Report) -> None:
 
 
 def _check_lines(key: str, lines: list[Any], report: Report) -> None:
-    """One version of an object is one e-mail."""
+    """Report versions of an object that have several lines: one version is one e-mail."""
     for version, times in Counter(line.version for line in lines).items():
         if times > 1:
             report.violate("duplicate line", f"{key}@{version}", "two e-mails in the database are for one object")
@@ -153,9 +153,9 @@ def _check_receipts(line: Any, report: Report) -> None:
 
 
 def _check_filed(line: Any, report: Report) -> None:
-    """A filed e-mail has one item for each recipient that it was routed to, and each item has its deposits.
+    """Check a filed e-mail: one item for each recipient that it was routed to, and each item with its deposits.
 
-    A tenant whose policy held it back gets none; one that had it before keeps it, withdrawn.
+    A tenant whose policy quarantines it gets none; an item that it had before is kept, withdrawn.
     """
     decided = [values for values in line.story if values["routes"]]
     routed = [{(to["tenant"], to["recipient"]) for to in values["routes"]} for values in decided]

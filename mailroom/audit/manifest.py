@@ -1,4 +1,4 @@
-"""What a sender knows: which mails were accepted, for whom, with which attachments. Drills write it, the check proves it."""
+"""Manifests of sent mails: accepted mails with recipients and attachments. Drills write them, the check compares them."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,9 +13,9 @@ from mailroom.audit.report import Report
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """One accepted mail: the id in the 250, the recipients that are to have an item, and the digests of its attachments.
+    """One accepted mail: the id in the 250 reply, the recipients that must have an item, and its attachments' digests.
 
-    `attachments` is None where nobody can say what a reader makes of it; `state` is where it must end.
+    `attachments` is None where the result of parsing is not defined; `state` is the state in which it must end.
     """
 
     message_id: str
@@ -24,12 +24,12 @@ class SentMail:
     state: str = "filed"
 
     def line(self) -> str:
-        """Return it as a line of a manifest."""
+        """Return the mail as a line of a manifest."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def read_manifest(file: Path) -> Iterator[SentMail]:
-    """Yield what a manifest says, a JSON object on each line."""
+    """Yield the mails of a manifest, which has one JSON object per line."""
     with file.open() as lines:
         for line in lines:
             values = json.loads(line)
@@ -38,12 +38,12 @@ def read_manifest(file: Path) -> Iterator[SentMail]:
             )
 
 
-def _digests(told: list[str] | None) -> tuple[str, ...] | None:
-    return None if told is None else tuple(told)
+def _digests(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
 
 
 def check_manifest(connection: psycopg.Connection[Any], sent: Iterable[SentMail], report: Report) -> None:
-    """Compare each accepted mail with what became of it."""
+    """Compare each accepted mail with its line and items."""
     for mail in sent:
         report.counts["sent"] += 1
         rows = connection.execute(_BECAME, {"message_id": mail.message_id}).fetchall()

@@ -1,4 +1,4 @@
-"""Conservation of outbound messages: what was accepted is at an end or pending, and its history says so."""
+"""Conservation of outbound messages: each accepted message is ended or pending, as its history shows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +11,14 @@ from mailroom.audit.report import OUTBOUND, Report
 
 _PENDING = ("accepted", "queued", "scheduled", "sending", "deferred", "unknown", "held")
 
-#: At an end for us; of what a provider was handed (`dispatched`) it may tell more, or nothing ever.
+#: Ended on our side; the provider may report more on sent ones (`dispatched`), or nothing.
 _ENDED = (
     *("dispatched", "delivered", "opened", "clicked", "bounced", "complained"),
     *("rejected", "failed", "suppressed", "cancelled", "expired"),
 )
 
-#: What must be among the activities of a message, besides the status's own word, for it to have come to this.
-_TOLD_BY = {
+#: Kinds of activities, besides the one named as the status, that put a message into the status.
+_REPORTED_BY = {
     "queued": ("rescheduled", "resumed"),
     "scheduled": ("rescheduled", "resumed"),
     "deferred": ("delayed",),
@@ -27,7 +27,7 @@ _TOLD_BY = {
     "bounced": ("bounced_hard", "bounced_soft"),
 }
 
-#: So many of one kind are named; those beyond are found when these are mended.
+#: The limit of violations of one kind; further ones are found when these are repaired.
 _MOST = 1000
 
 
@@ -49,7 +49,7 @@ def check_messages(connection: psycopg.Connection[Any], report: Report, patience
 
 
 def _balance(connection: psycopg.Connection[Any], report: Report, since: dict[str, Any]) -> None:
-    """Count what each tenant handed over, and what it has come to."""
+    """Count the messages that each tenant submitted, and their statuses."""
     for row in _rows(connection, _ACCEPTED, since):
         report.counts["messages"] += row.messages
         report.balance(OUTBOUND, row.tenant)["came"] += row.messages
@@ -59,7 +59,7 @@ def _balance(connection: psycopg.Connection[Any], report: Report, since: dict[st
 
 
 def _reporters() -> dict[str, Any]:
-    pairs = [(status, kind) for status in (*_PENDING, *_ENDED) for kind in (status, *_TOLD_BY.get(status, ()))]
+    pairs = [(status, kind) for status in (*_PENDING, *_ENDED) for kind in (status, *_REPORTED_BY.get(status, ()))]
     return {"statuses": [status for status, _ in pairs], "kinds": [kind for _, kind in pairs]}
 
 
@@ -98,12 +98,12 @@ select m.id::text, m.status from message m join batch b on b.id = m.batch_id
 """
 
 _UNCOUNTED = """
-select m.id::text, m.attempts, told from message m join batch b on b.id = m.batch_id
-       cross join lateral (select count(*) as told from activity a where a.message_id = m.id and a.kind = 'sending') as t
- where (%(since)s::timestamptz is null or b.created_at >= %(since)s) and told <> m.attempts limit %(limit)s
+select m.id::text, m.attempts, recorded from message m join batch b on b.id = m.batch_id
+       cross join lateral (select count(*) as recorded from activity a where a.message_id = m.id and a.kind = 'sending') as t
+ where (%(since)s::timestamptz is null or b.created_at >= %(since)s) and recorded <> m.attempts limit %(limit)s
 """
 
-# What a breaker stops waits for a person, and says so elsewhere.
+# Batches stopped by a breaker wait for an operator and are reported elsewhere.
 _STUCK = """
 select m.id::text, m.status from message m join batch b on b.id = m.batch_id
  where (%(since)s::timestamptz is null or b.created_at >= %(since)s) and (m.status = 'sending' and m.handed_at < %(before)s

@@ -1,4 +1,4 @@
-"""What waits in the inbound queue, and what it gave up."""
+"""Depths of the inbound queue and its dead-letter queue."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ _DEPTHS = {
 
 
 def check_queue(sqs: Any, url: str, report: Report) -> None:
-    """Count what waits; a dead letter is a mail that nobody will look at again unless a person does."""
+    """Count waiting messages; a dead letter is a mail that is not processed unless an operator redrives it."""
     values = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, "RedrivePolicy"])["Attributes"]
     for name, meaning in _DEPTHS.items():
         report.counts[meaning] = int(values.get(name, 0))

@@ -1,4 +1,4 @@
-"""What a check found: counts, and each violation with what to do. Ids only, never what a mail says."""
+"""The report of a check: counts, and each violation with what to do. Ids only, never the content of a mail."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from typing import Any
 
 INBOUND, OUTBOUND = "inbound", "outbound"
 
-#: An object of the bucket that the ledger has no line for.
+#: An object of the bucket without a line in the ledger.
 UNKNOWN_OBJECT = "unknown object"
 
-#: A mail that the archive describes and the ledger does not know, or not so far: its database was put back.
+#: A mail that the archive describes and the ledger lacks, wholly or in part: the database was restored.
 FORGOTTEN = "forgotten"
 
 #: Kinds of violations that are about messages; all others are about mails, their archive and their queue.
@@ -30,16 +30,16 @@ _OF_MESSAGES = frozenset(
     }
 )
 
-#: The line of a balance that is about all tenants.
+#: The balance of all tenants together.
 ALL = "*"
 
-#: So many violations are kept for the report; all are counted and told as they are found.
+#: The limit of violations kept in the report; all are counted, and emitted as they are found.
 _KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that must not be: `kind` is a stable word, `subject` the id that `do` is about."""
+    """One violation: `kind` is a stable word, `subject` the id, `do` what is wrong and what to do."""
 
     kind: str
     subject: str
@@ -51,7 +51,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong in the archive's bucket: `version` is the one that should not be there, or should be and is not."""
+    """A problem in the archive's bucket: `version` is the foreign, missing or damaged one."""
 
     kind: str
     key: str
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Account:
-    """What is balanced by itself: a tenant on one side, inbound under one prefix of the bucket. `*` is all tenants."""
+    """One account of the balance: a tenant on one side, inbound also one prefix of the bucket. `*` is all tenants."""
 
     side: str
     tenant: str
@@ -69,13 +69,13 @@ class Account:
 
 
 def difference(balance: Counter[str]) -> int:
-    """Return how many more came than are anywhere; what is there and never came makes it negative."""
+    """Return how many arrived and are nowhere; negative for those that are there and never arrived."""
     return 2 * balance["came"] - balance.total()
 
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at and what was wrong with it."""
+    """The counts, balances and violations of one check. `tell` receives each violation as it is found."""
 
     tell: Callable[[Violation], None]
     progress: Callable[[str], None]
@@ -88,11 +88,11 @@ class Report:
     _said: set[tuple[str, str]] = field(default_factory=set)
 
     def balance(self, side: str, tenant: str, prefix: str = "") -> Counter[str]:
-        """Return the counts of one account, which is opened by asking for it."""
+        """Return the counts of one account, created on first use."""
         return self.balances.setdefault(Account(side, tenant, prefix), Counter())
 
     def violate(self, kind: str, subject: str, do: str) -> None:
-        """Note a violation."""
+        """Record a violation."""
         found = Violation(kind, subject, do)
         self.wrong[kind] += 1
         if len(self.violations) < _KEPT:
@@ -100,38 +100,38 @@ class Report:
         self.tell(found)
 
     def violate_once(self, kind: str, subject: str, do: str) -> None:
-        """Note a violation that everything which is looked at would meet, a missing permission, only once."""
+        """Record a violation, such as a missing permission, only the first time."""
         if (kind, subject) not in self._said:
             self._said.add((kind, subject))
             self.violate(kind, subject, do)
 
     def find(self, found: Finding) -> None:
-        """Note something that is wrong in the archive's bucket, as a violation too."""
+        """Record a problem in the archive's bucket, as a finding and as a violation."""
         self.findings.append(found)
         self.violate(found.kind, found.key, found.do)
 
     def add(self, other: "Report") -> None:
-        """Add what another look has found."""
+        """Add the counts and violations of another report."""
         self.counts.update(other.counts)
         self.wrong.update(other.wrong)
         self.violations += other.violations[: _KEPT - len(self.violations)]
 
     def in_flight(self, since: datetime) -> None:
-        """Note an e-mail that is under way, and since when nothing happened to it."""
+        """Count an e-mail in flight; `since` is its last activity."""
         self.counts["in flight"] += 1
         self.oldest_in_flight = min(self.oldest_in_flight or since, since)
 
     def differences(self, side: str) -> int:
-        """Return how much was wrong on one side."""
+        """Return the number of violations on one side."""
         return sum(times for kind, times in self.wrong.items() if (kind in _OF_MESSAGES) == (side == OUTBOUND))
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing was wrong."""
+        """Whether there are no violations."""
         return not self.wrong
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report for programs."""
+        """Return the report as JSON values."""
         return {
             "clean": self.is_clean,
             "counts": dict(self.counts),

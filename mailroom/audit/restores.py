@@ -1,4 +1,4 @@
-"""A restored database: what waits in it may have been sent after the dump, and nobody may say otherwise before a person did."""
+"""A restored database: its waiting messages may have been sent after the dump, and are held until an operator decides."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from mailroom.audit.report import Report
 def check_restores(
     connection: psycopg.Connection[Any], *, database_url: str, s3: Any, bucket: str, report: Report
 ) -> None:
-    """Say which batches are held after a restore, and whether this database is one that nobody has recognised yet."""
+    """Report batches that are held after a restore, and a restored database that no worker has recognised yet."""
     for batch_id, messages in connection.execute(_HELD):
         report.counts["messages held after a restore"] += messages
         what = f"{messages} held messages may have been sent before the restore: run mailroom batch resume {batch_id}, or cancel"
@@ -26,7 +26,7 @@ def check_restores(
 
 
 def _server(connection: psycopg.Connection[Any]) -> str:
-    """Return what the server is known by; empty where it does not say."""
+    """Return the server's identity; empty where it cannot be read."""
     try:
         with connection.transaction():
             row = connection.execute(_SERVER).fetchone()
@@ -36,7 +36,7 @@ def _server(connection: psycopg.Connection[Any]) -> str:
 
 
 def _outside(s3: Any, bucket: str, name: str, report: Report) -> int:
-    """Return the counter that is kept beside the archive, 0 where none is."""
+    """Return the counter stored beside the archive; 0 if there is none."""
     try:
         answer = s3.get_object(Bucket=bucket, Key=f"_mailroom/{name}/counter.json")
         return int(json.loads(answer["Body"].read())["counter"])

@@ -1,6 +1,6 @@
-"""Rows that cannot be used: times that no calendar of ours has, words that there are not, shapes that no code reads.
+"""Rows that cannot be used: times out of bounds, unknown words, values of another shape.
 
-Whoever meets one steps over it, so nothing else would say that what it stands for does not happen.
+All loops skip such rows, so nothing else would report that their work is not done.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from psycopg.sql import SQL, Identifier
 
 from mailroom.audit.report import Report
 
-#: What a time that Python cannot hold is read as: a few days inside of what it can, so that it may be added to.
+#: Values for times that Python cannot represent: a few days within its bounds, so that arithmetic does not overflow.
 _FIRST, _LAST = datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC)
 _EARLIEST, _LATEST = "1970-01-01", "3000-01-01"
 
-#: So many of one kind are named; those beyond are found when these are mended.
+#: The limit of violations of one kind; further ones are found when these are repaired.
 _MOST = 100
 
-#: Tables whose times were told from outside, and what names their rows.
+#: Tables with times that came from outside, and the expressions that identify their rows.
 _TIMES = {
     "batch": ("id::text", ("send_at", "expires_at", "created_at")),
     "message": ("id::text", ("due_at", "created_at", "handed_at")),
@@ -66,7 +66,7 @@ def saturate_times(connection: psycopg.Connection[Any]) -> None:
 
 
 def check_rows(connection: psycopg.Connection[Any], report: Report) -> None:
-    """Name rows that cannot be used, and those that loops stepped over of late."""
+    """Report rows that cannot be used, and those that loops skipped recently."""
     with connection.cursor() as cursor:
         for table, (name, columns) in _TIMES.items():
             for (subject,) in cursor.execute(_out_of_bounds(table, name, columns), {"most": _MOST}).fetchall():
@@ -79,11 +79,11 @@ def check_rows(connection: psycopg.Connection[Any], report: Report) -> None:
 
 
 def each(rows: Any, look: Callable[[Any], None], report: Report) -> None:
-    """Look at each row; one that cannot be looked at is named, and the others are."""
+    """Call `look` for each row; a row for which it fails is reported, and the others are still checked."""
     for row in rows:
         try:
             look(row)
-        except Exception as error:  # noqa: BLE001 - whatever one row does, the others are looked at
+        except Exception as error:  # noqa: BLE001 - one broken row must not end the check of the others
             report.violate("unusable row", str(row.id), f"its history or items cannot be read ({type(error).__name__})")
 
 

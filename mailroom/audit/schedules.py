@@ -1,6 +1,6 @@
-"""Schedules fire: Prefect's scheduler has runs ahead for every active schedule, and has not stopped making them.
+"""Schedules fire: Prefect's scheduler has runs ahead for every active schedule, and has not stopped creating them.
 
-Without it neither watch nor sweeps, reconciliation or recurring sends start, and nothing else says so.
+Without it neither watch nor sweeps, reconciliation or recurring sends start, and nothing else reports it.
 """
 
 import os
@@ -13,17 +13,17 @@ import httpx
 from mailroom.audit.report import Report
 
 POOL = "mailroom"
-#: The scheduler passes once a minute; after a start, its first pass may be as far away.
+#: The scheduler passes once a minute; its first pass after a start may take as long.
 _FIRST_PASS = timedelta(seconds=75)
 _LOOK_AGAIN_S = 5.0
 _OVERDUE = timedelta(minutes=10)
 _PAGE = 200
-#: Prefect makes runs so far ahead at most.
+#: Prefect creates runs at most this far ahead.
 _HORIZON = timedelta(days=100)
 
 
 def check_schedules(api_url: str, report: Report, *, patience: timedelta = _FIRST_PASS) -> None:
-    """Note each active schedule without a run ahead, and a scheduler that stopped; one that may just have started is waited for."""
+    """Report each active schedule without a run ahead, and a stopped scheduler; wait up to `patience` for its first pass."""
     deadline = time.monotonic() + patience.total_seconds()
     with _client(api_url) as prefect:
         while True:
@@ -51,7 +51,7 @@ def _client(api_url: str) -> httpx.Client:
 
 
 def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[str, str]]:
-    """Return what is wrong with the schedules now, each with what to do."""
+    """Return the current problems of schedules, each with what to do."""
     ours = {"work_pools": {"name": {"any_": [POOL]}}}
     wrong: list[tuple[str, str]] = []
     report.counts["schedules"] = 0
@@ -81,7 +81,7 @@ def _look(prefect: httpx.Client, report: Report, now: datetime) -> list[tuple[st
 
 
 def _has_run_ahead(schedule: dict[str, Any]) -> bool:
-    """Tell whether a schedule that works always has a run ahead: not an RRULE, which ends, nor a few times a year."""
+    """Return whether a working schedule always has a run ahead: not an RRULE, which ends, nor one a few times a year."""
     if seconds := schedule.get("interval"):
         return timedelta(seconds=seconds) < _HORIZON
     words = str(schedule.get("cron") or "").split()
@@ -93,7 +93,7 @@ def _has_run_ahead(schedule: dict[str, Any]) -> bool:
 
 
 def _made(*states: str) -> dict[str, Any]:
-    """Return the filter of runs that the scheduler made."""
+    """Return the filter of runs created by the scheduler."""
     made: dict[str, Any] = {"tags": {"all_": ["auto-scheduled"]}}
     return made | ({"state": {"type": {"any_": list(states)}}} if states else {})
 

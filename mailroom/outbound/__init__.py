@@ -1,1 +1,1 @@
-"""The way of outbound mail, without an orchestrator: handing over, relaying, rendering, dispatching."""
+"""Outbound mail, without an orchestrator: submission, relay, rendering, dispatch."""

@@ -1,4 +1,4 @@
-"""The files of a request: where their bytes are, how large they are, and that they may be sent."""
+"""Attachments of a request: resolves where their bytes are, their size, and whether they may be sent."""
 
 import hashlib
 from typing import Protocol
@@ -11,7 +11,7 @@ from mailroom.ports.archive import Archive
 
 
 class Uploads(Protocol):
-    """The bucket where callers leave files to be attached."""
+    """The bucket to which callers upload files to attach."""
 
     def fetch(self, tenant: str, upload: Upload, *, most: int) -> bytes:
         """Return the bytes.
@@ -23,19 +23,19 @@ class Uploads(Protocol):
 
 
 class AttachmentResolver:
-    """Makes enclosures of one tenant, and gathers the bytes that go with the batch, each once."""
+    """Resolves the attachments of one tenant's request, and collects the bytes to store with the batch, each once."""
 
     def __init__(self, tenant: str, *, archive: Archive, uploads: Uploads | None) -> None:
-        self._tenant, self._archive, self._shelf = tenant, archive, uploads
-        self._shelved: dict[Upload, bytes] = {}
-        #: By SHA-256: what the outbox keeps with the batch.
+        self._tenant, self._archive, self._uploads = tenant, archive, uploads
+        self._fetched_uploads: dict[Upload, bytes] = {}
+        #: By SHA-256: what the outbox stores with the batch.
         self.files: dict[str, bytes] = {}
 
     def enclosure(self, attached: RequestAttachment) -> StoredAttachment:
-        """Return how the file is kept.
+        """Return the stored attachment.
 
         Raises:
-            ValueError: what is wrong, as a constant sentence.
+            ValueError: the fault, as a constant sentence.
         """
         filename = content_rules.filename(attached.filename)
         if sum(one is not None for one in (attached.content, attached.archive_id, attached.upload)) != 1:
@@ -66,14 +66,14 @@ class AttachmentResolver:
         return len(content), sha256
 
     def _fetched(self, upload: Upload) -> bytes:
-        # Read now: what is sent later is what was checked, whatever becomes of the object.
-        if upload not in self._shelved:
-            if self._shelf is None:
+        # Read now, so that what is sent later is what was checked, even if the object changes.
+        if upload not in self._fetched_uploads:
+            if self._uploads is None:
                 raise ValueError("s3 files are not enabled on this installation: send content or archive_id")
             try:
-                self._shelved[upload] = self._shelf.fetch(self._tenant, upload, most=LIMITS.mail)
+                self._fetched_uploads[upload] = self._uploads.fetch(self._tenant, upload, most=LIMITS.mail)
             except LookupError:
                 raise ValueError("s3 object not found") from None
             except Quarantined:
                 raise ValueError("file too large for a mail") from None
-        return self._shelved[upload]
+        return self._fetched_uploads[upload]

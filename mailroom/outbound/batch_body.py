@@ -1,4 +1,4 @@
-"""A batch as its caller writes it in JSON. Here is only its shape; what it says is checked where it is prepared."""
+"""The JSON request body of a batch. Only its shape is validated here; `mailroom.outbound.preparing` checks its content."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ def _base64(text: str) -> str:
 
 
 class _RequestModel(BaseModel):
-    # A misspelt field would be a wish that nobody fulfils.
+    # A misspelt field must fail: it would silently do nothing.
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
@@ -45,7 +45,7 @@ class Attachment(_RequestModel):
     content_id: str | None = None
 
     def attached(self) -> RequestAttachment:
-        """Return it as the product's value."""
+        """Return it as a domain value."""
         return RequestAttachment(
             filename=self.filename,
             content_type=self.content_type,
@@ -69,7 +69,7 @@ class _ContentModel(_RequestModel):
     )
 
     def words(self) -> RequestContent:
-        """Return what it says as the product's value."""
+        """Return the content as a domain value."""
         return RequestContent(
             subject=self.subject,
             text=self.text,
@@ -89,7 +89,7 @@ class Message(_ContentModel):
     reference: str = Field(default="", description="Distinguishes several mails to one recipient in a batch")
 
     def letter(self, number: int) -> Letter:
-        """Return it as the product's value."""
+        """Return it as a domain value."""
         where: tuple[str | int, ...] = ("messages", number)
         several = isinstance(self.to, list)
         recipients = tuple(
@@ -106,11 +106,11 @@ class Message(_ContentModel):
 
 
 class Template(_ContentModel):
-    """Jinja templates, filled with the `data` of each recipient; values in HTML are escaped."""
+    """Jinja templates, rendered with each recipient's `data`; HTML is escaped."""
 
 
 class TemplateRecipient(_RequestModel):
-    """A recipient of the template, and the data to fill it with."""
+    """A recipient of a template, and the data to render it with."""
 
     to: str
     data: dict[str, Any] = Field(default_factory=dict)
@@ -118,7 +118,7 @@ class TemplateRecipient(_RequestModel):
     reference: str = ""
 
     def recipient(self, number: int) -> Recipient:
-        """Return it as the product's value."""
+        """Return it as a domain value."""
         where: tuple[str | int, ...] = ("recipients", number)
         return Recipient(
             to=self.to,
@@ -131,7 +131,7 @@ class TemplateRecipient(_RequestModel):
 
 
 class Tracking(_RequestModel):
-    """Which events of readers to report: opens and clicks, tracked by the provider if it can, else by this installation."""
+    """Tracking of opens and clicks: by the provider where it supports it, otherwise by links of this installation."""
 
     opens: bool = False
     clicks: bool = False
@@ -166,7 +166,7 @@ class NewBatch(_RequestModel):
         letters: Collection[Letter] | None = None,
         recipients: Collection[Recipient] | None = None,
     ) -> Request:
-        """Return what is asked for as the product's value; `letters` and `recipients` stand for those that were read apart."""
+        """Return the request as a domain value; `letters` and `recipients` replace those that were parsed separately."""
         if self.template is not None:
             if recipients is None:
                 recipients = tuple(one.recipient(number) for number, one in enumerate(self.recipients or ()))

@@ -1,6 +1,6 @@
-"""A batch, its messages and their activities as JSON, for the HTTP service and the command line.
+"""JSON responses for batches, messages and activities, for the HTTP service and the command line.
 
-Stable: fields are added, never renamed or taken away.
+Stable: fields are added, never renamed or removed.
 """
 
 from datetime import datetime
@@ -16,14 +16,14 @@ from mailroom.ports.message_reader import BatchLine, MessageLine
 
 
 class TrackingResponse(JsonModel):
-    """Which events of readers are reported."""
+    """Which engagement is tracked."""
 
     opens: bool
     clicks: bool
 
 
 class BatchResponse(JsonModel):
-    """A batch with its current state."""
+    """The current state of a batch."""
 
     id: str
     tenant: str
@@ -46,7 +46,7 @@ class BatchResponse(JsonModel):
 
 
 class MessageResponse(JsonModel):
-    """A message with its current status."""
+    """The current state of a message."""
 
     id: str
     batch_id: str
@@ -72,7 +72,7 @@ class MessageResponse(JsonModel):
 
 
 class ActivityResponse(JsonModel):
-    """One event of a message."""
+    """One entry of a message's history."""
 
     at: datetime
     kind: str
@@ -87,7 +87,7 @@ class ActivityResponse(JsonModel):
 
 
 def batch_response(line: BatchLine, done_at: datetime | None = None) -> BatchResponse:
-    """Return a batch as it stands."""
+    """Return the current state of a batch."""
     apart = ("from_", "tracking", "done_at")
     values = {name: getattr(line, name) for name in BatchResponse.model_fields if name not in apart}
     tracking = TrackingResponse(opens=line.tracking.opens, clicks=line.tracking.clicks)
@@ -95,7 +95,7 @@ def batch_response(line: BatchLine, done_at: datetime | None = None) -> BatchRes
 
 
 def message_response(line: MessageLine) -> MessageResponse:
-    """Return a message as it stands."""
+    """Return the current state of a message."""
     why = {"reason": OutboundReason.old_word(line.reason), **OutboundReason.explain(line.reason)}
     apart = {"to", "name", *why}
     values: dict[str, Any] = {name: getattr(line, name) for name in MessageResponse.model_fields if name not in apart}

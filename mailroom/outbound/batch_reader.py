@@ -1,10 +1,10 @@
-"""A batch is read from its JSON one message at a time: all of 100,000 as objects would take ten times their bytes.
+"""Parses a batch from its JSON one message at a time: 100,000 as objects at once would take ten times their bytes.
 
-    the body ── cut at the commas of `messages` and `recipients` ──> the rest, and where each element is
-    each element ── read, checked, forgotten ──> its faults; read again where it is prepared
+    the body ── cut at the commas of `messages` and `recipients` ──> the rest, and the position of each element
+    each element ── parsed, validated, dropped ──> its faults; parsed again where it is prepared
 
-The cut looks at brackets, commas and strings only. What it yields is JSON if and only if the body is: each element and
-the rest are read by the same parser as a whole body would be.
+The cut considers brackets, commas and strings only. Its pieces are JSON if and only if the body is: each element and the rest
+are parsed by the same parser as a whole body would be.
 """
 
 import json
@@ -25,17 +25,17 @@ from mailroom.outbound.request import MORE_FAULTS, MOST_FAULTS, Letter, Recipien
 T = TypeVar("T")
 Body = bytes | bytearray
 
-#: Values and brackets of one message or recipient, and of all that is no list of these: an empty list takes 2 bytes of a
-#: body and some hundreds of memory.
+#: The limit of values and brackets in one message or recipient, and in the rest of the body: an empty list takes 2 bytes of
+#: a body and some hundred bytes of memory.
 MOST_VALUES = 20_000
 
-#: Up to the next bracket or comma that is in no string. Possessive: no string makes it try twice.
+#: Matches up to the next bracket or comma outside a string. Possessive, so that no string makes it backtrack.
 _NEXT = re.compile(rb'(?:[^"\[\]{},]++|"(?:[^"\\]++|\\.)*+")*+[\[\]{},]', re.DOTALL)
 _KEY = re.compile(rb'\s*+("(?:[^"\\]++|\\.)*+")\s*+:\s*+\[')
 _LISTS = ("messages", "recipients")
 _OPEN, _CLOSE, _COMMA, _BRACE = b"{[", b"}]", ord(","), ord("{")
 
-#: What may be written in two ways, in words: pydantic reports each way by itself.
+#: Descriptions of fields with several allowed types: pydantic reports an error for each type.
 _EITHER = {
     "to": f"must be one address, or a list of 1 to {LIMITS.recipients_of_one}",
     "unsubscribe": "must be an https URL, or true",
@@ -45,21 +45,21 @@ _SHAPES = {"extra_forbidden": "unknown field", "missing": "required"}
 
 
 class Misshapen(Unacceptable):
-    """A body is not JSON of the shape that a batch has."""
+    """The body is not JSON, or has not the shape of a batch."""
 
 
 def read_batch(body: Body, default_sender: str) -> Request:
-    """Return what is asked for. Messages and recipients are read from `body` each time that they are looked at.
+    """Return the request. Its messages and recipients are parsed from `body` each time that they are iterated over.
 
     Raises:
         Misshapen: with every fault of its shape, up to `MOST_FAULTS`.
-        Unacceptable: there are more messages or recipients than a batch may have.
+        Unacceptable: it has more messages or recipients than a batch may have.
     """
     rest, lists = _cut(body)
     faults: list[Fault] = []
     try:
         batch = NewBatch.model_validate_json(rest)
-        # Said twice in one body, the last one counts, and that may be null.
+        # Of a repeated name in one body the last counts, and its value may be null.
         lists = {name: found for name, found in lists.items() if getattr(batch, name) is not None}
     except ValidationError as error:
         faults += shape_faults(error)
@@ -82,7 +82,7 @@ def read_batch(body: Body, default_sender: str) -> Request:
 
 
 def shape_faults(error: ValidationError, at: tuple[str | int, ...] = ()) -> list[Fault]:
-    """Return what is wrong with the shape of what stands at `at`. What was sent is not repeated: it may be an address."""
+    """Return the faults in the shape of the value at `at`, without the value: it may be an address."""
     found: list[Fault] = []
     for one in error.errors(include_input=False, include_url=False, include_context=False):
         where, what = one["loc"], _SHAPES.get(one["type"], one["msg"].removeprefix("Value error, "))
@@ -94,7 +94,7 @@ def shape_faults(error: ValidationError, at: tuple[str | int, ...] = ()) -> list
 
 @dataclass(slots=True)
 class _List(Reread[bytearray | bytes]):
-    """The elements of one list of a body, by where they begin and end."""
+    """The elements of one list of a body, by the positions of their start and end."""
 
     body: Body
     places: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -114,7 +114,7 @@ class _List(Reread[bytearray | bytes]):
 
 
 class _Each(Reread[T]):
-    """The elements of a list, each made into a value when it is looked at."""
+    """The elements of a list, each parsed when it is iterated over."""
 
     def __init__(self, elements: _List, make: Callable[[Body, int], T]) -> None:
         self._elements, self._make = elements, make
@@ -136,10 +136,10 @@ def _recipient(element: Body, number: int) -> Recipient:
 
 
 def _cut(body: Body) -> tuple[Body, dict[str, _List]]:
-    """Return the body with its long lists emptied, and these lists by their names.
+    """Return the body with its long lists emptied, and these lists by name.
 
     Raises:
-        Misshapen: a string or a bracket has no end, or there are too many values.
+        Misshapen: a string or a bracket is not closed, or there are too many values.
     """
     cutting = _Cutting(body)
     at = 0
@@ -152,7 +152,7 @@ def _cut(body: Body) -> tuple[Body, dict[str, _List]]:
 
 
 class _Cutting:
-    """How deep it is, and which list is being cut; each mark is a bracket or a comma."""
+    """The state of the cut: its depth and the current list. Each mark is a bracket or a comma."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -162,7 +162,7 @@ class _Cutting:
         self._name = ""
         self._start = self._values = self._values_of_rest = 0
         self._in_object = False
-        #: What stays of the body, as pairs of places.
+        #: What remains of the body, as pairs of positions.
         self._kept: list[int] = [0]
 
     def mark(self, mark: int, since: int, end: int) -> None:

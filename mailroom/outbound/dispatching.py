@@ -1,14 +1,15 @@
-"""The sending itself: a turn of the rate, what is due for it, the provider once for each, and what came of it.
+"""Dispatch of a batch: permits of the rate limit, a claim of due messages, one call to the provider each, the outcomes.
 
-    wait for turns ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
-                                                                   │
-               slow down, out of reach: later ─────────────────────┤
-               the day's quota is used up, paused: all of it later ─┘   nothing is dropped
+    wait for permits ─> claim (`sending`, committed) ─> render ─> provider, once ─> settle
+                                                                     │
+               throttled, unreachable: retried later ────────────────┤
+               daily quota used up, paused: the batch is deferred ───┘   nothing is dropped
 
-A circuit breaker that is open, or that what came back since the last turn opens, stops all of it until a person closes it.
+An open circuit breaker stops the batch until an operator closes it; it is checked before each round, and bounces since the
+last round may open it.
 
-Turns come first, so that nothing is `sending` for longer than the moment that its turn is away. What a killed worker
-leaves `sending` is what it had in hand at once, and `mailroom.outbound.unknown_outcomes` finds out about it.
+Permits come before the claim, so that a message is `sending` only for the moment until its permit. A killed worker leaves
+only the messages of its current round `sending`; `mailroom.outbound.unknown_outcomes` resolves them.
 """
 
 import logging
@@ -42,22 +43,22 @@ from mailroom.ports.rate import Permit, Rate
 
 log = logging.getLogger(__name__)
 
-#: How many calls to a provider are under way at once, for one batch.
+#: Concurrent calls to a provider, for one batch.
 SENDER_THREADS = 32
-#: So many calls come to each hand in one turn, at least: else all hands wait for the slowest and for the database between.
-_ROUNDS = 4
-#: While one arm of a batch claims or settles, the other hands over: the rate does not wait for the database.
-_ARMS = 2
-#: Where a provider takes several mails in one call, the first waits so long for others.
+#: Calls of each sender thread in one round, at least: with fewer, all threads wait for the slowest and for the database.
+_CALLS_PER_THREAD = 4
+#: Rounds of a batch that overlap: while one claims or settles, the other sends, so the rate does not wait for the database.
+_OVERLAPPING_ROUNDS = 2
+#: How long the first mail of a call waits for others, where a provider takes several per call.
 _GATHER_S = 0.01
-#: How long one call of `send_some` goes on: in between, progress is shown, and a worker may stop.
+#: How long one call of `send_some` lasts: between calls, progress is shown, and a worker may stop.
 _SLICE_S = 5.0
-#: What is waited for with the batch in hand; longer than that, the batch comes back by an order of its own.
+#: The longest wait within a run; for a longer one the batch is deferred, with an order for that time.
 PATIENCE = timedelta(seconds=30)
 _DAY_USED_UP = timedelta(hours=1)
 _PAUSED = timedelta(minutes=15)
 _OUT_OF_REACH = timedelta(minutes=5)
-#: So many turns in a row that came to nothing are an outage.
+#: Failed rounds in a row that count as an outage.
 _STRIKES = 6
 _TOO_LATE = timedelta(seconds=1)
 _SETTLE_TRIES = 8
@@ -65,12 +66,11 @@ _SETTLE_TRIES = 8
 
 @dataclass(slots=True, kw_only=True)
 class Outbound:
-    """Everything that sending needs, opened.
+    """The ports and settings that sending needs, opened.
 
-    `sender_threads` calls the provider for several mails at once. `names` are the providers that `provider` hands over to, itself if
-    nothing is said. `leave_url` makes our link to unsubscribe from a message's id; `tracker` signs links and pixel of
-    batches that want to know their readers, where the provider tracks none. `checks` ask whether these ports would serve now,
-    by their own clients: `database`.
+    `sender_threads` calls the provider concurrently. `names` are the providers that `provider` sends by; by default itself.
+    `leave_url` returns our unsubscribe link for a message id; `tracker` signs links and pixel of batches with tracking, where
+    the provider does not track. `checks` (`database`) raise if a port cannot be used now.
     """
 
     dispatch: Dispatch
@@ -85,13 +85,13 @@ class Outbound:
     checks: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Name the provider itself."""
+        """Default `names` to the provider itself."""
         self.names = self.names or frozenset({self.provider.name})
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that will not go, or may have gone, and why: codes, no addresses."""
+    """A message that was not sent, or whose outcome is unknown, and why: codes, no addresses."""
 
     message_id: str
     reason: OutboundReason
@@ -100,17 +100,16 @@ class Failure:
 
     @property
     def kind(self) -> str:
-        """The reason's word up to 0.1.0."""
+        """The reason's word of up to 0.1.0."""
         return self.reason.old
 
 
 @dataclass(slots=True)
 class DispatchResult:
-    """What came of some turns.
+    """The result of some rounds.
 
-    `over` when nothing more is due. `hold` is how long the provider is left alone after trouble: `pause_s` with the batch
-    in hand; or `resume_at` is set, where the rest of it was put off until then, for `reason`. `broken` is the circuit
-    breaker that stopped it.
+    `over` when nothing more is due. `hold` is how long not to call the provider after errors: the run waits `pause_s`, or the
+    batch was deferred until `resume_at` for `reason`. `broken` is the circuit breaker that stopped it.
     """
 
     dispatched: int = 0
@@ -124,7 +123,7 @@ class DispatchResult:
     broken: Broken | None = None
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Count what came of one turn."""
+        """Count the outcomes of one round."""
         for outcome in outcomes:
             result = outcome.result
             if isinstance(result, ProviderReceipt):
@@ -141,7 +140,7 @@ def _now() -> datetime:
 
 
 class Sender:
-    """Sends one batch, some turns at a time; it remembers how many turns in a row came to nothing."""
+    """Sends one batch, some rounds at a time; it counts failed rounds in a row."""
 
     def __init__(
         self,
@@ -159,19 +158,19 @@ class Sender:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Have `send_some` end after what is in hand; may be called from any thread."""
+        """Make `send_some` return after the current round; may be called from any thread."""
         self._stopping.set()
 
     def send_some(self, due: int) -> DispatchResult:
-        """Send for a few seconds; `due` is how many messages wait, as far as is known."""
+        """Send for a few seconds; `due` is the known number of waiting messages."""
         tally, end = DispatchResult(), time.monotonic() + _SLICE_S
         self._outbound.dispatch.work_on(self.batch_id, now=self._clock())
         if due <= self._most():
             self._send_until(end, tally, due)
             return tally
-        with ThreadPoolExecutor(_ARMS, thread_name_prefix="arm") as arms:
-            for arm in [arms.submit(self._send_until, end, tally, due) for _ in range(_ARMS)]:
-                arm.result()
+        with ThreadPoolExecutor(_OVERLAPPING_ROUNDS, thread_name_prefix="round") as rounds:
+            for one in [rounds.submit(self._send_until, end, tally, due) for _ in range(_OVERLAPPING_ROUNDS)]:
+                one.result()
         return tally
 
     def _send_until(self, end: float, tally: DispatchResult, due: int) -> None:
@@ -188,13 +187,13 @@ class Sender:
                 self._give_back(permits)
 
     def _most(self) -> int:
-        return SENDER_THREADS * max(_ROUNDS, self._outbound.provider.capabilities.batch)
+        return SENDER_THREADS * max(_CALLS_PER_THREAD, self._outbound.provider.capabilities.batch)
 
     def _is_over(self, tally: DispatchResult) -> bool:
         return tally.over or bool(tally.hold) or tally.resume_at is not None or self._stopping.is_set()
 
     def _is_stopped(self, tally: DispatchResult) -> bool:
-        """Stop where a breaker is open; put the batch off where the provider says beforehand that it takes nothing."""
+        """Return whether a breaker is open, or the provider's quota already forbids sending; then the batch is deferred."""
         tally.broken = self._outbound.breakers.check(self.batch_id, now=self._clock())
         if tally.broken is not None:
             return True
@@ -238,8 +237,8 @@ class Sender:
     def _hold(
         self, claims: Sequence[Claimed], results: Sequence[ProviderReceipt | MailroomError], *, first: bool
     ) -> timedelta:
-        """Return how long nothing should be handed over after this; trouble of both arms at once counts once."""
-        # Whose turn was over before its call began tells nothing of the provider.
+        """Return how long to send nothing after these results; errors of overlapping rounds count once."""
+        # A permit that expired before its call began says nothing about the provider.
         if all(isinstance(one, TurnOver) for one in results):
             return _TOO_LATE
         troubles = [
@@ -265,7 +264,7 @@ class Sender:
         return timedelta(seconds=max(asked, backoff))
 
     def _put_off(self, tally: DispatchResult, until: datetime, reason: OutboundReason) -> None:
-        """Put off what is due. What was just settled waits for the same time, so both have one order."""
+        """Defer due messages. Those just settled with a retry wait for the same time, so both share one order."""
         with self._counting:
             if tally.resume_at:
                 return
@@ -274,7 +273,7 @@ class Sender:
         log.warning("batch %s is delayed until %s: %s", self.batch_id, until.isoformat(timespec="seconds"), reason)
 
     def _give_back(self, permits: Sequence[Permit]) -> None:
-        """Give turns back; those that the rate does not hear of are free again by themselves."""
+        """Give permits back; those that cannot be given back expire."""
         try:
             if permits:
                 self._outbound.rate.give_back(permits)
@@ -282,7 +281,7 @@ class Sender:
             log.warning("%d unused send permits cannot be returned: %s", len(permits), error)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Settle; while the database is away, for half a minute: what is not settled would be `unknown`."""
+        """Settle, with retries for half a minute while the database is down: unsettled messages would become `unknown`."""
         for trial in range(_SETTLE_TRIES):
             try:
                 return self._outbound.dispatch.settle(outcomes, now=self._clock())
@@ -296,9 +295,9 @@ class Sender:
 def send_claimed(
     claims: Sequence[Claimed], permits: Sequence[Permit], outbound: Outbound
 ) -> list[ProviderReceipt | MailroomError]:
-    """Return what came of each claimed message, in order; nothing is raised once a message is `sending`.
+    """Return the result of each claimed message, in order; nothing is raised once a message is `sending`.
 
-    Each is handed over at its turn, of which there are at least as many.
+    Each is sent at the time of its permit; there are at least as many `permits` as `claims`.
     """
     try:
         mails: Sequence[Outgoing | MailroomError] = outgoing(
@@ -311,7 +310,7 @@ def send_claimed(
         )
     except TransientError as error:
         mails = [error] * len(claims)
-    except Exception as error:  # noqa: BLE001 - nothing has left yet: these are failed, not unknown
+    except Exception as error:  # noqa: BLE001 - nothing was sent yet: these are failed, not unknown
         mails = [PermanentError("the message cannot be rendered", kind=type(error).__name__)] * len(claims)
     results: list[ProviderReceipt | MailroomError | None] = [
         None if isinstance(one, Outgoing) else one for one in mails
@@ -328,9 +327,9 @@ def send_claimed(
 
 
 def _together(permits: Sequence[Permit], most: int) -> Iterator[tuple[int, int]]:
-    """Yield, when their time has come, from which turn to which one call may go: those that have come by then.
+    """Yield, when a permit's time has come, the range of permits for one call: it and those that are due by then.
 
-    Waited for here, so that the hands are free for other batches.
+    The wait is here, so that sender threads stay free for other batches.
     """
     start = 0
     while start < len(permits):
@@ -348,7 +347,7 @@ def _call(
 ) -> list[ProviderReceipt | MailroomError]:
     began = time.monotonic()
     if began > min(permit.until for permit in permits):
-        # This process was frozen: others have the turns, and may have these messages.
+        # This process was frozen: others have the permits, and may have these messages.
         return [TurnOver("send permit expired")] * len(mails)
     for permit in permits:
         permit.began = began

@@ -1,4 +1,4 @@
-"""The one type of times in bodies and queries of the HTTP API."""
+"""The type of times in bodies and queries of the HTTP API."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from mailroom.domain.times import HOW, bounded
 
 
 def _written(time: Any) -> Any:
-    # A bare number would be seconds since 1970, or thousandths of them: who means it?
+    # A bare number is ambiguous: seconds or milliseconds since 1970.
     if isinstance(time, datetime) or (
         isinstance(time, str) and not time.strip().lstrip("+-").replace(".", "").isdigit()
     ):
@@ -17,7 +17,7 @@ def _written(time: Any) -> Any:
     raise ValueError(HOW)
 
 
-#: ISO 8601; UTC where no offset is written; within the bounds of `mailroom.domain.times`.
+#: ISO 8601; UTC without an offset; within the bounds of `mailroom.domain.times`.
 Time = Annotated[
     datetime,
     BeforeValidator(_written),

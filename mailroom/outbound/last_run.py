@@ -4,6 +4,6 @@ from mailroom.ports.message_reader import ActivityLine
 
 
 def run_of(activities: list[ActivityLine]) -> str | None:
-    """Return the run that worked on a message last, where an activity of ours names it."""
+    """Return the flow run that last worked on a message, or None where no activity of ours names one."""
     runs = (activity.facts.get("run_id") for activity in reversed(activities) if activity.provider is None)
     return next((str(run) for run in runs if run), None)

@@ -1,8 +1,8 @@
-"""What is on the mailbox queue: our own word of a batch, or a plain producer's mail.
+"""Messages of the mailbox queue: our own batch orders, and mails of plain producers.
 
 A plain producer writes `{"to", "subject", "message"}` with the attributes `channel=email` and `type=plaintext` or `html`.
-Such mails that arrive together become one batch. Each is kept once by the queue's id of it, whatever it arrives with
-the next time.
+Such mails that arrive together become one batch. Each is accepted once, by its message id in the queue, whichever batch it
+arrives with the next time.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from mailroom.ports.queue import Received
 
 @dataclass(frozen=True, slots=True)
 class BatchOrder:
-    """Our own word: this batch has something to send from `due_at` on."""
+    """Our own message: this batch has something to send from `due_at` on."""
 
     batch_id: str
     due_at: datetime
@@ -42,10 +42,10 @@ class PlainMail:
 
 
 def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
-    """Return what a message of the mailbox queue says.
+    """Return the parsed message of the mailbox queue.
 
     Raises:
-        Unacceptable: it is neither; the faults say why.
+        Unacceptable: it is neither an order nor a plain mail; the faults say why.
     """
     try:
         values = json.loads(body)
@@ -69,7 +69,7 @@ def read(body: str, attributes: Mapping[str, str]) -> BatchOrder | PlainMail:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What came of plain mails: how many are new, and what is wrong with the others by their message id."""
+    """The result of plain mails: how many were new, and the faults of refused ones by message id."""
 
     kept: int
     refused: Mapping[str, tuple[Fault, ...]]
@@ -83,12 +83,12 @@ def accept_mails(
     now: datetime,
     new_id: Callable[[], str],
     outbox: Outbox,
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
 ) -> Intake:
-    """Keep plain mails that arrived together as one batch; one that cannot be sent keeps no other from it."""
+    """Accept plain mails that arrived together as one batch; one with faults does not stop the others."""
     letters = tuple(_letter(at, message, mail) for at, (message, mail) in enumerate(received))
     request = Request(from_=sender, letters=letters)
-    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, enclosing=enclosing)
+    prepared = prepare(request, tenant=tenant, now=now, new_id=new_id, attachments=attachments)
     refused: dict[str, tuple[Fault, ...]] = {}
     for fault in prepared.faults:
         if not fault.where or not isinstance(fault.where[0], int):
@@ -112,20 +112,20 @@ def _key(message: Received) -> SubmissionKey:
     )
 
 
-def _order(told: Mapping[str, Any]) -> BatchOrder:
+def _order(values: Mapping[str, Any]) -> BatchOrder:
     try:
-        due_at = _due_at(datetime.fromisoformat(told["due_at"]))
+        due_at = _due_at(datetime.fromisoformat(values["due_at"]))
     except (KeyError, TypeError, ValueError):
         raise _unreadable(("due_at",), "the order has no valid time") from None
     try:
-        # An order of a version that told no lane waits like bulk, so that it keeps nothing else waiting.
-        return BatchOrder(str(told["batch_id"]), due_at, Lane(told.get("lane", Lane.BULK)))
+        # An order of a version without lanes is bulk, so that it delays nothing else.
+        return BatchOrder(str(values["batch_id"]), due_at, Lane(values.get("lane", Lane.BULK)))
     except ValueError:
         raise _unreadable(("lane",), "unknown lane") from None
 
 
 def _due_at(time: datetime) -> datetime:
-    """Return when an order is due, in UTC; one from when any time was taken is due now if its time is long past."""
+    """Return when an order is due, in UTC; an old version's order before `EARLIEST` is due at `EARLIEST`, so now."""
     try:
         return bounded(time)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The relay: carries the word of new batches from the outbox to the mailbox queue.
+"""The outbox relay: posts orders of batches from the outbox to the mailbox queue.
 
-A batch is handed over when the database has it, whether or not anything else is up. The relay tells the queue, then
-notes that it did; killed in between, it tells again, and whoever listens takes a second word for the same batch as one.
+A batch is accepted once the database has it, whether or not anything else is up. The relay posts the order, then records
+that it did; killed in between, it posts again, and the listener treats a repeated order of a batch as one.
 """
 
 import json
@@ -17,14 +17,14 @@ from mailroom.ports.outbox import Outbox, OutboxOrder
 log = logging.getLogger(__name__)
 
 _MOST = 100
-#: How long a relay has what it took to itself; what it could not publish waits as long, and twice is no harm.
+#: The lease of orders that a relay took; those that it could not publish wait as long. Posting an order twice is harmless.
 _HELD = timedelta(seconds=30)
-#: What others wrote is looked for more and more seldom while there is nothing; what this process was handed is told at once.
+#: Pauses between polls for orders of other processes, growing while there are none; this process's own wake the relay at once.
 _PAUSE_S, _IDLE_S = 0.5, 2.0
 
 
 def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
-    """Publish what waits and return how many orders that was."""
+    """Publish waiting orders and return how many."""
     orders = outbox.take(most=_MOST, now=now, until=now + _HELD)
     if orders:
         mailbox.post([order_body(order) for order in orders])
@@ -33,7 +33,7 @@ def relay(outbox: Outbox, mailbox: Mailbox, *, now: datetime) -> int:
 
 
 def order_body(order: OutboxOrder) -> str:
-    """Return an order as it stands on the queue; `mailroom.outbound.mailbox` reads it."""
+    """Return an order's message body for the queue; `mailroom.outbound.mailbox` reads it."""
     return json.dumps({"batch_id": order.batch_id, "due_at": order.due_at.isoformat(), "lane": order.lane})
 
 
@@ -45,10 +45,10 @@ def run_relay(
     handed: threading.Event | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Relay until `stop` is set; an outage of the database or the queue is waited out.
+    """Relay until `stop` is set; outages of the database or the queue are retried.
 
     Args:
-        handed: Set when this process wrote an order.
+        handed: Set when this process wrote an order; wakes the relay.
     """
     idle = Backoff(_PAUSE_S, _IDLE_S)
 

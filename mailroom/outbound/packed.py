@@ -1,4 +1,4 @@
-"""Many values in little memory: what a request of 100,000 messages comes to, kept until it is written."""
+"""Collections that hold many values in little memory, such as the 100,000 drafts of a request until they are stored."""
 
 import pickle
 import zlib
@@ -7,12 +7,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: Values that are packed together: enough for them to compress well, few enough to be unpacked at once.
+#: Values that are packed together: enough to compress well, few enough to unpack at once.
 _SLICE = 500
 
 
 class Reread(Collection[T]):
-    """Values that are made again each time they are iterated over, so that they take no memory meanwhile."""
+    """Values that are created again for each iteration, so that they take no memory in between."""
 
     __slots__ = ()
 
@@ -21,7 +21,7 @@ class Reread(Collection[T]):
 
 
 class Packed(Reread[T]):
-    """Values in the order in which they were added, `_SLICE` at a time pickled and compressed; may be read many times."""
+    """Values in the order of their addition, pickled and compressed in slices of `_SLICE`; can be iterated many times."""
 
     def __init__(self) -> None:
         self._slices: list[bytes] = []
@@ -36,7 +36,7 @@ class Packed(Reread[T]):
             self._open = []
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all values."""
         self._slices, self._open = [], []
 
     def __iter__(self) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""The text part of a mail whose sender wrote HTML only."""
+"""The plain text part of a mail that was submitted with HTML only."""
 
 import re
 from html.parser import HTMLParser
@@ -12,14 +12,14 @@ _BLOCKS = frozenset({"article", "div", "footer", "header", "hr", "li", "pre", "s
 _TAGS = set(_SPACED | _BLOCKS | {"a", "br", "img", "td", "th"})
 _HIDDEN = {"script", "style", "template", "title"}
 
-#: Characters of HTML that are read: twice as deep takes four times as long, and mail programs clip at as much.
+#: Characters of HTML that are read: double nesting takes four times as long, and mail programs clip at this length too.
 _MOST = 100_000
 
 
 def text_of(html: str) -> str:
-    """Return what a reader sees of `html`, links with where they lead; "" where there is nothing to read."""
+    """Return the visible text of `html`, links with their URLs; "" where there is none."""
     reading = _Reading()
-    # Made well-formed first: the standard parser takes minutes for some megabytes of half-open tags.
+    # Made well-formed first: the standard parser takes minutes for megabytes of unclosed tags.
     reading.feed(
         nh3.clean(
             html[:_MOST],
@@ -35,7 +35,7 @@ def text_of(html: str) -> str:
 
 
 def most_text(html: str) -> int:
-    """Return how many bytes on the wire `text_of` makes of `html` at most: a mark or entity becomes little more than it was."""
+    """Return the largest size on the wire of `text_of(html)`, in bytes: a tag or entity becomes little longer than it was."""
     return text_size(html[:_MOST]) * 3 // 2
 
 
@@ -67,7 +67,7 @@ class _Reading(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         said = data.replace("\n", " ")
-        # White space between blocks is nothing; within a line it parts words.
+        # White space between blocks is dropped; within a line it separates words.
         if said.strip() or not self._breaks:
             self._say(said)
 

@@ -1,6 +1,6 @@
-"""From a request to a batch that can be kept, with everything that is wrong with it named by its place.
+"""Validation: turns a request into a batch that can be stored, and lists every fault with its place in the request.
 
-Every template is filled for every recipient here, once, to see that it can be: what is queued can be sent.
+Every template is rendered once for every recipient here, so that a queued message is known to render.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _Where = tuple[str | int, ...]
 
-#: Who is later than that with a time to send did not mean that time.
+#: A time to send that lies further in the past is taken for a mistake.
 _LATE = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Prepared:
-    """What a request comes to. `duplicates` are the places (counted over all recipients) of repeated messages."""
+    """A validated request. `duplicates` are the positions (counted over all recipients) of repeated messages."""
 
     batch: Batch
     contents: Packed[Content] = field(default_factory=Packed)
@@ -50,15 +50,15 @@ def prepare(
     tenant: str,
     now: datetime,
     new_id: Callable[[], str],
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     senders: Senders | None = None,
     limits: Limits = LIMITS,
 ) -> Prepared:
-    """Return the request as a batch; what is wrong with it is among its `faults`, and left out of the rest.
+    """Return the request as a batch; faulty messages are left out of it and listed in `faults`.
 
     Without `senders` the sender is the installation's own.
     """
-    return _Preparing(tenant, now, new_id, enclosing, senders, limits).prepared(request)
+    return _Preparing(tenant, now, new_id, attachments, senders, limits).prepared(request)
 
 
 class _Preparing:
@@ -67,13 +67,13 @@ class _Preparing:
         tenant: str,
         now: datetime,
         new_id: Callable[[], str],
-        enclosing: AttachmentResolver,
+        attachments: AttachmentResolver,
         senders: Senders | None,
         limits: Limits,
     ) -> None:
         self._tenant, self._now, self._new_id = tenant, now, new_id
-        self._enclosing, self._senders, self._limits = enclosing, senders, limits
-        #: By digests of contents, and of recipients with their references: they would be as long as the request.
+        self._attachments, self._senders, self._limits = attachments, senders, limits
+        #: Keyed by digests of contents, and of recipients with their references: the texts would be as long as the request.
         self._numbers: dict[bytes, int] = {}
         self._seen: dict[bytes, bytes] = {}
         self._number = self._latest_number = 0
@@ -90,7 +90,7 @@ class _Preparing:
             self._letter(letter)
         if not self._number:
             return self._miscounted(faults)
-        self._out.files = self._enclosing.files
+        self._out.files = self._attachments.files
         return self._out
 
     def _miscounted(self, faults: list[Fault]) -> Prepared:
@@ -192,7 +192,7 @@ class _Preparing:
             self._fault((*where, "attachments"), f"too many attachments: at most {self._limits.attachments}")
             return ()
         made = [
-            self._checked((*where, "attachments", at), self._enclosing.enclosure, one)
+            self._checked((*where, "attachments", at), self._attachments.enclosure, one)
             for at, one in enumerate(words.attachments)
         ]
         return tuple(enclosure for enclosure in made if enclosure is not None)
@@ -241,7 +241,7 @@ class _Preparing:
         return wire_size(content, parts=(filled.text, filled.html), lines=lines)
 
     def _add(self, draft: Draft, where: _Where) -> None:
-        """Take a message in, unless the batch has it: said again it is a duplicate, said differently a fault."""
+        """Add a message unless the batch has one for this recipient: the same again is a duplicate, another is a fault."""
         same = _digest(f"{normalise(draft.to.address)}\n{draft.reference}")
         says = _digest(f"{draft.content}\n{json.dumps(draft.data, sort_keys=True)}")
         first = self._seen.get(same)

@@ -1,6 +1,7 @@
-"""What a provider says of its quota is told on: who takes batches has no provider to ask, and says by it when all will be gone.
+"""Publishes provider quotas and rate limits to the database.
 
-So is the rate that it is held to: who reads it of the orchestrator is a worker, who shows it is the HTTP service.
+The HTTP service has no provider to ask: it reads the quota there to estimate when a batch will be sent. Workers read the rate
+limit from the orchestrator; the HTTP service shows it.
 """
 
 import logging
@@ -27,9 +28,9 @@ def publishing_terms(
     otherwise: float | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> Callable[[], ProviderQuota]:
-    """Return the provider's `quota`, which also tells `terms` what it answered; that it cannot be told stops nobody.
+    """Return the provider's `quota`, wrapped to publish each answer to `terms`; an error in publishing is only logged.
 
-    `otherwise` is how many mails a second go where the provider tells no rate.
+    `otherwise` is the rate (mails per second) to publish where the provider reports none.
     """
 
     def quota() -> ProviderQuota:
@@ -47,7 +48,7 @@ def publishing_terms(
 def publishing_ceiling(
     provider: MailProvider, terms: Terms, *, clock: Callable[[], datetime] = _now
 ) -> Callable[[float], None]:
-    """Return what tells `terms` how many mails a second the provider is held to; that it cannot be told stops nobody."""
+    """Return a function that publishes the provider's rate limit (mails per second); an error is only logged."""
 
     def hold(per_second: float) -> None:
         try:

@@ -1,4 +1,4 @@
-"""From a claimed message to the mail that a provider is handed."""
+"""Rendering of claimed messages to the mails that are sent to a provider."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,11 +25,11 @@ def outgoing(
     tracker: Tracker | None = None,
     provider_tracks: bool = False,
 ) -> list[Outgoing | PermanentError]:
-    """Return each claimed message as a mail, or why it cannot be one; what they share is compiled and read once.
+    """Return each claimed message as a mail, or the error that prevents it; shared templates and files are read once.
 
-    `leave_url` makes our own link to unsubscribe from a message's id, for those that want one. Opens and clicks that a
-    batch wants told are left to a provider that tracks them (`provider_tracks`); for another one `tracker` signs the links.
-    Without either, the mail is refused.
+    `leave_url` returns our own unsubscribe link for a message id, for those that request one. Opens and clicks are tracked by
+    the provider where it supports it (`provider_tracks`), otherwise by links that `tracker` signs. With neither, a mail that
+    requests tracking is refused.
 
     Raises:
         TransientError: a file cannot be read now.
@@ -57,14 +57,14 @@ def outgoing(
             if isinstance(error, PermanentError):
                 return error
             raise
-        except Exception as error:  # noqa: BLE001 - nothing has left yet, and the others of its turn can be made
+        except Exception as error:  # noqa: BLE001 - nothing was sent yet, and the others of its round can be rendered
             return PermanentError("the message cannot be rendered", kind=type(error).__name__)
 
     return [made(claim) for claim in claims]
 
 
 def most_added(filled: Filled, wish: Tracked) -> int:
-    """Return how many bytes on the wire are added at most when the mail is made: a text of its HTML, and tracked links."""
+    """Return how many bytes on the wire rendering adds at most: a text part made of the HTML, and tracked links."""
     if filled.html is None:
         return 0
     text = most_text(filled.html) if filled.text is None else 0

@@ -1,4 +1,4 @@
-"""What a caller asks to send, as it was written: nothing here is checked yet."""
+"""A request to send, as the caller wrote it: not validated yet."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from mailroom.domain.outbound.message import LIMITS, UNTRACKED, Lane, ResendPoli
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
-#: As many faults of one request as it may have messages are listed; the list ends with `MORE_FAULTS` where there are more.
+#: The limit of listed faults of one request (as many as messages); a longer list ends with `MORE_FAULTS`.
 MOST_FAULTS = LIMITS.messages
 MORE_FAULTS = Fault((), f"only the first {MOST_FAULTS} errors are listed")
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An object in the bucket where callers leave files."""
+    """An object in the bucket to which callers upload files."""
 
     bucket: str
     key: str
@@ -27,7 +27,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestAttachment:
-    """A file with its bytes, or where they are: in the archive, or on the shelf. Exactly one of the three."""
+    """A file: its bytes, or their place in the archive or among the uploads. Exactly one of the three."""
 
     filename: str
     content_type: str | None = None
@@ -39,7 +39,7 @@ class RequestAttachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContent:
-    """What a mail says."""
+    """The content of a mail."""
 
     subject: str
     text: str | None = None
@@ -52,7 +52,7 @@ class RequestContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """Who gets a mail, and what it is filled with. `where` is its place in the request, `at` that of its address."""
+    """A recipient, and the data to render for it. `where` is its place in the request, `at` that of its address."""
 
     to: str
     where: tuple[str | int, ...]
@@ -64,7 +64,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """Words and who gets them. `where` is the place of the words in the request; `template` says that they are to be filled."""
+    """A content and its recipients. `where` is the content's place in the request; `template`: it is rendered per recipient."""
 
     words: RequestContent
     where: tuple[str | int, ...]
@@ -76,7 +76,7 @@ class Letter:
 class Request:
     """One request to send: many letters to one recipient each, or one template to many.
 
-    Letters and recipients may be read from a long body each time that they are looked at, so they are looked at in order.
+    Letters and recipients may be parsed from a long body at each iteration, so they are only iterated over in order.
     """
 
     from_: str

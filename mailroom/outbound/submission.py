@@ -1,4 +1,4 @@
-"""Handing over: a request is refused with everything that is wrong with it, or kept whole. Nothing waits for sending."""
+"""Submission of batches: a request is refused with all of its faults, or stored as a whole. It never waits for sending."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from mailroom.ports.senders import Senders
 from mailroom.ports.suppressions import Suppressions
 from mailroom.ports.terms import ProviderTerms
 
-#: Recipients that are looked up among the suppressed at once.
+#: Recipients per query of the suppression list.
 _LOOKED_UP = 5_000
 
 
@@ -31,17 +31,17 @@ def submit(
     now: datetime,
     new_id: Callable[[], str],
     outbox: Outbox,
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     senders: Senders,
     terms: ProviderTerms | None,
 ) -> Accepted:
-    """Keep what is asked for and return what to answer; the same key again returns the first answer.
+    """Store the batch and return the answer; the same key again returns the first answer.
 
     Raises:
-        Unacceptable: with every fault; nothing is kept.
-        Conflict: the key came before with another body.
+        Unacceptable: with every fault; nothing is stored.
+        Conflict: the key was used before with another body.
     """
-    # Asked first: what was right when it came may be too late when it is repeated.
+    # Before validation: a request that was valid at first may be too late when it is repeated.
     if key is not None and (first := outbox.answered(tenant, key)) is not None:
         return first
     prepared = prepare(
@@ -49,7 +49,7 @@ def submit(
         tenant=tenant,
         now=now,
         new_id=new_id,
-        enclosing=enclosing,
+        attachments=attachments,
         senders=senders,
         limits=limits_with(terms),
     )
@@ -68,11 +68,11 @@ def submit(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a request would come to if it were handed over now.
+    """What a request would result in if it were submitted now.
 
-    `duplicates` and `suppressed` are places among the request's recipients, from 0. `size` is bytes on the wire.
-    `done_at` is when the last mail may have gone by the quota and by what the provider takes (`terms`, where a worker
-    has told); None: nobody knows.
+    `duplicates` and `suppressed` are positions among the request's recipients, from 0. `size` is bytes on the wire.
+    `done_at` is the earliest time when the last mail is sent, by the tenant's quota and the provider's limits (`terms`, once
+    a worker has published them); None if unknown.
     """
 
     messages: int
@@ -93,22 +93,23 @@ def preview(
     tenant: str,
     now: datetime,
     new_id: Callable[[], str],
-    enclosing: AttachmentResolver,
+    attachments: AttachmentResolver,
     suppressions: Suppressions,
     quotas: Quotas,
     senders: Senders,
     terms: ProviderTerms | None,
     with_global: bool,
 ) -> Preview:
-    """Return what would come of the request; nothing is kept and nothing counted. `with_global` is for administrators:
-    previews of guessed addresses would read the global suppressions.
+    """Return what the request would result in; nothing is stored and nothing counted.
+
+    `with_global` is for administrators: a tenant could read the global suppressions by previews of guessed addresses.
     """
     prepared = prepare(
         request,
         tenant=tenant,
         now=now,
         new_id=new_id,
-        enclosing=enclosing,
+        attachments=attachments,
         senders=senders,
         limits=limits_with(terms),
     )
@@ -133,7 +134,7 @@ def preview(
 def _looked_up(
     drafts: Iterable[Draft], suppressions: Suppressions, *, tenant: str, now: datetime, with_global: bool
 ) -> tuple[list[int], int]:
-    """Return the numbers of those whose recipients are suppressed, and the bytes of the others."""
+    """Return the numbers of drafts with suppressed recipients, and the total bytes of the others."""
     suppressed: list[int] = []
     size, left = 0, iter(drafts)
     while some := list(islice(left, _LOOKED_UP)):
@@ -147,21 +148,21 @@ def _looked_up(
 def expected_end(
     tenant: str, mails: int, starts_at: datetime, *, quotas: Quotas, terms: ProviderTerms | None
 ) -> datetime | None:
-    """Return when the last of `mails` may have gone, at the earliest; None: nobody knows."""
+    """Return the earliest time when the last of `mails` is sent; None if unknown."""
     allowance, used = quotas.allowance(tenant), quotas.used(tenant, now=starts_at)
     return earliest_end(allowance, used, mails, starts_at, pace=pace_at(terms, starts_at))
 
 
 def refuse_unlinked(request: Request, *, unsubscribe: bool, tracked: bool) -> None:
-    """Return if the request wants no links of ours that nothing here makes.
+    """Refuse a request that needs links which this installation does not make; otherwise return.
 
     Args:
-        request: What is to be sent.
+        request: The request.
         unsubscribe: Whether links to unsubscribe are made here.
         tracked: Whether opens and clicks can be tracked here, by the provider or by links of ours.
 
     Raises:
-        Unacceptable: with a fault for each wish that cannot be met.
+        Unacceptable: with a fault for each link that cannot be made.
     """
     what = "this installation has no public URL for links: leave this out, or ask the operator"
     letters = () if unsubscribe else request.letters
@@ -173,12 +174,12 @@ def refuse_unlinked(request: Request, *, unsubscribe: bool, tracked: bool) -> No
 
 
 def limits_with(terms: ProviderTerms | None) -> Limits:
-    """Return what a request may hold where the provider takes no larger mails than it says."""
+    """Return the limits of a request, with the size of a mail lowered to the provider's."""
     return LIMITS if terms is None else replace(LIMITS, mail=min(LIMITS.mail, terms.max_bytes))
 
 
 def pace_at(terms: ProviderTerms | None, time: datetime) -> ProviderRate:
-    """Return what the provider will take at `time`: on another day nothing of it is used, and no pause is known."""
+    """Return the provider's rate at `time`: on another day nothing is used of its quota, and no pause is known."""
     if terms is None:
         return ProviderRate()
     same_day = start_of(Period.DAY, time) == start_of(Period.DAY, terms.told_at)

@@ -1,8 +1,8 @@
-"""What filling a template may cost: steps for one mail, a clock for one request.
+"""Bounds on rendering a template: steps for one mail, processor time for one request.
 
-A step is about half a microsecond of a processor. Everything that a template can do is paid before it is done, in
-proportion to what it works on; so the same template and data cost the same on every machine, when a batch is accepted and
-when its mails are sent. The clock is the second bound, of a request only: seconds of this thread's processor time.
+A step is about half a microsecond of a processor. Every operation is charged before it is done, in proportion to what it
+works on; so the same template and data cost the same on every machine, when a batch is accepted and when its mails are sent.
+The clock is a second bound, for a request only: seconds of this thread's processor time.
 """
 
 import time
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
-#: One mail's: about a tenth of a second.
+#: The limit of one mail: about a tenth of a second.
 STEPS = 200_000
-#: Between two looks at the clock.
+#: Steps between two checks of the clock.
 _SLICE = 20_000
 
 TOO_MUCH = "the template takes too long for this number of recipients; split the batch"
@@ -35,12 +35,12 @@ class Clock:
 
 
 class Budget:
-    """The steps that are left for one mail, taken in slices; a mail is what is filled within `with budget:`."""
+    """The steps left for one mail, taken in slices. One `with budget:` block renders one mail."""
 
     __slots__ = ("_clock", "_kept", "_price", "_token", "left", "spent")
 
     def __init__(self, price: int, clock: Clock | None = None) -> None:
-        """Have each mail pay `price` before anything else."""
+        """Charge each mail `price` first."""
         self._price, self._clock = price, clock
         #: Steps of all mails until now.
         self.spent = 0
@@ -51,14 +51,14 @@ class Budget:
 
     def __exit__(self, *_: object) -> None:
         _budget.reset(self._token)
-        # What was asked for when it was no longer there was not done.
+        # An operation that exceeded the budget was not done.
         self.spent += STEPS - max(0, self._kept + self.left)
 
     def refill(self) -> None:
-        """Take the next slice, which pays what is owed.
+        """Take the next slice, less what is overdrawn.
 
         Raises:
-            Unfit: nothing is left for this mail, or the request's time is over.
+            Unfit: no steps are left for this mail, or the request's time is over.
         """
         if self._clock is not None and self._clock.is_over():
             raise Unfit(TOO_MUCH)
@@ -73,11 +73,11 @@ _budget: ContextVar[Budget] = ContextVar("budget")
 
 
 def spend(steps: int) -> None:
-    """Pay for what comes next.
+    """Charge the next operation.
 
     Raises:
         Unfit: it is more than is left.
-        LookupError: nothing is being filled: Jinja then leaves constants to be worked out when it is.
+        LookupError: no mail is being rendered: at compile time this makes Jinja leave constants for the rendering.
     """
     budget = _budget.get()
     budget.left -= steps
@@ -86,7 +86,7 @@ def spend(steps: int) -> None:
 
 
 def weight(value: Any, characters: int) -> int:
-    """Return the steps that work on all of a value takes: one for each value in it, and for so many `characters` of text."""
+    """Return the steps for work on all of a value: one for each value in it, and one per `characters` of text."""
     steps, left = 0, [value]
     while left:
         one = left.pop()

@@ -1,7 +1,7 @@
-"""The part of Jinja that a mail's template may use, and its sandbox.
+"""The subset of Jinja for mail templates, and its sandbox.
 
-Only listed syntax, filters and tests are taken. What a template does is paid as it does it (`template_prices`): each node
-has a price, a loop pays that of its body at each turn, and what depends on a value's size pays for the size.
+Only listed syntax, filters and tests are accepted. Rendering is charged in steps (`template_prices`): each node has a price,
+a loop is charged its body's price at each iteration, and an operation whose time depends on a value's size is charged for it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,23 +25,23 @@ _NODES = (
     nodes.Filter, nodes.Test, nodes.If, nodes.CondExpr, nodes.For, nodes.And, nodes.Or, nodes.Not, nodes.Compare,
     nodes.Operand, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.Neg, nodes.Keyword,
 )  # fmt: skip
-#: Comparisons by the names that Jinja's parser has for them, where those of its tests are others, and whether it is negated.
+#: Comparisons by their names in Jinja's parser, where its tests have other names: the test, and whether it is negated.
 _TEST_OF = {"gteq": ("ge", False), "lteq": ("le", False), "not" + "in": ("in", True)}
-#: Steps; a node that is not here takes one.
+#: Steps of nodes that take more than one.
 _PRICES: dict[type[nodes.Node], int] = {nodes.Filter: 4, nodes.Test: 2, nodes.Compare: 2}
-#: What a loop says about itself.
+#: The attributes of `loop`.
 _LOOP = {"first", "index", "index0", "last", "length", "revindex", "revindex0"}
-#: Nodes of all texts of a mail; compiling takes the square of how deep expressions are nested.
+#: Limits of nodes in all texts of a mail, and of nesting: compile time grows with the square of the depth.
 MOST_PARTS, _MOST_DEEP = 10_000, 40
 _MOST_TOKENS = 5 * MOST_PARTS
-#: Compiling looks at each name again at each `if`.
+#: Compiling visits each name again at each `if`.
 _MOST_NAMES_AT_IFS = 2_000_000
-#: It looks at all that is in a loop again for each loop around it: the price of each loop, together.
+#: Compiling visits a loop's body again for each enclosing loop: the limit of the sum of all loops' prices.
 _MOST_LOOPED = 100_000
 
 
 class Missing(StrictUndefined):
-    """What the data lacks; its error's message is its name."""
+    """A value that is missing in the data; its error's message is its name."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class Missing(StrictUndefined):
 
 
 class _Bounded(Extension):
-    """Stops reading a template that has too many tokens; its nodes are counted when it is read."""
+    """Stops parsing a template with too many tokens; its nodes are counted after parsing."""
 
     def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
         for count, token in enumerate(stream):
@@ -61,12 +61,12 @@ class _Bounded(Extension):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Data is JSON: an object has what was put into it, and nothing has attributes."""
+    """A sandbox for JSON data: objects have only their keys, and values have no attributes."""
 
     intercepted_binops = frozenset({"*", "+", "-", "/"})
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return what an object of the data, or a loop, has by this name."""
+        """Return the value of this name in an object of the data, or a loop's attribute."""
         if type(obj) is dict:
             try:
                 return obj[attribute]
@@ -77,7 +77,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return a value of an object or a list; of what is missing, that which is."""
+        """Return a value of an object or a list; for an undefined object, the undefined object."""
         if isinstance(obj, Undefined):
             return obj
         known = isinstance(obj, dict) or (isinstance(obj, (list, str)) and isinstance(argument, int))
@@ -87,8 +87,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Calculate with numbers only, and those of a mail: a text times a million is none."""
-        # What is no number (NaN) is not within either.
+        """Calculate with numbers up to `LARGEST` only: a text times a million is refused."""
+        # NaN is not within the bounds either.
         if not (
             isinstance(left, (int, float))
             and isinstance(right, (int, float))
@@ -106,7 +106,7 @@ def _sandbox(*, autoescape: bool) -> Sandbox:
         keep_trailing_newline=True,
         finalize=printed,
         extensions=[_Bounded],
-        # It looks at nested expressions again at every level.
+        # The optimizer visits nested expressions again at every level.
         optimized=False,
     )
     sandbox.globals.clear()
@@ -120,7 +120,7 @@ PLAIN, ESCAPED = _sandbox(autoescape=False), _sandbox(autoescape=True)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A checked template that pays; `parts` are its nodes, `names` those that are written in it."""
+    """A checked template with charges added; `parts` is its number of nodes, `names` are the names written in it."""
 
     tree: nodes.Template
     parts: int
@@ -132,8 +132,8 @@ def parsed(sandbox: Sandbox, source: str, *, most: int = MOST_PARTS) -> Parsed:
     """Return the checked template.
 
     Raises:
-        Unfit: it has more than a mail needs.
-        TemplateError, RecursionError: it is no template.
+        Unfit: it is too large, or uses what is not supported.
+        TemplateError, RecursionError: its syntax is invalid.
     """
     if len(source) > LIMITS.template:
         raise Unfit(f"template too long: at most {LIMITS.template} characters")
@@ -161,7 +161,7 @@ def _too_large() -> Unfit:
 
 
 def _walk(tree: nodes.Node) -> Iterator[tuple[nodes.Node, int]]:
-    # Without recursion: how deep it goes is what is asked.
+    # Without recursion: the depth may be too large for it.
     left = [(tree, 0)]
     while left:
         node, depth = left.pop()
@@ -170,31 +170,31 @@ def _walk(tree: nodes.Node) -> Iterator[tuple[nodes.Node, int]]:
 
 
 class _Paying(NodeTransformer):
-    """Makes loops and comparisons pay."""
+    """Adds charges to loops and comparisons."""
 
     def __init__(self) -> None:
         self._prices: dict[nodes.Node, int] = {}
 
     @property
     def looped(self) -> int:
-        """The prices of all loops, together."""
+        """The sum of the prices of all loops."""
         return sum(self._prices.values())
 
     def price(self, node: nodes.Node) -> int:
-        """Return what a node costs with all below it, once."""
+        """Return the price of a node with all nodes below it, evaluated once."""
         price = _PRICES.get(type(node), 1) + sum(map(self.price, node.iter_child_nodes()))
         if isinstance(node, nodes.For):
             self._prices[node] = price
         return price
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - Jinja's name
-        """Have each turn pay."""
+        """Charge each iteration."""
         self.generic_visit(node)
         node.iter = _filter(node.iter, "counted", nodes.Const(self._prices[node], lineno=node.lineno))
         return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Expr:  # noqa: N802 - Jinja's name
-        """Have a comparison made by the test that pays, a chain of them by sides that do."""
+        """Replace a comparison by the charged test, and the sides of a chain by charged ones."""
         self.generic_visit(node)
         if len(node.ops) > 1:
             node.expr = _filter(node.expr, "compared")

@@ -1,7 +1,8 @@
-"""What a template can work with, each at its price: filters, tests, comparisons, loops, and writing a value.
+"""The operations of a template and their cost in steps: filters, tests, comparisons, loops, and output of a value.
 
-Data is JSON, so a value is a text, a number, true, false, null, a list or an object. What takes time in proportion to a
-value's size pays for that size before it begins; what can take more (sorting, searching, stripping) pays for more.
+Data is JSON, so a value is a text, a number, true, false, null, a list or an object. An operation that takes time in
+proportion to a value's size is charged for that size before it begins; one that can take more (sorting, searching,
+stripping) is charged more.
 """
 
 import operator
@@ -31,29 +32,29 @@ from mailroom.outbound.template_budget import Unfit, spend, weight
 _FILTERS: Mapping[str, Callable[..., Any]] = cast(Any, FILTERS)
 _TESTS: Mapping[str, Callable[..., Any]] = cast(Any, TESTS)
 
-#: Larger numbers are no sums of money; with digits without end, one multiplication takes minutes.
+#: The largest number: enough for sums of money; with unlimited digits, one multiplication takes minutes.
 LARGEST = 10**15
 _MOST_PLACES = 10
 _MOST_JOINED = 1 << 20
-#: Python reads no longer decimal number; of another base it would.
+#: Python parses no longer decimal number; it would in another base.
 _MOST_DIGITS = 4_300
-#: Characters in the time of one step: that a filter works on, that are printed, searched, and compared.
+#: Characters in the time of one step: filtered, printed, searched, compared.
 _FILTERED, _PRINTED, _SEARCHED, _COMPARED = 4, 32, 256, 1_024
-#: Items of a list in the time of one step: looked at one after the other, and compared while they are sorted.
+#: Items of a list in the time of one step: visited one after the other, and compared while sorting.
 _LOOKED_AT, _SORTED = 16, 8
 #: A longer text is searched in time proportional to its length, a shorter one to both (CPython's `fastsearch.h`).
 _TWO_WAY = 30_000
 
 
 def counted(items: Iterable[Any], price: int) -> Iterator[Any]:
-    """Yield the items, each at the price of the loop's body."""
+    """Yield the items, charging the price of the loop's body for each."""
     for item in items:
         spend(price)
         yield item
 
 
 def printed(value: Any) -> Any:
-    """Return a value that is about to be written into the mail, paid."""
+    """Charge for writing this value into the mail, and return it."""
     if isinstance(value, str):
         if len(value) >= _SEARCHED:
             spend(len(value) // _SEARCHED)
@@ -68,7 +69,7 @@ def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             if len(left) >= _COMPARED and isinstance(right, str):
                 spend(min(len(left), len(right)) // _COMPARED)
         elif isinstance(left, (list, dict)) and isinstance(right, (list, dict)):
-            # Neither is looked at for longer than the other lasts.
+            # The comparison ends with the shorter one.
             spend(weight(left if len(left) <= len(right) else right, _COMPARED))
         return compare(left, right)
 
@@ -94,7 +95,7 @@ def _side(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 
 class Compared:
-    """One side of a comparison, paid when it is compared with the other; Python's own chains (`a < b < c`) work with it."""
+    """One side of a comparison, charged when it is compared; Python's own chains (`a < b < c`) work with it."""
 
     __slots__ = ("value",)
     __hash__ = None  # type: ignore[assignment]
@@ -110,7 +111,7 @@ class Compared:
 
 
 def _number(value: Any) -> Any:
-    """Return a number, or what is missing; `%` and `*` mean something else for a text."""
+    """Return a number or an undefined value unchanged; other types fail, as `%` and `*` mean something else for text."""
     if not isinstance(value, (int, float, Undefined)):
         raise TypeError("not a number")
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
@@ -158,7 +159,7 @@ def _alone(value: Any) -> int:
 
 
 def _paid(work: Callable[..., Any], price: Callable[[Any], int]) -> Callable[..., Any]:
-    """Return a filter that pays for all that it is given."""
+    """Return the filter, charged for all of its arguments."""
 
     @wraps(work)
     def paid(*given: Any, **named: Any) -> Any:

@@ -1,9 +1,9 @@
-"""Templates of mails: Jinja in its sandbox, cut down to what a mail needs, and bounded.
+"""Templates of mails: sandboxed Jinja, restricted to what a mail needs, with bounded cost.
 
-A template comes from a caller and runs in our process. So it cannot call anything, look at anything but the data, or go
-on for long: only listed syntax and filters are taken (`template_language`), numbers stay small, all that it does is paid
-(`template_prices`) from a budget of steps (`template_budget`), and what comes out has an end. The HTML is autoescaped. A
-value that the data lacks is an error: nobody is greeted by a blank.
+A template comes from a caller and runs in our process. So it cannot call anything, read anything but the data, or run for
+long: only listed syntax and filters are accepted (`template_language`), numbers stay small, every operation costs steps
+(`template_prices`) of a budget (`template_budget`), and the output's length is limited. HTML is autoescaped. A value that is
+missing in the data is an error, so that no mail has a blank in its place.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from mailroom.outbound.template_language import ESCAPED, MOST_PARTS, PLAIN, Sand
 
 __all__ = ["Clock", "Filled", "Template", "Unfit"]
 
-#: For all mails of one request together.
+#: The limit of steps for all mails of one request together.
 _STEPS_OF_ALL = 50_000_000
-#: Characters of a mail that are put together in the time of one step.
+#: Characters of output that are joined in the time of one step.
 _PUT_TOGETHER = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The texts of one mail."""
+    """The rendered texts of one mail."""
 
     subject: str
     text: str | None
@@ -37,18 +37,18 @@ class Filled:
 
 
 class Template:
-    """A content's texts, compiled once and filled for each recipient."""
+    """A content's templates, compiled once and rendered for each recipient."""
 
     def __init__(self, content: Content, most: int = LIMITS.mail, clock: Clock | None = None) -> None:
         """Compile.
 
         Args:
-            content: What the templates are of; its texts are Jinja.
-            most: Characters that one mail's texts may have together.
-            clock: The time that is left for the request; without it, steps alone bound what is filled.
+            content: The content; its texts are Jinja templates.
+            most: The limit of characters in one mail's texts together.
+            clock: The time left for the request; without it, only steps bound the rendering.
 
         Raises:
-            Unfit: the syntax is wrong, or more than a mail needs.
+            Unfit: the syntax is wrong or not supported, or the template is too large.
         """
         self._most, self._clock = most, clock
         self._parts, self._price, self._names = 0, 0, frozenset[str]()
@@ -60,7 +60,7 @@ class Template:
 
     @property
     def spent(self) -> int:
-        """Steps that all recipients until now took."""
+        """Steps used for all recipients until now."""
         return self._budget.spent
 
     @property
@@ -72,7 +72,7 @@ class Template:
         """Return the texts for one recipient.
 
         Raises:
-            Unfit: a value is missing, a line break would get into a header, or there is no end to it.
+            Unfit: a value is missing, a line break would get into a header, or it is too long or takes too many steps.
         """
         if self.exhausted:
             raise Unfit(TOO_MUCH)
@@ -119,7 +119,7 @@ class Template:
         except SecurityError:
             raise Unfit("number or precision too large, or not a number") from None
         except UndefinedError as error:
-            # Its name, unless that is somebody's data.
+            # The missing name, unless it came from the data.
             name = f"`{error.message}`" if error.message in self._names else "a value"
             raise Unfit(f"{name} is missing in the data") from None
         except (
@@ -131,7 +131,7 @@ class Template:
 
 
 def _refuse_unfit(filled: Filled) -> None:
-    """Raise Unfit where values, or constants of the template, make what no mail may have."""
+    """Raise Unfit where the rendered texts break a content rule."""
     if not content_rules.is_clean(filled.subject) or not content_rules.is_clean(filled.unsubscribe or ""):
         raise Unfit("a value inserts a line break or control character into a header")
     try:

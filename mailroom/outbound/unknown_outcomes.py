@@ -1,8 +1,9 @@
-"""What becomes of messages whose outcome is unknown.
+"""Resolution of messages whose outcome is unknown.
 
-An event that carries our id settles most of them, and does so by itself. Here the others: a provider that can be asked
-is asked; what it never got goes again. Where neither tells, the batch's policy decides: `prefer_no_duplicate` leaves
-the message `unknown` for a person, `prefer_delivery` sends it again after a window, and it may arrive twice.
+Most are settled by a provider event that carries our id. This module handles the others: it looks them up at providers that
+support it, and sends those again that the provider never received. Without an answer, the batch's policy decides:
+`prefer_no_duplicate` leaves the message `unknown` for an operator, `prefer_delivery` sends it again after a window, and it may
+arrive twice.
 """
 
 import logging
@@ -16,9 +17,10 @@ from mailroom.ports.dispatch import Outcome, UnknownMessage
 
 log = logging.getLogger(__name__)
 
-#: Longer than any call to a provider takes. A receipt that comes later still settles its message.
+#: After this time a message that is still `sending` becomes `unknown`: longer than any call to a provider takes. A receipt
+#: that comes later still settles it.
 GONE_AFTER = timedelta(minutes=2)
-#: When a provider that can be asked is asked, and until when.
+#: From which age to which a message is looked up at its provider.
 ASK_AFTER, ASK_UNTIL = timedelta(minutes=2), timedelta(days=3)
 #: How long `prefer_delivery` waits for an event before it sends again.
 SEND_AGAIN_AFTER = timedelta(hours=1)
@@ -26,7 +28,7 @@ _MOST = 500
 
 
 def settle_unknown(outbound: Outbound, *, now: datetime) -> tuple[int, int]:
-    """Return how many messages became unknown for want of their worker, and how many were settled or sent again."""
+    """Resolve unknown outcomes; return how many messages became unknown (their worker is gone), and how many were settled or requeued."""
     stranded = outbound.dispatch.strand(before=now - GONE_AFTER, now=now)
     settled = 0
     if outbound.provider.capabilities.asks:

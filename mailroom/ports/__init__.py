@@ -1,9 +1,9 @@
-"""What Mailroom needs from the outside world: one Protocol with its values a file.
+"""Ports: the interfaces to everything outside Mailroom's own code. One Protocol with its value types per file.
 
-Adapters fulfil them (`mailroom/adapters/`), in-memory twins too (`mailroom/testing/`), and one contract suite for each
-port proves both (`tests/contract/`). All calls are blocking; callers that live in an event loop use a thread. Every call
-may raise `TransientError` (and `Throttled`); other errors are named at the call.
+Adapters (`mailroom/adapters/`) and in-memory doubles (`mailroom/testing/`) implement them, and both pass the port's contract
+suite (`tests/contract/`). All calls block; code in an event loop calls them in a thread. Every call may raise
+`TransientError` (and `Throttled`); other errors are documented at the call.
 """
 
-# The documented name of processors in other packages, for one release.
+# Processors in other packages import this documented name; kept for one release.
 from mailroom.ports.inbound import Inbound as Inbound

@@ -1,4 +1,4 @@
-"""The keys that open the HTTP API, and who holds one."""
+"""API keys: which user or service a key belongs to."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,14 +6,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds an API key. `tenant` None is an administrator."""
+    """The owner of an API key. `tenant` None is an administrator."""
 
     name: str
     tenant: str | None = None
 
 
 class ApiKeys(Protocol):
-    """The keys that open the HTTP API."""
+    """The keys that the HTTP API accepts."""
 
     def holder(self, sha256: str) -> Holder | None:
-        """Return who holds the key with this SHA-256 (lower-case hex), or None."""
+        """Return the owner of the key with this SHA-256 (lower-case hex); None for an unknown key."""

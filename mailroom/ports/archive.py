@@ -1,4 +1,4 @@
-"""The SAE, the legal electronic archive."""
+"""The legal electronic archive (SAE)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """The archive's receipt: what is kept, where, and until when nobody can delete it.
+    """A deposit receipt: what is archived, where, and until when the object lock forbids deletion.
 
     `archive_id` is `<tenant>/<sha256>`: the same bytes for the same tenant are the same deposit. `verified_at` is when the
     store last confirmed the bytes and the lock, as it does at each deposit.
@@ -26,23 +26,23 @@ class Deposit:
 
 
 class Archive(Protocol):
-    """The SAE, the legal electronic archive: write-once deposits keyed by content."""
+    """The legal electronic archive (SAE): write-once deposits keyed by content."""
 
     def deposit(self, tenant: str, content: bytes) -> Deposit:
-        """Keep `content` and return its receipt; the same content again is the same deposit, kept for longer.
+        """Archive `content` and return its receipt; the same content again is the same deposit with an extended lock.
 
-        Its lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is given;
-        it is never shortened or weakened. Anything else that lies under its key is reported, and is not in the way.
+        The lock is extended to at least the retention from now, less a day or a hundredth, before the receipt is returned;
+        it is never shortened or weakened. Other content under the same key is reported and does not fail the deposit.
 
         Raises:
             NotPermitted: a permission to read or extend locks is missing; the message names it.
         """
 
     def find(self, archive_id: str) -> Deposit | None:
-        """Return the receipt given for `archive_id`, or None."""
+        """Return the receipt of `archive_id`; None for an unknown one."""
 
     def read(self, archive_id: str) -> bytes:
-        """Return the content, checked against its digest.
+        """Return the content, verified against its digest.
 
         Raises:
             LookupError: no such deposit, or its object is no longer in the store.

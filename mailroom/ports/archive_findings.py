@@ -1,4 +1,4 @@
-"""What was found wrong in the archive's bucket."""
+"""Findings of the archive check: what is wrong in the archive's bucket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFinding:
-    """Something wrong in the archive's bucket: a stranger's version or delete marker, or a deposit that is not whole.
+    """A problem in the archive's bucket: a foreign version or delete marker, or an incomplete deposit.
 
-    `kind` and `do` are the check's words, `found_at` is when it was first found.
+    `kind` and `do` (what to do) are the check's words; `found_at` is when it was first found.
     """
 
     kind: str
@@ -25,7 +25,7 @@ class ArchiveFinding:
 
 @dataclass(frozen=True, slots=True)
 class ScannedRange:
-    """Which keys a comparison of the archive has seen: those after `after` up to `until` ("" is the end), and `keys`."""
+    """The keys that one check of the archive covered: those after `after` up to `until` ("" is the end), and `keys`."""
 
     after: str
     until: str
@@ -33,10 +33,10 @@ class ScannedRange:
 
 
 class ArchiveFindings(Protocol):
-    """What was found wrong in the archive, until it is right again or an operator has acknowledged it."""
+    """Findings, each kept until the archive is right again or an operator has acknowledged it."""
 
     def note(self, found: Sequence[ArchiveFinding], looked: ScannedRange, *, now: datetime) -> None:
-        """Keep what was found; what was found before where this look was, and is not there any more, is settled."""
+        """Store what was found; earlier findings in the range `looked` that were not found again are settled."""
 
     def open_keys(self) -> list[str]:
-        """Return keys with findings that nobody has acknowledged, those seen longest ago first."""
+        """Return keys with unacknowledged findings, those seen longest ago first."""

@@ -1,4 +1,4 @@
-"""Who receives at which address."""
+"""The directory of receiving addresses."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,16 +7,16 @@ from mailroom.domain.inbound.routing import Address
 
 
 class Directory(Protocol):
-    """Who receives at which address."""
+    """The receiving addresses of all tenants."""
 
     def lookup(self, patterns: Iterable[str]) -> dict[str, list[Address]]:
-        """Return the addresses that have these patterns, and for each `@domain` among them those with stars there."""
+        """Return the addresses with these patterns, and for each `@domain` among them those with stars in that domain."""
 
     def add(self, address: Address) -> bool:
-        """Add an address; False when it is there already for this tenant."""
+        """Add an address; False if this tenant has it already."""
 
     def set_processor(self, pattern: str, tenant: str, processor: str) -> bool:
-        """Have a processor work on what this address receives; False when the tenant has no such address."""
+        """Run this processor on mail to the address; False if the tenant has no such address."""
 
     def all(self) -> list[Address]:
         """Return every address, sorted by tenant and pattern."""

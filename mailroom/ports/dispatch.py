@@ -1,4 +1,4 @@
-"""From the outbox to a provider, each message once."""
+"""Dispatch: messages from the outbox to a provider, each sent once."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from mailroom.ports.provider import ProviderReceipt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a batch comes to before it is dispatched.
+    """The plan of a batch before it is dispatched, in numbers of messages.
 
-    `due` may go now as far as the quota has room, `later` wait for their time, the first of them for `next_at`.
+    `due` may be sent now, as far as the quota allows; `later` wait for their time, the earliest until `next_at`.
     """
 
     lane: Lane
@@ -28,7 +28,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A message that is now `sending`: nobody else will hand it over. Rendered by `mailroom.outbound.rendering.outgoing`."""
+    """A message that is now `sending`: no other worker will send it. `mailroom.outbound.rendering.outgoing` renders it."""
 
     batch: Batch
     draft: Draft
@@ -39,9 +39,9 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of handing over one message in one attempt.
+    """The outcome of one attempt to send one message.
 
-    `retry_at` is when an error that left nothing behind is tried again; None is at once.
+    `retry_at` is when to try again after an error by which nothing was sent; None is at once.
     """
 
     message_id: str
@@ -52,7 +52,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownMessage:
-    """A message whose outcome is unknown, and since when."""
+    """A message whose outcome is unknown; `handed_at` is when it was sent."""
 
     message_id: str
     batch_id: str
@@ -63,38 +63,38 @@ class UnknownMessage:
 
 
 class Dispatch(Protocol):
-    """From the outbox to a provider, each message once."""
+    """Moves messages from the outbox to a provider, each once."""
 
     def batch(self, batch_id: str) -> Batch | None:
-        """Return what was asked for, with the time to send as it stands now."""
+        """Return the batch as submitted, with its current time to send; None for an unknown one."""
 
     def plan(self, batch_id: str, *, now: datetime) -> Planned:
-        """Withhold what is expired or suppressed, and count what is left.
+        """Withhold expired and suppressed messages, and count the rest.
 
         Raises:
             LookupError: there is no such batch.
         """
 
     def work_on(self, batch_id: str, *, now: datetime) -> None:
-        """Note that somebody is at work on the batch, also where the rate gives it nothing to do."""
+        """Record that a run works on the batch, even while the rate limit leaves it nothing to send."""
 
     def claim(
         self, batch_id: str, *, most: int, provider: str, now: datetime, run_id: str | None = None
     ) -> list[Claimed]:
-        """Take due messages in hand: they are `sending`, committed, and counted in the quota. An empty list: none is due.
+        """Lease due messages: they are `sending`, committed, and counted in the quota. An empty list: none is due.
 
-        What was suppressed or expired since the plan is withheld here too. What the quota has no room for is deferred
-        to when it has, with an order of its own. The activity of each names the run.
+        Messages that were suppressed or have expired since the plan are withheld. Those over the quota are deferred until
+        it has room, with an order for that time. The activity of each names the run.
         """
 
     def settle(self, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-        """Note what came of handing over: what events said first stays, and an attempt that is not the latest changes nothing."""
+        """Store outcomes of attempts. An event that came first wins; an attempt that is not the latest changes nothing."""
 
     def defer(self, batch_id: str, *, until: datetime, reason: str, now: datetime) -> int:
-        """Have what is due wait for `until`, with an order for then, and return how many messages that is."""
+        """Defer due messages until `until`, with an order for that time, and return how many."""
 
     def strand(self, *, before: datetime, now: datetime) -> int:
-        """Make `unknown` what has been `sending` since before `before`: its worker is gone. Return how many."""
+        """Mark messages that have been `sending` since before `before` as `unknown`: their worker is gone. Return how many."""
 
     def unknown(
         self,
@@ -105,19 +105,20 @@ class Dispatch(Protocol):
         providers: Collection[str] | None = None,
         policy: ResendPolicy | None = None,
     ) -> list[UnknownMessage]:
-        """Return messages handed over between the two, to these providers, whose outcome is unknown, oldest first; with `policy`
-        those of its batches that `resend` lets go. What was stepped over a short while ago is left out.
+        """Return messages whose outcome is unknown, sent between `after` and `before` to these providers, oldest first.
+
+        With `policy`, those of batches with this policy that `resend` would accept. Recently skipped ones are left out.
         """
 
     def step_over(self, message_id: str, error: Exception) -> None:
-        """Note that nothing could be done about this unknown outcome, and leave it alone for a while."""
+        """Skip this unknown outcome for a while: `error` kept it from being resolved."""
 
     def resend(self, message_ids: Sequence[str], *, now: datetime) -> int:
-        """Let these go again, if they are still `unknown`, and return how many; they may arrive twice."""
+        """Queue these again if they are still `unknown`, and return how many; they may arrive twice."""
 
     def read_file(self, tenant: str, sha256: str) -> bytes:
-        """Return the bytes of an attachment that came with its batch.
+        """Return the bytes of an attachment that was submitted with its batch.
 
         Raises:
-            LookupError: it is not kept here.
+            LookupError: it is not stored here.
         """

@@ -1,7 +1,7 @@
-"""Endpoints of tenants that are told what became of their messages: what is to be told, to whom, and what came of it.
+"""Webhook endpoints of tenants: pending events, deliveries, retries, and the attempts that were made.
 
-What is to be told is written in the transaction of the activity that it tells of, by the database itself, so that nobody
-who writes an activity can forget it. All calls may raise `TransientError`.
+The database writes each pending event in the transaction of its activity, so that no code that writes an activity can
+forget it. All calls may raise `TransientError`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A URL that is told, of which kinds of activities, and how it has borne that.
+    """A tenant's URL, the kinds of activities it is notified of, and the state of its deliveries.
 
-    It is disabled since `disabled_at`, for `reason`; else, with `failing_since`, it is told again at `next_at`. `waiting` is
-    how much it has not been told yet.
+    It is disabled since `disabled_at`, for `reason`; otherwise, with `failing_since`, the next attempt is at `next_at`.
+    `waiting` is the number of pending events.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """One activity of one message. `sequence` grows; of one message the higher is the later."""
+    """One activity of one message. `sequence` grows: for one message, the higher is the later."""
 
     sequence: int
     kind: str
@@ -52,7 +52,7 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """What one endpoint is to be told now, by nobody else until `taken_until`."""
+    """The events to post to one endpoint now, leased to this process until `taken_until`."""
 
     endpoint: Endpoint
     events: Sequence[WebhookEvent]
@@ -61,7 +61,7 @@ class WebhookDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One POST: how many things it told, from which to which; `status` of the answer, `fault` where it came to nothing."""
+    """One POST: its `news` (number of events), the `first` and `last` sequence; the response's `status`, or the `fault`."""
 
     at: datetime
     news: int
@@ -72,46 +72,46 @@ class Attempt:
 
 
 class Endpoints(Protocol):
-    """The endpoints of all tenants. Where `tenant` is None, anybody's."""
+    """The endpoints of all tenants. `tenant` None selects every tenant."""
 
     def add(self, endpoint: Endpoint) -> None:
-        """Tell this endpoint from now on."""
+        """Register an endpoint; it is notified of activities from now on."""
 
     def all(self, tenant: str | None) -> list[Endpoint]:
         """Return the endpoints, oldest first."""
 
     def find(self, tenant: str | None, endpoint_id: str) -> Endpoint | None:
-        """Return one; None for an unknown id, another tenant's, or what is no id at all."""
+        """Return one; None for an unknown id, another tenant's, or a malformed id."""
 
     def remove(self, tenant: str | None, endpoint_id: str) -> bool:
-        """Tell it no more and forget it; False as `find` says None."""
+        """Delete it; False where `find` returns None."""
 
     def enable(self, tenant: str | None, endpoint_id: str, *, now: datetime) -> bool:
-        """Tell it again, first what has waited; False as `find` says None."""
+        """Enable it again; its pending events are posted first. False where `find` returns None."""
 
     def replay(self, tenant: str | None, endpoint_id: str, *, since: datetime, until: datetime) -> int | None:
-        """Tell again what happened between the two, and return how much that is; None as for `find`."""
+        """Post the events between `since` and `until` again, and return how many; None as for `find`."""
 
     def attempts(self, tenant: str | None, endpoint_id: str, *, limit: int) -> list[Attempt] | None:
         """Return the latest attempts, newest first; None as for `find`."""
 
     def take(self, *, now: datetime, until: datetime) -> WebhookDelivery | None:
-        """Return what is to be told to the endpoint that has waited longest, or None where nothing is.
+        """Lease the pending events of the endpoint that has waited longest, until `until`; None if there are none.
 
-        What nobody can be told is stepped over and named.
+        Events that cannot be posted are skipped and recorded.
         """
 
     def set_aside(self, endpoint_id: str, error: Exception, *, until: datetime) -> None:
-        """Leave an endpoint alone until then, named with what went wrong: nothing can be posted to it as it is."""
+        """Skip an endpoint until `until` and record `error`: nothing can be posted to it as it is."""
 
     def delivered(self, parcel: WebhookDelivery, attempt: Attempt) -> None:
-        """Note that it knows."""
+        """Record that the endpoint accepted these events."""
 
     def failed(self, parcel: WebhookDelivery, attempt: Attempt, *, retry_at: datetime | None, reason: str = "") -> None:
-        """Note that it does not; without `retry_at` it is disabled for `reason`."""
+        """Record a failed attempt, to be retried at `retry_at`; without it the endpoint is disabled for `reason`."""
 
     def waiting(self) -> tuple[int, int]:
-        """Count what is not told yet, of endpoints that are not disabled, and the disabled endpoints."""
+        """Return the number of pending events of enabled endpoints, and the number of disabled endpoints."""
 
     def forget(self, *, before: datetime) -> int:
-        """Delete attempts and what was told before `before`, and what waits for endpoints disabled before; return how much."""
+        """Delete attempts and events posted before `before`, and what waits for endpoints disabled before; return how many."""

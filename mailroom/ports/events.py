@@ -1,4 +1,4 @@
-"""Delivery events of providers, folded into messages. Every call may raise `TransientError`."""
+"""Delivery events of providers, applied to messages. Every call may raise `TransientError`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mailroom.domain.delivery.events import DeliveryEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """What came of events: how many were new and matched, parked for want of their message, or told before."""
+    """The result of recording events: how many were new and matched, parked (message unknown), or recorded before."""
 
     matched: int = 0
     parked: int = 0
@@ -19,7 +19,7 @@ class Folded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """Events whose message is not known: `waiting` are tried again, `aged` no longer; the oldest of those that wait."""
+    """Counts of events whose message is unknown: `waiting` are tried again, `aged` no longer; `oldest` of those that wait."""
 
     waiting: int = 0
     aged: int = 0
@@ -27,17 +27,17 @@ class Parked:
 
 
 class Events(Protocol):
-    """Where verified delivery events go: each is stored once and folded into its message's status.
+    """Stores verified delivery events, each once, and updates the status of their messages.
 
-    An event touches a message only of its own provider, recipient and, where its account is one's alone, tenant. Hard
-    bounces, complaints and unsubscribes suppress the address in the same transaction (`mailroom.domain.delivery.suppression`).
+    An event matches only messages of its provider and recipient and, where the account belongs to one tenant, that tenant.
+    Hard bounces, complaints and unsubscribes suppress the address in the same transaction (`mailroom.domain.delivery.suppression`).
     """
 
     def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
-        """Store each event as an activity of its message; one whose message is not known is parked."""
+        """Store each event as an activity of its message; an event whose message is unknown is parked."""
 
     def rematch(self, *, now: datetime, limit: int) -> Folded:
-        """Try parked events again, each when its time has come."""
+        """Match up to `limit` parked events again, each that is due."""
 
     def parked(self, *, now: datetime) -> Parked:
         """Count the parked events."""

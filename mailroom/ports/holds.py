@@ -1,4 +1,4 @@
-"""Messages that are held: nothing of them is sent until a person resumes or cancels their batch.
+"""Held messages: not sent until an operator or the tenant resumes or cancels their batch.
 
     waiting ── a restored database, a run that is gone ──> held ── resume ──> queued, or scheduled until its time
                                                             ├── cancel ──> cancelled
@@ -19,25 +19,25 @@ from mailroom.domain.outbound.reasons import OutboundReason
 class HoldReason(StrEnum):
     """Why a message is held. Stable words: they are the message's `reason`, and a label of metrics."""
 
-    #: The database was restored: what waits in it may have been sent after the dump.
+    #: The database was restored: waiting messages may have been sent after the dump.
     RESTORED = "restored"
-    #: The run that was to send it is not on the Prefect server any more.
+    #: The flow run that was to send it is no longer on the Prefect server.
     RUN_GONE = "run_gone"
 
     @property
     def sentence(self) -> str:
-        """What it means, for people."""
+        """What the reason means, in one sentence for people."""
         return OutboundReason[self.name].sentence
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """What to do, for people."""
         return OutboundReason[self.name].remedy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBatch:
-    """What is held of one batch for one reason: how many messages, since when, and from when on they may go."""
+    """Messages of one batch that are held for one reason: how many, since when, and from when on they may be sent."""
 
     id: str
     tenant: str
@@ -49,7 +49,7 @@ class HeldBatch:
     created_at: datetime
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return it as JSON values."""
         times = ("held_at", "due_at", "expires_at", "created_at")
         values = {name: value.isoformat() if (value := getattr(self, name)) else None for name in times}
         return {
@@ -65,30 +65,29 @@ class HeldBatch:
 
 @dataclass(frozen=True, slots=True)
 class HeldCount:
-    """How much is held for one reason."""
+    """Numbers of batches and messages held for one reason."""
 
     batches: int
     messages: int
 
 
 class Holds(Protocol):
-    """Holds what waits, and lets it go on."""
+    """Holds waiting messages, and resumes them."""
 
     def hold(self, batch_ids: Collection[str], *, reason: HoldReason, now: datetime) -> int:
-        """Hold everything that waits of these batches, and return how many messages that is.
+        """Hold the waiting messages of these batches, and return how many.
 
-        What is held already keeps its reason; what is at a provider, or may be, stays as it is.
+        Messages that are held already keep their reason; those that a provider has, or may have, are left unchanged.
         """
 
     def resume(self, tenant: str | None, batch_id: str, *, by: str, now: datetime) -> int | None:
-        """Let what is held of a batch go on, with its orders in the same transaction, and return how many messages.
+        """Resume the held messages of a batch, with its orders in the same transaction, and return how many.
 
-        Each goes at its time, or now where that has passed. The activity of each says who resumed it. None: this tenant
-        has no such batch.
+        Each is sent at its time, or now if that has passed; its activity names `by`. None: this tenant has no such batch.
         """
 
     def held(self, tenant: str | None, *, reason: HoldReason | None = None, limit: int) -> list[HeldBatch]:
-        """Return the batches that have held messages, those that were to go first before the others."""
+        """Return the batches that have held messages, by due time, earliest first."""
 
     def held_count(self) -> Mapping[HoldReason, HeldCount]:
-        """Return how many batches and messages are held, by reason; a reason that holds nothing is not there."""
+        """Return how many batches and messages are held, by reason; reasons with none are left out."""

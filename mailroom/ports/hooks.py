@@ -1,4 +1,4 @@
-"""Verified webhook calls, kept before they are answered."""
+"""Verified incoming webhook calls, stored before they are acknowledged."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A verified webhook call as it came, stored before it is answered. `id` is the same when it is sent again."""
+    """A verified webhook call as received. `id` is the same when the provider sends it again."""
 
     source: str
     id: str
@@ -19,19 +19,19 @@ class Hook:
 
 
 class Hooks(Protocol):
-    """Verified webhook calls, kept before they are answered and handled afterwards."""
+    """Verified webhook calls: stored before they are acknowledged, processed afterwards."""
 
     def store(self, hooks: Sequence[Hook], *, now: datetime) -> int:
-        """Keep them and return how many are new."""
+        """Store them and return how many are new."""
 
     def taken(self, *, most: int, now: datetime) -> AbstractContextManager[list[Hook]]:
-        """Give the oldest that are not handled to the block, to nobody else meanwhile; they are handled when it ends.
+        """Lease up to `most` of the oldest unprocessed calls to the `with` block; they are processed when it ends.
 
-        A block that raises leaves them as they were.
+        No other process gets them meanwhile. A block that raises leaves them unprocessed.
         """
 
     def waiting(self) -> int:
-        """Count those that are not handled."""
+        """Return the number of unprocessed calls."""
 
     def forget(self, *, before: datetime) -> int:
-        """Delete what was handled before `before`: bodies hold addresses."""
+        """Delete calls processed before `before` (their bodies hold addresses), and return how many."""

@@ -1,4 +1,4 @@
-"""Everything that the way of an inbound e-mail needs, opened."""
+"""The ports that receiving an e-mail needs, as one value."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,15 +23,14 @@ from mailroom.ports.webhooks import Webhooks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
-    """Everything that the way of an inbound e-mail needs, opened.
+    """The ports that receiving an e-mail needs, opened, with their settings.
 
-    `queue` is the inbound queue, for what is announced anew; `bucket` and `account_id` are those that SES receives for, and
-    `prefixes` those under which mail may lie in it.
-    None of `rules` accepts any receipt rule of the account. `forms` are the objects that may come beside those of SES's own
-    form, and what S3 encrypted under another key than `kms_key_arn` is as good as plain. Without a `scanner` SES's own
-    verdict has to do. The processor `digest` needs `answers`, `webhook` needs `webhooks` and `tenants`, and both note what
-    they did in `processings`. `pages_url` is the base of links in reports. `checks` ask whether these ports would serve now, by
-    their own clients: `database`, `mails`, `keys`, `archive`.
+    `queue` is the inbound queue, for objects that are announced again. SES writes to `bucket` for `account_id`, and mail is
+    accepted only under `prefixes` there. `rules` are the accepted receipt rules; None accepts every rule of the account.
+    `forms` are the object formats accepted besides SES's own; an object that S3 encrypted under another key than
+    `kms_key_arn` counts as plain. Without a `scanner`, SES's own virus verdict is used. The processor `digest` needs
+    `answers`, `webhook` needs `webhooks` and `tenants`, and both record what they did in `processings`. `pages_url` is the
+    base of links in reports. `checks` (`database`, `mails`, `keys`, `archive`) raise if a port cannot be used now.
     """
 
     mails: MailStore
@@ -59,5 +58,5 @@ class Inbound:
 
     @property
     def scope(self) -> ObjectScope:
-        """Where received mail may lie."""
+        """The bucket and prefixes under which received mail is accepted."""
         return ObjectScope(self.bucket, self.prefixes)

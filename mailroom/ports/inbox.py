@@ -1,4 +1,4 @@
-"""What users see."""
+"""The inboxes that received e-mails are filed to."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,13 +8,13 @@ from mailroom.domain.inbound.received_email import Item
 
 
 class Inbox(Protocol):
-    """What users see."""
+    """The items that users see, one for each recipient of an e-mail."""
 
     def file(self, email_id: str, items: Sequence[Item], *, now: datetime, attempt: int | None = None) -> list[str]:
-        """Put one item in each recipient's inbox, all or none, and return their ids in order.
+        """File one item to each recipient's inbox, all or none, and return their ids in order.
 
-        An item that is there already (same e-mail and recipient) is left as it is, but for being withdrawn or not.
+        An item that exists already (same e-mail and recipient) is unchanged, except whether it is withdrawn.
 
         Raises:
-            TakenOver: a later attempt than `attempt` has the e-mail in hand.
+            TakenOver: a later attempt than `attempt` has leased the e-mail.
         """

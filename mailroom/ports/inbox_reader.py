@@ -1,8 +1,8 @@
-"""What the inbox pages and the HTTP API read, and whom they read it for.
+"""Read access to inboxes and the ledger, for the inbox pages and the HTTP API.
 
-Every question carries a tenant: a tenant's name sees that tenant's mail and nothing else, None is an administrator and
-sees all. What another tenant has is answered exactly like what does not exist. Lists come newest first, in pages; a page
-ends with the position from which the next one goes on, so mail that arrives meanwhile neither repeats nor hides a line.
+Every query names a tenant: with a name it returns only that tenant's mail, with None (an administrator) all. Another
+tenant's data and data that does not exist give the same result. Lists are newest first, in pages; each page ends with the
+position at which the next begins, so mail that arrives meanwhile neither repeats nor hides a line.
 Every call may raise `TransientError`.
 """
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a list that is sorted by time and id, newest first."""
+    """A position in a list that is sorted by time and id, newest first."""
 
     received_at: datetime
     id: str
@@ -29,7 +29,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list; `next` is None at its end."""
+    """A page of a list; `next` is None on the last page."""
 
     lines: tuple[T, ...]
     next: Position | None = None
@@ -37,7 +37,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class InboxLine:
-    """One address that receives. `address` is `@domain` where a whole domain does."""
+    """One receiving address; `address` is `@domain` where it is a whole domain."""
 
     address: str
     tenant: str
@@ -48,9 +48,9 @@ class InboxLine:
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
-    """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES's were never told.
+    """An item in a list. `attachments` leaves out inline pictures; `verdicts` is None where SES reported none.
 
-    `sender_ambiguous` where the mail's From names more than one address.
+    `sender_ambiguous` is true where the mail's From has more than one address.
     """
 
     id: str
@@ -67,11 +67,10 @@ class ItemLine:
 
 @dataclass(frozen=True, slots=True)
 class FiledItem:
-    """An item with everything that is shown of it; `deposits` has the receipts by archive id, the raw e-mail's too.
+    """An item with all its details; `deposits` are the receipts by archive id, the raw e-mail's included.
 
-    `run_id` is None for a tenant.
-    `damages` has what a later check found wrong with deposits, by archive id.
-    `withdrawn` is why it is shown no longer, None for one that is; `scan` is None where no scanner was asked.
+    `run_id` is None for a tenant. `damages` are the problems that later checks found with deposits, by archive id.
+    `withdrawn` is the reason why a withdrawn item is not shown, otherwise None; `scan` is None where no scanner was used.
     """
 
     id: str
@@ -89,10 +88,10 @@ class FiledItem:
 
 @dataclass(frozen=True, slots=True)
 class EmailLine:
-    """The ledger's line for an e-mail, as it is shown.
+    """The ledger's line for an e-mail, as users see it.
 
-    `sender`, `recipients` and `facts` are empty for a tenant: one e-mail may be for several tenants, and none may learn of
-    the others. So is `run_id`, which is the installation's own.
+    `sender`, `recipients`, `facts` and `run_id` are empty for a tenant: one e-mail may be for several tenants, which must
+    not learn of each other, and runs are internal to the installation.
     """
 
     id: str
@@ -110,9 +109,9 @@ class EmailLine:
 
 @dataclass(frozen=True, slots=True)
 class EmailCount:
-    """How many e-mails are in one state for one reason by one kind of route, and since when the oldest.
+    """The number of e-mails in one state, by reason and kind of route, and the time of the oldest.
 
-    A state may be a word that there is not: a row that older or newer code left, counted as it stands. `reason` is the word
+    `state` is a plain string where this version does not know it: older or newer code wrote the row. `reason` is the word
     of up to 0.1.0, whichever of both a row has.
     """
 
@@ -123,13 +122,13 @@ class EmailCount:
     route: str | None = None
 
 
-#: Seconds from the receipt of an e-mail to its inbox item, as the histogram counts them.
+#: Buckets of the histogram of seconds from receipt of an e-mail to its inbox item.
 TIMES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class FilingTimes:
-    """How many e-mails were filed within each of `TIMES_S`, those before not among them; the last is the rest."""
+    """The number of e-mails filed within each bucket of `TIMES_S`, not cumulative; the last count is the rest."""
 
     counts: tuple[int, ...] = (0,) * (len(TIMES_S) + 1)
     sum_s: float = 0.0
@@ -137,7 +136,7 @@ class FilingTimes:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """One worker as it told of itself with its last beat."""
+    """One worker, as of its last heartbeat."""
 
     name: str
     beat_at: datetime
@@ -148,7 +147,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What the whole installation holds; `unprocessed` is at how many mails each processor failed."""
+    """Counts of the whole installation; `unprocessed` is the number of mails at which each processor failed."""
 
     tallies: tuple[EmailCount, ...]
     items: int
@@ -158,27 +157,28 @@ class Census:
 
 
 class InboxReader(Protocol):
-    """The reading side of inboxes and ledger."""
+    """Reads inboxes, items and the ledger."""
 
     def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
-        """Return the addresses that receive, those with the newest mail first, those without any last."""
+        """Return the receiving addresses, by newest mail first; those without mail last."""
 
     def receives(self, tenant: str | None, address: str) -> bool:
-        """Return whether `address` (normalised) is an inbox of this tenant, by itself or through its domain."""
+        """Return whether `address` (normalised) is an inbox of this tenant, as an address or through its domain."""
 
     def items(
         self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
     ) -> Page[ItemLine]:
-        """Return items of `address` (normalised) but the withdrawn ones; with a question those that hold its words, the last one begun at least.
+        """Return items of `address` (normalised) that are not withdrawn; with `question`, those that match it.
 
-        A question is what people type: words, `"words in a row"`, `-not this`, `this or that`. None is wrong.
+        `question` is a search as people type it: words, `"an exact phrase"`, `-excluded`, `this or that`. The last word
+        matches as a prefix. Every text is a valid search.
         """
 
     def item(self, tenant: str | None, item_id: str) -> FiledItem | None:
-        """Return one item, a withdrawn one too; None for an unknown id, another tenant's, or what is no id at all."""
+        """Return one item, withdrawn or not; None for an unknown id, another tenant's, or a malformed id."""
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
-        """Return what is listed of one attachment; None as for `item`, and for one of a withdrawn item."""
+        """Return the description of one attachment; None as for `item`, and for one of a withdrawn item."""
 
     def emails(
         self,
@@ -190,13 +190,13 @@ class InboxReader(Protocol):
         after: Position | None,
         limit: int,
     ) -> Page[EmailLine]:
-        """Return lines of the ledger; no states means all. A tenant sees the e-mails that were routed to it."""
+        """Return lines of the ledger; empty `states` means all. A tenant sees the e-mails that were routed to it."""
 
     def email(self, tenant: str | None, email_id: str) -> EmailLine | None:
         """Return one line of the ledger; None as for `item`."""
 
     def census(self) -> Census:
-        """Count everything, for the metrics."""
+        """Return the counts for the metrics."""
 
     def ping(self) -> None:
-        """Return if questions can be answered now; raise `TransientError` if not."""
+        """Return if queries work now; raise `TransientError` if not."""

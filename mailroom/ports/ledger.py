@@ -1,4 +1,4 @@
-"""The book of received e-mails."""
+"""The ledger of received e-mails: their states, leases and activities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,49 +13,52 @@ from mailroom.domain.inbound.trust import Scan
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A worker's wish to have an e-mail in hand; whoever gave no sign of life since `stale_before` has lost it."""
+    """A worker's lease request; leases without a heartbeat since `stale_before` have expired."""
 
     worker: str
     stale_before: datetime
 
 
 class Ledger(Protocol):
-    """The book of received e-mails: one line for each, and every fact about it in order."""
+    """The ledger of received e-mails: one line for each, with its activities in order."""
 
     def register(self, arrival: Arrival, *, now: datetime, claim: Lease | None = None) -> Entry | None:
-        """Return the line for this arrival, made now if it is the first notice; a later notice adds its envelope.
+        """Return the line for this arrival, created by the first notification; a later one adds its envelope.
 
-        An e-mail that was closed without its envelope is open again: it may have more recipients, or a virus.
-        So is one whose object was not there, for some times: the notice may have come before its object.
-        With a claim, the e-mail is taken in hand as well, and None says that another living worker has it.
+        An e-mail that was closed without its envelope is reopened: it may have more recipients, or a virus. So is, a
+        limited number of times, one whose object was missing: the notification may have come before the object.
+        With `claim`, the e-mail is leased as well; None: another live worker holds the lease.
         """
 
     def release(self, email_id: str, *, worker: str) -> None:
-        """Give up the claim of `worker`, so that any worker may take the e-mail in hand at once.
+        """Release the lease of `worker`, so that any worker may lease the e-mail at once.
 
-        What it began and did not close is open again: its worker lives, so this is no death.
+        Processing that it began and did not close is open again, and does not count as a death of the worker.
         """
 
     def begin(self, ref: ObjectRef, *, now: datetime, run_id: str | None = None, claim: Lease | None = None) -> Entry:
-        """Note that processing starts (again); the line is made if nobody registered the object.
+        """Record that processing starts (again); an unregistered object gets its line now.
 
-        With a claim, the e-mail is taken in hand as well. The entry's `attempts` is the token that `close` and
-        `Inbox.file` ask for.
+        With `claim`, the e-mail is leased as well. The entry's `attempts` is the fencing token (`attempt`) for `close` and
+        `Inbox.file`.
 
         Raises:
-            TakenOver: another living worker, or another run in this one, has the e-mail in hand.
+            TakenOver: another live worker, or another run in this one, holds the lease.
         """
 
     def heartbeat(self, email_ids: Sequence[str], *, worker: str, now: datetime) -> None:
-        """Note that `worker` is alive and has these e-mails in hand."""
+        """Record a heartbeat of `worker` for its leases of these e-mails."""
 
     def deposited(
         self, email_id: str, *, archive_ids: Sequence[str], now: datetime, manifests: Sequence[str] = ()
     ) -> None:
-        """Note what the archive keeps of this e-mail, besides what is noted already; `manifests` names their tenants."""
+        """Record further deposits of this e-mail; `manifests` names the tenants whose manifests are deposited."""
 
     def recall(self, email_id: str, *, envelope: Envelope | None, received_at: datetime, now: datetime) -> Entry:
-        """Note what the archive remembers of this e-mail, and return its line, open again as with `register`; an envelope that is known stays."""
+        """Record what the archive's manifest says of this e-mail, and return its line, reopened as by `register`.
+
+        An envelope that is known already is kept.
+        """
 
     def routed(
         self,
@@ -66,7 +69,7 @@ class Ledger(Protocol):
         scan: Scan | None = None,
         held: Mapping[str, Reason] | None = None,
     ) -> None:
-        """Note for whom this e-mail is and why, what the scanner said, and which tenants' policies hold it back."""
+        """Record the routes of this e-mail, the scanner's verdict, and the tenants whose policies quarantine it (`held`)."""
 
     def close(
         self,
@@ -78,38 +81,41 @@ class Ledger(Protocol):
         facts: Mapping[str, Any] | None = None,
         attempt: int | None = None,
     ) -> State:
-        """Note how processing ended and return the state that stands: a filed e-mail stays filed.
+        """Record how processing ended and return the resulting state: a filed e-mail stays filed.
 
-        A quarantined one that had been filed before more was known of it has its items withdrawn.
+        If it is quarantined after it was filed, because more became known of it, its items are withdrawn.
 
         Raises:
-            TakenOver: a later attempt than `attempt` has the e-mail in hand.
+            TakenOver: a later attempt than `attempt` has leased the e-mail.
         """
 
     def record_death(self, email_id: str, *, now: datetime, facts: Mapping[str, Any]) -> State:
-        """Note that the process in which the e-mail was worked on has died of it, and return the state that stands.
+        """Record that the process that worked on the e-mail died of it, and return the resulting state.
 
-        It is failed, and quarantined as poison once `MOST_DEATHS` have died. `register` and `begin` count the deaths
-        that nobody saw: work begun by another worker that gives no sign of life.
+        The e-mail is failed, and quarantined as poison after `MOST_DEATHS`. `register` and `begin` count deaths that were
+        not observed: work begun by another worker whose heartbeats stopped.
         """
 
     def find(self, any_id: str) -> Entry | None:
-        """Return the line by its own id, SES's message id, an item's id or a run's id; None when there is none."""
+        """Return the line by its own id, SES's message id, an item's id or a run's id; None if there is none."""
 
     def select(self, *, states: Sequence[State], reason: str | None, since: datetime | None, limit: int) -> list[Entry]:
         """Return lines in these states, oldest first."""
 
     def silent(self, *, before: datetime, limit: int) -> list[Entry]:
-        """Return open lines without a sign of life since `before`, oldest first; of failed ones those of before a restore, unless a person cancelled them."""
+        """Return open lines without a heartbeat since `before`, oldest first.
+
+        Failed lines of before a restore count as open, unless an operator cancelled them.
+        """
 
     def blind(self, *, before: datetime | None, limit: int) -> list[Entry]:
-        """Return lines filed or quarantined without an envelope before a restore, newest first; with `before`, received earlier than that."""
+        """Return lines filed or quarantined without an envelope before a restore, newest first; with `before`, earlier ones."""
 
     def restored_at(self) -> datetime | None:
-        """Return when the database was last recognised as restored; None: never."""
+        """Return when the database was last recognised as restored, or None."""
 
     def known(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these objects have a line, or can have none: a key that no notification may hold is named and stepped over."""
+        """Return which of these objects have a line or can have none: keys that no notification may contain are recorded and skipped."""
 
     def trace(self, email_id: str) -> dict[str, Any]:
-        """Return everything recorded on one e-mail: line, activities, items, attachments, deposits."""
+        """Return everything recorded about one e-mail: line, activities, items, attachments, deposits."""

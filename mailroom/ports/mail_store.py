@@ -10,9 +10,9 @@ from mailroom.domain.inbound.received_email import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A raw object as it lies in the inbound bucket. `metadata` has S3's user metadata without `x-amz-meta-`.
+    """A raw object of the inbound bucket. `metadata` is S3's user metadata, its names without `x-amz-meta-`.
 
-    `sse_kms_key` is the key under which S3 itself had the object encrypted (SSE-KMS), None where it was not.
+    `sse_kms_key` is the key of S3's own encryption (SSE-KMS), None without it.
     """
 
     body: bytes
@@ -22,7 +22,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object of the inbound bucket, as a listing names it."""
+    """An object of the inbound bucket, as listed."""
 
     key: str
     modified_at: datetime
@@ -36,8 +36,8 @@ class MailStore(Protocol):
 
         Raises:
             Quarantined: `gone` when the object or its version is not there; `too_large` over the size limit,
-                told before the body is read.
+                raised before the body is read.
         """
 
     def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
-        """Return up to `most` (at most 1000) objects whose keys come after `after`, in the order of their keys."""
+        """Return up to `most` (at most 1000) objects with keys after `after`, sorted by key."""

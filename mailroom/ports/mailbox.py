@@ -1,11 +1,11 @@
-"""The queue that tells of batches to send."""
+"""The mailbox queue: notifications of batches to send."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
 class Mailbox(Protocol):
-    """The queue that tells of batches to send. A message may be there more than once."""
+    """The queue of batches to send; a batch may be in it more than once."""
 
     def post(self, bodies: Sequence[str]) -> None:
-        """Put these messages on the queue; with an error some of them may be there."""
+        """Post these messages; after an error some of them may have been posted."""

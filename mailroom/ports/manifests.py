@@ -1,4 +1,4 @@
-"""What the archive keeps of each mail besides its bytes."""
+"""Manifests: the facts that the archive keeps about each mail besides its bytes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,13 +8,13 @@ from mailroom.domain.inbound.received_email import ObjectRef
 
 
 class Manifests(Protocol):
-    """What the archive keeps of each mail besides its bytes, so that a forgetful ledger costs nothing."""
+    """Manifests of mails in the archive, from which a ledger that lost its rows is rebuilt."""
 
     def keep(self, manifest: Manifest) -> None:
-        """Keep a tenant's manifest, locked by the rule of its class. One that says nothing new is not written again.
+        """Store a tenant's manifest, locked for the retention of its class; one without new facts is not written again.
 
-        What is there already is renewed, never replaced: older versions stay, and the new one names their recipients too.
+        Older versions stay, and a new version includes their recipients.
         """
 
     def find(self, ref: ObjectRef) -> Sequence[Manifest]:
-        """Return every version of every tenant's manifest of an object, oldest first; none where nothing was kept."""
+        """Return every version of every tenant's manifest of an object, oldest first; empty if there are none."""

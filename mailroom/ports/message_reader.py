@@ -1,4 +1,4 @@
-"""What the HTTP API, the pages and the command line read of outbound mail: batches, messages, what happened to each.
+"""Read access to outbound mail (batches, messages, activities) for the HTTP API, the pages and the command line.
 
 Tenants, pages and errors are as in `mailroom.ports.inbox_reader`.
 """
@@ -16,7 +16,7 @@ from mailroom.ports.inbox_reader import Page, Position
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLine:
-    """A batch as it stands: how many of its messages are in each status, and when the next that waits may go."""
+    """A batch's current state: number of messages by status, and when the next waiting one may be sent."""
 
     id: str
     tenant: str
@@ -38,7 +38,7 @@ class BatchLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLine:
-    """A message as it stands. `due_at` is when it may go, for one that waits; `subject` a template's before it is filled."""
+    """A message's current state. `due_at` is when a waiting one may be sent; `subject` is a template's unrendered one."""
 
     id: str
     batch_id: str
@@ -62,7 +62,7 @@ class MessageLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityLine:
-    """One fact about a message, as it happened."""
+    """One entry of a message's history."""
 
     at: datetime
     kind: str
@@ -73,7 +73,7 @@ class ActivityLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedLine:
-    """A delivery event whose message is not known (yet): who told it, of what, and when it is tried again."""
+    """A delivery event whose message is not known (yet): its provider and subject, and when it is matched again."""
 
     id: int
     provider: str
@@ -87,13 +87,13 @@ class ParkedLine:
 
 
 class MessageReader(Protocol):
-    """The reading side of outbound mail."""
+    """Reads batches, messages, activities and parked events."""
 
     def batches(self, tenant: str | None, *, after: Position | None, limit: int) -> Page[BatchLine]:
         """Return batches, newest first."""
 
     def batch(self, tenant: str | None, batch_id: str) -> BatchLine | None:
-        """Return one batch; None for an unknown id, another tenant's, or what is no id at all."""
+        """Return one batch; None for an unknown id, another tenant's, or a malformed id."""
 
     def messages(
         self,
@@ -105,22 +105,22 @@ class MessageReader(Protocol):
         after: Position | None,
         limit: int,
     ) -> Page[MessageLine]:
-        """Return messages, newest first; `recipient` is normalised, no statuses means all."""
+        """Return messages, newest first; `recipient` is normalised, empty `statuses` means all."""
 
     def message(self, tenant: str | None, message_id: str) -> MessageLine | None:
         """Return one message; None as for `batch`."""
 
     def activities(self, tenant: str | None, message_id: str) -> list[ActivityLine] | None:
-        """Return what happened to one message, in order; None as for `batch`."""
+        """Return the history of one message, oldest first; None as for `batch`."""
 
     def content(self, tenant: str | None, message_id: str) -> Content | None:
-        """Return what one message says, a template before it is filled; None as for `batch`."""
+        """Return the content of one message, a template unrendered; None as for `batch`."""
 
     def by_provider_id(self, tenant: str | None, provider_message_id: str, *, limit: int) -> list[MessageLine]:
-        """Return the messages that their provider calls so; some providers name all mails of one call alike."""
+        """Return the messages with this provider id; some providers give all mails of one call the same id."""
 
     def parked(self, *, before: int | None, limit: int) -> list[ParkedLine]:
-        """Return parked events that were not matched, newest first, from behind the id `before` on.
+        """Return unmatched parked events, newest first, with ids below `before`.
 
-        For administrators only: whose they are is not known.
+        For administrators only: their tenant is not known.
         """

@@ -1,4 +1,4 @@
-"""Counts of everything: what waits and since when, what is stepped over, what is held."""
+"""Counts for metrics and health: waiting work and its age, skipped rows, held batches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from mailroom.ports.reconciliations import Reconciliation
 
 @dataclass(frozen=True, slots=True)
 class MessageCount:
-    """How many messages have come to one status at one provider; None where none has had them yet.
+    """The number of messages in one status at one provider; `provider` is None where none has received them yet.
 
-    A status may be a word that there is not: a row that older or newer code left, counted as it stands.
+    `status` is a plain string where this version does not know it: older or newer code wrote the row.
     """
 
     provider: str | None
@@ -27,7 +27,7 @@ class MessageCount:
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
-    """How many events of one kind a provider told."""
+    """The number of events of one kind from one provider."""
 
     provider: str
     kind: str
@@ -36,13 +36,13 @@ class EventCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundCensus:
-    """What there is of outbound mail.
+    """Counts of outbound mail, and the times since which the oldest waits.
 
-    `oldest_unknown` was handed over then and nobody knows its outcome; `oldest_due` may go since then and has not gone.
-    `orders` are not on the mailbox queue yet, the oldest since `oldest_order`; `oldest_told` is since when an order that is
-    there and due waits for a run to begin.
-    `lately` is how many mails each provider was handed in the last minute; `ceilings` what each account is held to, of those
-    that were sent through within a day; `breakers` how many are open, by what they stop; `held` what waits for a person.
+    `oldest_unknown` was sent then and its outcome is unknown; `oldest_due` may be sent since then and was not.
+    `orders` are not on the mailbox queue yet, the oldest since `oldest_order`; since `oldest_published` an order that was
+    posted there, and is due, waits for a run to begin.
+    `lately` is the number of mails sent to each provider in the last minute; `ceilings` the rate limits of accounts used
+    within a day; `breakers` the number of open ones, by what they stop; `held` what waits for a person.
     """
 
     sent: Sequence[MessageCount] = ()
@@ -51,7 +51,7 @@ class OutboundCensus:
     oldest_due: datetime | None = None
     orders: int = 0
     oldest_order: datetime | None = None
-    oldest_told: datetime | None = None
+    oldest_published: datetime | None = None
     lately: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     ceilings: Sequence[RateLimit] = ()
     breakers: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -60,7 +60,7 @@ class OutboundCensus:
 
 
 class Loop(StrEnum):
-    """What goes through the rows of all tenants. Stable words: metrics and events use them."""
+    """The loops that go through the rows of all tenants. Stable words: metrics and events use them."""
 
     RELAY = "relay"
     DISPATCH = "dispatch"
@@ -73,13 +73,13 @@ class Loop(StrEnum):
     LISTS = "lists"
 
 
-#: A row that was stepped over stands for so long after it was last met: longer than the slowest loop takes to come again.
+#: How long a skipped row is reported after a loop last met it: longer than the interval of the slowest loop.
 STANDS = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """Rows that one loop could not use and stepped over: how many, and the first of them, each by what it is and why."""
+    """Rows that one loop could not use and skipped: how many, and the first of them as pairs of name and reason."""
 
     loop: str
     rows: int
@@ -87,25 +87,25 @@ class Skipped:
 
 
 class Monitoring(Protocol):
-    """Counts everything of outbound mail."""
+    """Counts outbound mail, waiting work of both sides, and skipped rows."""
 
     def census(self, *, now: datetime) -> OutboundCensus:
-        """Return what there is."""
+        """Return the counts of outbound mail."""
 
     def waiting_since(self, *, now: datetime) -> Mapping[str, datetime]:
-        """Return since when the oldest waits, by side; a side where nothing waits is not there.
+        """Return since when the oldest waits, by side (`inbound`, `outbound`); a side where nothing waits is left out.
 
-        Inbound that is an e-mail which is not settled, outbound a message that may go; what a breaker stops does not count.
+        Inbound counts e-mails still being processed, outbound messages that may be sent and that no breaker stops.
         """
 
     def skipped(self) -> Sequence[Skipped]:
-        """Return what is stepped over at present, by loop; nothing where every row can be used."""
+        """Return the rows that are skipped at present, by loop; empty where every row can be used."""
 
     def held(self) -> Mapping[HoldReason, HeldCount]:
-        """Return how many batches and messages are held, by reason; a reason that holds nothing is not there."""
+        """Return how many batches and messages are held, by reason; reasons with none are left out."""
 
     def leased(self, runs: Mapping[str, str], *, since: datetime) -> set[str]:
-        """Return those of these runs whose e-mail has had a sign of life since then.
+        """Return which of these runs (id to object key) have an e-mail with a heartbeat since `since`.
 
-        Each run's id has the key of its e-mail's object: before its first step, the ledger does not know the run.
+        The key finds the e-mail: before a run's first step, the ledger does not know its id.
         """

@@ -1,8 +1,8 @@
-"""What callers submit, kept with the word that it is there.
+"""The transactional outbox: submitted batches, stored together with orders to send them.
 
-Outbox, dispatch and events work on one SQL database. Their promises together are "never twice, never lost":
-a batch is kept with its outbox row in one transaction; a message goes to `sending` in a commit before the provider is
-called; what the provider answered is settled after. Every call may raise `TransientError`.
+Outbox, dispatch and events work on one SQL database. Together they guarantee "never twice, never lost": a batch is stored
+with its outbox row in one transaction; a message becomes `sending` in a commit before the provider is called; the
+provider's answer is stored after. Every call may raise `TransientError`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from mailroom.ports.holds import Holds
 
 @dataclass(frozen=True, slots=True)
 class SubmissionKey:
-    """A caller's idempotency key with the digest of what it came with (lower-case hex)."""
+    """A caller's idempotency key, with the SHA-256 of its request (lower-case hex)."""
 
     value: str
     sha256: str
@@ -26,7 +26,7 @@ class SubmissionKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxOrder:
-    """The word for the mailbox queue that a batch has something to send from `due_at` on."""
+    """A message for the mailbox queue: the batch has something to send from `due_at` on."""
 
     id: int
     batch_id: str
@@ -36,7 +36,7 @@ class OutboxOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What the first request with this key was answered; `repeated` when this one was not the first."""
+    """The answer to the first request with this key; `repeated` if this request was not the first."""
 
     batch_id: str
     messages: int
@@ -46,7 +46,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class AlreadySent:
-    """A message that a cancel came too late for, and what it had come to."""
+    """A message that could not be cancelled any more, and its status."""
 
     message_id: str
     recipient: str
@@ -55,9 +55,9 @@ class AlreadySent:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What a cancel came to: how many will not go, and exactly which have gone or may have.
+    """The result of a cancel: how many messages are withheld, and which were sent or may have been (`gone`).
 
-    `held` is how many of those that will not go were held: after a restore these may have gone before it.
+    `held` counts withheld messages that were held: after a restore, these may have been sent before it.
     """
 
     cancelled: int
@@ -66,13 +66,13 @@ class Cancelled:
 
 
 class Outbox(Holds, Protocol):
-    """What callers hand over. Messages are kept with the word that they are there, for a relay to carry to the queue."""
+    """Accepts batches. Each is stored with an order to send it, which a relay posts to the mailbox queue."""
 
     def answered(self, tenant: str, key: SubmissionKey) -> Accepted | None:
-        """Return what the first request with this key was answered, or None.
+        """Return the answer to the first request with this key; None for a new key.
 
         Raises:
-            Conflict: the key came before with another digest.
+            Conflict: the key was used before with another digest.
         """
 
     def accept(
@@ -86,12 +86,12 @@ class Outbox(Holds, Protocol):
         key: SubmissionKey | None = None,
         now: datetime,
     ) -> Accepted:
-        """Keep a batch with its messages, files (by SHA-256), key and outbox row, all or nothing.
+        """Store a batch with its messages, files (by SHA-256), key and outbox row in one transaction.
 
-        The same key with the same digest returns what was answered first, and keeps nothing.
+        The same key with the same digest returns the first answer and stores nothing.
 
         Raises:
-            Conflict: the key came before with another digest.
+            Conflict: the key was used before with another digest.
         """
 
     def accept_each(
@@ -102,19 +102,19 @@ class Outbox(Holds, Protocol):
         *,
         now: datetime,
     ) -> int:
-        """Keep those drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
+        """Store the drafts whose own key is new as one batch, and return how many; 0 makes no batch."""
 
     def take(self, *, most: int, now: datetime, until: datetime) -> list[OutboxOrder]:
-        """Return unpublished orders, for nobody else before `until`; one that cannot be used is stepped over for minutes."""
+        """Lease up to `most` unpublished orders until `until`; one that cannot be used is skipped for minutes."""
 
     def published(self, orders: Sequence[OutboxOrder], *, now: datetime) -> None:
-        """Note that these are on the mailbox queue: their messages are `queued`, or `scheduled` until their time."""
+        """Record that these orders are on the mailbox queue: messages become `queued`, or `scheduled` until their time."""
 
     def remind(self, *, before: datetime, limit: int, now: datetime, only: Collection[str] | None = None) -> list[str]:
-        """Order batches anew that have been due since before `before` and that nobody has worked on since; return their ids.
+        """Order batches again that were due before `before` and that no run has worked on since; return their ids.
 
-        Their order was lost from the queue, or their worker died with a run that no order stands for. What a circuit
-        breaker stopped waits for a person. With `only` none but these.
+        Their order was lost from the queue, or their worker died in a run without an order. Batches that a circuit breaker
+        stops are left to an operator. `only` restricts it to these ids.
         """
 
     def cancel(
@@ -126,11 +126,11 @@ class Outbox(Holds, Protocol):
         reason: OutboundReason = OutboundReason.CANCELLED,
         facts: Mapping[str, Any] = MappingProxyType({}),
     ) -> Cancelled | None:
-        """Withhold everything that has not gone, held or not; None for a batch that this tenant has not."""
+        """Withhold all messages that were not sent, held ones included; None if the tenant has no such batch."""
 
     def reschedule(self, tenant: str | None, batch_id: str, send_at: datetime, *, now: datetime) -> int | None:
-        """Have what waits go at `send_at` instead and return how many that is; None for a batch that this tenant has not.
+        """Move waiting messages to `send_at` and return how many; None if the tenant has no such batch.
 
         Raises:
-            Conflict: the batch is held; a person resumes or cancels it first.
+            Conflict: the batch is held; it must be resumed or cancelled first.
         """

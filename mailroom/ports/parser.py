@@ -1,4 +1,4 @@
-"""What reads e-mails, kept apart so that a hostile one costs itself alone."""
+"""The e-mail parser, isolated so that a hostile e-mail harms no other."""
 
 from typing import Protocol
 
@@ -6,11 +6,11 @@ from mailroom.domain.parsing import ParsedEmail
 
 
 class Parser(Protocol):
-    """What reads e-mails, kept apart so that a hostile one costs itself alone."""
+    """Parses e-mails, isolated so that a hostile one harms no other."""
 
     def parse(self, raw: bytes) -> ParsedEmail:
-        """Return what `raw` says, as far as it can be read.
+        """Return `raw` parsed, as far as it can be read.
 
         Raises:
-            Quarantined: `unparsable` when reading it crashed, hung or took too much memory.
+            Quarantined: `unparsable` when parsing crashed, hung or took too much memory.
         """

@@ -1,4 +1,4 @@
-"""What processors did with e-mails."""
+"""The record of what processors did with e-mails."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Processings(Protocol):
-    """What processors did with e-mails; a row for each stands before anything leaves."""
+    """One row per e-mail and processor, committed before the processor sends anything."""
 
     def claim(
         self,
@@ -17,24 +17,27 @@ class Processings(Protocol):
         sender: str | None = None,
         once_in: timedelta | None = None,
     ) -> str | None:
-        """Note the intent and return None, or why there must be none: `done_before`, `too_often` for this sender, or `restored`: it may be forgotten."""
+        """Record the intent to run and return None, or the reason not to run it.
+
+        `done_before`; `too_often` for this sender within `once_in`; `restored`: the database may have lost an earlier run.
+        """
 
     def release(self, email_id: str, processor: str) -> None:
-        """Take the intent back: nothing has left."""
+        """Delete the intent: nothing was sent."""
 
     def is_done(self, email_id: str, processor: str) -> bool:
-        """Return whether the processor has ended well."""
+        """Return whether the processor has succeeded."""
 
     def end(
         self, email_id: str, processor: str, state: str, *, now: datetime, facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Note how the processor ended; the row is made where there was no intent."""
+        """Record how the processor ended; creates the row if there was no intent."""
 
     def failed(self, email_id: str) -> list[str]:
-        """Return what failed for the e-mail and was not done since, as `<processor>/<tenant>`, in this order."""
+        """Return the processors that failed for the e-mail and did not succeed since, as `<processor>/<tenant>`, sorted."""
 
     def failed_emails(self, processor: str, *, since: datetime | None, limit: int) -> list[str]:
-        """Return the ids of the e-mails at which this processor failed, oldest first."""
+        """Return the ids of e-mails for which this processor failed, oldest first."""
 
     def kept_before(self, email_id: str, archive_ids: Sequence[str]) -> set[str]:
-        """Return those of these deposits that were in the archive before the e-mail came."""
+        """Return which of these deposits were in the archive before the e-mail arrived."""

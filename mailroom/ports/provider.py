@@ -11,11 +11,11 @@ from mailroom.domain.outbound.message import Outgoing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a provider can do. What it cannot is refused before the call, never dropped in silence.
+    """The features of a provider. A mail that needs a missing one is refused before the call, never sent without it.
 
-    `batch` is how many mails one call takes, `max_bytes` the size of one mail on the wire, `asks` whether it can be asked
-    later what became of a mail with our id, `headers` whether it takes any custom header, `utf8_addresses` whether a local
-    part may be other than ASCII (RFC 6531), `tracks` whether it tells of opens and clicks, mail by mail as it is asked to.
+    `batch` is the number of mails per call, `max_bytes` the size of one mail on the wire, `headers` whether it takes any
+    custom header, `utf8_addresses` whether a local part may be non-ASCII (RFC 6531), `asks` whether it can look up a mail
+    by our id later, `tracks` whether it reports opens and clicks, switched on per mail.
     """
 
     batch: int = 1
@@ -31,7 +31,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """The provider took one mail; `provider_message_id` is what its events call it."""
+    """The provider accepted one mail; `provider_message_id` identifies it in the provider's events."""
 
     provider: str
     provider_message_id: str
@@ -39,7 +39,7 @@ class ProviderReceipt:
 
 @dataclass(frozen=True, slots=True)
 class ProviderQuota:
-    """What a provider allows this account now; None where it does not say. `paused` is true where it sends nothing."""
+    """The provider's current limits for this account, None where unknown. `paused`: it sends nothing."""
 
     per_second: float | None = None
     per_day: int | None = None
@@ -50,35 +50,35 @@ class ProviderQuota:
 class MailProvider(Protocol):
     """A service that accepts mail for delivery."""
 
-    #: The word in receipts, events and settings, such as `ses`: its row in `mailroom.domain.outbound.providers`.
+    #: The name in receipts, events and settings, such as `ses`; listed in `mailroom.domain.outbound.providers`.
     name: str
-    #: What its limits belong to, such as `ses/123456789012/eu-west-1`: one rate for each.
+    #: The account that limits apply to, such as `ses/123456789012/eu-west-1`: one rate for each.
     identity: str
     capabilities: Capabilities
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Hand each mail over once and return what was said of each, in their order. Nothing is raised for one mail.
+        """Submit each mail to the provider once and return one result per mail, in order. Nothing is raised for one mail.
 
         Per mail:
-            Receipt: it is theirs.
-            Throttled: over the provider's rate, not handed over; `DailyQuota` where the day's is used up.
-            Paused: the account or identity is stopped; not handed over.
-            TransientError: not handed over (no connection, refused before the data).
+            ProviderReceipt: the provider accepted it.
+            Throttled: over the provider's rate, not sent; `DailyQuota` where the day's quota is used up.
+            Paused: the account or identity is stopped; not sent.
+            TransientError: not sent (no connection, refused before the data).
             OutcomeUnknown: the answer was lost; the provider may have the mail.
             Refused: this recipient or content will never be accepted.
         """
 
     def quota(self) -> ProviderQuota:
-        """Return what is allowed now; the answer may be a minute old."""
+        """Return the current limits; they may be a minute old."""
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
-        """Return the receipt of the mail with our id that was handed over at `since` or later; None: they never got it.
+        """Return the receipt of the mail with our id, sent at `since` or later; None: the provider never received it.
 
         Only where `capabilities.asks`.
 
         Raises:
-            OutcomeUnknown: they cannot tell (yet).
+            OutcomeUnknown: the provider does not know (yet).
         """
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""

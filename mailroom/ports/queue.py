@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Protocol
 
 MOST_KEPT = timedelta(days=14)
-"""How long SQS can keep a message, which our queues use: a message that ends unread may be the last word of a mail."""
+"""The longest retention of SQS, which our queues use: a message that expires unread may be a mail's only notification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a queue, as received this time. `attributes` has the sender's text attributes by name."""
+    """One received message of a queue; `receipt_handle` is valid for this receive. `attributes` are text attributes by name."""
 
     message_id: str
     receipt_handle: str
@@ -24,16 +24,16 @@ class Queue(Protocol):
     """A queue with visibility timeouts and at-least-once delivery."""
 
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
-        """Return up to `most` (1 to 10) messages, after at most `wait_s` seconds; they stay invisible meanwhile."""
+        """Return up to `most` (1 to 10) messages, after at most `wait_s` seconds, and start their visibility timeout."""
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Acknowledge: these messages never come back."""
+        """Delete the messages with these receipt handles: they are not delivered again."""
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
-        """Keep these messages invisible for `seconds` from now; 0 gives them back at once."""
+        """Change the visibility timeout of these receipt handles to `seconds` from now; 0 makes them visible at once."""
 
     def post(self, bodies: Sequence[str], *, delay_s: int = 0) -> None:
-        """Put these messages in the queue, to be seen after `delay_s` (0 to 900); with an error some may be there."""
+        """Post these messages, visible after `delay_s` (0 to 900); after an error some may have been posted."""
 
     def waiting(self) -> int:
-        """Return about how many messages are visible."""
+        """Return the approximate number of visible messages."""

@@ -1,4 +1,4 @@
-"""The cluster-wide limit of one provider identity."""
+"""The cluster-wide rate limit of one provider identity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from mailroom.domain.outbound.message import Lane
 
 @dataclass(slots=True)
 class Permit:
-    """Leave to hand one mail over, not before `at` and not after `until`, both of `time.monotonic`.
+    """A permit to send one mail, not before `at` and not after `until`, both of `time.monotonic`.
 
-    Who uses it notes when the call to the provider `began` and `ended`. `place` and `holder` are the rate's own.
+    The sender sets when the call to the provider `began` and `ended`. `place` and `holder` are internal to the rate.
     """
 
     at: float
@@ -24,18 +24,19 @@ class Permit:
 
     @property
     def free_at(self) -> float:
-        """When its place may be used again."""
+        """When its slot is free again."""
         return self.at if self.ended is None else self.ended + self.window_s
 
 
 class Rate(Protocol):
-    """The cluster-wide limit of one provider identity."""
+    """The cluster-wide rate limit of one provider identity."""
 
     def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Permit]:
-        """Wait for turns and return them by their times, at most one for each of so many mails.
+        """Wait for permits and return up to `mails` of them, sorted by `at`.
 
-        None are after some seconds without one: look around, then ask again. Every turn is to be given back.
+        Empty after some seconds without one, so that the caller can check whether to stop, then call again. Every permit
+        must be given back.
         """
 
     def give_back(self, permits: Sequence[Permit]) -> None:
-        """Take back turns, used or not. Those that nobody gives back are free again after some seconds."""
+        """Give permits back, used or not. One that is not given back expires after some seconds."""

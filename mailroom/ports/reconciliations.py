@@ -1,4 +1,4 @@
-"""Proofs that nothing is lost."""
+"""Results of reconciliations, which prove that nothing is lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """One proof that nothing is lost: what was counted, and the differences of each side (`inbound`, `outbound`)."""
+    """The result of one reconciliation: counts, and the number of differences of each side (`inbound`, `outbound`)."""
 
     begun_at: datetime
     ended_at: datetime
@@ -17,10 +17,10 @@ class Reconciliation:
 
 
 class Reconciliations(Protocol):
-    """The proofs that were made."""
+    """The stored results of reconciliations."""
 
     def note(self, proof: Reconciliation) -> None:
-        """Keep it."""
+        """Store a result."""
 
     def last(self) -> Reconciliation | None:
-        """Return the latest, or None."""
+        """Return the latest result, or None."""

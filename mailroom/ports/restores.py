@@ -1,9 +1,9 @@
-"""Recognising that the database was restored: what waits in it may have been sent after the dump.
+"""Detection of a restored database: messages that wait in it may have been sent after the dump.
 
-Two signs, either is enough. The identity of the database (server, timeline, database, table) differs from the one that is
-written in it; or its counter is behind one that was seen: kept outside every database, and in each process's memory. The
-counter advances before anything is claimed and again every few seconds while messages are: first in the database, then
-outside, never backwards. ADR 10 says what was measured and which window remains.
+Either of two signs is enough. The database's identity (server, timeline, database, table) differs from the one stored in
+it; or its counter is lower than one seen before: in the store outside every database, or in a process's memory. The counter
+advances before messages are leased, and every few seconds while they are: first in the database, then outside, never
+backwards. ADR 10 has the measurements and the window that remains.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from typing import Protocol
 
 
 class OutsideCounter(Protocol):
-    """Where the counter's highest value is kept, outside every database; one for each installation, by its name."""
+    """The store of the counter's highest value, outside every database; one counter for each installation, by name."""
 
     def read(self, name: str) -> int | None:
-        """Return the value; None where nothing is kept, which is no sign of a restore.
+        """Return the value; None where none is stored, which is no sign of a restore.
 
         Raises:
             TransientError: it cannot be read now.
         """
 
     def raise_to(self, name: str, counter: int) -> None:
-        """Keep `counter` where the value is lower or missing; a higher value stays."""
+        """Store `counter` if the value is lower or missing; a higher value is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A restore, and how much is held for it."""
+    """A detected restore, and how many batches and messages are held because of it."""
 
     why: str
     batches: int

@@ -1,16 +1,19 @@
-"""Which workers live."""
+"""The roster of live workers."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Roster(Protocol):
-    """Which workers live."""
+    """Workers by their heartbeats."""
 
     def heartbeat(
         self, worker: str, *, now: datetime, in_hand: int, paused_by: str | None, held_by: str | None = None
     ) -> None:
-        """Note that `worker` lives, how many e-mails it has in hand, what outage keeps it from receiving, and what an operator holds back."""
+        """Record a heartbeat of `worker`: how many e-mails it works on, and what pauses it.
+
+        `paused_by` names the outage that keeps it from receiving, `held_by` what an operator holds back.
+        """
 
     def leave(self, worker: str) -> None:
-        """Note that `worker` has stopped by itself."""
+        """Remove `worker`, which has stopped in order."""

@@ -1,4 +1,4 @@
-"""The orchestrator's flow runs, seen from the product."""
+"""Flow runs of the orchestrator (Prefect): start, retry, resume, find."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mailroom.domain.inbound.received_email import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A flow run as the orchestrator tells of it."""
+    """A flow run, as reported by the orchestrator."""
 
     id: str
     name: str
@@ -18,23 +18,23 @@ class Run:
 
 
 class RunStarter(Protocol):
-    """The orchestrator, seen from the product."""
+    """Starts, retries, resumes and finds flow runs."""
 
     def start(self, ref: ObjectRef) -> Run:
-        """Return the run for this object, created and scheduled if there is none."""
+        """Return the run for this object, created and scheduled if it does not exist."""
 
     def retry(self, run_id: str) -> Run:
-        """Schedule this run again under its own id.
+        """Schedule this run again, with the same id.
 
         Raises:
             LookupError: the orchestrator has no such run.
         """
 
     def resume(self, run_id: str) -> bool:
-        """Let a run that suspended itself go on; False for one that waits no more, or is not there."""
+        """Resume a run that suspended itself; False if it is no longer suspended, or not found."""
 
     def find(self, run_id: str) -> Run | None:
         """Return the run, or None."""
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield the name and state of each task of a run, in the order of their start."""
+        """Yield the name and state of each task run of a run, in order of start."""

@@ -1,4 +1,4 @@
-"""What looks for viruses."""
+"""The virus scanner."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from mailroom.domain.inbound.trust import Scan
 
 
 class Scanner(Protocol):
-    """Looks for viruses."""
+    """Scans content for viruses."""
 
     def scan(self, content: bytes) -> Scan:
-        """Return what is found. Never raises: what kept the scanner from looking is a finding, `unscanned`."""
+        """Return the verdict. Never raises: a scan that could not be made has the verdict `unscanned`."""

@@ -1,10 +1,10 @@
-"""The orchestrator's scheduler, seen from outside."""
+"""The health of the orchestrator's scheduler."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-#: A scheduler makes the next run of a schedule within a minute of the last; this much later it is silent.
+#: A scheduler creates the next run of a schedule within a minute of the last; this much later it counts as silent.
 _SCHEDULER_PATIENCE = timedelta(minutes=10)
 
 
@@ -13,8 +13,8 @@ class Scheduling:
     """What the orchestrator's scheduler has done for this installation's schedules.
 
     `last_worked_at` is when it last scheduled a run by itself, None if never. `active` are the deployments with an active
-    schedule that nobody paused, `idle` those of them for which no run is scheduled ahead. `every` is the shortest interval
-    of them, None where all of them have times of day.
+    schedule that is not paused, `idle` those of them without a run scheduled ahead. `every` is their shortest interval,
+    None where all of them have times of day.
     """
 
     last_worked_at: datetime | None
@@ -23,7 +23,7 @@ class Scheduling:
     every: timedelta | None = None
 
     def is_silent(self, now: datetime) -> bool:
-        """Return whether the scheduler has stopped: a schedule has nothing ahead, or the next run of one is overdue to be made.
+        """Return whether the scheduler has stopped: a schedule has no run ahead, or a new run is overdue.
 
         In the first minute after its start, a scheduler that has not made its first pass is silent too.
         """
@@ -34,16 +34,16 @@ class Scheduling:
         return self.last_worked_at is None or now - self.last_worked_at > self.every + _SCHEDULER_PATIENCE
 
     def as_json(self, now: datetime) -> dict[str, Any]:
-        """Return what `status` and `/readyz` say of it."""
+        """Return the JSON values that `status` and `/readyz` show."""
         worked = self.last_worked_at.isoformat() if self.last_worked_at else None
         return {"last_worked_at": worked, "silent": self.is_silent(now), "without_runs": list(self.idle)}
 
 
 class Scheduler(Protocol):
-    """The orchestrator's scheduler, seen from outside."""
+    """The orchestrator's scheduler."""
 
     def look(self) -> Scheduling:
-        """Return what it has done; the answer may be some seconds old.
+        """Return what it has done lately; the result may be some seconds old.
 
         Raises:
             TransientError: the orchestrator does not answer.

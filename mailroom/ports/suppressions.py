@@ -1,4 +1,4 @@
-"""The addresses that get no mail."""
+"""Suppression lists: addresses that no mail is sent to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """An address that gets no mail from this tenant; `tenant` None is from nobody here. `address` is normalised."""
+    """An address that gets no mail from this tenant, or with `tenant` None from any. `address` is normalised."""
 
     address: str
     reason: str
@@ -19,20 +19,20 @@ class Suppression:
 
 
 class Suppressions(Protocol):
-    """The addresses that get no mail."""
+    """The suppression list of each tenant, and the global one."""
 
     def among(self, tenant: str, addresses: Sequence[str], *, now: datetime, with_global: bool = False) -> set[str]:
-        """Return which of these normalised addresses are suppressed for this tenant: by its own list, or the global one too.
+        """Return which of these normalised addresses the tenant's list suppresses; `with_global` adds the global list.
 
-        The global list is for administrators: another tenant's recipients may be on it, and questions about
-        guessed addresses would read it.
+        The global list is for administrators: it may contain another tenant's recipients, and a tenant could read it by
+        guessing addresses.
         """
 
     def add(self, suppressions: Sequence[Suppression]) -> int:
-        """Keep them and return how many are new; one that is there already stays, with the later end."""
+        """Store them and return how many are new; an existing one is kept, with the later expiry."""
 
     def remove(self, tenant: str | None, address: str) -> bool:
-        """Let mail go to the address again; False when it was not there."""
+        """Remove the address, so that mail is sent to it again; False if it was not suppressed."""
 
     def all(
         self,
@@ -43,9 +43,8 @@ class Suppressions(Protocol):
         limit: int,
         with_global: bool = False,
     ) -> list[Suppression]:
-        """Return suppressions by address and tenant from behind `after` on: a tenant's own, or with the global ones.
+        """Return suppressions after `after`, sorted by address and tenant; `tenant` None returns all.
 
-        Without a tenant, all there are. The global list is for administrators, as in `among`.
-
-        In that order the global one of an address is first, its tenant an empty text.
+        `with_global` adds the global list; it is for administrators, as in `among`. For one address the global one comes
+        first: in `after`, its tenant is the empty string.
         """

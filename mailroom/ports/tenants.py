@@ -1,4 +1,4 @@
-"""What each customer of this installation has chosen."""
+"""Settings of tenants: filing policy and webhook."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -8,23 +8,23 @@ from mailroom.domain.inbound.trust import FilingPolicy
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a tenant wants to be told of its mail, and the secret that proves who tells."""
+    """A tenant's webhook for received mail, and the secret that signs its requests."""
 
     url: str
     secret: str = field(repr=False)
 
 
 class Tenants(Protocol):
-    """What each customer of this installation has chosen. A tenant that is not known yet is made when it chooses."""
+    """Settings of tenants. Setting one creates a tenant that is not known yet."""
 
     def policy(self, tenant: str) -> FilingPolicy:
-        """Return what the tenant wants done with doubtful mail; the default for one that never said."""
+        """Return the tenant's policy for doubtful mail; the default where none was set."""
 
     def set_policy(self, tenant: str, policy: FilingPolicy) -> None:
-        """Have this policy hold for the mails that come from now on."""
+        """Set the policy for mails that arrive from now on."""
 
     def webhook(self, tenant: str) -> Webhook | None:
-        """Return where the tenant wants to be told of its mail, or None."""
+        """Return the tenant's webhook, or None."""
 
     def set_webhook(self, tenant: str, webhook: Webhook | None) -> None:
-        """Have the tenant told there from now on; None tells nobody any more."""
+        """Set the tenant's webhook; None removes it."""

@@ -1,4 +1,4 @@
-"""What providers allow, told by who sends to who takes batches."""
+"""Provider terms: rate, quota and size limits, published by senders and read where batches are submitted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from mailroom.ports.provider import MailProvider, ProviderQuota
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderTerms:
-    """What a provider allows one account; `max_bytes` is one mail on the wire."""
+    """A provider's limits for one account; `max_bytes` is the size of one mail on the wire."""
 
     identity: str
     name: str
@@ -21,20 +21,20 @@ class ProviderTerms:
 
 
 class Terms(Protocol):
-    """What providers allow: who sends tells it, who takes batches asks for it."""
+    """The limits of providers: published by senders, read where batches are submitted."""
 
     def publish(self, terms: ProviderTerms) -> None:
-        """Keep what a provider allows now."""
+        """Store the provider's current limits."""
 
     def known(self, *, now: datetime) -> ProviderTerms | None:
-        """Return what was told last, if that is of today."""
+        """Return the terms published last, if they are of today."""
 
     def hold(self, rate: RateLimit, *, now: datetime) -> None:
-        """Keep the rate that an account is held to now."""
+        """Store the rate limit that applies to an account now."""
 
 
 def terms_of(provider: MailProvider, quota: ProviderQuota, *, now: datetime) -> ProviderTerms:
-    """Return what there is to tell of a provider that answered with `quota`."""
+    """Return the terms to publish for a provider with this quota."""
     return ProviderTerms(
         identity=provider.identity,
         name=provider.name,

@@ -1,1 +1,1 @@
-"""The embedded stack: all that Mailroom needs on one machine, started as processes of its own and ended with them."""
+"""The sandbox: an embedded stack of everything that Mailroom needs, on one machine, for tests, drills and demos."""

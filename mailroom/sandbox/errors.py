@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded stack itself. Mail has its own tree, in `mailroom.domain.errors`."""
+"""The error of the embedded stack. Errors about mail are in `mailroom.domain.errors`."""
 
 from mailroom.domain.errors import ConfigurationError
 

@@ -1,1 +1,1 @@
-"""In-memory twins of ports, for tests: what they answer is held to the same contract suites as the adapters."""
+"""In-memory implementations of ports, for tests; they pass the same contract suites as the adapters."""

@@ -1,4 +1,4 @@
-"""In-memory services for tests of the HTTP service, and for looking at its pages."""
+"""In-memory services for tests of the HTTP service, and for viewing its pages."""
 
 import warnings
 from dataclasses import dataclass, field, replace
@@ -20,20 +20,20 @@ from mailroom.testing.inbox_reader import MemoryInboxReader, MemoryKeys, MemoryL
 from mailroom.testing.runs import MemoryRuns
 
 with warnings.catch_warnings():
-    # Starlette's test client would rather have httpx2, which nothing else here needs.
+    # Starlette's test client prefers httpx2, which nothing else here needs.
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
     from fastapi.testclient import TestClient as TestClient
 
 NOW = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
-#: What a browser asks for.
+#: The Accept header of a browser.
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
-#: A mail that all of SES's checks let pass.
+#: Verdicts of a mail that passes all of SES's checks.
 PASSED = Verdicts(*[Verdict.PASS] * 5)
 
 
 @dataclass(slots=True)
 class Memory:
-    """All services in memory, and ways to fill them."""
+    """All services in memory, with methods to fill them."""
 
     reader: MemoryInboxReader = field(default_factory=MemoryInboxReader)
     archive: MemoryArchive = field(default_factory=MemoryArchive)
@@ -42,7 +42,7 @@ class Memory:
     activities: list[dict[str, Any]] = field(default_factory=list)
 
     def services(self, *, pages_open: bool = False, inbound_hook: InboundHook | None = None) -> Services:
-        """Return them as the application takes them."""
+        """Return them as the application's services."""
         book = MemoryLedgerReader(self.reader, self.activities)
         return Services(
             settings=settings(pages_open=pages_open),
@@ -56,7 +56,7 @@ class Memory:
         )
 
     def file(self, item: Item, **changes: Any) -> FiledItem:
-        """File an item with receipts for all it holds; `changes` are fields of FiledItem."""
+        """File an item with receipts for all of its content; `changes` are fields of FiledItem."""
         kept = [(item.raw_archive_id, 2048)] + [(part.archive_id, part.size) for part in item.attachments]
         values: dict[str, Any] = {
             "id": str(uuid4()),
@@ -111,7 +111,7 @@ def receipt(archive_id: str, size: int) -> Deposit:
 
 
 def settings(*, pages_open: bool) -> Settings:
-    """Return settings of an installation that is not there."""
+    """Return settings of an installation that does not exist."""
     nowhere = "http://127.0.0.1:1"
     return Settings(
         region="eu-west-1",

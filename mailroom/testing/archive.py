@@ -25,7 +25,7 @@ class MemoryArchive:
         self._lock = threading.Lock()
 
     def deposit(self, tenant: str, content: bytes) -> Deposit:
-        """Keep `content` and return its receipt; the same content again is the same deposit, kept for longer."""
+        """Archive `content` and return its receipt; the same content again is the same deposit, locked for longer."""
         digest = hashlib.sha256(content).hexdigest()
         archive_id = f"{tenant}/{digest}"
         now = datetime.now(UTC).replace(microsecond=0)
@@ -40,11 +40,11 @@ class MemoryArchive:
             return self._receipts[archive_id]
 
     def find(self, archive_id: str) -> Deposit | None:
-        """Return the receipt given for `archive_id`, or None."""
+        """Return the receipt of `archive_id`, or None."""
         return self._receipts.get(archive_id)
 
     def read(self, archive_id: str) -> bytes:
-        """Return the content, checked against its digest."""
+        """Return the content, verified against its digest."""
         with self._lock:
             receipt, content = self._receipts.get(archive_id), self.contents.get(archive_id)
         if receipt is None or content is None:

@@ -35,7 +35,7 @@ class MemoryEvents:
         self._parked: dict[str, _Waiting] = {}
 
     def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
-        """Keep each event once, or park it."""
+        """Store each event once, or park it."""
         self.stuck.wait(60)
         if self.fault is not None:
             raise self.fault
@@ -52,7 +52,7 @@ class MemoryEvents:
         return Folded(matched=matched, parked=parked, repeated=repeated)
 
     def rematch(self, *, now: datetime, limit: int) -> Folded:
-        """Try parked events again, each when its time has come."""
+        """Match parked events again, each that is due."""
         due = [one for one in self._parked.values() if one.next_at <= now and not one.is_aged(now)][:limit]
         found = [one for one in due if self._matches(one.event)]
         for one in due:

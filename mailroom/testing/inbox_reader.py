@@ -1,4 +1,4 @@
-"""The reading side of inboxes and ledger in memory, and the keys that open it."""
+"""The ports `InboxReader`, `LedgerReader` and `ApiKeys` in memory."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _TERMS = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
 @dataclass(slots=True)
 class MemoryInboxReader:
-    """The port `Reader` over lists. `down` makes it fail as a database that is away, `fault` in another way."""
+    """The port `InboxReader` over lists. `down` makes it fail like an unreachable database, `fault` by another error."""
 
     addresses: list[InboxLine] = field(default_factory=list)
     filed: list[FiledItem] = field(default_factory=list)
@@ -31,7 +31,7 @@ class MemoryInboxReader:
     fault: Exception | None = None
 
     def inboxes(self, tenant: str | None, *, limit: int) -> list[InboxLine]:
-        """Return the addresses and the filled inboxes, those with the newest mail first."""
+        """Return the addresses and the filled inboxes, by newest mail first."""
         self.ping()
         listed = {(line.tenant, line.address): line for line in self.addresses}
         for filed in self.filed:
@@ -54,7 +54,7 @@ class MemoryInboxReader:
     def items(
         self, tenant: str | None, address: str, *, after: Position | None, limit: int, question: str = ""
     ) -> Page[ItemLine]:
-        """Return items of `address` that hold every word of the question."""
+        """Return items of `address` that match the question."""
         found = [_line(filed) for filed in self._of(tenant, address) if _holds(words_of(filed.item), question)]
         return _page(found, after, limit)
 
@@ -67,7 +67,7 @@ class MemoryInboxReader:
         return found[0] if tenant is None else replace(found[0], run_id=None)
 
     def attachment(self, tenant: str | None, item_id: str, number: int) -> Attachment | None:
-        """Return what is listed of one attachment."""
+        """Return the description of one attachment."""
         filed = self.item(tenant, item_id)
         if filed is None or filed.withdrawn:
             return None
@@ -98,7 +98,7 @@ class MemoryInboxReader:
         return next((line for line in self._lines(tenant) if line.id == email_id), None)
 
     def census(self) -> Census:
-        """Count everything."""
+        """Return the counts."""
         self.ping()
         groups: dict[tuple[State, str | None], list[datetime]] = {}
         for line, _ in self.ledger:
@@ -107,7 +107,7 @@ class MemoryInboxReader:
         return Census(tuple(EmailCount(*key, len(times), min(times)) for key, times in ordered), len(self.filed))
 
     def ping(self) -> None:
-        """Return unless it is to fail."""
+        """Return, unless `down` or `fault` makes it fail."""
         if self.fault is not None:
             raise self.fault
         if self.down:
@@ -133,12 +133,12 @@ class MemoryInboxReader:
 
 @dataclass(slots=True)
 class MemoryKeys:
-    """The port `ApiKeys` over a dict from key to holder."""
+    """The port `ApiKeys` over a dict from key to owner."""
 
     holders: dict[str, Holder] = field(default_factory=dict)
 
     def holder(self, sha256: str) -> Holder | None:
-        """Return who holds the key with this digest."""
+        """Return the owner of the key with this digest."""
         return next((holder for key, holder in self.holders.items() if key_digest(key) == sha256), None)
 
 
@@ -169,7 +169,7 @@ class MemoryLedgerReader:
 
 
 def _holds(text: str, question: str) -> bool:
-    """Return whether words answer a question as PostgreSQL's `websearch_to_tsquery` reads it."""
+    """Return whether words match a question as PostgreSQL's `websearch_to_tsquery` parses it."""
     asked, text = words_asked(question), f" {text} "
     if not question.strip():
         return True

@@ -7,7 +7,7 @@ from mailroom.domain.errors import Quarantined, Reason
 
 
 class MemoryDataKeys:
-    """The port `Keys` in memory: a data key comes back for the context that it was made for. `asked` counts the unwraps."""
+    """The port `Keys` in memory: unwraps a data key only with its own context. `asked` counts the unwraps."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -20,7 +20,7 @@ class MemoryDataKeys:
         return data_key, wrapped
 
     def keep(self, wrapped: bytes, context: Mapping[str, str], data_key: bytes) -> None:
-        """Take a data key that another key service wrapped."""
+        """Add a data key that another key service wrapped."""
         self._kept[wrapped] = data_key, dict(context)
 
     def unwrap(self, wrapped: bytes, context: Mapping[str, str]) -> bytes:

@@ -15,12 +15,12 @@ from mailroom.ports.mail_store import Listed, StoredObject
 class _Version:
     id: str
     at: datetime
-    #: None is the marker that a deletion leaves.
+    #: None is a delete marker.
     stored: StoredObject | None
 
 
 class MemoryMailStore:
-    """The port `MailStore` in memory, with versions; `asked` has each reference that was fetched."""
+    """The port `MailStore` in memory, with versions; `asked` lists each fetched reference."""
 
     def __init__(self) -> None:
         self.asked: list[ObjectRef] = []
@@ -34,7 +34,7 @@ class MemoryMailStore:
         return made.id
 
     def delete(self, ref: ObjectRef) -> None:
-        """Delete one version, or leave a marker where `ref` names none."""
+        """Delete one version, or add a delete marker if `ref` names none."""
         versions = self._versions[ref.bucket, ref.key]
         if ref.version:
             versions[:] = [one for one in versions if one.id != ref.version]
@@ -53,7 +53,7 @@ class MemoryMailStore:
         return found[-1]
 
     def list(self, bucket: str, *, after: str, most: int) -> Sequence[Listed]:
-        """Return up to `most` objects whose keys come after `after`."""
+        """Return up to `most` objects with keys after `after`."""
         newest = {key: versions[-1] for (name, key), versions in self._versions.items() if name == bucket and versions}
         keys = sorted(key for key, version in newest.items() if key > after and version.stored is not None)
         return [Listed(key, newest[key].at) for key in keys[:most]]

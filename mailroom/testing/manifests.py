@@ -17,7 +17,7 @@ class MemoryManifests:
         self._lock = threading.Lock()
 
     def keep(self, manifest: Manifest) -> None:
-        """Keep a tenant's manifest; one that says nothing new is not written again."""
+        """Store a tenant's manifest; one without new facts is not written again."""
         with self._lock:
             older = [one for one in self.kept if one.key == manifest.key]
             renewed = manifest.renewing(older)

@@ -1,4 +1,4 @@
-"""The notices that a queue of mails has, and an event."""
+"""Notifications of received mail as the inbound queue has them, and an SES event."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from mailroom.domain.inbound.received_email import ObjectRef
 
 
 def s3_notice(*refs: ObjectRef) -> str:
-    """Return S3's word that these objects were made."""
+    """Return S3's notification that these objects were created."""
     records = [
         {
             "eventSource": "aws:s3",
@@ -23,7 +23,7 @@ def s3_notice(*refs: ObjectRef) -> str:
 
 
 def ses_notice(ref: ObjectRef, *recipients: str) -> str:
-    """Return SES's word that a mail was received for `recipients`."""
+    """Return SES's notification that a mail was received for `recipients`."""
     receipt = {
         "timestamp": "2026-11-21T09:30:00.000Z",
         "recipients": recipients,
@@ -34,6 +34,6 @@ def ses_notice(ref: ObjectRef, *recipients: str) -> str:
 
 
 def an_event(kind: Kind, event_id: str = "event-1", **changes: Any) -> DeliveryEvent:
-    """Return one thing that SES told."""
+    """Return one event of SES."""
     at = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
     return replace(DeliveryEvent(provider="ses", event_id=event_id, kind=kind, at=at), **changes)

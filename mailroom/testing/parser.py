@@ -7,17 +7,17 @@ from mailroom.domain.parsing import ParsedEmail, parse_email
 
 
 class MemoryParser:
-    """A `Parser` that parses where it is called. It cannot outlive a crash or a hang; errors it tells as the real one does."""
+    """A `Parser` in the calling process. It does not survive a crash or a hang; it reports errors as the real one does."""
 
     def __init__(self, function: Callable[[bytes], ParsedEmail] = parse_email) -> None:
-        """Take what parses."""
+        """Take the function that parses."""
         self._function = function
 
     def parse(self, raw: bytes) -> ParsedEmail:
-        """Return what `raw` says."""
+        """Return `raw` parsed."""
         try:
             return self._function(raw)
         except MemoryError:
             raise Quarantined(Reason.UNPARSABLE, cause="memory") from None
-        except Exception as error:  # noqa: BLE001 - as the process does, whatever it is
+        except Exception as error:  # noqa: BLE001 - as the real parser's process does
             raise Quarantined(Reason.UNPARSABLE, cause=type(error).__name__) from None

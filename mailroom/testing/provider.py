@@ -49,7 +49,7 @@ class MemoryProvider:
         self._lock = threading.Lock()
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Take each mail, or give it the answer that waits for it."""
+        """Accept each mail, or return the result prepared for it."""
         with self._lock:
             return [self._send(mail) for mail in mails]
 
@@ -58,11 +58,11 @@ class MemoryProvider:
         return self.allowed
 
     def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
-        """Return the receipt of the mail if it was taken."""
+        """Return the receipt of the mail if it was accepted."""
         return self._receipt(message_id) if message_id in self.accepted else None
 
     def close(self) -> None:
-        """Keep everything for the test to look at."""
+        """Do nothing: the test may still inspect everything."""
 
     def _send(self, mail: Outgoing) -> ProviderReceipt | MailroomError:
         try:

@@ -1,4 +1,4 @@
-"""A queue in memory. It is strict where a real one may be lenient: only the newest receipt of a message counts."""
+"""A queue in memory. It is stricter than a real one may be: only the newest receipt handle of a message is valid."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from itertools import count
 
 from mailroom.ports.queue import Received
 
-#: How often a waiting receive looks whether a message has become visible.
+#: Seconds between checks of a waiting receive for visible messages.
 _LOOK_AGAIN_S = 0.01
 _BATCH = 10
 
@@ -24,7 +24,7 @@ class _Message:
 
 
 class MemoryQueue:
-    """The port `Queue` in memory, safe between threads; time is whatever `clock` says, in seconds."""
+    """The port `Queue` in memory, safe between threads; `clock` returns its time, in seconds."""
 
     def __init__(self, *, visibility_s: float = 30, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -34,12 +34,12 @@ class MemoryQueue:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """How many messages are not deleted, visible or not."""
+        """The number of messages that are not deleted, visible or not."""
         return len(self._messages)
 
     @property
     def bodies(self) -> list[str]:
-        """The bodies of the messages that are not deleted, in the order in which they were sent."""
+        """The bodies of messages that are not deleted, in the order of sending."""
         with self._lock:
             return [message.body for message in self._messages.values()]
 
@@ -56,7 +56,7 @@ class MemoryQueue:
             self.send(body, delay_s=delay_s)
 
     def receive(self, *, most: int, wait_s: int) -> list[Received]:
-        """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time, whatever the clock."""
+        """Return up to `most` (at most 10) visible messages, oldest first; `wait_s` is real time."""
         deadline = time.monotonic() + wait_s
         while True:
             with self._lock:
@@ -68,13 +68,13 @@ class MemoryQueue:
             time.sleep(min(_LOOK_AGAIN_S, left_s))
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Acknowledge these messages; a receipt that counts no longer is passed over."""
+        """Delete these messages; receipt handles that are no longer valid are ignored."""
         with self._lock:
             for message in self._named(receipts):
                 del self._messages[message.id]
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> None:
-        """Keep these messages invisible for `seconds` from now; a receipt that counts no longer is passed over."""
+        """Set the visibility timeout to `seconds` from now; receipt handles that are no longer valid are ignored."""
         with self._lock:
             for message in self._named(receipts):
                 message.visible_at = self.clock() + seconds

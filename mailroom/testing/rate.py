@@ -10,9 +10,9 @@ from mailroom.ports.rate import Permit
 
 @dataclass
 class MemoryRate:
-    """The port `Rate` in memory, without waiting: at most `permit` turns a call, at most `places` not given back.
+    """The port `Rate` in memory, without waiting: at most `permit` permits a call, at most `places` not given back.
 
-    `none` of the next calls get no turn. `asked` and `lanes` have what each call asked for, `out` is how many turns are not
+    The next `none` calls get no permit. `asked` and `lanes` list the arguments of each call; `out` is the number of permits not
     given back yet.
     """
 
@@ -25,7 +25,7 @@ class MemoryRate:
     given_back: int = 0
 
     def wait(self, mails: int, *, lane: Lane = Lane.TRANSACTIONAL) -> list[Permit]:
-        """Return turns that may be used at once."""
+        """Return permits that may be used at once."""
         self.asked.append(mails)
         self.lanes.append(lane)
         if self.none:
@@ -36,6 +36,6 @@ class MemoryRate:
         return [Permit(at=0.0, until=inf) for _ in range(free)]
 
     def give_back(self, permits: Sequence[Permit]) -> None:
-        """Take the turns back."""
+        """Give the permits back."""
         self.out -= len(permits)
         self.given_back += len(permits)

@@ -1,10 +1,10 @@
-"""Answers in memory."""
+"""Automatic replies in memory."""
 
 from mailroom.domain.errors import Refused
 
 
 class MemoryReplies:
-    """The port `Replies` in memory. `fails` are raised first, one a call; `sent` has what went out.
+    """The port `Replies` in memory. `fails` are raised first, one per call; `sent` lists sent mails.
 
     With `verified` domains only their addresses may send.
     """
@@ -14,7 +14,7 @@ class MemoryReplies:
         self._fails, self._verified = list(fails), verified
 
     def send(self, raw: bytes, *, sender: str, recipient: str) -> str:
-        """Remember the mail."""
+        """Record the mail."""
         if self._fails:
             raise self._fails.pop(0)
         if self._verified is not None and sender.rpartition("@")[2] not in self._verified:

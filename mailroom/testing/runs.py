@@ -11,9 +11,9 @@ from mailroom.ports.runs import Run
 
 @dataclass(slots=True)
 class MemoryRuns:
-    """The port `RunStarter` in memory; `asked` has what was asked of it, `down` is an outage.
+    """The port `RunStarter` in memory; `asked` lists the requested objects, `down` is an outage.
 
-    `known` are the ids of runs that somebody else started, and `suspended` of those that wait to be resumed.
+    `known` are ids of runs that were started elsewhere, `suspended` ids of those that wait to be resumed.
     """
 
     known: set[str] = field(default_factory=set)
@@ -37,7 +37,7 @@ class MemoryRuns:
         return _run(run_id, found.name, "AwaitingRetry")
 
     def resume(self, run_id: str) -> bool:
-        """Let a run go on that is suspended."""
+        """Resume a suspended run."""
         self._answer()
         self.asked.append(("resume", run_id))
         waited = run_id in self.suspended
@@ -53,7 +53,7 @@ class MemoryRuns:
         return started
 
     def tasks(self, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield no tasks: none of these runs has begun."""
+        """Yield no tasks: none of these runs has started."""
         self._answer()
         yield from ()
 

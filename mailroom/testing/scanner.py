@@ -1,4 +1,4 @@
-"""A scanner in memory, and the file that every scanner finds."""
+"""A virus scanner in memory, and the EICAR test file."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}" + b"$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!
 
 
 class MemoryScanner:
-    """The port `Scanner` in memory: finds the EICAR test file, and is away, old or too small when a test says so."""
+    """The port `Scanner` in memory: detects the EICAR test file; a test can make it unreachable, outdated or too small."""
 
     def __init__(self, *, most_bytes: int = 1024 * 1024) -> None:
         self.down = False
@@ -17,7 +17,7 @@ class MemoryScanner:
         self._most_bytes = most_bytes
 
     def scan(self, content: bytes) -> Scan:
-        """Return what is found."""
+        """Return the verdict."""
         found, why = self._look(content)
         return Scan(found, "memory", why, None if self.down else self.signatures_of)
 

@@ -5,7 +5,7 @@ from mailroom.ports.scheduler import Scheduling
 
 
 class MemoryScheduler:
-    """The port `Scheduler` with what a test says that it `found`; None is an orchestrator that does not answer."""
+    """The port `Scheduler` that returns `found`; None is an orchestrator that does not respond."""
 
     def __init__(self, found: Scheduling | None) -> None:
         self.found = found

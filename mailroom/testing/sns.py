@@ -1,4 +1,4 @@
-"""What stands beside the posts of SNS, in memory: certificates, topics, and which messages were taken."""
+"""The ports around SNS notifications, in memory: certificates, topics, subscriptions, deduplication."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,7 +7,7 @@ from mailroom.domain.errors import PermanentError
 
 
 class MemoryCertificates:
-    """The port `Certificates` with one certificate, or with the error to raise; `asked` has each URL."""
+    """The port `Certificates` with one certificate, or with the error to raise; `asked` lists each URL."""
 
     def __init__(self, pem: bytes | Exception) -> None:
         self.pem = pem
@@ -22,14 +22,14 @@ class MemoryCertificates:
 
 
 class MemoryTopics:
-    """The ports `Topics` and `Subscriptions`: each of `topics` may be confirmed; `confirmed` has the topics and tokens."""
+    """The ports `Topics` and `Subscriptions`: each of `topics` may be confirmed; `confirmed` lists topics and tokens."""
 
     def __init__(self, *topics: str) -> None:
         self.confirmed: list[tuple[str, str]] = []
         self._topics = topics
 
     def confirm(self, topic_arn: str, token: str) -> None:
-        """Remember that the topic may post."""
+        """Record the confirmed topic."""
         if topic_arn not in self._topics:
             raise PermanentError("AWS refused", service="sns", code="NotFound")
         self.confirmed.append((topic_arn, token))
@@ -42,7 +42,7 @@ class MemoryOnce:
         self.taken: set[tuple[str, str]] = set()
 
     def do(self, source: str, message_id: str, action: Callable[[], None], *, now: datetime) -> bool:
-        """Do `action` unless this message was taken before."""
+        """Call `action` unless this message was processed before."""
         if (source, message_id) in self.taken:
             return False
         action()

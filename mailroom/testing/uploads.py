@@ -1,4 +1,4 @@
-"""The bucket of callers' files in memory."""
+"""The bucket of uploaded files in memory."""
 
 from mailroom.domain.errors import Quarantined, Reason
 from mailroom.domain.references import ObjectScope

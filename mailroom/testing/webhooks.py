@@ -1,4 +1,4 @@
-"""Tenants' endpoints in memory."""
+"""The client for tenants' webhooks, in memory."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from mailroom.domain.errors import Refused, TransientError
 
 
 class MemoryWebhooks:
-    """The port `Webhooks` that remembers its posts. `answers` are met first, one each: a status, or an error to raise."""
+    """The port `Webhooks` that records its posts. `answers` are used first, one each: a status, or an error to raise."""
 
     def __init__(self, *answers: Exception | int) -> None:
         self.posts: list[tuple[str, bytes, dict[str, str]]] = []
         self.answers = list(answers)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """Remember the post, and answer."""
+        """Record the post, and respond."""
         self.posts.append((url, body, dict(headers)))
         answer = self.answers.pop(0) if self.answers else 204
         if isinstance(answer, Exception):

@@ -63,7 +63,7 @@ def test_a_message_that_was_handed_over_again_is_named(office: Office, database_
     send(office, batch_id)
     note(office, "sending", "number = 1")
 
-    assert wrong(database_url, both_ends(office, batch_id)) == {"handed over twice": 1}
+    assert wrong(database_url, both_ends(office, batch_id)) == {"sent twice": 1}
 
 
 def test_a_mail_that_was_received_twice_is_named(office: Office, database_url: str) -> None:

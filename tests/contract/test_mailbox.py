@@ -64,7 +64,7 @@ def received(body: str, message_id: str | None = None, **attributes: str) -> tup
 
 
 def accepted_from(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], sender: str = "desk@acme.test") -> Intake:
-    enclosing = AttachmentResolver("acme", archive=MemoryArchive(), uploads=None)
+    attachments = AttachmentResolver("acme", archive=MemoryArchive(), uploads=None)
     return accept_mails(
         messages,
         tenant="acme",
@@ -72,7 +72,7 @@ def accepted_from(outbox: SqlOutbox, *messages: tuple[Received, PlainMail], send
         now=NOW,
         new_id=lambda: str(uuid4()),
         outbox=outbox,
-        enclosing=enclosing,
+        attachments=attachments,
     )
 
 

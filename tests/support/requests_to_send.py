@@ -125,7 +125,7 @@ def prepared(changes: Mapping[str, Any], archive: MemoryArchive, *, limits: Limi
         tenant="acme",
         now=NOW,
         new_id=lambda: str(uuid4()),
-        enclosing=AttachmentResolver("acme", archive=archive, uploads=None),
+        attachments=AttachmentResolver("acme", archive=archive, uploads=None),
         limits=limits,
     )
 

@@ -47,7 +47,7 @@ def test_a_drill_of_batches_wants_every_mail_dispatched_or_unknown(status: str) 
 
 def test_what_the_check_found_is_counted_as_lost_or_twice() -> None:
     """In its own words, which these figures sum up."""
-    wrong = {"lost": 1, "not received": 2, "received twice": 3, "handed over twice": 4, "strange mail": 5}
+    wrong = {"lost": 1, "not received": 2, "received twice": 3, "sent twice": 4, "strange mail": 5}
     outcome = SendOutcome(seed=1, found={"clean": False, "wrong": wrong})
 
     assert (outcome.lost, outcome.twice) == (3, 7)

@@ -65,7 +65,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
         *_age(
             "mailroom_mailbox_oldest_seconds",
             "Time that the oldest due order has waited on the mailbox queue for a flow run to start.",
-            census.oldest_told,
+            census.oldest_published,
             now,
         ),
         *_age(

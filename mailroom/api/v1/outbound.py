@@ -112,7 +112,7 @@ def _submit(
         return _refuse(request, error.faults, "Invalid request; see errors.")
     except Unacceptable as error:
         return _refuse(request, error.faults)
-    enclosing = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
+    attachments = AttachmentResolver(tenant, archive=services.archive, uploads=sending.uploads)
     now = services.now()
     if dry_run:
         seen = preview(
@@ -120,7 +120,7 @@ def _submit(
             tenant=tenant,
             now=now,
             new_id=_new_id,
-            enclosing=enclosing,
+            attachments=attachments,
             suppressions=sending.suppressions,
             quotas=sending.quotas,
             senders=sending.senders,
@@ -137,7 +137,7 @@ def _submit(
             now=now,
             new_id=_new_id,
             outbox=sending.outbox,
-            enclosing=enclosing,
+            attachments=attachments,
             senders=sending.senders,
             terms=sending.terms.known(now=now),
         )

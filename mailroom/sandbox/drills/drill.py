@@ -1,7 +1,7 @@
-"""The kill drills: workers die at every crash point, and at random, while mails arrive; then everything must be there once.
+"""Kill drills of inbound mail: workers die at every crash point and at random while mails arrive; then every mail must exist once.
 
-Kills are SIGKILL to the worker and all that it started: no handler runs, nothing is flushed. What they cannot show is a
-power cut, for the kernel keeps what a dead process wrote.
+Kills are SIGKILL to the worker and all its children: no handler runs, nothing is flushed. They do not cover a
+power cut, because the kernel keeps what a dead process wrote.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from mailroom.sandbox.errors import StackError
 
 Say = Callable[[str], None]
 
-#: A mail killed again and again waits for its message each time; then the backlog is worked off.
+#: A mail whose worker is killed repeatedly waits for its message each time; then the backlog is processed.
 DRAIN_PATIENCE_S = 300.0
 
 _POINT_PATIENCE_S = 120.0
 
-#: Reached only by a worker that is told to stop while it has mails in hand.
+#: Reached only by a worker that is stopped while it works on mails.
 _WHEN_STOPPED = frozenset({"before commit of release", "after commit of release"})
 
 
 @dataclass(slots=True)
 class Outcome(DrillResult):
-    """What a drill did, and what the check found after it."""
+    """The result of a drill, with the check's findings after it."""
 
     gone = "lost", "unknown object", "no item", "missing item", "stuck", "missing deposit", "unreadable", "not archived"
     twofold = "duplicate line", "duplicate item", "filed twice", "versions"
@@ -44,7 +44,7 @@ class Outcome(DrillResult):
 
 
 class Drill:
-    """Kills workers on a ground, and proves what came of it."""
+    """Kills workers on a drill stack, and checks the result."""
 
     def __init__(self, drill_stack: DrillStack, fork_server: ForkServer, *, seed: int, say: Say) -> None:
         self.outcome = Outcome(seed)
@@ -52,7 +52,7 @@ class Drill:
         self._chance = Random(seed)
 
     def kill_at_points(self, points: tuple[str, ...] = POINTS, *, mails: int) -> None:
-        """Have a worker die at each of these crash points, with new mails each time.
+        """Kill a worker at each of these crash points, with new mails each time.
 
         Raises:
             StackError: a worker did not die there: nothing reaches that point.
@@ -71,7 +71,7 @@ class Drill:
             self._say(f"killed {point}")
 
     def kill_at_random(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
-        """Kill workers 0.05 to 2 s after their first mail, while mails keep coming so that some are always under way."""
+        """Kill workers 0.05 to 2 s after their first mail, while mails keep arriving so that some are always in progress."""
         kill_at_random(
             self._fork_server.fork,
             self._at_work,
@@ -84,13 +84,13 @@ class Drill:
         )
 
     def prove(self, *, workers: int = 1) -> Outcome:
-        """Let workers finish what is left, run the check, and return what came of it all."""
+        """Let workers finish the rest, run the check, and return the result."""
         self.settle(workers=workers)
         self.outcome.found = self._drill_stack.check()
         return self.outcome
 
     def settle(self, *, workers: int = 1) -> None:
-        """Let workers finish what is left, and note how long they took."""
+        """Let workers finish the rest, and record how long they took."""
         alive = [self._fork_server.fork() for _ in range(workers)]
         self.outcome.drained_s = None
         try:
@@ -104,7 +104,7 @@ class Drill:
             worker.kill()
 
     def _stop_at_work(self, worker: Worker) -> None:
-        """Tell a worker to stop as soon as it has a mail in hand."""
+        """Stop a worker as soon as it works on a mail."""
         wait_until(lambda: self._at_work(worker), within_s=READY_PATIENCE_S, every_s=PAUSE_S)
         worker.stop()
 
@@ -121,6 +121,6 @@ class Drill:
             self.outcome.sent += self._drill_stack.send(missing)
 
     def _at_work(self, worker: Worker) -> bool:
-        """Tell whether a worker has a mail under way."""
+        """Return whether a worker is processing a mail."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
         return bool(self._drill_stack.ask(mine, f"%-{worker.process.pid}"))

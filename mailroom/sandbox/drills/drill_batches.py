@@ -1,7 +1,7 @@
-"""A ground's batches, seen from both ends: what the HTTP service accepted, and what the receiving end got of it.
+"""Batches of a drill, from both ends: those that the HTTP service accepted, and the mails that the receiving end got.
 
-The service is forked like the workers, so that it can die at its crash points; a caller whose answer was lost asks
-again with the same Idempotency-Key, as callers do. Mail goes to an SMTP server that stands outside.
+The service is forked like the workers, so that it can die at its crash points; a caller whose response was lost submits
+again with the same Idempotency-Key, as callers do. Mail goes to an SMTP server outside the stack.
 """
 
 import json
@@ -31,7 +31,7 @@ _SMTP = {"name": "Mailroom provider: SMTP", "slug": "mailroom-provider-smtp"}
 
 @dataclass(slots=True)
 class DrillBatches:
-    """Hands batches over and says what came of them. `received` tells our ids of all mails received so far."""
+    """Submits batches and counts their results. `received` returns our ids of all mails received so far."""
 
     drill_stack: DrillStack
     fork_server: ForkServer
@@ -45,12 +45,12 @@ class DrillBatches:
         self.since = self.drill_stack.ask("select now()")[0][0]
 
     def use(self, smtp_port: int, *, per_second: float = 5000.0) -> None:
-        """Have workers that start from now on hand their mail to this SMTP server."""
+        """Make workers that start from now on send to this SMTP server."""
         self.smtp_port = smtp_port
         with httpx.Client(base_url=self.drill_stack.facts["prefect_api_url"], timeout=15) as prefect:
             kind = _made(prefect, "block_types", _SMTP, f"/block_types/slug/{_SMTP['slug']}")
             schema = _made(prefect, "block_schemas", {"block_type_id": kind, "fields": {}, "capabilities": []})
-            # A limit of its own, and a rate of its own, for each server: one limit for each port.
+            # Each port is a separate server, with a separate concurrency limit and rate.
             data = {"host": LOOPBACK, "port": smtp_port, "tls": "off"}
             name = f"drill-{smtp_port}"
             document = {"name": name, "data": data, "block_type_id": kind, "block_schema_id": schema}
@@ -59,10 +59,10 @@ class DrillBatches:
         self.choose(f"{_SMTP['slug']}/{name}", per_second=per_second)
 
     def choose(self, provider: str, *, per_second: float) -> None:
-        """Have workers that start from now on use the provider of this block, as an operator does in the UI."""
+        """Make workers that start from now on use the provider of this block, as an operator does in the UI."""
         with httpx.Client(base_url=self.drill_stack.facts["prefect_api_url"], timeout=15) as prefect:
             outbound = prefect.get("/block_types/slug/mailroom-outbound/block_documents/name/outbound").json()
-            # A change drops the references to other blocks, unless it says them again.
+            # A change drops the references to other blocks unless it repeats them.
             others = {
                 field: {"$ref": {"block_document_id": other["block_document"]["id"]}}
                 for field, other in outbound["block_document_references"].items()
@@ -71,7 +71,7 @@ class DrillBatches:
             prefect.patch(f"/block_documents/{outbound['id']}", json=changed).raise_for_status()
 
     def serve(self, *, crash: str = "") -> Worker:
-        """Start the HTTP service, anew where it runs."""
+        """Start the HTTP service, or restart it."""
         self.close()
         self.service = self.fork_server.serve(urlsplit(self.drill_stack.facts["api_url"]).port or 0, crash=crash)
         return self.service
@@ -83,28 +83,28 @@ class DrillBatches:
             self.service.wait(within_s=5)
 
     def post(self, mails: int, **changes: Any) -> str:
-        """Hand over a batch of so many mails, and return its id; asked again until there is an answer."""
+        """Submit a batch of this many mails, and return its id; retried until there is a response."""
         return self.insist(self.request(mails, **changes))
 
     def request(self, mails: int, **changes: Any) -> dict[str, Any]:
-        """Return what asks for such a batch, with a key of its own."""
+        """Return the request for such a batch, with a new idempotency key."""
         words = {"subject": "Hello {{ name }}", "text": "Dear {{ name }},\n\nhello.\n\n-- the end"}
         people = [{"to": f"u{at}@users.test", "data": {"name": f"number {at}"}} for at in range(mails)]
         asked = {"template": words, "recipients": people, **changes}
         return {"headers": {"Idempotency-Key": str(uuid4())}, "json": asked}
 
     def ask(self, method: str, path: str, **asked: Any) -> httpx.Response:
-        """Ask the service once.
+        """Send one request to the service.
 
         Raises:
-            httpx.TransportError: it is not there, or it died over it.
+            httpx.TransportError: it is not running, or it died during the request.
         """
         headers = {"Authorization": f"Bearer {self.drill_stack.facts['api_key']}", **asked.pop("headers", {})}
         url = f"{self.drill_stack.facts['api_url']}{path}"
         return httpx.request(method, url, headers=headers, timeout=30, **asked)
 
     def insist(self, request: dict[str, Any]) -> str:
-        """Ask with the same key until the batch is accepted; a service that died is started again."""
+        """Send the request with the same key until the batch is accepted; a service that died is restarted."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             if self.service is None or not self.service.is_alive():
@@ -130,20 +130,20 @@ class DrillBatches:
         )
 
     def sweep(self) -> None:
-        """Have a worker look for overdue batches now, as Quick run does."""
+        """Start the sweep for overdue batches now, as Quick run does."""
         with httpx.Client(base_url=self.drill_stack.facts["prefect_api_url"], timeout=15) as prefect:
             found = prefect.get("/deployments/name/sweep-outbound/sweep-outbound").raise_for_status().json()
             asked = {"state": {"type": "SCHEDULED"}}
             prefect.post(f"/deployments/{found['id']}/create_flow_run", json=asked).raise_for_status()
 
     def adopt(self) -> None:
-        """Count the batches that plain mails became as handed over too."""
+        """Count the batches made of plain mails as submitted too."""
         self.batches |= dict(
             self.drill_stack.ask("select id::text, messages from batch where created_at >= %s", self.since)
         )
 
     def statuses(self) -> Counter[str]:
-        """Return how many messages of the batches handed over are in each status."""
+        """Return how many messages of the submitted batches are in each status."""
         query = "select status, count(*) from message where batch_id = any(%s::uuid[]) group by status"
         return Counter(dict(self.drill_stack.ask(query, list(self.batches))))
 
@@ -161,7 +161,7 @@ class DrillBatches:
         return sum(statuses[status] for status in WAITING)
 
     def pass_time(self) -> None:
-        """Have hours go by for what a dead service or worker had in hand."""
+        """Age messages and orders of a dead service or worker by hours."""
         self.drill_stack.ask(
             "update message set handed_at = handed_at - interval '3 hours' where status = any(%s)",
             [status.value for status in UNANSWERED],
@@ -171,7 +171,7 @@ class DrillBatches:
         )
 
     def resume(self) -> None:
-        """Have what was put off go now, as an operator reschedules it."""
+        """Reschedule deferred messages to now, as an operator does."""
         waiting = "status = 'deferred' and handed_at is null and batch_id = any(%s::uuid[])"
         query = f"select distinct batch_id from message where {waiting}"  # noqa: S608
         for (batch_id,) in self.drill_stack.ask(query, [*self.batches]):
@@ -179,7 +179,7 @@ class DrillBatches:
             self.ask("PATCH", f"/v1/batches/{batch_id}", json={"send_at": now}).raise_for_status()
 
     def drain(self, *, within_s: float = 120.0) -> float:
-        """Wait until nothing is under way and return how long it took, in seconds.
+        """Wait until nothing is in progress and return how long it took, in seconds.
 
         Raises:
             TimeoutError: it took longer.
@@ -195,8 +195,8 @@ class DrillBatches:
         return time.monotonic() - began
 
     def check(self) -> dict[str, Any]:
-        """Return what `mailroom check` finds, told what both ends know."""
-        file = self.drill_stack.folder / "handed-over.jsonl"
+        """Return what `mailroom check` finds, given the counts of both ends."""
+        file = self.drill_stack.folder / "submissions.jsonl"
         Submissions(self.batches, Counter(self.received())).write(file)
         return self.drill_stack.check("--batches", str(file))
 
@@ -209,16 +209,16 @@ class DrillBatches:
 def open_drill_batches(
     drill_stack: DrillStack, fork_server: ForkServer, received: Callable[[], Iterable[str]]
 ) -> Iterator[DrillBatches]:
-    """Have a post office for the length of a block."""
-    office = DrillBatches(drill_stack, fork_server, received)
+    """Yield `DrillBatches`; its service ends with the block."""
+    batches = DrillBatches(drill_stack, fork_server, received)
     try:
-        yield office
+        yield batches
     finally:
-        office.close()
+        batches.close()
 
 
 def _made(prefect: httpx.Client, what: str, body: dict[str, Any], there: str = "") -> str:
-    """Make something on the Prefect server and return its id; with `there`, unless it is there."""
+    """Create an object on the Prefect server and return its id; with `there`, unless it exists at that path."""
     found = prefect.get(there) if there else None
     if found is None or found.status_code == httpx.codes.NOT_FOUND:
         found = prefect.post(f"/{what}/", json=body)

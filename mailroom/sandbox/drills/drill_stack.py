@@ -1,4 +1,4 @@
-"""The ground on which drills are held: an embedded stack without a worker, mails whose fate is known, and the check."""
+"""The stack of drills: an embedded stack without a worker, mails with known expected outcomes, and the check."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from mailroom.settings import CHECKOUT
 ANNA, BOB = "anna@acme.test", "bob@globex.test"
 _ADDRESSES = ((ANNA, "acme", "anna"), (BOB, "globex", "bob"))
 
-#: Every mail brings this attachment as well: one deposit for each tenant, however many mails.
+#: Every mail has this attachment as well: one deposit for each tenant, however many mails.
 _SHARED = b"the same page in every mail\n" * 50
 
 _LOOK_AGAIN_S = 0.2
@@ -40,7 +40,7 @@ _LOOK_AGAIN_S = 0.2
 class DrillStack:
     """A running stack without a worker. Each drill on it must leave it drained.
 
-    `known` is a file of what its drills have the parts log, besides what a healthy installation does (see `mailroom check --known`).
+    `known` is a file of known log entries of its drills, besides those of a healthy installation (see `mailroom check --known`).
     """
 
     folder: Path
@@ -51,19 +51,19 @@ class DrillStack:
 
     @property
     def manifest(self) -> Path:
-        """What was accepted in this drill, a line for each mail."""
+        """The manifest of accepted mails in this drill, one line per mail."""
         return self.folder / f"sent-{self.drills}.jsonl"
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of the worker that this stack does not have."""
+        """Return the environment for a worker on this stack."""
         stack = Stack(DataFolder(self.folder), read_json(self.folder / "ports.json"))
         ensure = next(part for part in stack.parts() if part.name == "deployments")
         return {**stack.environment(), **ensure.env()}
 
     def send(self, count: int, *, mail: bytes | None = None, state: str = "filed") -> list[SentMail]:
-        """Mail this many, each with an attachment of its own, and note in the manifest what must become of them.
+        """Send this many mails, each with an attachment of its own, and write their expected outcomes to the manifest.
 
-        Half of them are for users of two tenants. `mail` is sent as it is; then nothing is known of attachments.
+        Half of them are for users of two tenants. `mail` is sent instead, as it is, without expectations on attachments.
         """
         sent = []
         with smtplib.SMTP(self.facts["smtp_host"], self.facts["smtp_port"], timeout=60) as smtp:
@@ -78,18 +78,18 @@ class DrillStack:
         return sent
 
     def note(self, sent: Sequence[SentMail]) -> None:
-        """Write down what must become of these mails."""
+        """Write the expected outcomes of these mails to the manifest."""
         with self.manifest.open("a") as lines:
             lines.writelines(one.line() for one in sent)
 
     def unfinished(self, sent: Sequence[SentMail]) -> list[str]:
-        """Return the message ids that are not where they must end."""
+        """Return the message ids that are not in their expected state."""
         query = "select message_id, state from inbound_email where message_id = any(%s)"
         states = dict(self.ask(query, [one.message_id for one in sent]))
         return [one.message_id for one in sent if states.get(one.message_id) != one.state]
 
     def drain(self, sent: Sequence[SentMail], *, within_s: float) -> float:
-        """Wait until all of them are where they must end and the queue is empty; return how long it took, in seconds.
+        """Wait until all of them are in their expected state and the queue is empty; return how long it took, in seconds.
 
         Raises:
             TimeoutError: it took longer.
@@ -126,7 +126,7 @@ class DrillStack:
             self.aws("sqs").send_message(QueueUrl=self.facts[f"{queue}_queue_url"], MessageBody=body)
 
     def check(self, *more: str) -> dict[str, Any]:
-        """Return what `mailroom check` finds, asked more or not; nothing may be under way any more."""
+        """Return what `mailroom check` finds, with further arguments; nothing may be in progress."""
         words = ["check", "--deep", "--stuck-after", "0s", "--json", *more]
         if self.manifest.exists():
             words += ["--manifest", str(self.manifest)]
@@ -144,7 +144,7 @@ class DrillStack:
         ).stdout
 
     def ask(self, query: str, *values: Any) -> list[Any]:
-        """Return the rows of a query on Mailroom's database, none where it is no query."""
+        """Return the rows of a statement on Mailroom's database; none where it returns no rows."""
         with psycopg.connect(self.facts["database_url"]) as connection:
             answer = connection.execute(query, values)
             return answer.fetchall() if answer.description else []
@@ -162,7 +162,7 @@ class DrillStack:
 
 @contextmanager
 def open_drill_stack(folder: Path, *, seed: int) -> Iterator[DrillStack]:
-    """Have a ground for the length of a block, in a folder that is forgotten at its end."""
+    """Run a drill stack for the duration of a block, in a folder that is deleted at its end."""
     drill_stack = DrillStack(folder, random.Random(seed))
     folder.mkdir(mode=0o700)
     choose_apart(folder / "ports.json")
@@ -178,7 +178,7 @@ def open_drill_stack(folder: Path, *, seed: int) -> Iterator[DrillStack]:
 
 
 def _quicken(drill_stack: DrillStack) -> None:
-    """Give the queues a visibility of seconds, and more receives than any drill kills one mail, batch or event."""
+    """Set the queues' visibility timeout to seconds, and more receives than any drill kills for one mail, batch or event."""
     sqs = drill_stack.aws("sqs")
     for url in [drill_stack.facts[f"{name}_queue_url"] for name in ("inbound", "mailbox", "tracking")]:
         values = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]
@@ -196,7 +196,7 @@ def _a_mail(number: int, own: bytes) -> bytes:
 
 
 def _smtp_send(smtp: smtplib.SMTP, content: bytes, recipients: Sequence[str]) -> str:
-    """Return the message id in the 250: only then is the mail ours."""
+    """Return the message id in the 250 reply: only then is the mail accepted."""
     smtp.ehlo_or_helo_if_needed()
     smtp.mail("scanner@office.test")
     for recipient in recipients:

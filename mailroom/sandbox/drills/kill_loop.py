@@ -1,4 +1,4 @@
-"""Lives of workers in drills: each begins, works for a random while, and is killed; another takes its place."""
+"""The kill loop of drills: starts workers, kills each after a random time of work, and replaces it."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -21,9 +21,9 @@ _LOOK_EVERY_S = 0.1
 
 @dataclass(slots=True)
 class DrillResult:
-    """Who died in a drill, and what the check found after it; each drill adds what it counted."""
+    """The result of a drill: kills, and the check's findings after it; each kind of drill adds its counts."""
 
-    #: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
+    #: The kinds of violations of `mailroom check` for lost mails, and for mails that exist twice.
     gone: ClassVar[tuple[str, ...]]
     twofold: ClassVar[tuple[str, ...]]
 
@@ -36,17 +36,17 @@ class DrillResult:
 
     @property
     def lost(self) -> int:
-        """How many mails or parts of mails are gone."""
+        """The number of lost mails or parts of mails."""
         return wrong(self.found, self.gone)
 
     @property
     def twice(self) -> int:
-        """How many are there more than once."""
+        """The number of mails or parts of mails that exist more than once."""
         return wrong(self.found, self.twofold)
 
     @property
     def proves_nothing(self) -> bool:
-        """Whether it killed nothing, or at random and never while a mail was under way."""
+        """Whether it killed nothing, or only at random and never while a mail was in progress."""
         return self.kills == 0 or (self.kills > len(self.points) and self.kills_at_work == 0)
 
     @property
@@ -56,16 +56,16 @@ class DrillResult:
 
     @property
     def is_clean(self) -> bool:
-        """Whether kills met mails, each mail has come to its end, and the check found nothing of any kind."""
+        """Whether kills hit mails in progress, every mail has ended, and the check found no violations."""
         return not self.proves_nothing and self.has_ended and bool(self.found.get("clean"))
 
     @property
     def counted(self) -> dict[str, Any]:
-        """What this drill counted of its mails, by name."""
+        """Further counts of this kind of drill, by name."""
         return {}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures."""
+        """Return the result as JSON values."""
         return {
             "kills": self.kills,
             "kills_at_work": self.kills_at_work,
@@ -82,7 +82,7 @@ class DrillResult:
 
 
 def wrong(found: Mapping[str, Any], kinds: Collection[str]) -> int:
-    """Return how much of these kinds `mailroom check` found wrong."""
+    """Return the number of violations of these kinds that `mailroom check` found."""
     counts: Mapping[str, int] = found.get("wrong", {})
     return sum(counts.get(kind, 0) for kind in kinds)
 
@@ -98,10 +98,10 @@ def kill_at_random(
     seconds: float,
     workers: int,
 ) -> None:
-    """End so many lives, or as many as there is time for; `end` kills and counts.
+    """Kill up to `kills` workers within `seconds`, keeping `workers` running; `end` kills and counts.
 
-    A life takes 0.05 to 2 s from its first mail on, or from the moment at which it has waited in vain for one. `feed` is
-    called each second, so that there is always something under way.
+    A worker lives 0.05 to 2 s from its first mail on, or after it has waited in vain for one. `feed` is
+    called each second, so that there is always work.
 
     Raises:
         StackError: a worker ended by itself.
@@ -130,7 +130,7 @@ def _begin(begin: Callable[[], Worker], chance: Random) -> "_Life":
 
 
 class _Life:
-    """One worker, and when it is to die: so long after its first mail or, early, after its start."""
+    """One worker, to be killed `lasts_s` after its first mail or, if `early`, after its start."""
 
     def __init__(self, worker: Worker, *, lasts_s: float, early: bool) -> None:
         self.worker, self._lasts_s = worker, lasts_s
@@ -139,7 +139,7 @@ class _Life:
         self._ready: float | None = None
 
     def is_over(self, is_at_work: Callable[[Worker], bool]) -> bool:
-        """Tell whether its time has come; also when it ended by itself or does not get ready."""
+        """Return whether to kill it now; also true if it ended by itself or does not get ready."""
         now = time.monotonic()
         if self._began is not None:
             return now - self._began >= self._lasts_s

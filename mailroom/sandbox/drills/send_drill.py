@@ -1,4 +1,4 @@
-"""The kill drill of outbound mail: the service and the workers die at every crash point of a batch's way, and at random.
+"""Kill drill of outbound mail: the service and the workers die at every crash point of sending, and at random.
 
 At the end each message was received once, or it is `unknown`, and then at most once.
 """
@@ -24,9 +24,9 @@ Say = Callable[[str], None]
 
 _AGAIN = "commit of resend"
 
-#: What the service passes: the request's commit, and its relay's.
+#: Crash points of the service: the commits of a request and of its relay.
 OF_THE_SERVICE = ("commit of accept", "commit of take", "post", "commit of published")
-#: What workers pass; they accept plain mails.
+#: Crash points of workers, which also accept plain mails.
 OF_A_WORKER = (
     _AGAIN,
     "commit of accept",
@@ -43,7 +43,7 @@ OF_A_WORKER = (
     "delete",
 )
 
-#: A worker's clock: shorter than in drills of inbound mail, for a batch that lost its worker waits so long.
+#: A worker's intervals: shorter than in drills of inbound mail, because a batch that lost its worker waits this long.
 _QUICK: dict[str, Any] = {"visibility_s": 2, "beat_s": 0.4, "stop_patience_s": 0.0}
 
 _PATIENCE_S = 40.0
@@ -54,11 +54,11 @@ _FEW = 1
 
 @dataclass(slots=True)
 class SendOutcome(DrillResult):
-    """What a drill did, and what the check found after it. A kill at random was at work if it left a mail `sending`."""
+    """The result of a drill, with the check's findings. A random kill was at work if it left a mail `sending`."""
 
-    #: A message that is said to be sent and was never received is gone too.
+    #: A message that is recorded as sent and was never received is lost too.
     gone = "lost", "not received"
-    twofold = "received twice", "handed over twice"
+    twofold = "received twice", "sent twice"
 
     accepted: int = 0
     received: int = 0
@@ -77,16 +77,16 @@ class SendOutcome(DrillResult):
 
 
 class SendDrill:
-    """Kills what sends batches, and proves what came of it."""
+    """Kills services and workers that send batches, and checks the result."""
 
     def __init__(
-        self, office: DrillBatches, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None
+        self, batches: DrillBatches, *, seed: int, say: Say, throttle: Callable[[], None] = lambda: None
     ) -> None:
-        """Take where it happens; `throttle` has the receiving end say once that the day's quota is used up."""
+        """Take the batches; `throttle` makes the receiving end answer once that the daily quota is used up."""
         self.outcome = SendOutcome(seed)
-        #: What was `sending` after each kill at random, and at none before it.
+        #: Messages that were `sending` after each random kill, and after none before it.
         self._left: list[set[str]] = []
-        self._office, self._say, self._throttle = office, say, throttle
+        self._batches, self._say, self._throttle = batches, say, throttle
         self._chance = Random(seed)
 
     def kill_at_points(
@@ -96,13 +96,13 @@ class SendDrill:
         of_a_worker: Sequence[str] = OF_A_WORKER,
         of_the_service: Sequence[str] = OF_THE_SERVICE,
     ) -> None:
-        """Have the service and workers die before and after each of these effects, with a new batch each time.
+        """Kill the service and workers before and after each of these effects, with a new batch each time.
 
         Raises:
             StackError: nothing died there: nothing reaches that point.
         """
         if _AGAIN in of_a_worker:
-            # First: it must find nothing else under way.
+            # First: nothing else may be in progress.
             self._kill_before_sending_again(mails)
         for effect in of_a_worker:
             for when in ("before", "after") if effect != _AGAIN else ():
@@ -112,22 +112,22 @@ class SendDrill:
                 self._kill_service(f"{when} {effect}", mails)
 
     def kill_at_random(self, batch_id: str, *, kills: int, longest_s: float = 1.0) -> None:
-        """Kill the worker of a batch so often, each time after 0.05 s and up to `longest_s` of work; less when it is done."""
+        """Kill the worker of a batch up to `kills` times, each after 0.05 s to `longest_s` of work; fewer if the batch is done."""
         for _ in range(kills):
             if not self._is_waiting(batch_id):
                 break
-            had = len(list(self._office.received()))
+            had = len(list(self._batches.received()))
             worker = self._fork()
             self._until(partial(self._has_more_than, had, batch_id))
             time.sleep(self._chance.uniform(0.05, longest_s))
             self._end(worker)
 
     def kill_while_sending(self, *, kills: int, seconds: float, workers: int, in_hand: int) -> None:
-        """Kill workers 0.05 to 2 s after their first mail, while batches keep coming so that some are always under way."""
+        """Kill workers 0.05 to 2 s after their first mail, while batches keep arriving so that some are always in progress."""
         kill_at_random(
-            # Fewer in hand than there are, so that a new worker finds some.
+            # A low limit, so that a new worker finds some batches left.
             partial(self._fork, limit=_FEW),
-            lambda worker: is_connected(worker.process.pid, self._office.smtp_port),
+            lambda worker: is_connected(worker.process.pid, self._batches.smtp_port),
             self._end,
             lambda: self._feed(in_hand),
             chance=self._chance,
@@ -137,72 +137,72 @@ class SendDrill:
         )
 
     def prove(self, *, workers: int = 1) -> SendOutcome:
-        """Let workers finish what is left, run the check, and return what came of it all."""
+        """Let workers finish the rest, run the check, and return the result."""
         self.settle(workers=workers)
-        office = self._office
-        self.outcome.accepted, self.outcome.received = sum(office.batches.values()), len(list(office.received()))
-        self.outcome.statuses = dict(office.statuses())
-        self.outcome.found = office.check()
+        batches = self._batches
+        self.outcome.accepted, self.outcome.received = sum(batches.batches.values()), len(list(batches.received()))
+        self.outcome.statuses = dict(batches.statuses())
+        self.outcome.found = batches.check()
         return self.outcome
 
     def settle(self, *, workers: int = 1) -> None:
-        """Let workers finish what is left after hours, and note how long they took."""
-        office = self._office
-        left = office.in_status(*UNANSWERED)
+        """Let workers finish the rest as if hours later, and record how long they took."""
+        batches = self._batches
+        left = batches.in_status(*UNANSWERED)
         self.outcome.kills_at_work += sum(not left.isdisjoint(some) for some in self._left)
         self._left = []
-        # The run of this one looks after what was left.
-        office.post(1)
-        office.pass_time()
-        office.adopt()
-        office.resume()
+        # The run of this batch also resolves the outcomes of the others.
+        batches.post(1)
+        batches.pass_time()
+        batches.adopt()
+        batches.resume()
         alive = [self._fork() for _ in range(workers)]
         self.outcome.drained_s = None
         try:
-            self.outcome.drained_s = office.drain(within_s=_PATIENCE_S + 0.2 * sum(office.batches.values()))
+            self.outcome.drained_s = batches.drain(within_s=_PATIENCE_S + 0.2 * sum(batches.batches.values()))
         except TimeoutError as error:
             self._say(f"not drained: {error}")
         for worker in alive:
             self._kill(worker)
-        office.adopt()
+        batches.adopt()
 
     def _kill_worker(self, point: str, mails: int) -> None:
         if point.endswith("commit of accept"):
-            self._office.write(f"plain-{self.outcome.kills}@users.test")
+            self._batches.write(f"plain-{self.outcome.kills}@users.test")
         else:
-            self._office.post(mails)
+            self._batches.post(mails)
         if point.endswith("commit of defer"):
             self._throttle()
         if point.endswith("commit of remind"):
-            self._office.sweep()
+            self._batches.sweep()
         self._dies(self._fork(crash=point), point)
 
     def _kill_before_sending_again(self, mails: int) -> None:
-        """Strand a batch that may go again, and die over that twice; the mails were never handed over."""
-        self._office.post(mails, policy="prefer_delivery")
+        """Strand a batch with `prefer_delivery`, and kill twice while it is requeued; its mails were never sent."""
+        self._batches.post(mails, policy="prefer_delivery")
         self._dies(self._fork(crash="after commit of claim"), "after commit of claim")
-        self._office.post(mails)
-        self._office.pass_time()
+        self._batches.post(mails)
+        self._batches.pass_time()
         for point in ("before commit of resend", "after commit of resend"):
             self._dies(self._fork(crash=point), point)
 
     def _kill_service(self, point: str, mails: int) -> None:
-        request = self._office.request(mails)
+        request = self._batches.request(mails)
         if not point.endswith("commit of accept"):
-            # The relay that dies is to find an order.
+            # The relay that dies must find an order.
             self._lose_the_answer(request, "after commit of accept")
-            self._office.pass_time()
-            self._dies(self._office.serve(crash=point), point)
+            self._batches.pass_time()
+            self._dies(self._batches.serve(crash=point), point)
         else:
             self._lose_the_answer(request, point)
-        self._office.insist(request)
+        self._batches.insist(request)
 
     def _lose_the_answer(self, request: dict[str, Any], point: str) -> None:
-        service = self._office.serve(crash=point)
+        service = self._batches.serve(crash=point)
 
         def asked() -> bool:
             try:
-                self._office.ask("POST", "/v1/batches", **request)
+                self._batches.ask("POST", "/v1/batches", **request)
             except httpx.TransportError:
                 return not service.is_alive()
             return True
@@ -211,10 +211,10 @@ class SendDrill:
         self._dies(service, point)
 
     def _fork(self, crash: str = "", **how: Any) -> Worker:
-        return self._office.fork_server.fork(crash=crash, **_QUICK, **how)
+        return self._batches.fork_server.fork(crash=crash, **_QUICK, **how)
 
     def _dies(self, process: Worker, point: str) -> None:
-        deaths = self._office.fork_server.deaths
+        deaths = self._batches.fork_server.deaths
         if not process.wait(within_s=_PATIENCE_S) or deaths()[-1:] != [point]:
             process.kill()
             raise StackError(f"no process died {point}: the crash point was not reached")
@@ -229,26 +229,26 @@ class SendDrill:
         worker.wait(within_s=5)
 
     def _end(self, worker: Worker) -> None:
-        """Kill a worker. What is `sending` now and stays so was in its hands, or in those of one that dies before long."""
+        """Kill a worker. Messages that stay `sending` were its, or those of another that dies soon."""
         self._kill(worker)
         self._left.append(self._newly_sending())
         self.outcome.kills += 1
         if self.outcome.kills % 25 == 0:
-            self._say(f"{self.outcome.kills} kills, {len(list(self._office.received()))} mails received")
+            self._say(f"{self.outcome.kills} kills, {len(list(self._batches.received()))} mails received")
 
     def _feed(self, in_hand: int) -> None:
-        for number in range(max(0, in_hand - self._office.waiting()) // _A_BATCH):
-            self._office.post(_A_BATCH, lane="bulk" if number % 2 else "transactional")
+        for number in range(max(0, in_hand - self._batches.waiting()) // _A_BATCH):
+            self._batches.post(_A_BATCH, lane="bulk" if number % 2 else "transactional")
 
     def _newly_sending(self) -> set[str]:
-        return self._office.in_status("sending").difference(*self._left)
+        return self._batches.in_status("sending").difference(*self._left)
 
     def _has_more_than(self, had: int, batch_id: str) -> bool:
-        return len(list(self._office.received())) > had or not self._is_waiting(batch_id)
+        return len(list(self._batches.received())) > had or not self._is_waiting(batch_id)
 
     def _is_waiting(self, batch_id: str) -> bool:
         query = "select 1 from message where batch_id = %s and status = any(%s) limit 1"
-        return bool(self._office.drill_stack.ask(query, batch_id, [status.value for status in WAITING]))
+        return bool(self._batches.drill_stack.ask(query, batch_id, [status.value for status in WAITING]))
 
     def _until(self, holds: Callable[[], bool]) -> None:
         wait_until(holds, within_s=_PATIENCE_S, every_s=PAUSE_S)

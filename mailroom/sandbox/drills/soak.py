@@ -1,9 +1,9 @@
-"""A soak: half an hour of life with mail, batches, events and schedules, while workers, PostgreSQL and Prefect are restarted.
+"""A soak: half an hour of mail, batches, events and schedules, while workers, PostgreSQL and Prefect are restarted.
 
-`python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a stack of its own and forgets it at
-the end; a stack of yours is not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
-schedules and logs), and no process may hold more than 1.10 times the memory of its first quarter. Exit code 1 says that a bound
-does not hold, with a line for each. A soak that is too short to say something about memory says so.
+`python -m mailroom.sandbox.drills.soak --minutes 30`, or `make soak MINUTES=30`. It starts a temporary stack and deletes it at
+the end; other stacks are not touched. Afterwards nothing may wait, `mailroom check` must find nothing (mail, archive,
+schedules and logs), and no process may have more than 1.10 times the memory of its first quarter. Exit code 1 means that a bound
+does not hold, with a line for each. A soak that is too short to judge memory reports that.
 """
 
 import argparse
@@ -40,11 +40,11 @@ from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.folder import DataFolder
 from mailroom.settings import CHECKOUT
 
-#: What a soak has the parts log besides what a healthy installation does.
+#: Known log entries of a soak, besides those of a healthy installation.
 KNOWN = Path(__file__).with_name("soak_logs.toml")
 
-#: When which part is restarted, as a share of the soak; one worker is killed. PostgreSQL and Prefect come first, so that most
-#: of the soak is one life of each, and each quarter of that life has a worker's restart in it.
+#: The restarts: when, as a share of the soak, and which part; one worker is killed. PostgreSQL and Prefect come first, so
+#: that each then runs for most of the soak, and each quarter of that time has a worker's restart.
 _PLAN = (
     (0.08, "prefect"),
     (0.16, "postgres"),
@@ -55,15 +55,15 @@ _PLAN = (
     (5 / 6, RESTARTED_WORKER),
 )
 _KILLED_AT = 1 / 2
-#: Each schedule comes so often in one soak, where it would not by itself.
+#: Each schedule is set to run at least this often in one soak.
 _RUNS_OF_A_SCHEDULE = 6
 
-#: A killed worker's mails are taken over after a minute, its messages are unknown after two and a sweep.
+#: A killed worker's mails are leased by another after a minute, its messages are unknown after two and a sweep.
 _DRAIN_PATIENCE_S = 420.0
 #: After a restart connections are made again, and the first calls may still fail.
 _SETTLING_S = 30.0
 _KILL_PATIENCE_S = 20.0
-#: A message is sent within so long after its lease.
+#: The longest time from a message's lease to its sending.
 _IN_HAND = timedelta(minutes=1)
 _PAUSE_S = 0.25
 
@@ -84,7 +84,7 @@ class Soak:
         self._load = Load(drill_stack, lambda: time.monotonic() < self._disturbed_until)
 
     def hold(self) -> SoakOutcome:
-        """Live for the time, restart parts by plan, let all of it end, and return what was found."""
+        """Run for the time, restart parts by plan, drain, and return the outcome."""
         self._prefect.quicken(at_most_s=self.outcome.minutes * 60 / _RUNS_OF_A_SCHEDULE)
         began = time.monotonic()
         with sampled(self._memory, self._stack.pids), self._loading() as thread:
@@ -123,7 +123,7 @@ class Soak:
         kill, since = share == _KILLED_AT, datetime.now(UTC) - _IN_HAND
         if kill:
             self.outcome.kill_met_work = self._wait_at_work(part)
-        # The load counts what is refused from here on until all have found the part again.
+        # The load counts refused requests separately from here on until all have reconnected.
         self._disturbed_until = float("inf") if part != RESTARTED_WORKER else self._disturbed_until
         away_s = self._stack.restart(part, kill=kill)
         if part != RESTARTED_WORKER:
@@ -135,7 +135,7 @@ class Soak:
         self._say(f"{part} was {'killed' if kill else 'stopped'} and restarted; down for {away_s:.1f} s")
 
     def _wait_at_work(self, worker: str) -> bool:
-        """Tell whether this worker has a mail under way before long."""
+        """Wait until this worker processes a mail; return whether it does in time."""
         mine = "select 1 from inbound_email where state = 'processing' and worker like %s limit 1"
         pid = self._stack.pids()[worker]
         return wait_until(lambda: self._drill_stack.ask(mine, f"%-{pid}"), within_s=_KILL_PATIENCE_S, every_s=0.02)
@@ -149,7 +149,7 @@ class Soak:
         )
 
     def _drain(self) -> None:
-        """Wait until nothing is under way."""
+        """Wait until nothing is in progress."""
         began = time.monotonic()
         while any((left := self._backlog()).values()) and time.monotonic() - began < _DRAIN_PATIENCE_S:
             if ended := self._stack.ended():
@@ -160,7 +160,7 @@ class Soak:
         self._say(f"the load has ended; {sum(left.values())} still waiting after {took_s:.0f} s")
 
     def _backlog(self) -> dict[str, int]:
-        """Return what is under way, by kind."""
+        """Return the numbers of what is in progress, by kind."""
         try:
             ask = self._drill_stack.ask
             ends = dict(ask("select message_id, state from inbound_email"))
@@ -202,7 +202,7 @@ class Soak:
             outcome.faults.append(f"{len(odd)} messages are unknown, but no worker was killed while sending them")
 
     def _check(self) -> None:
-        """Run `mailroom check` with what both ends know, and with the logs."""
+        """Run `mailroom check` with the counts of both ends, and with the logs."""
         file = self._drill_stack.folder / "received.jsonl"
         Submissions(self._load.batches, Counter(self._prefect.received(self._stack.facts["aws_endpoint"]))).write(file)
         logs = str(self._stack.folder.logs)
@@ -210,7 +210,7 @@ class Soak:
 
 
 def soak(*, minutes: float, say: Say) -> SoakOutcome:
-    """Have a stack live so long, and return what was found; the logs of one that is not clean are kept."""
+    """Run a stack for the time of a soak, and return the outcome; logs are kept if it is not clean."""
     with tempfile.TemporaryDirectory(prefix="mailroom-soak-") as folder:
         drill_stack = DrillStack(Path(folder) / "stack", random.Random(0), known=KNOWN)
         drill_stack.folder.mkdir(mode=0o700)
@@ -238,7 +238,7 @@ def _keep_logs(logs: Path, say: Say) -> None:
 
 
 def main() -> int:
-    """Hold a soak and print its table; 1 when a bound does not hold."""
+    """Run a soak and print its table; return 1 if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="python -m mailroom.sandbox.drills.soak", description=__doc__)
     parser.add_argument("--minutes", type=_minutes, default=30.0, help="duration of the load in minutes; 30 by default")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

@@ -1,7 +1,7 @@
 """The load of a soak: mails of several kinds, batches in both lanes, plain orders, events, and readers of pages and API.
 
-It goes on as real callers do: what is refused while a part is restarted comes again, a batch with the same key. What was
-accepted is noted, for `mailroom check` to find it. Delivery events come from the emulator's SES, by the recipient's word.
+It behaves like real callers: requests that are refused while a part is restarted are repeated, a batch with the same key.
+Accepted mail is recorded for `mailroom check`. Delivery events come from the emulator's SES, chosen by the recipient's address.
 """
 
 import json
@@ -30,7 +30,7 @@ MAIL_EVERY_S, BATCH_EVERY_S, ORDER_EVERY_S, READ_EVERY_S = 4.0, 20.0, 30.0, 3.0
 IN_A_BATCH = 50
 #: A breaker opens at the third complaint of a tenant.
 MOST_COMPLAINTS = 2
-#: Every third batch is for later.
+#: Every third batch is scheduled for later.
 AHEAD_S = 30.0
 
 _PATIENCE_S = 120.0
@@ -49,7 +49,7 @@ class Load:
     sent: list[SentMail] = field(default_factory=list)
     batches: dict[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    #: What callers met while nothing was disturbed, each once with how often.
+    #: Errors that callers met while nothing was disturbed, with their counts.
     faults: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
     _numbers: "count[int]" = field(default_factory=count)
@@ -57,7 +57,7 @@ class Load:
     _http: httpx.Client | None = None
 
     def run(self) -> None:
-        """Go on until `stop` is set."""
+        """Run the load until `stop` is set."""
         headers = {"Authorization": f"Bearer {self.drill_stack.facts['api_key']}"}
         self._sqs = self.drill_stack.aws("sqs")
         kinds: list[tuple[float, Callable[[], None]]] = [
@@ -71,13 +71,13 @@ class Load:
             while not self.stop.is_set():
                 for at, (every_s, act) in enumerate(kinds):
                     if time.monotonic() >= due[at]:
-                        # What an outage kept from being sent does not come all at once afterwards.
+                        # Mails that an outage delayed are not all sent at once afterwards.
                         due[at] = max(due[at] + every_s, time.monotonic())
                         self._try(act)
                 self.stop.wait(_PAUSE_S)
 
     def mail(self) -> None:
-        """Mail one document: small ones for one tenant or two, some large, some with a virus, some broken."""
+        """Send one mail: small ones to one tenant or two, some large, some with a virus, some broken."""
         number = next(self._numbers)
         if number % 40 == 20:
             [sent] = self.drill_stack.send(1, mail=_with_virus(number), state="quarantined")
@@ -92,7 +92,7 @@ class Load:
         self.sent.append(sent)
 
     def batch(self) -> None:
-        """Submit a batch, again with the same key until it is accepted; every third is for later."""
+        """Submit a batch, with the same key until it is accepted; every third is scheduled for later."""
         number = len(self.batches)
         body: dict[str, Any] = {
             "template": {
@@ -133,7 +133,7 @@ class Load:
         self.counts["orders"] += 1
 
     def read(self) -> None:
-        """Look at one page and one route."""
+        """Read one page and one route."""
         number = next(self._numbers)
         self._ask("GET", _PAGES[number % len(_PAGES)])
         self._ask("GET", _ROUTES[number % len(_ROUTES)])
@@ -141,7 +141,7 @@ class Load:
             self._ask("GET", f"/v1/batches/{list(self.batches)[number % len(self.batches)]}")
 
     def _recipients(self, number: int) -> list[dict[str, Any]]:
-        """Return people whose mails end in each way; one of them is suppressed after the first batch."""
+        """Return recipients for every outcome; one of them is suppressed after the first batch."""
         words = [*_EXTRAS, *["success"] * (IN_A_BATCH - len(_EXTRAS))]
         if number % 2:
             words[0] = "softbounce"
@@ -205,6 +205,6 @@ def _large(number: int, content: bytes) -> bytes:
 
 
 def _broken(number: int) -> bytes:
-    """Return a multipart whose boundary never comes, and whose header says an unknown charset."""
+    """Return a multipart mail without its boundary, whose header names an unknown charset."""
     head = f"From: scanner@office.test\r\nTo: {ANNA}\r\nSubject: =?x-unknown?Q?soak_{number}?=\r\nMIME-Version: 1.0\r\n"
     return (head + 'Content-Type: multipart/mixed; boundary="nowhere"\r\n\r\nno part of anything\r\n').encode()

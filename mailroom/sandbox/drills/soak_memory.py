@@ -1,7 +1,7 @@
-"""Resident memory of processes over time, and whether it grows: the last quarter of a life against its first.
+"""Resident memory of processes over time, and its growth: the last quarter of a process's run against the first.
 
-Each process is measured by itself. PostgreSQL, which is many processes with shared buffers of a fixed size, is measured by
-the sum of what its processes have for themselves (RssAnon, proc(5)): its buffers fill up to their size and are no leak.
+Each process is measured separately. PostgreSQL, which is many processes with shared buffers of a fixed size, is measured by
+the sum of the private memory of its processes (RssAnon, proc(5)): its buffers fill up to their size and are not a leak.
 """
 
 import os
@@ -15,11 +15,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-#: The last quarter may hold so much of what the first one held.
+#: The limit of the last quarter's memory, as a multiple of the first quarter's.
 MOST_GROWTH = 1.10
-#: A life that was watched for less says nothing about leaks: caches and pools still fill.
+#: A shorter measurement does not show leaks: caches and pools still fill.
 SHORTEST_S = 10 * 60.0
-#: What a process allocates until it has done each kind of work some times is no growth.
+#: Time for a process to do each kind of work some times; memory that it allocates until then is not growth.
 WARM_UP_S = 3 * 60.0
 _TOO_SHORT = f"measured for less than {SHORTEST_S / 60:.0f} minutes"
 
@@ -33,7 +33,7 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What one process held, in bytes, on average in the first and last quarter of the longest life that was watched."""
+    """Average memory of one process, in bytes, in the first and last quarter of its longest measured run."""
 
     name: str
     first: float
@@ -43,7 +43,7 @@ class Growth:
 
     @property
     def is_judged(self) -> bool:
-        """Whether its growth says something."""
+        """Whether its growth is judged."""
         return not self.why_not
 
     @property
@@ -53,12 +53,12 @@ class Growth:
 
     @property
     def ratio(self) -> float:
-        """How much of the first quarter the last one is."""
+        """The last quarter's memory as a multiple of the first quarter's."""
         return self.last / self.first if self.first else 1.0
 
     @property
     def fault(self) -> str:
-        """What is wrong with it, or nothing."""
+        """The sentence that says what is wrong; empty if nothing is."""
         if not self.is_judged or self.ratio <= MOST_GROWTH:
             return ""
         return (
@@ -66,7 +66,7 @@ class Growth:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures."""
+        """Return the figures as JSON values."""
         return {
             "process": self.name,
             "first_mb": round(self.first / _MB, 1),
@@ -80,12 +80,12 @@ class Growth:
 
 @dataclass(slots=True)
 class Memory:
-    """Samples of processes: a series for each life, by the name of the process and its id."""
+    """Samples of processes: a series for each run of a process, by its name and id."""
 
     series: dict[tuple[str, int], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def sample(self, pids: Mapping[str, int], at: float) -> None:
-        """Note what each of these processes, and each parser of a worker, holds now."""
+        """Sample the memory of each of these processes, and of each parser of a worker."""
         for name, pid in pids.items():
             if held := _private_of_all(pid) if name == POSTGRES else _resident(pid):
                 self.series[name, pid].append((at, held))
@@ -94,11 +94,11 @@ class Memory:
                 self.series[f"{name}, a parser", pid].append((at, fmean(parsers)))
 
     def growths(self, *, restarted: Mapping[str, int], began: float) -> list[Growth]:
-        """Return the longest life of each process; `restarted` says how often the soak ended it, `began` when load began."""
+        """Return the growth in the longest run of each process; `restarted` counts its restarts, `began` is the start of the load."""
         longest: dict[str, list[tuple[float, float]]] = {}
         for (name, _), samples in self.series.items():
             since = max(samples[0][0], began) + WARM_UP_S
-            # A short form has no time to warm up; then all of it is shown, and judged is nothing.
+            # A short soak has no time to warm up; then everything is shown and nothing judged.
             watched = [one for one in samples if one[0] >= since] or samples
             if name not in longest or _length(watched) > _length(longest[name]):
                 longest[name] = watched
@@ -107,7 +107,7 @@ class Memory:
 
 @contextmanager
 def sampled(memory: Memory, pids: Callable[[], Mapping[str, int]]) -> Iterator[None]:
-    """Sample processes for the length of a block."""
+    """Sample processes for the duration of a block."""
     done = threading.Event()
 
     def watch() -> None:
@@ -141,7 +141,7 @@ def _length(samples: Sequence[tuple[float, float]]) -> float:
 
 
 def _resident(pid: int) -> float:
-    """Return the bytes of memory that a process holds; 0 when it is gone."""
+    """Return the resident memory of a process, in bytes; 0 if it is gone."""
     try:
         return float(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE)
     except OSError:
@@ -149,7 +149,7 @@ def _resident(pid: int) -> float:
 
 
 def _private_of_all(pid: int) -> float:
-    """Return the bytes that a process and its children have for themselves."""
+    """Return the private memory of a process and its children, in bytes."""
     return sum(_private(one) for one in [pid, *_children(pid)])
 
 
@@ -162,7 +162,7 @@ def _private(pid: int) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that live."""
+    """Return the live children of a process."""
     return [int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(path) == pid]
 
 

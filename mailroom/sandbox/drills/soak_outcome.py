@@ -1,4 +1,4 @@
-"""What a soak found: its figures, and the sentences that say why it failed."""
+"""The outcome of a soak: its figures, and the sentences that say why it failed."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from mailroom.sandbox.drills.kill_loop import wrong
 from mailroom.sandbox.drills.send_drill import SendOutcome
 from mailroom.sandbox.drills.soak_memory import Growth
 
-#: What `mailroom check` calls a mail that is gone, and what it calls one that is there twice.
+#: The kinds of violations of `mailroom check` for lost mails, and for mails that exist twice.
 _GONE = frozenset((*Outcome.gone, *SendOutcome.gone, "missing message"))
 _TWICE = frozenset((*Outcome.twofold, *SendOutcome.twofold))
 _LOGGED = "logged", "logged too often"
@@ -23,7 +23,7 @@ class SoakOutcome:
     statuses: dict[str, int] = field(default_factory=dict)
     planned: dict[str, int] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
-    #: The longest that a part was away in a restart, in seconds.
+    #: The longest downtime of a part in a restart, in seconds.
     away_s: dict[str, float] = field(default_factory=dict)
     kill_met_work: bool | None = None
     scheduled: dict[str, int] = field(default_factory=dict)
@@ -36,22 +36,22 @@ class SoakOutcome:
 
     @property
     def lost(self) -> int:
-        """How many mails or parts of mails are gone."""
+        """The number of lost mails or parts of mails."""
         return wrong(self.found, _GONE)
 
     @property
     def twice(self) -> int:
-        """How many are there more than once."""
+        """The number of mails or parts of mails that exist more than once."""
         return wrong(self.found, _TWICE)
 
     @property
     def logged(self) -> int:
-        """How many kinds of ERROR or traceback are not known, or came too often."""
+        """The number of kinds of ERROR or traceback that are unknown or too frequent."""
         return wrong(self.found, _LOGGED)
 
     @property
     def unjudged(self) -> str:
-        """What this soak was too short to judge, or nothing."""
+        """What this soak was too short to judge; empty if nothing."""
         return ", ".join(one.name for one in self.memory if one.is_too_short)
 
     def reasons(self) -> list[str]:
@@ -77,7 +77,7 @@ class SoakOutcome:
         return not self.reasons()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures for programs."""
+        """Return the figures as JSON values."""
         return {
             "clean": self.is_clean,
             "reasons": self.reasons(),

@@ -1,4 +1,4 @@
-"""What a soak asks the Prefect server and the emulator: schedules and their runs, runs under way, mails that SES took."""
+"""Queries of a soak to the Prefect server and the emulator: schedules, their runs, runs in progress, mails that SES accepted."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ class SoakPrefect:
     schedules: dict[str, str] = field(default_factory=dict)
 
     def quicken(self, *, at_most_s: float) -> None:
-        """Have every active schedule with an interval come at least so often, as a person may set it in the UI."""
+        """Shorten every active schedule with an interval to run at least this often, as an operator may do in the UI."""
         for deployment in self._all("/deployments/filter", {}):
             for one in deployment["schedules"]:
                 if not one["active"]:
@@ -35,7 +35,7 @@ class SoakPrefect:
                     ).raise_for_status()
 
     def completed(self) -> dict[str, int]:
-        """Return how many runs of each schedule, started by the scheduler, have completed."""
+        """Return the number of completed runs of each schedule that the scheduler created."""
         made = {"tags": {"all_": ["auto-scheduled"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
         return {
             name: len(self._all("/flow_runs/filter", {"deployments": {"id": {"any_": [known]}}, "flow_runs": made}))
@@ -50,7 +50,7 @@ class SoakPrefect:
         return dict(Counter(f"{names.get(run['flow_id'], '?')} {run['state_type'].lower()}" for run in runs))
 
     def under_way(self) -> int:
-        """Return how many runs work or are due."""
+        """Return the number of runs that are running or due."""
         working = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
         due = {
             "state": {"type": {"any_": ["SCHEDULED"]}},
@@ -59,7 +59,7 @@ class SoakPrefect:
         return sum(self._count(wanted) for wanted in (working, due))
 
     def received(self, aws_endpoint: str) -> list[str]:
-        """Return our ids of the mails that the emulator's SES took, each as often as it did."""
+        """Return our ids of the mails that the emulator's SES accepted, with repetitions."""
         answer = httpx.get(f"{aws_endpoint}/moto-api/data.json", timeout=_PATIENCE_S).raise_for_status()
         return [
             found for mail in answer.json()["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])

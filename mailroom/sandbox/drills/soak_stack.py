@@ -1,6 +1,6 @@
 """The stack of a soak: all parts of `mailroom up` and a second worker, each of which can be restarted while the others run.
 
-A restart keeps the port and the data. The log so far is kept as `<part>.<n>.log`, so that `mailroom check --logs` reads all.
+A restart keeps the port and the data. The previous log is kept as `<part>.<n>.log`, so that `mailroom check --logs` reads all.
 """
 
 import secrets
@@ -31,11 +31,11 @@ from mailroom.sandbox.stack.processes import (
 from mailroom.sandbox.stack.stack import Stack
 from mailroom.settings import CHECKOUT
 
-#: The worker that lives as long as the soak, and the one that is restarted.
+#: The worker that runs for the whole soak, and the one that is restarted.
 STEADY_WORKER, RESTARTED_WORKER = "worker", "worker-restarted"
 
 _PAUSE_S = 0.05
-#: Under load a part takes longer to get ready, and to stop, than on a machine that has nothing else to do.
+#: Under load a part takes longer to get ready, and to stop, than on an idle machine.
 _PATIENCE = 4
 
 Say = Callable[[str], None]
@@ -57,11 +57,11 @@ class SoakStack:
     _env: dict[str, str] = field(default_factory=dict)
 
     def pids(self) -> dict[str, int]:
-        """Return the process id of each part that stays."""
+        """Return the process id of each part that keeps running."""
         return {name: process.pid for name, process in list(self._processes.items())}
 
     def start_all(self, stack: Stack) -> None:
-        """Start every part in the order of what it waits for, and describe the whole in `stack.json`.
+        """Start every part after those that it waits for, and describe the stack in `stack.json`.
 
         Raises:
             StackError: a part did not get ready.
@@ -79,7 +79,7 @@ class SoakStack:
         write_json(self.folder.stack_file, {**self.facts, "state": "ready", "parts": []})
 
     def restart(self, name: str, *, kill: bool = False) -> float:
-        """Stop a part as a deployment does, or kill it and all that it started, and start it; return the seconds it was away.
+        """Stop a part as a deployment does, or kill it and its children, and start it; return its downtime in seconds.
 
         Raises:
             StackError: it did not get ready again.
@@ -94,7 +94,7 @@ class SoakStack:
         return time.monotonic() - began
 
     def ended(self) -> list[str]:
-        """Return a sentence for each part that ended by itself."""
+        """Return a sentence for each part that ended unexpectedly."""
         return [
             f"{name} {ending(collect(process))}; see {name}.log"
             for name, process in self._processes.items()
@@ -102,7 +102,7 @@ class SoakStack:
         ]
 
     def stop_all(self) -> None:
-        """Stop every part, the last that was started first, and end what escaped."""
+        """Stop every part in reverse order of start, and end leftover processes."""
         for name in reversed(list(self._processes)):
             self._stop(name)
             del self._processes[name]
@@ -154,7 +154,7 @@ class SoakStack:
 
 @contextmanager
 def soak_stack(folder: Path, say: Say) -> Iterator[SoakStack]:
-    """Have such a stack for the length of a block, on ports that no other stack would like; nothing of it runs afterwards."""
+    """Run a soak stack for the duration of a block, on ports that no other stack prefers; nothing of it runs afterwards."""
     data = DataFolder(folder)
     data.make()
     with data.held():

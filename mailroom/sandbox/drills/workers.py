@@ -1,4 +1,4 @@
-"""Warm workers and HTTP services for drills: forked from one process that has imported everything, armed, killed, counted."""
+"""Workers and HTTP services for drills: forked from one process with all imports done, with crash points armed."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from mailroom.sandbox.errors import StackError
 from mailroom.sandbox.stack.processes import ProcessId
 from mailroom.settings import CHECKOUT
 
-#: The listener's clock for drills: what waits a minute in production waits some seconds here.
+#: The listener's intervals for drills: seconds instead of minutes as in production.
 QUICK: Mapping[str, Any] = {
     "long_poll_s": 1,
     "visibility_s": 4,
@@ -38,32 +38,32 @@ class Worker:
     ready_file: Path
 
     def is_ready(self) -> bool:
-        """Tell whether it listens."""
+        """Return whether it listens."""
         return self.ready_file.exists()
 
     def is_alive(self) -> bool:
-        """Tell whether it runs."""
+        """Return whether it runs."""
         return self.process.is_alive()
 
     def kill(self) -> bool:
-        """End it and all that it started, at once; tell whether it was alive."""
+        """Kill it and its children; return whether it was alive."""
         return self._signal(SIGKILL)
 
     def wake(self) -> bool:
-        """Let it go on after SIGSTOP; tell whether it was alive."""
+        """Continue it after SIGSTOP; return whether it was alive."""
         return self._signal(SIGCONT)
 
     def stop(self) -> bool:
-        """Ask it to stop, as a deployment does; tell whether it was alive."""
+        """Stop it by SIGTERM, as a deployment does; return whether it was alive."""
         return self._signal(SIGTERM)
 
     def wait_ready(self, *, within_s: float = 30) -> bool:
-        """Tell whether it listens within this time."""
+        """Wait until it listens; return whether it does within this time."""
         wait_until(lambda: self.is_ready() or not self.is_alive(), within_s=within_s, every_s=_LOOK_AGAIN_S)
         return self.is_ready()
 
     def wait(self, *, within_s: float) -> bool:
-        """Tell whether it ended within this time."""
+        """Wait until it ends; return whether it does within this time."""
         return wait_until(lambda: not self.is_alive(), within_s=within_s, every_s=_LOOK_AGAIN_S)
 
     def _signal(self, number: Signals) -> bool:
@@ -74,7 +74,7 @@ class Worker:
 
 @dataclass(slots=True)
 class ForkServer:
-    """The process that forks them. Use it as a context: nothing it started outlives the block."""
+    """The process that forks workers. A context manager: nothing that it started outlives the block."""
 
     environment: Mapping[str, str]
     folder: Path
@@ -84,17 +84,17 @@ class ForkServer:
 
     @property
     def deaths_file(self) -> Path:
-        """Where each death at a crash point is noted."""
+        """The file in which each death at a crash point is recorded."""
         return self.folder / "deaths"
 
     @property
     def log(self) -> Path:
-        """What the workers say."""
+        """The log of the workers."""
         return self.folder / "workers.log"
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The variable that arms crash points, and the file that the workers touch when they listen.
+        # The variable arms crash points and names the file of deaths.
         env = {**self.environment, "MAILROOM_CRASH_DRILL": str(self.deaths_file), "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -117,12 +117,12 @@ class ForkServer:
         self.process.communicate()
 
     def fork(self, *, crash: str = "", nth: int = 1, blow: Signals = SIGKILL, limit: int = 8, **timing: Any) -> Worker:
-        """Start a worker; `crash` names the crash point at which it is struck when it passes there the nth time."""
+        """Start a worker; it gets the signal `blow` when it passes the crash point `crash` for the nth time."""
         values = {"limit": limit, "timing": {**self.timing, **timing}}
         return self._fork({"crash": crash, "nth": nth, "blow": blow.value, **values})
 
     def serve(self, port: int, *, crash: str = "", nth: int = 1) -> Worker:
-        """Start the HTTP service with its relay in a process of its own; it dies at `crash` likewise."""
+        """Start the HTTP service with its relay as a separate process, which dies at `crash` likewise."""
         return self._fork({"crash": crash, "nth": nth, "blow": SIGKILL.value, "port": port})
 
     def deaths(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""The embedded stack: its parts, how they are started, watched and stopped."""
+"""The embedded stack: its processes, their start, supervision and stop."""

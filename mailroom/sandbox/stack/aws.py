@@ -1,11 +1,11 @@
-"""The AWS resources that Mailroom runs on, made in the emulator with the calls that make them on AWS.
+"""The AWS resources of Mailroom, created in the emulator with the same calls as on AWS.
 
     SES receipt rules ──> inbound bucket (envelope encryption with the key) ──S3 event──> inbound queue ──> its dead letters
                      └──> inbound topic ─────────────────────────────────SNS envelope──┘
     tracking topic ──> tracking queue     mailbox queue     archive bucket (Object Lock)     files bucket
 
 The emulator enforces none of the policies; they are written all the same, so that this file reads as the list of what
-production grants. moto keeps receipt rules whole, Stop actions too, so the rules live in its SES and nowhere else. SES's events go to the topic
+production grants. moto stores receipt rules completely, Stop actions too, so its SES is their only place. SES's events go to the topic
 of its configuration set's event destination (`mailroom.sandbox.stand_ins.emulator` publishes them).
 """
 
@@ -48,9 +48,9 @@ KEPT_S = int(MOST_KEPT.total_seconds())
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A receipt rule to be: `recipients` are addresses, domains or `.domain` for subdomains; none means all.
+    """A receipt rule to create: `recipients` are addresses, domains, or `.domain` for subdomains; none means all.
 
-    `stop` ends the rule set for what this rule took, so that later rules do not store it again.
+    `stop` ends the rule set for the recipients that this rule matched, so that later rules do not store the mail again.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the resources are called, and where they are: everything starts with `stem`.
+    """Names and places of the resources; every name starts with `stem`.
 
     Topics and key are in SES's `region`, as AWS demands; buckets and queues are in `storage_region` and the archive in
     `archive_region`, where these are given. S3 notifies queues of its own region only; SNS those of any.
@@ -89,7 +89,7 @@ class _Clients:
 
     @classmethod
     def of(cls, region: str, storage: str) -> Self:
-        """Return clients that go where the environment says (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
+        """Return clients for the endpoints of the environment (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
         return cls(
             s3=boto3.client("s3", region_name=storage),
             sqs=boto3.client("sqs", region_name=storage),
@@ -100,9 +100,9 @@ class _Clients:
 
 
 def provision(names: Names) -> dict[str, str]:
-    """Make what is missing and return where everything is, by the names of `mailroom status`.
+    """Create missing resources and return where all of them are, with the field names of `mailroom status`.
 
-    What is there already is kept with its content; policies and receipt rules are written anew.
+    Existing resources keep their content; policies and receipt rules are written again.
     """
     storage = names.storage_region or names.region
     aws = _Clients.of(names.region, storage)
@@ -145,7 +145,7 @@ def provision(names: Names) -> dict[str, str]:
 
 
 def _bucket(s3: "S3Client", name: str, region: str, *, locked: bool = False) -> None:
-    """Make a bucket, never with a default retention: SES refuses those, and the archive sets retention for each object."""
+    """Create a bucket, without a default retention: SES refuses those, and the archive sets retention per object."""
     try:
         s3.create_bucket(
             Bucket=name,
@@ -188,9 +188,9 @@ def _topic(aws: _Clients, names: Names, what: str) -> str:
 def _queue(
     aws: _Clients, names: Names, what: str, visibility_s: int, *, topic: str | None = None, bucket: str | None = None
 ) -> str:
-    """Make a queue and its dead-letter queue, let the topic and the bucket write to it, and subscribe it to the topic.
+    """Create a queue and its dead-letter queue, let the topic and the bucket write to it, and subscribe it to the topic.
 
-    Both keep messages as long as SQS can: an outage of ours may last over holidays, and SQS counts from the first arrival.
+    Both retain messages as long as SQS can: an outage may last over holidays, and SQS counts from the first arrival.
     """
     dead = aws.sqs.create_queue(QueueName=f"{names.of(what)}-dlq")["QueueUrl"]
     aws.sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": str(KEPT_S)})
@@ -237,7 +237,7 @@ def _notify(aws: _Clients, bucket: str, queue_arn: str) -> None:
 
 
 def _receive(aws: _Clients, names: Names, bucket: str, key_arn: str, topic_arn: str) -> None:
-    """Write the receipt rules in their order and make their set the active one."""
+    """Create the receipt rules in order, and activate their rule set."""
     with suppress(aws.ses.exceptions.AlreadyExistsException):
         aws.ses.create_receipt_rule_set(RuleSetName=names.stem)
     there = {rule["Name"] for rule in aws.ses.describe_receipt_rule_set(RuleSetName=names.stem).get("Rules", [])}
@@ -253,7 +253,7 @@ def _receive(aws: _Clients, names: Names, bucket: str, key_arn: str, topic_arn: 
 
 
 def _send(aws: _Clients, names: Names, topic_arn: str) -> None:
-    """Let SES send for our own domain, and tell the tracking topic everything that becomes of it."""
+    """Verify our own domain in SES for sending, and publish all events of sent mail to the tracking topic."""
     aws.ses.verify_domain_identity(Domain=names.domain)
     with suppress(aws.ses.exceptions.ConfigurationSetAlreadyExistsException):
         aws.ses.create_configuration_set(ConfigurationSet={"Name": names.stem})

@@ -1,4 +1,4 @@
-"""Starting the stack in the background: its supervisor outlives this terminal, its first lines are repeated here."""
+"""Starts the stack in the background: its supervisor outlives the terminal, its first lines of output are repeated here."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ def up_detached(say: Say, *, names: list[str] | None = None) -> None:
     """Start the stack in the background and return when all of it is ready.
 
     Raises:
-        StackError: it did not get ready; the lines that were said tell why.
+        StackError: it did not get ready; the repeated lines say why.
     """
     folder = DataFolder(data_folder())
     folder.make()
@@ -47,12 +47,12 @@ def relay(argv: list[str], *, folder: DataFolder, say: Say) -> None:
                 time.sleep(0.05)
             _repeat(lines.read(), say)
     except BaseException:
-        # Ctrl-C before it was ready: whoever asked for it no longer wants it.
+        # Ctrl-C before it was ready: the user no longer wants it.
         child.terminate()
         child.wait()
         raise
     if child.returncode is None:
-        # It is left alone from here on; without this, Python warns that nobody waits for it.
+        # It is detached from here on; without this, Python warns about a child that is not waited for.
         child.returncode = 0
     else:
         failed = read_json(folder.stack_file) or {}
@@ -68,6 +68,6 @@ def _is_ready(folder: DataFolder, pid: int) -> bool:
 
 def _repeat(text: str, say: Say) -> None:
     for line in text.splitlines():
-        # The supervisor's own last word is the error that is raised here.
+        # The supervisor's last line is the error that is raised here.
         if not line.startswith("mailroom: "):
             say(line)

@@ -1,13 +1,13 @@
-"""How often a part has died, and when it is started again: after 1, 2, 4, 8 and 16 s, and not after a sixth death within ten minutes.
+"""Restart policy of a part: restarts after 1, 2, 4, 8 and 16 s, and none after a sixth death within ten minutes.
 
-Deaths that are ten minutes past count no more, so that a part that dies once a day always comes back within seconds.
+Deaths older than ten minutes do not count, so that a part that dies once a day is always restarted within seconds.
 """
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-#: So many deaths are borne within `WITHIN_S`.
+#: The number of deaths within `WITHIN_S` after which a part is still restarted.
 MOST_DEATHS = 5
 WITHIN_S = 600.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
@@ -23,7 +23,7 @@ class Deaths:
     _recent: list[float] = field(default_factory=list)
 
     def note(self, what: str, *, now: float) -> float | None:
-        """Note a death at `now` on a monotonic clock; return for how many seconds it is left down, None for good."""
+        """Record a death at `now` (monotonic); return the seconds until its restart, None for no restart."""
         self.last_at, self.last_of = datetime.now(UTC), what
         self._recent = [at for at in self._recent if now - at < WITHIN_S] + [now]
         if len(self._recent) > MOST_DEATHS:

@@ -1,4 +1,4 @@
-"""The environment of the embedded stack's processes: the user's own, without what would lead them elsewhere."""
+"""The environment of the embedded stack's processes: the user's, without variables that would redirect them."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from mailroom.settings import CHECKOUT, Settings
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 
-#: The user's own settings for these would send a part to another Prefect, another AWS or another PostgreSQL.
+#: The user's own settings for these would connect a part to another Prefect, AWS or PostgreSQL.
 _FOREIGN = ("PREFECT_", "AWS_", "PG")
 _OWN_ENDPOINT = "AWS_ENDPOINT_URL_"
 _DECIDED_HERE = frozenset(
@@ -18,7 +18,7 @@ _DECIDED_HERE = frozenset(
 
 
 def kept(outer: Mapping[str, str]) -> dict[str, str]:
-    """Return what a part may have of the user's environment.
+    """Return the variables of the user's environment that a part may have.
 
     `AWS_ENDPOINT_URL_<SERVICE>` stays: it points a service at another emulator, and boto3 prefers it to the endpoint for all.
     """
@@ -32,7 +32,7 @@ def _may_stay(name: str) -> bool:
 
 
 def aws_environment(endpoint: str) -> dict[str, str]:
-    """Return what makes boto3 use the emulator at `endpoint`, and nothing of the user's AWS configuration."""
+    """Return variables that make boto3 use the emulator at `endpoint`, without the user's AWS configuration."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": REGION,
@@ -47,13 +47,13 @@ def aws_environment(endpoint: str) -> dict[str, str]:
 
 
 def process_environment(outer: Mapping[str, str], data: Path) -> dict[str, str]:
-    """Return what every part has: the user's environment, cleaned, and where the data and the checkout are."""
+    """Return the variables of every part: the user's environment, cleaned, and the folders of data and checkout."""
     no_proxy = ",".join(filter(None, [outer.get("NO_PROXY") or outer.get("no_proxy"), "127.0.0.1", "localhost"]))
     return kept(outer) | {
         "PYTHONUNBUFFERED": "1",
         "MAILROOM_DATA": str(data),
         "MAILROOM_HOME": str(CHECKOUT),
-        # Through a proxy of the user's no part would find another.
+        # Through a user's proxy the parts would not reach each other.
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
     }

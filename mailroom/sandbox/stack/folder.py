@@ -1,11 +1,11 @@
-"""The data folder: what the embedded stack keeps between two starts, and who may read it.
+"""The data folder: the files that the embedded stack keeps between starts, and their permissions.
 
-    mailroom.lock    held (flock) by the supervisor; says which process holds it
+    mailroom.lock    locked (flock) by the supervisor; contains its process id
     ports.json       the ports of the last start
     secrets/         the password of PostgreSQL, the admin key of the API; mode 0600
     run.json         the processes of this start; gone after a clean stop
-    stack.json       what runs where (`mailroom status --json`); gone after a clean stop
-    aws.json         the names that this start made in the AWS emulator
+    stack.json       all services (`mailroom status --json`); gone after a clean stop
+    aws.json         the names of resources that this start created in the AWS emulator
     logs/            one file for each part, and the one before it as `.1`
     postgres/ socket/ prefect/ and one folder for each part that wants one
 
@@ -51,7 +51,7 @@ class HeldError(Exception):
 
 
 class DataFolder:
-    """One data folder; made on first use, readable by its owner only."""
+    """One data folder; created on first use, readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class DataFolder:
         self._lock_file = path / "mailroom.lock"
 
     def make(self) -> None:
-        """Make the folder where it is missing, and remember what was in it before us.
+        """Create the folder if it is missing, and remember what was in it before.
 
         Raises:
             StackError: it cannot be made.
@@ -77,7 +77,7 @@ class DataFolder:
         self.logs.mkdir(mode=0o700, exist_ok=True)
 
     def secret(self, name: str) -> str:
-        """Return the random word kept under `name`, made on first use: 43 characters that need no quoting in a URL."""
+        """Return the secret stored under `name`, generated on first use: 43 URL-safe characters."""
         file = self.path / "secrets" / name
         if not file.exists():
             file.parent.mkdir(mode=0o700, exist_ok=True)
@@ -86,10 +86,10 @@ class DataFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for this process; the lock goes with the process, however that ends.
+        """Lock the folder for this process; the lock ends with the process, however it ends.
 
         Raises:
-            HeldError: somebody else does.
+            HeldError: another process has locked it.
         """
         with self._lock_file.open("a+") as lock:
             try:
@@ -112,20 +112,20 @@ class DataFolder:
         return holder if holder and holder.is_alive() else None
 
     def run(self) -> dict[str, Any] | None:
-        """Return what the last supervisor wrote of its processes, or None where there is none, or not all of it."""
+        """Return the process list of the last supervisor, or None if there is none or it is incomplete."""
         written = read_json(self.run_file)
         whole = isinstance(written, dict) and {"word", "parts"} <= set(written)
         return written if whole else None
 
     def wipe(self) -> None:
-        """Delete what the stack made, and the folder itself if nothing else is in it."""
+        """Delete the stack's files, and the folder itself if nothing else is in it."""
         foreign = read_json(self.path / "foreign.json") or []
         for name in _OURS:
             entry = self.path / name
             if name in foreign:
                 continue
             if name == "socket" and entry.is_symlink():
-                # It leads to a temporary folder of ours where this one's path is too long for a socket.
+                # A link to our temporary folder, where this one's path is too long for a socket.
                 shutil.rmtree(entry.resolve(), ignore_errors=True)
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -136,7 +136,7 @@ class DataFolder:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write `file` in one step, readable by its owner only: a reader sees the old text or the new, never a part."""
+    """Write `file` atomically, readable by its owner only: a reader sees the old text or the new, never a part."""
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(descriptor, "w") as handle:
@@ -148,12 +148,12 @@ def write_private(file: Path, text: str) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write `value` to `file` in one step, readable by its owner only."""
+    """Write `value` to `file` atomically, readable by its owner only."""
     write_private(file, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(file: Path) -> Any:
-    """Return what `file` holds, or None when it is missing or not (yet) JSON."""
+    """Return the value in `file`, or None if it is missing or not (yet) JSON."""
     try:
         return json.loads(file.read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):

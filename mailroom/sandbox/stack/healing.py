@@ -1,7 +1,7 @@
-"""Healing: a part that dies after the start is started again, alone; its neighbours outlast that.
+"""Healing: a part that dies after the start is restarted, alone; the parts that use it keep running.
 
-It is started again once its pause is over (see `deaths`), nothing that it left behind lives, and what it stands on is up.
-So PostgreSQL's old children have gone before there are new ones, and a worker does not die of the server that died with it.
+It is restarted once its pause is over (see `deaths`), its old children have ended, and the parts that it needs are up.
+So PostgreSQL's old children end before new ones start, and a worker does not fail because its server died with it.
 """
 
 import signal
@@ -13,12 +13,12 @@ from mailroom.sandbox.stack.deaths import MOST_DEATHS, WITHIN_S
 from mailroom.sandbox.stack.processes import ProcessId, collect, collect_ended, ending, has_exited, orphans
 from mailroom.sandbox.stack.running import Running, State
 
-#: What a dead part left behind ends by itself within a second; what does not by then is killed.
+#: Seconds in which children of a dead part may end by themselves before they are killed.
 _ORPHANS_GRACE_S = 5.0
 
 
 class Healing:
-    """Watches the parts of a started stack that heal; `start` starts one, `foundations` names what it stands on."""
+    """Restarts the parts of a started stack that heal; `start` starts one, `foundations` returns the parts that it needs."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Healing:
         say: Callable[[str], None],
         changed: Callable[[], None],
     ) -> None:
-        """Take the parts, and the children of this process that are none of theirs (`strangers`)."""
+        """Take the parts, and the children of this process that belong to none of them (`strangers`)."""
         self._running, self._start, self._foundations = running, start, foundations
         self._strangers, self._say, self._changed = strangers, say, changed
         self._orphans: dict[ProcessId, float] = {}
 
     def look(self) -> None:
-        """Do what is to be done now; returns within seconds."""
+        """Run one round of healing; returns within seconds."""
         for running in self._running.values():
             if running.part.heals and running.state is State.READY:
                 self._check(running)
@@ -50,14 +50,14 @@ class Healing:
                 self._start_again(running)
 
     def left_behind(self) -> list[ProcessId]:
-        """Return what dead parts left behind and still lives."""
+        """Return processes of dead parts that still live."""
         return orphans(self._known())
 
     def _known(self) -> set[int]:
         return {running.process.pid for running in self._running.values() if running.process} | set(self._strangers)
 
     def _check(self, running: Running) -> None:
-        """Note that it died; one that no longer serves and does not end gets its stop signal, and is killed at last."""
+        """Record a death; a part that no longer serves and does not end gets its stop signal, and is killed later."""
         assert running.process is not None
         assert running.identity is not None
         if has_exited(running.process):
@@ -109,7 +109,7 @@ class Healing:
         self._changed()
 
     def _end_orphans(self) -> bool:
-        """Return whether nothing is left of dead parts; kill what stays too long."""
+        """Return whether no process of dead parts is left; kill those that stay too long."""
         now = time.monotonic()
         self._orphans = {one: self._orphans.get(one, now) for one in self.left_behind()}
         for process, seen_at in self._orphans.items():

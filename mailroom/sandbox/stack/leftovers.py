@@ -1,4 +1,4 @@
-"""What a killed supervisor left running. Its children end with it; this is for those that did not."""
+"""Cleanup after a killed supervisor: ends processes that did not end with it."""
 
 import signal
 
@@ -10,7 +10,7 @@ _GRACE_S = 10.0
 
 
 def end_leftovers(folder: DataFolder) -> int:
-    """End what a killed supervisor left running, and return how many processes that were."""
+    """End processes that a killed supervisor left running, and return how many."""
     run = folder.run()
     if run is None:
         folder.run_file.unlink(missing_ok=True)

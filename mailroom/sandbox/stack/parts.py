@@ -1,13 +1,13 @@
-"""The parts of the embedded stack: what each is, what it waits for, how it is started and when it is ready.
+"""The parts of the embedded stack: what each waits for, how it is started and when it is ready.
 
     postgres ──┬── prefect ────┐
                └── database ───┼── deployments ── worker
     aws ────────── provision ──┘
                    └──────────── with database: door, api
 
-`database`, `provision` and `deployments` run once and end; the others stay. Whatever does not wait for another starts
-with it, and what imports Prefect does that before its turn, so that a start takes little longer than its slowest part.
-Those that stay heal, all but `aws`.
+`database`, `provision` and `deployments` run once and end; the others keep running. Parts that wait for none start
+together, and those that import Prefect do that early, so that a start takes little longer than its slowest part.
+Those that keep running are restarted if they die, except `aws`.
 """
 
 import signal
@@ -36,12 +36,12 @@ def _empty() -> Mapping[str, str]:
 class Part:
     """One process of the stack.
 
-    `env` is asked when the part starts, and may therefore name what earlier parts made; it adds to the environment
+    `env` is called when the part starts, so that it can name what earlier parts created; it adds to the environment
     that all parts share. A part with `once` is ready when it ended with exit code 0; any other is ready when `ready`
-    says so, and must stay. One with a `gate` is started early and does its work when that file is there (see `early`);
+    returns True, and must keep running. One with a `gate` is started early and waits for that file (see `preload`);
     the environment in the file adds to the one it was started with. A part has `patience_s` to get ready, and `grace_s` to end before it is killed.
     One that `heals` is started again when it dies after the start; the death of any other ends the stack, and `loss` says why.
-    `stopping` tells whether one that lives has begun to end; it cannot be seen from a closed port alone.
+    `stopping` returns whether a live one has begun to end, which a closed port alone does not show.
     """
 
     name: str
@@ -61,18 +61,18 @@ class Part:
     stopping: Callable[[], bool] = field(default=lambda: False)
 
     def is_leaving(self) -> bool:
-        """Tell whether it lives and serves no longer: it was asked to stop by somebody else, and may never come to it."""
+        """Return whether it lives but no longer serves: something else asked it to stop, and it may never end."""
         return self.stopping() or (self.port is not None and is_free(self.port))
 
     def command(self) -> list[str]:
-        """Return the words of its command."""
+        """Return its command line."""
         return self.argv() if callable(self.argv) else self.argv
 
 
 def stack_parts(
     *, data: Path, ports: Mapping[str, int], postgres: Postgres, own: Mapping[str, Callable[[], Mapping[str, str]]]
 ) -> list[Part]:
-    """Return the parts of the whole stack; `own` gives each kind of part its environment: server, client, mailroom."""
+    """Return the parts of the whole stack; `own` has the environment of each kind of part: server, client, mailroom."""
     server, client, mailroom = own["server"], own["client"], own["mailroom"]
     ready_file = data / "worker.ready"
     return [
@@ -84,7 +84,7 @@ def stack_parts(
             port=postgres.port,
             heals=True,
             stopping=postgres.is_stopping,
-            # SIGTERM would wait for every client to leave; SIGINT is its fast shutdown, and loses nothing.
+            # SIGTERM would wait for every client to disconnect; SIGINT is its fast shutdown, and loses nothing.
             stop_signal=signal.SIGINT,
         ),
         Part(
@@ -103,7 +103,7 @@ def stack_parts(
             ready=partial(page_answers, ports["prefect"], "/api/health"),
             port=ports["prefect"],
             heals=True,
-            # The first start makes its tables in several hundred migrations.
+            # The first start creates its tables in several hundred migrations.
             patience_s=300,
         ),
         _step("database", after=("postgres",), env=mailroom),
@@ -125,7 +125,7 @@ def stack_parts(
             prepare=lambda: ready_file.unlink(missing_ok=True),
             ready=partial(exists, ready_file),
             heals=True,
-            # It gives unfinished mails back to the queue, for which it allows itself ten seconds.
+            # It returns unfinished mails to the queue, and takes up to ten seconds for that.
             grace_s=15,
         ),
         Part(
@@ -154,7 +154,7 @@ def _step(name: str, *, after: tuple[str, ...], env: Callable[[], Mapping[str, s
 
 
 def only(parts: list[Part], names: list[str]) -> list[Part]:
-    """Return the named parts and what they wait for, in order; all of them when none is named."""
+    """Return the named parts and those that they wait for, in order; all of them if none is named."""
     if not names:
         return parts
     wanted = set(names)

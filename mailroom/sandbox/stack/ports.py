@@ -11,16 +11,16 @@ from mailroom.sandbox.stack.folder import read_json, write_json
 
 LOOPBACK = "127.0.0.1"
 
-#: What each part would like; 5433 and not 5432, where a PostgreSQL of the machine's own would be.
+#: The preferred port of each part; 5433 and not 5432, which the machine's own PostgreSQL would use.
 PREFERRED = {"postgres": 5433, "aws": 5566, "prefect": 4200, "api": 8025, "door": 2525}
 
 _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dict[str, int]:
-    """Return a port for each part and remember it in `file`, so that links stay good over a restart.
+    """Return a port for each part and store it in `file`, so that links stay valid over a restart.
 
-    `MAILROOM_PORT_<PART>` decides; else the port of last time, else the preferred one, else any that is free.
+    `MAILROOM_PORT_<PART>` has precedence; then the port of the last start, the preferred one, any free one.
 
     Raises:
         StackError: a port that the environment asks for is not a free port.
@@ -37,7 +37,7 @@ def choose_ports(file: Path, environment: Mapping[str, str] = os.environ) -> dic
 
 
 def choose_apart(file: Path) -> None:
-    """Have the stack whose ports `file` keeps take none that another stack would like; two may start in one moment."""
+    """Give the stack with this `file` other ports than the preferred ones: two stacks may start at the same moment."""
     chosen: dict[str, int] = {}
     for part in PREFERRED:
         chosen[part] = any_free_port(taken=chosen.values())
@@ -51,7 +51,7 @@ def _asked_port(part: str, asked: str) -> int:
 
 
 def is_connected(pid: int, port: int) -> bool:
-    """Tell whether a process has a connection to `port` on this machine; False also where the process is gone."""
+    """Return whether a process has a connection to `port` on this machine; False also if the process is gone."""
     try:
         own = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
         lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
@@ -63,7 +63,7 @@ def is_connected(pid: int, port: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on `port` now; a port whose last connections are still closing counts as free."""
+    """Return whether a server could listen on `port` now; a port whose last connections are still closing counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -74,16 +74,16 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something accepts connections on `port`."""
+    """Return whether something accepts connections on `port`."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def any_free_port(*, taken: Collection[int] = ()) -> int:
-    """Return a port that nothing listens on, below those that the kernel gives to outgoing connections.
+    """Return a free port below the kernel's range for outgoing connections.
 
-    One of theirs may be in use by the time that the server binds it: between the two, this machine calls itself a lot.
+    An outgoing connection on loopback could take a port of that range before the server binds it.
     """
     first_outgoing = int(_OUTGOING.read_text().split()[0]) if _OUTGOING.exists() else 32768
     while True:

@@ -4,7 +4,7 @@ The wheel's own server class makes system users and opens parent folders to ever
 
 PostgreSQL refuses to run as root. Started by root it runs as the unprivileged owner of its folder (`nobody` at first),
 by setpriv, and may keep one capability: to pass through folders that only root may enter (a checkout or a data folder
-below /root), so that nobody's folder is opened for it.
+below /root), so that no folder's permissions change for it.
 """
 
 import importlib.util
@@ -42,7 +42,7 @@ _SETTINGS = {
     "full_page_writes": "on",
     "shared_buffers": "128MB",  # all of the sandbox's data fits
     "max_connections": "200",  # Prefect, the worker's threads, the API and a test run beside them
-    "wal_level": "minimal",  # nobody replicates from here
+    "wal_level": "minimal",  # there are no replicas
     "max_wal_senders": "0",
     "min_wal_size": "32MB",
     "max_wal_size": "256MB",
@@ -69,7 +69,7 @@ class Postgres:
         return self.folder / "postgres"
 
     def initialise(self) -> None:
-        """Make the cluster and its databases where they are missing; interrupted, it starts afresh next time."""
+        """Create the cluster and its databases if they are missing; if interrupted, it starts over next time."""
         self._forget_dead_postmaster()
         self._make_socket_folder()
         if self.data.exists():
@@ -93,7 +93,7 @@ class Postgres:
         _run([*_dropped(fresh), _binary("postgres"), "--single", "-D", str(fresh), "template1"], stdin=statements)
 
     def argv(self) -> list[str]:
-        """Return the command that serves the cluster, in the foreground."""
+        """Return the command that runs the server in the foreground."""
         where = {
             "listen_addresses": LOOPBACK,
             "port": str(self.port),
@@ -113,7 +113,7 @@ class Postgres:
         return f"postgresql+{driver}://{USER}:{self.password}@/{database}?{where}"
 
     def is_ready(self) -> bool:
-        """Tell whether the server takes a login."""
+        """Return whether the server accepts a login."""
         try:
             psycopg.connect(self.url("mailroom"), connect_timeout=2, sslmode="disable").close()
         except psycopg.OperationalError:
@@ -121,9 +121,9 @@ class Postgres:
         return True
 
     def is_stopping(self) -> bool:
-        """Tell whether the server was asked to stop, as its pid file says (line 8; `src/include/utils/pidfile.h`, PostgreSQL 18).
+        """Return whether the server was asked to stop, from its pid file (line 8; `src/include/utils/pidfile.h`, PostgreSQL 18).
 
-        After a SIGTERM it waits for every client to leave, and lets no other in: with pools of connections, for ever.
+        After a SIGTERM it waits for every client to disconnect and accepts no new one: with connection pools, for ever.
         """
         with suppress(OSError, IndexError):
             return (self.data / "postmaster.pid").read_text().splitlines()[7].strip() == "stopping"
@@ -147,7 +147,7 @@ class Postgres:
         folder.symlink_to(elsewhere)
 
     def _owner(self) -> tuple[int, int]:
-        """Return user and group that the server runs as: those who own the cluster, else those who may."""
+        """Return user and group that the server runs as: the owners of the cluster, or permitted ones for a new cluster."""
         if self.data.exists():
             return _owner_of(self.data)
         return _unprivileged() if os.geteuid() == 0 else (os.geteuid(), os.getegid())
@@ -163,7 +163,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(folder: Path, *, port: int, password: str) -> Iterator[Postgres]:
-    """Serve a cluster in `folder` for the length of a block; for tests that need no more than a database.
+    """Run a cluster in `folder` for the duration of a block; for tests that need only a database.
 
     Raises:
         StackError: the server did not come up; the message says where its log is.
@@ -196,7 +196,7 @@ def _binary(name: str) -> str:
 
 def _run(command: list[str], *, stdin: str = "") -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    # A session of its own, or Ctrl-C would end it half way and be reported as its fault.
+    # A separate session, or Ctrl-C would end it half way and be reported as its error.
     done = subprocess.run(
         command,
         input=stdin,
@@ -232,7 +232,7 @@ def _unprivileged() -> tuple[int, int]:
 
 
 def _dropped(folder: Path) -> list[str]:
-    """Return the words before a command that make root run it as the owner of `folder`; none for everyone else."""
+    """Return the command prefix by which root runs a command as the owner of `folder`; empty for other users."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")

@@ -1,4 +1,4 @@
-"""Prefect's settings in the embedded stack: all of them, here and nowhere else, each with its reason.
+"""Prefect's settings in the embedded stack: all of them, each with its reason.
 
 Names and defaults are those of Prefect 3.9.1 (`prefect config view --show-defaults`).
 """
@@ -21,7 +21,7 @@ def client_settings(*, home: Path, url: str) -> dict[str, str]:
         "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK": "local-file-system/mailroom-results",
         # The server asks for no token (`deployments/server.py` keeps foreign pages out); to ask for one costs a request.
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
-        # A port 4201 that nobody scrapes.
+        # A metrics port (4201) that is not scraped here.
         "PREFECT_CLIENT_METRICS_ENABLED": "false",
         # Prefect's library reports its use by itself, whatever the server's analytics setting; this is its only switch.
         "DO_NOT_TRACK": "1",
@@ -31,7 +31,7 @@ def client_settings(*, home: Path, url: str) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         # What runs say is on the server, with each run; written to a file as well, it costs the worker 5 % of its CPU.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
-        # Logs go to files, and nobody is there to answer a question.
+        # Logs go to files, and no user is there to answer a prompt.
         "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_CLI_COLORS": "false",
         "PREFECT_CLI_WRAP_LINES": "false",
@@ -47,7 +47,7 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url,
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
-        # The UI may be open under either name and asks at the first; by default any page could read the answers.
+        # The UI may be opened under either name and calls the first; by default any page could read the responses.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         # One transaction for 200 task run states instead of 200: halves the server's cost of a run. The interval is
         # the longest wait for them; it is cut to whole seconds, and below 1 the recorder spins.
@@ -58,7 +58,7 @@ def server_settings(*, home: Path, host: str, port: int, database_url: str) -> d
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "2",
-        # What looks every five seconds for what hardly ever is there costs an idle server a fifth of its CPU: late runs,
+        # Services that poll every five seconds for rare work cost an idle server a fifth of its CPU: late runs,
         # pauses that ended, schedules that were just edited, leases of limits and of clean-ups, runs being cancelled.
         "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "15",
         "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "30",

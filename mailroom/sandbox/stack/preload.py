@@ -1,6 +1,6 @@
-"""Imports a part before its turn: `python -m mailroom.sandbox.stack.preload MODULE GATE`.
+"""Imports a part's module before its start: `python -m mailroom.sandbox.stack.preload MODULE GATE`.
 
-Importing Prefect costs each part five seconds of one core. They are spent while the Prefect server still starts: the
+Importing Prefect costs each part five seconds of one core, spent while the Prefect server still starts: the
 module is imported at once, and its `main` runs when the file GATE is there, with the environment that is written in it.
 """
 

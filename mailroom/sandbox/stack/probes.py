@@ -1,4 +1,4 @@
-"""Probes: how a part shows that it is ready. Each answers at once, within a second."""
+"""Readiness probes of parts. Each returns within a second."""
 
 import http.client
 import socket
@@ -10,7 +10,7 @@ _PATIENCE_S = 1.0
 
 
 def page_answers(port: int, path: str) -> bool:
-    """Tell whether GET `path` on `port` gives 200; no proxy comes between."""
+    """Return whether GET `path` on `port` gives 200; proxies are not used."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_PATIENCE_S)
     try:
         connection.request("GET", path)
@@ -22,7 +22,7 @@ def page_answers(port: int, path: str) -> bool:
 
 
 def greets(port: int, words: bytes) -> bool:
-    """Tell whether a server on `port` says `words` first, as an SMTP server says 220."""
+    """Return whether a server on `port` greets with `words`, as an SMTP server greets with 220."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=_PATIENCE_S) as connection:
             connection.settimeout(_PATIENCE_S)
@@ -32,5 +32,5 @@ def greets(port: int, words: bytes) -> bool:
 
 
 def exists(file: Path) -> bool:
-    """Tell whether a part has touched its ready file."""
+    """Return whether a part has touched its ready file."""
     return file.exists()

@@ -1,4 +1,4 @@
-"""Processes: started so that they end with us, and ended only when they are provably ours.
+"""Processes: started so that they end with this process, and ended only if they are provably ours.
 
 A process id alone proves nothing, for ids are used again. Proof is the id with its start time (both from /proc), or
 the random word of this start in the process's environment. Linux only, like the rest of the embedded stack.
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-#: Every process of one start carries the same random word in this variable.
+#: Every process of one start has the same random value in this variable.
 RUN_VARIABLE = "MAILROOM_STACK_RUN"
 
 _PR_SET_PDEATHSIG = 1
@@ -27,27 +27,27 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """One process, for good: `started` is its start time in clock ticks since boot, 0 when it was not known."""
+    """One process, identified by id and start time: `started` is in clock ticks since boot, 0 if unknown."""
 
     pid: int
     started: int
 
     @classmethod
     def of(cls, pid: int) -> "ProcessId":
-        """Return the process that has this id now."""
+        """Return the process that currently has this id."""
         return cls(pid, _stat(pid)[1])
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "ProcessId":
-        """Return what `as_json` wrote; unknown keys are ignored."""
+        """Return the process that `as_json` described; unknown keys are ignored."""
         return cls(int(value["pid"]), int(value["started"]))
 
     def as_json(self) -> dict[str, int]:
-        """Return the fields for a file."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def is_alive(self) -> bool:
-        """Tell whether this very process runs; one that ended and was not yet collected does not."""
+        """Return whether this process still runs; an ended one that was not yet collected does not."""
         state, started = _stat(self.pid)
         return self.started > 0 and started == self.started and state != "Z"
 
@@ -76,7 +76,7 @@ def start(
     last_signal: signal.Signals,
     again: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own, writing to `log` (the log before it is kept as `.1`).
+    """Start `argv` in a new session, writing to `log` (the previous log is kept as `.1`).
 
     Started `again` it goes on in the same log, so that this still says what the process before it died of.
     If this process dies without a word (SIGKILL), the kernel sends `last_signal` to the child. The kernel watches the
@@ -103,21 +103,21 @@ def _die_with(parent: int, last_signal: signal.Signals) -> Callable[[], None]:
             signal.signal(number, signal.SIG_DFL)
         _libc.prctl(_PR_SET_PDEATHSIG, last_signal.value, 0, 0, 0)
         if os.getppid() != parent:
-            # The parent died between the fork and the request; nobody would ever end this child.
+            # The parent died between the fork and the request; this child would never be ended.
             os._exit(1)
 
     return prepare
 
 
 def has_exited(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether `process` ended, and do not collect it: its id, and so its group's, stays taken until `collect`."""
+    """Return whether `process` ended, without collecting it: its id, and its group's, stays taken until `collect`."""
     if process.returncode is not None:
         return True
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def collect(process: subprocess.Popen[bytes]) -> int:
-    """End what an exited process left behind in its group, and return its exit code (negative: the signal)."""
+    """End the remaining processes of an exited process's group, and return its exit code (negative: the signal)."""
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -126,10 +126,10 @@ def collect(process: subprocess.Popen[bytes]) -> int:
 
 @contextmanager
 def adopting() -> Iterator[set[int]]:
-    """Have what a dead part leaves behind become this process's children, so that it is found, ended and collected.
+    """Make orphans of dead parts children of this process, so that they are found, ended and collected.
 
-    Yields the children that are here already: they belong to somebody else. PostgreSQL's children are known by nothing
-    but their parent: each has a session of its own, and overwrites its environment.
+    Yields the children that exist already: they belong to other code. PostgreSQL's children can be identified only by
+    their parent: each has a separate session, and overwrites its environment.
     """
     here = set(_children())
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -140,7 +140,7 @@ def adopting() -> Iterator[set[int]]:
 
 
 def orphans(known: Collection[int]) -> list[ProcessId]:
-    """Return the children of this process that are none of `known`; those that have ended are collected."""
+    """Return the children of this process that are not in `known`; those that have ended are collected."""
     left = []
     for pid in _children():
         if pid not in known:
@@ -151,7 +151,7 @@ def orphans(known: Collection[int]) -> list[ProcessId]:
 
 
 def collect_ended(known: Collection[int]) -> None:
-    """Collect one adopted child that has ended, if there is one; those of `known` are collected by their own."""
+    """Collect one adopted child that has ended, if there is one; those of `known` are collected elsewhere."""
     with suppress(ChildProcessError):
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         if ended is not None and ended.si_pid not in known:
@@ -167,7 +167,7 @@ def _children() -> Iterator[int]:
 
 
 def carriers(word: str) -> list[ProcessId]:
-    """Return the processes that carry `word` as this start's random word, children of children included."""
+    """Return the processes whose start has this random `word`, descendants included."""
     wanted = f"{RUN_VARIABLE}={word}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -179,7 +179,7 @@ def carriers(word: str) -> list[ProcessId]:
 
 
 def ending(code: int) -> str:
-    """Return how a process ended, in words."""
+    """Return a sentence on how a process ended."""
     if code >= 0:
         return f"ended with exit code {code}"
     return f"was killed by {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"was killed by {-code}"

@@ -1,4 +1,4 @@
-"""A part and the process that it is now.
+"""A part of the stack and its current process.
 
 waiting -> starting -> ready                      (a part that runs once: done)
                \\________\\___-> failed             the stack ends: at its start by any part, later by one that cannot heal
@@ -19,7 +19,7 @@ from mailroom.sandbox.stack.processes import ProcessId
 
 
 class State(StrEnum):
-    """Where a part is, or the whole stack."""
+    """The state of a part, or of the whole stack."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -34,7 +34,7 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Running:
-    """A part and the process that it is now; none while it waits for its turn, or to be started again."""
+    """A part and its current process; None while it waits for its start or restart."""
 
     part: Part
     log: Path
@@ -48,7 +48,7 @@ class Running:
 
     @property
     def is_up(self) -> bool:
-        """Whether others may start on it."""
+        """Whether parts that wait for it may start."""
         return self.state in (State.READY, State.DONE)
 
     @property
@@ -57,7 +57,7 @@ class Running:
         return self.process is not None and self.state not in (State.DONE, State.FAILED, State.STOPPED)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `status` and the next start want to know."""
+        """Return the JSON values for `status` and for the next start."""
         known = self.identity or ProcessId(0, 0)
         described = {"name": self.part.name, "state": str(self.state), "port": self.part.port, "log": str(self.log)}
         return (

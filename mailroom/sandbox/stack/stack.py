@@ -26,7 +26,7 @@ _DOWN_PATIENCE_S = 60.0
 
 
 class Stack:
-    """One installation of the embedded stack: its folder, ports and secrets, and what follows from them."""
+    """One installation of the embedded stack: its folder, ports and secrets, and the settings derived from them."""
 
     def __init__(self, folder: DataFolder, ports: Mapping[str, int]) -> None:
         self.folder, self.ports = folder, ports
@@ -35,7 +35,7 @@ class Stack:
         self._prefect_home = folder.path / "prefect"
 
     def parts(self) -> list[Part]:
-        """Return the parts, each kind with its own environment: only Prefect's server learns its database's password."""
+        """Return the parts, each kind with its own environment: only Prefect's server gets its database's password."""
         database = self.postgres.socket_url
         own: dict[str, Callable[[], Mapping[str, str]]] = {
             "server": lambda: server_settings(
@@ -50,18 +50,18 @@ class Stack:
         return stack_parts(data=self.folder.path, ports=self.ports, postgres=self.postgres, own=own)
 
     def environment(self) -> dict[str, str]:
-        """Return what all parts have in common."""
+        """Return the environment that all parts share."""
         return process_environment(os.environ, self.folder.path) | aws_environment(self._urls["aws"])
 
     def settings(self) -> dict[str, str]:
-        """Return Mailroom's settings as environment variables, as far as they are known at this point of the start."""
+        """Return Mailroom's settings as environment variables, as far as they are known at this stage of the start."""
         known = self.description()
         if "inbound_bucket" not in known:
             return {"MAILROOM_DATABASE_URL": known["database_url"]}
         return Settings(**{name: known[name] for name in Settings.model_fields if name in known}).environment()
 
     def description(self) -> dict[str, Any]:
-        """Return what runs where: the object of `mailroom status --json`, without the state of the parts."""
+        """Return the addresses of all services: the object of `mailroom status --json`, without the state of the parts."""
         provisioned = read_json(self.folder.aws_file) or {}
         return {
             "region": REGION,
@@ -78,7 +78,7 @@ class Stack:
             "pages_open": True,
             "private_webhooks": True,
             "sender": "mailroom@mailroom.test",
-            # The emulator tells no rate.
+            # The emulator reports no rate.
             "per_second": 200.0,
             # Links in mails are https; the same paths are served at api_url.
             "public_url": "https://mailroom.test",
@@ -88,7 +88,7 @@ class Stack:
 
 
 def up(say: Say, *, names: list[str] | None = None) -> None:
-    """Start the stack, or the named parts and what they need, and stay until a signal ends it.
+    """Start the stack, or the named parts and those that they need, and run until a signal ends it.
 
     Raises:
         StackError: it runs already, cannot start, or a part ended by itself.
@@ -110,7 +110,7 @@ def up(say: Say, *, names: list[str] | None = None) -> None:
 
 
 def supervise(parts: list[Part], *, folder: DataFolder, say: Say, stack: Stack | None = None) -> None:
-    """Run `parts` in a folder that is held, and keep `stack.json` true while they run."""
+    """Run `parts` in a locked folder, and keep `stack.json` current while they run."""
     begun = time.monotonic()
     env = stack.environment() if stack else dict(os.environ)
     supervisor = Supervisor(parts, folder=folder, env=env, home=CHECKOUT, say=say)
@@ -159,10 +159,10 @@ def _where(stack: Stack, started: set[str]) -> list[str]:
 
 
 def down(say: Say, *, wipe: bool = False) -> None:
-    """Stop the stack and wait for its end; end what a killed one left; with `wipe`, forget its data.
+    """Stop the stack and wait for its end; end leftovers of a killed one; with `wipe`, delete its data.
 
     Raises:
-        StackError: somebody starts it at this moment.
+        StackError: another process is starting it at this moment.
     """
     folder = DataFolder(data_folder())
     if not folder.path.exists():
@@ -192,10 +192,10 @@ def _end(supervisor: ProcessId) -> None:
 
 
 def status() -> dict[str, Any]:
-    """Return what runs where, looked at now: `state` is `stopped` when nothing was started here.
+    """Return the current state of all services: `state` is `stopped` if nothing was started here.
 
-    A part is `ready` only if its process lives and its port answers; the whole is `ready` only if all parts are, and
-    `starting` from the first moment of a start, whatever the one before it has left.
+    A part is `ready` only if its process lives and its port answers; the stack is `ready` only if all parts are, and
+    `starting` from the first moment of a start, even if files of an earlier one are left.
 
     Raises:
         StackError: the data folder cannot be read.
@@ -210,7 +210,7 @@ def status() -> dict[str, Any]:
     unknown: dict[str, Any] = {"data": str(folder.path), "parts": []}
     described = unknown | (described if isinstance(described, dict) else {})
     if holder is None and run is None:
-        # What a stack that failed wrote last stays to be read.
+        # The last state of a failed stack is kept for reading.
         return described if described.get("state") == State.FAILED else unknown | {"state": str(State.STOPPED)}
     if holder is not None and (run is None or run.get("supervisor") != holder.as_json()):
         return unknown | {"state": str(State.STARTING)}
@@ -228,7 +228,7 @@ def status() -> dict[str, Any]:
 
 
 def _reason(parts: list[dict[str, Any]]) -> str:
-    """Return the sentence about the first part that does not come back by itself; empty where there is none."""
+    """Return the sentence about the first part that is not restarted; empty if there is none."""
     for part in parts:
         if part["state"] == State.GIVEN_UP:
             return f"{part['name']} {part['last_death']}, and {given_up(part['log'])}"

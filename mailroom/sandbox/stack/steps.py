@@ -1,4 +1,4 @@
-"""The steps that a start runs once, each as a process of its own: `python -m mailroom.sandbox.stack.steps database|provision`."""
+"""One-time steps of a start, each in a separate process: `python -m mailroom.sandbox.stack.steps database|provision`."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ ADMIN_KEY = "api-key"
 
 
 def database(environment: Mapping[str, str]) -> None:
-    """Do what `mailroom migrate` does, and let the sandbox's admin key in."""
+    """Run the migrations, as `mailroom migrate` does, and register the sandbox's admin key."""
     from mailroom.adapters.postgres.schema_upgrade import upgrade
 
     url = environment["MAILROOM_DATABASE_URL"]
@@ -25,7 +25,7 @@ def database(environment: Mapping[str, str]) -> None:
 
 
 def admit(url: str, key: str) -> None:
-    """Make `key` an administrator's key of the API; once is enough."""
+    """Register `key` as an administrator's key of the API, unless it is registered."""
     digest = hashlib.sha256(key.encode()).hexdigest()
     with psycopg.connect(url) as connection:
         connection.execute(
@@ -36,7 +36,7 @@ def admit(url: str, key: str) -> None:
 
 
 def provision(environment: Mapping[str, str]) -> None:
-    """Make buckets, queues, topic and key in the emulator, and write down their names for the parts that follow."""
+    """Create buckets, queues, topic and key in the emulator, and write their names for the parts that follow."""
     from mailroom.sandbox.stack.aws import Names
     from mailroom.sandbox.stack.aws import provision as make
 

@@ -1,7 +1,7 @@
-"""The supervisor: starts parts as soon as what they wait for is ready, watches them, and stops all of them together.
+"""The supervisor: starts each part once those that it waits for are ready, watches them, and stops all together.
 
-A failure before all are ready stops the whole stack; later a part that dies is started again (see `healing`), unless it cannot heal.
-It is one thread: the kernel ties a child's life to the thread that started it.
+A failure before all are ready stops the whole stack; later a part that dies is restarted (see `healing`), if it `heals`.
+It uses one thread, because the kernel ends a child with the thread that started it.
 """
 
 import os
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 class Supervisor:
-    """The parts of one start, in one data folder that is held by this process."""
+    """The parts of one start, in one data folder that this process has locked."""
 
     def __init__(self, parts: list[Part], *, folder: DataFolder, env: Mapping[str, str], home: Path, say: Say) -> None:
         self.state = State.STARTING
@@ -50,10 +50,10 @@ class Supervisor:
         self._asked_to_stop = False
 
     def run(self, when_ready: Callable[[], None]) -> None:
-        """Start everything, call `when_ready`, and stay until a signal says stop; nothing is left running.
+        """Start everything, call `when_ready`, and run until a stop signal; nothing is left running.
 
         Raises:
-            StackError: a part failed before all were ready, or one died that cannot heal; the message names it.
+            StackError: a part failed before all were ready, or one died that is not restarted; the message names it.
         """
         with self._signals(), adopting() as strangers:
             healing = self._healing(strangers)
@@ -75,7 +75,7 @@ class Supervisor:
                     process.signal(signal.SIGKILL)
 
     def parts_json(self) -> list[dict[str, Any]]:
-        """Return the parts as they are now."""
+        """Return the current state of the parts."""
         return [running.as_json() for running in self._running.values()]
 
     @contextmanager
@@ -107,7 +107,7 @@ class Supervisor:
             time.sleep(_STARTING_PAUSE_S)
 
     def _advance(self, running: Running) -> None:
-        """Start a part whose turn it is; one with a gate is started before its turn, and the gate opened now."""
+        """Start a part; one with a gate was started early to import its module, and its gate is opened now."""
         part, now = running.part, time.monotonic()
         has_turn = all(self._running[name].is_up for name in part.after)
         if running.process is None and (has_turn or part.gate):
@@ -178,7 +178,7 @@ class Supervisor:
             time.sleep(_WATCHING_PAUSE_S)
 
     def _check_lives(self) -> None:
-        """Fail for a part that died: any while not all are ready, later one that cannot heal."""
+        """Raise if a part died: any during the start, later only one that is not healed."""
         for running in self._running.values():
             heals = running.part.heals and self.state is State.READY
             settled = running.state in (State.READY, State.WAITING)
@@ -199,7 +199,7 @@ class Supervisor:
         return StackError(f"{name} {what}; see {running.log}")
 
     def _stop_all(self) -> None:
-        """Stop each part once nobody who started on it lives."""
+        """Stop each part once all parts that wait for it have ended."""
         while living := [running for running in self._running.values() if running.lives]:
             needed = {name for running in living for name in self._foundations(running.part)}
             for running in living:
@@ -210,7 +210,7 @@ class Supervisor:
             time.sleep(_STARTING_PAUSE_S)
 
     def _foundations(self, part: Part) -> set[str]:
-        """Return all that `part` stands on, also by way of steps that are long done."""
+        """Return all parts that `part` depends on, directly or through others, finished steps included."""
         direct = set(part.after)
         return direct.union(*(self._foundations(self._running[name].part) for name in direct))
 

@@ -1,31 +1,31 @@
-"""How a stand-in for a mail provider treats the next mail: well, or in one of the ways that real ones fail."""
+"""Behaviours of a stand-in for a mail provider: accept the next mail, or fail in one of the ways that real providers do."""
 
 from enum import StrEnum
 
 
 class Behaviour(StrEnum):
-    """One way of treating a mail. Those that accept it count it, whatever they answer."""
+    """What a stand-in does with a mail. An accepted mail is counted, whatever the response."""
 
     GOOD = "good"
-    #: Asks to slow down, and for how long.
+    #: Throttles, with a time to wait.
     SLOW = "slow"
-    #: The quota of the day is used up.
+    #: The daily quota is used up.
     DAILY = "daily"
-    #: The account or its key is not served.
+    #: The account or its key is disabled.
     STOPPED = "stopped"
     REFUSES = "refuses"
     TOO_LARGE = "too_large"
-    #: Accepts, and answers with a failure of its own.
+    #: Accepts, and responds with a server error.
     FAILS_AFTER = "fails_after"
-    #: Accepts, and answers what nobody can read.
+    #: Accepts, and responds with garbage.
     GARBAGE = "garbage"
-    #: Accepts, and answers twice.
+    #: Accepts, and responds twice.
     TWICE = "twice"
-    #: Accepts, and resets the connection instead of answering.
+    #: Accepts, and resets the connection without a response.
     RESETS_AFTER = "resets_after"
     #: Resets the connection before it has read the mail.
     RESETS_BEFORE = "resets_before"
-    #: Accepts, and never answers.
+    #: Accepts, and never responds.
     HANGS = "hangs"
 
 

@@ -1,6 +1,6 @@
-"""The expected owner of a bucket as S3 checks it, for moto: a call that names another account than the owner's is denied.
+"""S3's check of the expected bucket owner, for moto: a call that names another account than the owner's is denied.
 
-moto 5.2.5 does not look at the header. S3 answers 403 AccessDenied, for a bucket as for an object, before anything else.
+moto 5.2.5 ignores the header. S3 responds 403 AccessDenied, for a bucket as for an object, before anything else.
 Source: Amazon S3 user guide, "Verifying bucket ownership with bucket owner condition".
 """
 
@@ -16,14 +16,14 @@ _key_response = S3Response._key_response
 
 
 class NotTheOwner(S3ClientError):
-    """S3's answer where another account owns the bucket."""
+    """S3's response where another account owns the bucket."""
 
     def __init__(self) -> None:
         super().__init__("AccessDenied", "Access Denied")
 
 
 def like_s3() -> None:
-    """Have moto in this process keep to the expected owner; again is no harm."""
+    """Make moto in this process check the expected owner; may be called again."""
     S3Response._bucket_response = _answer_bucket  # type: ignore[method-assign]
     S3Response._key_response = _answer_key  # type: ignore[method-assign]
 
@@ -45,6 +45,6 @@ def _check_owner(response: S3Response, request: Any) -> None:
     try:
         owner = response.backend.get_bucket(response.bucket_name).account_id
     except MissingBucket:
-        return  # moto answers that itself.
+        return  # moto responds to that itself.
     if owner != expected:
         raise NotTheOwner

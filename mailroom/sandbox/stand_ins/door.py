@@ -1,9 +1,9 @@
-"""The sandbox's way in for mail: an SMTP server on loopback that does what SES does with a mail it receives.
+"""The SMTP server of the sandbox for incoming mail, on loopback; it does what SES does with a received mail.
 
     MAIL, RCPT, DATA -> receipt rules -> verdicts -> SES's headers -> sealed with a new data key -> S3 -> SNS -> 250
 
-It answers 250 only after every rule that applies has its object and its notification. Where one failed it answers 451
-and the sender comes again; an object that was already written stays and is one more copy, as any repeated mail is.
+It replies 250 only after the object and the notification of every rule that applies are written. If one fails it replies 451
+and the sender tries again; an object that was already written stays and is one more copy, as any repeated mail is.
 
 Run as `python -m mailroom.sandbox.stand_ins.door --port 2525`; the receipt rules come from the emulator's SES, active set.
 """
@@ -71,7 +71,7 @@ class Clients:
 
     @classmethod
     def of(cls, region: str, storage_region: str = "") -> Self:
-        """Return clients that go where the environment says (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
+        """Return clients for the endpoints of the environment (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>`)."""
         config = Config(max_pool_connections=_THREADS, connect_timeout=5, read_timeout=30)
         return cls(
             s3=boto3.client("s3", region_name=storage_region or region, config=config),
@@ -88,7 +88,7 @@ class Rules:
         self._rules = Fresh(lambda: read_rules(ses.describe_active_receipt_rule_set()), _RULES_FRESH_S)
 
     def active(self) -> tuple[ReceiptRule, ...]:
-        """Return the rules in their order; where there are none yet, SES is asked each time."""
+        """Return the rules in order; while there are none, they are read from SES each time."""
         rules = self._rules.get()
         if not rules:
             self._rules.forget()
@@ -96,7 +96,7 @@ class Rules:
 
 
 class Receiver:
-    """What happens to a mail behind the door, in blocking calls; one thread for each mail."""
+    """Stores and announces a mail by blocking calls; one thread for each mail."""
 
     def __init__(self, clients: Clients, *, account_id: str, region: str) -> None:
         self.rules = Rules(clients.ses)
@@ -151,7 +151,7 @@ class Receiver:
 
     def _notify(self, rule: ReceiptRule, notification: str) -> None:
         if rule.topic_arn:
-            # SES sets a subject. The emulator signs as if there were none, and no receiver could verify its posts.
+            # SES sets a subject. The emulator signs as if there were none, so no receiver could verify its posts.
             self._aws.sns.publish(TopicArn=rule.topic_arn, Message=notification)
 
 
@@ -179,7 +179,7 @@ class Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Receive the mail; 250 is a promise, so it comes last."""
+        """Receive the mail; the 250 reply comes last, because it accepts responsibility."""
         raw, sender = bytes(envelope.original_content or b""), envelope.mail_from or ""
         peer_ip = session.peer[0] if isinstance(session.peer, tuple) else "127.0.0.1"
         try:
@@ -197,7 +197,7 @@ class Handler:
         return f"250 2.0.0 OK {message_id}"
 
     async def handle_exception(self, error: Exception) -> str:
-        """Answer what was not foreseen; the default would echo the error's text, and with it the sender's."""
+        """Reply to unexpected errors; the default would echo the error's text, and with it the sender's."""
         log.error("SMTP session: %s", type(error).__name__)
         return _TRY_LATER
 
@@ -207,7 +207,7 @@ class _Protocol(SMTP):
     line_length_limit = 256 * 1024
 
     async def push(self, status: Any) -> None:
-        """Send an answer; aiosmtpd's own ones for mails over the limit have no enhanced code (RFC 3463)."""
+        """Send a reply; aiosmtpd's own ones for mails over the limit have no enhanced code (RFC 3463)."""
         await super().push(_TOO_LARGE if isinstance(status, str) and status.startswith("552 Error") else status)
 
 
@@ -225,13 +225,13 @@ class Door(Controller):
             enable_SMTPUTF8=True,
             ident="ESMTP mailroom-sandbox",
         )
-        # Its INFO lines carry addresses and, where a client loses its place, lines of mails.
+        # Its INFO lines contain addresses and, if a client gets out of step, lines of mails.
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="door")
         self.loop.set_default_executor(self._pool)
 
     def start(self) -> None:
-        """Read the receipt rules, then listen: a door that cannot reach AWS never opens."""
+        """Read the receipt rules, then listen: without AWS it does not start."""
         log.info("receipt rules: %s", ", ".join(rule.name for rule in self._receiver.rules.active()) or "none")
         super().start()
 
@@ -240,7 +240,7 @@ class Door(Controller):
         return _Protocol(self.handler, **self.SMTP_kwargs)
 
     def stop(self, no_assert: bool = False) -> None:
-        """Stop listening; a mail in hand is finished or never answered, so that its sender keeps it."""
+        """Stop listening; a mail in progress is finished or gets no reply, so that its sender keeps it."""
         super().stop(no_assert=no_assert)
         self._pool.shutdown()
 

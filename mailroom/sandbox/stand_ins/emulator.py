@@ -1,11 +1,11 @@
-"""The AWS emulator of the sandbox: moto's server, with SES event publishing, which moto has not.
+"""The AWS emulator of the sandbox: moto's server, with SES event publishing, which moto lacks.
 
-    moto's SES takes a mail ─> its list of what was sent ─> watched here ─> events ─> SNS ─> whoever is subscribed
+    moto's SES accepts a mail ─> its list of sent mails ─> polled here ─> events ─> SNS ─> subscribers
 
-Events go to the topics of the configuration sets' event destinations, as in AWS; where there is none, nobody is told. moto
-does not keep which configuration set a mail was sent with, so all of them are told. SNS signs what it delivers.
+Events go to the topics of the configuration sets' event destinations, as in AWS; without one, nothing is published. moto
+does not record the configuration set of a mail, so the topics of all sets get its events. SNS signs its notifications.
 
-moto's SQS counts all messages of the queue, several times, for each message that it hands out: a backlog of 240 cost more
+moto's SQS counts all messages of the queue, several times, for each message that it returns: a backlog of 240 cost more
 than all its other work for these mails. Here it asks for the one attribute that it needs. Object Lock: see
 `object_lock`; the expected owner of a bucket: see `bucket_owner`.
 
@@ -36,19 +36,19 @@ _LOOK_EVERY_S = 0.1
 
 
 class EventPublisher:
-    """Publishes what becomes of each mail that moto's SES in this process takes, once."""
+    """Publishes the events of each mail that moto's SES in this process accepts, once."""
 
     def __init__(self, publish: Callable[[str, str], Any], *, region: str = REGION, account_id: str = ACCOUNT) -> None:
-        """Take what publishes: given a topic's ARN and a text."""
+        """Take the function that publishes a text to a topic's ARN."""
         self._publish = publish
         self._backend = ses_backends[account_id][region]
         self._account_id = account_id
         self._seen = 0
 
     def once(self) -> int:
-        """Publish the events of the mails that came since the last time, and return how many mails that was."""
+        """Publish the events of mails accepted since the last call, and return the number of mails."""
         sent = list(self._backend.sent_messages)
-        # A reset emulator begins anew.
+        # A reset of the emulator empties its list.
         self._seen = min(self._seen, len(sent))
         new = sent[self._seen :]
         for message in new:

@@ -1,9 +1,9 @@
-"""Proxies between a worker and what it calls, which make the nth call fail: once, several times, or until told otherwise.
+"""Proxies between a worker and its servers, which make calls fail from the nth on: once, several times, or until changed.
 
     worker ── FaultProxy ── moto (S3, SQS, KMS, SES), the Prefect server, PostgreSQL
 
-HTTP calls are known by their operation (`PutObject`, `ReceiveMessage`, `POST set_state`), PostgreSQL's are COMMIT or any
-`statement` before it. Each HTTP request goes upstream on a connection of its own, which keeps this small: there are no connections to keep in step.
+HTTP calls are named by their operation (`PutObject`, `ReceiveMessage`, `POST set_state`), PostgreSQL's are COMMIT or any
+`statement` before it. Each HTTP request has a separate connection upstream, so that no connections need to be matched.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ _CHUNK = 64 * 1024
 _HANG_S = 1.5
 _ENDLESS = 1 << 30
 
-#: Ways to fail before the call takes effect, with status and code of those that are answers.
+#: Faults before the call takes effect, with status and code of those that are responses.
 _ANSWERS = {"slow down": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")}
 HTTP_FAULTS = ("hang", "reset", *_ANSWERS, "answer lost", "truncated")
 
-#: A statement fails: no answer and then never sent, never sent, or done and its answer lost.
+#: Faults of a statement: not sent after a delay, not sent, or done with its response lost.
 STATEMENT_FAULTS = ("hang", "reset", "answer lost")
 
-#: COMMIT fails in these ways too, or is refused because the disk is full.
+#: Faults of COMMIT: these, or refused because the disk is full.
 SQL_FAULTS = (*STATEMENT_FAULTS, "disk full")
 
 _COMMIT, _ROLLBACK = b"Q\x00\x00\x00\x0bCOMMIT\x00", b"Q\x00\x00\x00\x0dROLLBACK\x00"
@@ -44,7 +44,7 @@ Writer: TypeAlias = asyncio.StreamWriter
 
 @dataclass(slots=True)
 class Fault:
-    """How calls of an operation fail: from the nth on, so many times. `fired` counts."""
+    """A fault: calls of an operation fail from the nth on, `times` times. `fired` counts failures, `seen` calls."""
 
     how: str
     operation: str
@@ -54,7 +54,7 @@ class Fault:
     seen: int = 0
 
     def strikes(self, operation: str) -> bool:
-        """Tell whether this call is to fail."""
+        """Count this call and return whether it must fail."""
         if operation != self.operation:
             return False
         self.seen += 1
@@ -68,7 +68,7 @@ class Fault:
 class FaultProxy:
     """One proxy. `speaks` is s3, json (SQS, KMS), prefect, rest (SES v2) or postgres; `absent` refuses every call.
 
-    `hides_locks` is S3 for a caller without s3:GetObjectRetention: no answer has a lock, and asking for one is denied.
+    `hides_locks` is S3 for a caller without s3:GetObjectRetention: no response has a lock, and reading one is denied.
     """
 
     speaks: str
@@ -80,7 +80,7 @@ class FaultProxy:
     calls: Counter[str] = field(default_factory=Counter)
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """Serve one connection; whatever ends it is the client's to cope with."""
+        """Serve one connection; errors only end the connection."""
         with suppress(OSError, EOFError, asyncio.IncompleteReadError):
             if self.absent:
                 _reset(writer)
@@ -167,13 +167,13 @@ class FaultProxy:
 
 
 class FaultProxies:
-    """The proxies of a drill, in a thread of their own."""
+    """The proxies of a drill, served by one thread."""
 
     def __init__(self, **upstream: tuple[str, int]) -> None:
-        """Take, for each name, what it speaks and the port that it stands before."""
+        """Take the protocol and the upstream port of each proxy, by name."""
         self.by_name = {name: FaultProxy(speaks, port) for name, (speaks, port) in upstream.items()}
         self._loop = asyncio.new_event_loop()
-        # Connections that end in the middle are the purpose here; asyncio would tell of each.
+        # Connections that break are the purpose here; asyncio would log each.
         self._loop.set_exception_handler(lambda *_: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxies", daemon=True)
 
@@ -224,7 +224,7 @@ def _operation(speaks: str, head: bytes, headers: dict[bytes, bytes]) -> str:
 
 
 def _sql_operation(chunk: bytes) -> str:
-    """Return what a client asks of PostgreSQL; statements with values come as Parse or Bind, the rest is not counted."""
+    """Return a client's operation in PostgreSQL; statements with values are Parse or Bind, others are not counted."""
     if chunk == _COMMIT:
         return "COMMIT"
     return "statement" if chunk[:1] in (b"P", b"B") else ""
@@ -243,19 +243,19 @@ def _refusal(speaks: str, status: int, code: str) -> bytes:
 
 
 def _without_locks(answer: bytes) -> bytes:
-    """Return an answer of S3 as it is for a caller who may not read locks."""
+    """Return a response of S3 as for a caller without permission to read locks."""
     head, mark, body = answer.partition(b"\r\n\r\n")
     return re.sub(rb"(?im)^x-amz-object-lock-[^\r]*\r\n", b"", head + mark) + body
 
 
 def _cut(answer: bytes) -> bytes:
-    """Return an answer that ends in the middle of its body."""
+    """Return the response cut in the middle of its body."""
     head, mark, body = answer.partition(b"\r\n\r\n")
     return head + mark + body[: len(body) // 2]
 
 
 def _reset(writer: Writer) -> None:
-    """Have the client see "connection reset by peer"."""
+    """Reset the connection: the client sees "connection reset by peer"."""
     raw: Any = writer.get_extra_info("socket")
     if raw is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -265,7 +265,7 @@ def _reset(writer: Writer) -> None:
 async def _from_server(from_server: Reader, client: Writer, refused: asyncio.Event) -> None:
     while chunk := await from_server.read(_CHUNK):
         if refused.is_set():
-            # The answer to the ROLLBACK in COMMIT's place: the client is told why, and that it is out of its transaction.
+            # The response to the ROLLBACK in COMMIT's place: an error, and that the transaction is over.
             refused.clear()
             chunk = b"E" + struct.pack("!i", len(_DISK_FULL) + 4) + _DISK_FULL + b"Z\x00\x00\x00\x05I"
         client.write(chunk)

@@ -1,6 +1,6 @@
-"""Object Lock as S3 has it, for moto: it answers GetObjectRetention, and a lock is neither shortened nor weakened.
+"""S3's Object Lock, for moto: GetObjectRetention works, and a lock is neither shortened nor weakened.
 
-moto 5.2.5 answers GetObjectRetention with the object itself, and takes any new date and mode for a version that is locked.
+moto 5.2.5 responds to GetObjectRetention with the object itself, and accepts any new date and mode for a locked version.
 Sources: Amazon S3 API reference, GetObjectRetention and PutObjectRetention; S3 user guide, "Locking objects with Object Lock".
 """
 
@@ -21,7 +21,7 @@ _put_retention = S3Backend.put_object_retention
 
 
 class NoLock(S3ClientError):
-    """S3's answer for a version that has no lock."""
+    """S3's response for a version without a lock."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -30,7 +30,7 @@ class NoLock(S3ClientError):
 
 
 def like_s3() -> None:
-    """Have moto in this process keep to Object Lock's rules; again is no harm."""
+    """Make moto in this process follow Object Lock's rules; may be called again."""
     S3Response.get_object = _answer  # type: ignore[method-assign]
     S3Backend.put_object_retention = _keep  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""An SMTP server that takes mail for others, misbehaves on demand, and counts what it accepted."""
+"""An SMTP receiver for tests and drills: accepts mail to any address, misbehaves on demand, and counts accepted mail."""
 
 import asyncio
 import ssl
@@ -26,11 +26,11 @@ _AFTER_THE_DOT = {
 }
 
 
-# Without slots: aiosmtpd looks through all members of its handler, and early Pythons 3.11 give a slotted dataclass one
+# Without slots: aiosmtpd inspects all members of its handler, and early Pythons 3.11 give a slotted dataclass one
 # that cannot be read.
 @dataclass
 class Receiver:
-    """What came in. `behaviours` are for the next mails, one each, then all is well."""
+    """The received mails. `behaviours` apply to the next mails, one each; later mails are accepted."""
 
     behaviours: deque[Behaviour] = field(default_factory=deque)
     pipelining: bool = False
@@ -39,7 +39,7 @@ class Receiver:
     raws: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     connections: int = 0
-    #: What each transaction said of itself: SMTPUTF8, SIZE, TLS, login.
+    #: The features of each transaction: SMTPUTF8, SIZE, TLS, login.
     options: list[list[str]] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
 

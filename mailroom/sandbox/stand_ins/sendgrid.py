@@ -23,7 +23,7 @@ class SendGridStandIn(Vendor):
     }
 
     def accept(self, payload: Any) -> VendorAnswer:
-        """Count the mail; its id is in a header, the body is empty. A mail without parts, or with an empty one, is refused."""
+        """Count the mail and respond with its id in a header; a mail without parts, or with an empty one, is refused."""
         if not payload["content"] or not all(part["value"] for part in payload["content"]):
             return VendorAnswer(
                 400, {"errors": [{"message": "the content value is empty", "field": "content.0.value"}]}

@@ -37,6 +37,6 @@ class SesStandIn(Vendor):
         return VendorAnswer(200, {"MessageId": f"ses-{len(self.accepted)}"})
 
     def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
-        """Tell of the account."""
+        """Return the account."""
         self.requests += 1
         return VendorAnswer(200, self.account)

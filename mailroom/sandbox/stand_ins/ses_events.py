@@ -1,7 +1,7 @@
-"""What SES publishes of mail that it took: the events of one recipient, by who the recipient is.
+"""SES's events of accepted mail, chosen by the recipient's address.
 
-SES's simulator has addresses for each end (`bounce@simulator.amazonses.com`, also with `+label`). Here the same words work
-as a local part at any domain, with a label of its own: `bounce+7@users.test`. Who is none of them gets the mail.
+SES's simulator has an address for each outcome (`bounce@simulator.amazonses.com`, also with `+label`). Here the same words work
+as a local part at any domain, with a label: `bounce+7@users.test`. Mail to any other address is delivered.
 """
 
 import json
@@ -17,7 +17,7 @@ from mailroom.delivery.provider_events.fields import CORRELATION_HEADER, OUR_ID
 SIMULATOR = "simulator.amazonses.com"
 
 _MOST_HEADER_BYTES = 10 * 1024
-#: Nothing that a person does comes sooner; what comes sooner counts as a machine's.
+#: After this time opens and clicks are a person's; sooner ones count as a machine's.
 _READING = timedelta(seconds=90)
 _BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 _ENDS = {
@@ -38,7 +38,7 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMail:
-    """A mail that SES took: its id, the sender, and the raw text."""
+    """A mail that SES accepted: its id, sender, recipients and raw text."""
 
     message_id: str
     source: str
@@ -48,7 +48,7 @@ class AcceptedMail:
 
 
 def events_of(taken: AcceptedMail, *, account_id: str, configuration_set: str) -> list[str]:
-    """Return what SES publishes of this mail, as JSON, in SES's order: Send first."""
+    """Return the events that SES publishes for this mail, as JSON, in SES's order: Send first."""
     mail = _mail(taken, account_id, configuration_set)
     values = [{"eventType": "Send", "send": {}, "mail": mail}]
     for address in dict.fromkeys(parseaddr(destination)[1] for destination in taken.destinations):
@@ -59,7 +59,7 @@ def events_of(taken: AcceptedMail, *, account_id: str, configuration_set: str) -
 def _ends(address: str) -> tuple[str, ...]:
     local, _, domain = address.lower().partition("@")
     word, label, _ = local.partition("+")
-    # A person may be called Bounce; with a label, or at the simulator, it is the word.
+    # A person may be called Bounce; with a label, or at the simulator, it selects the outcome.
     return _ENDS.get(word, ("Delivery",)) if label or domain == SIMULATOR else ("Delivery",)
 
 
@@ -87,7 +87,7 @@ def _mail(taken: AcceptedMail, account_id: str, configuration_set: str) -> dict[
         "headersTruncated": False,
         "headers": [{"name": name, "value": value} for name, value in headers],
         "commonHeaders": {"messageId": taken.message_id},
-        # The emulator forgets the tags of a send; the header that goes with them says the same.
+        # The emulator does not keep the tags of a mail; our header has the same id.
         "tags": tags | ({OUR_ID: ours[:1]} if ours else {}),
     }
 

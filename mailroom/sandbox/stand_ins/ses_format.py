@@ -1,5 +1,5 @@
-"""What SES makes of a mail that it receives, as bytes and text: which rules take it, the headers that SES puts in front,
-the notification it publishes. Nothing here does anything; the door does.
+"""SES's processing of a received mail, as pure functions: the receipt rules that match, the headers that SES prepends,
+the notification that it publishes. The door (`mailroom.sandbox.stand_ins.door`) stores and sends.
 
 Sources: SES developer guide "Receipt rules", "Contents of notifications for email receiving"; the order of the headers
 as in mails that SES in eu-west-1 wrote in 2025.
@@ -19,17 +19,17 @@ from mailroom.domain.inbound.received_email import Verdict, Verdicts
 from mailroom.domain.inbound.routing import normalise, normalise_domain
 
 MOST_HEADER_BYTES = 10 * 1024
-"""SES cuts `mail.headers` of a notification here and says so in `headersTruncated`."""
+"""SES truncates `mail.headers` of a notification at this size and sets `headersTruncated`."""
 
 _MOST_BLOCK_BYTES = 256 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Bounded, so that a header made to be slow to search is not (RFC 5321 section 4.5.3.1 has the lengths).
+# Bounded, so that no header is slow to search (lengths: RFC 5321 section 4.5.3.1).
 _ADDRESS = re.compile(r'(?:"(?:[^"\\]|\\.){1,64}"|[^\s<>,;()":@]{1,64})@[^\s<>,;()":@]{1,255}')
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRule:
-    """An active receipt rule with an S3 action, as SES tells of it. No recipients means all."""
+    """An active receipt rule with an S3 action, as SES describes it. No recipients means all."""
 
     name: str
     recipients: tuple[str, ...]
@@ -40,9 +40,9 @@ class ReceiptRule:
     stop: bool = False
 
     def takes(self, recipient: str) -> bool:
-        """Return whether the rule applies to a recipient in its normal spelling.
+        """Return whether the rule applies to a normalised recipient.
 
-        `a@b` takes `a+label@b` too, `b` takes the domain alone, `.b` takes its subdomains alone.
+        `a@b` also matches `a+label@b`, `b` matches only the domain, `.b` only its subdomains.
         """
         local, _, domain = recipient.rpartition("@")
         mine = {recipient, f"{local.partition('+')[0]}@{domain}", domain}
@@ -53,7 +53,7 @@ class ReceiptRule:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """One mail as SES received it; `recipients` are those that one rule took."""
+    """One mail as SES received it; `recipients` are those that one rule matched."""
 
     message_id: str
     region: str
@@ -66,7 +66,7 @@ class Reception:
 
 
 def read_rules(described: Mapping[str, Any]) -> tuple[ReceiptRule, ...]:
-    """Return the enabled rules with an S3 action of what `describe_active_receipt_rule_set` answers, in their order."""
+    """Return the enabled rules with an S3 action from the response of `describe_active_receipt_rule_set`, in order."""
     rules = []
     for rule in described.get("Rules", []):
         actions = rule.get("Actions", [])
@@ -88,16 +88,16 @@ def read_rules(described: Mapping[str, Any]) -> tuple[ReceiptRule, ...]:
 
 
 def named_domains(rules: Iterable[ReceiptRule]) -> frozenset[str]:
-    """Return the domains that the rules name, by themselves or in an address, as `normalise_domain` spells them."""
+    """Return the domains that the rules name, alone or in an address, normalised by `normalise_domain`."""
     named = (recipient.rpartition("@")[2].lstrip(".") for rule in rules for recipient in rule.recipients)
     return frozenset(normalise_domain(domain) for domain in named)
 
 
 def deliveries(rules: Sequence[ReceiptRule], recipients: Sequence[str]) -> list[tuple[ReceiptRule, tuple[str, ...]]]:
-    """Return each rule that applies with the recipients that it takes, in the order of the rules.
+    """Return each rule that applies with the recipients that it matches, in the order of the rules.
 
-    Every rule that matches runs. A Stop action ends the rule set, here for the recipients that its rule took: AWS does not
-    say what becomes of the others, and this reading loses no mail. An address that is none is taken by no rule.
+    Every rule that matches runs. A Stop action ends the rule set, here for the recipients that its rule matched: AWS does not
+    document what happens to the others, and this interpretation loses no mail. An invalid address matches no rule.
     """
     left = [(recipient, spelling) for recipient in recipients if (spelling := _spelling(recipient)) is not None]
     found = []
@@ -120,7 +120,7 @@ def new_message_id(entropy: bytes) -> str:
 def prepend_headers(raw: bytes, reception: Reception) -> bytes:
     """Return the mail as SES stores it: its own headers, in SES's order, before the sender's.
 
-    A recipient is named in Received only where it is the only one (RFC 5321 section 4.4), so that no copy tells of another.
+    A recipient is named in Received only where it is the only one (RFC 5321 section 4.4), so that no copy discloses another.
     """
     lines = [f"{name}: {value}" for name, value in _ses_headers(raw, reception)]
     return "\r\n".join([*lines, ""]).encode("utf-8", "replace") + raw
@@ -221,7 +221,7 @@ def _addresses(headers: Iterable[tuple[str, str]], wanted: str) -> list[str]:
 
 
 def _unfolded(mail: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the name and value of each header, on one line each; never raises, whatever the bytes."""
+    """Yield the name and unfolded value of each header; never raises, whatever the bytes."""
     block = re.split(rb"\n\r?\n", mail[:_MOST_BLOCK_BYTES], maxsplit=1)[0]
     for line in re.sub(rb"\r?\n[ \t]+", b" ", block).splitlines():
         name, colon, value = line.decode("utf-8", "replace").partition(":")
@@ -230,7 +230,7 @@ def _unfolded(mail: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _within(pairs: Iterable[tuple[str, str]], most: int) -> Iterator[tuple[str, str]]:
-    """Yield pairs while all of them together stay within `most` bytes."""
+    """Yield pairs while their total stays within `most` bytes."""
     total = 0
     for name, value in pairs:
         total += len(name.encode()) + len(value.encode())

@@ -1,7 +1,7 @@
-"""What stand-ins for vendors' HTTP APIs share: they answer as the vendors document, misbehave on demand, and count.
+"""The base of stand-ins for providers' HTTP APIs: they respond as documented, misbehave on demand, and count mails.
 
-What was accepted is counted by our own id, the way each vendor would give it back: custom_args, Metadata, EmailTags. Their
-refusals quote the recipient's address, as the real ones do, so that tests can see it go no further.
+Accepted mails are counted by our own id, from the field that each vendor returns: custom_args, Metadata, EmailTags. Their
+refusals quote the recipient's address, as the real ones do, so that tests can prove that it goes no further.
 """
 
 import json
@@ -26,7 +26,7 @@ _ACCEPTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class VendorAnswer:
-    """An answer: status, JSON body, headers."""
+    """A response: status, JSON body, headers."""
 
     status: int
     body: Any = None
@@ -34,14 +34,14 @@ class VendorAnswer:
 
 
 class Vendor(ABC):
-    """What all of them share: `behaviours` are for the next requests, one each, then all is well."""
+    """The base of all stand-ins: `behaviours` apply to the next requests, one each; later requests are accepted."""
 
-    #: What its adapter is made with, besides the URL.
+    #: Arguments of its adapter, besides the URL.
     made_with: ClassVar[dict[str, str]] = {}
-    #: Moods that there is no such thing of: a vendor without a quota of the day, say.
+    #: Behaviours that this vendor cannot show, such as a daily quota that it does not have.
     without: ClassVar[frozenset[Behaviour]] = frozenset()
 
-    #: What it answers in a mood that accepts nothing.
+    #: Responses of the behaviours that accept nothing.
     refusals: ClassVar[dict[Behaviour, VendorAnswer]] = {}
 
     def __init__(self) -> None:
@@ -49,19 +49,19 @@ class Vendor(ABC):
         self.requests = 0
         #: Our ids, in the order of acceptance: a mail accepted twice is here twice.
         self.accepted: list[str] = []
-        #: What came, as the vendor would read it.
+        #: The received payloads, as the vendor would read them.
         self.payloads: list[Any] = []
         self.released = threading.Event()
         self._lock = threading.Lock()
 
     def behaviour(self) -> Behaviour:
-        """Return how the request that came just now is treated."""
+        """Return the behaviour for the current request."""
         with self._lock:
             self.requests += 1
             return self.behaviours.popleft() if self.behaviours else Behaviour.GOOD
 
     def answer(self, behaviour: Behaviour, payload: Any) -> VendorAnswer:
-        """Take the request in, or not, and return the answer."""
+        """Accept or refuse the request, and return the response."""
         with self._lock:
             if behaviour not in _ACCEPTS:
                 return self.refusals[behaviour]
@@ -70,16 +70,16 @@ class Vendor(ABC):
 
     @abstractmethod
     def accept(self, payload: Any) -> VendorAnswer:
-        """Count a request's mails and return the answer for them."""
+        """Count a request's mails and return the response."""
 
     def look(self, path: str, query: dict[str, list[str]]) -> VendorAnswer:
-        """Answer a question."""
+        """Respond to a query."""
         return VendorAnswer(404, {"message": "no such thing"})
 
 
 @contextmanager
 def serving(vendor: Vendor, *, port: int = 0) -> Iterator[str]:
-    """Serve a stand-in on a port of the loopback interface, any free one if none is given; the URL is where."""
+    """Serve a stand-in on a loopback port, any free one if none is given, and yield its URL."""
     handler = type("Handler", (_Handler,), {"vendor": vendor})
     server = _Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(said)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a test's output is its own."""
+        """Log nothing, to keep the output of tests clean."""
 
     def _say(self, said: VendorAnswer, times: int = 1) -> None:
         body = b"" if said.body is None else json.dumps(said.body).encode()
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write((head + body) * times)
 
     def _reset(self) -> None:
-        # Linger of zero: the kernel answers with a reset, not with a goodbye.
+        # Linger of zero: the kernel closes with a reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True

@@ -1,4 +1,4 @@
-"""Verdicts as SES would give them, from test strings and test domains: the sandbox scans nothing and asks no DNS.
+"""SES's verdicts on received mail, from test strings and test domains: the sandbox scans nothing and uses no DNS.
 
 EICAR test file anywhere in the mail            virus FAIL
 GTUBE test line anywhere in the mail            spam FAIL
@@ -34,9 +34,9 @@ _DOMAIN = re.compile(r"@([^\s<>,;()\"@]+)")
 
 
 def judge(raw: bytes, *, sender: str, own_domains: Collection[str]) -> Verdicts:
-    """Return the verdicts on a mail as it came in; `own_domains` are spelled as `normalise_domain` does.
+    """Return the verdicts on a received mail; `own_domains` are normalised by `normalise_domain`.
 
-    `sender` is the MAIL FROM, which counts where the mail has no From.
+    `sender` is the MAIL FROM, used where the mail has no From.
     """
     policy = _failed_policy(_from_domains(raw, sender), own_domains)
     spam = virus = Verdict.PASS

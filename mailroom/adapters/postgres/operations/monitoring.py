@@ -56,7 +56,7 @@ class SqlMonitoring:
                 oldest_due=min((row.due for row in groups if row.due), default=None),
                 orders=orders.orders,
                 oldest_order=orders.oldest,
-                oldest_told=connection.execute(_not_begun(now)).scalar_one(),
+                oldest_published=connection.execute(_not_begun(now)).scalar_one(),
                 lately={row.provider: row.mails for row in connection.execute(_sent_lately(now))},
                 ceilings=[RateLimit(*row) for row in connection.execute(_ceilings(now))],
                 breakers={row.stops: row.breakers for row in connection.execute(_open_breakers())},

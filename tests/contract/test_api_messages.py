@@ -22,11 +22,11 @@ from tests.support.batch_requests import (
     HOLDERS,
     UMBRELLA,
     batch,
-    handed_over,
     kept,
     message,
     provider_terms,
     sent,
+    submitted,
 )
 
 
@@ -68,13 +68,13 @@ def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient
     assert seen["done_at"] == "2026-03-14T10:00:00Z"
     assert seen["size"] > 0
     assert kept(engine) == 0
-    handed_over(api, batch(message()), **{"Idempotency-Key": "k"})
+    submitted(api, batch(message()), **{"Idempotency-Key": "k"})
 
 
 def test_a_preview_and_a_batch_tell_when_all_may_have_gone(api: TestClient, engine: Engine) -> None:
     """By what the provider takes as well as by the quota; without either, at once."""
     asked = batch(*(message(to=f"u{at}@users.test") for at in range(5)))
-    output = handed_over(api, asked)
+    output = submitted(api, asked)
     before = api.get(output["url"]).json()["done_at"]
     SqlTerms(engine).publish(provider_terms(ProviderRate(per_second=0.5, per_day=100, sent_today=7)))
 
@@ -95,7 +95,7 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
 ) -> None:
     """Deferred with a time, never failed: two an hour of five are done in the third hour."""
     SqlQuotas(engine).allow("acme", Allowance(hour=2))
-    output = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    output = submitted(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
     sent(engine, output["id"], archive)
     sent(engine, output["id"], archive)
 
@@ -109,7 +109,7 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
 
 def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine: Engine) -> None:
     """A time that is made up would be believed; what was told yesterday is not believed either."""
-    output = handed_over(api, batch())
+    output = submitted(api, batch())
     terms = SqlTerms(engine)
 
     terms.publish(provider_terms(ProviderRate(paused=True)))
@@ -122,7 +122,7 @@ def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine:
 
 def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
     """Who sent the wrong mail must know whom to write to, and nobody else."""
-    output = handed_over(api, batch(message(), message(to="bob@users.test")))
+    output = submitted(api, batch(message(), message(to="bob@users.test")))
     dispatch = SqlDispatch(engine)
     [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.settle([Outcome(claim.draft.id, 1, ProviderReceipt("ses", "0100"))], now=NOW)
@@ -138,7 +138,7 @@ def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, a
 def test_a_batch_moves_to_another_time(api: TestClient) -> None:
     """Sooner or later, until it has gone."""
     later = NOW + timedelta(days=2)
-    output = handed_over(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
+    output = submitted(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
 
     moved = api.patch(output["url"], json={"send_at": (NOW + timedelta(hours=1)).isoformat()})
 
@@ -153,7 +153,7 @@ def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
 ) -> None:
     """Rescheduled, it could wait a day longer than the request that it came with allowed."""
     far = (NOW + timedelta(days=LIMITS.schedule_days, seconds=second)).isoformat()
-    output = handed_over(api, batch())
+    output = submitted(api, batch())
 
     assert api.patch(output["url"], json={"send_at": far}).status_code == (200 if taken else 422)
     assert api.post("/v1/batches", json=batch(send_at=far)).status_code == (202 if taken else 422)
@@ -161,7 +161,7 @@ def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
 
 def test_messages_are_found_by_recipient_and_status_page_by_page(api: TestClient, engine: Engine) -> None:
     """Somebody calls and says: I got nothing."""
-    handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    submitted(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
 
     pages, cursor = [], None
     while not pages or cursor:
@@ -200,7 +200,7 @@ def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engin
     limits = {"hour": 10, "day": 100, "month": None}
     assert api.put("/v1/quotas", json=limits).status_code == 403
     assert api.put("/v1/quotas", params={"tenant": "acme"}, json=limits, headers=ADMIN).status_code == 200
-    sent(engine, handed_over(api, batch())["id"], archive)
+    sent(engine, submitted(api, batch())["id"], archive)
 
     shown = api.get("/v1/quotas").json()
 
@@ -210,7 +210,7 @@ def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engin
 
 def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
     """Every id of another tenant is answered like one that does not exist."""
-    output = handed_over(api, batch())
+    output = submitted(api, batch())
     [line] = api.get("/v1/messages").json()["items"]
     asked = [
         api.get(output["url"], headers=UMBRELLA),

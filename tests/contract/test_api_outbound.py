@@ -20,19 +20,19 @@ from mailroom.testing.uploads import MemoryUploads
 from tests.support.batch_requests import (
     ACME,
     batch,
-    handed_over,
     kept,
     message,
     provider_terms,
     refused,
     sent,
+    submitted,
     template,
 )
 
 
 def test_several_addresses_get_a_mail_each(api: TestClient, engine: Engine) -> None:
     """None of them learns of the others, and each has a status of its own."""
-    handed_over(api, batch(message(to=["ada@users.test", "Bob <bob@users.test>"])))
+    submitted(api, batch(message(to=["ada@users.test", "Bob <bob@users.test>"])))
 
     assert kept(engine) == 2
 
@@ -69,11 +69,11 @@ def test_a_repeated_request_is_answered_when_its_time_has_passed(
 ) -> None:
     """What was right when it came must not be refused when the lost answer is asked for again."""
     asked = batch(expires_at=(NOW + timedelta(hours=1)).isoformat())
-    first = handed_over(api, asked, **{"Idempotency-Key": "soon"})
+    first = submitted(api, asked, **{"Idempotency-Key": "soon"})
     services = api.app.state.services  # type: ignore[attr-defined]
     api.app.state.services = replace(services, now=lambda: NOW + timedelta(hours=2))  # type: ignore[attr-defined]
 
-    assert handed_over(api, asked, **{"Idempotency-Key": "soon"}) == first
+    assert submitted(api, asked, **{"Idempotency-Key": "soon"}) == first
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "two words"])
@@ -155,7 +155,7 @@ def test_what_is_no_address_is_named_by_its_place(api: TestClient, engine: Engin
 
 def test_an_international_domain_is_sent_to_by_its_ascii_name(api: TestClient) -> None:
     """DNS and providers know the A-label only."""
-    handed_over(api, batch(message(to="Ada <ada@bücher.test>")))
+    submitted(api, batch(message(to="Ada <ada@bücher.test>")))
 
     [line] = api.get("/v1/messages", params={"recipient": "ADA@bücher.test"}).json()["items"]
     assert (line["to"], line["name"]) == ("ada@xn--bcher-kva.test", "Ada")
@@ -272,7 +272,7 @@ def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, e
     files = [{"filename": f"{at}.bin", "content": base64.b64encode(bytes(2_600_000)).decode()} for at in range(3)]
 
     faults = refused(api, batch(message(attachments=files)))
-    handed_over(api, batch(message(attachments=files[:2])))
+    submitted(api, batch(message(attachments=files[:2])))
 
     assert faults == [(["messages", "0"], "a mail has at most 10000000 bytes with its files in base64")]
     assert kept(engine) == 1
@@ -290,7 +290,7 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
         {"filename": "prices.csv", "s3": {"bucket": "files", "key": "acme/price-list.csv"}},
         {"filename": "logo.png", "content": base64.b64encode(b"png").decode(), "content_id": "<logo@acme>"},
     ]
-    output = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
+    output = submitted(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
     uploads.contents["acme/price-list.csv"] = b"changed"
 
     [mail] = sent(engine, output["id"], archive)
@@ -323,7 +323,7 @@ def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArc
 def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
     """A value is text: its HTML is escaped, and what looks like a template in it stays as it is (case 65)."""
     people = [("ada@users.test", "Ada"), ("eve@users.test", "<b>{{7*7}} {{config}}</b>")]
-    output = handed_over(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
+    output = submitted(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
 
     mails = sent(engine, output["id"], archive)
 
@@ -343,7 +343,7 @@ def test_a_template_that_lacks_a_value_is_refused_with_the_recipient(api: TestCl
 
 def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_answer_says_so(api: TestClient, engine: Engine) -> None:
     """Lists are joined from lists; whoever is on two of them is one person."""
-    output = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
+    output = submitted(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
 
     assert (output["messages"], output["duplicates"]) == (2, [1])
     assert kept(engine) == 2
@@ -354,7 +354,7 @@ def test_two_different_mails_to_one_recipient_need_references(api: TestClient, e
     two = [message(), message(text="Another one.")]
 
     faults = refused(api, batch(*two))
-    handed_over(api, batch(two[0], two[1] | {"reference": "invoice-8"}))
+    submitted(api, batch(two[0], two[1] | {"reference": "invoice-8"}))
 
     assert [where for where, _ in faults] == [["messages", "1"]]
     assert kept(engine) == 2

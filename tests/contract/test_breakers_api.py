@@ -13,14 +13,14 @@ from mailroom.cli._installation import Opened
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, TestClient
 from mailroom.testing.runs import MemoryRuns
-from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, message, submitted
 
 
 @pytest.fixture
 def broken(api: TestClient, engine: Engine, runs: MemoryRuns) -> Broken:
     """A batch of acme's that was stopped, with one run that waits and one that was cancelled since."""
     to = [message(to=f"u{at}@users.test") for at in range(100)]
-    batch_id = handed_over(api, batch(*to))["batch_id"]
+    batch_id = submitted(api, batch(*to))["batch_id"]
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'complained', handed_at = :now"), {"now": NOW})
     breakers = SqlBreakers(engine)

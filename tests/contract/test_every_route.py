@@ -16,7 +16,7 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
-from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, submitted
 
 #: Open by design: what they tell is counts, what they take is proven otherwise.
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
@@ -42,7 +42,7 @@ class World:
         self.app = create_app(services)
         self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
         self.client.headers.update(ACME)
-        batch_id = handed_over(self.client, batch())["id"]
+        batch_id = submitted(self.client, batch())["id"]
         message = self.client.get(f"/v1/messages?batch={batch_id}").json()["items"][0]["id"]
         webhook = self.client.post("/v1/webhooks", json={"url": "https://acme.test/"}).json()["id"]
         self.ids = {"batch_id": batch_id, "message_id": message, "webhook_id": webhook}

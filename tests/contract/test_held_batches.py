@@ -15,13 +15,13 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.holds import HoldReason
 from mailroom.settings import Settings
 from mailroom.testing.api import BROWSER, NOW, TestClient
-from tests.support.batch_requests import UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import UMBRELLA, batch, message, submitted
 
 
 @pytest.fixture
 def held(api: TestClient, engine: Engine) -> str:
     """A batch of two messages that is held after a restore."""
-    reported = handed_over(api, batch(message(), message(to="bob@users.test")))
+    reported = submitted(api, batch(message(), message(to="bob@users.test")))
     SqlOutbox(engine).hold([reported["id"]], reason=HoldReason.RESTORED, now=NOW)
     return str(reported["id"])
 
@@ -107,7 +107,7 @@ def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
 @pytest.mark.usefixtures("installation")
 def test_the_command_resumes_one_reason_and_cancels_another(api: TestClient, engine: Engine, held: str) -> None:
     """After a restore of Prefect and of Mailroom the answers differ."""
-    other = handed_over(api, batch())["id"]
+    other = submitted(api, batch())["id"]
     SqlOutbox(engine).hold([other], reason=HoldReason.RUN_GONE, now=NOW)
 
     resumed = output("resume", "--all", "--reason", "run_gone")

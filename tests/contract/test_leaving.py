@@ -17,7 +17,7 @@ from mailroom.domain.delivery.unsubscribe import PATH, unsubscribe_url
 from mailroom.domain.mail.mime import mime
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.support.batch_requests import ACME, batch, handed_over, message, sent
+from tests.support.batch_requests import ACME, batch, message, sent, submitted
 
 KEY, PUBLIC = "k" * 32, "https://mail.acme.test"
 
@@ -32,7 +32,7 @@ def api(api: TestClient, engine: Engine) -> Iterator[TestClient]:
 
 def received(api: TestClient, engine: Engine, archive: MemoryArchive) -> Message:
     """Return the mail as its reader's program has it."""
-    [mail] = sent(engine, handed_over(api, batch())["id"], archive)
+    [mail] = sent(engine, submitted(api, batch())["id"], archive)
     link = unsubscribe_url(PUBLIC, mail.id, key=KEY.encode())
     return message_from_bytes(mime(replace(mail, unsubscribe=link), message_id="1@acme.test", date=NOW))
 
@@ -55,7 +55,7 @@ def test_one_click_reaches_from_the_header_to_the_next_batch(
     assert clicks == [200, 200]
     seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch(message(to="ADA@users.test"))).json()
     assert (seen["messages"], seen["suppressed"]) == (0, [0])
-    output = handed_over(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
+    output = submitted(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
     assert [one.to.address for one in sent(engine, output["id"], archive)] == ["bob@users.test"]
     assert api.get(output["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
 
@@ -76,7 +76,7 @@ def test_who_has_left_gets_nothing_that_is_sent_again_either(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
     """Case 67: the outcome was lost, the recipient left meanwhile, and the policy sends again."""
-    output = handed_over(api, batch(policy="prefer_delivery"))
+    output = submitted(api, batch(policy="prefer_delivery"))
     dispatch = SqlDispatch(engine)
     [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.strand(before=NOW.replace(year=2027), now=NOW)

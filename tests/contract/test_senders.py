@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import TestClient, settings
-from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, kept, refused
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, kept, refused, submitted
 
 NOT_ALLOWED = (["from"], "this tenant may not send from this address; GET /v1/senders lists what it may")
 
@@ -48,7 +48,7 @@ def test_a_tenant_with_a_list_sends_from_nothing_else(
     asked = batch(**{"from": f"Acme <{address}>"})
 
     if may:
-        handed_over(api, asked)
+        submitted(api, asked)
     else:
         assert refused(api, asked) == [NOT_ALLOWED]
     assert kept(engine) == int(may)
@@ -58,7 +58,7 @@ def test_a_tenant_without_a_list_sends_from_what_nobody_else_has(api: TestClient
     """The first batch of a sandbox needs no list, and a domain that somebody claimed is theirs."""
     senders.allow("umbrella", "@umbrella.test")
 
-    handed_over(api, batch())
+    submitted(api, batch())
 
     assert refused(api, batch(**{"from": "ceo@umbrella.test"})) == [NOT_ALLOWED]
 
@@ -68,7 +68,7 @@ def test_two_tenants_share_an_address(api: TestClient, senders: SqlSenders) -> N
     for tenant in ("acme", "umbrella"):
         senders.allow(tenant, "@group.test")
 
-    handed_over(api, batch(**{"from": "news@group.test"}))
+    submitted(api, batch(**{"from": "news@group.test"}))
     assert api.post("/v1/batches", json=batch(**{"from": "news@group.test"}), headers=UMBRELLA).status_code == 202
 
 

@@ -22,7 +22,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, message, refused, submitted, template
 
 KEY = "a key of some length"
 BASE = "http://mail.example"
@@ -58,7 +58,7 @@ def api(engine: Engine) -> TestClient:
 def rendered(engine: Engine, api: TestClient, asked: dict[str, Any], **how: Any) -> list[Any]:
     """Hand a batch over to the API and on to a provider, and return the mails that the provider is given."""
     dispatch, archive = SqlDispatch(engine), MemoryArchive()
-    claims = dispatch.claim(handed_over(api, asked)["id"], most=100, provider="smtp", now=NOW)
+    claims = dispatch.claim(submitted(api, asked)["id"], most=100, provider="smtp", now=NOW)
     dispatch.settle(
         [Outcome(one.draft.id, one.attempt, ProviderReceipt("smtp", one.draft.id)) for one in claims], now=NOW
     )
@@ -160,7 +160,7 @@ def test_tracking_that_nothing_can_do_is_refused_at_handing_over(engine: Engine)
 
 def test_batch_says_what_is_tracked(api: TestClient) -> None:
     """Who looks at a batch must see that its readers are looked at."""
-    kept = handed_over(api, batch(message(), tracking={"clicks": True}))
+    kept = submitted(api, batch(message(), tracking={"clicks": True}))
 
     assert api.get(f"/v1/batches/{kept['id']}").json()["tracking"] == {"opens": False, "clicks": True}
     assert api.post("/v1/batches", json=batch(message(), tracking={"clics": True})).status_code == 422

@@ -22,7 +22,7 @@ from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
-from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, handed_over, message
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
 from tests.support.filed_mail import ANNA, Filed
 
 #: Of another tenant, which shares the e-mail and the installation with acme.
@@ -96,8 +96,8 @@ class House:
 
     def _sent(self) -> dict[str, str]:
         """Submit a batch of acme's and one of the other tenant's, and return acme's ids."""
-        theirs = handed_over(self.client, batch(message(to="customer@theirs.test")), **_umbrella())
-        ours = handed_over(self.client, batch(message(), message(to="shared@both.test")), **ACME)["id"]
+        theirs = submitted(self.client, batch(message(to="customer@theirs.test")), **_umbrella())
+        ours = submitted(self.client, batch(message(), message(to="shared@both.test")), **ACME)["id"]
         hook = {"url": "https://acme.test/", "events": ["sending", "suppressed"]}
         webhook = self.client.post("/v1/webhooks", json=hook, headers=ACME).json()["id"]
         everybody = {"reason": "hard_bounce", "message_id": self._message(theirs["id"]), "since": NOW}
@@ -116,9 +116,7 @@ class House:
 
     def _broken(self) -> str:
         """Open a breaker of acme's for which a run waits."""
-        batch_id = handed_over(self.client, batch(*(message(to=f"u{at}@users.test") for at in range(100))), **ACME)[
-            "id"
-        ]
+        batch_id = submitted(self.client, batch(*(message(to=f"u{at}@users.test") for at in range(100))), **ACME)["id"]
         with self.engine.begin() as connection:
             complained = text("update message set status = 'complained', handed_at = :now where batch_id = :batch")
             connection.execute(complained, {"now": NOW, "batch": batch_id})
@@ -209,7 +207,7 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
     api = house.client
     api.post("/v1/suppressions", json={"addresses": ["left@users.test"]}, headers=ACME)
     asked = batch(message(to="left@users.test"), message(to="shared@both.test"))
-    batch_id = handed_over(api, asked, **ACME)["id"]
+    batch_id = submitted(api, asked, **ACME)["id"]
     SqlDispatch(house.engine).plan(batch_id, now=NOW)
 
     why, pages = {}, {}

@@ -1,4 +1,4 @@
-"""One bad row stops nobody: times, words and shapes that only SQL or older code can write, under every list and loop."""
+"""Bad rows block nothing else: times, words and shapes that only SQL or older code can write."""
 
 from datetime import datetime, timedelta
 
@@ -16,13 +16,13 @@ from mailroom.testing.notices import an_event
 from tests.support.background_loops import LATER, Installation
 from tests.support.batch_requests import ADMIN, UMBRELLA, batch
 
-#: What PostgreSQL keeps and Python cannot read.
+#: Values that PostgreSQL stores and Python cannot read.
 TIMES = ["infinity", "-infinity", "294276-12-30 00:00:00+00", "0001-01-01 00:00:00+01"]
 SHAPES = [
     "[]",
     "5",
     '{"address": 5, "kind": 5}',
-    # Python reads numbers of 4300 digits, and lists that are nested a thousand deep.
+    # Python reads numbers of up to 4300 digits, and lists nested a thousand deep.
     pytest.param('{"address": ' + "9" * 5_000 + "}", id="digits"),
     pytest.param("[" * 3_000 + "]" * 3_000, id="deep"),
 ]
@@ -36,7 +36,7 @@ def house(engine: Engine, database_url: str) -> Installation:
 
 
 def assert_nothing_stops(house: Installation, *, own: set[int]) -> None:
-    """Every list, page and metric answers, every loop goes through, and a batch of another tenant goes its way."""
+    """Every list, page and metric answers, every loop completes, and a batch of another tenant is sent."""
     healthy = house.fill_umbrella()
 
     answers = {(who, path): status for who, path, status in house.reads()}
@@ -51,8 +51,8 @@ def assert_nothing_stops(house: Installation, *, own: set[int]) -> None:
 
 
 @pytest.mark.parametrize("value", TIMES)
-def test_a_time_that_no_calendar_has_stops_nobody(house: Installation, value: str) -> None:
-    """Every time of every table at once: no read fails by one, so no list, page, metric or loop can."""
+def test_an_impossible_time_blocks_nothing(house: Installation, value: str) -> None:
+    """Each time column of each table in turn: no read, and so no list, page, metric or loop, may fail by it."""
     house.spoil_times(value)
 
     assert_nothing_stops(house, own=set())
@@ -61,15 +61,15 @@ def test_a_time_that_no_calendar_has_stops_nobody(house: Installation, value: st
 
 
 @pytest.mark.parametrize("value", SHAPES)
-def test_json_of_another_shape_stops_nobody(house: Installation, value: str) -> None:
-    """What is asked for by its own id may say that it cannot be read; everything else goes on."""
+def test_json_of_another_shape_blocks_nothing(house: Installation, value: str) -> None:
+    """A request for the row itself may answer that it cannot be read; everything else works."""
     house.spoil_shapes(value)
 
     assert_nothing_stops(house, own={502})
 
 
 def test_an_envelope_that_is_not_known_is_no_bad_row(house: Installation, engine: Engine) -> None:
-    """It was once stored as JSON's null: nothing is to be mended."""
+    """Older code stored it as JSON null: there is nothing to repair."""
     with engine.begin() as connection:
         connection.execute(text("update inbound_email set envelope = cast('null' as jsonb)"))
 
@@ -77,8 +77,8 @@ def test_an_envelope_that_is_not_known_is_no_bad_row(house: Installation, engine
 
 
 @pytest.mark.parametrize("largest", [True, False])
-def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, largest: bool) -> None:
-    """The largest that a column takes cannot be counted on; fewer than nothing is no number of tries, bytes or mails."""
+def test_absurd_numbers_block_nothing(house: Installation, engine: Engine, largest: bool) -> None:
+    """A column's largest number overflows in a sum; a negative one is no count of attempts, bytes or mails."""
     provider = "insert into provider values ('ses/1', 'ses', 14, 50000, 0, false, 1000, :now)"
     with engine.begin() as connection:
         connection.execute(text(provider), {"now": NOW})
@@ -90,8 +90,8 @@ def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, 
     assert SqlEvents(engine).record([output], now=NOW).matched == 1
 
 
-def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:
-    """A status, lane, policy or trip of newer code, or of a person's hand."""
+def test_unknown_words_block_nothing(house: Installation) -> None:
+    """A status, lane, policy or trip of newer code, or written by hand."""
     house.spoil_words()
 
     assert_nothing_stops(house, own={502})
@@ -100,8 +100,8 @@ def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:
     assert (wrong["unknown status"], wrong["unknown word"]) == (2, 2)
 
 
-def test_a_row_stepped_over_is_named_and_is_not_the_first_again(house: Installation, engine: Engine) -> None:
-    """The oldest come first, a hundred at a time: so many bad ones must not be all that is ever looked at."""
+def test_a_skipped_row_is_reported_and_does_not_come_first_again(house: Installation, engine: Engine) -> None:
+    """The oldest come first, a hundred at a time: a hundred bad rows must not hide all others."""
     batch_id = house.ids["batch_id"]
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane'"))
@@ -121,8 +121,8 @@ def test_a_row_stepped_over_is_named_and_is_not_the_first_again(house: Installat
     assert house.values("select distinct why from skipped_row") == ["unknown lane"]
 
 
-def test_what_is_stepped_over_is_seen_and_forgotten_once_it_is_mended(house: Installation, engine: Engine) -> None:
-    """In health, metrics and the check, by its id; nobody has to clear anything but the row itself."""
+def test_a_skipped_row_is_shown_until_it_is_repaired(house: Installation, engine: Engine) -> None:
+    """In health, metrics and the check, by its id; repairing the row is all that an operator has to do."""
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane'"))
     for loop in house.loops().values():
@@ -146,8 +146,8 @@ def test_what_is_stepped_over_is_seen_and_forgotten_once_it_is_mended(house: Ins
 
 
 @pytest.mark.parametrize("rate", ["NaN", "Infinity", "-1"])
-def test_a_rate_that_is_no_number_stops_nobody(house: Installation, engine: Engine, rate: str) -> None:
-    """What one account's provider told stands in every tenant's preview."""
+def test_a_rate_that_is_not_a_number_blocks_nothing(house: Installation, engine: Engine, rate: str) -> None:
+    """The published terms of one account are read for every tenant's preview."""
     with engine.begin() as connection:
         connection.execute(
             text("insert into provider values ('ses/1', 'ses', cast(:rate as float8), null, null, false, 1000, :now)"),
@@ -164,7 +164,7 @@ def test_a_rate_that_is_no_number_stops_nobody(house: Installation, engine: Engi
 
 
 def test_a_batch_that_cannot_be_shown_can_be_cancelled(house: Installation, engine: Engine) -> None:
-    """Whatever is wrong with it, its owner or an operator can end it."""
+    """Whatever is wrong with it, its owner or an operator can cancel it."""
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane', \"from\" = '[]'"))
 
@@ -177,12 +177,12 @@ def test_a_batch_that_cannot_be_shown_can_be_cancelled(house: Installation, engi
 
 
 def test_a_metric_that_cannot_be_counted_costs_no_other(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The alarm on the others is what wakes a person."""
+    """The other metrics must still raise their alarms."""
 
     def refuse(self: object, *, now: datetime) -> object:
         raise PermanentError("the database refused a statement")
 
-    # A table that is not there is a schema that does not fit, and answers 503: see test_schema_api.py.
+    # A missing table is a schema that does not fit and answers 503: see test_schema_api.py.
     monkeypatch.setattr(SqlEvents, "parked", refuse)
 
     metrics = house.client.get("/metrics")

@@ -1,4 +1,4 @@
-"""`mailroom check` on a real PostgreSQL and an emulated S3: what is whole passes, and each thing that is wrong is named."""
+"""`mailroom check` on a real PostgreSQL and an emulated S3: a sound installation passes, each damage is named."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ class House:
             connection.exec_driver_sql(statement)
 
     def forgets(self, name: str) -> None:
-        """Have the database be one from before this mail."""
+        """Make the database one from before this mail."""
         mine = f"(select id from inbound_email where key = 'in/{name}')"
         self.execute("alter table inbound_activity disable trigger all")
         for table in ("inbound_activity", "inbox_item"):
@@ -72,7 +72,7 @@ class House:
     def wrong(
         self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[SentMail, ...] = ()
     ) -> dict[str, int]:
-        """Return how often what is wrong."""
+        """Return how often each kind of violation was found."""
         report = Report(tell=lambda _: None, progress=lambda _: None)
         patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
         check(self.places, s3=self.s3, sqs=self.sqs, report=report, patience=patience, deep=True, sent=sent)
@@ -160,14 +160,14 @@ def _archive(house: House) -> S3Archive:
 
 
 def test_what_is_whole_passes(house: House) -> None:
-    """A check that cries wolf is switched off; nothing may be wrong with what the product wrote undisturbed."""
+    """A check with false alarms is switched off; an undisturbed installation has no violations."""
     sent = SentMail("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
 
     assert house.wrong(sent=(sent,)) == {}
 
 
 def test_what_is_held_after_a_restore_is_named_until_a_person_decides(house: House) -> None:
-    """ "Nothing twice" would be a promise about mail that may have gone before the restore."""
+    """Held mail may have gone before the restore, so "nothing twice" is not yet proved."""
     with office_on(house.engine) as office:
         batch_id, outbox = office.batch(2, now=NOW), SqlOutbox(house.engine)
         outbox.hold([batch_id], reason=HoldReason.RESTORED, now=NOW)
@@ -220,14 +220,14 @@ DAMAGES = {
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_every_kind_of_damage_in_sql_is_named(house: House, kind: str) -> None:
-    """A check proves something only if each thing that it looks for has been seen to be found."""
+    """A check proves something only if each kind of damage was seen to be found."""
     house.execute(DAMAGES[kind])
 
     assert kind in house.wrong()
 
 
-def test_an_object_that_nobody_was_told_of_is_named_once_it_is_old(house: House) -> None:
-    """Its notification was lost. While it is young its notice may still be on its way."""
+def test_an_object_without_a_notification_is_named_once_it_is_old(house: House) -> None:
+    """Its notification was lost. While it is young the notification may still be on its way."""
     house.put("forgotten")
 
     assert house.wrong() == {"unknown object": 1}
@@ -235,7 +235,7 @@ def test_an_object_that_nobody_was_told_of_is_named_once_it_is_old(house: House)
 
 
 def test_a_second_version_of_a_deposit_is_named(house: House) -> None:
-    """The archive is write-once: another version of a content is a second deposit that no receipt knows."""
+    """The archive is write-once: another version of a content is a second deposit without a receipt."""
     bucket = house.places.archive_bucket
     key = house.s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"]
 
@@ -245,14 +245,14 @@ def test_a_second_version_of_a_deposit_is_named(house: House) -> None:
 
 
 def test_an_object_of_the_archive_without_a_receipt_is_named(house: House) -> None:
-    """A deposit that was interrupted is adopted by its mail's next try; one that stays was lost with its mail."""
+    """An interrupted deposit is adopted by its mail's next attempt; one that stays was lost with its mail."""
     house.s3.put_object(Bucket=house.places.archive_bucket, Key="acme/00/00", Body=b"x")
 
     assert house.wrong() == {"no receipt": 1}
 
 
 def test_a_quarantined_mail_that_is_nowhere_any_more_is_lost(house: House) -> None:
-    """What could not be opened is kept in the bucket only, and somebody emptied it."""
+    """Mail that could not be decrypted is only in the bucket, and somebody emptied it."""
     house.execute("update inbound_email set reason = 'not_bound', archive_ids = '{}' where state = 'quarantined'")
     house.execute("delete from deposit where size > 35")
     house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/virus1")
@@ -261,7 +261,7 @@ def test_a_quarantined_mail_that_is_nowhere_any_more_is_lost(house: House) -> No
 
 
 def test_dead_letters_are_named(house: House) -> None:
-    """They are mails that nothing will look at again; a person has to send them back."""
+    """They are mails that will not be retried; a person has to send them back."""
     dead = house.sqs.get_queue_url(QueueName=house.places.inbound_queue_url.rpartition("/")[2].replace("-", "-dead-"))
     house.sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody="{}")
 
@@ -278,12 +278,12 @@ def test_dead_letters_are_named(house: House) -> None:
     ],
 )
 def test_what_a_sender_knows_is_compared(house: House, sent: SentMail, kind: str) -> None:
-    """The ledger may agree with itself and still not with what was accepted."""
+    """The ledger may be consistent in itself and still differ from what was accepted."""
     assert house.wrong(sent=(sent,)) == {kind: 1}
 
 
 def test_what_came_before_the_wanted_time_is_left_alone(house: House) -> None:
-    """On an archive of years the check of an hour must take no longer than that hour's mails."""
+    """On an archive of years the check of one hour must take no longer than that hour's mails."""
     house.execute("update inbound_email set state = 'strange', received_at = now() - interval '3 days'")
 
     assert house.wrong(since=datetime.now(UTC) + timedelta(seconds=1)) == {}
@@ -307,7 +307,7 @@ def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
 
 
 def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(house: House) -> None:
-    """A time that no calendar has, or a history of another shape, must not end the proof that everything else is there."""
+    """An impossible time, or a history of another shape, must not end the check of everything else."""
     house.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
     house.execute("set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'")
     house.put("forgotten")
@@ -318,7 +318,7 @@ def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(house: 
 
 
 def test_a_counter_that_advances_while_a_check_looks_is_no_restore(house: House) -> None:
-    """A check takes minutes, and while mail is sent the counter advances every five seconds: its snapshot is behind by then."""
+    """A check takes minutes, and the counter advances every five seconds while mail is sent: its snapshot is behind."""
     restores = SqlRestores(house.engine, S3Counter(house.s3, bucket=house.places.archive_bucket))
     restores.advance()
     report = Report(tell=lambda _: None, progress=lambda _: None)

@@ -1,4 +1,4 @@
-"""Conservation on a real PostgreSQL and an emulated S3: all that came is somewhere, and what is taken away is missed."""
+"""Conservation on a real PostgreSQL and an emulated S3: all mail is accounted for, and each removal is found."""
 
 import time
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class House:
         return report
 
     def receive(self, key: str, *tenants: str, state: State | None) -> None:
-        """Have an object lie there and its mail come to this; None is one that is still worked on."""
+        """Store an object and the ledger's line in this state; None is one that is still in progress."""
         self.s3.put_object(Bucket=self.places.inbound_bucket, Key=key, Body=b"sealed")
         ledger, ref = SqlLedger(self.engine), ObjectRef(self.places.inbound_bucket, key)
         ledger.register(Arrival(ref), now=NOW)
@@ -64,7 +64,7 @@ class House:
             ledger.close(entry.id, state, now=NOW, reason="not_bound" if state is State.QUARANTINED else None)
 
     def send(self) -> None:
-        """Have five messages handed over with different ends, and one that waits for its time."""
+        """Store five sent messages with different outcomes, and one that is scheduled."""
         batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"))
         drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(6)]
         SqlOutbox(self.engine).accept(batch, [Content(subject="a", text="b", html=None)], drafts, now=NOW)
@@ -105,7 +105,7 @@ def house(aws: str, engine: Engine, database_url: str) -> House:
 
 
 def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None:
-    """The proof is an account for each, so that one tenant's surplus cannot hide another's loss."""
+    """One account for each tenant and prefix, so that one tenant's surplus cannot hide another's loss."""
     report = house.look()
 
     balances = {account: dict(counts) for account, counts in report.balances.items()}
@@ -118,7 +118,7 @@ def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None
 
 
 def test_notices_of_objects_that_are_none_of_ours_are_no_loss(house: House) -> None:
-    """Nobody looked whether they are there, and a forged notice must not make the proof fail."""
+    """No one checked that they exist; a forged notification must not make the proof fail."""
     ledger = SqlLedger(house.engine)
     house.s3.put_object(Bucket=house.places.inbound_bucket, Key="beside/there", Body=b"a report")
     for bucket, key in (
@@ -137,7 +137,7 @@ def test_notices_of_objects_that_are_none_of_ours_are_no_loss(house: House) -> N
 
 
 def rests(report: Report) -> int:
-    """Return what is nowhere, of both sides; the tenants' accounts of inbound tell parts of the whole."""
+    """Return the total unaccounted for, inbound and outbound; the tenants' inbound accounts are parts of the whole."""
     whole = [counts for account, counts in report.balances.items() if account.tenant == "*" or not account.prefix]
     return sum(difference(counts) for counts in whole)
 
@@ -162,7 +162,7 @@ LOSSES = {
 
 @pytest.mark.parametrize("damage", LOSSES)
 def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: str) -> None:
-    """A proof is worth something only if each loss that it speaks of has been seen to be found."""
+    """A proof is worth something only if each kind of loss was seen to be found."""
     kind, subject, rest = LOSSES[damage]
     house.execute(damage)
 
@@ -175,7 +175,7 @@ def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: st
 
 
 def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: House) -> None:
-    """Neither bucket nor archive has it: that mail is lost, whatever the ledger says."""
+    """Neither bucket nor archive has it: the mail is lost, whatever the ledger says."""
     house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
 
     report = house.look()
@@ -185,7 +185,7 @@ def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: Ho
 
 
 def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
-    """A life-cycle rule empties the bucket; the archive is where mail stays."""
+    """A lifecycle rule empties the bucket; the archive keeps the mail."""
     house.execute("update inbound_email set archive_ids = '{acme/x}' where key = 'in/held'")
     house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
 
@@ -193,7 +193,7 @@ def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
 
 
 def test_young_object_without_a_line_is_in_flight(house: House) -> None:
-    """Its notice is on the way; an alarm at every mail would be switched off."""
+    """Its notification is on the way; an alarm for every mail would be switched off."""
     house.s3.put_object(Bucket=house.places.inbound_bucket, Key="in/new", Body=b"sealed")
 
     young, old = house.look(), house.look(limit_s=0)
@@ -204,7 +204,7 @@ def test_young_object_without_a_line_is_in_flight(house: House) -> None:
 
 
 def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:
-    """It waits for a person, and the breaker is an alarm of its own."""
+    """It waits for a person, and the breaker raises its own alarm."""
     house.execute("update message set due_at = now() - interval '2 hours' where status = 'accepted'")
     house.execute(
         "insert into breaker (id, tenant, trip, sent, bounced, complained, runs, opened_at)"
@@ -215,13 +215,13 @@ def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:
 
 
 def test_mail_that_the_archive_describes_and_the_ledger_forgot_is_named_at_once(house: House) -> None:
-    """The database was put back: an hour of patience, made for notices on their way, would be an hour of losing mail."""
+    """The database was restored: an hour of patience, made for notifications on their way, would be an hour of loss."""
     manifests = S3Manifests(
         house.s3, bucket=house.places.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(1)
     )
     ref = ObjectRef(house.places.inbound_bucket, "in/held")
     keep_unopened(Entry("1", ref, State.PROCESSING, None, 1, received_at=NOW), "not_bound", manifests=manifests)
-    time.sleep(2)  # S3 cuts its times to the second.
+    time.sleep(2)  # S3 rounds its times down to the second.
     assert house.look().is_clean
     house.execute("delete from inbound_email where key = 'in/held'")
 

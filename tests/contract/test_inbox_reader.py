@@ -21,7 +21,7 @@ def house(request: pytest.FixtureRequest) -> Installation:
 
 
 def test_inboxes_are_addresses_and_what_they_hold(house: Installation) -> None:
-    """An address shows before its first mail, and an inbox of a domain shows after it, though no address names it."""
+    """An address is listed before its first mail; an inbox of a domain after it, though no address names it."""
     patterns = [
         ("acme", "ann@acme.test"),
         ("acme", "new@acme.test"),
@@ -48,7 +48,7 @@ def test_inboxes_are_addresses_and_what_they_hold(house: Installation) -> None:
 
 
 def test_receives_knows_addresses_domains_and_filled_inboxes(house: Installation) -> None:
-    """What another tenant receives is as unknown as what nobody does."""
+    """What another tenant receives is as unknown as what no one receives."""
     house.address("acme", "ann@acme.test", "ann")
     house.address("acme", "@catch.test", "any")
     house.file("acme", "old@acme.test")
@@ -60,7 +60,7 @@ def test_receives_knows_addresses_domains_and_filled_inboxes(house: Installation
 
 
 def test_items_come_newest_first_in_pages_that_join(house: Installation) -> None:
-    """Also among items of the same moment: there the id decides, and nothing is skipped or told twice."""
+    """Also among items of the same moment: the id decides, and nothing is skipped or returned twice."""
     same_moment = {house.file("acme", "ann@acme.test", minutes=3) for _ in range(4)}
     newest = house.file("acme", "ann@acme.test", files=2)
     house.file("acme", "zoe@acme.test")
@@ -83,7 +83,7 @@ def test_items_come_newest_first_in_pages_that_join(house: Installation) -> None
 
 
 def test_an_item_comes_with_its_attachments_and_receipts(house: Installation) -> None:
-    """One answer holds all that a page shows."""
+    """One response has all that a page shows."""
     item_id = house.file("acme", "ann@acme.test", files=1, html="<p>x", cc=["b@x.test"], defects=["odd"])
 
     filed = house.reader.item("acme", item_id)
@@ -190,7 +190,7 @@ def test_a_key_is_found_by_its_digest_only(house: Installation) -> None:
 
 
 def test_ping_answers(house: Installation) -> None:
-    """Readiness asks this and nothing more."""
+    """Readiness requests this and nothing more."""
     house.reader.ping()
 
 
@@ -219,7 +219,7 @@ def test_ping_answers(house: Installation) -> None:
     ],
 )
 def test_a_mail_is_found_by_what_one_remembers_of_it(house: Installation, question: str, finds: bool) -> None:
-    """Subject, sender, names of files and text, also of a mail that has HTML only; the last word may be half typed."""
+    """Subject, sender, file names and text, also of an HTML-only mail; the last word may be half typed."""
     html = "<style>.hidden{}</style><p class='hidden'>Five <b>thousand</b> euros &amp; more</p>"
     wanted = house.letter(
         subject="Facture n\u00b0 7 R\u00e9gl\u00e9e",
@@ -267,7 +267,7 @@ def test_a_mail_is_found_by_what_one_remembers_of_it(house: Installation, questi
     ],
 )
 def test_no_question_is_an_error(house: Installation, question: str) -> None:
-    """It comes from an address line; the language of PostgreSQL's queries must not shine through."""
+    """Queries come from the browser's address line; PostgreSQL's query syntax must not leak through."""
     house.letter()
 
     page = house.reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
@@ -276,7 +276,7 @@ def test_no_question_is_an_error(house: Installation, question: str) -> None:
 
 
 def test_what_was_found_comes_in_pages_that_join(house: Installation) -> None:
-    """Newest first, as the inbox itself."""
+    """Newest first, like the inbox itself."""
     ids = [house.letter(minutes=minutes, text="report" if minutes % 2 else "other") for minutes in range(10)]
 
     first = house.reader.items("acme", "ann@acme.test", question="rep", after=None, limit=3)
@@ -287,7 +287,7 @@ def test_what_was_found_comes_in_pages_that_join(house: Installation) -> None:
 
 
 def test_nothing_is_found_in_another_tenants_mail(house: Installation) -> None:
-    """One index holds everybody's words."""
+    """One index holds all tenants' words."""
     house.letter(text="secret")
 
     assert house.reader.items("acme", "ann@acme.test", question="secret", after=None, limit=9).lines
@@ -295,8 +295,8 @@ def test_nothing_is_found_in_another_tenants_mail(house: Installation) -> None:
     assert not house.reader.items("acme", "zoe@acme.test", question="secret", after=None, limit=9).lines
 
 
-def test_the_book_finds_a_line_by_any_id_and_tells_its_history(house: Installation) -> None:
-    """An operator has whichever id a log or a page shows; a history of what is not there is no history."""
+def test_the_ledger_finds_a_line_by_any_id_with_its_history(house: Installation) -> None:
+    """An operator has the id that a log or a page shows; an unknown id has no history."""
     email_id = house.email(State.QUARANTINED, reason="virus", facts={"step": "scan"})
     item = house.reader.item(None, house.file("acme", "ann@acme.test"))
     assert item

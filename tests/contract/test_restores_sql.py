@@ -1,4 +1,4 @@
-"""A restored database on a real PostgreSQL, by pg_restore and by hand: the provider gets nothing twice."""
+"""A restored database on a real PostgreSQL, by pg_restore and by hand: nothing is sent twice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Restore = Callable[[Installation, Path], None]
 
 _BY_HAND = "rows of batches put back by plain SQL"
-#: The tables of outbound mail alone: who puts rows back by hand may leave the installation's own row as it is.
+#: The tables of outbound mail alone: a restore by hand may leave the installation's own row as it is.
 ROWS = ("outbox", "activity", "message", "content", "batch")
 WAYS: dict[str, Restore] = {
     "pg_restore into a fresh database": Installation.restore_fresh,
@@ -65,7 +65,7 @@ def being_sent(process: Process) -> str:
 
 
 def deferred(process: Process) -> str:
-    """Three messages that the provider has no room for today."""
+    """Three messages deferred because the provider's daily quota is used up."""
     batch_id, dispatch = process.office.batch(3, now=NOW), process.office.outbound.dispatch
     claims = dispatch.claim(batch_id, most=3, provider="memory", now=NOW)
     dispatch.settle([Outcome(one.draft.id, 1, DailyQuota("over"), NOW + HOUR) for one in claims], now=NOW)
@@ -73,19 +73,19 @@ def deferred(process: Process) -> str:
 
 
 def at_the_provider(process: Process) -> str:
-    """One message whose outcome is open, of a batch that would rather be sent twice than not at all."""
+    """One message with an open outcome, of a batch with the policy `prefer_delivery`."""
     batch_id = process.office.batch(1, now=NOW, policy=ResendPolicy.PREFER_DELIVERY)
     process.given(process.office.outbound.dispatch.claim(batch_id, most=1, provider="memory", now=NOW))
     return batch_id
 
 
 def receipts(process: Process, batch_id: str) -> list[Outcome]:
-    """Return the provider's answers to what of a batch is at the provider."""
+    """Return the provider's responses for the batch's messages that are at the provider."""
     open_ = f"select id::text from message where batch_id = '{batch_id}' and status = 'sending'"
     return [Outcome(one, 1, ProviderReceipt("memory", one)) for one in process.office.values(open_)]
 
 
-#: What each batch comes to after a restore: how many of its messages are held.
+#: How many messages of each batch are held after a restore.
 STATES = {scheduled: 3, being_sent: 2, deferred: 3, at_the_provider: 1}
 
 
@@ -96,7 +96,7 @@ def test_a_restore_sends_nothing_twice(house: Installation, tmp_path: Path, way:
     if beneath and way == "pg_restore into a fresh database":
         pytest.skip("a running process keeps its database")
     with house.process() as process:
-        # Put back by hand, one that is at the provider looks like any whose worker died: its policy sends it again.
+        # Restored by hand, a message at the provider looks like one of a dead worker: its policy sends it again.
         states = {state: held for state, held in STATES.items() if way != _BY_HAND or state is not at_the_provider}
         batches = {state(process): held for state, held in states.items()}
         file = house.dump(tmp_path)
@@ -131,7 +131,7 @@ def test_a_restore_sends_nothing_twice(house: Installation, tmp_path: Path, way:
 
 
 def restored(house: Installation, folder: Path) -> str:
-    """Send a scheduled batch of three after a dump, put the dump back by hand, and return the batch's id."""
+    """Send a scheduled batch of three after a dump, restore the dump by hand, and return the batch's id."""
     with house.process() as process:
         batch_id = scheduled(process)
         file = house.dump(folder)
@@ -141,7 +141,7 @@ def restored(house: Installation, folder: Path) -> str:
 
 
 def test_what_the_provider_reports_settles_what_is_held(house: Installation, tmp_path: Path) -> None:
-    """An event that comes after the restore proves that the mail went before it; a resume leaves it out."""
+    """An event after the restore proves that the mail went before it; a resume leaves it out."""
     batch_id = restored(house, tmp_path)
     with house.process() as process:
         first = str(process.office.values("select id from message where number = 0")[0])
@@ -155,7 +155,7 @@ def test_what_the_provider_reports_settles_what_is_held(house: Installation, tmp
 
 
 def test_an_answer_that_comes_after_a_restore_settles_its_message(house: Installation, tmp_path: Path) -> None:
-    """The provider was called before the restore and answers after it: this database knows of no such attempt."""
+    """The provider was called before the restore and responds after it: this database has no such attempt."""
     with house.process() as process:
         batch_id, dispatch = process.office.batch(2, now=NOW), process.office.outbound.dispatch
         file = house.dump(tmp_path)
@@ -172,7 +172,7 @@ def test_an_answer_that_comes_after_a_restore_settles_its_message(house: Install
 def test_two_processes_that_find_it_at_once_hold_once(
     house: Installation, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Worker and API start together after a restore; each message tells of one hold, and one line is logged."""
+    """Worker and API start together after a restore; each message has one hold, and one line is logged."""
     with house.process() as process:
         scheduled(process)
         file = house.dump(tmp_path)
@@ -190,7 +190,7 @@ def test_two_processes_that_find_it_at_once_hold_once(
 
 
 def test_a_kill_between_holding_and_writing_outside_changes_nothing(house: Installation, tmp_path: Path) -> None:
-    """The database is ahead of the counter outside then, which is no restore; what was resumed since goes on."""
+    """The database is ahead of the counter outside then, which is no restore; what was resumed since continues."""
     batch_id = restored(house, tmp_path)
     memory = house.counter
     assert isinstance(memory, MemoryCounter)
@@ -205,14 +205,14 @@ def test_a_kill_between_holding_and_writing_outside_changes_nothing(house: Insta
 
 
 class OnlyRead(dict[str, int]):
-    """What a process that is killed before it writes leaves as it was."""
+    """The counter of a process that is killed before it writes: nothing is stored."""
 
     def __setitem__(self, name: str, value: int) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 def test_a_counter_that_is_lost_is_no_restore(house: Installation) -> None:
-    """The sandbox's emulator forgets it at `mailroom down`; the mail of the next morning goes."""
+    """The sandbox's emulator forgets it at `mailroom down`; the mail of the next morning must be sent."""
     with house.process() as process:
         scheduled(process)
     house.counter = MemoryCounter()
@@ -224,7 +224,7 @@ def test_a_counter_that_is_lost_is_no_restore(house: Installation) -> None:
 
 
 def test_a_process_that_never_read_the_counter_sends_nothing(house: Installation) -> None:
-    """It cannot know; what it may not send stays due, and goes once the counter is in reach."""
+    """It cannot rule out a restore; its messages stay due, and are sent once the counter is reachable."""
     memory = house.counter
     assert isinstance(memory, MemoryCounter)
     with house.process() as process:
@@ -245,7 +245,7 @@ def test_a_process_that_never_read_the_counter_sends_nothing(house: Installation
         assert len(house.provider.accepted) == 4, "an outage of what was read before stops nothing"
 
 
-def test_the_look_needs_no_more_rights_than_the_tables(house: Installation) -> None:
+def test_the_restore_check_needs_no_more_rights_than_the_tables(house: Installation) -> None:
     """Managed databases give nobody a superuser."""
     with house.process() as process:
         scheduled(process)
@@ -264,7 +264,7 @@ def test_the_look_needs_no_more_rights_than_the_tables(house: Installation) -> N
 
 
 def test_the_counter_advances_once_for_all_batches_of_a_few_seconds(house: Installation) -> None:
-    """Each advance is two calls of S3: a batch of one message must not pay for them each time."""
+    """Each advance is two S3 calls: a batch of one message must not pay for them each time."""
     with house.process(beat_s=60) as process:
         before = process.restores.counter()
         for _ in range(5):
@@ -276,7 +276,7 @@ def test_the_counter_advances_once_for_all_batches_of_a_few_seconds(house: Insta
 
 
 def test_what_was_claimed_last_is_followed_by_an_advance(house: Installation) -> None:
-    """A dump from between the last advance and the last claim would not be behind otherwise."""
+    """Otherwise a dump between the last advance and the last claim would not be behind."""
     with house.process() as process:
         process.office.batch(3, now=NOW)
         process.work(NOW)
@@ -289,7 +289,7 @@ def test_what_was_claimed_last_is_followed_by_an_advance(house: Installation) ->
 
 
 def test_an_upgrade_holds_nothing(house: Installation) -> None:
-    """What waited before this version came has no name and no counter yet; the first process gives both."""
+    """What waited before this version has no identity and no counter yet; the first process adds both."""
     engine = make_engine(house.url)
     with office_on(engine) as office:
         office.batch(3, now=NOW)
@@ -301,7 +301,7 @@ def test_an_upgrade_holds_nothing(house: Installation) -> None:
 
 
 def test_a_row_of_the_installation_that_is_gone_is_a_restore(house: Installation) -> None:
-    """Somebody emptied tables and put others back; what waits is not what was known."""
+    """Somebody emptied tables and restored others; what waits is not what was known."""
     with house.process() as process:
         scheduled(process)
     with psycopg.connect(house.url, autocommit=True) as connection:
@@ -328,7 +328,7 @@ def test_a_server_that_does_not_say_its_timeline_is_known_by_its_tables(
 
 
 def test_a_dump_that_is_far_behind_is_recognised_once(house: Installation, tmp_path: Path) -> None:
-    """After days of sending, what the command held and a person resumed must not be held again by the first worker."""
+    """After days of sending, what a person resumed must not be held again by the first worker."""
     memory = house.counter
     assert isinstance(memory, MemoryCounter)
     with house.process() as process:
@@ -347,7 +347,7 @@ def test_a_dump_that_is_far_behind_is_recognised_once(house: Installation, tmp_p
 
 
 def test_what_was_held_for_its_run_in_the_dump_is_held_for_the_restore(house: Installation, tmp_path: Path) -> None:
-    """It was resumed after the dump and sent; "its run is gone" would have a person send it again without a thought."""
+    """It was resumed after the dump and sent; "its run is gone" would mislead a person into sending it again."""
     with house.process() as process:
         process.outbox.hold([scheduled(process)], reason=HoldReason.RUN_GONE, now=NOW)
         file = house.dump(tmp_path)
@@ -360,7 +360,7 @@ def test_what_was_held_for_its_run_in_the_dump_is_held_for_the_restore(house: In
 
 
 def test_a_server_that_denies_its_timeline_stops_no_mail(house: Installation) -> None:
-    """Managed servers take these functions from everybody; mail need not wait until somebody grants them."""
+    """Managed servers revoke these functions; mail need not wait until somebody grants them."""
     with psycopg.connect(house.url, autocommit=True) as connection:
         connection.execute("revoke execute on function pg_control_system() from public")
         connection.execute("create role denied login password 'denied'")

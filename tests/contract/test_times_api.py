@@ -1,4 +1,4 @@
-"""The ends of time in every time field of the HTTP API, found in its OpenAPI document, so that a new field is covered too."""
+"""Extreme times in every time field of the HTTP API; the fields are read from its OpenAPI document."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -12,19 +12,19 @@ from mailroom.testing.api import NOW
 from tests.support.background_loops import Installation
 from tests.support.batch_requests import ACME, ADMIN, batch
 
-#: Of another age, in UTC or only once converted to it, and no times at all.
+#: Out of bounds, in UTC or only once converted to it, and malformed times.
 REFUSED = [
     "0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00-01:00", "0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00Z",
     "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59+23:59", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59",
     "1970-01-01T00:59:59+01:00", "2999-12-31T23:00:00-01:00", "3000-01-01T00:00:00Z",
     "infinity", "-infinity", "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "1e400", "9223372036854775808", "NaN", "",
 ]  # fmt: skip
-#: The first and the last moment that there is, with both offsets.
+#: The first and the last valid moment, with both offsets.
 TAKEN = [
     "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00", "1969-12-31T23:00:00-01:00",
     "2999-12-31T23:59:59Z", "3000-01-01T00:59:59+01:00", "2999-12-31T22:59:59-01:00",
 ]  # fmt: skip
-#: What a route wants besides its times, by the first word behind `/v1/`.
+#: Other required fields of a route, by the first word behind `/v1/`.
 BESIDES = {
     "batches": batch(),
     "suppressions": {"addresses": ["cyd@users.test"]},
@@ -84,7 +84,7 @@ def ask(house: Installation, field: Field, value: str, headers: dict[str, str]) 
 
 
 def test_the_document_shows_the_times_that_requests_hold(house: Installation) -> None:
-    """Were they not found there, the tests below would pass and say nothing."""
+    """Otherwise the tests below would pass without testing anything."""
     found = {(method, path, place[-1]) for method, path, _, place in time_fields(house.app.openapi())}
 
     assert found >= {
@@ -95,7 +95,7 @@ def test_the_document_shows_the_times_that_requests_hold(house: Installation) ->
 
 
 def test_a_time_out_of_bounds_is_refused_by_its_name_in_every_field(house: Installation) -> None:
-    """After the conversion to UTC: a year 1 that is year 0 there stopped every tenant's mail."""
+    """After the conversion to UTC: a year 1 that becomes year 0 stopped every tenant's mail."""
     for field in time_fields(house.app.openapi()):
         for value in REFUSED:
             answer = ask(house, field, value, ACME)
@@ -104,7 +104,7 @@ def test_a_time_out_of_bounds_is_refused_by_its_name_in_every_field(house: Insta
 
 
 def test_no_time_that_is_taken_stops_a_list_a_page_a_metric_or_a_loop(house: Installation) -> None:
-    """For an administrator and for another tenant, whose batch goes its way behind all of these."""
+    """For an administrator and for another tenant, whose batch is sent all the same."""
     answers = [
         ask(house, field, value, headers).status_code
         for field in time_fields(house.app.openapi())
@@ -125,7 +125,7 @@ def test_no_time_that_is_taken_stops_a_list_a_page_a_metric_or_a_loop(house: Ins
 
 @pytest.mark.parametrize("cursor", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "infinity"])
 def test_a_cursor_with_a_time_of_another_age_is_none_of_ours(house: Installation, cursor: str) -> None:
-    """A cursor holds a time too, and anybody can write one."""
+    """A cursor contains a time, and any client can write one."""
     forged = base64.urlsafe_b64encode(f"{cursor} 00000000-0000-0000-0000-000000000000".encode()).decode().rstrip("=")
 
     for path in ("/v1/messages", "/v1/inbound", "/batches", "/quarantine"):
@@ -133,7 +133,7 @@ def test_a_cursor_with_a_time_of_another_age_is_none_of_ours(house: Installation
 
 
 def test_a_time_without_an_offset_is_utc(house: Installation) -> None:
-    """Written down in the document, and the same in bodies, queries and on the command line."""
+    """As the document says, alike in bodies, queries and on the command line."""
     [first] = house.client.get("/v1/inbound?since=2026-11-22T09:30:00&limit=1", headers=ADMIN).json()["items"]
     scheduled = batch(send_at=(NOW + timedelta(hours=2)).replace(tzinfo=None).isoformat())
 

@@ -1,4 +1,4 @@
-"""All that a tenant's key is answered, by every route and page there is: nothing of another tenant's, nothing internal."""
+"""Responses of every route and page to a tenant's key: nothing of another tenant's, nothing internal."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|
 
 
 class House:
-    """An installation on PostgreSQL with mail of two tenants, in and out, and ids of all that acme may ask for."""
+    """An installation on PostgreSQL with mail of two tenants, in and out, and ids of all that acme may request."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, filed = engine, Filed(engine)
@@ -115,7 +115,7 @@ class House:
             return str(connection.execute(wanted, {"batch": batch_id}).scalar_one())
 
     def _broken(self) -> str:
-        """Open a breaker of acme's for which a run waits."""
+        """Open a breaker of acme's with a suspended run."""
         batch_id = submitted(self.client, batch(*(message(to=f"u{at}@users.test") for at in range(100))), **ACME)["id"]
         with self.engine.begin() as connection:
             complained = text("update message set status = 'complained', handed_at = :now where batch_id = :batch")
@@ -135,7 +135,7 @@ class House:
                     yield method, re.sub(r"\{(\w+)(:\w+)?\}", lambda one: self.ids[one[1]], route.path)
 
     def asked(self, headers: dict[str, str], only: str | None = None) -> Iterator[tuple[str, int, str]]:
-        """Yield what each route answers, those that delete last."""
+        """Yield the response of each route, deleting routes last."""
         for method, path in sorted(self.routes(), key=lambda one: one[0] == "DELETE"):
             if only not in (None, method):
                 continue
@@ -155,14 +155,14 @@ def house(engine: Engine) -> House:
 
 
 def words_in(said: str, query: str = "") -> set[str]:
-    # What was asked for may be repeated.
+    # The response may repeat the request.
     return {word for word in THEIRS | INTERNAL | {RUN} if word in said and word not in query}
 
 
 def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: House) -> None:
-    """One e-mail is for several tenants, one list of addresses for all, and one orchestrator runs it all.
+    """One e-mail is for several tenants, one suppression list for all, and one orchestrator runs everything.
 
-    An administrator is answered all of it, or this would find nothing because nothing was planted.
+    An administrator's responses have all of it, which proves that the data is there.
     """
     whole = [said for asked, _, said in house.asked(ADMIN | BROWSER, only="GET")]
 
@@ -182,7 +182,7 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: Hous
 
 
 def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) -> None:
-    """Asked for one address, for all of them, by a preview or by adding and taking away: it is as if there were none."""
+    """Asked for one address, for all, by a preview, by adding or removing: the response is as if it were empty."""
     api, address = house.client, {"address": "listed@theirs.test"}
     asked = batch(message(to="listed@theirs.test"), message(to="new@theirs.test"))
 
@@ -203,7 +203,7 @@ def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) ->
 
 
 def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
-    """By its own list, of which it knows everything, or by that of all tenants, of which it learns no more than this."""
+    """By its own list, with all details, or by the global one, of which it learns only this."""
     api = house.client
     api.post("/v1/suppressions", json={"addresses": ["left@users.test"]}, headers=ACME)
     asked = batch(message(to="left@users.test"), message(to="shared@both.test"))
@@ -225,7 +225,7 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
 
 
 def test_a_webhook_is_posted_nothing_internal(house: House) -> None:
-    """What is posted leaves the installation for good."""
+    """A posted event leaves the installation for good."""
     parcel = SqlEndpoints(house.engine).take(now=NOW, until=NOW)
     assert parcel is not None
 

@@ -52,12 +52,12 @@ def test_the_same_request_twice_at_once_is_one_batch(api: TestClient, engine: En
     """Case 68: a client that does not wait for the first response; another body in between is a conflict."""
     asked = [batch(message(subject=f"Number {at % 2}")) for at in range(8)]
 
-    def hand(one: dict[str, Any]) -> tuple[int, str | None]:
+    def submit(one: dict[str, Any]) -> tuple[int, str | None]:
         answer = api.post("/v1/batches", json=one, headers={"Idempotency-Key": "at-once"})
         return answer.status_code, answer.json().get("id")
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(hand, asked))
+        answers = list(pool.map(submit, asked))
 
     assert {status for status, _ in answers} == {202, 409}
     assert len({batch_id for status, batch_id in answers if status == 202}) == 1
@@ -145,7 +145,7 @@ def test_the_same_header_in_two_spellings_is_refused(api: TestClient) -> None:
      "grün@users.test", "ada@[127.0.0.1]", "ada@10.0.0.1", "ada@" + "x" * 64 + ".test", "a" * 65 + "@users.test",
      "<ada@users.test", "group: ada@users.test;", '"a b"@users.test', "ada@users.test>"],
 )  # fmt: skip
-def test_what_is_no_address_is_named_by_its_place(api: TestClient, engine: Engine, address: str) -> None:
+def test_an_invalid_address_is_reported_with_its_place(api: TestClient, engine: Engine, address: str) -> None:
     """One bad line of a list must be found, and the good ones wait until the caller has decided."""
     faults = refused(api, batch(message(), message(to=address)))
 
@@ -191,7 +191,7 @@ def test_all_faults_are_reported_at_once(api: TestClient) -> None:
     ],
     ids=["both", "none", "neither", "misspelt", "missing", "base64", "lane", "time"],
 )
-def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, asked: Any, place: str) -> None:
+def test_an_unknown_or_invalid_field_is_reported_with_its_place(api: TestClient, asked: Any, place: str) -> None:
     """An ignored misspelt field would silently not do what the caller wants."""
     assert place in [".".join(where) for where, _ in refused(api, asked)]
 
@@ -216,7 +216,7 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
         (template({"to": "ada@users.test"}, text="\n{{ name"), "template: text: this is no template, see line 2"),
     ],
 )
-def test_what_is_wrong_is_said_once_and_so_that_it_can_be_put_right(api: TestClient, asked: Any, said: str) -> None:
+def test_each_fault_is_reported_once_with_its_remedy(api: TestClient, asked: Any, said: str) -> None:
     """The place and the remedy, in words for the author of the request."""
     assert [f"{'.'.join(where)}: {what}" for where, what in refused(api, asked)] == [said]
 
@@ -322,7 +322,9 @@ def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArc
     assert [where[3] for where, _ in faults] == ["0", "1", "2", "3", "4"]
 
 
-def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+def test_a_template_is_stored_once_and_filled_for_each_recipient(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
     """A value is text: its HTML is escaped, and template syntax in it is not evaluated (case 65)."""
     people = [("ada@users.test", "Ada"), ("eve@users.test", "<b>{{7*7}} {{config}}</b>")]
     output = submitted(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))

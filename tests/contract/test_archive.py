@@ -51,7 +51,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(store.archive(), store.lose, store.alter, lambda kept: store.archive(retention=kept))
 
 
-def test_the_receipt_says_what_is_kept_and_until_when(case: Case) -> None:
+def test_the_receipt_says_what_is_stored_and_until_when(case: Case) -> None:
     """The receipt is the evidence stored in the ledger; it must be complete by itself."""
     before = datetime.now(UTC)
 

@@ -61,7 +61,7 @@ def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(ru
 
 
 @pytest.mark.parametrize(("key", "why"), [("acme/bb/2", "is damage"), ("acme/none", "is not among the findings")])
-def test_what_is_no_stranger_is_refused(run: Callable[..., Any], key: str, why: str) -> None:
+def test_only_foreign_objects_can_be_acknowledged(run: Callable[..., Any], key: str, why: str) -> None:
     """One clear line, and an exit code for scripts."""
     refused = run("acknowledge", key, "--note", "never mind")
 

@@ -34,7 +34,7 @@ def test_the_same_bytes_without_a_lock_are_not_taken_for_the_deposit(store: Stor
 
 
 @pytest.mark.parametrize("other", [b"something else", CONTENT.swapcase()], ids=["other size", "same size"])
-def test_something_else_under_the_key_is_reported_and_not_in_the_way(
+def test_foreign_content_under_the_key_is_reported_and_blocks_nothing(
     store: Store, other: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stranger may lock it for ten years: refusing would lose every mail with this content until then."""
@@ -186,7 +186,7 @@ def test_a_delete_marker_does_not_block_later_mail(store: Store) -> None:
     [("AccessDenied", "checksums"), ("InvalidRequest", "all")],
     ids=["another's KMS key", "a key that S3 does not have"],
 )
-def test_a_stranger_that_cannot_be_read_is_not_in_the_way(store: Store, code: str, heads: str) -> None:
+def test_an_unreadable_foreign_version_blocks_nothing(store: Store, code: str, heads: str) -> None:
     """A version that only its writer can decrypt would else stop every later mail with this content, or all work."""
     stranger = store.put(KEY, b"something else")
     s3: Any = Refusing(store.s3, code, {stranger}, heads=heads)
@@ -241,7 +241,7 @@ def test_locks_that_may_not_be_extended_pause_until_they_may(store: Store) -> No
     assert store.lock(archive.deposit("acme", CONTENT))[1] > first.retain_until
 
 
-def test_a_stranger_that_may_not_even_be_looked_at_is_not_in_the_way(store: Store) -> None:
+def test_a_foreign_version_without_access_blocks_nothing(store: Store) -> None:
     """In a bucket with ACLs, an object of another account belongs to that account: no policy of ours opens it."""
     first = store.archive().deposit("acme", CONTENT)
     stranger = store.put_locked(KEY, b"something else")

@@ -174,7 +174,9 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tm
 
 
 @pytest.mark.parametrize("damage", ["no json", "newer", "not a dump"])
-def test_what_is_no_backup_of_this_mailroom_replaces_nothing(database_url: str, tmp_path: Path, damage: str) -> None:
+def test_a_file_that_is_no_backup_of_this_mailroom_replaces_nothing(
+    database_url: str, tmp_path: Path, damage: str
+) -> None:
     """After the tables are gone it would be too late to notice."""
     file = tmp_path / "mailroom.dump"
     run(backup, file)

@@ -219,7 +219,7 @@ def test_a_short_unread_body_keeps_the_connection_open(api: TestClient) -> None:
     assert (asked.status(), asked.said("connection"), asked.read) == (404, None, 0)
 
 
-def test_what_is_wrong_with_the_query_is_said_before_the_body_is_read(api: TestClient) -> None:
+def test_faults_of_the_query_are_reported_before_the_body_is_read(api: TestClient) -> None:
     """A misspelt parameter or an impossible tenant is refused before 40 MiB are transferred."""
     for query in ("dryrun=true", "tenant=No+Name"):
         asked = Asked(api.app, "POST", f"/v1/batches?{query}", 2_000, ADMIN | {"Content-Length": "32000000"})

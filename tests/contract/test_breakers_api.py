@@ -71,12 +71,12 @@ def test_a_tenant_may_not_close_it(api: TestClient, broken: Broken, runs: Memory
 
 
 @pytest.mark.parametrize("breaker_id", [str(uuid4()), "none"])
-def test_what_is_no_breaker_is_not_found(api: TestClient, breaker_id: str) -> None:
+def test_an_unknown_breaker_is_not_found(api: TestClient, breaker_id: str) -> None:
     """Any malformed id is answered as an unknown one."""
     assert api.post(f"/v1/breakers/{breaker_id}/close", headers=ADMIN).status_code == 404
 
 
-def test_pages_say_that_a_batch_was_stopped_and_how_it_goes_on(api: TestClient, broken: Broken) -> None:
+def test_pages_say_that_a_batch_was_stopped_and_how_to_resume_it(api: TestClient, broken: Broken) -> None:
     """Users who wait for a batch look at its page first."""
     of_batch = api.get(f"/batches/{broken.batch_id}", headers=BROWSER).text
     listed = api.get("/breakers", headers=BROWSER).text

@@ -84,7 +84,7 @@ def test_batch_at_its_threshold_or_below_its_sample_continues(
     assert breakers.all(None, only_open=False, limit=10) == []
 
 
-def test_many_small_batches_stop_their_tenant_and_nobody_else(breakers: SqlBreakers, engine: Engine) -> None:
+def test_many_small_batches_stop_their_own_tenant_only(breakers: SqlBreakers, engine: Engine) -> None:
     """The provider judges the account; a tenant could otherwise split its list into small batches."""
     for _ in range(10):
         last = sent(engine, 47, hard=3)

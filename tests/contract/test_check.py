@@ -159,7 +159,7 @@ def _archive(house: House) -> S3Archive:
     return S3Archive(house.s3, house.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
 
 
-def test_what_is_whole_passes(house: House) -> None:
+def test_a_sound_installation_passes(house: House) -> None:
     """A check with false alarms is switched off; an undisturbed installation has no violations."""
     sent = SentMail("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
 
@@ -178,7 +178,7 @@ def test_what_is_held_after_a_restore_is_named_until_a_person_decides(house: Hou
         assert house.wrong() == {}
 
 
-def test_a_restore_that_nobody_has_recognised_is_named(house: House) -> None:
+def test_an_unrecognised_restore_is_named(house: House) -> None:
     """Before any worker starts: by the identity, and by the counter beside the archive."""
     counter = S3Counter(house.s3, bucket=house.places.archive_bucket)
     SqlRestores(house.engine, counter).advance()

@@ -210,7 +210,7 @@ def test_key_that_postgresql_cannot_hold_stops_nothing(store: Store, auditor: Au
     assert cut == ["acme/plain", ""]
 
 
-def test_missing_permission_to_read_locks_is_said_once(store: Store, database_url: str, emulator: str) -> None:
+def test_missing_permission_to_read_locks_is_reported_once(store: Store, database_url: str, emulator: str) -> None:
     """It says nothing about any deposit: a violation for each would hide those that are damaged."""
     kept = deposit(store, "a", "b")
     deposit_beside = store.s3.delete_object(Bucket=store.bucket, Key=kept[0].key)["VersionId"]

@@ -100,7 +100,7 @@ def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(offic
     assert wrong(database_url, both_ends(office, batch_id)) == {"not received": 2}
 
 
-def test_mails_that_nobody_says_to_have_sent_are_named(office: Office, database_url: str) -> None:
+def test_received_mails_without_a_sent_message_are_named(office: Office, database_url: str) -> None:
     """One of a batch that still waits, and one of no batch at all."""
     batch_id = office.batch(3, now=NOW)
     waiting = office.values("select id::text from message")[0]

@@ -38,7 +38,7 @@ def found(house: House) -> list[Violation]:
     return report.violations
 
 
-def test_what_is_whole_passes(settled: House) -> None:
+def test_a_sound_installation_passes(settled: House) -> None:
     """Manifests are not deposits without a receipt."""
     assert found(settled) == []
 

@@ -174,7 +174,7 @@ def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: st
     assert rests(report) == rest
 
 
-def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: House) -> None:
+def test_object_deleted_before_it_was_archived_is_reported(house: House) -> None:
     """Neither bucket nor archive has it: the mail is lost, whatever the ledger says."""
     house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
 

@@ -38,7 +38,7 @@ def counter(request: pytest.FixtureRequest, aws: str) -> OutsideCounter:
     return MAKERS[request.param]()
 
 
-def test_nothing_is_kept_at_first(counter: OutsideCounter) -> None:
+def test_a_new_counter_is_empty(counter: OutsideCounter) -> None:
     """A new installation is not a restored one."""
     assert counter.read("acme") is None
 

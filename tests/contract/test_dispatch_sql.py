@@ -200,7 +200,7 @@ def test_another_tenants_suppression_and_one_that_ended_stop_nothing(dispatch: S
     assert len(claimed(dispatch, batch_id)) == 2
 
 
-def test_what_has_expired_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> None:
+def test_an_expired_message_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> None:
     """A code that is valid for ten minutes is useless after an outage of an hour."""
     batch_id = submitted(engine, 2, expires_at=LATER)
     first = claimed(dispatch, batch_id, most=1)
@@ -246,7 +246,7 @@ def test_unsent_messages_do_not_use_the_quota(dispatch: SqlDispatch, engine: Eng
     assert SqlQuotas(engine).used("acme", now=NOW) == {Period.HOUR: 0, Period.DAY: 0, Period.MONTH: 0}
 
 
-def test_a_batch_that_is_not_there_is_said_so(dispatch: SqlDispatch) -> None:
+def test_an_unknown_batch_is_an_error(dispatch: SqlDispatch) -> None:
     """A run with a stale parameter fails with a reason and changes nothing."""
     with pytest.raises(LookupError):
         dispatch.plan(str(uuid4()), now=NOW)

@@ -126,7 +126,7 @@ def test_a_mail_whose_file_is_gone_fails_before_anybody_is_called(office: Office
     assert office.provider.accepted == []
 
 
-def test_slow_down_is_a_pause_and_then_it_goes_on(office: Office) -> None:
+def test_throttling_is_a_pause_and_then_sending_continues(office: Office) -> None:
     """As long as the provider asks for; a throttled message is neither lost nor unknown."""
     batch_id = office.batch(3, now=NOW)
     office.provider.answers.extend([Throttled("slow down", retry_after_s=12)] * 3)
@@ -178,7 +178,7 @@ def test_a_used_up_quota_is_known_before_sending(office: Office, quota: Provider
 
 
 @pytest.mark.parametrize(("mails", "arms"), [(300, 1), (500, 2)])
-def test_an_outage_puts_the_batch_off_after_some_turns(office: Office, mails: int, arms: int) -> None:
+def test_an_outage_defers_the_batch_after_some_attempts(office: Office, mails: int, arms: int) -> None:
     """Each pause is longer than the one before; a batch of thousands does not try each message."""
     batch_id = office.batch(mails, now=NOW)
     office.provider.answers.extend([TransientError("no connection")] * mails)
@@ -346,7 +346,7 @@ def test_the_fallback_provider_that_took_a_mail_is_recorded(office: Office) -> N
     assert office.values("select provider from message") == ["second", "second"]
 
 
-def test_a_mail_that_wants_our_link_to_unsubscribe_has_one_of_its_own(office: Office) -> None:
+def test_a_mail_with_our_unsubscribe_link_has_a_link_of_its_own(office: Office) -> None:
     """A click unsubscribes the recipient of this very message."""
     office.outbound.leave_url = "https://mail.acme.test/u/{}".format
     office.batch(2, now=NOW, content=replace(CONTENT, unsubscribe=OURS))

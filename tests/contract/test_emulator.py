@@ -208,7 +208,7 @@ def test_certificate_is_asked_for_once(stack: dict[str, str], publisher: EventPu
     assert certificates.fetch(url) is pem
 
 
-def test_token_of_nobodys_subscription_confirms_nothing(emulator: str, stack: dict[str, str]) -> None:
+def test_token_of_no_subscription_confirms_nothing(emulator: str, stack: dict[str, str]) -> None:
     """The API decides, and a refused token is not tried again."""
     sns = boto3.client("sns")
 

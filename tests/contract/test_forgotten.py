@@ -83,12 +83,12 @@ def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Des
     assert desk.kinds() == ["received", "started", "recalled"]
 
 
-def test_other_bytes_under_the_same_key_get_nobodys_envelope(desk: Desk) -> None:
+def test_other_bytes_under_the_same_key_get_no_envelope(desk: Desk) -> None:
     """An overwritten object must not be filed for the recipients of the first one."""
     assert desk.recalls(b"other") == desk.entry
 
 
-def test_a_mail_that_nobody_described_is_as_it_was(desk: Desk) -> None:
+def test_a_mail_without_a_manifest_is_unchanged(desk: Desk) -> None:
     """The usual case: a new mail that S3 announces first."""
     desk.manifests.kept.clear()
 

@@ -48,7 +48,7 @@ def test_nothing_takes_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
         assert office.values("select distinct reason from message") == ["run_gone"]
 
 
-def test_what_is_resumed_goes_once_at_its_time_with_an_order(engine: Engine, outbox: SqlOutbox) -> None:
+def test_a_resumed_batch_is_ordered_once_for_its_time(engine: Engine, outbox: SqlOutbox) -> None:
     """Its old order was carried out by a run that found nothing to send."""
     with office_on(engine) as office:
         due, scheduled = held_batch(outbox, office), held_batch(outbox, office, send_at=LATER)
@@ -121,7 +121,7 @@ def test_another_tenant_resumes_nothing(engine: Engine, outbox: SqlOutbox) -> No
         assert office.statuses() == [Status.HELD] * 3
 
 
-def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: SqlOutbox) -> None:
+def test_held_messages_are_counted_and_shown_by_reason(engine: Engine, outbox: SqlOutbox) -> None:
     """Status, metrics, alarm and page all say how much waits for a person."""
     with office_on(engine) as office:
         soon, later = held_batch(outbox, office, 2), held_batch(outbox, office, 1, send_at=LATER)

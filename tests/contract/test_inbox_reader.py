@@ -1,5 +1,5 @@
-"""The ports of reading, `Reader`, `LedgerReader` and `ApiKeys`, in memory and on PostgreSQL: order, paging, search, and above all
-one tenant's walls.
+"""The ports of reading, `Reader`, `LedgerReader` and `ApiKeys`, in memory and on PostgreSQL: order, paging, search, and
+tenant isolation.
 """
 
 from datetime import datetime, timedelta
@@ -110,7 +110,7 @@ def test_nothing_of_another_tenant_is_found_by_its_id(house: Installation) -> No
 
 
 @pytest.mark.parametrize("no_id", ["", "1", "nope", "' or 1=1 --", str(uuid4()), "\x00", "0" * 5000])
-def test_what_is_no_id_finds_nothing(house: Installation, no_id: str) -> None:
+def test_a_malformed_id_finds_nothing(house: Installation, no_id: str) -> None:
     """Ids come from URLs and may be anything."""
     assert house.reader.item(None, no_id) is None
     assert house.reader.attachment(None, no_id, 1) is None

@@ -72,7 +72,7 @@ def test_a_scanner_that_follows_every_link_unsubscribes_nobody(
     assert api.get("/v1/suppressions").json()["items"] == []
 
 
-def test_who_has_left_gets_nothing_that_is_sent_again_either(
+def test_an_unsubscribed_recipient_gets_no_resent_mail_either(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
     """Case 67: the outcome was lost, the recipient unsubscribed meanwhile, and the policy sends again."""

@@ -182,7 +182,7 @@ def test_a_key_bound_to_another_context_is_not_decryptable(kms: Any, key_arn: st
     assert caught.value.facts["step"] == "key"
 
 
-def test_a_blob_that_is_none_is_not_decryptable(kms: Any, key_arn: str) -> None:
+def test_a_malformed_blob_is_not_decryptable(kms: Any, key_arn: str) -> None:
     """An object's metadata are whatever its writer put there."""
     with pytest.raises(Quarantined) as caught:
         KmsKeys(kms, key_arn=key_arn).unwrap(b"x" * 64, CONTEXT)

@@ -158,7 +158,7 @@ def test_a_plain_producers_mail_is_read(engine: Engine) -> None:
         ('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z", "lane": "fast"}', {}),
     ],
 )
-def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
+def test_neither_order_nor_mail_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
     """Receiving it again would not help; the consumer sets it aside and says why."""
     with pytest.raises(Unacceptable) as error:
         read(body, attributes)

@@ -79,7 +79,7 @@ def of_two(*recipients: str) -> Manifest:
     return replace(MANIFEST, envelope=replace(ENVELOPE, recipients=recipients))
 
 
-def test_what_is_kept_is_found_by_the_object_alone(manifests: Manifests) -> None:
+def test_a_manifest_is_found_by_the_object_alone(manifests: Manifests) -> None:
     """The mail is announced again without its notification and version; only bucket and key are known."""
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, tenant="globex", envelope=replace(ENVELOPE, recipients=("bob@globex.test",))))
@@ -129,7 +129,7 @@ def test_another_mail_under_the_same_key_has_its_own(manifests: Manifests) -> No
 
 
 @pytest.mark.parametrize(("recipients", "times"), [(("anna@acme.test",), 0), (("anna@acme.test", "bcc@acme.test"), 1)])
-def test_a_mail_that_is_given_up_leaves_what_nobody_has_kept(
+def test_a_mail_that_is_given_up_keeps_a_manifest_of_missing_recipients(
     manifests: Manifests, recipients: tuple[str, ...], times: int
 ) -> None:
     """A mail that was decrypted before has its manifests; a recipient in none of them would never get it again."""
@@ -176,7 +176,7 @@ DAMAGES: dict[str, Callable[[Any, str], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) -> None:
+def test_damage_to_a_key_hides_no_manifest(bucket: Bucket, damage: str) -> None:
     """The locked version still exists; a foreign writer must not be able to cut off a mail's recipients."""
     bucket.manifests().keep(MANIFEST)
     DAMAGES[damage](bucket.s3, bucket.name)
@@ -192,7 +192,7 @@ def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) 
     [("AccessDenied", "checksums"), ("InvalidRequest", "all"), ("InvalidObjectState", "")],
     ids=["another's KMS key", "a key that S3 does not have", "Glacier"],
 )
-def test_what_cannot_be_read_on_a_key_is_not_in_the_way(bucket: Bucket, code: str, heads: str) -> None:
+def test_an_unreadable_version_on_a_key_blocks_nothing(bucket: Bucket, code: str, heads: str) -> None:
     """A version that only its writer can decrypt must not stop the mail, whose manifest is right below it."""
     bucket.manifests().keep(MANIFEST)
     stranger = bucket.s3.put_object(Bucket=bucket.name, Key=MANIFEST.key, Body=b"{}")["VersionId"]

@@ -79,7 +79,7 @@ def test_rate_in_use_is_that_of_the_last_minute(engine: Engine) -> None:
     assert 'mailroom_outbound_per_second{provider="ses"} 1.5' in metrics(engine)
 
 
-def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
+def test_waiting_and_unknown_messages_have_an_age(engine: Engine) -> None:
     """A long queue is busy; an old queue is stuck. What is scheduled for later is neither."""
     quiet = metrics(engine)
     accepted(engine, ("unknown", "ses", 7200), ("unknown", "ses", 60), ("queued", None, None), due_s=90)

@@ -192,7 +192,7 @@ def test_a_time_that_is_past_is_now(outbox: SqlOutbox, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("batch_id", [str(uuid4()), "no-id", ""])
-def test_nobody_cancels_or_moves_a_batch_that_is_not_theirs(outbox: SqlOutbox, engine: Engine, batch_id: str) -> None:
+def test_a_tenant_cannot_cancel_or_move_anothers_batch(outbox: SqlOutbox, engine: Engine, batch_id: str) -> None:
     """Another tenant's batch is answered like one that does not exist."""
     theirs = accepted(outbox)
 

@@ -145,7 +145,7 @@ def test_process_inherits_no_secrets(process: ParserProcess, monkeypatch: pytest
     assert "AWS_SECRET_ACCESS_KEY" not in names
 
 
-def test_process_that_does_not_start_is_nobodys_fault() -> None:
+def test_process_that_does_not_start_is_a_transient_error() -> None:
     """A broken installation must not empty the queue into the quarantine."""
     parser = ParserProcess(function="tests.support.misbehaving_parser:no_such_function")
 

@@ -148,7 +148,7 @@ def test_a_scheduler_that_cannot_be_reached_is_an_outage(away: Scheduler) -> Non
         away.look()
 
 
-def test_what_is_no_answer_is_an_outage() -> None:
+def test_a_response_that_is_not_json_is_an_outage() -> None:
     """A proxy's page with status 200 must not end the loop."""
     app = FastAPI()
 

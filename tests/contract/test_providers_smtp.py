@@ -190,7 +190,7 @@ def test_a_login_goes_over_tls_that_is_checked(stack: ExitStack, certificate: Pa
     assert provider.identity.endswith("/u")
 
 
-def test_a_certificate_that_nobody_vouches_for_stops_everything(stack: ExitStack, certificate: Path) -> None:
+def test_an_untrusted_certificate_stops_everything(stack: ExitStack, certificate: Path) -> None:
     """Another server may be answering; it gets no mail, and a person must look."""
     receiver, provider = with_tls(stack, certificate, tls=Tls.STARTTLS)
 
@@ -291,7 +291,7 @@ def verified_by_hand(raw: bytes, key: rsa.RSAPrivateKey) -> set[str]:
 
 
 @pytest.mark.parametrize("text", ["no key", ""])
-def test_a_dkim_key_that_is_none_is_a_mistake_at_the_start(text: str) -> None:
+def test_an_invalid_dkim_key_is_an_error_at_the_start(text: str) -> None:
     """Found when the first mail is signed, it would be found too late."""
     with pytest.raises(ConfigurationError):
         Dkim(domain="acme.example", selector="s1", key_pem=text)

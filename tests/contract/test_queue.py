@@ -210,7 +210,7 @@ def test_only_the_newest_receipt_handle_counts_for_the_double() -> None:
     assert queue.bodies == ["hello"]
 
 
-def test_what_is_posted_is_received(case: Case) -> None:
+def test_a_posted_message_is_received(case: Case) -> None:
     """The relay posts more than one call of SQS takes."""
     mailbox = case.queue
     assert isinstance(mailbox, (MemoryQueue, SqsQueue))

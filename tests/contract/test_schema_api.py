@@ -82,7 +82,7 @@ def test_readyz_says_what_to_do_and_is_ready_again_by_itself(world: World, datab
     assert world.client.get("/readyz").json()["status"] == "ok"
 
 
-def test_the_relay_waits_and_goes_on(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_relay_waits_and_continues(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its orders stay in the outbox."""
     monkeypatch.setattr(loops, "OUTAGE_S", 0.05)
     execute(database_url, AWAY["no longer serves"][0])

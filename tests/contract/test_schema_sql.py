@@ -91,7 +91,7 @@ def test_a_migrated_schema_says_its_revision_and_the_oldest_code_that_it_serves(
 
 
 @pytest.mark.parametrize("what", TAKEN_AWAY)
-def test_nothing_is_done_on_a_schema_that_stopped_fitting_and_all_goes_on_when_it_fits(
+def test_work_pauses_on_a_schema_that_does_not_fit_and_resumes_when_it_fits(
     engine: Engine, database_url: str, what: str
 ) -> None:
     """Whatever part is removed, work waits as in an outage: a permanent failure would send each mail to the dead letters."""
@@ -186,7 +186,7 @@ def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engin
     assert taken.deaths == 0
 
 
-def test_an_old_worker_goes_on_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:
+def test_an_old_worker_continues_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:
     """The migration runs before the new workers start: an unknown revision must not stop the old ones."""
     execute(
         database_url,

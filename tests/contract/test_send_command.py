@@ -147,7 +147,7 @@ def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
     assert said in stopped()
 
 
-def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The API would stop reading in the middle, which looks like an API that is away."""
     monkeypatch.setattr(_api_client, "LIMITS", Limits(body=100))
 
@@ -246,7 +246,9 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
     )
 
 
-def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_wrong_key_and_an_unreachable_server_are_reported_plainly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The two mistakes of every first try."""
     monkeypatch.setenv("MAILROOM_API_KEY", "wrong")
     assert "does not know this key" in stopped()

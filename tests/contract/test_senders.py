@@ -54,7 +54,7 @@ def test_a_tenant_with_a_list_sends_from_nothing_else(
     assert kept(engine) == int(may)
 
 
-def test_a_tenant_without_a_list_sends_from_what_nobody_else_has(api: TestClient, senders: SqlSenders) -> None:
+def test_a_tenant_without_a_list_sends_from_unclaimed_addresses(api: TestClient, senders: SqlSenders) -> None:
     """The first batch of a sandbox needs no list, and a domain in another tenant's list is taken."""
     senders.allow("umbrella", "@umbrella.test")
 
@@ -104,7 +104,7 @@ def test_only_an_administrator_changes_the_list(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["", "@", "acme.test", "@localhost", "a@b@c", "@*.acme.test", "@a\r\nb.test"])
-def test_what_is_no_sender_is_refused(api: TestClient, pattern: str) -> None:
+def test_an_invalid_sender_pattern_is_refused(api: TestClient, pattern: str) -> None:
     """A pattern that matches nothing would silently lock a tenant out."""
     assert api.post("/v1/senders", json={"pattern": pattern}, headers=ADMIN).status_code == 422
 

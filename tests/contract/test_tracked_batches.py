@@ -104,7 +104,7 @@ def test_click_of_a_machine_proves_delivery_only(api: TestClient, engine: Engine
     assert statuses(engine) == ["delivered"]
 
 
-def test_nobody_is_tracked_who_did_not_ask_for_it(api: TestClient, engine: Engine) -> None:
+def test_mails_without_tracking_are_not_tracked(api: TestClient, engine: Engine) -> None:
     """Off by default, and opens and clicks separately."""
     [plain] = rendered(engine, api, batch(message(html=HTML)))
     [opens] = rendered(engine, api, batch(message(html=HTML), tracking={"opens": True}))

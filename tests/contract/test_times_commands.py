@@ -34,14 +34,14 @@ def test_imports_refuse_what_cannot_be_a_time() -> None:
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0001-01-01 00:00:00+01", "9999-12-31 23:59:59-12"])
 def test_what_rows_have_is_shown_and_exported(engine: Engine, database_url: str, value: str, tmp_path: Path) -> None:
     """An operator must be able to look at a row in order to repair it."""
-    house = Installation(engine, database_url)
-    house.fill()
-    house.spoil_times(value)
+    installation = Installation(engine, database_url)
+    installation.fill()
+    installation.spoil_times(value)
 
     shown = [
         CliRunner().invoke(app, words)
         for any_id in ("batch_id", "message_id", "email_id", "item_id")
-        for words in (["trace", house.ids[any_id]], ["trace", house.ids[any_id], "--json"])
+        for words in (["trace", installation.ids[any_id]], ["trace", installation.ids[any_id], "--json"])
     ]
     listed = json.loads(CliRunner().invoke(app, ["suppressions", "export", "--expired", "--json"]).stdout)
 
@@ -51,11 +51,11 @@ def test_what_rows_have_is_shown_and_exported(engine: Engine, database_url: str,
 
 def test_an_email_whose_envelope_cannot_be_read_is_shown(engine: Engine, database_url: str) -> None:
     """It is traced because something is wrong with it."""
-    house = Installation(engine, database_url)
-    house.fill()
-    house.spoil_shapes("[1]")
+    installation = Installation(engine, database_url)
+    installation.fill()
+    installation.spoil_shapes("[1]")
 
-    traced = CliRunner().invoke(app, ["trace", house.ids["email_id"]])
+    traced = CliRunner().invoke(app, ["trace", installation.ids["email_id"]])
 
     assert (traced.exit_code, traced.exception) == (0, None)
     assert "envelope  cannot be read" in traced.stdout

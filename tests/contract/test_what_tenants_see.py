@@ -42,7 +42,7 @@ INTERNAL = {
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
 
 
-class House:
+class Installation:
     """An installation on PostgreSQL with mail of two tenants, in and out, and ids of all that acme may request."""
 
     def __init__(self, engine: Engine) -> None:
@@ -150,8 +150,8 @@ def _umbrella() -> dict[str, str]:
 
 
 @pytest.fixture
-def house(engine: Engine) -> House:
-    return House(engine)
+def installation(engine: Engine) -> Installation:
+    return Installation(engine)
 
 
 def words_in(said: str, query: str = "") -> set[str]:
@@ -159,14 +159,14 @@ def words_in(said: str, query: str = "") -> set[str]:
     return {word for word in THEIRS | INTERNAL | {RUN} if word in said and word not in query}
 
 
-def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: House) -> None:
+def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installation: Installation) -> None:
     """One e-mail is for several tenants, one suppression list for all, and one orchestrator runs everything.
 
     An administrator's responses have all of it, which proves that the data is there.
     """
-    whole = [said for asked, _, said in house.asked(ADMIN | BROWSER, only="GET")]
+    whole = [said for asked, _, said in installation.asked(ADMIN | BROWSER, only="GET")]
 
-    answers = list(house.asked(ACME | BROWSER))
+    answers = list(installation.asked(ACME | BROWSER))
 
     assert {asked: words for asked, _, said in answers if (words := words_in(said, asked))} == {}
     read = {asked: status for asked, status, _ in answers if asked.startswith("GET") and "?" not in asked}
@@ -174,16 +174,16 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: Hous
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
-        f"GET /items/{house.ids['item_id']}/html",
+        f"GET /items/{installation.ids['item_id']}/html",
     }
     found = set[str]().union(*map(words_in, whole))
     assert found >= {RUN, "bob@other.test", "listed@theirs.test"}
     assert found >= {"prefect.internal", "kept-bucket", "kept-key", "kept-version", "raw-bucket"}
 
 
-def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) -> None:
+def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(installation: Installation) -> None:
     """Asked for one address, for all, by a preview, by adding or removing: the response is as if it were empty."""
-    api, address = house.client, {"address": "listed@theirs.test"}
+    api, address = installation.client, {"address": "listed@theirs.test"}
     asked = batch(message(to="listed@theirs.test"), message(to="new@theirs.test"))
 
     listed = api.get("/v1/suppressions", headers=ACME).json()["items"]
@@ -202,13 +202,13 @@ def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) ->
     assert (released, added) == (404, {"added": 1})
 
 
-def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
+def test_a_tenant_sees_why_its_own_message_was_withheld(installation: Installation) -> None:
     """By its own list, with all details, or by the global one, of which it learns only this."""
-    api = house.client
+    api = installation.client
     api.post("/v1/suppressions", json={"addresses": ["left@users.test"]}, headers=ACME)
     asked = batch(message(to="left@users.test"), message(to="shared@both.test"))
     batch_id = submitted(api, asked, **ACME)["id"]
-    SqlDispatch(house.engine).plan(batch_id, now=NOW)
+    SqlDispatch(installation.engine).plan(batch_id, now=NOW)
 
     why, pages = {}, {}
     for line in api.get("/v1/messages", params={"batch": batch_id}, headers=ACME).json()["items"]:
@@ -224,20 +224,20 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
     assert "on the list for all tenants" in pages["shared@both.test"]
 
 
-def test_a_webhook_is_posted_nothing_internal(house: House) -> None:
+def test_a_webhook_is_posted_nothing_internal(installation: Installation) -> None:
     """A posted event leaves the installation for good."""
-    parcel = SqlEndpoints(house.engine).take(now=NOW, until=NOW)
+    parcel = SqlEndpoints(installation.engine).take(now=NOW, until=NOW)
     assert parcel is not None
 
     assert any("run_id" in news.facts for news in parcel.events)
     assert words_in(body_of(parcel).decode()) == set()
 
 
-def test_a_replay_of_a_tenants_names_no_run(house: House) -> None:
+def test_a_replay_of_a_tenants_names_no_run(installation: Installation) -> None:
     """The run's name and link are the orchestrator's."""
-    path = f"/v1/inbound/{house.ids['email_id']}/replay"
+    path = f"/v1/inbound/{installation.ids['email_id']}/replay"
 
-    ours, whole = (house.client.post(path, headers=headers).json()["run"] for headers in (ACME, ADMIN))
+    ours, whole = (installation.client.post(path, headers=headers).json()["run"] for headers in (ACME, ADMIN))
 
     assert ours == {"id": None, "name": None, "state": whole["state"], "url": None}
     assert whole["id"] == RUN

@@ -52,7 +52,7 @@ def test_open_breakers_are_listed_for_the_tenants_they_stop(api: TestClient, bro
 
 
 def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
-    """Repeated after a lost response it stays closed, and the runs are resumed again: none stays suspended."""
+    """Repeated after a lost response it stays closed; no run is left suspended to be resumed."""
     output = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
     listed = [api.get("/v1/breakers", params=asked).json()["items"] for asked in ({}, {"closed": "true"})]
 

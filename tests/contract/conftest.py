@@ -1,4 +1,4 @@
-"""What contracts are proved on: an AWS emulator, and an outbound API on a real database."""
+"""Fixtures of the contract tests: an AWS emulator, and an outbound API on a real database."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ from tests.support.batch_requests import ACME, HOLDERS
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[str]:
-    """The URL of moto's server. What it holds belongs to the whole process, so tests name what is theirs."""
+    """The URL of moto's server; its state belongs to the whole process, so each test names its own resources."""
     object_lock.like_s3()
     bucket_owner.like_s3()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -37,7 +37,7 @@ def emulator() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def aws(emulator: str) -> Iterator[str]:
-    """The emulator in the environment, where boto3 finds it by itself."""
+    """The emulator's endpoint in the environment, where boto3 finds it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", emulator)
         environment.setenv("AWS_ACCESS_KEY_ID", "test")

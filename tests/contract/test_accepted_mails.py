@@ -1,4 +1,4 @@
-"""What a request accepts, no provider refuses before its call, nor a stand-in for what its vendor documents."""
+"""What a request accepts, every provider accepts before its call, and so does each stand-in."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,14 +18,14 @@ from mailroom.testing.archive import MemoryArchive
 from tests.contract.test_providers import Case, opened
 from tests.support.requests_to_send import CHANGES, NOW, made, prepared
 
-#: Little room, so that a mail of the limit costs no second.
+#: A small limit, so that a mail of that size is fast.
 MOST = 20_000
 LARGE = {"files": [("a.bin", None, None, bytes(8 * 10**6))]}
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Case]]:
-    """Every provider with its other side; a mail may have 20 kB."""
+    """Every provider with its stand-in; a mail may have 20 kB."""
     with ExitStack() as stack:
         names = ("ses", "smtp", "sendgrid", "postmark", "file")
         made = [opened(name, stack, tmp_path_factory.mktemp(name)) for name in names]
@@ -45,7 +45,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Case]]:
 @example({"headers": {"X-Note": '"' * 1_500, "X-Other": "ü" * 800}, "to": '"' + '\\"' * 200 + '" <ada@users.test>'})
 @given(CHANGES)
 def test_what_a_request_accepts_no_provider_refuses(cases: list[Case], changes: dict[str, Any]) -> None:
-    """Accepted is a promise to the caller; each provider writes a mail in its own way, and looks at it once more."""
+    """202 is a promise to the caller; each provider formats a mail in its own way and checks it again."""
     archive = MemoryArchive()
     for case in cases:
         terms = terms_of(case.provider, ProviderQuota(), now=NOW)
@@ -58,7 +58,7 @@ def test_what_a_request_accepts_no_provider_refuses(cases: list[Case], changes: 
 
 
 def test_what_the_request_cannot_know_is_refused_before_the_call() -> None:
-    """Until a worker has published its terms, nobody knows here that the provider takes 10 MB and not 25."""
+    """Until a worker has published its terms, the API does not know that the provider takes 10 MB and not 25."""
     archive = MemoryArchive()
     with ExitStack() as stack:
         case = opened("postmark", stack, Path())

@@ -1,4 +1,4 @@
-"""The HTTP service while tenants submit batches that keep it busy: a real process, a real database, real connections."""
+"""The HTTP service while tenants submit expensive batches: a real process, a real database, real connections."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ from tests.support.loopback_ports import free_port
 CROWD = 45
 #: What took 44 s of processor time for five recipients: texts that differ at their end, compared and searched for free.
 COMPARING = "{% for a in many %}{% for b in many %}{% if (x == y) or (y in x) or (rows == others) %}{% endif %}{% endfor %}{% endfor %}"
-#: Each mail within its own bounds: what bounds the request is all that its recipients take together.
+#: Each mail is within its own limits; the request is limited by the sum over its recipients.
 NEAR_THE_BOUND = "{% for a in many %}{{ rows|urlencode }}{% endfor %}"
 
 
@@ -43,7 +43,7 @@ def stack(aws: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Service:
-    """The HTTP service in a process of its own."""
+    """The HTTP service as a separate process."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -95,7 +95,7 @@ def seconds(call: Callable[[], httpx.Response]) -> float:
 
 
 def test_batches_that_keep_a_processor_busy_do_not_keep_others_waiting(service: Service) -> None:
-    """45 at once of one tenant: another tenant reads its messages, and submits a batch, as if nobody was there."""
+    """45 of one tenant at once: another tenant can still read its messages and submit a batch."""
     asked = [hostile(COMPARING, 5) if n % 3 else hostile(NEAR_THE_BOUND, 1_000) for n in range(CROWD)]
     statuses, mail = Counter[int](), {"to": "ada@users.test", "subject": "s", "text": "t"}
     batch = {"from": "desk@umbrella.test", "messages": [mail]}

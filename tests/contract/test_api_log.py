@@ -1,4 +1,4 @@
-"""The HTTP service's log for programs: every line on its stderr is one JSON object, whoever wrote it."""
+"""The HTTP service's JSON log: every line on its stderr is one JSON object, also lines of libraries."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mailroom.sandbox.stack.aws import Names, provision
 from mailroom.settings import Settings
 from tests.support.loopback_ports import free_port
 
-#: The service, with a route and a thread that fail in ways that nobody foresaw, and a warning of Python's.
+#: The service with a route and a thread that raise unexpected errors, and a Python warning.
 FAULTY = """
 import sys, threading, warnings
 from mailroom.api import serve
@@ -74,7 +74,7 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
 
 
 def test_every_line_of_the_service_is_an_object(installation: Settings, tmp_path: Path) -> None:
-    """Its own lines, uvicorn's, a traceback of a request and of a thread, Python's warnings; and no word of a mail."""
+    """Its own lines, uvicorn's, tracebacks of a request and of a thread, Python's warnings; no content of mail."""
     log, port = tmp_path / "log", free_port()
     process = start(installation, log, "--port", str(port), MAILROOM_LOG="json")
     try:
@@ -99,7 +99,7 @@ def test_every_line_of_the_service_is_an_object(installation: Settings, tmp_path
 
 
 def test_a_refusal_to_start_is_an_object_as_well(installation: Settings, tmp_path: Path) -> None:
-    """What reads objects must find the one line that says why nothing runs."""
+    """A log collector that parses JSON must find the line that says why the service did not start."""
     log = tmp_path / "log"
     unsafe = installation.model_copy(update={"pages_open": True})
 

@@ -1,4 +1,4 @@
-"""Following what was handed over, by HTTP on a real database: previews, cancels, lists, quotas, and nobody else's mail."""
+"""Batches and messages over HTTP on a real database: previews, cancels, lists, quotas, and tenant isolation."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -22,16 +22,16 @@ from tests.support.batch_requests import (
     HOLDERS,
     UMBRELLA,
     batch,
-    handed_over,
     kept,
     message,
     provider_terms,
     sent,
+    submitted,
 )
 
 
 def test_a_batch_is_answered_before_anything_is_sent_and_can_be_followed(api: TestClient) -> None:
-    """The caller goes on with its own work; the ids lead to what becomes of each mail."""
+    """The response has the ids by which the status of each mail is read later."""
     answer = api.post("/v1/batches", json=batch(message(metadata={"invoice": "7"})))
 
     output = answer.json()
@@ -46,8 +46,8 @@ def test_a_batch_is_answered_before_anything_is_sent_and_can_be_followed(api: Te
     assert activity["kind"] == "accepted"
 
 
-def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient, engine: Engine) -> None:
-    """Whoever presses the button for thousands sees first whom it reaches, what it costs and when it is done."""
+def test_a_preview_returns_the_result_and_stores_nothing(api: TestClient, engine: Engine) -> None:
+    """Before sending to thousands the caller sees who is reached, what it costs and when it is done."""
     api.post("/v1/suppressions", json={"addresses": ["bob@users.test"], "reason": "complained"})
     SqlQuotas(engine).allow("acme", Allowance(hour=1))
     asked = batch(
@@ -68,13 +68,13 @@ def test_a_preview_tells_what_would_come_of_it_and_keeps_nothing(api: TestClient
     assert seen["done_at"] == "2026-03-14T10:00:00Z"
     assert seen["size"] > 0
     assert kept(engine) == 0
-    handed_over(api, batch(message()), **{"Idempotency-Key": "k"})
+    submitted(api, batch(message()), **{"Idempotency-Key": "k"})
 
 
-def test_a_preview_and_a_batch_tell_when_all_may_have_gone(api: TestClient, engine: Engine) -> None:
-    """By what the provider takes as well as by the quota; without either, at once."""
+def test_a_preview_and_a_batch_say_when_all_mails_are_sent(api: TestClient, engine: Engine) -> None:
+    """By the provider's rate as well as by the quota; without either, at once."""
     asked = batch(*(message(to=f"u{at}@users.test") for at in range(5)))
-    output = handed_over(api, asked)
+    output = submitted(api, asked)
     before = api.get(output["url"]).json()["done_at"]
     SqlTerms(engine).publish(provider_terms(ProviderRate(per_second=0.5, per_day=100, sent_today=7)))
 
@@ -95,7 +95,7 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
 ) -> None:
     """Deferred with a time, never failed: two an hour of five are done in the third hour."""
     SqlQuotas(engine).allow("acme", Allowance(hour=2))
-    output = handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    output = submitted(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
     sent(engine, output["id"], archive)
     sent(engine, output["id"], archive)
 
@@ -107,9 +107,9 @@ def test_what_a_tenant_has_over_its_quota_goes_later_and_the_batch_says_when(
     assert (line["reason"], line["due_at"]) == ("quota", "2026-03-14T10:00:00Z")
 
 
-def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine: Engine) -> None:
-    """A time that is made up would be believed; what was told yesterday is not believed either."""
-    output = handed_over(api, batch())
+def test_a_paused_provider_gives_no_completion_time(api: TestClient, engine: Engine) -> None:
+    """An invented time would be believed; terms published two days ago are not used either."""
+    output = submitted(api, batch())
     terms = SqlTerms(engine)
 
     terms.publish(provider_terms(ProviderRate(paused=True)))
@@ -120,9 +120,9 @@ def test_nobody_knows_when_while_the_provider_is_paused(api: TestClient, engine:
     assert (paused, stale) == (None, "2026-03-14T09:30:00Z")
 
 
-def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
-    """Who sent the wrong mail must know whom to write to, and nobody else."""
-    output = handed_over(api, batch(message(), message(to="bob@users.test")))
+def test_a_cancel_lists_exactly_what_was_sent(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
+    """Someone who sent the wrong mail must know which recipients got it."""
+    output = submitted(api, batch(message(), message(to="bob@users.test")))
     dispatch = SqlDispatch(engine)
     [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.settle([Outcome(claim.draft.id, 1, ProviderReceipt("ses", "0100"))], now=NOW)
@@ -136,9 +136,9 @@ def test_a_cancel_names_exactly_what_has_gone(api: TestClient, engine: Engine, a
 
 
 def test_a_batch_moves_to_another_time(api: TestClient) -> None:
-    """Sooner or later, until it has gone."""
+    """Earlier or later, until it is sent."""
     later = NOW + timedelta(days=2)
-    output = handed_over(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
+    output = submitted(api, batch(send_at=(NOW + timedelta(days=1)).isoformat(), expires_at=later.isoformat()))
 
     moved = api.patch(output["url"], json={"send_at": (NOW + timedelta(hours=1)).isoformat()})
 
@@ -151,17 +151,17 @@ def test_a_batch_moves_to_another_time(api: TestClient) -> None:
 def test_a_batch_is_rescheduled_as_far_ahead_as_it_may_be_scheduled(
     api: TestClient, second: int, *, taken: bool
 ) -> None:
-    """Rescheduled, it could wait a day longer than the request that it came with allowed."""
+    """A rescheduled batch could otherwise wait a day longer than a new one may."""
     far = (NOW + timedelta(days=LIMITS.schedule_days, seconds=second)).isoformat()
-    output = handed_over(api, batch())
+    output = submitted(api, batch())
 
     assert api.patch(output["url"], json={"send_at": far}).status_code == (200 if taken else 422)
     assert api.post("/v1/batches", json=batch(send_at=far)).status_code == (202 if taken else 422)
 
 
 def test_messages_are_found_by_recipient_and_status_page_by_page(api: TestClient, engine: Engine) -> None:
-    """Somebody calls and says: I got nothing."""
-    handed_over(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
+    """Support looks up a recipient who says that no mail came."""
+    submitted(api, batch(*(message(to=f"u{at}@users.test") for at in range(5))))
 
     pages, cursor = [], None
     while not pages or cursor:
@@ -177,7 +177,7 @@ def test_messages_are_found_by_recipient_and_status_page_by_page(api: TestClient
 
 
 def test_suppressions_are_added_listed_and_released(api: TestClient) -> None:
-    """A tenant sees and writes its own; an administrator those of all tenants too, which may hold anybody's addresses."""
+    """A tenant reads and writes its own; an administrator also those of all tenants."""
     assert api.post("/v1/suppressions", json={"addresses": ["A@users.test", "b@users.test"]}).json() == {"added": 2}
     assert api.post("/v1/suppressions", json={"addresses": ["a@users.test"]}).json() == {"added": 0}
     api.post("/v1/suppressions", json={"addresses": ["a@users.test"]}, headers=ADMIN)
@@ -200,7 +200,7 @@ def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engin
     limits = {"hour": 10, "day": 100, "month": None}
     assert api.put("/v1/quotas", json=limits).status_code == 403
     assert api.put("/v1/quotas", params={"tenant": "acme"}, json=limits, headers=ADMIN).status_code == 200
-    sent(engine, handed_over(api, batch())["id"], archive)
+    sent(engine, submitted(api, batch())["id"], archive)
 
     shown = api.get("/v1/quotas").json()
 
@@ -208,9 +208,9 @@ def test_a_quota_is_shown_with_what_is_used_of_it(api: TestClient, engine: Engin
     assert (shown["month"]["limit"], shown["month"]["used"], shown["month"]["left"]) == (None, 1, None)
 
 
-def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
+def test_another_tenants_ids_are_not_found(api: TestClient) -> None:
     """Every id of another tenant is answered like one that does not exist."""
-    output = handed_over(api, batch())
+    output = submitted(api, batch())
     [line] = api.get("/v1/messages").json()["items"]
     asked = [
         api.get(output["url"], headers=UMBRELLA),
@@ -229,7 +229,7 @@ def test_nothing_of_another_tenant_is_there(api: TestClient) -> None:
 
 
 def test_an_administrator_sends_for_a_tenant(api: TestClient) -> None:
-    """The sandbox's key is an administrator's, and its first batch must not need a tenant to be made first."""
+    """The sandbox's key is an administrator's, and its first batch must work before any tenant exists."""
     mine = api.post("/v1/batches", json=batch(), headers=ADMIN).json()
     theirs = api.post("/v1/batches", params={"tenant": "umbrella"}, json=batch(), headers=ADMIN).json()
 
@@ -238,14 +238,14 @@ def test_an_administrator_sends_for_a_tenant(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": ""}, {"Authorization": "Bearer wrong"}])
-def test_nobody_hands_over_without_a_key(api: TestClient, engine: Engine, headers: dict[str, str]) -> None:
-    """An open door for mail is found within hours."""
+def test_a_batch_without_a_key_is_refused(api: TestClient, engine: Engine, headers: dict[str, str]) -> None:
+    """An open relay is found and abused within hours."""
     assert api.post("/v1/batches", json=batch(), headers=headers).status_code == 401
     assert kept(engine) == 0
 
 
 def test_an_installation_that_only_receives_says_so() -> None:
-    """Its routes are there and answer; nothing is taken that would never leave."""
+    """Its routes exist and answer 404; no batch is accepted that could never be sent."""
     memory = Memory()
     memory.keys.holders.update(HOLDERS)
     client = TestClient(create_app(memory.services()), headers=ACME)

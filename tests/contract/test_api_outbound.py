@@ -1,4 +1,4 @@
-"""Handing over by HTTP, on a real database: what is answered 202 is kept, and what is wrong is named by its place."""
+"""Submitting over HTTP on a real database: what is answered 202 is stored, and each fault names its place."""
 
 import asyncio
 import base64
@@ -20,25 +20,25 @@ from mailroom.testing.uploads import MemoryUploads
 from tests.support.batch_requests import (
     ACME,
     batch,
-    handed_over,
     kept,
     message,
     provider_terms,
     refused,
     sent,
+    submitted,
     template,
 )
 
 
 def test_several_addresses_get_a_mail_each(api: TestClient, engine: Engine) -> None:
-    """None of them learns of the others, and each has a status of its own."""
-    handed_over(api, batch(message(to=["ada@users.test", "Bob <bob@users.test>"])))
+    """No recipient sees the others, and each has its own status."""
+    submitted(api, batch(message(to=["ada@users.test", "Bob <bob@users.test>"])))
 
     assert kept(engine) == 2
 
 
 def test_the_same_key_and_body_is_one_batch_and_another_body_a_conflict(api: TestClient, engine: Engine) -> None:
-    """Case 68: a client that lost the answer asks again; a key that is used for two things loses one of them."""
+    """Case 68: a client that lost the response repeats the request; a key used for two batches would lose one."""
     first = api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": "invoices-7"})
     again = api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": "invoices-7"})
     other = api.post("/v1/batches", json=batch(message(subject="Other")), headers={"Idempotency-Key": "invoices-7"})
@@ -49,15 +49,15 @@ def test_the_same_key_and_body_is_one_batch_and_another_body_a_conflict(api: Tes
 
 
 def test_the_same_request_twice_at_once_is_one_batch(api: TestClient, engine: Engine) -> None:
-    """Case 68: a client that does not wait for the first answer; another body in between is a conflict."""
+    """Case 68: a client that does not wait for the first response; another body in between is a conflict."""
     asked = [batch(message(subject=f"Number {at % 2}")) for at in range(8)]
 
-    def hand(one: dict[str, Any]) -> tuple[int, str | None]:
+    def submit(one: dict[str, Any]) -> tuple[int, str | None]:
         answer = api.post("/v1/batches", json=one, headers={"Idempotency-Key": "at-once"})
         return answer.status_code, answer.json().get("id")
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(hand, asked))
+        answers = list(pool.map(submit, asked))
 
     assert {status for status, _ in answers} == {202, 409}
     assert len({batch_id for status, batch_id in answers if status == 202}) == 1
@@ -67,18 +67,18 @@ def test_the_same_request_twice_at_once_is_one_batch(api: TestClient, engine: En
 def test_a_repeated_request_is_answered_when_its_time_has_passed(
     engine: Engine, archive: MemoryArchive, api: TestClient
 ) -> None:
-    """What was right when it came must not be refused when the lost answer is asked for again."""
+    """What was valid when it came must not be refused when the lost response is requested again."""
     asked = batch(expires_at=(NOW + timedelta(hours=1)).isoformat())
-    first = handed_over(api, asked, **{"Idempotency-Key": "soon"})
+    first = submitted(api, asked, **{"Idempotency-Key": "soon"})
     services = api.app.state.services  # type: ignore[attr-defined]
     api.app.state.services = replace(services, now=lambda: NOW + timedelta(hours=2))  # type: ignore[attr-defined]
 
-    assert handed_over(api, asked, **{"Idempotency-Key": "soon"}) == first
+    assert submitted(api, asked, **{"Idempotency-Key": "soon"}) == first
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "two words"])
-def test_a_key_that_is_none_is_refused(api: TestClient, key: str) -> None:
-    """A key that is cut or changed on the way would protect from nothing."""
+def test_an_invalid_idempotency_key_is_refused(api: TestClient, key: str) -> None:
+    """A key that is truncated or changed on the way would protect from nothing."""
     assert api.post("/v1/batches", json=batch(), headers={"Idempotency-Key": key}).status_code == 422
 
 
@@ -100,7 +100,7 @@ def test_a_key_that_is_none_is_refused(api: TestClient, key: str) -> None:
 def test_a_line_break_gets_into_no_header(
     api: TestClient, engine: Engine, place: list[str], change: Callable[[str], dict[str, Any]], break_: str
 ) -> None:
-    """Case 62: whoever can end a line in a header writes the rest of the mail, its recipients among it."""
+    """Case 62: a line break in a header lets an attacker write the rest of the mail, its recipients included."""
     faults = refused(api, batch(message(**change(break_))))
 
     assert [where for where, _ in faults] == [place]
@@ -108,7 +108,7 @@ def test_a_line_break_gets_into_no_header(
 
 
 def test_a_line_break_in_a_templates_value_is_refused_before_anything_is_kept(api: TestClient, engine: Engine) -> None:
-    """Case 62: the value of one recipient of many, known only when the template is filled."""
+    """Case 62: the value of one recipient among many, known only when the template is filled."""
     faults = refused(
         api,
         template(
@@ -126,14 +126,14 @@ def test_a_line_break_in_a_templates_value_is_refused_before_anything_is_kept(ap
     ["X Y", "X:Y", "Größe", "Bcc", "bcc", "DKIM-Signature", "Return-Path", "Content-Type", "Sender", "X-SES-TENANT"],
 )
 def test_a_header_that_is_not_a_callers_is_refused(api: TestClient, name: str) -> None:
-    """Case 64: such headers send to others than were checked, speak for the provider, or change what the mail is."""
+    """Case 64: such headers add recipients, impersonate the provider, or change the structure of the mail."""
     assert [where for where, _ in refused(api, batch(message(headers={name: "a"})))] == [
         ["messages", "0", "headers", "0"]
     ]
 
 
 def test_the_same_header_in_two_spellings_is_refused(api: TestClient) -> None:
-    """Readers differ in which of two they believe."""
+    """Mail programs differ in which of the two they use."""
     faults = refused(api, batch(message(headers={"X-Ref": "1", "x-ref": "2"})))
 
     assert faults == [(["messages", "0", "headers"], "duplicate header name")]
@@ -145,8 +145,8 @@ def test_the_same_header_in_two_spellings_is_refused(api: TestClient) -> None:
      "grün@users.test", "ada@[127.0.0.1]", "ada@10.0.0.1", "ada@" + "x" * 64 + ".test", "a" * 65 + "@users.test",
      "<ada@users.test", "group: ada@users.test;", '"a b"@users.test', "ada@users.test>"],
 )  # fmt: skip
-def test_what_is_no_address_is_named_by_its_place(api: TestClient, engine: Engine, address: str) -> None:
-    """One bad line of a list must be found, and the good ones must wait until the caller has decided."""
+def test_an_invalid_address_is_reported_with_its_place(api: TestClient, engine: Engine, address: str) -> None:
+    """One bad line of a list must be found, and the good ones wait until the caller has decided."""
     faults = refused(api, batch(message(), message(to=address)))
 
     assert [where for where, _ in faults] == [["messages", "1", "to"]]
@@ -154,15 +154,15 @@ def test_what_is_no_address_is_named_by_its_place(api: TestClient, engine: Engin
 
 
 def test_an_international_domain_is_sent_to_by_its_ascii_name(api: TestClient) -> None:
-    """DNS and providers know the A-label only."""
-    handed_over(api, batch(message(to="Ada <ada@bücher.test>")))
+    """DNS and providers know only the A-label."""
+    submitted(api, batch(message(to="Ada <ada@bücher.test>")))
 
     [line] = api.get("/v1/messages", params={"recipient": "ADA@bücher.test"}).json()["items"]
     assert (line["to"], line["name"]) == ("ada@xn--bcher-kva.test", "Ada")
 
 
-def test_every_fault_is_told_at_once(api: TestClient) -> None:
-    """A caller that learns of one fault at each try needs as many tries as it has faults."""
+def test_all_faults_are_reported_at_once(api: TestClient) -> None:
+    """A caller that learns of one fault per request needs as many requests as there are faults."""
     faults = refused(
         api,
         batch(
@@ -191,8 +191,8 @@ def test_every_fault_is_told_at_once(api: TestClient) -> None:
     ],
     ids=["both", "none", "neither", "misspelt", "missing", "base64", "lane", "time"],
 )
-def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, asked: Any, place: str) -> None:
-    """A misspelt field that is passed over is a wish that nobody fulfils."""
+def test_an_unknown_or_invalid_field_is_reported_with_its_place(api: TestClient, asked: Any, place: str) -> None:
+    """An ignored misspelt field would silently not do what the caller wants."""
     assert place in [".".join(where) for where, _ in refused(api, asked)]
 
 
@@ -216,13 +216,13 @@ def test_what_the_route_does_not_take_is_named_by_its_place(api: TestClient, ask
         (template({"to": "ada@users.test"}, text="\n{{ name"), "template: text: invalid template, line 2"),
     ],
 )
-def test_what_is_wrong_is_said_once_and_so_that_it_can_be_put_right(api: TestClient, asked: Any, said: str) -> None:
-    """The place and the remedy, in words for whoever wrote the request."""
+def test_each_fault_is_reported_once_with_its_remedy(api: TestClient, asked: Any, said: str) -> None:
+    """The place and the remedy, in words for the author of the request."""
     assert [f"{'.'.join(where)}: {what}" for where, what in refused(api, asked)] == [said]
 
 
 def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> None:
-    """`?dryrun=true` that is passed over sends ten thousand mails that were to be looked at."""
+    """An ignored `?dryrun=true` would send ten thousand mails that were only to be previewed."""
     answer = api.post("/v1/batches", params={"dryrun": "true"}, json=batch())
 
     assert (answer.status_code, kept(engine)) == (422, 0)
@@ -230,16 +230,18 @@ def test_a_misspelt_dry_run_sends_nothing(api: TestClient, engine: Engine) -> No
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"messages": "\\ud800"}', b"[" * 100_000])
-def test_what_is_no_json_is_refused(api: TestClient, body: bytes) -> None:
-    """Anything may be posted; the answer is a problem and not a fault of ours."""
+def test_a_body_that_is_not_json_is_refused(api: TestClient, body: bytes) -> None:
+    """Clients may post anything; the answer is a problem document, not a server error."""
     assert api.post("/v1/batches", content=body).status_code == 422
 
 
-@pytest.mark.parametrize("told", [[(b"content-length", b"50000000")], []], ids=["told", "chunked"])
-def test_a_request_that_is_too_large_is_not_read_to_its_end(api: TestClient, told: list[tuple[bytes, bytes]]) -> None:
-    """Memory is bounded by the limit and not by the caller; whoever tells the size is refused before the first byte."""
+@pytest.mark.parametrize("declared", [[(b"content-length", b"50000000")], []], ids=["declared", "chunked"])
+def test_a_request_that_is_too_large_is_not_read_to_its_end(
+    api: TestClient, declared: list[tuple[bytes, bytes]]
+) -> None:
+    """Memory is bounded by the limit, not by the caller; a declared size over it is refused before the first byte."""
     piece, read, answered = b" " * 1_000_000, 0, list[Any]()
-    headers = [*told, (b"authorization", ACME["Authorization"].encode())]
+    headers = [*declared, (b"authorization", ACME["Authorization"].encode())]
     scope = {"type": "http", "method": "POST", "path": "/v1/batches", "query_string": b"", "headers": headers}
 
     async def receive() -> dict[str, Any]:
@@ -253,11 +255,11 @@ def test_a_request_that_is_too_large_is_not_read_to_its_end(api: TestClient, tol
     asyncio.run(api.app(scope, receive, send))
 
     assert answered[0]["status"] == 413
-    assert read == 0 if told else LIMITS.body < read <= LIMITS.body + len(piece)
+    assert read == 0 if declared else LIMITS.body < read <= LIMITS.body + len(piece)
 
 
 def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engine: Engine) -> None:
-    """Case 70: no provider would take it, and nobody is there any more to be told."""
+    """Case 70: no provider would take it, and later there is no caller left to notify."""
     large = base64.b64encode(bytes(LIMITS.mail * 3 // 4)).decode()
 
     faults = refused(api, batch(message(attachments=[{"filename": "a.bin", "content": large}])))
@@ -267,12 +269,12 @@ def test_an_attachment_over_the_limit_is_refused_up_front(api: TestClient, engin
 
 
 def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, engine: Engine) -> None:
-    """Case 70: ten megabytes are Postmark's limit; a batch is not to be kept that cannot leave."""
+    """Case 70: Postmark's limit is ten megabytes; a batch that cannot be sent is not stored."""
     SqlTerms(engine).publish(provider_terms(ProviderRate(), max_bytes=10_000_000))
     files = [{"filename": f"{at}.bin", "content": base64.b64encode(bytes(2_600_000)).decode()} for at in range(3)]
 
     faults = refused(api, batch(message(attachments=files)))
-    handed_over(api, batch(message(attachments=files[:2])))
+    submitted(api, batch(message(attachments=files[:2])))
 
     assert faults == [(["messages", "0"], "mail too large: at most 10000000 bytes, with attachments in base64")]
     assert kept(engine) == 1
@@ -281,7 +283,7 @@ def test_what_the_provider_would_not_take_is_refused_up_front(api: TestClient, e
 def test_attachments_come_inline_from_the_archive_and_from_s3(
     api: TestClient, engine: Engine, archive: MemoryArchive, uploads: MemoryUploads
 ) -> None:
-    """What is in the archive is not copied; what is in S3 is read now, so that what is sent is what was checked."""
+    """Content from the archive is not copied; content from S3 is read at submission: what is checked is sent."""
     deposit = archive.deposit("acme", b"the contract")
     uploads.contents["acme/price-list.csv"] = b"1;2"
     attachments = [
@@ -290,7 +292,7 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
         {"filename": "prices.csv", "s3": {"bucket": "files", "key": "acme/price-list.csv"}},
         {"filename": "logo.png", "content": base64.b64encode(b"png").decode(), "content_id": "<logo@acme>"},
     ]
-    output = handed_over(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
+    output = submitted(api, batch(message(html="<img src='cid:logo@acme'>", attachments=attachments)))
     uploads.contents["acme/price-list.csv"] = b"changed"
 
     [mail] = sent(engine, output["id"], archive)
@@ -304,7 +306,7 @@ def test_attachments_come_inline_from_the_archive_and_from_s3(
 
 
 def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArchive, uploads: MemoryUploads) -> None:
-    """A reference must not be a way to have another's document mailed to oneself."""
+    """A reference must not be a way to mail another tenant's document to oneself."""
     theirs = archive.deposit("umbrella", b"secret")
     uploads.contents["umbrella/secret.pdf"] = b"secret"
     attachments = [
@@ -320,10 +322,12 @@ def test_another_tenants_files_are_not_there(api: TestClient, archive: MemoryArc
     assert [where[3] for where, _ in faults] == ["0", "1", "2", "3", "4"]
 
 
-def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: Engine, archive: MemoryArchive) -> None:
-    """A value is text: its HTML is escaped, and what looks like a template in it stays as it is (case 65)."""
+def test_a_template_is_stored_once_and_filled_for_each_recipient(
+    api: TestClient, engine: Engine, archive: MemoryArchive
+) -> None:
+    """A value is text: its HTML is escaped, and template syntax in it is not evaluated (case 65)."""
     people = [("ada@users.test", "Ada"), ("eve@users.test", "<b>{{7*7}} {{config}}</b>")]
-    output = handed_over(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
+    output = submitted(api, template(*({"to": to, "data": {"name": name}} for to, name in people)))
 
     mails = sent(engine, output["id"], archive)
 
@@ -335,36 +339,36 @@ def test_a_template_is_kept_once_and_filled_for_each(api: TestClient, engine: En
 
 
 def test_a_template_that_lacks_a_value_is_refused_with_the_recipient(api: TestClient) -> None:
-    """Nobody is to be greeted by a blank."""
+    """No recipient is greeted by a blank."""
     faults = refused(api, template({"to": "ada@users.test", "data": {"name": "Ada"}}, {"to": "eve@users.test"}))
 
     assert [where for where, _ in faults] == [["recipients", "1"]]
 
 
 def test_a_recipient_that_is_there_twice_gets_one_mail_and_the_answer_says_so(api: TestClient, engine: Engine) -> None:
-    """Lists are joined from lists; whoever is on two of them is one person."""
-    output = handed_over(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
+    """Lists are merged from lists; an address on two of them is one person."""
+    output = submitted(api, batch(message(), message(to="ADA@Users.test"), message(to="bob@users.test")))
 
     assert (output["messages"], output["duplicates"]) == (2, [1])
     assert kept(engine) == 2
 
 
 def test_two_different_mails_to_one_recipient_need_references(api: TestClient, engine: Engine) -> None:
-    """Two invoices to one customer are two mails: neither is dropped as a duplicate without a word."""
+    """Two invoices to one customer are two mails: neither is silently dropped as a duplicate."""
     two = [message(), message(text="Another one.")]
 
     faults = refused(api, batch(*two))
-    handed_over(api, batch(two[0], two[1] | {"reference": "invoice-8"}))
+    submitted(api, batch(two[0], two[1] | {"reference": "invoice-8"}))
 
     assert [where for where, _ in faults] == [["messages", "1"]]
     assert kept(engine) == 2
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_our_own_link_to_unsubscribe_is_refused_where_we_make_none(
+def test_an_unsubscribe_link_of_ours_is_refused_where_there_is_none(
     api: TestClient, engine: Engine, dry_run: bool
 ) -> None:
-    """Without an https URL or a key; said before anything is queued, also in a preview."""
+    """Without an https URL or a key there is none; it is refused before anything is queued, also in a preview."""
     answer = api.post(
         "/v1/batches",
         json=batch(message(), message(to="bob@users.test", unsubscribe=True)),

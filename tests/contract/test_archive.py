@@ -1,4 +1,4 @@
-"""The port `Archive`: the twin in memory and S3 with Object Lock keep, tell and refuse alike."""
+"""The port `Archive`: the in-memory double and S3 with Object Lock store, report and refuse alike."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,12 +23,12 @@ CONTENT = b"From: anna@acme.test\r\n\r\nhello\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An archive of its own, and the two things that must never happen to what it keeps."""
+    """A separate archive, and the two kinds of damage that can be done to what it stores."""
 
     archive: Archive
     lose: Callable[[str], None]
     alter: Callable[[str, bytes], None]
-    #: The same archive, where deposits are kept for so long from now on.
+    #: The same archive with another retention for deposits from now on.
     keeping: Callable[[timedelta], Archive]
 
 
@@ -51,8 +51,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(store.archive(), store.lose, store.alter, lambda kept: store.archive(retention=kept))
 
 
-def test_the_receipt_says_what_is_kept_and_until_when(case: Case) -> None:
-    """The receipt is the evidence that goes into the ledger; it must stand on its own."""
+def test_the_receipt_says_what_is_stored_and_until_when(case: Case) -> None:
+    """The receipt is the evidence stored in the ledger; it must be complete by itself."""
     before = datetime.now(UTC)
 
     receipt = case.archive.deposit("acme", CONTENT)
@@ -65,7 +65,7 @@ def test_the_receipt_says_what_is_kept_and_until_when(case: Case) -> None:
 
 
 def test_the_same_bytes_again_give_the_same_receipt(case: Case) -> None:
-    """A retried step must find that it has done its work, not do it twice."""
+    """A retried step finds that its work is done and does not repeat it."""
     first = case.archive.deposit("acme", CONTENT)
 
     second = case.archive.deposit("acme", CONTENT)
@@ -75,7 +75,7 @@ def test_the_same_bytes_again_give_the_same_receipt(case: Case) -> None:
 
 
 def test_the_same_bytes_again_are_locked_for_as_long_as_a_new_deposit(case: Case) -> None:
-    """A mail of today whose attachment came years ago would lose it with the first mail's lock; its receipt must not say so."""
+    """A mail of today must not lose an attachment that came years ago when the first mail's lock ends."""
     first = case.archive.deposit("acme", CONTENT)
 
     before = datetime.now(UTC).replace(microsecond=0)
@@ -87,7 +87,7 @@ def test_the_same_bytes_again_are_locked_for_as_long_as_a_new_deposit(case: Case
 
 
 def test_the_lock_of_the_same_bytes_is_never_shortened(case: Case) -> None:
-    """The first mail's receipt promises its date, whatever the retention of later ones is."""
+    """The first mail's receipt promises its date, whatever retention later mails have."""
     first = case.archive.deposit("acme", CONTENT)
 
     second = case.keeping(RETENTION / 10).deposit("acme", CONTENT)
@@ -97,7 +97,7 @@ def test_the_lock_of_the_same_bytes_is_never_shortened(case: Case) -> None:
 
 
 def test_receipt_says_when_the_store_confirmed_it(case: Case) -> None:
-    """Archived is a claim; who reads it must know when bytes and lock were last compared with the store."""
+    """A reader of the receipt must know when bytes and lock were last compared with the store."""
     before = datetime.now(UTC).replace(microsecond=0)
 
     receipt = case.archive.deposit("acme", CONTENT)
@@ -110,7 +110,7 @@ def test_receipt_says_when_the_store_confirmed_it(case: Case) -> None:
 
 
 def test_other_bytes_are_another_deposit(case: Case) -> None:
-    """Content is the key; a letter's difference is a different document."""
+    """Content is the key; one changed byte is another document."""
     first, second = case.archive.deposit("acme", CONTENT), case.archive.deposit("acme", CONTENT + b".")
 
     assert first.archive_id != second.archive_id
@@ -118,7 +118,7 @@ def test_other_bytes_are_another_deposit(case: Case) -> None:
 
 
 def test_another_tenant_is_another_deposit(case: Case) -> None:
-    """Tenants share no storage: the end of one tenant's retention must not touch the other's document."""
+    """Tenants share no storage: the end of one tenant's retention must not affect another's document."""
     first, second = case.archive.deposit("acme", CONTENT), case.archive.deposit("globex", CONTENT)
 
     assert first.archive_id != second.archive_id
@@ -128,7 +128,7 @@ def test_another_tenant_is_another_deposit(case: Case) -> None:
 
 @pytest.mark.parametrize("content", [CONTENT, b"", bytes(range(256)) * 40], ids=["mail", "empty", "binary"])
 def test_reading_returns_the_bytes(case: Case, content: bytes) -> None:
-    """Byte for byte: a digest over anything else proves nothing. Attachments may be empty."""
+    """A digest over anything else proves nothing. Attachments may be empty."""
     receipt = case.archive.deposit("acme", content)
 
     assert case.archive.read(receipt.archive_id) == content
@@ -136,14 +136,14 @@ def test_reading_returns_the_bytes(case: Case, content: bytes) -> None:
 
 @pytest.mark.parametrize("archive_id", ["acme/" + "0" * 64, "acme", ""])
 def test_an_unknown_id_is_no_deposit(case: Case, archive_id: str) -> None:
-    """Ids come in from URLs; 404 is the answer to any of them that is none."""
+    """Ids come from URLs; an unknown one is answered 404."""
     assert case.archive.find(archive_id) is None
     with pytest.raises(LookupError):
         case.archive.read(archive_id)
 
 
-def test_a_deposit_that_is_gone_is_told_and_can_be_made_again(case: Case) -> None:
-    """The raw mail may still be in the inbound bucket: replaying it must repair the archive."""
+def test_a_missing_deposit_is_reported_and_can_be_made_again(case: Case) -> None:
+    """The raw mail may still be in the inbound bucket; a replay must repair the archive."""
     receipt = case.archive.deposit("acme", CONTENT)
     case.lose(receipt.archive_id)
 
@@ -158,8 +158,8 @@ def test_a_deposit_that_is_gone_is_told_and_can_be_made_again(case: Case) -> Non
 
 
 @pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT.swapcase()], ids=["shorter", "as long"])
-def test_altered_bytes_are_never_handed_out(case: Case, other: bytes) -> None:
-    """An archive that returns something else without a word is worse than none."""
+def test_altered_bytes_are_never_returned(case: Case, other: bytes) -> None:
+    """An archive that silently returns something else is worse than none."""
     receipt = case.archive.deposit("acme", CONTENT)
     case.alter(receipt.archive_id, other)
 
@@ -169,7 +169,7 @@ def test_altered_bytes_are_never_handed_out(case: Case, other: bytes) -> None:
 
 @pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT.swapcase()], ids=["shorter", "as long"])
 def test_a_receipt_is_never_given_for_other_bytes(case: Case, other: bytes) -> None:
-    """It would be false evidence. A refusal, as it was before, lets one stranger stop all later mail with this content."""
+    """It would be false evidence. Refusing the deposit would let a stranger block all later mail with this content."""
     receipt = case.archive.deposit("acme", CONTENT)
     case.alter(receipt.archive_id, other)
 
@@ -181,7 +181,7 @@ def test_a_receipt_is_never_given_for_other_bytes(case: Case, other: bytes) -> N
 
 
 def test_the_object_is_locked_until_the_date_on_the_receipt(store: Store) -> None:
-    """Until then nobody without the right to bypass removes it, our own code included."""
+    """Until then nobody without the bypass permission can delete it, our own code included."""
     receipt = store.archive().deposit("acme", CONTENT)
     where = {"Bucket": receipt.bucket, "Key": receipt.key, "VersionId": receipt.version}
 
@@ -195,7 +195,7 @@ def test_the_object_is_locked_until_the_date_on_the_receipt(store: Store) -> Non
 
 
 def test_an_object_whose_receipt_was_lost_is_adopted(store: Store) -> None:
-    """The process may die between S3 and the database; the object is locked, so it can only be taken over."""
+    """The process may die between S3 and the database; the object is locked, so it can only be adopted."""
     first = store.archive().deposit("acme", CONTENT)
     store.execute("delete from deposit")
 
@@ -207,7 +207,7 @@ def test_an_object_whose_receipt_was_lost_is_adopted(store: Store) -> None:
 
 
 def test_depositing_at_once_from_many_threads_gives_one_receipt(store: Store) -> None:
-    """One attachment in eight mails of one minute: all eight must name the same deposit."""
+    """One attachment in eight mails of one minute: all eight must get the same deposit."""
     archive = store.archive()
 
     with ThreadPoolExecutor(8) as pool:
@@ -218,8 +218,8 @@ def test_depositing_at_once_from_many_threads_gives_one_receipt(store: Store) ->
     assert archive.read(receipts.pop().archive_id) == CONTENT
 
 
-def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> None:
-    """Deleting without a version hides a locked object behind a marker; its version stays and is still what was promised."""
+def test_an_object_behind_a_delete_marker_is_deposited_again(store: Store) -> None:
+    """A delete without a version hides a locked object behind a marker; its version stays and is still valid."""
     receipt = store.archive().deposit("acme", CONTENT)
     store.s3.delete_object(Bucket=receipt.bucket, Key=receipt.key)
 
@@ -231,8 +231,8 @@ def test_a_deleted_object_with_its_marker_is_deposited_anew(store: Store) -> Non
 
 
 def test_another_writer_at_the_same_content_is_transient(engine: Engine) -> None:
-    """S3 answers 409 while two conditional writes meet; a moment later the deposit is there, and is adopted."""
-    # The emulator has no such moment.
+    """S3 answers 409 while two conditional writes meet; a moment later the deposit exists and is adopted."""
+    # The emulator has no such race.
     s3 = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test")
     archive = S3Archive(s3, engine, bucket="archive", lock_mode="GOVERNANCE", retention=RETENTION)
 

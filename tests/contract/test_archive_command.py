@@ -1,4 +1,4 @@
-"""`mailroom archive`: an operator sees what is wrong in the archive's bucket, and settles what stays there."""
+"""`mailroom archive`: lists what is wrong in the archive's bucket, and acknowledges what must stay there."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def test_findings_are_listed_with_what_to_do(run: Callable[..., Any]) -> None:
-    """A line says what, where, since when, and the way out; programs get all of it."""
+    """A line has the finding, its place, its age and the remedy; `--json` has all of it."""
     said, output = run("findings").output.splitlines(), json.loads(run("findings", "--json").output)
 
     assert len(said) == len(output) == 3
@@ -45,7 +45,7 @@ def test_findings_are_listed_with_what_to_do(run: Callable[..., Any]) -> None:
 
 
 def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(run: Callable[..., Any]) -> None:
-    """Who looks in a year must find who decided it, and why; a dry run decides nothing."""
+    """A year later the record must say who decided it, and why; a dry run changes nothing."""
     tried = run("acknowledge", "acme/aa/1", "--note", "a drill", "--dry-run")
     before = len(json.loads(run("findings", "--json").output))
     one = run("acknowledge", "acme/aa/1", "--version", "v1", "--note", "a drill")
@@ -61,8 +61,8 @@ def test_stranger_is_acknowledged_with_a_name_and_a_note_and_no_longer_listed(ru
 
 
 @pytest.mark.parametrize(("key", "why"), [("acme/bb/2", "is damage"), ("acme/none", "is not among the findings")])
-def test_what_is_no_stranger_is_refused(run: Callable[..., Any], key: str, why: str) -> None:
-    """One clear line, and an exit code that a script sees."""
+def test_only_foreign_objects_can_be_acknowledged(run: Callable[..., Any], key: str, why: str) -> None:
+    """One clear line, and an exit code for scripts."""
     refused = run("acknowledge", key, "--note", "never mind")
 
     assert isinstance(refused.exception, ConfigurationError)

@@ -1,4 +1,4 @@
-"""The archive's locks on S3: extended before the receipt says so, found under what strangers put, read only with permission."""
+"""The archive's locks on S3: extended before the receipt says so, found below foreign versions."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ def store(emulator: str, engine: Engine) -> Store:
 
 
 def test_the_same_bytes_without_a_lock_are_not_taken_for_the_deposit(store: Store) -> None:
-    """Somebody with write access put them there; without a lock they can vanish tomorrow. Ours goes on top."""
+    """An object without a lock may vanish tomorrow; ours is put on top of it."""
     stranger = store.put(KEY, CONTENT)
 
     receipt = store.archive().deposit("acme", CONTENT)
@@ -34,10 +34,10 @@ def test_the_same_bytes_without_a_lock_are_not_taken_for_the_deposit(store: Stor
 
 
 @pytest.mark.parametrize("other", [b"something else", CONTENT.swapcase()], ids=["other size", "same size"])
-def test_something_else_under_the_key_is_reported_and_not_in_the_way(
+def test_foreign_content_under_the_key_is_reported_and_blocks_nothing(
     store: Store, other: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A stranger may lock it for ten years: to refuse, as it was before, is to lose every mail with this content till then."""
+    """A stranger may lock it for ten years: refusing would lose every mail with this content until then."""
     stranger = store.put_locked(KEY, other)
 
     first, second = store.archive().deposit("acme", CONTENT), store.archive().deposit("acme", CONTENT)
@@ -50,7 +50,7 @@ def test_something_else_under_the_key_is_reported_and_not_in_the_way(
 
 
 def test_the_locked_version_is_found_under_what_a_stranger_put_on_top(store: Store) -> None:
-    """The bytes are there and locked: a second copy for each mail would let a stranger fill the archive."""
+    """The bytes exist and are locked: a second copy for each mail would let a stranger fill the archive."""
     first = store.archive().deposit("acme", CONTENT)
     store.put(KEY, CONTENT)
     store.put(KEY, b"something else")
@@ -64,7 +64,7 @@ def test_the_locked_version_is_found_under_what_a_stranger_put_on_top(store: Sto
 
 
 def test_many_deposits_at_once_over_a_stranger_put_one_version(store: Store) -> None:
-    """Each puts its own only where the newest is still what it saw; the others find that one."""
+    """Each puts its own only where the newest version is still the one it saw; the others find that one."""
     store.put(KEY, b"something else")
     archive = store.archive()
 
@@ -76,7 +76,7 @@ def test_many_deposits_at_once_over_a_stranger_put_one_version(store: Store) -> 
 
 
 def test_a_stricter_mode_in_the_settings_makes_the_lock_stricter(store: Store) -> None:
-    """Before, the receipt of a known content said GOVERNANCE for ever: an administrator could still delete what came again."""
+    """Otherwise the receipt of known content would say GOVERNANCE for ever, and an administrator could delete it."""
     first = store.archive("GOVERNANCE").deposit("acme", CONTENT)
 
     second = store.archive("COMPLIANCE").deposit("acme", CONTENT)
@@ -87,7 +87,7 @@ def test_a_stricter_mode_in_the_settings_makes_the_lock_stricter(store: Store) -
 
 
 def test_where_a_lock_cannot_be_made_stricter_a_stricter_version_is_put(store: Store) -> None:
-    """S3 may ask for the right to bypass before it changes a mode, and no depositor has it; the promise holds all the same."""
+    """S3 may require the bypass permission to change a mode, and no depositor has it; the promise must hold."""
     first = store.archive("GOVERNANCE").deposit("acme", CONTENT)
     unbending: Any = Unbending(store.s3)
 
@@ -99,7 +99,7 @@ def test_where_a_lock_cannot_be_made_stricter_a_stricter_version_is_put(store: S
 
 
 def test_a_lock_is_extended_in_the_store_before_the_receipt_says_so(store: Store) -> None:
-    """A receipt is evidence; a process that dies between the two must have promised too little, never too much."""
+    """A receipt is evidence; a process that dies between the two may have promised too little, never too much."""
     first = store.archive().deposit("acme", CONTENT)
 
     second = store.archive(retention=3 * RETENTION).deposit("acme", CONTENT)
@@ -112,7 +112,7 @@ def test_a_lock_is_extended_in_the_store_before_the_receipt_says_so(store: Store
 
 
 def test_a_lock_that_is_long_enough_costs_no_call(store: Store) -> None:
-    """One logo in a thousand mails of a day: each second mail would pay for a date that differs by seconds."""
+    """One logo in a thousand mails a day: every mail would pay a call for a date that differs by seconds."""
     counting: Any = Counting(store.s3)
     store.archive(s3=counting).deposit("acme", CONTENT)
     store.archive(s3=counting).deposit("acme", CONTENT)
@@ -121,7 +121,7 @@ def test_a_lock_that_is_long_enough_costs_no_call(store: Store) -> None:
 
 
 def test_an_extension_that_another_mail_made_first_is_taken(store: Store) -> None:
-    """S3 refuses to shorten by a second; that another mail was a second later is no missing permission."""
+    """S3 refuses to shorten a lock by a second; that is no missing permission."""
     first = store.archive().deposit("acme", CONTENT)
     overtaken: Any = Overtaken(store)
 
@@ -132,7 +132,7 @@ def test_an_extension_that_another_mail_made_first_is_taken(store: Store) -> Non
 
 
 def test_receipts_of_one_content_only_grow(store: Store) -> None:
-    """Two mails record what they extended in either order; the date that the later one promised must stand."""
+    """Two mails record their extensions in either order; the later date must stay."""
     long = store.archive(retention=3 * RETENTION).deposit("acme", CONTENT)
 
     store.archive()._record(replace(long, retain_until=long.retain_until - RETENTION))
@@ -141,7 +141,7 @@ def test_receipts_of_one_content_only_grow(store: Store) -> None:
 
 
 def test_a_lock_that_may_not_be_read_is_a_missing_permission(store: Store, emulator: str) -> None:
-    """S3 leaves out the lock for who may not read it; taken for no lock, each mail would put another copy, or be given up."""
+    """S3 omits the lock for a caller who may not read it; read as "no lock", each mail would put another copy."""
     first = store.archive().deposit("acme", CONTENT)
     caller = LockBlind(emulator)
     archive = store.archive(s3=caller.client)
@@ -160,7 +160,7 @@ def test_a_lock_that_may_not_be_read_is_a_missing_permission(store: Store, emula
 
 
 def test_new_content_needs_no_permission_to_read_locks(store: Store, emulator: str) -> None:
-    """S3 confirmed its lock when it was put; nothing is asked a second time."""
+    """S3 confirmed the lock with the put; no second call is needed."""
     caller = LockBlind(emulator)
 
     receipt = store.archive(s3=caller.client).deposit("acme", CONTENT)
@@ -170,7 +170,7 @@ def test_new_content_needs_no_permission_to_read_locks(store: Store, emulator: s
 
 
 def test_a_delete_marker_does_not_block_later_mail(store: Store) -> None:
-    """Whoever may delete without a version hides content; S3 then takes a new version as if the key were free."""
+    """A delete without a version hides content; S3 then takes a new version as if the key were free."""
     first = store.archive().deposit("acme", CONTENT)
     store.s3.delete_object(Bucket=first.bucket, Key=first.key)
 
@@ -186,8 +186,8 @@ def test_a_delete_marker_does_not_block_later_mail(store: Store) -> None:
     [("AccessDenied", "checksums"), ("InvalidRequest", "all")],
     ids=["another's KMS key", "a key that S3 does not have"],
 )
-def test_a_stranger_that_cannot_be_read_is_not_in_the_way(store: Store, code: str, heads: str) -> None:
-    """Who puts a version that only he can decrypt would stop every later mail with this content, or pause all work."""
+def test_an_unreadable_foreign_version_blocks_nothing(store: Store, code: str, heads: str) -> None:
+    """A version that only its writer can decrypt would else stop every later mail with this content, or all work."""
     stranger = store.put(KEY, b"something else")
     s3: Any = Refusing(store.s3, code, {stranger}, heads=heads)
 
@@ -199,7 +199,7 @@ def test_a_stranger_that_cannot_be_read_is_not_in_the_way(store: Store, code: st
 
 
 def test_own_deposits_that_may_not_be_decrypted_are_a_missing_permission(store: Store) -> None:
-    """Every mail would meet it; taken for a stranger, each would put another copy of what is there."""
+    """Every mail would fail at it; taken for a foreign version, each would put another copy."""
     first = store.archive().deposit("acme", CONTENT)
     s3: Any = Refusing(store.s3, "AccessDenied", {first.version}, heads="checksums")
 
@@ -210,7 +210,7 @@ def test_own_deposits_that_may_not_be_decrypted_are_a_missing_permission(store: 
 
 
 def test_a_key_that_may_not_be_used_pauses_until_it_may(store: Store) -> None:
-    """The probe must ask for what was missing: where it finds less, work goes on and each mail ends in the dead letters."""
+    """The probe must test the permission that was missing: else work resumes and mail ends in the dead letters."""
     first = store.archive().deposit("acme", CONTENT)
     s3: Any = Refusing(store.s3, "AccessDenied", {first.version}, heads="checksums")
 
@@ -225,7 +225,7 @@ def test_a_key_that_may_not_be_used_pauses_until_it_may(store: Store) -> None:
 
 
 def test_locks_that_may_not_be_extended_pause_until_they_may(store: Store) -> None:
-    """Asking again must change nothing: the lock is what it was when the permission is there."""
+    """Probing must change nothing: the lock is as before when the permission is granted."""
     first = store.archive().deposit("acme", CONTENT)
     unbending: Any = Unbending(store.s3)
     archive = store.archive(retention=3 * RETENTION, s3=unbending)
@@ -241,8 +241,8 @@ def test_locks_that_may_not_be_extended_pause_until_they_may(store: Store) -> No
     assert store.lock(archive.deposit("acme", CONTENT))[1] > first.retain_until
 
 
-def test_a_stranger_that_may_not_even_be_looked_at_is_not_in_the_way(store: Store) -> None:
-    """Where a bucket has access control lists, what another account put there is that account's: no policy of ours opens it."""
+def test_a_foreign_version_without_access_blocks_nothing(store: Store) -> None:
+    """In a bucket with ACLs, an object of another account belongs to that account: no policy of ours opens it."""
     first = store.archive().deposit("acme", CONTENT)
     stranger = store.put_locked(KEY, b"something else")
     s3: Any = Refusing(store.s3, "AccessDenied", {stranger}, heads="all")
@@ -251,7 +251,7 @@ def test_a_stranger_that_may_not_even_be_looked_at_is_not_in_the_way(store: Stor
 
 
 def test_deposits_that_a_lifecycle_rule_moved_to_glacier_are_found(store: Store) -> None:
-    """They cannot be read within hours; the checksum that S3 verified when they were put says what they hold."""
+    """They cannot be read within hours; the checksum that S3 verified at the put says what they contain."""
     first = store.archive().deposit("acme", CONTENT)
     s3: Any = Refusing(store.s3, "InvalidObjectState", {first.version})
 
@@ -262,7 +262,7 @@ def test_deposits_that_a_lifecycle_rule_moved_to_glacier_are_found(store: Store)
 
 
 def test_a_bucket_that_may_not_be_read_is_a_missing_permission(store: Store) -> None:
-    """What pauses says which permission to grant, and goes on by itself once it is granted."""
+    """The pause names the permission to grant, and ends by itself once it is granted."""
     first = store.archive().deposit("acme", CONTENT)
     s3: Any = Refusing(store.s3, "AccessDenied", {first.version}, heads="all")
     archive = store.archive(s3=s3)

@@ -1,4 +1,4 @@
-"""Where an installation's data is, asked of the emulator: what is inside, what is refused, and what cannot be known yet."""
+"""Data residency, checked on the emulator: what is inside the allowed regions, what is refused, what is unknown."""
 
 import json
 import os
@@ -35,7 +35,7 @@ ELSEWHERE = {
 
 @pytest.fixture(autouse=True)
 def _own_clients() -> Iterator[None]:
-    """Clients are kept for the whole process; these are of this module's emulator."""
+    """Clients are cached for the whole process; these are of this module's emulator."""
     client.cache_clear()
     yield
     client.cache_clear()
@@ -43,7 +43,7 @@ def _own_clients() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stack(aws: str) -> dict[str, str]:
-    # An older installation's queue: made with SQS's own four days.
+    # A queue of an older installation: made with SQS's default retention of four days.
     boto3.client("sqs").create_queue(QueueName=NAMES.of("mailbox"))
     return provision(NAMES)
 
@@ -66,7 +66,7 @@ def refusal(installation: Settings) -> str:
 
 
 def test_all_six_queues_keep_messages_a_fortnight(stack: dict[str, str]) -> None:
-    """A message that ends in the main queue before it was read is lost as surely as one in the dead letters."""
+    """A message that expires unread in the main queue is lost as surely as one in the dead letters."""
     sqs = boto3.client("sqs")
     kept = {}
     for what in ("inbound", "mailbox", "tracking"):
@@ -80,7 +80,7 @@ def test_all_six_queues_keep_messages_a_fortnight(stack: dict[str, str]) -> None
 
 
 def test_queue_that_keeps_less_is_named(stack: dict[str, str]) -> None:
-    """Somebody else's Terraform makes the queues: the worker says so at its start, and `status` each time."""
+    """The queues may be made by foreign Terraform: the worker says so at its start, and `status` each time."""
     sqs, url = boto3.client("sqs"), stack["tracking_queue_url"]
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "345600"})
 
@@ -92,7 +92,7 @@ def test_queue_that_keeps_less_is_named(stack: dict[str, str]) -> None:
 
 
 def test_queue_of_dead_letters_that_keeps_less_is_named(stack: dict[str, str]) -> None:
-    """SQS counts from the first arrival: what dies in the main queue's second week would be gone as it becomes a dead letter."""
+    """SQS counts from the first arrival: a message of the second week would expire as it becomes a dead letter."""
     sqs = boto3.client("sqs")
     dead = sqs.get_queue_url(QueueName=f"{NAMES.of('mailbox')}-dlq")["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": "345600"})
@@ -122,7 +122,7 @@ def test_installation_in_the_eu_is_let_in(stack: dict[str, str]) -> None:
 @pytest.mark.parametrize("setting", ["inbound_bucket", "archive_bucket", "files_bucket"])
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-2"])
 def test_bucket_outside_is_refused(stack: dict[str, str], setting: str, region: str) -> None:
-    """Its name says nothing, and S3 leads every client there: only GetBucketLocation knows. London is not in the EU."""
+    """The name does not show the region, and S3 redirects clients: only GetBucketLocation knows. London is not in the EU."""
     name = bucket(f"{setting.replace('_', '-')}-{region}", region)
 
     said = refusal(settings(stack, **{setting: name}))
@@ -133,7 +133,7 @@ def test_bucket_outside_is_refused(stack: dict[str, str], setting: str, region: 
 
 
 def test_bucket_that_is_replicated_outside_is_refused(stack: dict[str, str]) -> None:
-    """The data would be in both; a rule that is switched off copies nothing."""
+    """The data would be in both regions; a disabled rule copies nothing."""
     s3, copy = boto3.client("s3"), bucket("regionstest-copy", "us-west-2")
     archive = bucket("regionstest-replicated", "eu-west-1")
     for name, region in ((archive, "eu-west-1"), (copy, "us-west-2")):
@@ -155,7 +155,7 @@ def test_bucket_that_is_replicated_outside_is_refused(stack: dict[str, str]) -> 
 
 
 def test_key_with_a_copy_outside_is_refused(stack: dict[str, str]) -> None:
-    """A multi-region key opens the mails in each of its regions; the ARN says one of them."""
+    """A multi-region key decrypts the mails in each of its regions; the ARN names one of them."""
     kms = boto3.client("kms")
     key = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     refuse_outside(settings(stack, kms_key_arn=key))
@@ -215,7 +215,7 @@ def test_client_whose_endpoint_is_elsewhere_is_refused(
     [("get_bucket_location", "s3:GetBucketLocation"), ("get_bucket_replication", "s3:GetReplicationConfiguration")],
 )
 def test_missing_permission_is_named(stack: dict[str, str], call: str, permission: str) -> None:
-    """What nobody may look at may be anywhere: it is refused, with what to grant."""
+    """What cannot be inspected may be anywhere: it is refused, with the permission to grant."""
     one_bucket = settings(stack, inbound_bucket=stack["archive_bucket"], files_bucket="")
     with Stubber(client("s3", region="eu-west-1", owner=stack["account_id"])) as s3:
         if call != "get_bucket_location":
@@ -238,12 +238,12 @@ def test_missing_permission_is_named(stack: dict[str, str], call: str, permissio
     ],
 )
 def test_bucket_that_is_not_there_is_refused(stack: dict[str, str], name: str, why: str) -> None:
-    """Nobody knows where one of that name will be made, and by whom; and no outage is waited for that is none."""
+    """The region and owner of a future bucket of that name are unknown; and this is no outage to wait for."""
     assert f"the bucket {name} cannot be checked: {why}" in refusal(settings(stack, files_bucket=name))
 
 
 def test_outage_at_the_start_is_waited_for(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A restart during an outage must not end in a refusal, nor go on unchecked."""
+    """A restart during an outage must not end in a refusal, nor start unchecked."""
     port = free_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     with pytest.raises(TransientError):
@@ -265,7 +265,7 @@ def test_outage_at_the_start_is_waited_for(stack: dict[str, str], monkeypatch: p
 def test_worker_and_http_service_refuse_to_run_outside(
     stack: dict[str, str], database_url: str, command: list[str]
 ) -> None:
-    """One clear line on stderr and an exit code that is not 0; the worker has not even looked for Prefect."""
+    """One clear line on stderr and an exit code that is not 0; the worker has not even connected to Prefect."""
     name = f"outside-{command[0].replace('.', '-')}"
     installation = settings(stack, archive_bucket=bucket(name, "us-east-1"), database_url=database_url)
     module = [word.replace("PORT", str(free_port())) for word in command]
@@ -287,7 +287,7 @@ def test_worker_and_http_service_refuse_to_run_outside(
 
 
 def test_status_says_where_data_is(stack: dict[str, str], database_url: str, tmp_path: Any) -> None:
-    """The regions in use, those that are allowed, and what is outside, for an installation without embedded stack too."""
+    """The regions in use, those that are allowed, and what is outside, also without the embedded stack."""
     name = bucket("regionstest-status", "us-east-1")
     installation = settings(stack, archive_bucket=name, database_url=database_url)
     environment = os.environ | installation.environment() | {"MAILROOM_DATA": str(tmp_path / "none")}

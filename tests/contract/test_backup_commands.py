@@ -1,4 +1,4 @@
-"""`mailroom backup` and `restore` on a real PostgreSQL and an emulated S3: nothing is replaced by accident, nothing sent twice."""
+"""`mailroom backup` and `restore` on a real PostgreSQL and an emulated S3: no accidental replacement, nothing sent twice."""
 
 import gc
 import json
@@ -33,7 +33,7 @@ _numbers = count()
 
 @pytest.fixture(autouse=True)
 def installation(aws: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of an installation of which database and archive are there."""
+    """Settings of an installation that has only database and archive."""
     bucket = f"backup-{next(_numbers)}"
     boto3.client("s3").create_bucket(
         Bucket=bucket,
@@ -51,7 +51,7 @@ def installation(aws: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def run(module: Any, *words: str | Path) -> Result:
-    """Run a command as a process of its own would: what the one before left open is closed."""
+    """Run a command as a separate process would: connections left open by the one before are closed."""
     gc.collect()
     return CliRunner().invoke(module.app, [str(word) for word in words])
 
@@ -72,7 +72,7 @@ def statuses(database_url: str) -> list[str]:
 
 
 def test_the_counter_is_asked_in_the_archives_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SES may be elsewhere, and a bucket answers in its own region: a backup that cannot count is none."""
+    """SES may be in another region, and a bucket answers in its own: a backup must read the counter there."""
     monkeypatch.setenv("MAILROOM_STORAGE_REGION", "eu-central-1")
     monkeypatch.setenv("MAILROOM_ARCHIVE_REGION", "eu-north-1")
     restores: Any = restores_of(Opened())
@@ -90,7 +90,7 @@ def schemas(database_url: str) -> list[str]:
 
 
 def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: Path) -> None:
-    """The whole way: back up, lose, look, restore, and the next steps are said."""
+    """The whole path: back up, lose, inspect, restore, and the next steps are printed."""
     batch_of_three(database_url)
     file = tmp_path / "mailroom.dump"
     output = json.loads(run(backup, file, "--json").stdout)
@@ -110,7 +110,7 @@ def test_a_backup_comes_back_with_what_waited_held(database_url: str, tmp_path: 
 
 
 def test_a_backup_is_never_replaced(tmp_path: Path) -> None:
-    """Yesterday's may be the only whole one."""
+    """Yesterday's backup may be the only complete one."""
     file = tmp_path / "mailroom.dump"
     file.write_text("yesterday's")
 
@@ -121,7 +121,7 @@ def test_a_backup_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_a_restore_beneath_others_is_refused(database_url: str, engine: Engine, tmp_path: Path) -> None:
-    """A worker that sends while its tables are replaced is what this is to prevent."""
+    """A worker must not send while its tables are replaced."""
     file = tmp_path / "mailroom.dump"
     run(backup, file)
     batch_of_three(database_url)
@@ -139,7 +139,7 @@ def test_a_restore_beneath_others_is_refused(database_url: str, engine: Engine, 
 
 
 def test_marking_holds_what_waits_in_a_database_that_was_put_back_otherwise(database_url: str) -> None:
-    """A snapshot of RDS is restored by AWS, not by us."""
+    """An RDS snapshot is restored by AWS, not by our command."""
     batch_of_three(database_url)
 
     assert run(restore, "--mark-only", "--dry-run").stdout == "3 waiting messages would be held\n"
@@ -174,8 +174,10 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(database_url: str, tm
 
 
 @pytest.mark.parametrize("damage", ["no json", "newer", "not a dump"])
-def test_what_is_no_backup_of_this_mailroom_replaces_nothing(database_url: str, tmp_path: Path, damage: str) -> None:
-    """Found out after the tables are gone it would be too late."""
+def test_a_file_that_is_no_backup_of_this_mailroom_replaces_nothing(
+    database_url: str, tmp_path: Path, damage: str
+) -> None:
+    """After the tables are gone it would be too late to notice."""
     file = tmp_path / "mailroom.dump"
     run(backup, file)
     batch_of_three(database_url)
@@ -195,7 +197,7 @@ def test_what_is_no_backup_of_this_mailroom_replaces_nothing(database_url: str, 
 def test_the_tools_get_the_password_in_their_environment(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command line is open to everybody on the machine; and an old pg_dump on PATH is passed over."""
+    """A command line is readable by everybody on the machine; and an old pg_dump on PATH is skipped."""
     tool = tmp_path / "pg_dump"
     tool.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && { echo "pg_dump (PostgreSQL) 99.1"; exit; }\n'
@@ -213,7 +215,7 @@ def test_the_tools_get_the_password_in_their_environment(
 
 
 def test_a_machine_without_the_tools_says_what_to_install(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One clear line, and where to get them."""
+    """One clear line that says what to install."""
     monkeypatch.setattr(dumps, "_candidates", lambda name: iter(()))
 
     with pytest.raises(
@@ -223,7 +225,7 @@ def test_a_machine_without_the_tools_says_what_to_install(database_url: str, mon
 
 
 def test_a_cut_dump_of_another_schema_replaces_nothing(database_url: str, tmp_path: Path) -> None:
-    """Its table of contents is whole, and that the rest is not is found out while it is put back."""
+    """Its table of contents is complete; that the rest is missing shows only during the restore."""
     file, about = tmp_path / "mailroom.dump", tmp_path / "mailroom.dump.json"
     batch_of_three(database_url)
     run(backup, file)
@@ -237,7 +239,7 @@ def test_a_cut_dump_of_another_schema_replaces_nothing(database_url: str, tmp_pa
 
 
 def test_what_others_held_first_is_counted_too(database_url: str) -> None:
-    """A worker beneath which a database is restored recognises it before the command does: "0 are held" would be wrong."""
+    """A worker that runs during the restore may hold batches before the command does: "0 are held" would be wrong."""
     batch_of_three(database_url)
     run(restore, "--mark-only")
 
@@ -245,7 +247,7 @@ def test_what_others_held_first_is_counted_too(database_url: str) -> None:
 
 
 def test_a_backup_needs_no_s3(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The day on which the archive is out of reach is a day for a backup."""
+    """A backup must work while the archive is unreachable."""
     counter = MemoryCounter()
     counter.down = True
     monkeypatch.setattr(backup, "restores_of", lambda opened: SqlRestores(opened.engine, counter))

@@ -1,4 +1,4 @@
-"""One bad row stops nobody: times, words and shapes that only SQL or older code can write, under every list and loop."""
+"""Bad rows block nothing else: times, words and shapes that only SQL or older code can write."""
 
 from datetime import datetime, timedelta
 
@@ -16,138 +16,138 @@ from mailroom.testing.notices import an_event
 from tests.support.background_loops import LATER, Installation
 from tests.support.batch_requests import ADMIN, UMBRELLA, batch
 
-#: What PostgreSQL keeps and Python cannot read.
+#: Values that PostgreSQL stores and Python cannot read.
 TIMES = ["infinity", "-infinity", "294276-12-30 00:00:00+00", "0001-01-01 00:00:00+01"]
 SHAPES = [
     "[]",
     "5",
     '{"address": 5, "kind": 5}',
-    # Python reads numbers of 4300 digits, and lists that are nested a thousand deep.
+    # Python reads numbers of up to 4300 digits, and lists nested a thousand deep.
     pytest.param('{"address": ' + "9" * 5_000 + "}", id="digits"),
     pytest.param("[" * 3_000 + "]" * 3_000, id="deep"),
 ]
 
 
 @pytest.fixture
-def house(engine: Engine, database_url: str) -> Installation:
+def installation(engine: Engine, database_url: str) -> Installation:
     made = Installation(engine, database_url)
     made.fill()
     return made
 
 
-def assert_nothing_stops(house: Installation, *, own: set[int]) -> None:
-    """Every list, page and metric answers, every loop goes through, and a batch of another tenant goes its way."""
-    healthy = house.fill_umbrella()
+def assert_nothing_stops(installation: Installation, *, own: set[int]) -> None:
+    """Every list, page and metric answers, every loop completes, and a batch of another tenant is sent."""
+    healthy = installation.fill_umbrella()
 
-    answers = {(who, path): status for who, path, status in house.reads()}
-    for loop in house.loops().values():
+    answers = {(who, path): status for who, path, status in installation.reads()}
+    for loop in installation.loops().values():
         loop()
 
     lists = {what: status for what, status in answers.items() if "{" not in what[1]}
     assert {what: status for what, status in lists.items() if status >= 400 and status != 404} == {}
     assert {status for what, status in answers.items() if "{" in what[1]} <= {200, 404, 410} | own
     assert {status for (who, path), status in answers.items() if who == "umbrella" and "_id}" in path} <= {404}
-    assert healthy in house.relayed()
+    assert healthy in installation.relayed()
 
 
 @pytest.mark.parametrize("value", TIMES)
-def test_a_time_that_no_calendar_has_stops_nobody(house: Installation, value: str) -> None:
-    """Every time of every table at once: no read fails by one, so no list, page, metric or loop can."""
-    house.spoil_times(value)
+def test_an_impossible_time_blocks_nothing(installation: Installation, value: str) -> None:
+    """Each time column of each table in turn: no read, and so no list, page, metric or loop, may fail by it."""
+    installation.spoil_times(value)
 
-    assert_nothing_stops(house, own=set())
+    assert_nothing_stops(installation, own=set())
 
-    assert house.check()["unusable time"] > 5
+    assert installation.check()["unusable time"] > 5
 
 
 @pytest.mark.parametrize("value", SHAPES)
-def test_json_of_another_shape_stops_nobody(house: Installation, value: str) -> None:
-    """What is asked for by its own id may say that it cannot be read; everything else goes on."""
-    house.spoil_shapes(value)
+def test_json_of_another_shape_blocks_nothing(installation: Installation, value: str) -> None:
+    """A request for the row itself may answer that it cannot be read; everything else works."""
+    installation.spoil_shapes(value)
 
-    assert_nothing_stops(house, own={502})
+    assert_nothing_stops(installation, own={502})
 
 
-def test_an_envelope_that_is_not_known_is_no_bad_row(house: Installation, engine: Engine) -> None:
-    """It was once stored as JSON's null: nothing is to be mended."""
+def test_an_envelope_that_is_not_known_is_no_bad_row(installation: Installation, engine: Engine) -> None:
+    """Older code stored it as JSON null: there is nothing to repair."""
     with engine.begin() as connection:
         connection.execute(text("update inbound_email set envelope = cast('null' as jsonb)"))
 
-    assert house.check() == {}
+    assert installation.check() == {}
 
 
 @pytest.mark.parametrize("largest", [True, False])
-def test_numbers_without_sense_stop_nobody(house: Installation, engine: Engine, largest: bool) -> None:
-    """The largest that a column takes cannot be counted on; fewer than nothing is no number of tries, bytes or mails."""
+def test_absurd_numbers_block_nothing(installation: Installation, engine: Engine, largest: bool) -> None:
+    """A column's largest number overflows in a sum; a negative one is no count of attempts, bytes or mails."""
     provider = "insert into provider values ('ses/1', 'ses', 14, 50000, 0, false, 1000, :now)"
     with engine.begin() as connection:
         connection.execute(text(provider), {"now": NOW})
-    house.spoil_numbers(largest=largest)
+    installation.spoil_numbers(largest=largest)
 
-    assert_nothing_stops(house, own={502})
+    assert_nothing_stops(installation, own={502})
 
-    output = an_event(Kind.DELIVERED, "after", message_id=house.ids["message_id"], provider_message_id="known")
+    output = an_event(Kind.DELIVERED, "after", message_id=installation.ids["message_id"], provider_message_id="known")
     assert SqlEvents(engine).record([output], now=NOW).matched == 1
 
 
-def test_words_that_there_are_not_stop_nobody(house: Installation) -> None:
-    """A status, lane, policy or trip of newer code, or of a person's hand."""
-    house.spoil_words()
+def test_unknown_words_block_nothing(installation: Installation) -> None:
+    """A status, lane, policy or trip of newer code, or written by hand."""
+    installation.spoil_words()
 
-    assert_nothing_stops(house, own={502})
+    assert_nothing_stops(installation, own={502})
 
-    wrong = house.check()
+    wrong = installation.check()
     assert (wrong["unknown status"], wrong["unknown word"]) == (2, 2)
 
 
-def test_a_row_stepped_over_is_named_and_is_not_the_first_again(house: Installation, engine: Engine) -> None:
-    """The oldest come first, a hundred at a time: so many bad ones must not be all that is ever looked at."""
-    batch_id = house.ids["batch_id"]
+def test_a_skipped_row_is_reported_and_does_not_come_first_again(installation: Installation, engine: Engine) -> None:
+    """The oldest come first, a hundred at a time: a hundred bad rows must not hide all others."""
+    batch_id = installation.ids["batch_id"]
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane'"))
         connection.execute(
             text("insert into outbox (batch_id, due_at) select :batch, :now from generate_series(1, 150)"),
             {"batch": batch_id, "now": NOW},
         )
-    healthy = house.fill_umbrella()
+    healthy = installation.fill_umbrella()
     outbox, held = SqlOutbox(engine), timedelta(seconds=31)
 
-    published = [relay(outbox, house.queue, now=LATER + held * at) for at in range(3)]
+    published = [relay(outbox, installation.queue, now=LATER + held * at) for at in range(3)]
 
     assert published == [0, 1, 0]
-    assert house.relayed() == {healthy}
-    [named] = house.values("select subject from skipped_row where subject like '%' || '" + batch_id + "'")
+    assert installation.relayed() == {healthy}
+    [named] = installation.values("select subject from skipped_row where subject like '%' || '" + batch_id + "'")
     assert named == f"batch {batch_id}"
-    assert house.values("select distinct why from skipped_row") == ["unknown lane"]
+    assert installation.values("select distinct why from skipped_row") == ["unknown lane"]
 
 
-def test_what_is_stepped_over_is_seen_and_forgotten_once_it_is_mended(house: Installation, engine: Engine) -> None:
-    """In health, metrics and the check, by its id; nobody has to clear anything but the row itself."""
+def test_a_skipped_row_is_shown_until_it_is_repaired(installation: Installation, engine: Engine) -> None:
+    """In health, metrics and the check, by its id; repairing the row is all that an operator has to do."""
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane'"))
-    for loop in house.loops().values():
+    for loop in installation.loops().values():
         loop()
 
-    ready = house.client.get("/readyz").json()
-    metrics = house.client.get("/metrics").text
-    [skipped] = [one for one in house.services.watch.skipped() if one.loop == Loop.RELAY]  # type: ignore[union-attr]
-    wrong = house.check()
+    ready = installation.client.get("/readyz").json()
+    metrics = installation.client.get("/metrics").text
+    [skipped] = [one for one in installation.services.watch.skipped() if one.loop == Loop.RELAY]  # type: ignore[union-attr]
+    wrong = installation.check()
     with engine.begin() as connection:
         connection.execute(text("update skipped_row set seen_at = seen_at - interval '3 hours'"))
-    after = house.client.get("/readyz").json()
+    after = installation.client.get("/readyz").json()
 
     assert ready["status"] == "ok"
     assert ready["rows_skipped"]["relay"] == 2
     assert 'mailroom_rows_skipped{loop="relay"} 2' in metrics
     assert 'mailroom_rows_skipped{loop="tracking"} 0' in metrics
-    assert (f"batch {house.ids['batch_id']}", "unknown lane") in skipped.named
+    assert (f"batch {installation.ids['batch_id']}", "unknown lane") in skipped.named
     assert (wrong["skipped row"], wrong["unknown word"]) == (2, 2)
     assert after["rows_skipped"] == {}
 
 
 @pytest.mark.parametrize("rate", ["NaN", "Infinity", "-1"])
-def test_a_rate_that_is_no_number_stops_nobody(house: Installation, engine: Engine, rate: str) -> None:
-    """What one account's provider told stands in every tenant's preview."""
+def test_a_rate_that_is_not_a_number_blocks_nothing(installation: Installation, engine: Engine, rate: str) -> None:
+    """The published terms of one account are read for every tenant's preview."""
     with engine.begin() as connection:
         connection.execute(
             text("insert into provider values ('ses/1', 'ses', cast(:rate as float8), null, null, false, 1000, :now)"),
@@ -157,35 +157,37 @@ def test_a_rate_that_is_no_number_stops_nobody(house: Installation, engine: Engi
             text("insert into rate values ('ses/1', 'ses', cast(:rate as float8), :now)"), {"rate": rate, "now": NOW}
         )
 
-    previewed = house.client.post("/v1/batches?dry_run=true", json=batch(), headers=UMBRELLA)
+    previewed = installation.client.post("/v1/batches?dry_run=true", json=batch(), headers=UMBRELLA)
 
     assert previewed.status_code == 200
-    assert house.client.get("/metrics").status_code == 200
+    assert installation.client.get("/metrics").status_code == 200
 
 
-def test_a_batch_that_cannot_be_shown_can_be_cancelled(house: Installation, engine: Engine) -> None:
-    """Whatever is wrong with it, its owner or an operator can end it."""
+def test_a_batch_that_cannot_be_shown_can_be_cancelled(installation: Installation, engine: Engine) -> None:
+    """Whatever is wrong with it, its owner or an operator can cancel it."""
     with engine.begin() as connection:
         connection.execute(text("update batch set lane = 'no such lane', \"from\" = '[]'"))
 
-    shown = house.client.get(f"/v1/batches/{house.ids['batch_id']}", headers=ADMIN)
-    ended = house.client.post(f"/v1/batches/{house.ids['batch_id']}/cancel", headers=ADMIN)
+    shown = installation.client.get(f"/v1/batches/{installation.ids['batch_id']}", headers=ADMIN)
+    ended = installation.client.post(f"/v1/batches/{installation.ids['batch_id']}/cancel", headers=ADMIN)
 
     assert (shown.status_code, ended.status_code) == (502, 200)
     assert "a row of the database cannot be read" in shown.json()["detail"]
     assert ended.json()["cancelled"] == 1
 
 
-def test_a_metric_that_cannot_be_counted_costs_no_other(house: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The alarm on the others is what wakes a person."""
+def test_a_metric_that_cannot_be_counted_costs_no_other(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other metrics must still raise their alarms."""
 
     def refuse(self: object, *, now: datetime) -> object:
         raise PermanentError("the database refused a statement")
 
-    # A table that is not there is a schema that does not fit, and answers 503: see test_schema_api.py.
+    # A missing table is a schema that does not fit and answers 503: see test_schema_api.py.
     monkeypatch.setattr(SqlEvents, "parked", refuse)
 
-    metrics = house.client.get("/metrics")
+    metrics = installation.client.get("/metrics")
 
     assert metrics.status_code == 200
     assert 'mailroom_metrics_missing{part="parked"} 1' in metrics.text

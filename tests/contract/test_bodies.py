@@ -1,4 +1,4 @@
-"""What a request may bring, on every route that the application has: a new one without a limit or its key first fails here."""
+"""Limits of request bodies on every route of the application: a new route without a limit or a key fails here first."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PIECE = 16_000
 
 @dataclass
 class Asked:
-    """A request as a server hands it to the application, with what became of it."""
+    """A request as the server passes it to the application, and its response."""
 
     app: Any
     method: str
@@ -60,7 +60,7 @@ class Asked:
 
 
 def inside(routes: list[BaseRoute]) -> Iterator[BaseRoute]:
-    """Yield every route; an included router stands among the routes as one."""
+    """Yield every route; an included router counts as one route."""
     for route in routes:
         router = getattr(route, "original_router", None)
         if router is None:
@@ -70,7 +70,7 @@ def inside(routes: list[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def walked(api: TestClient) -> list[tuple[str, str, BaseRoute]]:
-    """Return method, a path and the route for all that the application answers."""
+    """Return method, path and route of everything that the application answers."""
     found = list[tuple[str, str, BaseRoute]]()
     for route in inside(api.app.routes):  # type: ignore[attr-defined]
         assert isinstance(route, (Route, Mount)), "another kind of route: is it behind the limits?"
@@ -94,7 +94,7 @@ def takes_body(route: BaseRoute) -> bool:
 
 
 def test_no_route_reads_a_byte_of_a_body_without_a_key(api: TestClient) -> None:
-    """60 MB from anybody took 1.5 GB: FastAPI reads the body before it looks at who sends it."""
+    """60 MB from an anonymous client took 1.5 GB: FastAPI reads the body before it checks the key."""
     for method, path, _ in walked(api):
         if not path.startswith(KEY_FIRST):
             continue
@@ -106,7 +106,7 @@ def test_no_route_reads_a_byte_of_a_body_without_a_key(api: TestClient) -> None:
 
 
 def test_what_takes_a_body_takes_it_behind_a_key_or_a_signature(api: TestClient) -> None:
-    """Pages have a key of another kind, which is not looked at before the body: none of them may take one."""
+    """Pages have another kind of key, which is checked after the body: none of them may take a body."""
     taking = [path for _, path, route in walked(api) if takes_body(route)]
 
     assert len(taking) > 9
@@ -114,7 +114,7 @@ def test_what_takes_a_body_takes_it_behind_a_key_or_a_signature(api: TestClient)
 
 
 def test_every_route_refuses_a_longer_body_than_it_takes_unread(api: TestClient) -> None:
-    """Also those that take none, under any method: what nobody reads is buffered all the same."""
+    """Also routes without a body, under any method: an unread body is buffered all the same."""
     ways = {(method, path) for method, path, _ in walked(api)}
     ways |= {(method, path) for _, path in ways for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE")}
     for method, path in sorted(ways | {("GET", "/nowhere"), ("PUT", "/v1/nowhere")}):
@@ -127,7 +127,7 @@ def test_every_route_refuses_a_longer_body_than_it_takes_unread(api: TestClient)
 
 
 def test_every_route_stops_reading_at_its_limit(api: TestClient) -> None:
-    """A body without a declared length is read no further, whether the route takes one or not."""
+    """A body without a declared length is read only up to the limit, whether the route takes one or not."""
     for method, path, _ in walked(api):
         most = body_limit(method, path).most
         asked = Asked(api.app, method, path, 4_000, ADMIN | {"Transfer-Encoding": "chunked"})
@@ -137,7 +137,7 @@ def test_every_route_stops_reading_at_its_limit(api: TestClient) -> None:
 
 
 def test_the_limits_are_those_that_are_documented(api: TestClient) -> None:
-    """docs/operations.md has this table; a route takes another only where this says so."""
+    """docs/operations.md has this table; a route with another limit must be listed here."""
     limits = {(method, path): body_limit(method, path).most for method, path, _ in walked(api)}
     special = {way: most for way, most in limits.items() if most != DEFAULT.most}
 
@@ -169,7 +169,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize("path", ["/v1/batches", "/v1/webhooks", "/v1/suppressions", "/hooks/inbound", "/u/x"])
 @pytest.mark.parametrize("length", [{}, {"Content-Length": "64000"}], ids=["chunked", "declared"])
 def test_a_body_that_stops_coming_is_given_up(api: TestClient, path: str, length: dict[str, str]) -> None:
-    """Who holds a request open for ever holds what it has sent in memory, and a connection."""
+    """A request that stays open for ever holds its bytes in memory, and a connection."""
     app = at_pace(api, BodyPace(silence_s=0.2))
     asked = Asked(app, "POST", path, 4, ACME | JSON | length, silent_after=2)
 
@@ -182,7 +182,7 @@ def test_a_body_that_stops_coming_is_given_up(api: TestClient, path: str, length
 
 
 def test_a_body_that_trickles_is_given_up(api: TestClient) -> None:
-    """A byte now and then is not silence; on average it has to come."""
+    """A byte now and then is not silence: the average rate counts."""
     app = at_pace(api, BodyPace(silence_s=0.2, bytes_per_s=1e9))
     asked = Asked(app, "POST", "/v1/batches", 4_000, ACME)
     receive = asked.receive
@@ -197,8 +197,8 @@ def test_a_body_that_trickles_is_given_up(api: TestClient) -> None:
     assert asked.read < 10 * PIECE
 
 
-def test_a_client_that_leaves_is_no_fault_of_ours(api: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    """It was logged as an error that a person must look at."""
+def test_a_client_that_disconnects_is_not_a_server_error(api: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    """It was logged as an error that needs a person."""
     asked = Asked(api.app, "POST", "/v1/batches", 4, ACME)
 
     async def leaves() -> dict[str, Any]:
@@ -212,15 +212,15 @@ def test_a_client_that_leaves_is_no_fault_of_ours(api: TestClient, caplog: pytes
     assert caplog.records == []
 
 
-def test_a_short_body_that_nobody_reads_costs_no_connection(api: TestClient) -> None:
-    """Mail programs post some bytes to leave a list; closing after each would cost them and us a connection."""
+def test_a_short_unread_body_keeps_the_connection_open(api: TestClient) -> None:
+    """Mail programs post a few bytes to unsubscribe; closing the connection each time would be costly."""
     asked = Asked(api.app, "POST", "/u/x", 1, {"Content-Length": str(PIECE)})
 
     assert (asked.status(), asked.said("connection"), asked.read) == (404, None, 0)
 
 
-def test_what_is_wrong_with_the_query_is_said_before_the_body_is_read(api: TestClient) -> None:
-    """40 MiB for a misspelt parameter, or for a tenant that there cannot be, are a waste on both sides."""
+def test_faults_of_the_query_are_reported_before_the_body_is_read(api: TestClient) -> None:
+    """A misspelt parameter or an impossible tenant is refused before 40 MiB are transferred."""
     for query in ("dryrun=true", "tenant=No+Name"):
         asked = Asked(api.app, "POST", f"/v1/batches?{query}", 2_000, ADMIN | {"Content-Length": "32000000"})
 
@@ -229,7 +229,7 @@ def test_what_is_wrong_with_the_query_is_said_before_the_body_is_read(api: TestC
 
 
 def test_a_batch_may_still_come_in_any_pieces(api: TestClient) -> None:
-    """A piece may end within a character."""
+    """A chunk may end within a character."""
     content = json.dumps(batch(message(subject="Grüße 🎉")), ensure_ascii=False).encode()
 
     answer = api.post("/v1/batches", content=(content[at : at + 1] for at in range(len(content))))

@@ -1,4 +1,4 @@
-"""Circuit breakers over HTTP and on the command line: who sees them, who closes them, and what goes on then."""
+"""Circuit breakers over HTTP and on the command line: who sees them, who closes them, and which runs are resumed."""
 
 import json
 from uuid import uuid4
@@ -13,14 +13,14 @@ from mailroom.cli._installation import Opened
 from mailroom.ports.breakers import Broken
 from mailroom.testing.api import BROWSER, NOW, TestClient
 from mailroom.testing.runs import MemoryRuns
-from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, message, submitted
 
 
 @pytest.fixture
 def broken(api: TestClient, engine: Engine, runs: MemoryRuns) -> Broken:
-    """A batch of acme's that was stopped, with one run that waits and one that was cancelled since."""
+    """A stopped batch of acme's with one suspended run and one that was cancelled since."""
     to = [message(to=f"u{at}@users.test") for at in range(100)]
-    batch_id = handed_over(api, batch(*to))["batch_id"]
+    batch_id = submitted(api, batch(*to))["batch_id"]
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'complained', handed_at = :now"), {"now": NOW})
     breakers = SqlBreakers(engine)
@@ -35,8 +35,8 @@ def broken(api: TestClient, engine: Engine, runs: MemoryRuns) -> Broken:
     return again
 
 
-def test_open_breakers_are_listed_for_whom_they_stop(api: TestClient, broken: Broken) -> None:
-    """A tenant sees why its batch stands still, and nothing of another's; the runs are the administrator's."""
+def test_open_breakers_are_listed_for_the_tenants_they_stop(api: TestClient, broken: Broken) -> None:
+    """A tenant sees why its batch stopped, and nothing of another's; the runs are the administrator's."""
     [mine] = api.get("/v1/breakers").json()["items"]
     theirs = api.get("/v1/breakers", headers=UMBRELLA).json()["items"]
     [whole] = api.get("/v1/breakers", headers=ADMIN).json()["items"]
@@ -52,7 +52,7 @@ def test_open_breakers_are_listed_for_whom_they_stop(api: TestClient, broken: Br
 
 
 def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
-    """Asked again, as after a lost answer, it is as closed, and the runs are resumed again: none waits any more."""
+    """Repeated after a lost response it stays closed; no run is left suspended to be resumed."""
     output = [api.post(f"/v1/breakers/{broken.id}/close", headers=ADMIN).json() for _ in range(2)]
     listed = [api.get("/v1/breakers", params=asked).json()["items"] for asked in ({}, {"closed": "true"})]
 
@@ -63,7 +63,7 @@ def test_an_administrator_closes_it_and_its_runs_go_on(api: TestClient, broken: 
 
 
 def test_a_tenant_may_not_close_it(api: TestClient, broken: Broken, runs: MemoryRuns) -> None:
-    """The account whose reputation suffers is the installation's."""
+    """The reputation at stake is the installation's."""
     answer = api.post(f"/v1/breakers/{broken.id}/close")
 
     assert answer.status_code == 403
@@ -71,13 +71,13 @@ def test_a_tenant_may_not_close_it(api: TestClient, broken: Broken, runs: Memory
 
 
 @pytest.mark.parametrize("breaker_id", ["0190a1b2-0000-7000-8000-0000000000ff", "none"])
-def test_what_is_no_breaker_is_not_found(api: TestClient, breaker_id: str) -> None:
-    """An id of anything is answered as one of nothing."""
+def test_an_unknown_breaker_is_not_found(api: TestClient, breaker_id: str) -> None:
+    """Any malformed id is answered as an unknown one."""
     assert api.post(f"/v1/breakers/{breaker_id}/close", headers=ADMIN).status_code == 404
 
 
-def test_pages_say_that_a_batch_was_stopped_and_how_it_goes_on(api: TestClient, broken: Broken) -> None:
-    """Who waits for a batch looks at its page first."""
+def test_pages_say_that_a_batch_was_stopped_and_how_to_resume_it(api: TestClient, broken: Broken) -> None:
+    """Users who wait for a batch look at its page first."""
     of_batch = api.get(f"/batches/{broken.batch_id}", headers=BROWSER).text
     listed = api.get("/breakers", headers=BROWSER).text
     whole = api.get("/breakers", headers=ADMIN | BROWSER).text

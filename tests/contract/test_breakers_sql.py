@@ -1,4 +1,4 @@
-"""The circuit breaker on PostgreSQL: opens by what events told, stays open until a person closes it."""
+"""The circuit breaker on PostgreSQL: reported events open it, and it stays open until a person closes it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ def sent(
     at: datetime = NOW,
     batch_id: str | None = None,
 ) -> str:
-    """Have a batch come to this, and return its id; with `batch_id` more of that one is sent."""
+    """Store messages with these outcomes in a batch, or in `batch_id`, and return its id."""
     ends = [("delivered", None)] * delivered + [("bounced", "bounced_hard")] * hard
     ends += [("bounced", "bounced_soft")] * soft + [("complained", None)] * angry + [("queued", None)] * waiting
     batch = Batch(id=str(uuid4()), tenant=tenant, from_=Party("desk@acme.test"))
@@ -60,7 +60,7 @@ def opened(breakers: SqlBreakers, batch_id: str, *, now: datetime = NOW) -> Brok
 
 
 def test_batch_that_bounces_is_stopped_and_says_by_what(breakers: SqlBreakers, engine: Engine) -> None:
-    """A bought list shows in its first hundred; what was not handed over counts for nothing."""
+    """A bought list shows in its first hundred; messages that were not sent do not count."""
     batch_id = sent(engine, 91, hard=9, waiting=500)
 
     broken = opened(breakers, batch_id)
@@ -74,18 +74,18 @@ def test_batch_that_bounces_is_stopped_and_says_by_what(breakers: SqlBreakers, e
 @pytest.mark.parametrize(
     "came", [{"delivered": 92, "hard": 8}, {"delivered": 80, "soft": 20}, {"delivered": 9, "hard": 90}]
 )
-def test_batch_at_its_threshold_or_below_its_sample_goes_on(
+def test_batch_at_its_threshold_or_below_its_sample_continues(
     breakers: SqlBreakers, engine: Engine, came: dict[str, int]
 ) -> None:
-    """A full mailbox is no sign of a bad list, and of a few messages nothing is known."""
+    """A full mailbox is no sign of a bad list, and a few messages prove nothing."""
     batch_id = sent(engine, **came)
 
     assert breakers.check(batch_id, now=NOW) is None
     assert breakers.all(None, only_open=False, limit=10) == []
 
 
-def test_many_small_batches_stop_their_tenant_and_nobody_else(breakers: SqlBreakers, engine: Engine) -> None:
-    """The provider judges the account; a tenant could otherwise cut its list into pieces."""
+def test_many_small_batches_stop_their_own_tenant_only(breakers: SqlBreakers, engine: Engine) -> None:
+    """The provider judges the account; a tenant could otherwise split its list into small batches."""
     for _ in range(10):
         last = sent(engine, 47, hard=3)
     other = sent(engine, 1, tenant="umbrella")
@@ -98,7 +98,7 @@ def test_many_small_batches_stop_their_tenant_and_nobody_else(breakers: SqlBreak
 
 
 def test_tenant_is_judged_by_its_last_day(breakers: SqlBreakers, engine: Engine) -> None:
-    """What it did last month was seen then."""
+    """Last month's events were dealt with then."""
     batch_id = sent(engine, 460, hard=33, angry=7)
 
     assert breakers.check(batch_id, now=NOW + timedelta(days=2)) is not None
@@ -106,7 +106,7 @@ def test_tenant_is_judged_by_its_last_day(breakers: SqlBreakers, engine: Engine)
 
 
 def test_closed_breaker_counts_only_what_is_sent_afterwards(breakers: SqlBreakers, engine: Engine) -> None:
-    """The person who closed it knew these bounces; new ones are news."""
+    """The person who closed it knew these bounces; only later ones count."""
     batch_id = sent(engine, 90, hard=10)
     broken = opened(breakers, batch_id)
 
@@ -119,8 +119,8 @@ def test_closed_breaker_counts_only_what_is_sent_afterwards(breakers: SqlBreaker
     assert (again.id != broken.id, again.tally) == (True, ReputationCounts(sent=100, bounced=10))
 
 
-def test_closing_names_the_runs_that_waited_and_whoever_closed_first(breakers: SqlBreakers, engine: Engine) -> None:
-    """They are resumed; who asks again after a lost answer gets the same one."""
+def test_closing_returns_the_suspended_runs_and_who_closed_first(breakers: SqlBreakers, engine: Engine) -> None:
+    """The runs are resumed; a repetition after a lost response gets the same result."""
     broken = opened(breakers, sent(engine, 90, hard=10))
     runs = sorted(str(uuid4()) for _ in range(2))
     for run in (*runs, runs[0]):
@@ -139,7 +139,7 @@ def test_closing_names_the_runs_that_waited_and_whoever_closed_first(breakers: S
 
 
 def test_workers_that_open_it_at_once_open_one(breakers: SqlBreakers, engine: Engine) -> None:
-    """Several runs of one tenant find out in the same second; a person closes one breaker, once."""
+    """Several runs of one tenant detect it in the same second; a person closes one breaker, once."""
     batch_id = sent(engine, 80, hard=20)
 
     with ThreadPoolExecutor(6) as pool:

@@ -1,4 +1,4 @@
-"""`mailroom check` on a real PostgreSQL and an emulated S3: what is whole passes, and each thing that is wrong is named."""
+"""`mailroom check` on a real PostgreSQL and an emulated S3: a sound installation passes, each damage is named."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ _numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Installation:
     """An installation with one filed e-mail and one quarantined, made by the product's own writers."""
 
     s3: Any
@@ -53,7 +53,7 @@ class House:
             connection.exec_driver_sql(statement)
 
     def forgets(self, name: str) -> None:
-        """Have the database be one from before this mail."""
+        """Make the database one from before this mail."""
         mine = f"(select id from inbound_email where key = 'in/{name}')"
         self.execute("alter table inbound_activity disable trigger all")
         for table in ("inbound_activity", "inbox_item"):
@@ -72,7 +72,7 @@ class House:
     def wrong(
         self, *, limit_s: float = 0, since: datetime | None = None, sent: tuple[SentMail, ...] = ()
     ) -> dict[str, int]:
-        """Return how often what is wrong."""
+        """Return how often each kind of violation was found."""
         report = Report(tell=lambda _: None, progress=lambda _: None)
         patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=limit_s), since=since)
         check(self.places, s3=self.s3, sqs=self.sqs, report=report, patience=patience, deep=True, sent=sent)
@@ -90,7 +90,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def house(endpoint: str, engine: Engine, database_url: str) -> House:
+def installation(endpoint: str, engine: Engine, database_url: str) -> Installation:
     made = {"region_name": "eu-west-1", "aws_access_key_id": "sandbox", "aws_secret_access_key": "sandbox"}
     s3: Any = boto3.client("s3", endpoint_url=endpoint, **made)
     sqs: Any = boto3.client("sqs", endpoint_url=endpoint, **made)
@@ -102,93 +102,95 @@ def house(endpoint: str, engine: Engine, database_url: str) -> House:
     sqs.create_queue(QueueName=f"check-dead-{number}")
     dead = {"deadLetterTargetArn": f"arn:aws:sqs:eu-west-1:123456789012:check-dead-{number}", "maxReceiveCount": 5}
     url = sqs.create_queue(QueueName=f"check-{number}", Attributes={"RedrivePolicy": json.dumps(dead)})["QueueUrl"]
-    house = House(s3, sqs, engine, Places(database_url, inbound, kept, url))
+    installation = Installation(s3, sqs, engine, Places(database_url, inbound, kept, url))
     SqlDirectory(engine).add(Address("anna@acme.test", "acme", "anna"))
-    _receive(house, "filed1", _file)
-    _receive(house, "virus1", _quarantine)
-    return house
+    _receive(installation, "filed1", _file)
+    _receive(installation, "virus1", _quarantine)
+    return installation
 
 
-def _receive(house: House, name: str, end: Callable[[House, SqlLedger, str], None]) -> None:
-    house.put(name)
-    ledger, ref = SqlLedger(house.engine), ObjectRef(house.places.inbound_bucket, f"in/{name}")
+def _receive(installation: Installation, name: str, end: Callable[[Installation, SqlLedger, str], None]) -> None:
+    installation.put(name)
+    ledger, ref = SqlLedger(installation.engine), ObjectRef(installation.places.inbound_bucket, f"in/{name}")
     ledger.register(Arrival(ref, Envelope(("anna@acme.test",), "a@office.test", NOW)), now=NOW)
     entry = ledger.begin(ref, now=NOW)
     ledger.routed(entry.id, [Route("anna@acme.test", "acme", "anna", "exact")], now=NOW)
-    end(house, ledger, entry.id)
+    end(installation, ledger, entry.id)
 
 
-def _file(house: House, ledger: SqlLedger, email_id: str) -> None:
-    archive = _archive(house)
+def _file(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
+    archive = _archive(installation)
     raw, part = archive.deposit("acme", RAW), archive.deposit("acme", PART)
-    _describe(house, ledger, email_id)
+    _describe(installation, ledger, email_id)
     ledger.deposited(email_id, archive_ids=[raw.archive_id, part.archive_id], now=NOW, manifests=["acme"])
     shown = Attachment(1, "a.pdf", "application/pdf", None, part.size, part.sha256, False, None, part.archive_id)
     nothing: dict[str, Any] = dict.fromkeys(("message_id", "subject", "from_", "date", "text", "html"))
     item = Item(
         "acme", "anna@acme.test", "anna", to=(), cc=(), raw_archive_id=raw.archive_id, attachments=(shown,), **nothing
     )
-    SqlInbox(house.engine).file(email_id, [item], now=NOW)
+    SqlInbox(installation.engine).file(email_id, [item], now=NOW)
     ledger.close(email_id, State.FILED, now=NOW)
 
 
-def _quarantine(house: House, ledger: SqlLedger, email_id: str) -> None:
-    kept = _archive(house).deposit("acme", b"another " + RAW)
-    _describe(house, ledger, email_id)
+def _quarantine(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
+    kept = _archive(installation).deposit("acme", b"another " + RAW)
+    _describe(installation, ledger, email_id)
     ledger.deposited(email_id, archive_ids=[kept.archive_id], now=NOW, manifests=["acme"])
     ledger.close(email_id, State.QUARANTINED, now=NOW, reason="virus")
 
 
-def _describe(house: House, ledger: SqlLedger, email_id: str) -> None:
+def _describe(installation: Installation, ledger: SqlLedger, email_id: str) -> None:
     entry = ledger.find(email_id)
     assert entry is not None
     routing = RoutingDecision(
         (Route("anna@acme.test", "acme", "anna", "exact"),), ("acme",), recipients=("anna@acme.test",)
     )
     for manifest in describe(entry, routing, RAW):
-        _manifests(house).keep(manifest)
+        _manifests(installation).keep(manifest)
 
 
-def _manifests(house: House) -> S3Manifests:
+def _manifests(installation: Installation) -> S3Manifests:
     retention = timedelta(days=10)
-    return S3Manifests(house.s3, bucket=house.places.archive_bucket, lock_mode="GOVERNANCE", retention=retention)
+    return S3Manifests(
+        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", retention=retention
+    )
 
 
-def _archive(house: House) -> S3Archive:
-    bucket, retention = house.places.archive_bucket, timedelta(days=10)
-    return S3Archive(house.s3, house.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
+def _archive(installation: Installation) -> S3Archive:
+    bucket, retention = installation.places.archive_bucket, timedelta(days=10)
+    return S3Archive(installation.s3, installation.engine, bucket=bucket, lock_mode="GOVERNANCE", retention=retention)
 
 
-def test_what_is_whole_passes(house: House) -> None:
-    """A check that cries wolf is switched off; nothing may be wrong with what the product wrote undisturbed."""
+def test_a_sound_installation_passes(installation: Installation) -> None:
+    """A check with false alarms is switched off; an undisturbed installation has no violations."""
     sent = SentMail("filed1", ("anna@acme.test",), (hashlib.sha256(PART).hexdigest(),))
 
-    assert house.wrong(sent=(sent,)) == {}
+    assert installation.wrong(sent=(sent,)) == {}
 
 
-def test_what_is_held_after_a_restore_is_named_until_a_person_decides(house: House) -> None:
-    """ "Nothing twice" would be a promise about mail that may have gone before the restore."""
-    with office_on(house.engine) as office:
-        batch_id, outbox = office.batch(2, now=NOW), SqlOutbox(house.engine)
+def test_what_is_held_after_a_restore_is_named_until_a_person_decides(installation: Installation) -> None:
+    """Held mail may have gone before the restore, so "nothing twice" is not yet proved."""
+    with office_on(installation.engine) as office:
+        batch_id, outbox = office.batch(2, now=NOW), SqlOutbox(installation.engine)
         outbox.hold([batch_id], reason=HoldReason.RESTORED, now=NOW)
-        assert house.wrong() == {"held after a restore": 1}
+        assert installation.wrong() == {"held after a restore": 1}
 
         outbox.cancel(None, batch_id, now=NOW)
 
-        assert house.wrong() == {}
+        assert installation.wrong() == {}
 
 
-def test_a_restore_that_nobody_has_recognised_is_named(house: House) -> None:
+def test_an_unrecognised_restore_is_named(installation: Installation) -> None:
     """Before any worker starts: by the identity, and by the counter beside the archive."""
-    counter = S3Counter(house.s3, bucket=house.places.archive_bucket)
-    SqlRestores(house.engine, counter).advance()
-    assert house.wrong() == {}
+    counter = S3Counter(installation.s3, bucket=installation.places.archive_bucket)
+    SqlRestores(installation.engine, counter).advance()
+    assert installation.wrong() == {}
 
-    house.execute("update installation set counter = counter - 1")
-    assert house.wrong() == {"restored database": 1}
+    installation.execute("update installation set counter = counter - 1")
+    assert installation.wrong() == {"restored database": 1}
 
-    house.execute("update installation set counter = counter + 1, identity = 'another'")
-    assert house.wrong() == {"restored database": 1}
+    installation.execute("update installation set counter = counter + 1, identity = 'another'")
+    assert installation.wrong() == {"restored database": 1}
 
 
 DAMAGES = {
@@ -219,53 +221,57 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_every_kind_of_damage_in_sql_is_named(house: House, kind: str) -> None:
-    """A check proves something only if each thing that it looks for has been seen to be found."""
-    house.execute(DAMAGES[kind])
+def test_every_kind_of_damage_in_sql_is_named(installation: Installation, kind: str) -> None:
+    """A check proves something only if each kind of damage was seen to be found."""
+    installation.execute(DAMAGES[kind])
 
-    assert kind in house.wrong()
-
-
-def test_an_object_that_nobody_was_told_of_is_named_once_it_is_old(house: House) -> None:
-    """Its notification was lost. While it is young its notice may still be on its way."""
-    house.put("forgotten")
-
-    assert house.wrong() == {"unknown object": 1}
-    assert house.wrong(limit_s=60) == {}
+    assert kind in installation.wrong()
 
 
-def test_a_second_version_of_a_deposit_is_named(house: House) -> None:
-    """The archive is write-once: another version of a content is a second deposit that no receipt knows."""
-    bucket = house.places.archive_bucket
-    key = house.s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"]
+def test_an_object_without_a_notification_is_named_once_it_is_old(installation: Installation) -> None:
+    """Its notification was lost. While it is young the notification may still be on its way."""
+    installation.put("forgotten")
 
-    house.s3.put_object(Bucket=bucket, Key=key, Body=b"other bytes")
-
-    assert house.wrong() == {"versions": 1}
+    assert installation.wrong() == {"unknown object": 1}
+    assert installation.wrong(limit_s=60) == {}
 
 
-def test_an_object_of_the_archive_without_a_receipt_is_named(house: House) -> None:
-    """A deposit that was interrupted is adopted by its mail's next try; one that stays was lost with its mail."""
-    house.s3.put_object(Bucket=house.places.archive_bucket, Key="acme/00/00", Body=b"x")
+def test_a_second_version_of_a_deposit_is_named(installation: Installation) -> None:
+    """The archive is write-once: another version of a content is a second deposit without a receipt."""
+    bucket = installation.places.archive_bucket
+    key = installation.s3.list_objects_v2(Bucket=bucket)["Contents"][0]["Key"]
 
-    assert house.wrong() == {"no receipt": 1}
+    installation.s3.put_object(Bucket=bucket, Key=key, Body=b"other bytes")
 
-
-def test_a_quarantined_mail_that_is_nowhere_any_more_is_lost(house: House) -> None:
-    """What could not be opened is kept in the bucket only, and somebody emptied it."""
-    house.execute("update inbound_email set reason = 'not_bound', archive_ids = '{}' where state = 'quarantined'")
-    house.execute("delete from deposit where size > 35")
-    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/virus1")
-
-    assert house.wrong()["lost"] == 1
+    assert installation.wrong() == {"versions": 1}
 
 
-def test_dead_letters_are_named(house: House) -> None:
-    """They are mails that nothing will look at again; a person has to send them back."""
-    dead = house.sqs.get_queue_url(QueueName=house.places.inbound_queue_url.rpartition("/")[2].replace("-", "-dead-"))
-    house.sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody="{}")
+def test_an_object_of_the_archive_without_a_receipt_is_named(installation: Installation) -> None:
+    """An interrupted deposit is adopted by its mail's next attempt; one that stays was lost with its mail."""
+    installation.s3.put_object(Bucket=installation.places.archive_bucket, Key="acme/00/00", Body=b"x")
 
-    assert house.wrong() == {"dead letters": 1}
+    assert installation.wrong() == {"no receipt": 1}
+
+
+def test_a_quarantined_mail_that_is_nowhere_any_more_is_lost(installation: Installation) -> None:
+    """Mail that could not be decrypted is only in the bucket, and somebody emptied it."""
+    installation.execute(
+        "update inbound_email set reason = 'not_bound', archive_ids = '{}' where state = 'quarantined'"
+    )
+    installation.execute("delete from deposit where size > 35")
+    installation.s3.delete_object(Bucket=installation.places.inbound_bucket, Key="in/virus1")
+
+    assert installation.wrong()["lost"] == 1
+
+
+def test_dead_letters_are_named(installation: Installation) -> None:
+    """They are mails that will not be retried; a person has to send them back."""
+    dead = installation.sqs.get_queue_url(
+        QueueName=installation.places.inbound_queue_url.rpartition("/")[2].replace("-", "-dead-")
+    )
+    installation.sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody="{}")
+
+    assert installation.wrong() == {"dead letters": 1}
 
 
 @pytest.mark.parametrize(
@@ -277,49 +283,51 @@ def test_dead_letters_are_named(house: House) -> None:
         (SentMail("filed1", ("anna@acme.test",), ("0" * 64,)), "wrong content"),
     ],
 )
-def test_what_a_sender_knows_is_compared(house: House, sent: SentMail, kind: str) -> None:
-    """The ledger may agree with itself and still not with what was accepted."""
-    assert house.wrong(sent=(sent,)) == {kind: 1}
+def test_what_a_sender_knows_is_compared(installation: Installation, sent: SentMail, kind: str) -> None:
+    """The ledger may be consistent in itself and still differ from what was accepted."""
+    assert installation.wrong(sent=(sent,)) == {kind: 1}
 
 
-def test_what_came_before_the_wanted_time_is_left_alone(house: House) -> None:
-    """On an archive of years the check of an hour must take no longer than that hour's mails."""
-    house.execute("update inbound_email set state = 'strange', received_at = now() - interval '3 days'")
+def test_what_came_before_the_wanted_time_is_left_alone(installation: Installation) -> None:
+    """On an archive of years the check of one hour must take no longer than that hour's mails."""
+    installation.execute("update inbound_email set state = 'strange', received_at = now() - interval '3 days'")
 
-    assert house.wrong(since=datetime.now(UTC) + timedelta(seconds=1)) == {}
+    assert installation.wrong(since=datetime.now(UTC) + timedelta(seconds=1)) == {}
 
 
 @pytest.mark.parametrize(("held", "wrong"), [("{}", {"missing item": 1}), ('{"globex": "spam"}', {})])
 def test_only_a_tenant_whose_policy_holds_the_mail_back_may_be_without_an_item(
-    house: House, held: str, wrong: dict[str, int]
+    installation: Installation, held: str, wrong: dict[str, int]
 ) -> None:
     """Each tenant decides what it trusts; the others get the mail all the same."""
     routes = ",".join(
         json.dumps({"tenant": tenant, "recipient": f"anna@{tenant}.test"}) for tenant in ("acme", "globex")
     )
-    house.execute(
+    installation.execute(
         "insert into inbound_activity (email_id, at, kind, facts)"
         f""" select email_id, at, 'routed', '{{"routes": [{routes}], "held": {held}}}' """
         " from inbound_activity where kind = 'filed'"
     )
 
-    assert house.wrong() == wrong
+    assert installation.wrong() == wrong
 
 
-def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(house: House) -> None:
-    """A time that no calendar has, or a history of another shape, must not end the proof that everything else is there."""
-    house.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
-    house.execute("set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'")
-    house.put("forgotten")
+def test_a_row_that_cannot_be_used_is_named_and_the_others_are_looked_at(installation: Installation) -> None:
+    """An impossible time, or a history of another shape, must not end the check of everything else."""
+    installation.execute("update inbound_email set received_at = 'infinity' where state = 'quarantined'")
+    installation.execute(
+        "set local session_replication_role = replica; update inbound_activity set facts = '{\"routes\": 5}'"
+    )
+    installation.put("forgotten")
 
-    wrong = house.wrong()
+    wrong = installation.wrong()
 
     assert (wrong["unusable time"], wrong["unusable row"], wrong["unknown object"]) == (1, 1, 1)
 
 
-def test_a_counter_that_advances_while_a_check_looks_is_no_restore(house: House) -> None:
-    """A check takes minutes, and while mail is sent the counter advances every five seconds: its snapshot is behind by then."""
-    restores = SqlRestores(house.engine, S3Counter(house.s3, bucket=house.places.archive_bucket))
+def test_a_counter_that_advances_while_a_check_looks_is_no_restore(installation: Installation) -> None:
+    """A check takes minutes, and the counter advances every five seconds while mail is sent: its snapshot is behind."""
+    restores = SqlRestores(installation.engine, S3Counter(installation.s3, bucket=installation.places.archive_bucket))
     restores.advance()
     report = Report(tell=lambda _: None, progress=lambda _: None)
 
@@ -328,7 +336,15 @@ def test_a_counter_that_advances_while_a_check_looks_is_no_restore(house: House)
         yield from ()
 
     patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=0))
-    check(house.places, s3=house.s3, sqs=house.sqs, report=report, patience=patience, deep=False, sent=meanwhile())
+    check(
+        installation.places,
+        s3=installation.s3,
+        sqs=installation.sqs,
+        report=report,
+        patience=patience,
+        deep=False,
+        sent=meanwhile(),
+    )
 
     assert restores.counter() == 2
     assert report.wrong == {}

@@ -1,4 +1,4 @@
-"""The archive's listing against its receipts: strangers are named until they are gone or acknowledged, damage until repaired."""
+"""The archive's listing against its receipts: foreign objects are named until acknowledged, damage until repaired."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def store(emulator: str, engine: Engine) -> Store:
 
 
 class Auditor:
-    """Who compares the archive, as the check does it and as `reconcile` does it."""
+    """Compares the archive as the check does and as `reconcile` does."""
 
     def __init__(self, store: Store, database_url: str, s3: Any = None) -> None:
         self.places = Places(database_url, "inbound", store.bucket, "")
@@ -69,7 +69,7 @@ def deposit(store: Store, *names: str) -> list[Deposit]:
 
 
 def test_stranger_is_a_difference_until_an_operator_acknowledges_it(store: Store, auditor: Auditor) -> None:
-    """It may be locked for ten years: what stays red for ever hides the next one."""
+    """It may be locked for ten years: a permanent finding would hide the next one."""
     [kept] = deposit(store, "a")
     stranger = store.put_locked(kept.key, b"b")
 
@@ -87,7 +87,7 @@ def test_stranger_is_a_difference_until_an_operator_acknowledges_it(store: Store
 
 
 def test_delete_marker_is_named_with_its_remedy_and_over_once_it_is_removed(store: Store, auditor: Auditor) -> None:
-    """Removing the marker brings the deposit back into plain sight; it was never away for its receipt."""
+    """Removing the marker makes the deposit visible again; by its receipt it was never gone."""
     [kept] = deposit(store, "a")
     marker = store.s3.delete_object(Bucket=store.bucket, Key=kept.key)["VersionId"]
 
@@ -105,7 +105,7 @@ def test_delete_marker_is_named_with_its_remedy_and_over_once_it_is_removed(stor
 
 
 def test_second_locked_copy_of_a_deposit_is_no_difference(store: Store, auditor: Auditor) -> None:
-    """One is put over a delete marker, and for a stricter lock; before, that was red for as long as its lock."""
+    """One is put over a delete marker, or for a stricter lock; it must not be a finding until its lock ends."""
     [kept] = deposit(store, "a")
     marker = store.s3.delete_object(Bucket=store.bucket, Key=kept.key)["VersionId"]
     deposit(store, "a")
@@ -119,7 +119,7 @@ def test_second_locked_copy_of_a_deposit_is_no_difference(store: Store, auditor:
 
 
 def test_deposit_whose_receipt_was_lost_is_under_way_and_then_a_difference(store: Store, auditor: Auditor) -> None:
-    """Its mail's next try adopts it within minutes; an hour later nobody will."""
+    """Its mail's next attempt adopts it within minutes; after an hour none will."""
     deposit(store, "a")
     store.execute("delete from deposit")
 
@@ -128,7 +128,7 @@ def test_deposit_whose_receipt_was_lost_is_under_way_and_then_a_difference(store
 
 
 def test_parts_of_the_archive_come_to_the_whole(store: Store, auditor: Auditor) -> None:
-    """Ten million objects are not listed in an hour: each run goes on where the last one stopped, and misses none."""
+    """Ten million objects are not listed in an hour: each run continues where the last one stopped, and skips none."""
     kept = sorted(deposit(store, *"abcdefgh"), key=lambda one: one.key)
     for lost in (kept[0], kept[3], kept[7]):
         store.lose(lost.archive_id)
@@ -143,7 +143,7 @@ def test_parts_of_the_archive_come_to_the_whole(store: Store, auditor: Auditor) 
 
 
 def test_difference_lasts_until_it_is_repaired_and_the_page_says_it(store: Store, auditor: Auditor) -> None:
-    """The run that finds it is one of many: the next ones look elsewhere, and would say that all is well."""
+    """The run that finds it is one of many: the next ones look elsewhere, and would report no damage."""
     kept = sorted(deposit(store, *"abcd"), key=lambda one: one.key)
     store.lose(kept[0].archive_id)
     store.execute("update deposit set verified_at = now() - interval '1 minute'")
@@ -168,7 +168,7 @@ def _damages(store: Store) -> dict[str, str]:
 
 
 def test_damage_cannot_be_acknowledged(store: Store, auditor: Auditor) -> None:
-    """A document that is not there is not settled by a word."""
+    """A missing document is not settled by an acknowledgement."""
     [kept] = deposit(store, "a")
     store.lose(kept.archive_id)
     auditor.reconcile()
@@ -180,7 +180,7 @@ def test_damage_cannot_be_acknowledged(store: Store, auditor: Auditor) -> None:
 
 
 def test_strange_keys_are_named_once_and_stop_nothing(store: Store, auditor: Auditor) -> None:
-    """A stranger chooses his keys: quotes for the shell, bars for tables, what PostgreSQL refuses; ours are not strange."""
+    """A stranger chooses the key: shell quotes, table bars, what PostgreSQL refuses; our own keys are plain."""
     for key in ("x; rm -rf $HOME", "a|b`c", "acme/aa/short", "日本/é", "_mailroom/counter.json"):
         store.put(key, b"1")
         store.put(key, b"2")
@@ -199,7 +199,7 @@ def test_strange_keys_are_named_once_and_stop_nothing(store: Store, auditor: Aud
 
 
 def test_key_that_postgresql_cannot_hold_stops_nothing(store: Store, auditor: Auditor) -> None:
-    """S3 takes a NUL in a key: no cursor stands there, and the finding is not kept but made again by each look."""
+    """S3 takes a NUL in a key: the cursor cannot store it, and the finding is not stored but made by each run."""
     now = datetime.now(UTC)
     found = [ArchiveFinding("no receipt", f"acme/{name}", "v", "look", now) for name in ("nul\0", "plain")]
 
@@ -210,8 +210,8 @@ def test_key_that_postgresql_cannot_hold_stops_nothing(store: Store, auditor: Au
     assert cut == ["acme/plain", ""]
 
 
-def test_missing_permission_to_read_locks_is_said_once(store: Store, database_url: str, emulator: str) -> None:
-    """It says nothing of any deposit: a violation for each would bury those that are damaged."""
+def test_missing_permission_to_read_locks_is_reported_once(store: Store, database_url: str, emulator: str) -> None:
+    """It says nothing about any deposit: a violation for each would hide those that are damaged."""
     kept = deposit(store, "a", "b")
     deposit_beside = store.s3.delete_object(Bucket=store.bucket, Key=kept[0].key)["VersionId"]
     deposit(store, "a")
@@ -229,7 +229,7 @@ def test_missing_permission_to_read_locks_is_said_once(store: Store, database_ur
 def test_stranger_that_only_he_can_read_is_a_stranger_and_not_a_missing_permission(
     store: Store, database_url: str, heads: str
 ) -> None:
-    """No permission that can be granted would end it; and while one is missing nothing is noted, so nothing could be settled."""
+    """No permission could end it; and while one is missing nothing is recorded, so nothing could be settled."""
     [kept] = deposit(store, "a")
     stranger = store.put_locked(kept.key, b"b")
     auditor = Auditor(store, database_url, Refusing(store.s3, "AccessDenied", {stranger}, heads=heads))
@@ -242,7 +242,7 @@ def test_stranger_that_only_he_can_read_is_a_stranger_and_not_a_missing_permissi
 
 
 def test_own_copies_that_may_not_be_decrypted_are_a_missing_permission(store: Store, database_url: str) -> None:
-    """The whole bucket is under that key: a stranger for each copy would be an alarm about ourselves."""
+    """The whole bucket is under that key: a foreign version for each copy would be an alarm about ourselves."""
     [kept] = deposit(store, "a")
     copy = store.put_locked(kept.key, b"a")
     s3 = Refusing(store.s3, "AccessDenied", {kept.version, copy}, heads="checksums")
@@ -256,7 +256,7 @@ def test_own_copies_that_may_not_be_decrypted_are_a_missing_permission(store: St
 def test_strangers_on_a_manifests_key_are_named_until_an_operator_acknowledges_them(
     store: Store, auditor: Auditor
 ) -> None:
-    """Manifests lie in the same bucket under the same locks, and somebody else may write over them as well."""
+    """Manifests are in the same bucket under the same locks, and somebody else may write over them as well."""
     manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, envelope=replace(ENVELOPE, recipients=("bob@acme.test",))))
@@ -286,7 +286,7 @@ def test_strangers_on_a_manifests_key_are_named_until_an_operator_acknowledges_t
 def test_version_of_a_manifest_that_cannot_be_read_stops_nothing(
     store: Store, database_url: str, code: str, heads: str, wrong: dict[str, int]
 ) -> None:
-    """What only a stranger reads is his; what a life-cycle rule moved to Glacier may be ours, and is not called a stranger's."""
+    """A version that only a stranger can read is foreign; one that a lifecycle rule moved to Glacier may be ours."""
     manifests = S3Manifests(store.s3, bucket=store.bucket, lock_mode="GOVERNANCE", retention=RETENTION)
     manifests.keep(MANIFEST)
     stranger = store.put_locked(MANIFEST.key, b"{}")
@@ -296,7 +296,7 @@ def test_version_of_a_manifest_that_cannot_be_read_stops_nothing(
 
 
 def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: Auditor, emulator: str) -> None:
-    """S3's own word that there is none is the proof that somebody took it away, or put other bytes there."""
+    """S3's explicit answer that there is no lock proves that somebody removed it, or put other bytes there."""
     [kept] = deposit(store, "a")
     store.lose(kept.archive_id)
     version = store.put(kept.key, b"a")
@@ -308,7 +308,7 @@ def test_version_that_really_has_no_lock_is_a_violation(store: Store, auditor: A
 
 
 def test_bucket_that_may_not_be_listed_is_one_difference_and_settles_nothing(store: Store, auditor: Auditor) -> None:
-    """Who sees nothing must not say that all is well, nor forget what was found before."""
+    """Without access to the bucket a check must neither report success nor forget earlier findings."""
     [kept] = deposit(store, "a")
     store.put(kept.key, b"b")
     auditor.reconcile()

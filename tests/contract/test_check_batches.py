@@ -1,4 +1,4 @@
-"""`mailroom check` on batches: what was sent once passes, and each thing that is wrong is named."""
+"""`mailroom check` on batches: a batch that was sent once passes, and each kind of violation is named."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ def send(office: Office, batch_id: str, now: datetime = NOW) -> None:
     Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: now).send_some(100)
 
 
-def wrong(url: str, told: Submissions) -> dict[str, int]:
-    """Return how often what is wrong."""
+def wrong(url: str, submissions: Submissions) -> dict[str, int]:
+    """Return how often each kind of violation was found."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     with psycopg.connect(url) as connection:
         check_stories(connection, report)
-        check_submissions(connection, told, report)
+        check_submissions(connection, submissions, report)
     return dict(report.wrong)
 
 
@@ -42,14 +42,14 @@ def both_ends(office: Office, batch_id: str, messages: int = 3) -> Submissions:
 
 
 def note(office: Office, kind: str, which: str) -> None:
-    """Write an activity that nothing of ours would write."""
+    """Write an activity that no code of ours would write."""
     statement = f"insert into activity (message_id, at, kind, facts) select id, now(), '{kind}', '{{}}' from message"
     with office.engine.begin() as connection:
         connection.execute(text(f"{statement} where {which}"))
 
 
 def test_a_batch_that_was_sent_once_is_clean(office: Office, database_url: str, tmp_path: Path) -> None:
-    """Also as a file, the way a drill tells it."""
+    """Also as a file, the form in which a drill reports it."""
     batch_id = office.batch(3, now=NOW)
     send(office, batch_id)
     both_ends(office, batch_id).write(tmp_path / "both.jsonl")
@@ -57,8 +57,8 @@ def test_a_batch_that_was_sent_once_is_clean(office: Office, database_url: str, 
     assert wrong(database_url, read_submissions(tmp_path / "both.jsonl")) == {}
 
 
-def test_a_message_that_was_handed_over_again_is_named(office: Office, database_url: str) -> None:
-    """Its story alone says so, where no receiving end can be asked."""
+def test_a_message_that_was_sent_again_is_named(office: Office, database_url: str) -> None:
+    """Its history alone proves it, without the receiving end."""
     batch_id = office.batch(3, now=NOW)
     send(office, batch_id)
     note(office, "sending", "number = 1")
@@ -67,7 +67,7 @@ def test_a_message_that_was_handed_over_again_is_named(office: Office, database_
 
 
 def test_a_mail_that_was_received_twice_is_named(office: Office, database_url: str) -> None:
-    """The one thing that must never be."""
+    """The one thing that must never happen."""
     batch_id = office.batch(3, now=NOW)
     send(office, batch_id)
     office.provider.accepted.append(office.provider.accepted[0])
@@ -90,7 +90,7 @@ def test_a_mail_that_may_go_again_may_come_twice(office: Office, database_url: s
 
 
 def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(office: Office, database_url: str) -> None:
-    """Dispatched is a promise; unknown is the word for not knowing."""
+    """`dispatched` is a promise; `unknown` is not."""
     batch_id = office.batch(3, now=NOW)
     send(office, batch_id)
     office.provider.accepted.clear()
@@ -100,7 +100,7 @@ def test_what_was_taken_and_never_came_is_named_and_what_is_unknown_is_not(offic
     assert wrong(database_url, both_ends(office, batch_id)) == {"not received": 2}
 
 
-def test_mails_that_nobody_says_to_have_sent_are_named(office: Office, database_url: str) -> None:
+def test_received_mails_without_a_sent_message_are_named(office: Office, database_url: str) -> None:
     """One of a batch that still waits, and one of no batch at all."""
     batch_id = office.batch(3, now=NOW)
     waiting = office.values("select id::text from message")[0]
@@ -110,7 +110,7 @@ def test_mails_that_nobody_says_to_have_sent_are_named(office: Office, database_
 
 
 def test_a_mail_that_its_provider_delays_was_received(office: Office, database_url: str) -> None:
-    """`deferred` is our word for two things: put off by us, and sent but not yet delivered, as SES's DeliveryDelay says."""
+    """`deferred` has two meanings: postponed by us, and sent but delayed at the provider (SES's DeliveryDelay)."""
     batch_id = office.batch(3, now=NOW)
     send(office, batch_id)
     with office.engine.begin() as connection:
@@ -121,7 +121,7 @@ def test_a_mail_that_its_provider_delays_was_received(office: Office, database_u
 
 
 def test_an_accepted_batch_that_is_not_there_is_lost(office: Office, database_url: str) -> None:
-    """Whoever was answered 202 relies on it."""
+    """A caller that was answered 202 relies on it."""
     output = Submissions({"00000000-0000-0000-0000-000000000000": 3})
 
     assert wrong(database_url, output) == {"lost": 1}

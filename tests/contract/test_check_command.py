@@ -17,7 +17,7 @@ REQUIRED = {name: "x" for name, field in Settings.model_fields.items() if field.
 def test_a_schema_that_does_not_fit_is_one_finding_and_the_rest_is_looked_at(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    """After a restore of an older dump it ended in a traceback, and said nothing of schedules and logs."""
+    """After a restore of an older dump it ended in a traceback, and reported nothing on schedules and logs."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("alter table message rename to away")
     server = Server()

@@ -1,4 +1,4 @@
-"""`mailroom check` and manifests: a ledger that is older than the archive is named at once, and what to do."""
+"""`mailroom check` and manifests: a ledger that is older than the archive is named at once, with the remedy."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,39 +12,39 @@ from mailroom.audit.check import check
 from mailroom.audit.mails import Patience
 from mailroom.audit.report import Report, Violation
 from mailroom.domain.inbound.received_email import State
-from tests.contract.test_check import House, _manifests, endpoint, house
+from tests.contract.test_check import Installation, _manifests, endpoint, installation
 from tests.support.archive_store import Refusing
 from tests.support.lock_blind_s3 import LockBlind
 
-__all__ = ["endpoint", "house"]
+__all__ = ["endpoint", "installation"]
 
 HOUR = 3600
 
 
 @pytest.fixture
-def settled(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    """The installation, some time after its mails came, by S3's clock: it cuts its times to the second."""
+def settled(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """The installation some time after its mails came, by S3's clock, which is rounded down to the second."""
     later = datetime.now(UTC) + timedelta(seconds=5)
     monkeypatch.setattr("mailroom.audit.check.clock_of", lambda _s3, _bucket: later)
-    return house
+    return installation
 
 
-def found(house: House) -> list[Violation]:
-    """Return what is wrong for a check with an hour of patience."""
+def found(installation: Installation) -> list[Violation]:
+    """Return the violations of a check with an hour of patience."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     patience = Patience(now=datetime.now(UTC), limit=timedelta(seconds=HOUR))
-    check(house.places, s3=house.s3, sqs=house.sqs, report=report, patience=patience, deep=False)
+    check(installation.places, s3=installation.s3, sqs=installation.sqs, report=report, patience=patience, deep=False)
     assert report.counts["manifests"] >= 2
     return report.violations
 
 
-def test_what_is_whole_passes(settled: House) -> None:
-    """Manifests are no deposits without a receipt."""
+def test_a_sound_installation_passes(settled: Installation) -> None:
+    """Manifests are not deposits without a receipt."""
     assert found(settled) == []
 
 
-def test_mails_that_the_ledger_forgot_are_named_once_each(settled: House) -> None:
-    """With the bucket's object, or by the manifest alone where a life-cycle rule has emptied the bucket."""
+def test_mails_that_the_ledger_forgot_are_named_once_each(settled: Installation) -> None:
+    """With the bucket's object, or by the manifest alone where a lifecycle rule has emptied the bucket."""
     settled.forgets("filed1")
     settled.forgets("virus1")
     settled.s3.delete_object(Bucket=settled.places.inbound_bucket, Key="in/virus1")
@@ -54,19 +54,21 @@ def test_mails_that_the_ledger_forgot_are_named_once_each(settled: House) -> Non
     assert sorted(wrong) == [("forgotten", settled.manifest_of("virus1")), ("forgotten", "in/filed1")]
 
 
-def test_a_manifest_of_a_mail_that_comes_meanwhile_is_not_wrong(house: House) -> None:
-    """The check reads SQL first; what is described after that is not forgotten, it is new."""
-    [manifest, *_] = _manifests(house).find(_ref(house, "filed1"))
-    _manifests(house).keep(replace(manifest, ref=replace(manifest.ref, key="in/new")))
+def test_a_manifest_of_a_mail_that_comes_meanwhile_is_not_wrong(installation: Installation) -> None:
+    """The check reads SQL first; a mail described after that is not forgotten but new."""
+    [manifest, *_] = _manifests(installation).find(_ref(installation, "filed1"))
+    _manifests(installation).keep(replace(manifest, ref=replace(manifest.ref, key="in/new")))
 
-    assert found(house) == []
+    assert found(installation) == []
 
 
 @pytest.mark.parametrize(
     ("state", "do"), [("received", "sweep-inbound"), ("quarantined", "mailroom replay"), ("filed", "receive-email")]
 )
-def test_a_line_that_knows_of_fewer_attempts_than_its_manifest_is_named(settled: House, state: str, do: str) -> None:
-    """It was put back to before its mail was replayed, or to before it was filed at all."""
+def test_a_line_that_knows_of_fewer_attempts_than_its_manifest_is_named(
+    settled: Installation, state: str, do: str
+) -> None:
+    """The ledger was restored to before the mail was replayed, or to before it was filed."""
     settled.execute(
         "alter table inbound_activity disable trigger all; update inbound_activity set at = at - interval '1 hour';"
         f"update inbound_email set state = '{state}', reason = 'spam', attempts = 0 where key = 'in/virus1'"
@@ -78,8 +80,8 @@ def test_a_line_that_knows_of_fewer_attempts_than_its_manifest_is_named(settled:
     assert "attempt 1" in wrong.do
 
 
-def test_a_line_in_the_middle_of_its_attempt_is_not_wrong(settled: House) -> None:
-    """Its manifest is there, its worker was killed, and its message will come back: nothing was forgotten."""
+def test_a_line_in_the_middle_of_its_attempt_is_not_wrong(settled: Installation) -> None:
+    """Its manifest exists, its worker was killed, and its message will be redelivered: nothing was forgotten."""
     settled.execute(
         "alter table inbound_activity disable trigger all; update inbound_activity set at = at - interval '1 hour';"
         "update inbound_email set state = 'processing' where key = 'in/virus1'"
@@ -88,8 +90,8 @@ def test_a_line_in_the_middle_of_its_attempt_is_not_wrong(settled: House) -> Non
     assert "forgotten" not in {one.kind for one in found(settled)}
 
 
-def test_a_missing_manifest_is_named(settled: House) -> None:
-    """Somebody with the right to bypass the lock removed it; a restored database could not bring the mail back."""
+def test_a_missing_manifest_is_named(settled: Installation) -> None:
+    """Somebody with the bypass permission removed it; a restored database could not recover the mail."""
     bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
     for one in settled.s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]:
         settled.s3.delete_object(Bucket=bucket, Key=key, VersionId=one["VersionId"], BypassGovernanceRetention=True)
@@ -105,8 +107,10 @@ def test_a_missing_manifest_is_named(settled: House) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b"no json", b"[" * 9999])
-def test_what_a_stranger_put_over_a_manifest_is_named_until_it_is_acknowledged(settled: House, body: bytes) -> None:
-    """The mail would still be found by the version below it; that somebody writes there must be known, and not for ever."""
+def test_what_a_stranger_put_over_a_manifest_is_named_until_it_is_acknowledged(
+    settled: Installation, body: bytes
+) -> None:
+    """The mail is still found by the version below; the foreign write must be reported, but not for ever."""
     bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
     stranger = settled.s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
     wrong = [one.kind for one in found(settled)]
@@ -119,7 +123,7 @@ def test_what_a_stranger_put_over_a_manifest_is_named_until_it_is_acknowledged(s
     assert found(settled) == []
 
 
-def test_a_stranger_that_only_he_can_read_ends_no_check(settled: House) -> None:
+def test_a_stranger_that_only_he_can_read_ends_no_check(settled: Installation) -> None:
     """One object encrypted with its writer's own key (SSE-C) would keep everything else from being checked."""
     bucket, key = settled.places.archive_bucket, settled.manifest_of("filed1")
     stranger = settled.s3.put_object(Bucket=bucket, Key=key, Body=b"{}")["VersionId"]
@@ -130,14 +134,14 @@ def test_a_stranger_that_only_he_can_read_ends_no_check(settled: House) -> None:
     assert "forgotten" in {one.kind for one in found(replace(settled, s3=s3))}
 
 
-def test_a_manifests_lock_that_may_not_be_read_is_a_missing_permission(settled: House, endpoint: str) -> None:
-    """S3 leaves it out of its answers; every manifest would be called wrong, and its lock missing."""
+def test_a_manifests_lock_that_may_not_be_read_is_a_missing_permission(settled: Installation, endpoint: str) -> None:
+    """S3 omits it from its answers; every manifest would be called wrong, and its lock missing."""
     blind = replace(settled, s3=LockBlind(endpoint).client)
 
     assert [(one.kind, "s3:GetObjectRetention is missing" in one.do) for one in found(blind)] == [("permission", True)]
 
 
-def _ref(house: House, name: str):  # type: ignore[no-untyped-def]
-    line = SqlLedger(house.engine).find(name)
+def _ref(installation: Installation, name: str):  # type: ignore[no-untyped-def]
+    line = SqlLedger(installation.engine).find(name)
     assert line is not None
     return line.ref

@@ -1,4 +1,4 @@
-"""Conservation on a real PostgreSQL and an emulated S3: all that came is somewhere, and what is taken away is missed."""
+"""Conservation on a real PostgreSQL and an emulated S3: all mail is accounted for, and each removal is found."""
 
 import time
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _numbers = count()
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Installation:
     """An installation with mails of two tenants under two prefixes, and messages in every kind of status."""
 
     s3: Any
@@ -53,7 +53,7 @@ class House:
         return report
 
     def receive(self, key: str, *tenants: str, state: State | None) -> None:
-        """Have an object lie there and its mail come to this; None is one that is still worked on."""
+        """Store an object and the ledger's line in this state; None is one that is still in progress."""
         self.s3.put_object(Bucket=self.places.inbound_bucket, Key=key, Body=b"sealed")
         ledger, ref = SqlLedger(self.engine), ObjectRef(self.places.inbound_bucket, key)
         ledger.register(Arrival(ref), now=NOW)
@@ -64,7 +64,7 @@ class House:
             ledger.close(entry.id, state, now=NOW, reason="not_bound" if state is State.QUARANTINED else None)
 
     def send(self) -> None:
-        """Have five messages handed over with different ends, and one that waits for its time."""
+        """Store five sent messages with different outcomes, and one that is scheduled."""
         batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"))
         drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(6)]
         SqlOutbox(self.engine).accept(batch, [Content(subject="a", text="b", html=None)], drafts, now=NOW)
@@ -90,23 +90,23 @@ class House:
 
 
 @pytest.fixture
-def house(aws: str, engine: Engine, database_url: str) -> House:
+def installation(aws: str, engine: Engine, database_url: str) -> Installation:
     s3: Any = boto3.client("s3")
     bucket = f"conserve-{next(_numbers)}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     where: Any = {"LocationConstraint": "eu-west-1"}
     s3.create_bucket(Bucket=f"{bucket}-kept", CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
-    house = House(s3, engine, Places(database_url, bucket, f"{bucket}-kept", "none"))
-    house.receive("in/held", "acme", state=State.QUARANTINED)
-    house.receive("in/both", "acme", "umbrella", state=None)
-    house.receive("other/twice", "umbrella", state=State.DUPLICATE)
-    house.send()
-    return house
+    installation = Installation(s3, engine, Places(database_url, bucket, f"{bucket}-kept", "none"))
+    installation.receive("in/held", "acme", state=State.QUARANTINED)
+    installation.receive("in/both", "acme", "umbrella", state=None)
+    installation.receive("other/twice", "umbrella", state=State.DUPLICATE)
+    installation.send()
+    return installation
 
 
-def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None:
-    """The proof is an account for each, so that one tenant's surplus cannot hide another's loss."""
-    report = house.look()
+def test_what_is_whole_balances_for_each_tenant_and_prefix(installation: Installation) -> None:
+    """One account for each tenant and prefix, so that one tenant's surplus cannot hide another's loss."""
+    report = installation.look()
 
     balances = {account: dict(counts) for account, counts in report.balances.items()}
     assert report.is_clean, report.violations
@@ -117,27 +117,27 @@ def test_what_is_whole_balances_for_each_tenant_and_prefix(house: House) -> None
     assert balances[Account("outbound", "acme", "")] == {"came": 6, "ended": 3, "pending": 3}
 
 
-def test_notices_of_objects_that_are_none_of_ours_are_no_loss(house: House) -> None:
-    """Nobody looked whether they are there, and a forged notice must not make the proof fail."""
-    ledger = SqlLedger(house.engine)
-    house.s3.put_object(Bucket=house.places.inbound_bucket, Key="beside/there", Body=b"a report")
+def test_notices_of_objects_that_are_none_of_ours_are_no_loss(installation: Installation) -> None:
+    """No one checked that they exist; a forged notification must not make the proof fail."""
+    ledger = SqlLedger(installation.engine)
+    installation.s3.put_object(Bucket=installation.places.inbound_bucket, Key="beside/there", Body=b"a report")
     for bucket, key in (
-        (house.places.inbound_bucket, "beside/there"),
-        (house.places.inbound_bucket, "beside/never"),
+        (installation.places.inbound_bucket, "beside/there"),
+        (installation.places.inbound_bucket, "beside/never"),
         ("another-bucket", "in/held"),
     ):
         ref = ObjectRef(bucket, key)
         ledger.register(Arrival(ref), now=NOW)
         ledger.close(ledger.begin(ref, now=NOW).id, State.QUARANTINED, now=NOW, reason=Reason.FOREIGN_OBJECT)
 
-    report = house.look()
+    report = installation.look()
 
     assert report.is_clean, report.violations
     assert dict(report.balances[Account("inbound", "*", "beside/")]) == {"came": 2, "quarantined": 2}
 
 
 def rests(report: Report) -> int:
-    """Return what is nowhere, of both sides; the tenants' accounts of inbound tell parts of the whole."""
+    """Return the total unaccounted for, inbound and outbound; the tenants' inbound accounts are parts of the whole."""
     whole = [counts for account, counts in report.balances.items() if account.tenant == "*" or not account.prefix]
     return sum(difference(counts) for counts in whole)
 
@@ -161,12 +161,12 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("damage", LOSSES)
-def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: str) -> None:
-    """A proof is worth something only if each loss that it speaks of has been seen to be found."""
+def test_what_is_taken_away_or_altered_by_hand_is_found(installation: Installation, damage: str) -> None:
+    """A proof is worth something only if each kind of loss was seen to be found."""
     kind, subject, rest = LOSSES[damage]
-    house.execute(damage)
+    installation.execute(damage)
 
-    report = house.look(limit_s=3600 if "hours" in damage else 0)
+    report = installation.look(limit_s=3600 if "hours" in damage else 0)
 
     found = [one.subject for one in report.violations if one.kind == kind]
     assert len(found) == 1
@@ -174,67 +174,67 @@ def test_what_is_taken_away_or_altered_by_hand_is_found(house: House, damage: st
     assert rests(report) == rest
 
 
-def test_object_that_somebody_deleted_before_it_was_archived_is_missed(house: House) -> None:
-    """Neither bucket nor archive has it: that mail is lost, whatever the ledger says."""
-    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
+def test_object_deleted_before_it_was_archived_is_reported(installation: Installation) -> None:
+    """Neither bucket nor archive has it: the mail is lost, whatever the ledger says."""
+    installation.s3.delete_object(Bucket=installation.places.inbound_bucket, Key="in/held")
 
-    report = house.look()
+    report = installation.look()
 
     assert dict(report.wrong) == {"lost": 1}
     assert difference(report.balances[Account("inbound", "*", "in/")]) == -1
 
 
-def test_object_that_the_archive_has_may_leave_the_bucket(house: House) -> None:
-    """A life-cycle rule empties the bucket; the archive is where mail stays."""
-    house.execute("update inbound_email set archive_ids = '{acme/x}' where key = 'in/held'")
-    house.s3.delete_object(Bucket=house.places.inbound_bucket, Key="in/held")
+def test_object_that_the_archive_has_may_leave_the_bucket(installation: Installation) -> None:
+    """A lifecycle rule empties the bucket; the archive keeps the mail."""
+    installation.execute("update inbound_email set archive_ids = '{acme/x}' where key = 'in/held'")
+    installation.s3.delete_object(Bucket=installation.places.inbound_bucket, Key="in/held")
 
-    assert difference(house.look().balances[Account("inbound", "*", "in/")]) == 0
+    assert difference(installation.look().balances[Account("inbound", "*", "in/")]) == 0
 
 
-def test_young_object_without_a_line_is_in_flight(house: House) -> None:
-    """Its notice is on the way; an alarm at every mail would be switched off."""
-    house.s3.put_object(Bucket=house.places.inbound_bucket, Key="in/new", Body=b"sealed")
+def test_young_object_without_a_line_is_in_flight(installation: Installation) -> None:
+    """Its notification is on the way; an alarm for every mail would be switched off."""
+    installation.s3.put_object(Bucket=installation.places.inbound_bucket, Key="in/new", Body=b"sealed")
 
-    young, old = house.look(), house.look(limit_s=0)
+    young, old = installation.look(), installation.look(limit_s=0)
 
     assert young.is_clean
     assert difference(young.balances[Account("inbound", "*", "in/")]) == 0
     assert difference(old.balances[Account("inbound", "*", "in/")]) == 1
 
 
-def test_what_an_open_breaker_stops_is_not_stuck(house: House) -> None:
-    """It waits for a person, and the breaker is an alarm of its own."""
-    house.execute("update message set due_at = now() - interval '2 hours' where status = 'accepted'")
-    house.execute(
+def test_what_an_open_breaker_stops_is_not_stuck(installation: Installation) -> None:
+    """It waits for a person, and the breaker raises its own alarm."""
+    installation.execute("update message set due_at = now() - interval '2 hours' where status = 'accepted'")
+    installation.execute(
         "insert into breaker (id, tenant, trip, sent, bounced, complained, runs, opened_at)"
         " values (gen_random_uuid(), 'acme', 'bounces', 1, 1, 0, '{}', now())"
     )
 
-    assert house.look().is_clean
+    assert installation.look().is_clean
 
 
-def test_mail_that_the_archive_describes_and_the_ledger_forgot_is_named_at_once(house: House) -> None:
-    """The database was put back: an hour of patience, made for notices on their way, would be an hour of losing mail."""
+def test_mail_that_the_archive_describes_and_the_ledger_forgot_is_named_at_once(installation: Installation) -> None:
+    """The database was restored: an hour of patience, made for notifications on their way, would be an hour of loss."""
     manifests = S3Manifests(
-        house.s3, bucket=house.places.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(1)
+        installation.s3, bucket=installation.places.archive_bucket, lock_mode="GOVERNANCE", retention=timedelta(1)
     )
-    ref = ObjectRef(house.places.inbound_bucket, "in/held")
+    ref = ObjectRef(installation.places.inbound_bucket, "in/held")
     keep_unopened(Entry("1", ref, State.PROCESSING, None, 1, received_at=NOW), "not_bound", manifests=manifests)
-    time.sleep(2)  # S3 cuts its times to the second.
-    assert house.look().is_clean
-    house.execute("delete from inbound_email where key = 'in/held'")
+    time.sleep(2)  # S3 rounds its times down to the second.
+    assert installation.look().is_clean
+    installation.execute("delete from inbound_email where key = 'in/held'")
 
-    report = house.look()
+    report = installation.look()
 
     [found] = report.violations
     assert (found.kind, found.subject) == ("forgotten", "in/held")
     assert "sweep-inbound" in found.do
 
 
-def test_window_leaves_out_what_is_older_on_both_sides(house: House) -> None:
+def test_window_leaves_out_what_is_older_on_both_sides(installation: Installation) -> None:
     """Each hour's proof takes an hour's work; at its edge nothing may seem lost."""
-    report = house.look(since=datetime.now(UTC) + timedelta(seconds=5))
+    report = installation.look(since=datetime.now(UTC) + timedelta(seconds=5))
 
     assert report.is_clean
     assert not any(difference(counts) for counts in report.balances.values())

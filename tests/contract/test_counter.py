@@ -1,4 +1,4 @@
-"""The port `OutsideCounter`: the twin in memory and an object in a bucket that keeps versions count alike."""
+"""The port `OutsideCounter`: the in-memory double and an object in a versioned bucket count alike."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,13 +38,13 @@ def counter(request: pytest.FixtureRequest, aws: str) -> OutsideCounter:
     return MAKERS[request.param]()
 
 
-def test_nothing_is_kept_at_first(counter: OutsideCounter) -> None:
+def test_a_new_counter_is_empty(counter: OutsideCounter) -> None:
     """A new installation is not a restored one."""
     assert counter.read("acme") is None
 
 
 def test_it_never_goes_backwards(counter: OutsideCounter) -> None:
-    """A process that was slow would hide a restore otherwise."""
+    """A slow process would otherwise hide a restore."""
     for value in (3, 7, 5):
         counter.raise_to("acme", value)
 
@@ -53,7 +53,7 @@ def test_it_never_goes_backwards(counter: OutsideCounter) -> None:
 
 
 def test_of_many_that_write_at_once_the_highest_stays(counter: OutsideCounter) -> None:
-    """Workers advance it whenever they like."""
+    """Workers advance it concurrently."""
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda value: counter.raise_to("acme", value), range(1, 9)))
 
@@ -61,7 +61,7 @@ def test_of_many_that_write_at_once_the_highest_stays(counter: OutsideCounter) -
 
 
 def test_old_versions_do_not_pile_up_and_are_no_orphans_of_the_archive(aws: str) -> None:
-    """It is written all day, into a bucket that keeps everything."""
+    """It is written all day, into a bucket that keeps every version."""
     name, s3 = bucket(), boto3.client("s3")
     counter = S3Counter(s3, bucket=name)
     for value in range(1, 6):
@@ -71,8 +71,8 @@ def test_old_versions_do_not_pile_up_and_are_no_orphans_of_the_archive(aws: str)
     assert list(stored_versions(s3, name)) == []
 
 
-def test_what_is_no_counter_is_said(aws: str) -> None:
-    """Somebody wrote over it; a number is not guessed."""
+def test_an_object_that_is_no_counter_is_reported(aws: str) -> None:
+    """Somebody overwrote it; a number is not guessed."""
     name, s3 = bucket(), boto3.client("s3")
     s3.put_object(Bucket=name, Key="_mailroom/acme/counter.json", Body=b"[]")
 

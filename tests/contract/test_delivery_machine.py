@@ -1,7 +1,7 @@
-"""Delivery as a game against whoever would break it (R21): dispatch, answers, events and crashes in any order, on PostgreSQL.
+"""Delivery as a state machine (R21): dispatch, responses, events and crashes in any order, on PostgreSQL.
 
-Whatever is played: each message goes to the provider at most once and never to who is suppressed, each event is told once,
-and in the end the status is what the events say together.
+The invariants: each message goes to the provider at most once and never to a suppressed recipient, each event is recorded
+once, and the final status is the one that all events give together.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,21 +38,21 @@ _LATER = [
     Kind.BOUNCED_HARD,
     Kind.COMPLAINED,
 ]
-_TOLD = st.lists(st.sampled_from(_LATER), max_size=4, unique=True)
+_REPORTED = st.lists(st.sampled_from(_LATER), max_size=4, unique=True)
 
 
 @dataclass
 class World:
-    """The provider, and what is on its way from it."""
+    """The provider, and the events on their way from it."""
 
     got: dict[str, int] = field(default_factory=dict)
     wire: list[DeliveryEvent] = field(default_factory=list)
     unsettled: list[Outcome] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     suppressed: set[str] = field(default_factory=set)
 
     def take(self, claim: Claimed, kinds: list[Kind], *, tagged: bool) -> str:
-        """Take a mail, and return what the provider calls it; what becomes of it will be told."""
+        """Take a mail, and return the provider's id; `kinds` will be reported later."""
         message = claim.draft.id
         self.got[message] = self.got.get(message, 0) + 1
         known = f"ses-{message}-{self.got[message]}"
@@ -63,7 +63,7 @@ class World:
         return known
 
     def about(self, message: str) -> list[DeliveryEvent]:
-        """Return what will have been told of a message in the end, by its provider and at our own door."""
+        """Return the events of a message that will have been reported in the end, by its provider and by our own links."""
         return [one for one in self.wire if message in (one.message_id, (one.provider_message_id or "")[4:40])]
 
 
@@ -78,7 +78,7 @@ class Delivery(RuleBasedStateMachine):
         self.now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
     @initialize()
-    def hand_over(self) -> None:
+    def submit(self) -> None:
         batch = Batch(id=str(uuid4()), tenant=f"t{uuid4().hex[:8]}", from_=Party("desk@acme.test"))
         drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(MESSAGES)]
         self.outbox.accept(batch, [Content(subject="s", text="t", html=None)], drafts, now=self.now)
@@ -91,7 +91,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, MESSAGES - 1))
     def suppress(self, at: int) -> None:
-        """A person puts an address on the list; what is handed over from then on, again or for the first time, is not its."""
+        """A suppression is added; messages sent from then on, again or for the first time, must not go to it."""
         address = f"u{at}@users.test"
         one = Suppression(address=address, reason=Cause.MANUAL, tenant=self.batch.tenant, since=self.now)
         SqlSuppressions(self.engine).add([one])
@@ -103,29 +103,29 @@ class Delivery(RuleBasedStateMachine):
         actor=st.sampled_from(Actor),
     )
     def look(self, data: st.DataObject, kind: Kind, actor: Actor) -> None:
-        """Who has the mail looks or leaves by a link of ours; it may be told before, after and beside what the provider tells."""
+        """The recipient opens, clicks or unsubscribes by our links; reported before, after or beside the provider's events."""
         if self.world.got:
             message = data.draw(st.sampled_from(sorted(self.world.got)))
             event = an_event(kind, f"{message}-{kind}-{actor}", provider=OURS, message_id=message, actor=actor)
             if event not in self.world.wire:
                 self.world.wire.append(event)
 
-    @rule(kinds=_TOLD, tagged=st.booleans())
+    @rule(kinds=_REPORTED, tagged=st.booleans())
     def send(self, kinds: list[Kind], tagged: bool) -> None:
         """The provider takes it and answers; the answer is settled now or later."""
         if claim := self.claimed():
             known = self.world.take(claim, kinds, tagged=tagged)
             self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, ProviderReceipt("ses", known)))
 
-    @rule(kinds=_TOLD)
+    @rule(kinds=_REPORTED)
     def send_and_lose_the_answer(self, kinds: list[Kind]) -> None:
         if claim := self.claimed():
             self.world.take(claim, kinds, tagged=True)
             self.world.unsettled.append(Outcome(claim.draft.id, claim.attempt, OutcomeUnknown("no answer")))
 
-    @rule(kinds=_TOLD, taken=st.booleans())
+    @rule(kinds=_REPORTED, taken=st.booleans())
     def die_during_the_call(self, kinds: list[Kind], taken: bool) -> None:
-        """Nobody settles; the mail may have gone or not."""
+        """Nobody settles; the mail may be sent or not."""
         claim = self.claimed()
         if claim and taken:
             self.world.take(claim, kinds, tagged=True)
@@ -143,12 +143,12 @@ class Delivery(RuleBasedStateMachine):
             self.dispatch.settle([self.world.unsettled.pop(at)], now=self.now)
 
     @rule(data=st.data())
-    def tell(self, data: st.DataObject) -> None:
-        """Some events, early, late, again, in any order; what was told stays on the wire and may come once more."""
+    def report(self, data: st.DataObject) -> None:
+        """Report some events, early, late, again, in any order; a reported event may come once more."""
         if self.world.wire:
             some = data.draw(st.lists(st.sampled_from(self.world.wire), max_size=6))
             self.events.record(some, now=self.now)
-            self.world.told |= {event.event_id for event in some}
+            self.world.reported |= {event.event_id for event in some}
 
     @rule(data=st.data())
     def die_while_recording(self, data: st.DataObject) -> None:
@@ -161,7 +161,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def find_what_the_dead_left(self) -> None:
-        """Called only when nobody is between the call and the settling, as its time limit ensures."""
+        """Called only when no message is between the call and the settling, as its time limit ensures."""
         if not self.world.unsettled:
             self.dispatch.strand(before=self.now + timedelta(seconds=1), now=self.now)
 
@@ -175,12 +175,12 @@ class Delivery(RuleBasedStateMachine):
         assert all(times == 1 for times in self.world.got.values())
 
     def teardown(self) -> None:
-        """Tell everything that was not told yet, backwards, and compare."""
+        """Report every event that was not reported yet, in reverse, and compare."""
         if not hasattr(self, "ids"):
             return
         self.dispatch.settle(self.world.unsettled, now=self.now)
-        # What was told once must have been kept: it is not told again.
-        left = [event for event in reversed(self.world.wire) if event.event_id not in self.world.told]
+        # An event that was reported once must be recorded: it is not reported again.
+        left = [event for event in reversed(self.world.wire) if event.event_id not in self.world.reported]
         self.events.record(left, now=self.now)
         for days in (1, 2):
             self.events.rematch(now=self.now + timedelta(days=days), limit=1000)
@@ -219,7 +219,7 @@ class Delivery(RuleBasedStateMachine):
 
 @pytest.mark.parametrize(("games", "moves"), [(25, 25), pytest.param(200, 50, marks=pytest.mark.long)])
 def test_no_game_loses_doubles_or_confuses_anything(engine: Engine, games: int, moves: int) -> None:
-    """Deliver, repeat, reorder, crash, tell early, suppress, leave: every mail once, every event once, one end."""
+    """Deliver, repeat, reorder, crash, suppress, unsubscribe: every mail once, every event once, one final status."""
     bounded = settings(
         max_examples=games,
         stateful_step_count=moves,

@@ -1,4 +1,4 @@
-"""From the outbox to a provider on PostgreSQL: each message once, whatever is told and in whatever order."""
+"""From the outbox to a provider on PostgreSQL: each message once, whatever the events and their order."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +65,7 @@ def statuses(engine: Engine) -> list[str]:
 
 
 def test_what_is_claimed_is_sending_before_anybody_is_called(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A worker that dies during the call leaves a message that is known to have perhaps gone."""
+    """A worker that dies during the call leaves a message that may have been sent, and says so."""
     batch_id = submitted(engine)
 
     claims = claimed(dispatch, batch_id, most=2)
@@ -76,7 +76,7 @@ def test_what_is_claimed_is_sending_before_anybody_is_called(dispatch: SqlDispat
 
 
 def test_many_workers_claim_each_message_once(dispatch: SqlDispatch, engine: Engine) -> None:
-    """Two runs of one batch, by mistake or by a takeover, must not hand a mail over twice."""
+    """Two runs of one batch, by mistake or by a takeover, must not send a mail twice."""
     batch_id = submitted(engine, 60)
 
     with ThreadPoolExecutor(6) as pool:
@@ -87,7 +87,7 @@ def test_many_workers_claim_each_message_once(dispatch: SqlDispatch, engine: Eng
 
 
 def test_nothing_is_claimed_before_its_time(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A batch for tomorrow stays until tomorrow, whoever runs it today."""
+    """A batch for tomorrow waits until tomorrow, even if it is run today."""
     batch_id = submitted(engine, send_at=LATER)
 
     assert claimed(dispatch, batch_id) == []
@@ -123,7 +123,7 @@ def test_every_outcome_has_its_status(
 
 
 def test_an_event_that_came_before_the_answer_keeps_its_status(dispatch: SqlDispatch, engine: Engine) -> None:
-    """The provider's webhook may be faster than its answer; the answer still tells the provider's id."""
+    """The provider's webhook may be faster than its response; the response still has the provider's id."""
     claims = claimed(dispatch, submitted(engine, 1))
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'delivered'"))
@@ -135,7 +135,7 @@ def test_an_event_that_came_before_the_answer_keeps_its_status(dispatch: SqlDisp
 
 
 def test_the_outcome_of_an_older_attempt_changes_nothing(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A worker that was thought dead and tells its outcome late must not undo what was decided meanwhile."""
+    """A worker that was thought dead and reports its outcome late must not undo what was decided meanwhile."""
     batch_id = submitted(engine, 1)
     late = claimed(dispatch, batch_id)
     dispatch.strand(before=LATER, now=LATER)
@@ -147,9 +147,7 @@ def test_the_outcome_of_an_older_attempt_changes_nothing(dispatch: SqlDispatch, 
     assert statuses(engine) == [Status.SENDING]
 
 
-def test_what_a_dead_worker_had_in_hand_is_unknown_and_is_not_sent_again_by_itself(
-    dispatch: SqlDispatch, engine: Engine
-) -> None:
+def test_messages_leased_by_a_dead_worker_are_unknown_and_not_resent(dispatch: SqlDispatch, engine: Engine) -> None:
     """It may have gone. Honest is to say so; sending again is a decision."""
     batch_id = submitted(engine, 2)
     claims = claimed(dispatch, batch_id, most=1)
@@ -164,7 +162,7 @@ def test_what_a_dead_worker_had_in_hand_is_unknown_and_is_not_sent_again_by_itse
 
 
 def test_an_unknown_message_is_sent_again_only_while_it_is_unknown(dispatch: SqlDispatch, engine: Engine) -> None:
-    """The event that settles it may come between asking and deciding."""
+    """The event that settles it may come between query and decision."""
     batch_id = submitted(engine, 2)
     claims = claimed(dispatch, batch_id)
     dispatch.settle(outcomes(claims[:1], OutcomeUnknown("the answer was lost")), now=NOW)
@@ -193,7 +191,7 @@ def test_a_suppressed_address_gets_nothing_even_when_it_was_suppressed_after_the
 
 
 def test_another_tenants_suppression_and_one_that_ended_stop_nothing(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A list is its tenant's, and has an end where one was told."""
+    """A suppression list belongs to its tenant, and an entry may have an end."""
     batch_id = submitted(engine, 2)
     ended = Suppression(address="u0@users.test", reason="bounced", since=NOW, expires_at=NOW)
     theirs = Suppression(address="u1@users.test", reason="bounced", tenant="umbrella", since=NOW)
@@ -202,8 +200,8 @@ def test_another_tenants_suppression_and_one_that_ended_stop_nothing(dispatch: S
     assert len(claimed(dispatch, batch_id)) == 2
 
 
-def test_what_has_expired_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A code that is valid for ten minutes is a nuisance after an hour's outage."""
+def test_an_expired_message_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> None:
+    """A code that is valid for ten minutes is useless after an outage of an hour."""
     batch_id = submitted(engine, 2, expires_at=LATER)
     first = claimed(dispatch, batch_id, most=1)
 
@@ -214,7 +212,7 @@ def test_what_has_expired_is_not_sent(dispatch: SqlDispatch, engine: Engine) -> 
 
 
 def test_what_is_over_the_quota_is_deferred_to_when_there_is_room(dispatch: SqlDispatch, engine: Engine) -> None:
-    """Over quota means later, with a time; never failed, never dropped, and nobody has to release it."""
+    """Over quota means later, with a time; never failed or dropped, and no one has to release it."""
     SqlQuotas(engine).allow("acme", Allowance(hour=2, day=100))
     batch_id = submitted(engine, 5)
     next_hour = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -228,7 +226,7 @@ def test_what_is_over_the_quota_is_deferred_to_when_there_is_room(dispatch: SqlD
     assert SqlQuotas(engine).used("acme", now=next_hour) == {Period.HOUR: 2, Period.DAY: 4, Period.MONTH: 4}
 
 
-def test_two_workers_never_take_the_same_room(dispatch: SqlDispatch, engine: Engine) -> None:
+def test_two_workers_never_use_the_same_quota(dispatch: SqlDispatch, engine: Engine) -> None:
     """The quota holds for the tenant, not for each worker."""
     SqlQuotas(engine).allow("acme", Allowance(day=10))
     batches = [submitted(engine, 8) for _ in range(3)]
@@ -239,8 +237,8 @@ def test_two_workers_never_take_the_same_room(dispatch: SqlDispatch, engine: Eng
     assert sum(len(some) for some in claims) == 10
 
 
-def test_what_did_not_go_is_not_counted(dispatch: SqlDispatch, engine: Engine) -> None:
-    """A provider that is down for an hour must not use up the day's quota by being tried."""
+def test_unsent_messages_do_not_use_the_quota(dispatch: SqlDispatch, engine: Engine) -> None:
+    """Attempts during an outage of the provider must not use up the day's quota."""
     batch_id = submitted(engine, 2)
 
     dispatch.settle(outcomes(claimed(dispatch, batch_id), TransientError("no connection")), now=NOW)
@@ -248,8 +246,8 @@ def test_what_did_not_go_is_not_counted(dispatch: SqlDispatch, engine: Engine) -
     assert SqlQuotas(engine).used("acme", now=NOW) == {Period.HOUR: 0, Period.DAY: 0, Period.MONTH: 0}
 
 
-def test_a_batch_that_is_not_there_is_said_so(dispatch: SqlDispatch) -> None:
-    """A run with a stale parameter fails with a reason and does nothing."""
+def test_an_unknown_batch_is_an_error(dispatch: SqlDispatch) -> None:
+    """A run with a stale parameter fails with a reason and changes nothing."""
     with pytest.raises(LookupError):
         dispatch.plan(str(uuid4()), now=NOW)
     with pytest.raises(LookupError):

@@ -1,4 +1,4 @@
-"""Sending on PostgreSQL: what becomes of a batch for each thing that a provider may say, or not say."""
+"""Sending on PostgreSQL: the status of a batch's messages for each response of a provider, or none."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,8 +44,8 @@ def sent(office: Office, batch_id: str, now: datetime = NOW) -> DispatchResult:
     return sender(office, batch_id, now).send_some(100)
 
 
-def test_every_message_of_a_batch_is_handed_over_once(office: Office) -> None:
-    """In turns as large as the rate gives them, and on its lane."""
+def test_every_message_of_a_batch_is_sent_once(office: Office) -> None:
+    """As many at a time as there are permits, and on its lane."""
     batch_id = office.batch(25, now=NOW)
 
     tally = sent(office, batch_id)
@@ -56,7 +56,7 @@ def test_every_message_of_a_batch_is_handed_over_once(office: Office) -> None:
     assert set(office.rate.lanes) == {Lane.BULK}
 
 
-def test_nothing_is_sending_while_it_waits_for_its_turn(office: Office) -> None:
+def test_nothing_is_sending_while_it_waits_for_permits(office: Office) -> None:
     """A worker that is killed while it waits leaves nothing unknown."""
     batch_id = office.batch(3, now=NOW)
     seen: list[list[str]] = []
@@ -89,7 +89,7 @@ def test_a_lost_answer_is_unknown_and_not_tried_again(office: Office) -> None:
 
 
 def test_a_provider_that_raises_may_have_sent(office: Office) -> None:
-    """It broke its contract; what it was handed is unknown, and the others go on."""
+    """It broke its contract; the mails of that call are unknown, and the others are sent."""
 
     class Broken(MemoryProvider):
         def send(self, mails: Any) -> list[ProviderReceipt | MailroomError]:
@@ -104,8 +104,8 @@ def test_a_provider_that_raises_may_have_sent(office: Office) -> None:
     assert "anna" not in str(tally)
 
 
-def test_who_is_refused_costs_nobody_else_anything(office: Office) -> None:
-    """The table of the run names the message and the code."""
+def test_a_refused_recipient_does_not_affect_others(office: Office) -> None:
+    """The result of the run has the message's id and the code."""
     batch_id = office.batch(3, now=NOW)
     office.provider.answers.extend([Refused("no such recipient", code=550)])
 
@@ -126,8 +126,8 @@ def test_a_mail_whose_file_is_gone_fails_before_anybody_is_called(office: Office
     assert office.provider.accepted == []
 
 
-def test_slow_down_is_a_pause_and_then_it_goes_on(office: Office) -> None:
-    """As long as the provider says; what was throttled is not lost and not unknown."""
+def test_throttling_is_a_pause_and_then_sending_continues(office: Office) -> None:
+    """As long as the provider asks for; a throttled message is neither lost nor unknown."""
     batch_id = office.batch(3, now=NOW)
     office.provider.answers.extend([Throttled("slow down", retry_after_s=12)] * 3)
 
@@ -150,7 +150,7 @@ def test_slow_down_is_a_pause_and_then_it_goes_on(office: Office) -> None:
 def test_what_cannot_go_for_long_is_put_off_with_one_order(
     office: Office, error: MailroomError, reason: str, hold: timedelta
 ) -> None:
-    """No run sleeps for an hour, nothing is dropped, and the rest of the batch has its time too."""
+    """No run sleeps for an hour, nothing is dropped, and the rest of the batch is sent in time."""
     batch_id = office.batch(15, now=NOW)
     office.provider.answers.extend([None, *[error] * 9])
 
@@ -165,8 +165,8 @@ def test_what_cannot_go_for_long_is_put_off_with_one_order(
 @pytest.mark.parametrize(
     "quota", [ProviderQuota(per_day=200, sent_today=200), ProviderQuota(per_second=14, paused=True)]
 )
-def test_a_quota_that_is_used_up_is_known_beforehand(office: Office, quota: ProviderQuota) -> None:
-    """Nothing has to be refused first."""
+def test_a_used_up_quota_is_known_before_sending(office: Office, quota: ProviderQuota) -> None:
+    """No call has to be refused first."""
     batch_id = office.batch(3, now=NOW)
     office.provider.allowed = quota
 
@@ -178,8 +178,8 @@ def test_a_quota_that_is_used_up_is_known_beforehand(office: Office, quota: Prov
 
 
 @pytest.mark.parametrize(("mails", "arms"), [(300, 1), (500, 2)])
-def test_an_outage_puts_the_batch_off_after_some_turns(office: Office, mails: int, arms: int) -> None:
-    """Each pause is longer than the one before; a batch of thousands does not try each of them."""
+def test_an_outage_defers_the_batch_after_some_attempts(office: Office, mails: int, arms: int) -> None:
+    """Each pause is longer than the one before; a batch of thousands does not try each message."""
     batch_id = office.batch(mails, now=NOW)
     office.provider.answers.extend([TransientError("no connection")] * mails)
     sending = sender(office, batch_id)
@@ -192,7 +192,7 @@ def test_an_outage_puts_the_batch_off_after_some_turns(office: Office, mails: in
 
 
 def test_a_batch_that_is_cancelled_stops_where_it_is(office: Office) -> None:
-    """The run finds nothing due any more."""
+    """The run finds no due messages any more."""
 
     batch_id = office.batch(20, now=NOW)
     send = office.provider.send
@@ -209,7 +209,7 @@ def test_a_batch_that_is_cancelled_stops_where_it_is(office: Office) -> None:
     assert office.statuses() == [Status.DISPATCHED] * 10 + [Status.CANCELLED] * 10
 
 
-def test_no_turn_for_now_is_asked_for_again(office: Office) -> None:
+def test_a_missing_permit_is_requested_again(office: Office) -> None:
     """An operator stopped the provider for a moment."""
     batch_id = office.batch(1, now=NOW)
     office.rate.none = 3
@@ -217,8 +217,8 @@ def test_no_turn_for_now_is_asked_for_again(office: Office) -> None:
     assert sent(office, batch_id).dispatched == 1
 
 
-def test_both_arms_of_a_large_batch_hand_each_message_over_once(office: Office) -> None:
-    """One claims and settles while the other hands over."""
+def test_both_sender_threads_of_a_large_batch_send_each_message_once(office: Office) -> None:
+    """One claims and settles while the other sends."""
     batch_id = office.batch(400, now=NOW)
     sending = sender(office, batch_id)
 
@@ -231,8 +231,8 @@ def test_both_arms_of_a_large_batch_hand_each_message_over_once(office: Office) 
     assert office.statuses() == [Status.DISPATCHED] * 400
 
 
-def test_every_turn_is_given_back_whatever_came_of_it(office: Office) -> None:
-    """A turn that is kept is missing from the rate of all batches."""
+def test_every_permit_is_released_whatever_the_outcome(office: Office) -> None:
+    """A permit that is kept is missing from the rate of all batches."""
     batch_id = office.batch(15, now=NOW)
     office.provider.answers.extend([Refused("no"), OutcomeUnknown("lost"), Throttled("slow")])
 
@@ -241,8 +241,8 @@ def test_every_turn_is_given_back_whatever_came_of_it(office: Office) -> None:
     assert office.rate.out == 0
 
 
-def test_a_process_that_was_frozen_hands_nothing_over_when_it_wakes(office: Office) -> None:
-    """Its turns are others' by then, and its messages may be in other hands too."""
+def test_a_process_that_was_frozen_sends_nothing_when_it_resumes(office: Office) -> None:
+    """Its permits have expired by then, and its messages may be another worker's."""
     office.batch(2, now=NOW)
     office.outbound.rate.wait = lambda mails, **_: [Permit(at=0.0, until=0.0)] * mails  # type: ignore[method-assign]
 
@@ -252,8 +252,8 @@ def test_a_process_that_was_frozen_hands_nothing_over_when_it_wakes(office: Offi
     assert office.statuses() == [Status.QUEUED] * 2
 
 
-def test_turns_that_were_over_say_nothing_of_the_provider(office: Office) -> None:
-    """Six of them in a row are no outage: the batch goes on as soon as there are turns in time."""
+def test_expired_permits_are_not_counted_as_an_outage(office: Office) -> None:
+    """Six of them in a row are no outage: the batch continues as soon as there are valid permits."""
     batch_id = office.batch(2, now=NOW)
     minutes, wait = [0], office.outbound.rate.wait
     sending = Sender(batch_id, Lane.BULK, office.outbound, clock=lambda: NOW + timedelta(minutes=minutes[0]))
@@ -272,14 +272,14 @@ def test_turns_that_were_over_say_nothing_of_the_provider(office: Office) -> Non
 
 
 def stranded(office: Office, count: int = 2, **changes: Any) -> str:
-    """A batch that a killed worker had in hand."""
+    """Return a batch that a killed worker was sending."""
     batch_id = office.batch(count, now=NOW, **changes)
     office.outbound.dispatch.claim(batch_id, most=count, provider=office.outbound.provider.name, now=NOW)
     return batch_id
 
 
-def test_what_a_dead_worker_had_in_hand_is_asked_about(office: Office) -> None:
-    """What the provider has is dispatched; what it never got goes again, ordered anew."""
+def test_the_provider_is_asked_about_messages_of_a_dead_worker(office: Office) -> None:
+    """What the provider has is dispatched; what it never got is ordered and sent again."""
     batch_id = stranded(office)
     [has, has_not] = office.values("select id::text from message order by number")
     office.provider.accepted.append(has)
@@ -309,7 +309,7 @@ def test_nothing_is_stranded_that_a_living_worker_may_have(office: Office) -> No
         (ResendPolicy.PREFER_DELIVERY, timedelta(minutes=70), Status.QUEUED),
     ],
 )
-def test_where_nobody_can_tell_the_policy_decides(
+def test_the_policy_decides_where_the_provider_cannot_be_asked(
     office: Office, policy: ResendPolicy, late: timedelta, status: Status
 ) -> None:
     """Twice or perhaps not at all: the caller said which is worse."""
@@ -322,7 +322,7 @@ def test_where_nobody_can_tell_the_policy_decides(
 
 
 def test_another_provider_is_not_asked_for_a_mail_that_it_never_had(office: Office) -> None:
-    """It would say that it never got it, and the mail would go twice."""
+    """It would answer that it never got it, and the mail would be sent twice."""
     stranded(office)
     office.outbound.names = frozenset({"postmark"})
 
@@ -331,7 +331,7 @@ def test_another_provider_is_not_asked_for_a_mail_that_it_never_had(office: Offi
     assert office.statuses() == [Status.UNKNOWN] * 2
 
 
-def test_the_second_provider_that_took_a_mail_is_noted(office: Office) -> None:
+def test_the_fallback_provider_that_took_a_mail_is_recorded(office: Office) -> None:
     """Its events come under its own name."""
     batch_id = office.batch(2, now=NOW)
 
@@ -346,8 +346,8 @@ def test_the_second_provider_that_took_a_mail_is_noted(office: Office) -> None:
     assert office.values("select provider from message") == ["second", "second"]
 
 
-def test_a_mail_that_wants_our_link_to_unsubscribe_has_one_of_its_own(office: Office) -> None:
-    """Whoever clicks it leaves as the recipient of this very message."""
+def test_a_mail_with_our_unsubscribe_link_has_a_link_of_its_own(office: Office) -> None:
+    """A click unsubscribes the recipient of this very message."""
     office.outbound.leave_url = "https://mail.acme.test/u/{}".format
     office.batch(2, now=NOW, content=replace(CONTENT, unsubscribe=OURS))
 
@@ -360,7 +360,7 @@ def test_a_mail_that_wants_our_link_to_unsubscribe_has_one_of_its_own(office: Of
 
 
 def test_without_links_of_our_own_a_mail_that_wants_one_fails_before_it_leaves(office: Office) -> None:
-    """A newsletter that nobody can leave must not go out; the key may be gone since the batch was handed over."""
+    """A newsletter without an unsubscribe link must not be sent; the key may be gone since the batch was submitted."""
     batch_id = office.batch(1, now=NOW, content=replace(CONTENT, unsubscribe=OURS))
 
     tally = sent(office, batch_id)

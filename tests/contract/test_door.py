@@ -1,4 +1,4 @@
-"""The sandbox's door against an emulator: what a mail leaves in S3 and in the inbound queue is what SES would leave."""
+"""The sandbox's SMTP server against an emulator: what a mail leaves in S3 and in the inbound queue is what SES would leave."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def mail(text: str = "hello", *, from_: str = SENDER) -> bytes:
 
 
 def send(port: int, raw: bytes, *recipients: str) -> str:
-    """Send and return the message id that the door answered with."""
+    """Send and return the message id in the server's response."""
     with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.ehlo("sender.test")
         client.mail(SENDER, [f"SIZE={len(raw)}"])
@@ -92,7 +92,7 @@ def send(port: int, raw: bytes, *recipients: str) -> str:
 
 
 def test_accepted_mail_lies_encrypted_in_the_bucket(stack: dict[str, str], port: int) -> None:
-    """250 is the door's only promise; the object must open with the real key service and end with the sender's bytes."""
+    """250 is the server's only promise; the object must open with the real key service and end with the sender's bytes."""
     raw = mail()
 
     message_id = send(port, raw, "inbox@mailroom.test")
@@ -104,7 +104,7 @@ def test_accepted_mail_lies_encrypted_in_the_bucket(stack: dict[str, str], port:
 
 
 def test_bucket_event_and_notification_name_the_same_object(stack: dict[str, str], port: int) -> None:
-    """Both sources tell of each mail, in any order; only the same reference makes them one e-mail in the ledger."""
+    """Both sources announce each mail, in any order; only the same reference makes them one e-mail in the ledger."""
     message_id = send(port, mail(), "inbox@mailroom.test")
 
     found = arrivals(stack)
@@ -113,8 +113,8 @@ def test_bucket_event_and_notification_name_the_same_object(stack: dict[str, str
     assert sorted(arrival.envelope is not None for arrival in found) == [False, True]
 
 
-def test_notification_tells_envelope_and_verdicts(stack: dict[str, str], port: int) -> None:
-    """Recipients are those of RCPT, To names none of them here: a Bcc must reach its inbox."""
+def test_notification_has_envelope_and_verdicts(stack: dict[str, str], port: int) -> None:
+    """Recipients are those of RCPT, and To names none of them here: a Bcc must reach its inbox."""
     send(port, mail(), "hidden@mailroom.test", "Zweite+akte@mailroom.test", "hidden@mailroom.test")
 
     [arrival] = notified(stack)
@@ -126,7 +126,7 @@ def test_notification_tells_envelope_and_verdicts(stack: dict[str, str], port: i
 
 
 def test_mail_with_hidden_recipients_names_none_in_its_headers(stack: dict[str, str], port: int) -> None:
-    """Each recipient sees the stored mail: it must not tell one of the other."""
+    """Each recipient sees the stored mail: it must not show the others."""
     message_id = send(port, mail(), "first@mailroom.test", "second@mailroom.test")
 
     stored = opened(stack, ObjectRef(stack["inbound_bucket"], f"in/{message_id}"))
@@ -136,7 +136,7 @@ def test_mail_with_hidden_recipients_names_none_in_its_headers(stack: dict[str, 
 
 
 def test_each_rule_gets_its_recipients_and_no_others(stack: dict[str, str], port: int) -> None:
-    """The scans rule stops for what it took, so that the default rule does not file it twice."""
+    """The scans rule stops the evaluation, so that the default rule does not file the mail twice."""
     message_id = send(port, mail(), "a@scans.mailroom.test", "b@mailroom.test")
 
     found = {arrival.ref.key: arrival.envelope for arrival in notified(stack)}
@@ -163,7 +163,7 @@ def test_each_rule_gets_its_recipients_and_no_others(stack: dict[str, str], port
 def test_bad_mail_is_accepted_with_its_verdict(
     stack: dict[str, str], port: int, raw: bytes, check: str, verdict: Verdict
 ) -> None:
-    """SES refuses nothing by verdict; what becomes of such mail is decided behind the queue."""
+    """SES refuses nothing by verdict; what happens to such mail is decided behind the queue."""
     send(port, raw, "inbox@mailroom.test")
 
     [arrival] = notified(stack)
@@ -173,7 +173,7 @@ def test_bad_mail_is_accepted_with_its_verdict(
 
 
 def test_mail_of_exactly_the_limit_is_taken(stack: dict[str, str], port: int) -> None:
-    """40 MB are promised to senders, so 40 MB must pass."""
+    """40 MB are promised to senders."""
     head = mail()
     line = b"x" * 998 + b"\r\n"
     raw = head + line * ((MOST_MAIL_BYTES - len(head)) // len(line))
@@ -197,7 +197,7 @@ def test_announced_size_over_the_limit_is_refused_at_mail_from(port: int) -> Non
 
 
 def test_mail_over_the_limit_is_refused_after_data(stack: dict[str, str], port: int) -> None:
-    """A sender that announces nothing is refused all the same, and nothing is stored."""
+    """A sender that announces no size is refused too, and nothing is stored."""
     line = b"x" * 998 + b"\r\n"
     with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
         client.ehlo()
@@ -222,7 +222,7 @@ def test_bounce_with_empty_sender_is_taken(stack: dict[str, str], port: int) -> 
 
 
 def test_internationalised_recipient_and_long_lines_are_taken(stack: dict[str, str], port: int) -> None:
-    """SMTPUTF8 and lines over 998 octets exist in the wild; neither may cost a mail."""
+    """SMTPUTF8 and lines over 998 octets occur in practice; neither may lose a mail."""
     raw = mail() + b"x" * 100_000 + b"\r\n"
     with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
         client.sendmail("jürgen@sender.test", ["jürgen@bücher.test"], raw, mail_options=["SMTPUTF8", "BODY=8BITMIME"])
@@ -254,7 +254,7 @@ def test_parallel_connections_each_get_their_own_mail(stack: dict[str, str], por
 
 
 def test_recipient_that_no_rule_takes_is_refused(emulator: str, stack: dict[str, str]) -> None:
-    """Without a default rule SES refuses at RCPT; a sender must learn it there."""
+    """Without a default rule SES refuses at RCPT, where the sender sees it."""
     only = Names(stem="onlyscans", rules=(Rule("scans", ("scans.mailroom.test",), "scans/"),))
     provision(only)
     door = Door(account_id=stack["account_id"], region=stack["region"], port=free_port())
@@ -273,7 +273,7 @@ def test_recipient_that_no_rule_takes_is_refused(emulator: str, stack: dict[str,
 
 
 def test_nothing_is_promised_while_aws_fails(stack: dict[str, str], port: int) -> None:
-    """451 leaves the mail with its sender; an answer of 250 here would lose it."""
+    """451 leaves the mail with its sender; 250 here would lose it."""
     sns = boto3.client("sns")
     sns.delete_topic(TopicArn=stack["inbound_topic_arn"])
     try:
@@ -290,7 +290,7 @@ def test_nothing_is_promised_while_aws_fails(stack: dict[str, str], port: int) -
 
 
 def test_process_says_when_it_listens_and_ends_on_sigterm(stack: dict[str, str]) -> None:
-    """Whoever starts the stack waits for the line, and must be able to stop the door without losing a mail."""
+    """The stack waits for this line at its start, and must be able to stop the server without losing a mail."""
     elsewhere = ("database_url", "prefect_api_url", "prefect_url", "api_url")
     settings = stack | dict.fromkeys(elsewhere, "http://127.0.0.1:9")
     environment = os.environ | {f"MAILROOM_{name.upper()}": value for name, value in settings.items()}
@@ -310,7 +310,7 @@ def test_process_says_when_it_listens_and_ends_on_sigterm(stack: dict[str, str])
 
 
 def test_queues_give_up_after_five_receives(stack: dict[str, str]) -> None:
-    """A message that nobody can handle must end where a person sees it."""
+    """A message that cannot be handled must end in the dead letters, where operators see it."""
     sqs = boto3.client("sqs")
 
     for name in ("inbound_queue_url", "mailbox_queue_url", "tracking_queue_url"):

@@ -1,4 +1,4 @@
-"""What the emulator's SES tells of sent mail: published to the tracking topic, signed by SNS, and understood by us."""
+"""Events of the emulator's SES: published to the tracking topic, signed by SNS, and read by us."""
 
 import json
 import socket
@@ -53,7 +53,7 @@ def stack(aws: str) -> dict[str, str]:
 def publisher(stack: dict[str, str]) -> EventPublisher:
     sns = boto3.client("sns")
     made = EventPublisher(lambda topic, text: sns.publish(TopicArn=topic, Message=text))
-    # moto belongs to the process: what other tests sent before is told first, and is none of ours.
+    # moto's state belongs to the process: the events of earlier tests are published first, and are not ours.
     made.once()
     received_events(stack)
     return made
@@ -106,7 +106,7 @@ def now() -> datetime:
 def test_what_becomes_of_a_mail_is_published(
     stack: dict[str, str], publisher: EventPublisher, to: str, kinds: list[Kind]
 ) -> None:
-    """Each end that a mail can have can be had on a laptop, by whom it is sent to; each is told once."""
+    """Each outcome can be had on a laptop by the recipient's address; each is published once."""
     message_id = send(to)
 
     published = publisher.once(), publisher.once()
@@ -119,7 +119,7 @@ def test_what_becomes_of_a_mail_is_published(
     assert {event.recipient for event in events} <= {to, None}
 
 
-def test_people_and_scanners_are_told_apart(stack: dict[str, str], publisher: EventPublisher) -> None:
+def test_people_and_scanners_are_distinguished(stack: dict[str, str], publisher: EventPublisher) -> None:
     """Both click; one within a second."""
     send("click+1@users.test")
     send("scanner+1@users.test")
@@ -139,7 +139,7 @@ def verifier(emulator: str | None, stack: dict[str, Any]) -> Verifier:
 def test_what_sns_delivers_is_signed_so_that_our_verifier_believes_it(
     stack: dict[str, str], publisher: EventPublisher, emulator: str
 ) -> None:
-    """The whole way with real keys: topic, signature version 2, certificate at SNS's own address, our verifier."""
+    """End to end with real keys: topic, signature version 2, certificate at SNS's own address, our verifier."""
     send("ada@users.test")
     publisher.once()
     [first, *_] = received_events(stack)
@@ -173,7 +173,7 @@ def served(hook_receiver: HookReceiver) -> Iterator[str]:
 def test_post_of_the_topic_is_verified_and_kept(
     stack: dict[str, str], publisher: EventPublisher, emulator: str, engine: Engine
 ) -> None:
-    """Over HTTP from SNS to `/hooks/ses`, with nothing put in between: only what the topic signed is kept."""
+    """Over HTTP from SNS to `/hooks/ses`, with nothing in between: only what the topic signed is stored."""
     hooks, sns = SqlHooks(engine), boto3.client("sns")
     hook_receiver = HookReceiver(
         hooks=hooks,
@@ -208,8 +208,8 @@ def test_certificate_is_asked_for_once(stack: dict[str, str], publisher: EventPu
     assert certificates.fetch(url) is pem
 
 
-def test_token_of_nobodys_subscription_confirms_nothing(emulator: str, stack: dict[str, str]) -> None:
-    """The API decides, and what it refuses is not tried again."""
+def test_token_of_no_subscription_confirms_nothing(emulator: str, stack: dict[str, str]) -> None:
+    """The API decides, and a refused token is not tried again."""
     sns = boto3.client("sns")
 
     assert emulator_of(sns) == emulator
@@ -217,7 +217,7 @@ def test_token_of_nobodys_subscription_confirms_nothing(emulator: str, stack: di
         SnsTopics(sns).confirm(stack["tracking_topic_arn"] + "-none", "token")
 
 
-def test_process_of_the_sandbox_tells_by_itself(tmp_path: Path) -> None:
+def test_sandbox_process_publishes_events(tmp_path: Path) -> None:
     """`mailroom up` starts it as this process: moto's server and the events in one."""
     port = free_port()
     with pytest.MonkeyPatch.context() as environment, (tmp_path / "log").open("wb") as log:
@@ -248,7 +248,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(("age_s", "retained"), [(0, True), (59, True), (61, False)])
 def test_queue_keeps_a_message_as_long_as_motos_own_does(aws: str, age_s: int, retained: bool) -> None:
-    """The emulator answers the same as moto, only without counting the queue for each message."""
+    """The emulator answers like moto, but without counting the queue for each message."""
     url = boto3.client("sqs").create_queue(QueueName="kept", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
     boto3.client("sqs").send_message(QueueUrl=url, MessageBody="one")
     backend: SQSBackend = sqs_backends["123456789012"]["eu-west-1"]

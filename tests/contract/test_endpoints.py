@@ -1,4 +1,4 @@
-"""Tenants' endpoints on PostgreSQL: told everything once or more, in order, by nobody but us, and never waited for by others."""
+"""Tenants' webhooks on PostgreSQL: every event at least once, in order, signed by us, and no endpoint delays another."""
 
 import hashlib
 import hmac
@@ -29,8 +29,8 @@ def desk(engine: Engine) -> Desk:
     return Desk(engine)
 
 
-def test_what_became_of_a_message_is_told_in_order_and_signed(desk: Desk) -> None:
-    """The receiver needs the secret, the body and the clock, and nothing of ours, to know that it is we who tell."""
+def test_events_of_a_message_are_sent_in_order_and_signed(desk: Desk) -> None:
+    """The receiver needs only secret, body and clock to verify that we sent it."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED, Kind.OPENED)
@@ -54,8 +54,8 @@ def test_what_became_of_a_message_is_told_in_order_and_signed(desk: Desk) -> Non
     assert b"secret" not in body
 
 
-def test_each_endpoint_is_told_of_its_own_tenant_and_what_it_chose(desk: Desk) -> None:
-    """A customer never learns of another's mail."""
+def test_each_endpoint_gets_the_chosen_events_of_its_own_tenant(desk: Desk) -> None:
+    """A customer must not learn of another's mail."""
     desk.subscribe("bounced_hard")
     desk.subscribe("delivered", **UMBRELLA)
     [ours], [theirs] = desk.send(), desk.send(tenant="umbrella")
@@ -73,8 +73,8 @@ def test_each_endpoint_is_told_of_its_own_tenant_and_what_it_chose(desk: Desk) -
     }
 
 
-def test_every_way_to_change_a_status_is_told(desk: Desk) -> None:
-    """The database writes it, in the same transaction: accepted, cancelled, sent, settled, none can be forgotten."""
+def test_every_change_of_status_is_notified(desk: Desk) -> None:
+    """The database writes the event in the same transaction: accepted, cancelled, sent, settled, none can be missed."""
     desk.subscribe("accepted", "sending", "dispatched", "cancelled", "suppressed")
     [message] = desk.send()
     dispatch = SqlDispatch(desk.engine)
@@ -99,8 +99,8 @@ def _batch_of(engine: Engine, message: str | None) -> str:
         return str(connection.execute(asked, {"id": message} if message else {}).scalar_one())
 
 
-def test_rolled_back_change_is_told_to_nobody(desk: Desk) -> None:
-    """What did not happen is not told: both or neither are written."""
+def test_rolled_back_change_is_not_notified(desk: Desk) -> None:
+    """Change and event are written together or not at all."""
     desk.subscribe()
     [message] = desk.send()
     broken = an_event(Kind.DELIVERED, "broken", message_id=message, facts={"never": "\x00"})
@@ -111,8 +111,8 @@ def test_rolled_back_change_is_told_to_nobody(desk: Desk) -> None:
     assert desk.notify(Receiver()) == 0
 
 
-def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: Desk) -> None:
-    """Nothing overtakes: a receiver that was down for an hour reads the history as it was, the same ids."""
+def test_failing_endpoint_is_retried_with_backoff_and_in_order(desk: Desk) -> None:
+    """Nothing overtakes: a receiver that was down for an hour gets the events in order, with the same ids."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED)
@@ -138,8 +138,8 @@ def test_deaf_endpoint_is_told_again_later_each_time_and_keeps_its_order(desk: D
     assert [one["fault_code"] for one in attempts] == [None, None, "asks", "connect_error"]
 
 
-def test_after_a_failure_fewer_things_are_told_at_once(desk: Desk) -> None:
-    """One event that a receiver cannot bear ends alone, and its neighbours before it are through."""
+def test_after_a_failure_fewer_events_are_sent_at_once(desk: Desk) -> None:
+    """One event that a receiver rejects ends alone; the events before it are delivered."""
     desk.subscribe("accepted")
     desk.send(MOST + 50)
     receiver = Receiver(TransientError("x", status=500), TransientError("x", status=500))
@@ -152,7 +152,7 @@ def test_after_a_failure_fewer_things_are_told_at_once(desk: Desk) -> None:
 
 
 def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> None:
-    """Nobody is knocked at for ever; what happens meanwhile waits, and enabling tells it first."""
+    """Retries end after days; events meanwhile wait, and are sent first when the endpoint is enabled."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED)
@@ -179,8 +179,8 @@ def test_endpoint_that_fails_for_days_is_disabled_and_says_why(desk: Desk) -> No
     assert receiver.received == [["message.delivered", "message.opened"]]
 
 
-def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
-    """A form of another site would bring the browser's key along: only our own page's buttons do anything."""
+def test_buttons_of_the_page_replay_and_enable(desk: Desk) -> None:
+    """A form of another site would bring the browser's key along: only our own page's buttons work."""
     webhook = desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED)
     desk.notify(Receiver(Refused("no", status=410)))
@@ -208,7 +208,7 @@ def test_buttons_of_the_page_tell_again_and_enable(desk: Desk) -> None:
 
 
 def test_endpoint_that_is_gone_is_disabled_at_once(desk: Desk) -> None:
-    """410 is its owner's word that there will be nobody any more."""
+    """410 is its owner's statement that the endpoint is gone for good."""
     webhook = desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED)
 
@@ -218,8 +218,8 @@ def test_endpoint_that_is_gone_is_disabled_at_once(desk: Desk) -> None:
     assert desk.endpoints.waiting() == (0, 1)
 
 
-def test_replay_tells_again_with_the_same_ids(desk: Desk) -> None:
-    """A receiver that lost its data asks for a time, told or not, and knows what it has."""
+def test_replay_sends_again_with_the_same_ids(desk: Desk) -> None:
+    """A receiver that lost its data requests a period, sent or not, and recognises what it has."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED)
@@ -243,8 +243,8 @@ def test_replay_tells_again_with_the_same_ids(desk: Desk) -> None:
     assert replay(NOW + timedelta(days=1)).status_code == 422
 
 
-def test_killed_between_post_and_note_tells_again(desk: Desk) -> None:
-    """At least once: what a dead process had in hand is another's a minute later, not before."""
+def test_killed_between_post_and_record_sends_again(desk: Desk) -> None:
+    """At least once: the lease of a dead process passes to another a minute later, not before."""
     desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED)
     parcel = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
@@ -257,8 +257,8 @@ def test_killed_between_post_and_note_tells_again(desk: Desk) -> None:
     assert desk.notify(receiver) == 1
 
 
-def test_one_that_was_thought_dead_changes_nothing_of_what_another_has_in_hand(desk: Desk) -> None:
-    """Its failure must not put off what the other is telling now."""
+def test_a_process_with_an_expired_lease_changes_nothing(desk: Desk) -> None:
+    """Its failure must not postpone what the other is sending now."""
     webhook = desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED)
     slow = desk.endpoints.take(now=desk.now, until=desk.now + timedelta(seconds=60))
@@ -280,8 +280,8 @@ def _attempt(parcel: WebhookDelivery) -> Attempt:
     return Attempt(at=NOW, news=len(numbers), first=numbers[0], last=numbers[-1], status=204)
 
 
-def test_deaf_endpoint_holds_up_no_other(desk: Desk) -> None:
-    """Each waits for itself."""
+def test_failing_endpoint_delays_no_other(desk: Desk) -> None:
+    """Each has its own backoff."""
     desk.subscribe()
     desk.subscribe(**UMBRELLA)
     for tenant in ("acme", "umbrella"):
@@ -295,8 +295,8 @@ def test_deaf_endpoint_holds_up_no_other(desk: Desk) -> None:
     assert desk.endpoints.waiting() == (1, 0)
 
 
-def test_endpoint_that_is_removed_fails_nobody(desk: Desk) -> None:
-    """Not the one who posts to it, nor the events that come meanwhile."""
+def test_removed_endpoint_causes_no_error(desk: Desk) -> None:
+    """Neither in the process that posts to it, nor for events that come meanwhile."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED)
@@ -311,8 +311,8 @@ def test_endpoint_that_is_removed_fails_nobody(desk: Desk) -> None:
     assert desk.notify(Receiver()) == 0
 
 
-def test_what_was_told_long_ago_is_forgotten(desk: Desk) -> None:
-    """The log holds no mail, and has an end; what waits stays, but for endpoints that were disabled as long ago."""
+def test_old_sent_events_are_deleted(desk: Desk) -> None:
+    """The log holds no mail and has an end; waiting events stay, except for endpoints disabled as long ago."""
     webhook = desk.subscribe()
     [message] = desk.send()
     desk.report(message, Kind.DELIVERED)
@@ -328,7 +328,7 @@ def test_what_was_told_long_ago_is_forgotten(desk: Desk) -> None:
 
 
 class NotifiedReceiver(Receiver):
-    """Says when it was told."""
+    """Signals its first post."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,7 +340,7 @@ class NotifiedReceiver(Receiver):
         return status
 
 
-def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
+def test_notifier_runs_until_it_is_stopped(desk: Desk) -> None:
     """The thread beside the relay."""
     desk.now = datetime.now(UTC)
     desk.subscribe()
@@ -357,8 +357,8 @@ def test_loop_tells_until_it_is_stopped(desk: Desk) -> None:
     assert receiver.received == [["message.delivered"]]
 
 
-def test_metrics_tell_what_waits_and_who_is_told_nothing(desk: Desk) -> None:
-    """One that waits is late, one that was disabled waits for a person: two alarms, and no tenant's name in either."""
+def test_metrics_count_waiting_events_and_disabled_endpoints(desk: Desk) -> None:
+    """A waiting one is late, a disabled one waits for a person: two alarms, and no tenant's name in either."""
     desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED, Kind.OPENED)
     waiting = desk.api.get("/metrics").text

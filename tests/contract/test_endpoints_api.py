@@ -1,4 +1,4 @@
-"""The routes of tenants' endpoints: what is no place to tell is refused, and whose it is not, it is not there."""
+"""The routes of tenants' webhooks: invalid URLs are refused, and another tenant's webhook is not found."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,13 +21,13 @@ def desk(engine: Engine) -> Desk:
     ["http://acme.test/", "ftp://acme.test/", "acme.test", "https://", "https://ann:pw@acme.test/", "https://a b/", "https://x:99999/",
      "https://acme.test/\n", "https://" + "a" * 2_000, "javascript:alert(1)", "https://[::1"],
 )  # fmt: skip
-def test_url_that_is_no_place_to_tell_is_refused(desk: Desk, url: str) -> None:
-    """Plain http would show addresses on the way; where a name leads is looked at for each POST."""
+def test_invalid_webhook_url_is_refused(desk: Desk, url: str) -> None:
+    """Plain http would expose addresses on the way; where a name resolves to is checked at each POST."""
     assert desk.api.post("/v1/webhooks", json={"url": url}).status_code == 422
 
 
 def test_unknown_events_and_too_many_webhooks_are_refused(desk: Desk) -> None:
-    """A misspelt event would be a wish that nobody fulfils; each webhook costs a row for each activity."""
+    """A misspelt event would never be sent; each webhook costs a row for each activity."""
     assert desk.api.post("/v1/webhooks", json={"url": URL, "events": ["deliverd"]}).status_code == 422
     assert desk.api.post("/v1/webhooks", json={"url": URL, "event": []}).status_code == 422
 
@@ -36,8 +36,8 @@ def test_unknown_events_and_too_many_webhooks_are_refused(desk: Desk) -> None:
     assert answers == [201] * 20 + [409]
 
 
-def test_secret_is_told_once_and_never_again(desk: Desk) -> None:
-    """Whoever reads the list later cannot sign."""
+def test_secret_is_shown_once_and_never_again(desk: Desk) -> None:
+    """A later reader of the list must not be able to sign."""
     webhook = desk.subscribe()
     desk.report(desk.send()[0], Kind.DELIVERED)
     desk.notify(Receiver())
@@ -67,8 +67,8 @@ def test_secret_is_told_once_and_never_again(desk: Desk) -> None:
     ],
     ids=["show", "remove", "enable", "attempts", "replay"],
 )
-def test_another_tenants_webhook_is_not_there(desk: Desk, ask: Callable[..., Any]) -> None:
-    """Nor what is no id at all; an administrator sees all of them."""
+def test_another_tenants_webhook_is_not_found(desk: Desk, ask: Callable[..., Any]) -> None:
+    """Nor is a malformed id; an administrator sees all of them."""
     webhook = desk.subscribe()
 
     assert ask(desk.api, webhook["id"], UMBRELLA).status_code == 404

@@ -1,4 +1,4 @@
-"""Connections to the database: one that died is replaced before it is used, and a statement alone is a transaction."""
+"""Database connections: a dead one is replaced before it is used, and a single statement is a transaction."""
 
 import pytest
 from sqlalchemy import Connection, Engine, text
@@ -29,7 +29,7 @@ def add_tenant(connection: Connection, *names: str) -> None:
 def test_connection_that_died_in_a_pause_is_replaced(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart of the server between two mails is noticed by nobody."""
+    """A restart of the server between two mails goes unnoticed."""
     monkeypatch.setattr(connections, "_LIVES_FOR_S", 0)
     end_all(engine, database_url)
 
@@ -40,7 +40,7 @@ def test_connection_that_died_in_a_pause_is_replaced(
 def test_connection_that_died_in_use_is_an_outage_that_passes(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the midst of work nobody asks first: the call fails as one that may be repeated, and its repetition works."""
+    """During work there is no check first: the call fails as repeatable, and the repetition works."""
     monkeypatch.setattr(connections, "_LIVES_FOR_S", 3600)
     end_all(engine, database_url)
 
@@ -52,7 +52,7 @@ def test_connection_that_died_in_use_is_an_outage_that_passes(
 
 
 def test_statement_is_a_transaction_by_itself_and_leaves_the_connection_as_it_was(engine: Engine) -> None:
-    """The pool is shared: after a statement without BEGIN, what fails halfway must still leave nothing."""
+    """The pool is shared: after a statement without BEGIN, a later failing transaction must still leave nothing."""
     with statement(engine) as connection:
         add_tenant(connection, "acme")
 
@@ -67,7 +67,7 @@ def test_statement_is_a_transaction_by_itself_and_leaves_the_connection_as_it_wa
 def test_transaction_in_which_nothing_happens_any_more_is_ended_also_after_many_rows(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    """A worker that froze gives up its locks, whatever it did last; another one waits for them and then has the row."""
+    """A frozen worker loses its locks, whatever it did last; another that waits for them then gets the row."""
     monkeypatch.setattr(connections, "_LONGEST_PAUSE_MS", 300)
     frozen = make_engine(database_url)
 

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Where events go, and how a message becomes known there."""
+    """An `Events`, and how a message becomes known to it."""
 
     events: Events
     send: Callable[[str], object]
@@ -44,7 +44,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(SqlEvents(engine), send)
 
 
-def told(message_id: str, kind: Kind = Kind.DELIVERED) -> DeliveryEvent:
+def an_event_of(message_id: str, kind: Kind = Kind.DELIVERED) -> DeliveryEvent:
     return an_event(kind, f"{message_id}-{kind}", message_id=message_id)
 
 
@@ -53,8 +53,8 @@ def test_an_event_is_recorded_once_however_often_it_comes(case: Case) -> None:
     message = str(uuid4())
     case.send(message)
 
-    first = case.events.record([told(message), told(message)], now=NOW)
-    again = case.events.record([told(message), told(message, Kind.OPENED)], now=NOW)
+    first = case.events.record([an_event_of(message), an_event_of(message)], now=NOW)
+    again = case.events.record([an_event_of(message), an_event_of(message, Kind.OPENED)], now=NOW)
 
     assert first == Folded(matched=1, repeated=1)
     assert again == Folded(matched=1, repeated=1)
@@ -62,11 +62,11 @@ def test_an_event_is_recorded_once_however_often_it_comes(case: Case) -> None:
 
 
 def test_an_event_of_an_unknown_message_waits_for_it(case: Case) -> None:
-    """It may overtake the commit of the send; tried when its time has come, and not before."""
+    """It may overtake the commit of the send; it is tried again when due, and not before."""
     message = str(uuid4())
 
-    early = case.events.record([told(message)], now=NOW)
-    repeated = case.events.record([told(message)], now=NOW)
+    early = case.events.record([an_event_of(message)], now=NOW)
+    repeated = case.events.record([an_event_of(message)], now=NOW)
     counted = case.events.parked(now=NOW)
     too_soon = case.events.rematch(now=NOW, limit=10)
     in_vain = case.events.rematch(now=NOW + timedelta(seconds=1), limit=10)
@@ -76,20 +76,20 @@ def test_an_event_of_an_unknown_message_waits_for_it(case: Case) -> None:
     assert (early, repeated, counted) == (Folded(parked=1), Folded(repeated=1), Parked(waiting=1, oldest=NOW))
     assert (too_soon, in_vain, matched) == (Folded(), Folded(parked=1), Folded(matched=1))
     assert case.events.parked(now=NOW) == Parked()
-    assert case.events.record([told(message)], now=NOW) == Folded(repeated=1)
+    assert case.events.record([an_event_of(message)], now=NOW) == Folded(repeated=1)
 
 
 def test_a_parked_event_ages(case: Case) -> None:
     """It must not be tried for ever."""
-    case.events.record([told(str(uuid4()))], now=NOW)
+    case.events.record([an_event_of(str(uuid4()))], now=NOW)
     old = NOW + PARKED_FOR + timedelta(seconds=1)
 
     assert case.events.rematch(now=old, limit=10) == Folded()
     assert case.events.parked(now=old) == Parked(aged=1)
 
 
-def test_no_more_are_tried_at_once_than_asked_for(case: Case) -> None:
+def test_the_limit_of_parked_events_per_try_holds(case: Case) -> None:
     """A day's events of another account must not hold a statement for minutes."""
-    case.events.record([told(str(uuid4())) for _ in range(3)], now=NOW)
+    case.events.record([an_event_of(str(uuid4())) for _ in range(3)], now=NOW)
 
     assert case.events.rematch(now=NOW + timedelta(minutes=1), limit=2) == Folded(parked=2)

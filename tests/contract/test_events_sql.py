@@ -1,4 +1,4 @@
-"""Delivery events on PostgreSQL: whatever is told, how often and in whatever order, the end is the same (R14)."""
+"""Delivery events on PostgreSQL: in any order and number of repetitions, the result is the same (R14)."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def events(engine: Engine) -> SqlEvents:
 def sent(
     engine: Engine, count: int = 1, *, tenant: str = "acme", to: str = "u{}@users.test", **values: Any
 ) -> list[str]:
-    """Return the ids of messages that were handed over to SES, their answers not settled yet."""
+    """Return the ids of messages that were sent to SES, their responses not settled yet."""
     batch = Batch(id=str(uuid4()), tenant=tenant, from_=Party("desk@acme.test"))
     drafts = [Draft(id=str(uuid4()), number=at, to=Party(to.format(at)), content=0) for at in range(count)]
     SqlOutbox(engine).accept(batch, [CONTENT], drafts, now=NOW)
@@ -43,7 +43,7 @@ def sent(
 
 
 def settle(engine: Engine, message_id: str, provider_message_id: str) -> None:
-    """Write down what the provider answered, as settling does."""
+    """Record the provider's response, as settling does."""
     with engine.begin() as connection:
         connection.execute(
             text("update message set provider_message_id = :known where id = :id"),
@@ -75,7 +75,7 @@ def life(message_id: str | None, provider_message_id: str | None = "ses-1", *las
 
 
 def test_each_event_is_one_activity_and_one_step(events: SqlEvents, engine: Engine) -> None:
-    """The history tells all of it; the status tells what it comes to, and any event settles what was handed over."""
+    """The history has every event; the status is their sum, and any event settles a sent message."""
     [message] = sent(engine)
 
     folded = events.record(life(message), now=NOW)
@@ -85,8 +85,8 @@ def test_each_event_is_one_activity_and_one_step(events: SqlEvents, engine: Engi
     assert kinds(engine, message) == ["clicked", "delayed", "delivered", "opened", "sent"]
 
 
-def test_told_five_times_in_reverse_and_72_hours_late_it_ends_the_same(events: SqlEvents, engine: Engine) -> None:
-    """SES promises neither order nor once, and a queue may have stood still for three days."""
+def test_events_five_times_in_reverse_and_72_hours_late_give_the_same_result(events: SqlEvents, engine: Engine) -> None:
+    """SES promises neither order nor exactly-once, and a queue may have stood still for three days."""
     [straight, crooked] = sent(engine, 2)
     events.record(life(straight, "a", Kind.BOUNCED_HARD), now=NOW)
 
@@ -99,7 +99,7 @@ def test_told_five_times_in_reverse_and_72_hours_late_it_ends_the_same(events: S
 
 
 def test_every_order_of_bounces_and_complaint_ends_the_same(events: SqlEvents, engine: Engine) -> None:
-    """Status and its reason are the same whichever came first."""
+    """Status and its reason are the same whichever event came first."""
     output = (Kind.BOUNCED_SOFT, Kind.BOUNCED_HARD, Kind.DELIVERED)
     orders = list(permutations(output))
     messages = sent(engine, len(orders))
@@ -112,7 +112,7 @@ def test_every_order_of_bounces_and_complaint_ends_the_same(events: SqlEvents, e
 
 
 def test_an_event_before_the_answer_settles_the_message(events: SqlEvents, engine: Engine) -> None:
-    """SNS may be faster than SES's own reply; the tag with our id is enough."""
+    """SNS may be faster than SES's own response; the tag with our id is enough."""
     [message] = sent(engine, status="unknown")
 
     events.record([an_event(Kind.SENT, message_id=message, provider_message_id="ses-9")], now=NOW)
@@ -121,10 +121,8 @@ def test_an_event_before_the_answer_settles_the_message(events: SqlEvents, engin
 
 
 @pytest.mark.parametrize("status", ["queued", "deferred", "cancelled"])
-def test_a_message_that_the_provider_tells_of_is_never_handed_over_again(
-    events: SqlEvents, engine: Engine, status: str
-) -> None:
-    """It was put back because nothing seemed to have left; the provider knows better, and twice is worse than late."""
+def test_a_message_with_an_event_is_never_sent_again(events: SqlEvents, engine: Engine, status: str) -> None:
+    """It was put back because nothing seemed to have been sent; the event proves otherwise, and twice is worse than late."""
     [message] = sent(engine, status=status, handed_at=None)
 
     events.record([an_event(Kind.SENT, message_id=message)], now=NOW)
@@ -150,8 +148,8 @@ def test_an_event_without_our_id_is_parked_until_the_answer_is_known(events: Sql
     assert events.record([early], now=NOW) == Folded(repeated=1)
 
 
-def test_a_parked_event_that_was_matched_by_a_repetition_is_not_told_twice(events: SqlEvents, engine: Engine) -> None:
-    """The same call may come again after the send returned, and before the parked one is tried."""
+def test_a_parked_event_that_a_repetition_matched_is_not_recorded_twice(events: SqlEvents, engine: Engine) -> None:
+    """The same call may come again after the send returned, and before the parked event is tried."""
     [message] = sent(engine)
     early = an_event(Kind.DELIVERED, provider_message_id="ses-7")
     events.record([early], now=NOW)
@@ -163,7 +161,7 @@ def test_a_parked_event_that_was_matched_by_a_repetition_is_not_told_twice(event
 
 
 def test_parked_events_are_counted_and_age(events: SqlEvents) -> None:
-    """An event that nobody here sent for is a sign of something; it must not be tried for ever."""
+    """An event of no message of ours is suspicious; it must not be tried for ever."""
     events.record([an_event(Kind.DELIVERED, provider_message_id="nobody's")], now=NOW)
     old = NOW + PARKED_FOR + timedelta(seconds=1)
 
@@ -173,7 +171,7 @@ def test_parked_events_are_counted_and_age(events: SqlEvents) -> None:
 
 
 def test_parked_events_are_tried_less_and_less_often(events: SqlEvents, engine: Engine) -> None:
-    """The first times within seconds, later once an hour."""
+    """At first within seconds, later once an hour."""
     events.record([an_event(Kind.DELIVERED, provider_message_id="nobody's")], now=NOW)
     moment, waits = NOW, []
 
@@ -202,7 +200,7 @@ def test_parked_events_are_tried_less_and_less_often(events: SqlEvents, engine: 
 def test_an_event_that_is_not_this_messages_touches_nothing(
     events: SqlEvents, engine: Engine, wrong: dict[str, Any]
 ) -> None:
-    """G77: an id that comes back in a tag is a claim; provider, recipient and tenant must agree with it."""
+    """G77: an id in a tag is a claim; provider, recipient and tenant must agree with it."""
     [message] = sent(engine)
 
     folded = events.record([an_event(Kind.BOUNCED_HARD, **{"message_id": message} | wrong)], now=NOW)
@@ -212,8 +210,8 @@ def test_an_event_that_is_not_this_messages_touches_nothing(
     assert rows(engine, "select * from suppression") == []
 
 
-def test_who_looked_is_kept_and_a_machine_proves_delivery_only(events: SqlEvents, engine: Engine) -> None:
-    """Scanners open and click: told apart for good, and no status of a reader's."""
+def test_the_actor_is_stored_and_a_machine_proves_delivery_only(events: SqlEvents, engine: Engine) -> None:
+    """Scanners open and click: they are distinguished from people, and do not give a reader's status."""
     [message] = sent(engine)
     looks = [
         an_event(Kind.CLICKED, "1", message_id=message, actor=Actor.MACHINE),
@@ -237,7 +235,7 @@ def test_who_looked_is_kept_and_a_machine_proves_delivery_only(events: SqlEvents
     ],
 )
 def test_address_is_suppressed_with_its_cause(events: SqlEvents, engine: Engine, kind: Kind, cause: str) -> None:
-    """In the same transaction: no mail goes to it in between. The message leads to the event that caused it."""
+    """In the same transaction, so that no mail is sent in between. The message names the event that caused it."""
     [message] = sent(engine)
 
     events.record([an_event(kind, message_id=message)], now=NOW)
@@ -248,7 +246,7 @@ def test_address_is_suppressed_with_its_cause(events: SqlEvents, engine: Engine,
 
 
 def test_soft_bounces_suppress_at_the_threshold_for_a_while(events: SqlEvents, engine: Engine) -> None:
-    """A full mailbox may be emptied: so many messages within so many days, and not for good."""
+    """A full mailbox may be emptied: only after several messages within some days, and not permanently."""
     messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
     output = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
 
@@ -273,8 +271,8 @@ def test_soft_bounces_of_long_ago_do_not_count(events: SqlEvents, engine: Engine
 
 
 @pytest.mark.parametrize("first", [0, SOFT_BOUNCES - 1])
-def test_a_soft_bounce_told_late_counts_where_it_belongs(events: SqlEvents, engine: Engine, first: int) -> None:
-    """Another address's newer bounces, and the order in which they are told, change nothing."""
+def test_a_late_soft_bounce_counts_at_its_own_time(events: SqlEvents, engine: Engine, first: int) -> None:
+    """Another address's newer bounces, and the order of arrival, change nothing."""
     others = [sent(engine, to="other@users.test")[0] for _ in range(2)]
     messages = [sent(engine, to="full@users.test")[0] for _ in range(SOFT_BOUNCES)]
     output = [an_event(Kind.BOUNCED_SOFT, message, message_id=message) for message in messages]
@@ -292,8 +290,8 @@ def test_a_soft_bounce_told_late_counts_where_it_belongs(events: SqlEvents, engi
     assert [row.address for row in rows(engine, "select * from suppression")] == ["full@users.test"]
 
 
-def test_what_lasts_longer_takes_the_place(events: SqlEvents, engine: Engine) -> None:
-    """Listed for a month and then returned for good: it must not end with the month. The reverse changes nothing."""
+def test_the_longer_suppression_replaces_the_shorter(events: SqlEvents, engine: Engine) -> None:
+    """Suppressed for a month, then bounced for good: it must not end with the month. The reverse changes nothing."""
     [message] = sent(engine)
 
     events.record([an_event(Kind.SUPPRESSED, "1", message_id=message)], now=NOW)
@@ -304,8 +302,8 @@ def test_what_lasts_longer_takes_the_place(events: SqlEvents, engine: Engine) ->
     assert (row.reason, row.expires_at) == ("hard_bounce", None)
 
 
-def test_our_own_word_finds_the_message_of_any_provider(events: SqlEvents, engine: Engine) -> None:
-    """Unsubscribing on our page is no provider's event, and says nothing of who carried the mail."""
+def test_our_own_event_finds_the_message_of_any_provider(events: SqlEvents, engine: Engine) -> None:
+    """Unsubscribing on our page is no provider's event, and does not name the provider that sent the mail."""
     [message] = sent(engine, provider="postmark", status="dispatched")
 
     events.record([an_event(Kind.UNSUBSCRIBED, provider=OURS, message_id=message)], now=NOW)
@@ -314,17 +312,17 @@ def test_our_own_word_finds_the_message_of_any_provider(events: SqlEvents, engin
     assert rows(engine, "select provider from message")[0].provider == "postmark"
 
 
-def batches_of(told: Sequence[DeliveryEvent], size: int) -> list[Sequence[DeliveryEvent]]:
-    return [told[at : at + size] for at in range(0, len(told), size)]
+def batches_of(events: Sequence[DeliveryEvent], size: int) -> list[Sequence[DeliveryEvent]]:
+    return [events[at : at + size] for at in range(0, len(events), size)]
 
 
 @pytest.mark.parametrize(
-    "arrange", [list, lambda told: list(reversed(told)), sorted], ids=["as is", "reverse", "by id"]
+    "arrange", [list, lambda events: list(reversed(events)), sorted], ids=["as is", "reverse", "by id"]
 )
-def test_many_who_tell_of_the_same_messages_at_once_do_not_block_each_other(
+def test_concurrent_events_of_the_same_messages_do_not_deadlock(
     events: SqlEvents, engine: Engine, arrange: Callable[..., list[DeliveryEvent]]
 ) -> None:
-    """Hooks and queue tell the same in two families; rows are locked in one order, so nobody waits in a circle."""
+    """Webhooks and the queue report the same messages; rows are locked in one order, so no deadlock."""
     messages = sent(engine, 40)
     output = [event for message in messages for event in life(message, f"ses-{message}", Kind.COMPLAINED)]
     output = arrange(output) if arrange is not sorted else sorted(output, key=lambda event: event.event_id[::-1])
@@ -339,6 +337,6 @@ def test_many_who_tell_of_the_same_messages_at_once_do_not_block_each_other(
 
 
 def test_an_empty_list_does_nothing(events: SqlEvents) -> None:
-    """A poll of the queue often brings none."""
+    """A poll of the queue often returns nothing."""
     assert events.record([], now=NOW) == Folded()
     assert events.rematch(now=NOW, limit=10) == Folded()

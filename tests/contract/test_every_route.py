@@ -1,4 +1,4 @@
-"""Every route there is, asked for by everybody it is not for: found in the application itself, so that a new one is swept too."""
+"""Every route of the application, requested by every caller it is not for; a new route is covered by itself."""
 
 import re
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from mailroom.adapters.postgres.inbox.inbox_reader import SqlInboxReader
 from mailroom.api.app import create_app
 from mailroom.api.services import OutboundServices
 from mailroom.testing.api import BROWSER, Memory, TestClient
-from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, UMBRELLA, batch, submitted
 
-#: Open by design: what they tell is counts, what they take is proven otherwise.
+#: Open by design: they return counts, and what they accept is authenticated otherwise.
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
 HOSTILE = ["' or 1=1 --", "%", "_", "..%2f..%2fetc", "\u202e", "00000000-0000-0000-0000-000000000000", "9" * 400]
 
@@ -42,7 +42,7 @@ class World:
         self.app = create_app(services)
         self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
         self.client.headers.update(ACME)
-        batch_id = handed_over(self.client, batch())["id"]
+        batch_id = submitted(self.client, batch())["id"]
         message = self.client.get(f"/v1/messages?batch={batch_id}").json()["items"][0]["id"]
         webhook = self.client.post("/v1/webhooks", json={"url": "https://acme.test/"}).json()["id"]
         self.ids = {"batch_id": batch_id, "message_id": message, "webhook_id": webhook}
@@ -50,7 +50,7 @@ class World:
 
     def routes(self) -> Iterator[tuple[str, str]]:
         """Yield method and path of every route that is not public."""
-        # An included router stands among the routes as one.
+        # An included router counts as one route.
         inside = (getattr(one, "original_router", None) for one in self.app.routes)
         for route in [one for router in inside if router is not None for one in router.routes]:
             if isinstance(route, APIRoute) and not PUBLIC.fullmatch(route.path):
@@ -70,7 +70,7 @@ def world(engine: Engine) -> World:
 
 
 def test_no_route_answers_without_a_key(world: World) -> None:
-    """A route that forgot its holder would be open to everybody; a forged word of a proxy is no key either."""
+    """A route that does not check its key would be open to everybody; a forged header of a proxy is no key either."""
     forged = {
         "X-Forwarded-For": "127.0.0.1",
         "X-Real-IP": "127.0.0.1",
@@ -88,14 +88,14 @@ def test_no_route_answers_without_a_key(world: World) -> None:
 
 
 def test_no_route_knows_another_tenants_id(world: World) -> None:
-    """As for anything that is not there: 404, whatever is asked; and the owner's own answer shows that it is there."""
+    """404, as for an unknown id, for every request; and the owner's own response shows that it exists."""
     with_ids = [(method, path) for method, path in world.routes() if any(f"{{{name}}}" in path for name in world.ids)]
 
     theirs = {(method, path): world.ask(method, path, world.ids, UMBRELLA).status_code for method, path in with_ids}
     ours = {path: world.ask("GET", path, world.ids, ACME).status_code for method, path in with_ids if method == "GET"}
 
     assert len(theirs) > 8
-    # A body that is not what the route takes is said before anything is looked up.
+    # A malformed body is refused before anything is looked up.
     assert set(theirs.values()) <= {404, 422}
     assert {status for (method, _), status in theirs.items() if method in ("GET", "DELETE")} == {404}
     assert set(ours.values()) == {200}
@@ -103,7 +103,7 @@ def test_no_route_knows_another_tenants_id(world: World) -> None:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_id_is_more_than_an_id(world: World, hostile: str) -> None:
-    """Wildcards, quotes, paths and numbers of any length find nothing and break nothing."""
+    """Wildcards, quotes, paths and numbers of any length find nothing and cause no error."""
     filled = dict.fromkeys(world.ids, hostile)
     answers = {
         (method, path): world.ask(method, path, filled, ACME).status_code
@@ -122,12 +122,12 @@ def test_no_id_is_more_than_an_id(world: World, hostile: str) -> None:
     ],
 )  # fmt: skip
 def test_paging_and_filters_are_bounded(world: World, path: str) -> None:
-    """A page of a thousand million, or a filter that is a wildcard, is refused before the database is asked."""
+    """A huge page, or a filter that is a wildcard, is refused before the database is queried."""
     assert world.client.get(path, headers=ACME).status_code in (400, 422)
 
 
 def test_unknown_ways_to_sort_and_filter_are_refused(world: World) -> None:
-    """There is one order; a column's name in a query is nobody's business, and who wrote one expected another order."""
+    """There is one order; column names are not exposed, and a caller that names one expects another order."""
     answer = world.client.get("/v1/messages?sort=password&order_by=secret&tenant=acme", headers=ACME)
 
     assert answer.status_code == 422

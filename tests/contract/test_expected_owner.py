@@ -1,4 +1,4 @@
-"""Each call to S3 that the product makes names the bucket's owner; what S3 denies for it is an outage, with a line that says why.
+"""Each S3 call of the product names the bucket's owner; a denial for it is an outage whose line says why.
 
 The emulator answers as S3 does: 403 where another account than the one named owns the bucket.
 """
@@ -55,7 +55,7 @@ MANIFEST = Manifest(
 
 @pytest.fixture(autouse=True)
 def _own_clients() -> Iterator[None]:
-    """Clients are kept for the whole process; these are of this module's emulator."""
+    """Clients are cached for the whole process; these are of this module's emulator."""
     client.cache_clear()
     yield
     client.cache_clear()
@@ -72,7 +72,7 @@ def installation(stack: dict[str, str], database_url: str) -> Settings:
 
 
 class Recorder:
-    """Notes each call of a client as it leaves: its operation, and the owner that its request names."""
+    """Records each call of a client: its operation, and the owner that its request names."""
 
     def __init__(self, s3: Any) -> None:
         self.calls: list[tuple[str, str | None]] = []
@@ -87,7 +87,7 @@ class Recorder:
 
 
 def written_in(folder: str, s3: Any) -> set[str]:
-    """Return the operations of S3 that the source in a folder calls."""
+    """Return the S3 operations that the source in a folder calls."""
     known, found = {xform_name(name) for name in s3.meta.service_model.operation_names}, set[str]()
     for path in (ROOT / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -99,7 +99,7 @@ def written_in(folder: str, s3: Any) -> set[str]:
 
 
 def use_all(settings: Settings, s3: Any) -> None:
-    """Do with S3 whatever the product does."""
+    """Do with S3 everything that the product does."""
     s3.put_object(Bucket=REF.bucket, Key=REF.key, Body=b"sealed")
     s3.put_object(Bucket=settings.files_bucket, Key="acme/file", Body=b"file")
     refuse_outside(settings)
@@ -142,7 +142,7 @@ def test_each_call_of_the_product_names_the_owner(installation: Settings) -> Non
 
 
 def test_each_call_of_the_check_names_the_owner(installation: Settings, engine: Engine) -> None:
-    """The check makes clients of its own and shares no code: what it reads in a stranger's bucket would prove nothing."""
+    """The check has its own clients and shares no code: reading a stranger's bucket would prove nothing."""
     use_all(installation, client("s3", region="eu-west-1", owner=OURS))
     s3: Any = of_account(boto3.client("s3"), OURS)
     recorder, report = Recorder(s3), Report(tell=lambda _: None, progress=lambda _: None)
@@ -157,7 +157,7 @@ def test_each_call_of_the_check_names_the_owner(installation: Settings, engine: 
     check(places, s3=s3, sqs=boto3.client("sqs"), report=report, patience=patience, deep=True)
     conserve(places, s3=s3, archive_s3=s3, report=report, patience=patience)
     compare_archive(places, s3=s3, report=report, patience=patience, after="", most=0)
-    # What is asked only where something is strange.
+    # Requested only for irregular objects.
     with suppress(Exception):
         Locks(s3, places.archive_bucket, report).is_copy(Stored("acme/none", "null", 1, NOW), None)
     with suppress(Exception):
@@ -168,7 +168,7 @@ def test_each_call_of_the_check_names_the_owner(installation: Settings, engine: 
 
 
 def test_bucket_of_another_account_gives_and_takes_nothing(installation: Settings) -> None:
-    """Nor is a mail quarantined for it: every mail would meet it, and the bucket may come back to be ours."""
+    """Nor is a mail quarantined for it: every mail would fail, and the bucket may be ours again."""
     client("s3", region="eu-west-1", owner=OURS).put_object(Bucket=REF.bucket, Key=REF.key, Body=b"sealed")
     opened = Installation(installation.model_copy(update={"archive_account": OTHERS}))
     s3 = client("s3", region="eu-west-1", owner=OTHERS)
@@ -192,7 +192,7 @@ def test_bucket_of_another_account_gives_and_takes_nothing(installation: Setting
     ("setting", "bucket"), [("storage_account", "inbound_bucket"), ("archive_account", "archive_bucket")]
 )
 def test_line_at_the_start_says_which_account_to_name(installation: Settings, setting: str, bucket: str) -> None:
-    """S3 does not tell another account's bucket from a missing permission, so the line has both."""
+    """S3 does not distinguish another account's bucket from a missing permission, so the line names both."""
     with pytest.raises(ConfigurationError) as refused:
         refuse_outside(installation.model_copy(update={setting: OTHERS}))
 
@@ -203,12 +203,12 @@ def test_line_at_the_start_says_which_account_to_name(installation: Settings, se
 
 
 def of_the_other_account(request: Any, **_: Any) -> None:
-    """Have moto take a request for one of the other account's."""
+    """Make moto treat a request as one of the other account."""
     request.headers["x-moto-account-id"] = OTHERS
 
 
 def test_archive_may_be_another_accounts_once_that_is_named(installation: Settings) -> None:
-    """An archive in an account of its own is good practice; by default all buckets are the account's that SES receives for."""
+    """An archive in a separate account is good practice; by default all buckets belong to SES's receiving account."""
     elsewhere: Any = boto3.client("s3")
     elsewhere.meta.events.register("before-send.s3", of_the_other_account)
     where: Any = {"LocationConstraint": "eu-west-1"}
@@ -221,7 +221,7 @@ def test_archive_may_be_another_accounts_once_that_is_named(installation: Settin
 
 
 def test_accounts_follow_one_another() -> None:
-    """As the regions do: what is not named is where the nearer one is."""
+    """Like the regions: a setting that is not named falls back to the nearer one."""
     made = Settings.model_construct(account_id="1" * 12, storage_account="", archive_account="")
 
     assert (made.owner_of_buckets, made.owner_of_archive) == ("1" * 12, "1" * 12)

@@ -1,4 +1,4 @@
-"""The process with a port for each face: what each shows, how both end, and what keeps it from starting."""
+"""The HTTP process with a port for each face: its routes, the shutdown of both, and what prevents the start."""
 
 import hashlib
 import http.client
@@ -110,7 +110,7 @@ def running(environment: dict[str, str]) -> Iterator[Running]:
 
 
 def test_each_port_shows_its_own_face(running: Running) -> None:
-    """Every route of the application is asked for on both ports, without a key: it is on one of them, or on neither."""
+    """Every route is requested on both ports, without a key: it is on one of them, or on neither."""
     services = Memory().services()
     faces = {port: set(routes_of(create_app(services, face))) for port, face in
              ((running.private, Face.PRIVATE), (running.public, Face.PUBLIC))}  # fmt: skip
@@ -134,7 +134,7 @@ def test_each_port_shows_its_own_face(running: Running) -> None:
     ],
 )  # fmt: skip
 def test_no_spelling_of_a_path_reaches_the_other_face(running: Running, target: str) -> None:
-    """Nothing filters by path, so nothing can be spelt past a filter; what a caller says of host and port is not asked."""
+    """No filter compares paths, so no spelling of a path passes one; a caller's Host and port are not used either."""
     connection = http.client.HTTPConnection("127.0.0.1", running.public, timeout=30)
     lies = {"X-Forwarded-Port": str(running.private), "X-Original-URL": "/metrics", "X-Rewrite-URL": "/metrics"}
     connection.request(
@@ -190,8 +190,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def test_pages_are_signed_in_to_and_their_buttons_work_behind_a_tls_proxy(running: Running, tmp_path: Path) -> None:
-    """The service sees plain http and believes no word about its proxy; browsers say themselves that a button was ours."""
-    asked = {"url": "https://acme.test/told"}
+    """The service sees plain http and trusts no header of a proxy; browsers themselves say that a button was ours."""
+    asked = {"url": "https://acme.test/hook"}
     added = running.ask(running.private, "POST", "/v1/webhooks?tenant=acme", headers=KEY, json=asked)
     page = f"/webhooks/{added.json()['id']}"
     proxy = TlsProxy(tmp_path, running.private)
@@ -222,7 +222,7 @@ def test_pages_are_signed_in_to_and_their_buttons_work_behind_a_tls_proxy(runnin
     ],
 )  # fmt: skip
 def test_what_keeps_it_from_starting_is_one_line(running: Running, words: list[str], said: str) -> None:
-    """Exit code 2, as for all that a person has to set differently."""
+    """Exit code 2, as for every setting that a person has to change."""
     real = {"PRIVATE": str(running.private), "FREE": str(free_port())}
 
     code, line = ended(running.environment, *(real.get(word, word) for word in words))
@@ -232,7 +232,7 @@ def test_what_keeps_it_from_starting_is_one_line(running: Running, words: list[s
 
 
 def test_off_loopback_it_serves_once_it_knows_of_the_tls_proxy(environment: dict[str, str]) -> None:
-    """By the environment, as a container is told; every address of this machine is one of them."""
+    """Configured by the environment, as in a container; any address of this machine is off loopback."""
     port = free_port()
     with started(
         environment | {"MAILROOM_BEHIND_TLS_PROXY": "true"}, "--host", "0.0.0.0", "--port", str(port)
@@ -252,7 +252,7 @@ def _half(port: int, path: str, body: bytes, headers: dict[str, str]) -> http.cl
 
 
 def test_both_ports_finish_what_they_have_begun(environment: dict[str, str]) -> None:
-    """SIGTERM of a deployment: nothing new on either port, and what a provider or a program is sending is answered."""
+    """SIGTERM of a deployment: no new connections on either port, and running requests are answered."""
     private, public = free_port(), free_port()
     with started(environment, "--port", str(private), "--public-port", str(public)) as process:
         wait_for(private, process)
@@ -276,7 +276,7 @@ def test_both_ports_finish_what_they_have_begun(environment: dict[str, str]) -> 
         _, said = process.communicate(timeout=60)
 
     assert refused == []
-    # The hook's body is no record of Postmark's: it was read to its end and judged.
+    # The hook's body is no event of Postmark's: it was read to its end and judged.
     assert answers == [200, 422]
     assert process.returncode in (0, -signal.SIGTERM)
     assert "Traceback" not in said

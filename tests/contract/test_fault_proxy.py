@@ -1,4 +1,4 @@
-"""The fault proxies: a drill proves something only if its faults are those that the outside really makes."""
+"""The fault proxies: a drill proves something only if its faults are real ones."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -44,8 +44,8 @@ def client(proxy: FaultProxy, service: Any) -> Any:
 
 
 @pytest.mark.parametrize("how", HTTP_FAULTS)
-def test_a_call_fails_as_it_is_told_and_the_next_does_not(aws: FaultProxies, how: str) -> None:
-    """A put that was answered with an error never happened; one whose answer was lost or cut did."""
+def test_a_call_fails_as_configured_and_the_next_does_not(aws: FaultProxies, how: str) -> None:
+    """A put that was answered with an error never happened; one whose response was lost or cut did."""
     s3, key = client(aws["s3"], "s3"), how.replace(" ", "-")
     aws["s3"].fault = Fault(how, "PutObject", times=1)
 
@@ -62,7 +62,7 @@ def test_a_call_fails_as_it_is_told_and_the_next_does_not(aws: FaultProxies, how
 
 
 def test_a_truncated_body_is_seen_by_its_reader(aws: FaultProxies) -> None:
-    """Half of a mail must never pass for a mail."""
+    """A truncated mail must never be taken for a whole one."""
     s3 = client(aws["s3"], "s3")
     s3.put_object(Bucket="mails", Key="whole", Body=b"x" * 3000)
     aws["s3"].fault = Fault("truncated", "GetObject", times=1)
@@ -72,7 +72,7 @@ def test_a_truncated_body_is_seen_by_its_reader(aws: FaultProxies) -> None:
 
 
 def test_the_nth_call_of_an_operation_fails(aws: FaultProxies) -> None:
-    """The fault that nobody tries is the one in the middle."""
+    """Faults in the middle of a sequence are the ones that tests forget."""
     sqs = client(aws["sqs"], "sqs")
     url = sqs.create_queue(QueueName="nth")["QueueUrl"]
     aws["sqs"].fault = fault = Fault("denied", "SendMessage", nth=2, times=1)
@@ -90,7 +90,7 @@ def test_the_nth_call_of_an_operation_fails(aws: FaultProxies) -> None:
 
 
 @pytest.mark.parametrize(("how", "written"), [("hang", 0), ("reset", 0), ("answer lost", 1), ("disk full", 0)])
-def test_a_commit_fails_as_it_is_told(sql: tuple[FaultProxy, str], database_url: str, how: str, written: int) -> None:
+def test_a_commit_fails_as_configured(sql: tuple[FaultProxy, str], database_url: str, how: str, written: int) -> None:
     """The two that look alike to a client, and are not, are the ones that make duplicates."""
     proxy, url = sql
     proxy.fault = Fault(how, "COMMIT", times=1)
@@ -104,10 +104,10 @@ def test_a_commit_fails_as_it_is_told(sql: tuple[FaultProxy, str], database_url:
 
 
 @pytest.mark.parametrize("how", STATEMENT_FAULTS)
-def test_a_statement_fails_as_it_is_told_and_nothing_is_written(
+def test_a_statement_fails_as_configured_and_nothing_is_written(
     sql: tuple[FaultProxy, str], database_url: str, how: str
 ) -> None:
-    """Before COMMIT a lost answer is as harmless as a lost question: PostgreSQL rolls back."""
+    """Before COMMIT a lost response is as harmless as a lost request: PostgreSQL rolls back."""
     proxy, url = sql
     proxy.fault = Fault(how, "statement", nth=2, times=1)
 

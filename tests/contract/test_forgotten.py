@@ -1,4 +1,4 @@
-"""A mail that the ledger forgot, in whole or in part, and what the archive's manifests give back of it."""
+"""A mail that the ledger lost, in whole or in part, and what the archive's manifests restore of it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ MANIFEST = Manifest(
 
 
 class Desk:
-    """A ledger that knows a mail by S3's word alone, and an archive with the manifests of two tenants."""
+    """A ledger that knows a mail by S3's event alone, and an archive with the manifests of two tenants."""
 
     def __init__(self, engine: Engine) -> None:
         self.ledger, self.manifests = SqlLedger(engine), MemoryManifests()
@@ -73,7 +73,7 @@ def desk(engine: Engine) -> Desk:
 
 @pytest.mark.parametrize("raw", [RAW, None], ids=["opened", "cannot be opened"])
 def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Desk, raw: bytes | None) -> None:
-    """Who had the mail has it again, with the verdicts and the time that it had; also a mail in quarantine."""
+    """Its recipients get it again, with the verdicts and the time it had; also a mail in quarantine."""
     found = desk.recalls(raw)
 
     assert found.envelope is not None
@@ -83,12 +83,12 @@ def test_envelope_and_time_of_receipt_come_back_from_all_tenants_parts(desk: Des
     assert desk.kinds() == ["received", "started", "recalled"]
 
 
-def test_other_bytes_under_the_same_key_get_nobodys_envelope(desk: Desk) -> None:
-    """An object that somebody overwrote must not be filed for whom the first one was."""
+def test_other_bytes_under_the_same_key_get_no_envelope(desk: Desk) -> None:
+    """An overwritten object must not be filed for the recipients of the first one."""
     assert desk.recalls(b"other") == desk.entry
 
 
-def test_a_mail_that_nobody_described_is_as_it_was(desk: Desk) -> None:
+def test_a_mail_without_a_manifest_is_unchanged(desk: Desk) -> None:
     """The usual case: a new mail that S3 announces first."""
     desk.manifests.kept.clear()
 
@@ -97,7 +97,7 @@ def test_a_mail_that_nobody_described_is_as_it_was(desk: Desk) -> None:
 
 
 def test_a_notification_that_came_meanwhile_is_the_one_that_counts(desk: Desk) -> None:
-    """SES's own word was late, and then it was there: nothing read from the archive may replace it."""
+    """SES's own notification was late and then came: nothing read from the archive may replace it."""
     late = replace(ENVELOPE, recipients=("dora@acme.test",))
     desk.ledger.register(Arrival(REF, late), now=NOW)
 
@@ -116,7 +116,7 @@ def test_headers_of_a_mail_give_back_its_time_alone(desk: Desk, engine: Engine) 
 
 
 def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> None:
-    """Its notification came after the dump was made: the ledger says filed, and the Bcc has nothing."""
+    """Its notification came after the dump was made: the ledger says filed, and the Bcc recipient has nothing."""
     desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
     filed = desk.ledger.find(desk.entry.id)
     assert filed is not None
@@ -130,7 +130,7 @@ def test_a_mail_that_was_filed_by_its_headers_is_opened_again(desk: Desk) -> Non
 
 
 def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(desk: Desk) -> None:
-    """A Retry of it does what processors failed at, and files nothing."""
+    """A Retry of it repeats what processors failed at, and files nothing."""
     desk.manifests.kept.clear()
     desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
     filed = desk.ledger.find(desk.entry.id)
@@ -140,12 +140,12 @@ def test_a_filed_mail_of_which_the_archive_knows_no_more_stays_filed(desk: Desk)
 
 
 def restored(engine: Engine) -> None:
-    """Have the database be one that was recognised as restored."""
+    """Mark the database as recognised as restored."""
     SqlRestores(engine, MemoryCounter()).recognise(because="a test")
 
 
 def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(desk: Desk, engine: Engine) -> None:
-    """The queue brought it back after the dump, it was filed and its message deleted: nothing else will bring it."""
+    """The queue redelivered it after the dump, it was filed and its message deleted: no other message will come."""
     later = datetime.now(UTC) + timedelta(days=1)
     desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason="TransientError")
     assert silent(ledger=desk.ledger, before=later) == [], "its message is in the queue"
@@ -160,7 +160,7 @@ def test_what_failed_before_a_restore_is_announced_until_it_is_tried_again(desk:
 
 @pytest.mark.parametrize("word", [CANCELLED.value, CANCELLED.old])
 def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, engine: Engine, word: str) -> None:
-    """It waits for `mailroom replay`, as before, also where the release before cancelled it."""
+    """It waits for `mailroom replay`, also where the release before cancelled it."""
     desk.ledger.close(desk.entry.id, State.FAILED, now=NOW, reason=word)
     restored(engine)
 
@@ -171,7 +171,7 @@ def test_what_a_person_cancelled_before_a_restore_stays_cancelled(desk: Desk, en
 def test_a_mail_whose_notification_came_after_the_dump_comes_back_by_itself(
     desk: Desk, engine: Engine, state: State
 ) -> None:
-    """Its line says that it was closed by its headers alone, and the archive names a Bcc."""
+    """The ledger says that it was closed by its headers alone, and the archive names a Bcc."""
     desk.ledger.close(desk.entry.id, state, now=NOW, reason="spam")
 
     assert desk.looks("") == Found([], ""), "no restore"
@@ -184,7 +184,7 @@ def test_a_mail_whose_notification_came_after_the_dump_comes_back_by_itself(
 
 
 def test_closed_lines_are_compared_some_at_a_time(desk: Desk, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without notifications has nothing but such lines."""
+    """In an installation without notifications every line is such a line."""
     monkeypatch.setattr(sweeping, "_COMPARED", 2)
     desk.ledger.close(desk.entry.id, State.FILED, now=NOW)
     for number in range(5):

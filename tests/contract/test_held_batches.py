@@ -1,4 +1,4 @@
-"""Held batches as people meet them: the HTTP API, the pages, the metrics and `mailroom batch`, on PostgreSQL."""
+"""Held batches over the HTTP API, on the pages, in the metrics and with `mailroom batch`, on PostgreSQL."""
 
 import json
 from typing import Any
@@ -15,20 +15,20 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.ports.holds import HoldReason
 from mailroom.settings import Settings
 from mailroom.testing.api import BROWSER, NOW, TestClient
-from tests.support.batch_requests import UMBRELLA, batch, handed_over, message
+from tests.support.batch_requests import UMBRELLA, batch, message, submitted
 
 
 @pytest.fixture
 def held(api: TestClient, engine: Engine) -> str:
     """A batch of two messages that is held after a restore."""
-    reported = handed_over(api, batch(message(), message(to="bob@users.test")))
+    reported = submitted(api, batch(message(), message(to="bob@users.test")))
     SqlOutbox(engine).hold([reported["id"]], reason=HoldReason.RESTORED, now=NOW)
     return str(reported["id"])
 
 
 @pytest.fixture
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of an installation of which nothing but the database is there."""
+    """Settings of an installation that has only the database."""
     for name, field in Settings.model_fields.items():
         if field.is_required():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
@@ -49,7 +49,7 @@ def statuses(engine: Engine) -> set[str]:
 
 
 def test_a_held_batch_says_so_and_is_resumed_once_by_its_tenant(api: TestClient, held: str) -> None:
-    """Whose mail it is may decide; another tenant does not even learn that it is there."""
+    """The owner may decide; for another tenant the batch does not exist."""
     assert api.get(f"/v1/batches/{held}").json()["held"] == {"restored": 2}
     assert api.post(f"/v1/batches/{held}/resume", headers=UMBRELLA).status_code == 404
 
@@ -59,7 +59,7 @@ def test_a_held_batch_says_so_and_is_resumed_once_by_its_tenant(api: TestClient,
 
 
 def test_rescheduling_a_held_batch_names_what_to_do(api: TestClient, held: str) -> None:
-    """A new time alone would let it go, or would seem to."""
+    """A new time alone would release it, or would seem to."""
     answer = api.patch(f"/v1/batches/{held}", json={"send_at": "2026-12-24T08:00:00Z"})
 
     assert answer.status_code == 409
@@ -72,7 +72,7 @@ def test_a_cancel_says_how_many_were_held(api: TestClient, held: str) -> None:
 
 
 def test_the_pages_say_what_is_held_why_and_what_to_do(api: TestClient, held: str) -> None:
-    """Without a word the batch would look as if it were merely slow."""
+    """Otherwise the batch would look merely slow."""
     page, pages = api.get(f"/batches/{held}", headers=BROWSER).text, api.get("/batches", headers=BROWSER).text
 
     assert "2 messages: the database was restored, and this may have been sent after the dump." in page
@@ -91,7 +91,7 @@ def test_the_metrics_count_held_batches_by_reason(engine: Engine, held: str) -> 
 
 @pytest.mark.usefixtures("installation")
 def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
-    """A dry run first: mail does not come back."""
+    """A dry run first: a sent mail cannot be recalled."""
     assert f"{held}  acme  2 held since" in run("list", "--held").stdout
     assert "2 messages, the database was restored" in run("show", held).stdout
     assert "would be sent now" in run("resume", "--all", "--dry-run").stdout
@@ -106,8 +106,8 @@ def test_the_command_lists_shows_and_resumes(engine: Engine, held: str) -> None:
 
 @pytest.mark.usefixtures("installation")
 def test_the_command_resumes_one_reason_and_cancels_another(api: TestClient, engine: Engine, held: str) -> None:
-    """After a restore of Prefect and of Mailroom the answers differ."""
-    other = handed_over(api, batch())["id"]
+    """After a restore of Prefect the answer may differ from that after a restore of Mailroom."""
+    other = submitted(api, batch())["id"]
     SqlOutbox(engine).hold([other], reason=HoldReason.RUN_GONE, now=NOW)
 
     resumed = output("resume", "--all", "--reason", "run_gone")

@@ -1,4 +1,4 @@
-"""Holding on PostgreSQL: nothing sends what is held, a person lets it go on, and what a provider reports settles it."""
+"""Holds on PostgreSQL: held messages are not sent, a person releases them, and provider events settle them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,7 @@ def held_batch(outbox: SqlOutbox, office: Office, count: int = 3, **changes: dat
 
 
 def test_nothing_takes_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
-    """Relay, sweep and a run each send what waits; none of them may decide for the person who is to."""
+    """Relay, sweep and runs send what is due; none of them may decide in place of a person."""
     with office_on(engine) as office:
         batch_id, dispatch = held_batch(outbox, office), SqlDispatch(engine)
 
@@ -48,7 +48,7 @@ def test_nothing_takes_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
         assert office.values("select distinct reason from message") == ["run_gone"]
 
 
-def test_what_is_resumed_goes_once_at_its_time_with_an_order(engine: Engine, outbox: SqlOutbox) -> None:
+def test_a_resumed_batch_is_ordered_once_for_its_time(engine: Engine, outbox: SqlOutbox) -> None:
     """Its old order was carried out by a run that found nothing to send."""
     with office_on(engine) as office:
         due, scheduled = held_batch(outbox, office), held_batch(outbox, office, send_at=LATER)
@@ -65,7 +65,7 @@ def test_what_is_resumed_goes_once_at_its_time_with_an_order(engine: Engine, out
 
 
 def test_what_expired_while_it_was_held_expires_when_it_is_resumed(engine: Engine, outbox: SqlOutbox) -> None:
-    """Nobody wants yesterday's code for signing in, whatever held it."""
+    """Nobody wants yesterday's sign-in code, whatever held it."""
     with office_on(engine) as office:
         batch_id = held_batch(outbox, office, expires_at=NOW + HOUR)
 
@@ -76,7 +76,7 @@ def test_what_expired_while_it_was_held_expires_when_it_is_resumed(engine: Engin
 
 
 def test_a_person_withholds_what_is_held(engine: Engine, outbox: SqlOutbox) -> None:
-    """The other answer to it; how many of these may have gone before a restore is said."""
+    """The alternative to a resume; the result says how many may have gone before a restore."""
     with office_on(engine) as office:
         batch_id = held_batch(outbox, office)
 
@@ -88,7 +88,7 @@ def test_a_person_withholds_what_is_held(engine: Engine, outbox: SqlOutbox) -> N
 
 
 def test_a_held_batch_is_not_rescheduled(engine: Engine, outbox: SqlOutbox) -> None:
-    """A new time would be a resume that nobody meant."""
+    """A new time would be an unintended resume."""
     with office_on(engine) as office:
         batch_id = held_batch(outbox, office)
 
@@ -99,7 +99,7 @@ def test_a_held_batch_is_not_rescheduled(engine: Engine, outbox: SqlOutbox) -> N
 
 
 def test_an_event_settles_a_held_message_for_good(engine: Engine, outbox: SqlOutbox) -> None:
-    """The provider reports it, so the provider has it: no resume may send it again."""
+    """The event proves that the provider has it: no resume may send it again."""
     with office_on(engine) as office:
         batch_id = held_batch(outbox, office)
         first = str(office.values("select id from message where number = 0")[0])
@@ -112,7 +112,7 @@ def test_an_event_settles_a_held_message_for_good(engine: Engine, outbox: SqlOut
 
 
 def test_another_tenant_resumes_nothing(engine: Engine, outbox: SqlOutbox) -> None:
-    """A batch is its tenant's."""
+    """A batch belongs to its tenant."""
     with office_on(engine) as office:
         batch_id = held_batch(outbox, office)
 
@@ -121,7 +121,7 @@ def test_another_tenant_resumes_nothing(engine: Engine, outbox: SqlOutbox) -> No
         assert office.statuses() == [Status.HELD] * 3
 
 
-def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: SqlOutbox) -> None:
+def test_held_messages_are_counted_and_shown_by_reason(engine: Engine, outbox: SqlOutbox) -> None:
     """Status, metrics, alarm and page all say how much waits for a person."""
     with office_on(engine) as office:
         soon, later = held_batch(outbox, office, 2), held_batch(outbox, office, 1, send_at=LATER)
@@ -136,7 +136,7 @@ def test_what_is_held_is_counted_and_shown_by_reason(engine: Engine, outbox: Sql
 
 
 def test_what_is_held_for_no_reason_that_there_is_hides_no_other(engine: Engine, outbox: SqlOutbox) -> None:
-    """Newer code may know more reasons; the list of all that waits for a person must not end with the first of these."""
+    """Newer code may know more reasons; an unknown one must not end the list of held batches."""
     with office_on(engine) as office:
         strange, usual = held_batch(outbox, office), held_batch(outbox, office)
         with engine.begin() as connection:
@@ -147,7 +147,7 @@ def test_what_is_held_for_no_reason_that_there_is_hides_no_other(engine: Engine,
 
 
 def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) -> None:
-    """Its outcome comes by itself; holding would hide it."""
+    """Its outcome comes by itself; a hold would hide it."""
     with office_on(engine) as office:
         batch_id = office.batch(now=NOW)
         SqlDispatch(engine).claim(batch_id, most=1, provider="ses", now=NOW)
@@ -160,7 +160,7 @@ def test_what_is_at_the_provider_is_not_held(engine: Engine, outbox: SqlOutbox) 
 def test_what_a_provider_gives_back_is_held_with_the_rest_of_its_batch(
     engine: Engine, outbox: SqlOutbox, error: TransientError
 ) -> None:
-    """It was in a provider's hands while the run was deleted; nobody said that it shall go."""
+    """It was at the provider while the run was deleted; nobody approved sending it."""
     with office_on(engine) as office:
         batch_id, dispatch = office.batch(now=NOW), SqlDispatch(engine)
         [claim] = dispatch.claim(batch_id, most=1, provider="ses", now=NOW)

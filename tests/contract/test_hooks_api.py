@@ -1,4 +1,4 @@
-"""Providers' calls over HTTP on PostgreSQL: believed only with proof, kept before they are answered, handled once."""
+"""Provider webhooks over HTTP on PostgreSQL: authenticated, stored before the response, handled once."""
 
 import base64
 import json
@@ -51,7 +51,7 @@ def public_key(number: int = 0) -> str:
 
 @dataclass
 class Case:
-    """The service with hooks on a database, and what waits in it."""
+    """The service with webhooks on a database, and what waits in it."""
 
     client: TestClient
     engine: Engine
@@ -88,7 +88,7 @@ def case(engine: Engine) -> Case:
 
 @pytest.fixture
 def message(engine: Engine) -> str:
-    """A message of acme's, handed over, that the recorded calls tell of."""
+    """A sent message of acme's that the recorded calls report on."""
     statements = (
         "insert into tenant (id, created_at) values ('acme', now())",
         """insert into batch (id, tenant, "from", lane, policy, metadata, messages, created_at)
@@ -137,7 +137,7 @@ def test_twilios_own_example_is_verified() -> None:
 
 
 def test_calls_of_each_provider_become_activities(case: Case, message: str) -> None:
-    """Kept, answered, then handled by the worker: one message, told of by three that carried it for the test."""
+    """Stored, answered, then handled by the worker: three providers report on one message, which all sent for the test."""
     assert case.client.post("/hooks/ses", content=published("ses/delivery")).status_code == 204
     assert case.stored == 1
 
@@ -150,7 +150,7 @@ def test_calls_of_each_provider_become_activities(case: Case, message: str) -> N
 
 @pytest.mark.parametrize("provider", ["sendgrid", "postmark"])
 def test_other_providers_too(case: Case, message: str, provider: str) -> None:
-    """One way in for all of them."""
+    """The same route and the same steps for each provider."""
     name = {"sendgrid": "sendgrid/bounce", "postmark": "postmark/bounce-hard"}[provider]
     body = payload(name)
     headers = signed(body) if provider == "sendgrid" else BASIC
@@ -164,7 +164,7 @@ def test_other_providers_too(case: Case, message: str, provider: str) -> None:
 
 @pytest.mark.parametrize("provider", ["ses", "sendgrid", "postmark"])
 def test_the_same_call_a_hundred_times_is_counted_once(case: Case, message: str, provider: str) -> None:
-    """G76: providers repeat, and so does whoever recorded a call, within the window."""
+    """G76: providers repeat, and an attacker may replay a recorded call within the window."""
     body = {"ses": published("ses/open"), "sendgrid": payload("sendgrid/open"), "postmark": payload("postmark/open")}[
         provider
     ]
@@ -184,7 +184,7 @@ def test_the_same_call_a_hundred_times_is_counted_once(case: Case, message: str,
     ids=["an hour old", "a year old", "in the future"],
 )
 def test_stamp_outside_the_window_is_refused(case: Case, later: timedelta) -> None:
-    """G76: a recorded call is genuine for ever; only its stamp ends that."""
+    """G76: a recorded call stays genuine for ever; only its timestamp limits that."""
     body = payload("sendgrid/open")
 
     answer = case.client.post("/hooks/sendgrid", content=body, headers=signed(body, at=NOW - later))
@@ -209,7 +209,7 @@ _WRONG: dict[str, Callable[[], list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("wrong", _WRONG)
 def test_wrong_credentials_store_nothing(case: Case, wrong: str) -> None:
-    """G72: no, wrong, empty secret, of another length, or told twice."""
+    """G72: no, wrong or empty secret, one of another length, or the header twice."""
     url = "/hooks/postmark" + ("?user=postmark&password=secret" if wrong == "as query" else "")
 
     answer = case.client.post(url, content=payload("postmark/open"), headers=_WRONG[wrong]())
@@ -232,7 +232,7 @@ def test_wrong_credentials_store_nothing(case: Case, wrong: str) -> None:
     ],
 )
 def test_wrong_signatures_store_nothing(case: Case, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
-    """G72: whatever is not SendGrid's own signature over these very bytes."""
+    """G72: anything but SendGrid's own signature over exactly this body."""
     body = payload("sendgrid/open")
 
     answer = case.client.post("/hooks/sendgrid", content=body, headers=change(signed(body)))
@@ -261,7 +261,7 @@ def test_post_that_is_not_proven_stores_nothing(case: Case) -> None:
 
 
 def test_subscription_is_confirmed_through_the_api(case: Case) -> None:
-    """G74: the token goes to SNS's API; the URL of the message never leaves the verifier."""
+    """G74: the token goes to SNS's API; the URL of the message is not requested."""
     asked = {"Type": "SubscriptionConfirmation", "Token": "token", "SubscribeURL": "http://169.254.169.254/"}
 
     assert case.client.post("/hooks/ses", content=sns_post(TOPIC, "confirm", **asked)).status_code == 204
@@ -278,7 +278,7 @@ def test_certificate_that_cannot_be_had_now_is_answered_so_that_it_comes_again(c
 
 @pytest.mark.parametrize("path", ["ses", "sendgrid", "postmark"])
 def test_body_over_a_megabyte_is_not_read(case: Case, path: str) -> None:
-    """The routes are open to everybody; what is too large is refused before it is looked at."""
+    """The routes are open to everybody; a body over the limit is refused unread."""
     answer = case.client.post(f"/hooks/{path}", content=b" " * (MOST_BODY_BYTES + 1), headers=BASIC)
 
     assert answer.status_code == 413
@@ -286,7 +286,7 @@ def test_body_over_a_megabyte_is_not_read(case: Case, path: str) -> None:
 
 
 def test_more_than_a_thousand_events_are_refused(case: Case) -> None:
-    """Verified or not: a limit holds for everybody."""
+    """The limit holds for verified calls too."""
     body = json.dumps([{"event": "open"}] * (MOST_EVENTS + 1)).encode()
 
     assert case.client.post("/hooks/sendgrid", content=body, headers=signed(body)).status_code == 422
@@ -294,7 +294,7 @@ def test_more_than_a_thousand_events_are_refused(case: Case) -> None:
 
 
 def test_event_of_another_tenants_account_touches_nothing(case: Case, message: str) -> None:
-    """G77: an account that is one tenant's own may tell of that tenant's mail only."""
+    """G77: an account that belongs to one tenant may report on that tenant's mail only."""
     body = payload("postmark/bounce-hard")
     other = {"Authorization": "Basic " + base64.b64encode(b"their:word").decode()}
     signed_by_other = payload("sendgrid/bounce")
@@ -319,7 +319,7 @@ def test_event_of_another_tenants_account_touches_nothing(case: Case, message: s
     ids=lambda header: next(iter(header)),
 )
 def test_forged_headers_prove_nothing(case: Case, header: dict[str, str]) -> None:
-    """G83: an address of Postmark's in a header that anybody may send is anybody's word."""
+    """G83: any client may send an address of Postmark's in a header."""
     answer = case.client.post("/hooks/postmark", content=payload("postmark/open"), headers=header)
 
     assert answer.status_code == 401
@@ -328,12 +328,12 @@ def test_forged_headers_prove_nothing(case: Case, header: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
 def test_hooks_are_posted_to(case: Case, method: str) -> None:
-    """A link to a hook does nothing."""
+    """A link to a webhook does nothing."""
     assert getattr(case.client, method)("/hooks/postmark", headers=BASIC).status_code == 405
 
 
-def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
-    """Fail closed: a hook without its secret believes nobody."""
+def test_a_hook_without_its_secret_accepts_no_call(engine: Engine) -> None:
+    """Fail closed."""
     hook_receiver = HookReceiver(
         hooks=SqlHooks(engine),
         topics=MemoryTopics(),
@@ -350,7 +350,7 @@ def test_nothing_is_heard_where_nothing_is_set(engine: Engine) -> None:
 
 
 def test_what_waits_is_counted(case: Case) -> None:
-    """A worker that does not handle, and events that nobody here sent for, show before anybody misses a status."""
+    """Unhandled calls, and events of no message of ours, show before anybody misses a status."""
     for name in ("postmark/delivery", "postmark/open"):
         case.client.post("/hooks/postmark", content=payload(name), headers=BASIC)
     before = case.client.get("/metrics").text

@@ -1,5 +1,5 @@
-"""The ports of reading, `Reader`, `LedgerReader` and `ApiKeys`, in memory and on PostgreSQL: order, paging, search, and above all
-one tenant's walls.
+"""The ports of reading, `Reader`, `LedgerReader` and `ApiKeys`, in memory and on PostgreSQL: order, paging, search, and
+tenant isolation.
 """
 
 from datetime import datetime, timedelta
@@ -14,14 +14,14 @@ from tests.support.inboxes import NOW, Installation, MemoryInstallation, SqlInst
 
 
 @pytest.fixture(params=["memory", "sql"])
-def house(request: pytest.FixtureRequest) -> Installation:
+def installation(request: pytest.FixtureRequest) -> Installation:
     if request.param == "memory":
         return MemoryInstallation()
     return SqlInstallation(request.getfixturevalue("engine"))
 
 
-def test_inboxes_are_addresses_and_what_they_hold(house: Installation) -> None:
-    """An address shows before its first mail, and an inbox of a domain shows after it, though no address names it."""
+def test_inboxes_are_addresses_and_what_they_hold(installation: Installation) -> None:
+    """An address is listed before its first mail; an inbox of a domain after it, though no address names it."""
     patterns = [
         ("acme", "ann@acme.test"),
         ("acme", "new@acme.test"),
@@ -29,12 +29,12 @@ def test_inboxes_are_addresses_and_what_they_hold(house: Installation) -> None:
         ("other", "bob@other.test"),
     ]
     for tenant, pattern in patterns:
-        house.address(tenant, pattern)
-    house.file("acme", "ann@acme.test", minutes=5)
-    house.file("acme", "ann@acme.test", minutes=9)
-    house.file("acme", "any@catch.test")
+        installation.address(tenant, pattern)
+    installation.file("acme", "ann@acme.test", minutes=5)
+    installation.file("acme", "ann@acme.test", minutes=9)
+    installation.file("acme", "any@catch.test")
 
-    of_acme = house.reader.inboxes("acme", limit=10)
+    of_acme = installation.reader.inboxes("acme", limit=10)
 
     assert [(line.address, line.items) for line in of_acme] == [
         ("any@catch.test", 1),
@@ -43,31 +43,35 @@ def test_inboxes_are_addresses_and_what_they_hold(house: Installation) -> None:
         ("new@acme.test", 0),
     ]
     assert (of_acme[1].newest, of_acme[1].user) == (NOW - timedelta(minutes=5), "user")
-    assert {line.tenant for line in house.reader.inboxes(None, limit=10)} == {"acme", "other"}
-    assert len(house.reader.inboxes(None, limit=2)) == 2
+    assert {line.tenant for line in installation.reader.inboxes(None, limit=10)} == {"acme", "other"}
+    assert len(installation.reader.inboxes(None, limit=2)) == 2
 
 
-def test_receives_knows_addresses_domains_and_filled_inboxes(house: Installation) -> None:
-    """What another tenant receives is as unknown as what nobody does."""
-    house.address("acme", "ann@acme.test", "ann")
-    house.address("acme", "@catch.test", "any")
-    house.file("acme", "old@acme.test")
+def test_receives_knows_addresses_domains_and_filled_inboxes(installation: Installation) -> None:
+    """What another tenant receives is as unknown as what no one receives."""
+    installation.address("acme", "ann@acme.test", "ann")
+    installation.address("acme", "@catch.test", "any")
+    installation.file("acme", "old@acme.test")
 
     for address in ("ann@acme.test", "any@catch.test", "old@acme.test"):
-        assert [house.reader.receives(tenant, address) for tenant in ("acme", None, "other")] == [True, True, False]
-    assert not house.reader.receives(None, "nobody@acme.test")
-    assert not house.reader.receives(None, "%@acme.test")
+        assert [installation.reader.receives(tenant, address) for tenant in ("acme", None, "other")] == [
+            True,
+            True,
+            False,
+        ]
+    assert not installation.reader.receives(None, "nobody@acme.test")
+    assert not installation.reader.receives(None, "%@acme.test")
 
 
-def test_items_come_newest_first_in_pages_that_join(house: Installation) -> None:
-    """Also among items of the same moment: there the id decides, and nothing is skipped or told twice."""
-    same_moment = {house.file("acme", "ann@acme.test", minutes=3) for _ in range(4)}
-    newest = house.file("acme", "ann@acme.test", files=2)
-    house.file("acme", "zoe@acme.test")
+def test_items_come_newest_first_in_pages_that_join(installation: Installation) -> None:
+    """Also among items of the same moment: the id decides, and nothing is skipped or returned twice."""
+    same_moment = {installation.file("acme", "ann@acme.test", minutes=3) for _ in range(4)}
+    newest = installation.file("acme", "ann@acme.test", files=2)
+    installation.file("acme", "zoe@acme.test")
 
     seen, after = [], None
     while True:
-        page = house.reader.items("acme", "ann@acme.test", after=after, limit=2)
+        page = installation.reader.items("acme", "ann@acme.test", after=after, limit=2)
         seen += page.lines
         after = page.next
         if after is None:
@@ -79,99 +83,102 @@ def test_items_come_newest_first_in_pages_that_join(house: Installation) -> None
     assert seen[0].attachments == 2
     assert seen[0].verdicts
     assert (seen[0].verdicts.dmarc, seen[0].from_) == (Verdict.FAIL, "Carl <carl@x.test>")
-    assert house.reader.items(None, "ann@acme.test", after=None, limit=9).lines == tuple(seen)
+    assert installation.reader.items(None, "ann@acme.test", after=None, limit=9).lines == tuple(seen)
 
 
-def test_an_item_comes_with_its_attachments_and_receipts(house: Installation) -> None:
-    """One answer holds all that a page shows."""
-    item_id = house.file("acme", "ann@acme.test", files=1, html="<p>x", cc=["b@x.test"], defects=["odd"])
+def test_an_item_comes_with_its_attachments_and_receipts(installation: Installation) -> None:
+    """One response has all that a page shows."""
+    item_id = installation.file("acme", "ann@acme.test", files=1, html="<p>x", cc=["b@x.test"], defects=["odd"])
 
-    filed = house.reader.item("acme", item_id)
+    filed = installation.reader.item("acme", item_id)
 
     assert filed
     assert [(part.number, part.inline) for part in filed.item.attachments] == [(1, False), (2, True)]
     assert filed.deposits[filed.item.raw_archive_id].lock_mode == "GOVERNANCE"
     assert (filed.item.cc, filed.item.defects, filed.item.html) == (("b@x.test",), ("odd",), "<p>x")
-    found = house.reader.attachment("acme", item_id, 1)
+    found = installation.reader.attachment("acme", item_id, 1)
     assert found == filed.item.attachments[0]
 
 
-def test_nothing_of_another_tenant_is_found_by_its_id(house: Installation) -> None:
+def test_nothing_of_another_tenant_is_found_by_its_id(installation: Installation) -> None:
     """Ids leak (links, logs, mails); they must open nothing."""
-    item_id = house.file("acme", "ann@acme.test", files=1)
-    filed = house.reader.item("acme", item_id)
+    item_id = installation.file("acme", "ann@acme.test", files=1)
+    filed = installation.reader.item("acme", item_id)
     assert filed
 
-    assert house.reader.item("other", item_id) is None
-    assert house.reader.attachment("other", item_id, 1) is None
-    assert house.reader.email("other", filed.email_id) is None
-    assert house.reader.items("other", "ann@acme.test", after=None, limit=9).lines == ()
-    assert house.reader.emails("other", states=[], reason=None, since=None, after=None, limit=9).lines == ()
+    assert installation.reader.item("other", item_id) is None
+    assert installation.reader.attachment("other", item_id, 1) is None
+    assert installation.reader.email("other", filed.email_id) is None
+    assert installation.reader.items("other", "ann@acme.test", after=None, limit=9).lines == ()
+    assert installation.reader.emails("other", states=[], reason=None, since=None, after=None, limit=9).lines == ()
 
 
 @pytest.mark.parametrize(
     "no_id", ["", "1", "nope", "' or 1=1 --", "0190a1b2-0000-7000-8000-0000000000ff", "\x00", "0" * 5000]
 )
-def test_what_is_no_id_finds_nothing(house: Installation, no_id: str) -> None:
+def test_a_malformed_id_finds_nothing(installation: Installation, no_id: str) -> None:
     """Ids come from URLs and may be anything."""
-    assert house.reader.item(None, no_id) is None
-    assert house.reader.attachment(None, no_id, 1) is None
-    assert house.reader.email(None, no_id) is None
+    assert installation.reader.item(None, no_id) is None
+    assert installation.reader.attachment(None, no_id, 1) is None
+    assert installation.reader.email(None, no_id) is None
 
 
 @pytest.mark.parametrize("number", [0, -1, 3, 2**31, 10**30])
-def test_an_attachment_number_out_of_range_finds_nothing(house: Installation, number: int) -> None:
+def test_an_attachment_number_out_of_range_finds_nothing(installation: Installation, number: int) -> None:
     """A number beyond the column's type would be an error of the database."""
-    item_id = house.file("acme", "ann@acme.test", files=1)
+    item_id = installation.file("acme", "ann@acme.test", files=1)
 
-    assert house.reader.attachment("acme", item_id, number) is None
+    assert installation.reader.attachment("acme", item_id, number) is None
 
 
-def test_the_ledger_is_filtered_and_paged(house: Installation) -> None:
+def test_the_ledger_is_filtered_and_paged(installation: Installation) -> None:
     """Quarantine is this list with two states."""
     ids = [
-        house.email(State.QUARANTINED, reason="no_route", minutes=1),
-        house.email(State.QUARANTINED, reason="virus", minutes=2, facts={"step": "scan"}),
-        house.email(State.FAILED, minutes=3),
-        house.email(State.FILED, minutes=4),
-        house.email(State.QUARANTINED, reason="no_route", minutes=5000),
+        installation.email(State.QUARANTINED, reason="no_route", minutes=1),
+        installation.email(State.QUARANTINED, reason="virus", minutes=2, facts={"step": "scan"}),
+        installation.email(State.FAILED, minutes=3),
+        installation.email(State.FILED, minutes=4),
+        installation.email(State.QUARANTINED, reason="no_route", minutes=5000),
     ]
 
     def found(states: list[State], reason: str | None = None, since: datetime | None = None) -> list[str]:
-        page = house.reader.emails(None, states=states, reason=reason, since=since, after=None, limit=9)
+        page = installation.reader.emails(None, states=states, reason=reason, since=since, after=None, limit=9)
         return [line.id for line in page.lines]
 
     assert found([]) == ids
     assert found([State.QUARANTINED, State.FAILED]) == [ids[0], ids[1], ids[2], ids[4]]
     assert found([State.QUARANTINED], "no_route", NOW - timedelta(days=1)) == [ids[0]]
-    first = house.reader.emails(None, states=[], reason=None, since=None, after=None, limit=3)
-    rest = house.reader.emails(None, states=[], reason=None, since=None, after=first.next, limit=3)
+    first = installation.reader.emails(None, states=[], reason=None, since=None, after=None, limit=3)
+    rest = installation.reader.emails(None, states=[], reason=None, since=None, after=first.next, limit=3)
     assert [line.id for line in first.lines + rest.lines] == ids
     assert first.lines[1].facts == {"step": "scan"}
 
 
-def test_a_tenant_sees_only_what_was_routed_to_it_and_no_envelope(house: Installation) -> None:
+def test_a_tenant_sees_only_what_was_routed_to_it_and_no_envelope(installation: Installation) -> None:
     """An e-mail for two tenants names both in its envelope; one without a route is the administrator's alone."""
-    shared, unrouted = house.email(tenants=("acme", "other")), house.email(State.QUARANTINED, reason="no_route")
+    shared, unrouted = (
+        installation.email(tenants=("acme", "other")),
+        installation.email(State.QUARANTINED, reason="no_route"),
+    )
 
-    [seen] = house.reader.emails("acme", states=[], reason=None, since=None, after=None, limit=9).lines
-    whole = house.reader.email(None, shared)
+    [seen] = installation.reader.emails("acme", states=[], reason=None, since=None, after=None, limit=9).lines
+    whole = installation.reader.email(None, shared)
 
     assert (seen.id, seen.sender, seen.recipients) == (shared, None, ())
     assert whole
     assert whole.recipients == ("ann@acme.test", "bob@other.test")
-    assert house.reader.email("acme", unrouted) is None
+    assert installation.reader.email("acme", unrouted) is None
 
 
-def test_the_census_counts_by_state_and_reason(house: Installation) -> None:
+def test_the_census_counts_by_state_and_reason(installation: Installation) -> None:
     """Metrics come from one statement, also on an empty database."""
-    assert (house.reader.census().tallies, house.reader.census().items) == ((), 0)
+    assert (installation.reader.census().tallies, installation.reader.census().items) == ((), 0)
 
-    house.file("acme", "ann@acme.test", minutes=1)
+    installation.file("acme", "ann@acme.test", minutes=1)
     for minutes in (7, 3):
-        house.email(State.QUARANTINED, reason="virus", minutes=minutes)
+        installation.email(State.QUARANTINED, reason="virus", minutes=minutes)
 
-    census = house.reader.census()
+    census = installation.reader.census()
     assert [(tally.state, tally.reason, tally.emails) for tally in census.tallies] == [
         (State.FILED, None, 1),
         (State.QUARANTINED, "virus", 2),
@@ -180,20 +187,20 @@ def test_the_census_counts_by_state_and_reason(house: Installation) -> None:
     assert census.items == 1
 
 
-def test_a_key_is_found_by_its_digest_only(house: Installation) -> None:
+def test_a_key_is_found_by_its_digest_only(installation: Installation) -> None:
     """The table holds no key, so that a leaked backup opens nothing."""
-    house.key("acme-key", Holder("app", "acme"))
-    house.key("admin-key", Holder("root"))
+    installation.key("acme-key", Holder("app", "acme"))
+    installation.key("admin-key", Holder("root"))
 
-    assert house.keys.holder(key_digest("acme-key")) == Holder("app", "acme")
-    assert house.keys.holder(key_digest("admin-key")) == Holder("root", None)
-    assert house.keys.holder(key_digest("other")) is None
-    assert house.keys.holder("acme-key") is None
+    assert installation.keys.holder(key_digest("acme-key")) == Holder("app", "acme")
+    assert installation.keys.holder(key_digest("admin-key")) == Holder("root", None)
+    assert installation.keys.holder(key_digest("other")) is None
+    assert installation.keys.holder("acme-key") is None
 
 
-def test_ping_answers(house: Installation) -> None:
-    """Readiness asks this and nothing more."""
-    house.reader.ping()
+def test_ping_answers(installation: Installation) -> None:
+    """Readiness requests this and nothing more."""
+    installation.reader.ping()
 
 
 @pytest.mark.parametrize(
@@ -220,10 +227,10 @@ def test_ping_answers(house: Installation) -> None:
         ("  ", True),
     ],
 )
-def test_a_mail_is_found_by_what_one_remembers_of_it(house: Installation, question: str, finds: bool) -> None:
-    """Subject, sender, names of files and text, also of a mail that has HTML only; the last word may be half typed."""
+def test_a_mail_is_found_by_what_one_remembers_of_it(installation: Installation, question: str, finds: bool) -> None:
+    """Subject, sender, file names and text, also of an HTML-only mail; the last word may be half typed."""
     html = "<style>.hidden{}</style><p class='hidden'>Five <b>thousand</b> euros &amp; more</p>"
-    wanted = house.letter(
+    wanted = installation.letter(
         subject="Facture n\u00b0 7 R\u00e9gl\u00e9e",
         from_="Carl Dupont <dupont@banque.test>",
         text=None,
@@ -231,7 +238,7 @@ def test_a_mail_is_found_by_what_one_remembers_of_it(house: Installation, questi
         files=("scan_2024-03.pdf",),
     )
 
-    page = house.reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+    page = installation.reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
 
     assert [line.id for line in page.lines] == [wanted] * finds
 
@@ -268,50 +275,50 @@ def test_a_mail_is_found_by_what_one_remembers_of_it(house: Installation, questi
         "㌖" * 200,
     ],
 )
-def test_no_question_is_an_error(house: Installation, question: str) -> None:
-    """It comes from an address line; the language of PostgreSQL's queries must not shine through."""
-    house.letter()
+def test_no_question_is_an_error(installation: Installation, question: str) -> None:
+    """Queries come from the browser's address line; PostgreSQL's query syntax must not leak through."""
+    installation.letter()
 
-    page = house.reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
+    page = installation.reader.items("acme", "ann@acme.test", question=question, after=None, limit=9)
 
     assert page.next is None
 
 
-def test_what_was_found_comes_in_pages_that_join(house: Installation) -> None:
-    """Newest first, as the inbox itself."""
-    ids = [house.letter(minutes=minutes, text="report" if minutes % 2 else "other") for minutes in range(10)]
+def test_what_was_found_comes_in_pages_that_join(installation: Installation) -> None:
+    """Newest first, like the inbox itself."""
+    ids = [installation.letter(minutes=minutes, text="report" if minutes % 2 else "other") for minutes in range(10)]
 
-    first = house.reader.items("acme", "ann@acme.test", question="rep", after=None, limit=3)
-    rest = house.reader.items("acme", "ann@acme.test", question="rep", after=first.next, limit=3)
+    first = installation.reader.items("acme", "ann@acme.test", question="rep", after=None, limit=3)
+    rest = installation.reader.items("acme", "ann@acme.test", question="rep", after=first.next, limit=3)
 
     assert [line.id for line in first.lines + rest.lines] == ids[1::2]
     assert rest.next is None
 
 
-def test_nothing_is_found_in_another_tenants_mail(house: Installation) -> None:
-    """One index holds everybody's words."""
-    house.letter(text="secret")
+def test_nothing_is_found_in_another_tenants_mail(installation: Installation) -> None:
+    """One index holds all tenants' words."""
+    installation.letter(text="secret")
 
-    assert house.reader.items("acme", "ann@acme.test", question="secret", after=None, limit=9).lines
-    assert not house.reader.items("other", "ann@acme.test", question="secret", after=None, limit=9).lines
-    assert not house.reader.items("acme", "zoe@acme.test", question="secret", after=None, limit=9).lines
+    assert installation.reader.items("acme", "ann@acme.test", question="secret", after=None, limit=9).lines
+    assert not installation.reader.items("other", "ann@acme.test", question="secret", after=None, limit=9).lines
+    assert not installation.reader.items("acme", "zoe@acme.test", question="secret", after=None, limit=9).lines
 
 
-def test_the_book_finds_a_line_by_any_id_and_tells_its_history(house: Installation) -> None:
-    """An operator has whichever id a log or a page shows; a history of what is not there is no history."""
-    email_id = house.email(State.QUARANTINED, reason="virus", facts={"step": "scan"})
-    item = house.reader.item(None, house.file("acme", "ann@acme.test"))
+def test_the_ledger_finds_a_line_by_any_id_with_its_history(installation: Installation) -> None:
+    """An operator has the id that a log or a page shows; an unknown id has no history."""
+    email_id = installation.email(State.QUARANTINED, reason="virus", facts={"step": "scan"})
+    item = installation.reader.item(None, installation.file("acme", "ann@acme.test"))
     assert item
 
-    found = house.book.find(email_id)
+    found = installation.book.find(email_id)
 
     assert found
     assert (found.id, found.state, found.reason, found.facts) == (email_id, "quarantined", "virus", {"step": "scan"})
-    by_item = house.book.find(item.id)
+    by_item = installation.book.find(item.id)
     assert by_item
     assert by_item.id == item.email_id
-    assert house.book.find(str(uuid4())) is None
-    assert house.book.find("no such message") is None
-    assert house.book.trace(email_id)["activities"] == []
+    assert installation.book.find(str(uuid4())) is None
+    assert installation.book.find("no such message") is None
+    assert installation.book.trace(email_id)["activities"] == []
     with pytest.raises(LookupError):
-        house.book.trace(str(uuid4()))
+        installation.book.trace(str(uuid4()))

@@ -58,7 +58,7 @@ def test_data_key_comes_back_for_its_own_context_alone(keys: Keys) -> None:
     ],
 )
 def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int, error: type[Exception]) -> None:
-    """A throttled mail must not end in quarantine, nor a forged one be tried for ever; a wrapped key of another account is forged."""
+    """A throttled mail must not end in quarantine, nor a forged one be retried for ever; another account's key is forged."""
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code=code, http_status_code=status)
@@ -70,7 +70,7 @@ def test_what_kms_says_decides_whether_it_is_asked_again(code: str, status: int,
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
 @pytest.mark.parametrize(("serves", "error"), [(True, Quarantined), (False, TransientError)], ids=["blob", "key"])
 def test_a_refused_key_is_an_outage_unless_it_serves_others(code: str, serves: bool, error: type[Exception]) -> None:
-    """A policy that slipped would quarantine every mail; where the key unwraps in general, this blob is at fault."""
+    """A wrong key policy would quarantine every mail; where the key unwraps other blobs, this blob is at fault."""
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code=code, http_status_code=400)
@@ -82,7 +82,7 @@ def test_a_refused_key_is_an_outage_unless_it_serves_others(code: str, serves: b
 
 
 def test_a_key_that_was_refused_for_a_moment_opens_the_mail_all_the_same() -> None:
-    """Policies take effect here and there at different times: one refusal must not send a good mail to quarantine."""
+    """Key policies take effect gradually: one refusal must not send a good mail to quarantine."""
     kms = kms_at("http://127.0.0.1:1")
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", service_error_code="AccessDeniedException", http_status_code=400)
@@ -93,7 +93,7 @@ def test_a_key_that_was_refused_for_a_moment_opens_the_mail_all_the_same() -> No
 
 
 def serves_or_not(stub: Stubber, serves: bool) -> None:
-    """Have the key service answer a probe of the key."""
+    """Make the key service answer a probe of the key."""
     stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "key", "KeyState": "Enabled"}})
     probed = "InvalidCiphertextException" if serves else "AccessDeniedException"
     stub.add_client_error("decrypt", service_error_code=probed, http_status_code=400)

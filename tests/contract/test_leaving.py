@@ -1,4 +1,4 @@
-"""Leaving by one click (RFC 8058), from the header of a mail to the next batch that does not reach the address any more."""
+"""One-click unsubscribe (RFC 8058), from the header of a mail to the next batch, which leaves the address out."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from mailroom.domain.delivery.unsubscribe import PATH, unsubscribe_url
 from mailroom.domain.mail.mime import mime
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.support.batch_requests import ACME, batch, handed_over, message, sent
+from tests.support.batch_requests import ACME, batch, message, sent, submitted
 
 KEY, PUBLIC = "k" * 32, "https://mail.acme.test"
 
@@ -31,8 +31,8 @@ def api(api: TestClient, engine: Engine) -> Iterator[TestClient]:
 
 
 def received(api: TestClient, engine: Engine, archive: MemoryArchive) -> Message:
-    """Return the mail as its reader's program has it."""
-    [mail] = sent(engine, handed_over(api, batch())["id"], archive)
+    """Return the mail as its recipient's mail program has it."""
+    [mail] = sent(engine, submitted(api, batch())["id"], archive)
     link = unsubscribe_url(PUBLIC, mail.id, key=KEY.encode())
     return message_from_bytes(mime(replace(mail, unsubscribe=link), message_id="1@acme.test", date=NOW))
 
@@ -46,7 +46,7 @@ def link_of(mail: Message) -> str:
 def test_one_click_reaches_from_the_header_to_the_next_batch(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
-    """Case 71: a mail program posts what the header says, twice if it likes, with no key and no cookie."""
+    """Case 71: a mail program posts the header's link, perhaps twice, without key or cookie."""
     mail = received(api, engine, archive)
     said, stranger = dict([mail["List-Unsubscribe-Post"].split("=")]), TestClient(api.app)
 
@@ -55,7 +55,7 @@ def test_one_click_reaches_from_the_header_to_the_next_batch(
     assert clicks == [200, 200]
     seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch(message(to="ADA@users.test"))).json()
     assert (seen["messages"], seen["suppressed"]) == (0, [0])
-    output = handed_over(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
+    output = submitted(api, batch(message(to="Ada <ada@users.test>"), message(to="bob@users.test")))
     assert [one.to.address for one in sent(engine, output["id"], archive)] == ["bob@users.test"]
     assert api.get(output["url"]).json()["statuses"] == {"suppressed": 1, "dispatched": 1}
 
@@ -63,7 +63,7 @@ def test_one_click_reaches_from_the_header_to_the_next_batch(
 def test_a_scanner_that_follows_every_link_unsubscribes_nobody(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
-    """Case 71: GET and HEAD look; only a POST is a wish."""
+    """Case 71: GET and HEAD change nothing; only a POST unsubscribes."""
     link, stranger = link_of(received(api, engine, archive)), TestClient(api.app)
 
     looked = [stranger.get(link).status_code, stranger.head(link).status_code]
@@ -72,11 +72,11 @@ def test_a_scanner_that_follows_every_link_unsubscribes_nobody(
     assert api.get("/v1/suppressions").json()["items"] == []
 
 
-def test_who_has_left_gets_nothing_that_is_sent_again_either(
+def test_an_unsubscribed_recipient_gets_no_resent_mail_either(
     api: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
-    """Case 67: the outcome was lost, the recipient left meanwhile, and the policy sends again."""
-    output = handed_over(api, batch(policy="prefer_delivery"))
+    """Case 67: the outcome was lost, the recipient unsubscribed meanwhile, and the policy sends again."""
+    output = submitted(api, batch(policy="prefer_delivery"))
     dispatch = SqlDispatch(engine)
     [claim] = dispatch.claim(output["id"], most=1, provider="ses", now=NOW)
     dispatch.strand(before=NOW.replace(year=2027), now=NOW)

@@ -1,4 +1,4 @@
-"""The ledger on PostgreSQL: one line for an e-mail, whoever tells of it and how often."""
+"""The ledger on PostgreSQL: one line for an e-mail, from any source and however often it is announced."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,7 +42,7 @@ def kinds(ledger: SqlLedger, email_id: str) -> list[str]:
 
 
 def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
-    """S3 and SES both tell of each mail; the second adds what the first could not know."""
+    """S3 and SES both announce each mail; the second adds what the first could not know."""
     first = registered(ledger, arrival=Arrival(REF))
     second = registered(ledger)
 
@@ -53,7 +53,7 @@ def test_two_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
 
 
 def test_a_thousand_notices_of_one_object_are_one_email(ledger: SqlLedger) -> None:
-    """A queue that lost its mind, or somebody who replays: one line, one history entry for its arrival."""
+    """A misbehaving queue, or a replay by hand: one line, and one history entry for its arrival."""
     with ThreadPoolExecutor(8) as pool:
         ids = {entry.id for entry in pool.map(lambda _: registered(ledger), range(1000))}
 
@@ -61,7 +61,7 @@ def test_a_thousand_notices_of_one_object_are_one_email(ledger: SqlLedger) -> No
     assert kinds(ledger, ids.pop()) == ["received"]
 
 
-def test_a_version_told_later_completes_the_line_and_another_version_is_another_email(ledger: SqlLedger) -> None:
+def test_a_later_version_id_completes_the_line_and_another_is_another_email(ledger: SqlLedger) -> None:
     """SES's notification names no version. An object written over an older one must not hide behind its line."""
     from_ses = registered(ledger)
 
@@ -74,7 +74,7 @@ def test_a_version_told_later_completes_the_line_and_another_version_is_another_
 
 
 def test_registering_at_once_from_many_workers_makes_one_line(ledger: SqlLedger) -> None:
-    """At-least-once delivery hands one message to several workers at the same moment."""
+    """At-least-once delivery gives one message to several workers at the same moment."""
     arrivals = [Arrival(REF), Arrival(REF, ENVELOPE)] * 8
 
     with ThreadPoolExecutor(8) as pool:
@@ -83,7 +83,7 @@ def test_registering_at_once_from_many_workers_makes_one_line(ledger: SqlLedger)
     assert len(ids) == 1
 
 
-def test_an_email_in_the_hands_of_a_living_worker_cannot_be_claimed(ledger: SqlLedger) -> None:
+def test_an_email_with_a_valid_lease_cannot_be_claimed(ledger: SqlLedger) -> None:
     """A redelivered message must not make two workers run one mail; a dead worker must not hold it for ever."""
     notice, stale = Arrival(REF, ENVELOPE), NOW - timedelta(seconds=45)
 
@@ -93,7 +93,7 @@ def test_an_email_in_the_hands_of_a_living_worker_cannot_be_claimed(ledger: SqlL
     assert ledger.register(notice, now=NOW, claim=Lease("two", NOW + timedelta(seconds=1)))
 
 
-def test_a_beat_keeps_the_claim_of_its_worker_only(ledger: SqlLedger) -> None:
+def test_a_heartbeat_extends_the_lease_of_its_worker_only(ledger: SqlLedger) -> None:
     """A worker that was thought dead and comes back must not take its mail from the one that has it now."""
     entry = registered(ledger, Lease("one", NOW))
 
@@ -105,7 +105,7 @@ def test_a_beat_keeps_the_claim_of_its_worker_only(ledger: SqlLedger) -> None:
 
 
 def test_a_released_email_can_be_taken_at_once(ledger: SqlLedger) -> None:
-    """A worker that stops gives its mail back; the next one must not wait for the claim to grow stale."""
+    """A worker that stops releases its mail; the next one must not wait until the lease expires."""
     entry = registered(ledger, Lease("one", NOW))
 
     ledger.release(entry.id, worker="two")
@@ -115,8 +115,8 @@ def test_a_released_email_can_be_taken_at_once(ledger: SqlLedger) -> None:
     assert ledger.register(Arrival(REF), now=NOW, claim=Lease("two", NOW - timedelta(hours=1)))
 
 
-def test_a_run_holds_its_email_whoever_started_it(ledger: SqlLedger) -> None:
-    """Retry, Quick run and replay come by the pool, without the listener's claim; a redelivery must find theirs."""
+def test_a_run_leases_its_email_however_it_was_started(ledger: SqlLedger) -> None:
+    """Retry, Quick run and replay come through the pool, without the listener's lease; a redelivery must find theirs."""
     stale = NOW - timedelta(seconds=45)
     ledger.begin(REF, now=NOW, claim=Lease("one", stale))
 
@@ -138,7 +138,7 @@ def test_two_runs_in_one_worker_do_not_share_an_email(ledger: SqlLedger) -> None
 
 
 def test_an_attempt_that_was_taken_over_can_neither_file_nor_close(ledger: SqlLedger, engine: Engine) -> None:
-    """R9: a worker that was only thought dead wakes up; what the new holder does must not be overwritten."""
+    """R9: a worker that was only thought dead resumes; it must not overwrite what the new holder does."""
     old = ledger.begin(REF, now=NOW, run_id=RUN, claim=Lease("one", NOW))
     new = ledger.begin(REF, now=NOW, run_id=RUN, claim=Lease("two", NOW + timedelta(seconds=1)))
 
@@ -152,8 +152,8 @@ def test_an_attempt_that_was_taken_over_can_neither_file_nor_close(ledger: SqlLe
     assert ledger.close(old.id, State.FAILED, now=NOW, attempt=old.attempts) is State.FILED
 
 
-def test_work_that_another_worker_never_closed_counts_as_its_death(ledger: SqlLedger) -> None:
-    """Nobody sees a kill -9; the next worker that takes the e-mail in hand does, and runs it alone."""
+def test_an_expired_lease_counts_as_a_death_of_its_worker(ledger: SqlLedger) -> None:
+    """A kill -9 goes unreported; the next worker that leases the e-mail detects it, and runs it alone."""
     ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
     taken = registered(ledger, Lease("two", NOW + timedelta(seconds=1)))
@@ -163,8 +163,8 @@ def test_work_that_another_worker_never_closed_counts_as_its_death(ledger: SqlLe
     assert kinds(ledger, taken.id) == ["started", "notified", "died", "started"]
 
 
-def test_what_a_living_worker_gives_up_is_no_death(ledger: SqlLedger) -> None:
-    """A worker that stops, or that lost its database for a moment, has done nothing wrong to the mail."""
+def test_a_released_lease_is_no_death(ledger: SqlLedger) -> None:
+    """A worker that stops, or that lost its database for a moment, has not been killed by the mail."""
     entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
     ledger.release(entry.id, worker="one")
@@ -173,7 +173,7 @@ def test_what_a_living_worker_gives_up_is_no_death(ledger: SqlLedger) -> None:
 
 
 def test_the_third_death_is_quarantine(ledger: SqlLedger) -> None:
-    """After one death a mail runs alone; a mail that kills every process must end with its reason, not in a circle."""
+    """After one death a mail runs alone; a mail that kills every process must end with its reason, not in a loop."""
     entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
 
     states = [ledger.record_death(entry.id, now=NOW, facts={"died": "signal 9"}) for _ in range(3)]
@@ -184,8 +184,8 @@ def test_the_third_death_is_quarantine(ledger: SqlLedger) -> None:
     assert (found.reason, found.facts) == ("poison", {"died": "signal 9", "deaths": 3})
 
 
-def test_silent_lines_are_those_that_nobody_beats_for(ledger: SqlLedger) -> None:
-    """The sweep announces them anew; what lives or has ended is none of its business."""
+def test_silent_lines_are_those_without_a_heartbeat(ledger: SqlLedger) -> None:
+    """The sweep announces them again; it leaves out lines with a live worker and closed ones."""
     old, now = NOW - timedelta(hours=1), NOW
     for key, at in (("in/dead", old), ("in/alive", now)):
         ledger.begin(ObjectRef("inbound", key), now=at, claim=Lease("one", at))
@@ -200,7 +200,7 @@ def test_silent_lines_are_those_that_nobody_beats_for(ledger: SqlLedger) -> None
 
 
 def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlLedger) -> None:
-    """Filed by its headers alone, a mail may have more recipients, or a virus that only SES's notification tells of."""
+    """A mail filed by its headers alone may have more recipients, or a virus that only SES's notification reports."""
     entry = registered(ledger, arrival=Arrival(REF))
     ledger.begin(REF, now=NOW)
     ledger.close(entry.id, State.FILED, now=NOW)
@@ -213,9 +213,9 @@ def test_an_envelope_that_comes_after_the_end_opens_the_email_again(ledger: SqlL
     assert registered(ledger).state is State.RECEIVED
 
 
-def test_an_envelope_told_to_another_worker_meanwhile_opens_the_email_again(ledger: SqlLedger) -> None:
-    """R8: two workers share the notices of a mail. The one at work cannot know what the other is told; its verdict
-    without the envelope, such as that the mail is for nobody, must not stand when the other's notice comes back."""
+def test_an_envelope_that_another_worker_got_meanwhile_opens_the_email_again(ledger: SqlLedger) -> None:
+    """R8: two workers share the notifications of a mail. The one at work cannot know the other's notification; its verdict
+    without the envelope, such as `no recipient`, must not stand when the other's notification is redelivered."""
     other = Lease("two", NOW - timedelta(hours=1))
     registered(ledger, Lease("one", NOW), Arrival(REF))
     entry = ledger.begin(REF, now=NOW, claim=Lease("one", NOW))
@@ -232,7 +232,7 @@ def test_an_envelope_told_to_another_worker_meanwhile_opens_the_email_again(ledg
 
 
 def test_another_notice_of_an_object_that_was_not_there_has_it_looked_for_again(ledger: SqlLedger) -> None:
-    """SES may tell of a mail before S3 shows it; but notices of what never comes must not keep a worker busy for ever."""
+    """SES may announce a mail before S3 shows it; but notifications of a missing object must not loop for ever."""
     looks = 0
     while registered(ledger).state is State.RECEIVED:
         entry = ledger.begin(REF, now=NOW)
@@ -243,7 +243,7 @@ def test_another_notice_of_an_object_that_was_not_there_has_it_looked_for_again(
 
 
 def test_another_notice_of_what_is_quarantined_for_its_content_changes_nothing(ledger: SqlLedger) -> None:
-    """Its bytes are the same, however often SQS tells of them; a person decides."""
+    """Its bytes are the same, however often SQS repeats the notification; a person decides."""
     entry = ledger.begin(REF, now=NOW)
     ledger.close(entry.id, State.QUARANTINED, now=NOW, reason=Reason.NOT_BOUND)
 
@@ -251,7 +251,7 @@ def test_another_notice_of_what_is_quarantined_for_its_content_changes_nothing(l
 
 
 def test_closing_frees_the_claim(ledger: SqlLedger) -> None:
-    """A failed mail that the queue brings back may land on any worker at once."""
+    """A failed mail that the queue redelivers may go to any worker at once."""
     entry = registered(ledger, Lease("one", NOW))
 
     ledger.close(entry.id, State.FAILED, now=NOW, reason="TransientError")
@@ -272,7 +272,7 @@ def test_a_filed_email_stays_filed(ledger: SqlLedger) -> None:
 
 
 def test_a_run_of_an_unregistered_object_opens_its_line(ledger: SqlLedger) -> None:
-    """Quick run in the UI takes any object, also one whose notices were lost."""
+    """Quick run in the UI takes any object, also one whose notifications were lost."""
     entry = ledger.begin(REF, now=NOW, run_id="0190a1b2-0000-7000-8000-000000000001")
 
     assert entry.state is State.PROCESSING
@@ -295,7 +295,7 @@ def test_deposits_add_up_and_routes_are_kept_with_their_reason(ledger: SqlLedger
 
 
 def test_find_knows_every_id_of_an_email(ledger: SqlLedger) -> None:
-    """People paste whatever id they have: from a log, the queue, a page or the Prefect UI."""
+    """Operators paste whatever id they have: from a log, the queue, a page or the Prefect UI."""
     entry = registered(ledger)
 
     assert ledger.find(entry.id) == entry
@@ -326,8 +326,8 @@ def test_history_cannot_be_changed(ledger: SqlLedger, engine: Engine) -> None:
         connection.execute(text("update inbound_activity set kind = 'other'"))
 
 
-def test_a_fault_that_tells_its_kind_is_noted(ledger: SqlLedger) -> None:
-    """Unforeseen faults say kind and place; the name must not collide with the activity's own, or nothing is noted."""
+def test_an_error_with_a_kind_field_is_recorded(ledger: SqlLedger) -> None:
+    """Unexpected errors have kind and place; the field's name must not collide with the activity's own."""
     entry = registered(ledger)
 
     ledger.close(entry.id, State.FAILED, now=NOW, reason="PermanentError", facts={"kind": "KeyError", "now": "then"})

@@ -1,4 +1,4 @@
-"""The inbound bucket, in memory and on S3, and the key service: what cannot be had is quarantined with its reason, nothing else is."""
+"""The inbound bucket, in memory and on S3, and the key service: unreadable mail is quarantined with its reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def key_arn(kms: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A mail store, a bucket of its own, and how objects come into it and go."""
+    """A mail store, its own bucket, and how objects are put and deleted."""
 
     mails: MailStore
     bucket: str
@@ -95,7 +95,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_an_object_comes_whole_with_its_metadata(case: Case) -> None:
-    """The metadata have the wrapped key and its context; without them the body is noise."""
+    """The metadata have the wrapped key and its context; without them the body cannot be decrypted."""
     case.put("in/abc123", b"sealed", {"x-amz-key-v2": "d3JhcHBlZA=="})
 
     stored = case.mails.fetch(case.ref("in/abc123"))
@@ -103,8 +103,8 @@ def test_an_object_comes_whole_with_its_metadata(case: Case) -> None:
     assert stored == StoredObject(b"sealed", {"x-amz-key-v2": "d3JhcHBlZA=="})
 
 
-def test_the_version_that_was_told_is_the_one_that_is_read(case: Case) -> None:
-    """Who writes over an object must not change the mail that was received."""
+def test_the_announced_version_is_the_one_that_is_read(case: Case) -> None:
+    """Writing over an object must not change the mail that was received."""
     version = case.put("in/abc123", b"first")
     case.put("in/abc123", b"second")
 
@@ -118,7 +118,7 @@ def test_an_object_that_is_not_there_is_gone(case: Case) -> None:
 
 
 def test_a_deleted_object_is_gone(case: Case) -> None:
-    """A life-cycle rule leaves a marker, and S3 answers for it otherwise than for a key that never was."""
+    """A lifecycle rule leaves a marker, and S3 answers otherwise than for a key that never existed."""
     case.put("in/abc123", b"sealed")
     case.delete("in/abc123")
 
@@ -126,7 +126,7 @@ def test_a_deleted_object_is_gone(case: Case) -> None:
 
 
 def test_a_version_that_is_not_there_is_gone(case: Case) -> None:
-    """A newer object under the same key is another mail and must not be taken instead."""
+    """A newer object under the same key is another mail and must not be read instead."""
     version = case.put("in/abc123", b"first")
     case.put("in/abc123", b"second")
     case.delete("in/abc123", version)
@@ -135,7 +135,7 @@ def test_a_version_that_is_not_there_is_gone(case: Case) -> None:
 
 
 def test_an_object_over_the_limit_is_refused_with_its_size(case: Case) -> None:
-    """SES takes 40 MB, so this is no mail of SES's; the worker's memory is not for it."""
+    """SES takes 40 MB, so this is no mail of SES's and must not use the worker's memory."""
     case.put("in/huge", bytes(MAX_OBJECT_BYTES + 1))
 
     refused = case.refused(case.ref("in/huge"))
@@ -145,7 +145,7 @@ def test_an_object_over_the_limit_is_refused_with_its_size(case: Case) -> None:
 
 
 def test_objects_are_listed_by_their_keys_in_pages_that_join(case: Case) -> None:
-    """The sweep compares the bucket with the ledger page by page; what was deleted needs no line."""
+    """The sweep compares the bucket with the ledger page by page; deleted objects need no line."""
     for key in ("in/c", "in/a", "in/b", "in/gone"):
         case.put(key, b"sealed")
     case.put("in/a", b"again")
@@ -159,7 +159,7 @@ def test_objects_are_listed_by_their_keys_in_pages_that_join(case: Case) -> None
 
 
 def test_a_new_key_is_256_bits_and_its_wrapping_opens_to_it(kms: Any, key_arn: str) -> None:
-    """The sandbox seals with it what the worker opens."""
+    """The sandbox encrypts with it what the worker decrypts."""
     keys = KmsKeys(kms, key_arn=key_arn)
 
     plain, wrapped = keys.new_data_key(CONTEXT)
@@ -182,8 +182,8 @@ def test_a_key_bound_to_another_context_is_not_decryptable(kms: Any, key_arn: st
     assert caught.value.facts["step"] == "key"
 
 
-def test_a_blob_that_is_none_is_not_decryptable(kms: Any, key_arn: str) -> None:
-    """Metadata of an object are whatever its writer wrote."""
+def test_a_malformed_blob_is_not_decryptable(kms: Any, key_arn: str) -> None:
+    """An object's metadata are whatever its writer put there."""
     with pytest.raises(Quarantined) as caught:
         KmsKeys(kms, key_arn=key_arn).unwrap(b"x" * 64, CONTEXT)
 
@@ -192,7 +192,7 @@ def test_a_blob_that_is_none_is_not_decryptable(kms: Any, key_arn: str) -> None:
 
 
 def test_a_master_key_that_is_no_longer_there_is_an_outage(kms: Any, key_arn: str) -> None:
-    """Every mail would meet it: quarantining them all would bury the one thing that a person has to mend."""
+    """Every mail would fail: quarantining them all would hide the one thing that a person has to repair."""
     _, wrapped = KmsKeys(kms, key_arn=key_arn).new_data_key(CONTEXT)
     elsewhere = key_arn.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
 
@@ -203,7 +203,7 @@ def test_a_master_key_that_is_no_longer_there_is_an_outage(kms: Any, key_arn: st
 
 
 def test_a_key_of_another_mailroom_is_not_decryptable(kms: Any, key_arn: str) -> None:
-    """The emulator says AccessDenied of such a blob, as AWS does of a slipped policy; the key itself tells them apart."""
+    """The emulator says AccessDenied of such a blob, as AWS does for a wrong key policy; a probe of the key decides."""
     other = str(kms.create_key()["KeyMetadata"]["Arn"])
     _, wrapped = KmsKeys(kms, key_arn=other).new_data_key(CONTEXT)
 
@@ -214,10 +214,10 @@ def test_a_key_of_another_mailroom_is_not_decryptable(kms: Any, key_arn: str) ->
 
 
 def test_a_policy_that_slipped_is_an_outage(kms: Any, key_arn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing about this mail: retried, and the listener pauses, until a person has mended the policy."""
+    """It is no fault of this mail: it is retried, and the listener pauses until a person has repaired the policy."""
 
     def deny(**_: Any) -> Any:
-        # The emulator knows no policies.
+        # The emulator has no key policies.
         raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "Decrypt")
 
     keys = KmsKeys(kms, key_arn=key_arn)
@@ -230,7 +230,7 @@ def test_a_policy_that_slipped_is_an_outage(kms: Any, key_arn: str, monkeypatch:
 
 
 def test_a_disabled_key_fails_its_check_and_a_serving_one_passes(kms: Any, key_arn: str) -> None:
-    """The listener asks before it receives again."""
+    """The listener checks the key before it receives again."""
     KmsKeys(kms, key_arn=key_arn).check(CONTEXT)
     kms.disable_key(KeyId=key_arn.rpartition("/")[2])
 

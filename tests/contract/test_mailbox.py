@@ -1,4 +1,4 @@
-"""Between the outbox and the mailbox queue: orders go out, plain mails come in, and nothing is lost or kept twice."""
+"""Between the outbox and the mailbox queue: orders go out, plain mails come in, and nothing is lost or stored twice."""
 
 import hashlib
 import json
@@ -27,12 +27,12 @@ PLAIN = {"channel": "email", "type": "plaintext"}
 
 
 class BrokenQueue(MemoryQueue):
-    """A queue that takes nothing until it is mended."""
+    """A queue that rejects everything until it is repaired."""
 
     mended = False
 
     def post(self, bodies: Sequence[str]) -> None:
-        """Put the messages in the queue, or fail as SQS fails while it is away."""
+        """Put the messages in the queue, or fail as SQS does during an outage."""
         if not self.mended:
             raise TransientError("AWS cannot be reached", service="sqs")
         super().post(bodies)
@@ -81,8 +81,8 @@ def rows(engine: Engine, statement: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: Engine) -> None:
-    """What is told can be read again by the other side, and the messages say that they are queued."""
+def test_the_relay_publishes_an_order_once(outbox: SqlOutbox, engine: Engine) -> None:
+    """The consumer can parse what was published, and the messages are `queued`."""
     first, later = submitted(outbox), submitted(outbox, NOW + timedelta(days=1), Lane.BULK)
     queue = MemoryQueue()
 
@@ -98,7 +98,7 @@ def test_the_relay_tells_the_queue_of_a_batch_once(outbox: SqlOutbox, engine: En
 
 
 def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, engine: Engine) -> None:
-    """Handing over needs the database only; what could not be told is told when the queue is back."""
+    """Submitting needs the database only; unpublished orders are published when the queue is back."""
     output = submitted(outbox)
     queue = BrokenQueue()
 
@@ -113,7 +113,7 @@ def test_a_batch_waits_in_the_outbox_while_the_queue_is_away(outbox: SqlOutbox, 
 
 
 def test_the_relay_outlives_an_outage(outbox: SqlOutbox) -> None:
-    """It runs beside the HTTP service for months; one failure must not be its last."""
+    """It runs beside the HTTP service for months; no failure may end it."""
     submitted(outbox)
     stop, failed = threading.Event(), threading.Event()
 
@@ -135,7 +135,7 @@ def test_the_relay_outlives_an_outage(outbox: SqlOutbox) -> None:
 
 
 def test_a_plain_producers_mail_is_read(engine: Engine) -> None:
-    """Two attributes and three fields: what any program with a queue client can write."""
+    """Two attributes and three fields: any program with a queue client can write it."""
     assert read(plain(), PLAIN) == PlainMail("ada@users.test", "Hello", "Hello Ada", None)
     assert read(plain(), {"channel": "email", "type": "html"}) == PlainMail(
         "ada@users.test", "Hello", None, "Hello Ada"
@@ -158,8 +158,8 @@ def test_a_plain_producers_mail_is_read(engine: Engine) -> None:
         ('{"batch_id": "7", "due_at": "2026-11-22T09:30:00Z", "lane": "fast"}', {}),
     ],
 )
-def test_what_is_neither_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
-    """It is no use to receive it again; whoever listens puts it aside and says why."""
+def test_neither_order_nor_mail_is_refused_with_a_reason(body: str, attributes: dict[str, str]) -> None:
+    """Receiving it again would not help; the consumer sets it aside and says why."""
     with pytest.raises(Unacceptable) as error:
         read(body, attributes)
 
@@ -180,7 +180,7 @@ def test_plain_mails_that_arrive_together_are_one_batch(outbox: SqlOutbox, engin
 
 
 def test_a_plain_mail_that_is_delivered_again_is_kept_once(outbox: SqlOutbox, engine: Engine) -> None:
-    """SQS delivers at least once, and the second time in other company."""
+    """SQS delivers at least once, and the second time together with other messages."""
     one, two = received(plain(), "sqs-1"), received(plain("bob@users.test"), "sqs-2")
 
     kept = [accepted_from(outbox, *some).kept for some in ([one], [one, two], [two, one])]
@@ -207,13 +207,13 @@ def test_a_bad_plain_mail_keeps_no_other_from_being_sent(outbox: SqlOutbox, engi
 
 
 def test_without_a_sender_nothing_is_taken_in(outbox: SqlOutbox) -> None:
-    """It is the installation that is set up wrong, not each of the mails."""
+    """The installation is misconfigured, not each of the mails."""
     with pytest.raises(Unacceptable, match="sending is not enabled on this installation"):
         accepted_from(outbox, received(plain()), sender="")
 
 
 def test_the_key_is_the_queues_id_and_the_digest_the_bodys(outbox: SqlOutbox, engine: Engine) -> None:
-    """The ledger of keys says which message of the queue became which batch."""
+    """The table of keys says which message of the queue became which batch."""
     accepted_from(outbox, received(plain(), "sqs-7"))
 
     assert rows(engine, "select key, sha256 from idempotency_key") == [

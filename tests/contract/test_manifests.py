@@ -1,4 +1,4 @@
-"""The port `Manifests`: the twin in memory and S3 with Object Lock keep, renew and find alike."""
+"""The port `Manifests`: the in-memory double and S3 with Object Lock store, renew and find alike."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ class Bucket:
         return S3Manifests(self.s3, bucket=self.name, lock_mode="GOVERNANCE", retention=timedelta(days=days))
 
     def locks(self) -> list[timedelta]:
-        """For how long each version is locked, newest first."""
+        """How long each version is locked, newest first."""
         listed = self.s3.list_object_versions(Bucket=self.name).get("Versions", [])
         heads = [self.s3.head_object(Bucket=self.name, Key=one["Key"], VersionId=one["VersionId"]) for one in listed]
         return [head["ObjectLockRetainUntilDate"] - datetime.now(UTC) for head in heads]
@@ -79,8 +79,8 @@ def of_two(*recipients: str) -> Manifest:
     return replace(MANIFEST, envelope=replace(ENVELOPE, recipients=recipients))
 
 
-def test_what_is_kept_is_found_by_the_object_alone(manifests: Manifests) -> None:
-    """The mail is announced again without its notification, and without its version; bucket and key are all there is."""
+def test_a_manifest_is_found_by_the_object_alone(manifests: Manifests) -> None:
+    """The mail is announced again without its notification and version; only bucket and key are known."""
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, tenant="globex", envelope=replace(ENVELOPE, recipients=("bob@globex.test",))))
     manifests.keep(replace(MANIFEST, ref=ObjectRef("inbound", "in/other")))
@@ -94,21 +94,21 @@ def test_what_is_kept_is_found_by_the_object_alone(manifests: Manifests) -> None
     assert said(found[0]) == MANIFEST
 
 
-def test_nothing_is_found_of_an_object_that_nobody_described(manifests: Manifests) -> None:
-    """A new mail without its notification: its headers decide, as before."""
+def test_an_object_without_a_manifest_is_not_found(manifests: Manifests) -> None:
+    """A new mail without its notification: its headers decide."""
     assert list(manifests.find(REF)) == []
 
 
 def test_the_same_again_is_no_second_version(manifests: Manifests) -> None:
-    """A retried step must find that it has done its work; what it costs is kept for ten years."""
+    """A retried step finds that its work is done; each version is stored for ten years."""
     manifests.keep(MANIFEST)
     manifests.keep(replace(MANIFEST, attempt=2))
 
     assert [one.attempt for one in manifests.find(REF)] == [1]
 
 
-def test_a_renewed_manifest_is_a_new_version_that_lost_nobody(manifests: Manifests) -> None:
-    """The envelope came later than S3's event, and names others than the headers did."""
+def test_a_renewed_manifest_is_a_new_version_with_all_recipients(manifests: Manifests) -> None:
+    """The envelope came later than S3's event, and names other recipients than the headers."""
     manifests.keep(replace(of_two("anna@acme.test"), named_by=Source.HEADERS))
     manifests.keep(replace(of_two("bcc@acme.test"), attempt=2))
 
@@ -119,7 +119,7 @@ def test_a_renewed_manifest_is_a_new_version_that_lost_nobody(manifests: Manifes
 
 
 def test_another_mail_under_the_same_key_has_its_own(manifests: Manifests) -> None:
-    """Somebody overwrote the object; the two mails' recipients must not meet."""
+    """Somebody overwrote the object; the two mails' recipients must not be mixed."""
     second = replace(of_two("bob@acme.test"), ref=replace(REF, version="v2"), sha256="1" * 64)
     manifests.keep(MANIFEST)
     manifests.keep(second)
@@ -129,10 +129,10 @@ def test_another_mail_under_the_same_key_has_its_own(manifests: Manifests) -> No
 
 
 @pytest.mark.parametrize(("recipients", "times"), [(("anna@acme.test",), 0), (("anna@acme.test", "bcc@acme.test"), 1)])
-def test_a_mail_that_is_given_up_leaves_what_nobody_has_kept(
+def test_a_mail_that_is_given_up_keeps_a_manifest_of_missing_recipients(
     manifests: Manifests, recipients: tuple[str, ...], times: int
 ) -> None:
-    """What was opened before has its manifests; a recipient who is in none would never have the mail again."""
+    """A mail that was decrypted before has its manifests; a recipient in none of them would never get it again."""
     manifests.keep(MANIFEST)
     envelope = replace(ENVELOPE, recipients=recipients)
 
@@ -176,8 +176,8 @@ DAMAGES: dict[str, Callable[[Any, str], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) -> None:
-    """The locked version is still there; who may write to the bucket must not be able to make mail come to nobody."""
+def test_damage_to_a_key_hides_no_manifest(bucket: Bucket, damage: str) -> None:
+    """The locked version still exists; a foreign writer must not be able to cut off a mail's recipients."""
     bucket.manifests().keep(MANIFEST)
     DAMAGES[damage](bucket.s3, bucket.name)
 
@@ -192,8 +192,8 @@ def test_what_somebody_does_to_a_key_hides_nothing(bucket: Bucket, damage: str) 
     [("AccessDenied", "checksums"), ("InvalidRequest", "all"), ("InvalidObjectState", "")],
     ids=["another's KMS key", "a key that S3 does not have", "Glacier"],
 )
-def test_what_cannot_be_read_on_a_key_is_not_in_the_way(bucket: Bucket, code: str, heads: str) -> None:
-    """Who puts a version that only he can decrypt would stop the mail for good, whose manifest lies right below."""
+def test_an_unreadable_version_on_a_key_blocks_nothing(bucket: Bucket, code: str, heads: str) -> None:
+    """A version that only its writer can decrypt must not stop the mail, whose manifest is right below it."""
     bucket.manifests().keep(MANIFEST)
     stranger = bucket.s3.put_object(Bucket=bucket.name, Key=MANIFEST.key, Body=b"{}")["VersionId"]
     manifests = Bucket(Refusing(bucket.s3, code, {stranger}, heads=heads), bucket.name).manifests()
@@ -205,7 +205,7 @@ def test_what_cannot_be_read_on_a_key_is_not_in_the_way(bucket: Bucket, code: st
 
 @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
 def test_a_manifest_that_cannot_be_read_is_not_taken_for_none(bucket: Bucket, code: str) -> None:
-    """The mail would be filed without its recipients and acknowledged; what is known already may still be kept."""
+    """The mail would be filed without its recipients and acknowledged; what is known already may still be stored."""
     bucket.manifests().keep(MANIFEST)
     [own] = [one["VersionId"] for one in bucket.s3.list_object_versions(Bucket=bucket.name)["Versions"]]
     manifests = Bucket(Refusing(bucket.s3, code, {own}), bucket.name).manifests()
@@ -217,7 +217,7 @@ def test_a_manifest_that_cannot_be_read_is_not_taken_for_none(bucket: Bucket, co
     assert len(bucket.manifests().find(REF)) == 2
 
 
-def test_many_writers_at_once_lose_nobody(bucket: Bucket) -> None:
+def test_many_writers_at_once_lose_no_recipient(bucket: Bucket) -> None:
     """Two workers may have a mail for a moment; each knows recipients that the other does not."""
     names = [f"u{number}@acme.test" for number in range(8)]
 

@@ -35,7 +35,7 @@ def empty_url(postgres: Postgres) -> str:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
-    """Run the command on a database; return its exit code, and what it said. 1 stands for an error of the tree."""
+    """Run the command on a database; return its exit code and output. 1 stands for an error of the tree."""
 
     def ran(url: str, *words: str) -> tuple[int, str]:
         monkeypatch.setenv("MAILROOM_DATABASE_URL", url)
@@ -57,7 +57,7 @@ def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
 def test_it_says_from_where_to_where_and_then_that_nothing_is_to_be_done(
     run: Callable[..., tuple[int, str]], empty_url: str
 ) -> None:
-    """A deployment's log must show which migration it was."""
+    """A deployment's log must show which migration ran."""
     first = run(empty_url, "--json")
     second = run(empty_url)
 
@@ -70,7 +70,7 @@ def test_it_says_from_where_to_where_and_then_that_nothing_is_to_be_done(
 def test_check_and_dry_run_change_nothing_and_say_what_is_missing(
     run: Callable[..., tuple[int, str]], empty_url: str
 ) -> None:
-    """A pipeline asks before it decides; the SQL is for who must approve it."""
+    """A pipeline checks before it decides; the SQL is for review before it is run."""
     check, dry_run = run(empty_url, "--check"), run(empty_url, "--dry-run")
 
     assert check[0] == 1
@@ -85,7 +85,7 @@ def test_check_and_dry_run_change_nothing_and_say_what_is_missing(
 def test_the_sql_of_a_dry_run_makes_the_schema_that_migrating_makes(
     run: Callable[..., tuple[int, str]], empty_url: str
 ) -> None:
-    """Who may not give Mailroom the right to change tables runs it by hand, and it must be all of it."""
+    """Where Mailroom may not change tables, a person runs the SQL, so it must be complete."""
     sql = json.loads(run(empty_url, "--dry-run", "--json")[1])["sql"]
     execute(empty_url, sql)
 
@@ -115,7 +115,7 @@ def test_several_at_once_run_each_migration_once(empty_url: str) -> None:
 
 
 def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], database_url: str) -> None:
-    """After a rollback of the code its migrate job runs on the newer schema: downgrading would lose what was written since."""
+    """After a rollback of the code its migrate job runs on the newer schema: a downgrade would lose data written since."""
     execute(database_url, "update alembic_version set version_num = '9999'")
     serving, checked = run(database_url), run(database_url, "--check")
     execute(database_url, "update schema_serves set oldest_code = 99")
@@ -131,7 +131,7 @@ def test_a_newer_schema_is_left_alone(run: Callable[..., tuple[int, str]], datab
 
 
 def test_what_no_migration_brings_back_is_named(run: Callable[..., tuple[int, str]], database_url: str) -> None:
-    """A table that somebody renamed: `migrate` has nothing to run, and must not say that all is well."""
+    """A renamed table: `migrate` has nothing to run, and must not report success."""
     execute(database_url, "alter table worker rename to away")
 
     check, migrated = run(database_url, "--check"), run(database_url)
@@ -143,7 +143,7 @@ def test_what_no_migration_brings_back_is_named(run: Callable[..., tuple[int, st
 
 
 def test_a_migration_that_fails_changes_nothing(empty_url: str) -> None:
-    """All that is pending is one transaction."""
+    """All pending migrations are one transaction."""
     execute(empty_url, "create table reconciliation (id int)")
 
     with pytest.raises(PermanentError, match="nothing was changed") as caught:
@@ -155,7 +155,7 @@ def test_a_migration_that_fails_changes_nothing(empty_url: str) -> None:
 
 @pytest.mark.parametrize("program", ["deployments.worker", "mailroom.api.serve"])
 def test_a_process_refuses_to_start_on_a_schema_that_does_not_fit(program: str, empty_url: str, tmp_path: Path) -> None:
-    """On an empty schema a worker said "ready" and drove every mail to the dead letters."""
+    """On an empty schema a worker reported "ready" and sent every mail to the dead letters."""
     environment = {f"MAILROOM_{name.upper()}": value for name, value in REQUIRED.items()}
     environment |= {"MAILROOM_DATABASE_URL": empty_url, "MAILROOM_PREFECT_API_URL": "http://127.0.0.1:1/api"}
     environment |= {"PREFECT_HOME": str(tmp_path), "AWS_DEFAULT_REGION": "eu-west-1", "MAILROOM_DATA": str(tmp_path)}
@@ -173,7 +173,7 @@ def test_a_process_refuses_to_start_on_a_schema_that_does_not_fit(program: str, 
 def test_a_database_that_is_away_at_the_start_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a power cut all start together; what ends because the database is slower would have to be started by hand."""
+    """After a power cut all start together; a process that gives up because the database is slower needs a restart by hand."""
     nowhere = make_url(database_url).set(port=1).render_as_string(hide_password=False)
 
     refuse_start(nowhere)
@@ -183,7 +183,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
 
 @pytest.mark.parametrize("table", ["skipped_row", "installation", "batch_attempts"])
 def test_check_names_what_the_worker_refuses(table: str, database_url: str) -> None:
-    """The command imports less than a worker: it said that all is well of a schema on which no worker started."""
+    """The command imports less than a worker: it reported success for a schema on which no worker started."""
     execute(database_url, f"alter table {table} rename to away")
     command = [sys.executable, "-m", "mailroom.cli", "migrate", "--check"]
     environment = os.environ | {"MAILROOM_DATABASE_URL": database_url}

@@ -1,4 +1,4 @@
-"""Which run carries which order, and what an operator did to it, on PostgreSQL."""
+"""Which run carries which order, and what an operator did to the run, on PostgreSQL."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,14 +32,14 @@ def runs(engine: Engine) -> SqlOrderRuns:
 
 
 def scheduled(office: Office, runs: SqlOrderRuns, run_id: str = RUN) -> str:
-    """Have a batch be due later, and its order be carried by a run."""
+    """Store a scheduled batch whose order is carried by a run."""
     batch_id = office.batch(3, now=NOW, send_at=LATER)
     runs.record_run(batch_id, LATER, run_id=run_id)
     return batch_id
 
 
 def test_a_new_order_for_the_same_time_is_carried_by_no_run(office: Office, runs: SqlOrderRuns) -> None:
-    """A person resumed the batch: the run that is gone must not hold it once more."""
+    """A person resumed the batch: the deleted run must not hold it once more."""
     batch_id = scheduled(office, runs)
     SqlOutbox(office.engine).hold([batch_id], reason=HoldReason.RUN_GONE, now=NOW)
     before = runs.run_of(batch_id, LATER)
@@ -58,8 +58,8 @@ def test_an_order_of_no_batch_has_no_run(runs: SqlOrderRuns, batch_id: str) -> N
     assert runs.run_of(batch_id, NOW) is None
 
 
-def test_only_what_waits_for_its_run_is_looked_at(office: Office, runs: SqlOrderRuns) -> None:
-    """Not what was cancelled, what a run began, what was ordered again since, or what no run carries."""
+def test_only_batches_that_wait_for_their_run_are_checked(office: Office, runs: SqlOrderRuns) -> None:
+    """Not a cancelled one, one whose run began, one that was ordered again since, or one without a run."""
     waits, cancelled, begun, again, _ = [scheduled(office, runs, str(uuid4())) for _ in range(4)] + [
         office.batch(1, now=NOW, send_at=LATER)
     ]
@@ -70,7 +70,7 @@ def test_only_what_waits_for_its_run_is_looked_at(office: Office, runs: SqlOrder
     assert [one.batch_id for one in runs.scheduled(after=0, limit=10)] == [waits]
 
 
-def test_what_a_breaker_stopped_is_looked_at_too(office: Office, runs: SqlOrderRuns) -> None:
+def test_batches_that_a_breaker_stopped_are_checked_too(office: Office, runs: SqlOrderRuns) -> None:
     """Its run is suspended, and a person may cancel it instead of resuming it."""
     batch_id = scheduled(office, runs)
     office.outbound.dispatch.plan(batch_id, now=LATER)
@@ -85,7 +85,7 @@ def test_what_a_breaker_stopped_is_looked_at_too(office: Office, runs: SqlOrderR
 
 
 def put_off_in_part(office: Office, runs: SqlOrderRuns, again: str) -> str:
-    """Have two messages of a batch be due later, by a scheduled run, and one that was sent again since by a run that ended."""
+    """Store a batch with two messages deferred to a scheduled run, and one that was sent since by a run that ended."""
     batch_id = scheduled(office, runs)
     with office.engine.begin() as connection:
         connection.execute(
@@ -100,8 +100,8 @@ def put_off_in_part(office: Office, runs: SqlOrderRuns, again: str) -> str:
     return batch_id
 
 
-def test_what_was_put_off_is_looked_at_though_its_order_is_not_the_latest(office: Office, runs: SqlOrderRuns) -> None:
-    """A cancel of its run was ignored, for the rest had been ordered again since; and a sweep sent it."""
+def test_deferred_messages_are_checked_though_their_order_is_not_the_latest(office: Office, runs: SqlOrderRuns) -> None:
+    """A cancel of its run was ignored, because the rest had been ordered again since; and a sweep sent it."""
     batch_id = put_off_in_part(office, runs, str(uuid4()))
 
     assert [(one.batch_id, one.run_id) for one in runs.scheduled(after=0, limit=10)] == [(batch_id, RUN)]
@@ -111,7 +111,7 @@ def test_what_was_put_off_is_looked_at_though_its_order_is_not_the_latest(office
 def test_a_sweep_obeys_what_became_of_any_run_that_carries_a_part(
     office: Office, runs: SqlOrderRuns, fate: RunOutcome, status: str
 ) -> None:
-    """The run of the latest order is Completed, and says nothing of what it did not carry."""
+    """The run of the latest order is Completed, and says nothing about messages that it did not carry."""
     again = str(uuid4())
     batch_id = put_off_in_part(office, runs, again)
     sweep = LATER + timedelta(hours=1)
@@ -124,8 +124,8 @@ def test_a_sweep_obeys_what_became_of_any_run_that_carries_a_part(
     assert office.statuses() == ["sending", status, status]
 
 
-def test_looking_goes_on_behind_what_was_looked_at(office: Office, runs: SqlOrderRuns) -> None:
-    """Ten thousand scheduled batches are looked at some at a time."""
+def test_checking_continues_after_the_last_page(office: Office, runs: SqlOrderRuns) -> None:
+    """Ten thousand scheduled batches are checked page by page."""
     batches = [scheduled(office, runs, str(uuid4())) for _ in range(3)]
 
     first = runs.scheduled(after=0, limit=2)
@@ -135,7 +135,7 @@ def test_looking_goes_on_behind_what_was_looked_at(office: Office, runs: SqlOrde
 
 
 def test_overdue_batches_name_the_run_of_their_latest_order(office: Office, runs: SqlOrderRuns) -> None:
-    """And one of which no run was made names none: its order was lost, and it is ordered again."""
+    """A batch without a run names none: its order was lost, and it is ordered again."""
     carried, lost = scheduled(office, runs), office.batch(1, now=NOW)
 
     overdue = runs.overdue(before=LATER + timedelta(minutes=1), limit=10)
@@ -144,7 +144,7 @@ def test_overdue_batches_name_the_run_of_their_latest_order(office: Office, runs
 
 
 def test_fates_are_written_to_the_ledger(office: Office, runs: SqlOrderRuns) -> None:
-    """A cancel is final, a run that is gone holds, and what waits or may go on is left as it is."""
+    """A cancel is final, a deleted run holds its batch, and one that waits or may continue is left as it is."""
     fates = {str(uuid4()): fate for fate in (RunOutcome.CANCELLED, RunOutcome.GONE, RunOutcome.WAITS, RunOutcome.OTHER)}
     batches = [scheduled(office, runs, run_id) for run_id in fates]
     outbox, sweep = SqlOutbox(office.engine), LATER + timedelta(hours=1)
@@ -160,7 +160,7 @@ def test_fates_are_written_to_the_ledger(office: Office, runs: SqlOrderRuns) -> 
 
 
 def test_what_comes_back_from_a_provider_after_a_cancel_waits_no_more(office: Office) -> None:
-    """It was sending when the batch was cancelled, the provider asked to slow down, and a sweep would send it later."""
+    """It was sending when the batch was cancelled, the provider throttled it, and a sweep would send it later."""
     batch_id = office.batch(2, now=NOW)
     first, second = office.outbound.dispatch.claim(batch_id, most=2, provider="ses", now=NOW)
     SqlOutbox(office.engine).cancel(None, batch_id, now=NOW)
@@ -174,7 +174,7 @@ def test_what_comes_back_from_a_provider_after_a_cancel_waits_no_more(office: Of
 
 
 def test_an_unknown_message_of_a_cancelled_batch_is_not_sent_again(office: Office) -> None:
-    """Whatever its policy: a person said that nothing more goes."""
+    """Whatever its policy: a person decided that nothing more is sent."""
     batch_id = office.batch(1, now=NOW)
     [claim] = office.outbound.dispatch.claim(batch_id, most=1, provider="ses", now=NOW)
     office.outbound.dispatch.strand(before=LATER, now=LATER)

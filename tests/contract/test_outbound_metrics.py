@@ -1,4 +1,4 @@
-"""`/metrics` of outbound mail, on a real database: what was accepted, sent, told, and what waits for how long."""
+"""`/metrics` of outbound mail, on a real database: accepted, sent, reported by events, and the age of what waits."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ from mailroom.testing.notices import an_event
 
 
 def accepted(engine: Engine, *ends: tuple[str, str | None, int | None], due_s: int = 0) -> list[str]:
-    """Accept a message for each (status, provider, seconds since it was handed over), and return their ids."""
+    """Accept a message for each (status, provider, seconds since it was sent), and return their ids."""
     batch = Batch(id=str(uuid4()), tenant="acme", from_=Party("desk@acme.test"), send_at=NOW - timedelta(seconds=due_s))
     drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(len(ends))]
     SqlOutbox(engine).accept(batch, [Content(subject="a", text="b", html=None)], drafts, now=NOW)
@@ -47,7 +47,7 @@ def metrics(engine: Engine) -> list[str]:
 
 
 def test_messages_are_counted_by_provider_and_outcome(engine: Engine) -> None:
-    """The first two graphs that an operator looks at: how much came in, and what became of it where."""
+    """The first two graphs that an operator looks at: how much came in, and its outcome for each provider."""
     accepted(
         engine, ("delivered", "ses", 500), ("delivered", "ses", 500), ("bounced", "smtp", 500), ("queued", None, None)
     )
@@ -60,8 +60,8 @@ def test_messages_are_counted_by_provider_and_outcome(engine: Engine) -> None:
     assert 'mailroom_outbound_messages{provider="",status="queued"} 1' in output
 
 
-def test_events_are_counted_by_kind_as_they_were_told(engine: Engine) -> None:
-    """An event told twice is one; what it changed is another question."""
+def test_events_are_counted_by_kind_as_reported(engine: Engine) -> None:
+    """A repeated event counts once; whether it changed a status is another question."""
     [message] = accepted(engine, ("dispatched", "ses", 500))
     events = [an_event(kind, f"{message}-{kind}", message_id=message) for kind in (Kind.DELIVERED, Kind.OPENED)]
     SqlEvents(engine).record([*events, events[0]], now=NOW)
@@ -73,14 +73,14 @@ def test_events_are_counted_by_kind_as_they_were_told(engine: Engine) -> None:
 
 
 def test_rate_in_use_is_that_of_the_last_minute(engine: Engine) -> None:
-    """Beside the provider's limit it says how much room is left."""
+    """Beside the provider's limit it shows how much room is left."""
     accepted(engine, *[("dispatched", "ses", 30)] * 90, *[("dispatched", "ses", 61)] * 10)
 
     assert 'mailroom_outbound_per_second{provider="ses"} 1.5' in metrics(engine)
 
 
-def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
-    """A queue that is long is busy; a queue that is old is stuck. What is scheduled for later is neither."""
+def test_waiting_and_unknown_messages_have_an_age(engine: Engine) -> None:
+    """A long queue is busy; an old queue is stuck. What is scheduled for later is neither."""
     quiet = metrics(engine)
     accepted(engine, ("unknown", "ses", 7200), ("unknown", "ses", 60), ("queued", None, None), due_s=90)
     accepted(engine, ("scheduled", None, None), due_s=-3600)
@@ -92,8 +92,8 @@ def test_what_waits_and_what_nobody_knows_have_an_age(engine: Engine) -> None:
     assert "mailroom_outbound_oldest_unknown_seconds 7200" in output
 
 
-def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engine: Engine) -> None:
-    """What an operator lowered in Prefect holds, not what the provider allows; a login that is an address is not told."""
+def test_the_limit_of_an_account_is_shown_beside_the_rate_in_use(engine: Engine) -> None:
+    """The limit that an operator lowered in Prefect holds, not the provider's; a login that is an address is not shown."""
     terms = SqlTerms(engine)
     for identity, per_second, ago in (
         ("ses/1/eu-west-1", 14.0, 0),
@@ -115,7 +115,7 @@ def test_the_rate_that_an_account_is_held_to_is_told_beside_the_rate_in_use(engi
 
 
 def test_an_order_of_a_cancelled_batch_has_no_age(engine: Engine) -> None:
-    """Nobody will begin it, and nothing waits for that."""
+    """It will not be begun, and nothing waits for it."""
     outbox = SqlOutbox(engine)
     accepted(engine, ("queued", None, None), due_s=60)
     orders = outbox.take(most=10, now=NOW, until=NOW)
@@ -129,7 +129,7 @@ def test_an_order_of_a_cancelled_batch_has_no_age(engine: Engine) -> None:
 
 
 def test_orders_have_an_age_until_a_run_begins(engine: Engine) -> None:
-    """First in the outbox, then on the mailbox queue, which says no age itself; what is due later is not late."""
+    """First in the outbox, then on the mailbox queue, which has no age metric; scheduled orders are not late."""
     outbox, dispatch = SqlOutbox(engine), SqlDispatch(engine)
     accepted(engine, ("queued", None, None), due_s=60)
     accepted(engine, ("scheduled", None, None), due_s=-3600)
@@ -153,7 +153,7 @@ def test_orders_have_an_age_until_a_run_begins(engine: Engine) -> None:
     assert "mailroom_mailbox_oldest_seconds 0" in begun
 
 
-def test_breakers_and_the_last_proof_are_told(engine: Engine) -> None:
+def test_breakers_and_the_last_proof_are_shown(engine: Engine) -> None:
     """Both are alarms: one that somebody must close, and one that something is lost."""
     with engine.begin() as connection:
         connection.execute(text("insert into tenant (id, created_at, policy) values ('acme', now(), '{}')"))

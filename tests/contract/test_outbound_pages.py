@@ -1,4 +1,4 @@
-"""The pages of outbound mail on a real database: what they show, of whom, and what hostile fields may not do to them."""
+"""The pages of outbound mail on a real database: what they show, to which tenant, and hostile fields as plain text."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, message, sent
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, message, sent, submitted
 
 IMG = '"><img src=x onerror=alert(1)>'
 SCRIPT = "<script>alert(1)</script>"
@@ -55,7 +55,7 @@ def park(engine: Engine, number: int, **changes: Any) -> None:
 
 
 def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: Engine) -> None:
-    """Names, subjects, file names and metadata are the caller's customers', facts and ids a provider's."""
+    """Names, subjects, file names and metadata come from the caller's customers, facts and ids from a provider."""
     file = {"filename": f"{IMG}.pdf", "content_type": "application/pdf", "content": "aGk="}
     hostile = message(
         to="Ada <ada@users.test>",
@@ -65,7 +65,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: E
         metadata={"note": SCRIPT},
         reference="r1",
     )
-    output = handed_over(pages, batch(hostile, metadata={"campaign": SCRIPT + IMG}))
+    output = submitted(pages, batch(hostile, metadata={"campaign": SCRIPT + IMG}))
     message_id = only_message(engine)
     note(engine, message_id, IMG, **{IMG: SCRIPT})
     with engine.begin() as connection:
@@ -87,7 +87,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, engine: E
 
 
 def test_a_search_is_only_text_on_the_page_that_answers_it(pages: TestClient) -> None:
-    """What stands in an address bar is anybody's words: a link with a script in it is sent round by mail."""
+    """A URL may come from anybody: a link with a script in it is sent round by mail."""
     odd = '"<script>alert(1)</script>"@users.test'
 
     for path in ("/recipients", "/suppressions"):
@@ -100,8 +100,8 @@ def test_a_search_is_only_text_on_the_page_that_answers_it(pages: TestClient) ->
 
 
 def test_a_batch_shows_how_far_it_is(pages: TestClient, engine: Engine) -> None:
-    """How many have gone, how many not and why: what whoever pressed the button looks at."""
-    output = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(4))))
+    """How many were sent, how many not and why."""
+    output = submitted(pages, batch(*(message(to=f"u{at}@users.test") for at in range(4))))
     dispatch = SqlDispatch(engine)
     first, second = dispatch.claim(output["id"], most=2, provider="ses", now=NOW)
     results = [
@@ -127,8 +127,8 @@ def test_a_batch_shows_how_far_it_is(pages: TestClient, engine: Engine) -> None:
 def test_a_page_loads_itself_again_while_something_moves(
     pages: TestClient, engine: Engine, archive: MemoryArchive
 ) -> None:
-    """Progress without a script; often while mail goes, seldom while it waits, never when all is over."""
-    output = handed_over(pages, batch())
+    """Progress without a script; often while mail is sent, seldom while it waits, never when all is done."""
+    output = submitted(pages, batch())
     path = f"/batches/{output['id']}"
 
     def refresh() -> list[str]:
@@ -144,8 +144,8 @@ def test_a_page_loads_itself_again_while_something_moves(
 
 
 def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
-    """Nothing moves for a day, and that must not look like a fault."""
-    output = handed_over(pages, batch(send_at=(NOW + timedelta(days=1)).isoformat()))
+    """Nothing changes for a day, and that must not look like a fault."""
+    output = submitted(pages, batch(send_at=(NOW + timedelta(days=1)).isoformat()))
 
     page = pages.get(f"/batches/{output['id']}").text
 
@@ -155,8 +155,8 @@ def test_a_batch_of_tomorrow_says_when_it_goes(pages: TestClient) -> None:
 
 
 def test_a_message_shows_all_that_happened_to_it(pages: TestClient, engine: Engine, archive: MemoryArchive) -> None:
-    """The answer to: what became of it? Each step with its time, the provider's id, and for an administrator the run that sent it."""
-    output = handed_over(pages, batch(message(metadata={"invoice": "7"})))
+    """Each step of a message with its time, the provider's id, and for an administrator the run that sent it."""
+    output = submitted(pages, batch(message(metadata={"invoice": "7"})))
     sent(engine, output["id"], archive)
     message_id, run = only_message(engine), str(uuid4())
     note(engine, message_id, "opened", user_agent_kind="proxy")
@@ -174,9 +174,9 @@ def test_a_message_shows_all_that_happened_to_it(pages: TestClient, engine: Engi
 
 
 def test_a_recipients_page_has_everything_that_was_sent_to_them(pages: TestClient) -> None:
-    """Somebody calls and says: I got nothing; and what was suppressed afterwards is part of the answer."""
-    handed_over(pages, batch(message(subject="First"), message(to="bob@users.test", subject="Not hers")))
-    handed_over(pages, batch(message(subject="Second")))
+    """Support looks up a recipient who says that no mail came; later suppressions are part of the answer."""
+    submitted(pages, batch(message(subject="First"), message(to="bob@users.test", subject="Not hers")))
+    submitted(pages, batch(message(subject="Second")))
     pages.post("/v1/suppressions", json={"addresses": ["ada@users.test"], "reason": "complained"})
 
     page = pages.get("/recipients", params={"address": " Ada@USERS.test "}).text
@@ -200,8 +200,8 @@ def test_suppressions_are_walked_and_searched(pages: TestClient) -> None:
 def test_long_lists_go_on_at_older(pages: TestClient, engine: Engine) -> None:
     """Every batch, message and parked event is reached by following one link, each once."""
     for _ in range(45):
-        output = handed_over(pages, batch())
-    big = handed_over(pages, batch(*(message(to=f"u{at}@users.test") for at in range(120))))
+        output = submitted(pages, batch())
+    big = submitted(pages, batch(*(message(to=f"u{at}@users.test") for at in range(120))))
     for at in range(70):
         park(engine, at)
     parked = walk(pages, "/parked", r"<bdi>e-(\d+)</bdi>", headers=ADMIN)
@@ -214,8 +214,8 @@ def test_long_lists_go_on_at_older(pages: TestClient, engine: Engine) -> None:
 
 
 def test_nothing_of_another_tenant_is_shown(pages: TestClient, engine: Engine) -> None:
-    """The pages carry the tenant of the key into every question, as the JSON routes do."""
-    output = handed_over(pages, batch(metadata={"campaign": "secret-campaign"}))
+    """The pages restrict every query to the tenant of the key, as the JSON routes do."""
+    output = submitted(pages, batch(metadata={"campaign": "secret-campaign"}))
     pages.post("/v1/suppressions", json={"addresses": ["ada@users.test"]})
     message_id = only_message(engine)
     park(engine, 1)
@@ -236,16 +236,16 @@ def test_nothing_of_another_tenant_is_shown(pages: TestClient, engine: Engine) -
 
 
 def test_the_pages_need_a_key(pages: TestClient) -> None:
-    """Where they are not open, a browser is asked for one before anything is looked up."""
-    output = handed_over(pages, batch())
+    """Where they are not open, a browser must sign in before anything is looked up."""
+    output = submitted(pages, batch())
 
     for path in (*PATHS, "/parked", f"/batches/{output['id']}", f"/messages/{uuid4()}", "/batches/no-id"):
         assert pages.get(path, headers={"Authorization": "Basic !!!"}).status_code == 401
 
 
 def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
-    """A link of last year, a cursor that somebody cut, a status that nobody has."""
-    output = handed_over(pages, batch())
+    """A link of last year, a truncated cursor, an unknown status."""
+    output = submitted(pages, batch())
     statuses = {
         path: pages.get(path).status_code
         for path in (
@@ -262,7 +262,7 @@ def test_what_is_not_there_has_a_page_that_says_so(pages: TestClient) -> None:
 
 
 def test_empty_pages_say_what_to_do_next(pages: TestClient) -> None:
-    """The first thing a new user sees is an empty page."""
+    """An empty page is the first thing a new user sees."""
     assert "mailroom send people.csv" in pages.get("/batches").text
     assert "No suppressed addresses" in pages.get("/suppressions").text
     assert "Enter an address to see the messages" in pages.get("/recipients").text

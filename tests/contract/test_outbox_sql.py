@@ -1,4 +1,4 @@
-"""Handing over on PostgreSQL: a batch is kept once, whole, with the order that makes it go."""
+"""Submission on PostgreSQL: a batch is stored once, whole, with the order that sends it."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -53,7 +53,7 @@ def statuses(engine: Engine) -> list[str]:
 
 
 def test_a_batch_is_kept_with_its_messages_their_history_and_its_order(outbox: SqlOutbox, engine: Engine) -> None:
-    """What was answered 202 must leave even if this process dies with the answer."""
+    """What was answered 202 must be sent even if this process dies with the response."""
     answer = accepted(outbox)
 
     assert answer.messages == 3
@@ -63,7 +63,7 @@ def test_a_batch_is_kept_with_its_messages_their_history_and_its_order(outbox: S
 
 
 def test_the_same_key_and_body_is_answered_as_the_first_time(outbox: SqlOutbox, engine: Engine) -> None:
-    """A client that lost the answer asks again; its customers must not get the mail again."""
+    """A client that lost the response repeats the request; its customers must not get the mail again."""
     first = accepted(outbox, key=KEY)
 
     again = accepted(outbox, key=KEY)
@@ -74,7 +74,7 @@ def test_the_same_key_and_body_is_answered_as_the_first_time(outbox: SqlOutbox, 
 
 
 def test_the_same_key_with_another_body_is_a_conflict(outbox: SqlOutbox, engine: Engine) -> None:
-    """A key used twice for two things is a mistake of the caller that would lose the second."""
+    """One key for two batches is a mistake of the caller that would lose the second."""
     accepted(outbox, key=KEY)
 
     with pytest.raises(Conflict):
@@ -84,7 +84,7 @@ def test_the_same_key_with_another_body_is_a_conflict(outbox: SqlOutbox, engine:
 
 
 def test_the_same_key_of_another_tenant_is_another_key(outbox: SqlOutbox) -> None:
-    """Tenants choose keys without knowing of each other."""
+    """Tenants choose keys independently."""
     mine, theirs = accepted(outbox, key=KEY), accepted(outbox, key=KEY, tenant="umbrella")
 
     assert theirs.batch_id != mine.batch_id
@@ -112,7 +112,7 @@ def test_a_batch_that_cannot_be_written_whole_leaves_nothing(outbox: SqlOutbox, 
     assert outbox.answered("acme", KEY) is None
 
 
-def test_what_a_queue_tells_twice_is_kept_once_however_it_is_put_together(outbox: SqlOutbox, engine: Engine) -> None:
+def test_a_redelivered_queue_message_is_stored_once_in_any_grouping(outbox: SqlOutbox, engine: Engine) -> None:
     """SQS delivers at least once, and a second time beside other messages than the first."""
     one, two, three = ((SubmissionKey(f"sqs:{at}", "c" * 64), draft) for at, draft in enumerate(drafts(3)))
 
@@ -123,7 +123,7 @@ def test_what_a_queue_tells_twice_is_kept_once_however_it_is_put_together(outbox
     assert values(engine, "select messages from batch order by messages") == [1, 2]
 
 
-def test_an_order_is_given_to_one_relay_at_a_time_and_again_when_that_one_is_gone(outbox: SqlOutbox) -> None:
+def test_an_order_is_leased_to_one_relay_and_again_when_the_lease_expires(outbox: SqlOutbox) -> None:
     """A relay that is killed between taking and publishing must not take its orders with it."""
     accepted(outbox)
 
@@ -133,7 +133,7 @@ def test_an_order_is_given_to_one_relay_at_a_time_and_again_when_that_one_is_gon
 
 
 def test_what_is_published_is_queued_and_never_taken_again(outbox: SqlOutbox, engine: Engine) -> None:
-    """The status says that the word is on the queue."""
+    """The status says that the order is on the queue."""
     accepted(outbox)
 
     relayed(outbox)
@@ -144,7 +144,7 @@ def test_what_is_published_is_queued_and_never_taken_again(outbox: SqlOutbox, en
 
 
 def test_a_batch_for_later_is_scheduled_and_its_order_says_for_when(outbox: SqlOutbox, engine: Engine) -> None:
-    """The run of a batch for tomorrow is there today, where it can be seen."""
+    """The run of a batch for tomorrow exists today, where operators can see it."""
     accepted(outbox, send_at=NOW + timedelta(days=1))
 
     orders = outbox.take(most=10, now=NOW, until=SOON)
@@ -155,7 +155,7 @@ def test_a_batch_for_later_is_scheduled_and_its_order_says_for_when(outbox: SqlO
 
 
 def test_a_cancel_withholds_what_has_not_gone_and_names_what_has(outbox: SqlOutbox, engine: Engine) -> None:
-    """Who cancels must know exactly whom to tell that they got it by mistake."""
+    """A caller that cancels must know exactly which recipients got the mail by mistake."""
     answer = accepted(outbox)
     with engine.begin() as connection:
         connection.execute(text("update message set status = 'dispatched', handed_at = now() where number = 1"))
@@ -169,7 +169,7 @@ def test_a_cancel_withholds_what_has_not_gone_and_names_what_has(outbox: SqlOutb
 
 
 def test_a_batch_moves_to_another_time_with_a_new_order(outbox: SqlOutbox, engine: Engine) -> None:
-    """Sooner or later, and what has gone stays gone."""
+    """Earlier or later; sent messages stay sent."""
     answer = accepted(outbox, send_at=NOW + timedelta(days=1))
     relayed(outbox)
     later = NOW + timedelta(days=2)
@@ -181,7 +181,7 @@ def test_a_batch_moves_to_another_time_with_a_new_order(outbox: SqlOutbox, engin
 
 
 def test_a_time_that_is_past_is_now(outbox: SqlOutbox, engine: Engine) -> None:
-    """Else one batch of 1970 is the oldest that waits, and no metric and no alarm tells of those that have waited for an hour."""
+    """Else a batch of 1970 is the oldest that waits, and hides in metrics and alarms those that have waited for an hour."""
     answer = accepted(outbox, send_at=NOW + timedelta(days=1))
     relayed(outbox)
 
@@ -192,7 +192,7 @@ def test_a_time_that_is_past_is_now(outbox: SqlOutbox, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("batch_id", ["0190a1b2-0000-7000-8000-0000000000ff", "no-id", ""])
-def test_nobody_cancels_or_moves_a_batch_that_is_not_theirs(outbox: SqlOutbox, engine: Engine, batch_id: str) -> None:
+def test_a_tenant_cannot_cancel_or_move_anothers_batch(outbox: SqlOutbox, engine: Engine, batch_id: str) -> None:
     """Another tenant's batch is answered like one that does not exist."""
     theirs = accepted(outbox)
 
@@ -217,15 +217,15 @@ def test_files_are_kept_once_for_a_tenant(outbox: SqlOutbox, engine: Engine) -> 
     "statement", ["update activity set kind = 'x'", "delete from activity", "truncate activity cascade"]
 )
 def test_history_cannot_be_changed(outbox: SqlOutbox, engine: Engine, statement: str) -> None:
-    """What a customer was told must stay what they were told."""
+    """The record of what a customer was sent must not change."""
     accepted(outbox)
 
     with pytest.raises(DBAPIError, match="never changed"), engine.begin() as connection:
         connection.execute(text(statement))
 
 
-def test_an_overdue_batch_that_nobody_works_on_is_ordered_anew_once(outbox: SqlOutbox, engine: Engine) -> None:
-    """Its order was lost, or the worker of a run that no order stands for died; the next sweep must not add another."""
+def test_an_overdue_batch_without_a_worker_is_ordered_again_once(outbox: SqlOutbox, engine: Engine) -> None:
+    """Its order was lost, or the worker of a run without an order died; the next sweep must not add another."""
     lost, alive = accepted(outbox), accepted(outbox)
     accepted(outbox, send_at=NOW + timedelta(hours=2))
     sweep = NOW + timedelta(minutes=20)
@@ -235,8 +235,8 @@ def test_an_overdue_batch_that_nobody_works_on_is_ordered_anew_once(outbox: SqlO
     assert outbox.remind(before=sweep - timedelta(minutes=10), limit=10, now=sweep) == []
 
 
-def test_a_batch_with_nothing_left_to_send_is_not_ordered_anew(outbox: SqlOutbox, engine: Engine) -> None:
-    """Most batches are: a run for each would be noise for ever."""
+def test_a_batch_with_nothing_left_to_send_is_not_ordered_again(outbox: SqlOutbox, engine: Engine) -> None:
+    """Most batches are complete: a run for each would be endless noise."""
     batch_id = accepted(outbox).batch_id
     SqlDispatch(engine).claim(batch_id, most=100, provider="ses", now=NOW)
 
@@ -244,7 +244,7 @@ def test_a_batch_with_nothing_left_to_send_is_not_ordered_anew(outbox: SqlOutbox
 
 
 @pytest.mark.parametrize("whole_tenant", [False, True])
-def test_a_batch_that_a_breaker_stopped_is_not_ordered_anew(
+def test_a_batch_that_a_breaker_stopped_is_not_ordered_again(
     outbox: SqlOutbox, engine: Engine, whole_tenant: bool
 ) -> None:
     """A person decides about it; each sweep would add a run that stops at once."""

@@ -1,4 +1,4 @@
-"""Whoever parses gives the same e-mail; and whatever a mail does to the process that parses it, it does to itself alone."""
+"""Every parser returns the same e-mail; and a mail that breaks its parser process affects itself alone."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +43,7 @@ def parser(request: pytest.FixtureRequest) -> Iterator[Parser]:
 
 @pytest.fixture
 def process() -> Iterator[ParserProcess]:
-    """One process with little of everything, so that a hang is over soon."""
+    """One process with tight limits, so that a hang is over soon."""
     parser = ParserProcess(
         processes=1,
         bounds=Bounds(memory_bytes=64 * 1024 * 1024, cpu_s=1, wall_s=3.0),
@@ -76,7 +76,7 @@ def test_large_mail_arrives_whole(parser: Parser) -> None:
 
 
 def test_error_is_a_quarantine_of_that_mail(parser: Parser) -> None:
-    """The run of this mail ends with a reason that an operator can filter by; the next is read as always."""
+    """The run of this mail ends with a reason that operators can filter by; the next mail is parsed as usual."""
     cause = cause_of(parser, b"raise\n")
 
     assert cause == "RuntimeError"
@@ -95,7 +95,7 @@ def test_error_is_a_quarantine_of_that_mail(parser: Parser) -> None:
     ],
 )
 def test_fault_costs_that_mail_alone(process: ParserProcess, order: bytes, cause: str) -> None:
-    """Bad input 3.2 of the security notes: a breach is a quarantine, never an endless retry, and never the worker's end."""
+    """Bad input 3.2 of the security notes: a breach is a quarantine, never an endless retry or the worker's end."""
     process.parse(HARMLESS)
 
     assert cause_of(process, order) == cause
@@ -103,14 +103,14 @@ def test_fault_costs_that_mail_alone(process: ParserProcess, order: bytes, cause
 
 
 def test_mail_whose_process_was_killed_by_another_is_tried_again(process: ParserProcess, tmp_path: Path) -> None:
-    """A machine short of memory kills what it likes; that is no fault of the mail in hand."""
+    """A machine short of memory kills any process; that is no fault of the mail being parsed."""
     once = b"be killed once " + bytes(tmp_path / "mark") + b"\n"
 
     assert process.parse(once + HARMLESS).subject == "harmless"
 
 
 def test_cpu_time_is_counted_for_each_mail(process: ParserProcess) -> None:
-    """The kernel's limit is on a process's whole life, and ours lives long: it must not die of many small mails."""
+    """The kernel's limit is on a process's whole life: ours must not die of many small mails."""
     work = b"Subject: work\n\n" + b"<p>" * 200_000
 
     subjects = {process.parse(work).subject for _ in range(20)}
@@ -119,7 +119,7 @@ def test_cpu_time_is_counted_for_each_mail(process: ParserProcess) -> None:
 
 
 def test_mail_that_takes_long_holds_one_process(tmp_path: Path) -> None:
-    """The mails of others go through the second."""
+    """Other mails go through the second process."""
     parser = ParserProcess(processes=2, function="tests.support.misbehaving_parser:parse")
     mark = tmp_path / "mark"
     with ThreadPoolExecutor() as pool:
@@ -137,7 +137,7 @@ def test_mail_that_takes_long_holds_one_process(tmp_path: Path) -> None:
 
 
 def test_process_inherits_no_secrets(process: ParserProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads hostile mail has nothing worth stealing."""
+    """A process that reads hostile mail must have nothing worth stealing."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
 
     names = process.parse(b"show environment\n").text or ""
@@ -145,7 +145,7 @@ def test_process_inherits_no_secrets(process: ParserProcess, monkeypatch: pytest
     assert "AWS_SECRET_ACCESS_KEY" not in names
 
 
-def test_process_that_does_not_start_is_nobodys_fault() -> None:
+def test_process_that_does_not_start_is_a_transient_error() -> None:
     """A broken installation must not empty the queue into the quarantine."""
     parser = ParserProcess(function="tests.support.misbehaving_parser:no_such_function")
 

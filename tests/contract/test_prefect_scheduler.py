@@ -1,4 +1,4 @@
-"""What is read of Prefect's scheduler from its API: on a server that answers as Prefect does, and on one that hangs."""
+"""What the API reports of Prefect's scheduler: on a server that answers as Prefect does, and on one that hangs."""
 
 import json
 import socket
@@ -27,14 +27,14 @@ from tests.support.http_server import serving
 
 @dataclass
 class Server:
-    """What matters of a Prefect server: its deployments, and the runs that its scheduler made, the newest first."""
+    """The relevant part of a Prefect server: its deployments, and the runs that its scheduler made, newest first."""
 
     deployments: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     shown: set[str | None] = field(default_factory=set)
 
     def deploy(self, name: str, *schedules: dict[str, Any], ahead: int = 0) -> None:
-        """Add a deployment, with so many runs ahead."""
+        """Add a deployment with `ahead` scheduled runs."""
         plans = [{"active": True, "schedule": one} for one in schedules]
         self.deployments.append({"id": name, "name": name, "paused": False, "schedules": plans})
         now = datetime.now(UTC).isoformat()
@@ -58,7 +58,7 @@ class Server:
 
 
 def silent(url: str) -> tuple[tuple[str, ...], list[str]]:
-    """Return the deployments without a run ahead, as the service and as the check say."""
+    """Return the deployments without a scheduled run, as the service and as the check report them."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     check_schedules(f"{url}/api", report, patience=timedelta(0))
     return PrefectScheduler(f"{url}/api").look().idle, sorted(one.subject for one in report.violations)
@@ -81,7 +81,7 @@ def silent(url: str) -> tuple[tuple[str, ...], list[str]]:
     ],
 )
 def test_only_a_schedule_whose_next_time_the_scheduler_reaches_is_missed(schedule: dict[str, Any], idle: bool) -> None:
-    """Runs are made 100 days ahead: for a yearly letter none is there for months, and the alarm would never end."""
+    """Runs are made 100 days ahead: a yearly schedule has none for months, and the alarm would never end."""
     server = Server()
     server.deploy("watch", {"interval": 300}, ahead=3)
     server.deploy("letter", schedule)
@@ -91,7 +91,7 @@ def test_only_a_schedule_whose_next_time_the_scheduler_reaches_is_missed(schedul
 
 
 def test_schedules_of_seconds_hide_no_other_that_has_nothing_ahead() -> None:
-    """The scheduler makes a hundred runs ahead of each; two of them fill a page, and a dead schedule looked well."""
+    """The scheduler makes a hundred runs ahead of each; two such schedules fill a page and would hide a dead one."""
     server = Server()
     for name in ("one", "two"):
         server.deploy(name, {"interval": 5}, ahead=100)
@@ -103,7 +103,7 @@ def test_schedules_of_seconds_hide_no_other_that_has_nothing_ahead() -> None:
 
 
 def test_the_check_shows_the_key_that_the_service_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Prefect is asked with a key, the check said that schedules are silent."""
+    """Where Prefect requires a key, the check without it reported that schedules are silent."""
     monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
     monkeypatch.setenv("PREFECT_API_KEY", "pnu_123")
     server = Server()
@@ -116,7 +116,7 @@ def test_the_check_shows_the_key_that_the_service_shows(monkeypatch: pytest.Monk
 
 @pytest.fixture(params=["memory", "prefect"])
 def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
-    """The scheduler of an installation with three deployments: one has runs ahead, one has none, one has no schedule."""
+    """An installation with three deployments: one has runs ahead, one has none, one has no schedule."""
     if request.param == "memory":
         every, now = timedelta(minutes=5), datetime.now(UTC)
         yield MemoryScheduler(Scheduling(last_worked_at=now, active=("dead", "watch"), idle=("dead",), every=every))
@@ -130,7 +130,7 @@ def scheduler(request: pytest.FixtureRequest) -> Iterator[Scheduler]:
 
 
 def test_a_look_says_what_is_scheduled_and_what_has_nothing_ahead(scheduler: Scheduler) -> None:
-    """What `/readyz` and the watch make of it is one value, wherever it comes from."""
+    """`/readyz` and the monitor use the same value, wherever it comes from."""
     found = scheduler.look()
 
     assert (sorted(found.active), found.idle, found.every) == (["dead", "watch"], ("dead",), timedelta(minutes=5))
@@ -143,13 +143,13 @@ def test_a_look_says_what_is_scheduled_and_what_has_nothing_ahead(scheduler: Sch
     "away", [MemoryScheduler(None), PrefectScheduler("http://127.0.0.1:1/api")], ids=["memory", "prefect"]
 )
 def test_a_scheduler_that_cannot_be_reached_is_an_outage(away: Scheduler) -> None:
-    """It says nothing of schedules."""
+    """An unreachable scheduler says nothing about schedules."""
     with pytest.raises(TransientError):
         away.look()
 
 
-def test_what_is_no_answer_is_an_outage() -> None:
-    """A proxy's page with status 200 must end no loop that looks."""
+def test_a_response_that_is_not_json_is_an_outage() -> None:
+    """A proxy's page with status 200 must not end the loop."""
     app = FastAPI()
 
     @app.post("/api/{anything}/filter")
@@ -162,13 +162,13 @@ def test_what_is_no_answer_is_an_outage() -> None:
 
 @pytest.fixture
 def hanging() -> Iterator[str]:
-    """The URL of a server that takes connections and says nothing, as a frozen process does."""
+    """The URL of a server that takes connections and never answers, as a frozen process does."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as frozen:
         yield f"http://127.0.0.1:{frozen.getsockname()[1]}"
 
 
 def test_a_prefect_that_hangs_keeps_neither_readyz_nor_metrics_waiting(hanging: str) -> None:
-    """A load balancer waits some seconds: the service would be taken away for what it can do without."""
+    """A load balancer waits only seconds: the service would be taken out for a part that it can do without."""
     services = replace(
         Memory().services(),
         scheduler=PrefectScheduler(f"{hanging}/api"),
@@ -191,7 +191,7 @@ def test_a_prefect_that_hangs_keeps_neither_readyz_nor_metrics_waiting(hanging: 
 
 
 def test_a_prefect_that_begins_to_hang_is_unreachable_at_once(hanging: str) -> None:
-    """What was read of the scheduler some seconds ago says nothing of now."""
+    """A reading of some seconds ago says nothing about now."""
     server = Server()
     server.deploy("watch", {"interval": 300}, ahead=3)
     with serving(server.app()) as url:
@@ -209,7 +209,7 @@ def test_a_prefect_that_begins_to_hang_is_unreachable_at_once(hanging: str) -> N
 
 @pytest.mark.parametrize("page", ["<html>", "", "[1, 2"])
 def test_a_proxy_that_answers_for_prefect_costs_neither_readyz_nor_metrics(page: str) -> None:
-    """Status 200 and no JSON, as a sign-in page or an empty upstream gives: Prefect is away, and nothing else is."""
+    """Status 200 without JSON, as from a sign-in page or an empty upstream: Prefect is unreachable, and nothing else is."""
     app = FastAPI()
 
     @app.api_route("/api/{anything:path}", methods=["GET", "POST"])

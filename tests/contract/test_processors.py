@@ -1,4 +1,4 @@
-"""What processors do with filed mail: one answer at most, a signed word to the tenant, and what somebody else installed."""
+"""Processors of filed mail: at most one answer, a signed webhook to the tenant, and processors of installed packages."""
 
 import asyncio
 import hashlib
@@ -69,7 +69,7 @@ def a_deposit(digest_: str, tenant: str = "acme") -> Deposit:
 
 
 class Desk:
-    """Mail of carl's that was filed for anna, and everything that processors use."""
+    """Carl's mail that was filed for Anna, and everything that processors use."""
 
     def __init__(self, engine: Engine, answers: Any = None) -> None:
         self.engine, self.ledger, self.directory = engine, SqlLedger(engine), SqlDirectory(engine)
@@ -106,7 +106,7 @@ def desk(engine: Engine) -> Desk:
 
 
 def test_sender_gets_a_receipt_for_each_attachment(desk: Desk) -> None:
-    """Archived, there before, or not kept: with the id under which the archive has it, and marked as automatic."""
+    """Archived, a duplicate, or not stored: each with its archive id, and the mail marked as automatic."""
     output = desk.answer(desk.mail())
 
     [(raw, sender, recipient)] = desk.answers.sent
@@ -123,7 +123,7 @@ def test_sender_gets_a_receipt_for_each_attachment(desk: Desk) -> None:
 
 
 def test_deposit_of_an_earlier_mail_is_a_duplicate(desk: Desk) -> None:
-    """The archive keeps one; the sender learns that it had it already."""
+    """The archive stores one; the sender learns that it already had it."""
     mail = desk.mail()
     kept = next(iter(mail.receipts.values()))
     values = {name: getattr(kept, name) for name in kept.__slots__} | {"deposited_at": NOW - timedelta(days=1)}
@@ -138,7 +138,7 @@ def test_deposit_of_an_earlier_mail_is_a_duplicate(desk: Desk) -> None:
 
 
 def test_mail_is_answered_once_however_often_it_runs(desk: Desk) -> None:
-    """A retry, a redelivery, two workers: the intent was noted before the first answer left."""
+    """A retry, a redelivery, two workers: the intent was recorded before the first answer was sent."""
     mail = desk.mail()
 
     output = [desk.answer(mail) for _ in range(3)]
@@ -148,7 +148,7 @@ def test_mail_is_answered_once_however_often_it_runs(desk: Desk) -> None:
 
 
 def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
-    """SES takes no key that would make the second one harmless."""
+    """SES takes no idempotency key that would make the second one harmless."""
     desk = Desk(engine, MemoryReplies(OutcomeUnknown("lost")))
     mail = desk.mail()
 
@@ -158,7 +158,7 @@ def test_answer_that_may_have_left_is_never_sent_again(engine: Engine) -> None:
 
 
 def test_answer_that_did_not_leave_is_tried_again(engine: Engine) -> None:
-    """SES asks to slow down: nothing was sent, so the intent is taken back for the next try."""
+    """SES throttles: nothing was sent, so the intent is withdrawn for the next try."""
     desk = Desk(engine, MemoryReplies(TransientError("slower")))
     mail = desk.mail()
 
@@ -169,7 +169,7 @@ def test_answer_that_did_not_leave_is_tried_again(engine: Engine) -> None:
 
 
 def test_sender_gets_one_answer_an_hour(desk: Desk) -> None:
-    """Two machines that ignore RFC 3834 would otherwise answer each other as fast as they can; another sender is not concerned."""
+    """Two machines that ignore RFC 3834 would otherwise answer each other endlessly; other senders are not affected."""
     output = [desk.answer(desk.mail(f"m{number}")) for number in range(3)]
     other = desk.answer(desk.mail("other", sender="dora@sender.test"))
 
@@ -200,7 +200,7 @@ def headed(header: str) -> bytes:
     ],
 )
 def test_automatic_mail_is_never_answered(desk: Desk, header: str) -> None:
-    """RFC 3834 section 2: no answer to an answer, a list, a newsletter or a report, however it is spelt."""
+    """RFC 3834 section 2: no answer to an answer, a list, a newsletter or a report, in any spelling."""
     assert set(desk.answer(desk.mail(raw=headed(header)))) == {"not_answered"}
     assert desk.answers.sent == []
 
@@ -225,30 +225,30 @@ def test_mail_that_a_person_sent_is_answered(desk: Desk) -> None:
     ],
 )
 def test_addresses_that_no_answer_may_go_to(desk: Desk, sender: str, why: str) -> None:
-    """Machines, lists, nobody, and above all our own inboxes: two of them would write to each other for ever."""
+    """Machines, lists, null senders, and above all our own inboxes: two of them would write to each other for ever."""
     assert desk.answer(desk.mail(sender=sender)) == {"not_answered": why}
 
 
 @pytest.mark.parametrize("check", ["spf", "spam", "virus"])
 @pytest.mark.parametrize("word", [word for word in Verdict if word is not Verdict.PASS])
 def test_sender_or_content_that_did_not_pass_gets_no_answer(desk: Desk, check: str, word: Verdict) -> None:
-    """Whoever forges a sender would have us write to his victim, once for each forged mail."""
+    """A forged sender would make us write to the victim, once for each forged mail."""
     assert "not_answered" in desk.answer(desk.mail(verdicts=replace(GOOD, **{check: word})))
     assert desk.answers.sent == []
 
 
 def test_failed_dmarc_gets_no_answer_though_spf_passed(desk: Desk) -> None:
-    """The envelope may be honest and the letter a forgery."""
+    """The envelope may be honest and the header's sender forged."""
     assert "not_answered" in desk.answer(desk.mail(verdicts=replace(GOOD, dmarc=Verdict.FAIL)))
 
 
-def test_mail_that_ses_never_told_of_gets_no_answer(desk: Desk) -> None:
-    """Nothing is known of its sender."""
+def test_mail_without_a_notification_of_ses_gets_no_answer(desk: Desk) -> None:
+    """Its sender is not authenticated."""
     assert desk.answer(replace(desk.mail(), envelope=None)) == {"not_answered": "unknown_sender"}
 
 
 def test_hostile_subject_and_names_stay_within_their_lines(desk: Desk) -> None:
-    """A line feed in what the sender wrote must not become a header or a line of the receipt."""
+    """A line feed in the sender's text must not become a header or a line of the receipt."""
     mail = desk.mail()
     part = replace(mail.parsed.attachments[0], filename="a.pdf\r\nBcc: x@y.test\u2028evil")
     parsed = replace(mail.parsed, subject="x\r\nBcc: victim@y.test", message_id="<1>\r\nX: y", attachments=(part,))
@@ -262,7 +262,7 @@ def test_hostile_subject_and_names_stay_within_their_lines(desk: Desk) -> None:
 
 
 class Receiving(BaseHTTPRequestHandler):
-    """A tenant's endpoint: answers with the statuses that a test lines up, 200 after them."""
+    """A tenant's endpoint: answers with the statuses that a test queues, then 200."""
 
     got: list[tuple[str, dict[str, str], bytes]]
     statuses: list[int]
@@ -276,7 +276,7 @@ class Receiving(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -290,8 +290,8 @@ def receiving() -> Iterator[type[Receiving]]:
     server.server_close()
 
 
-def test_tenant_is_told_with_a_signature_that_it_can_check(desk: Desk, receiving: Any) -> None:
-    """Whoever has the secret proves that we wrote, what we wrote and when; the texts are not in it."""
+def test_tenant_is_notified_with_a_signature_that_it_can_check(desk: Desk, receiving: Any) -> None:
+    """A holder of the secret can prove that we wrote it, its content and its time; it holds no texts of the mail."""
     desk.tenants.set_webhook("acme", Webhook(receiving.url, "s3cret"))
     mail = desk.mail()
 
@@ -325,8 +325,8 @@ def test_answer_of_an_endpoint_decides_whether_it_is_tried_again(
     assert len(receiving.got) == 1
 
 
-def test_tenant_without_a_url_is_told_nothing(desk: Desk) -> None:
-    """The address names the processor before the tenant said where."""
+def test_tenant_without_a_url_is_not_notified(desk: Desk) -> None:
+    """The address names the processor before the tenant has set a URL."""
     assert tenant_webhook.notify(desk.mail(), desk.inbound) == {"not_told": "no_url"}
 
 
@@ -347,7 +347,7 @@ def test_what_a_policy_holds_back_is_not_processed(desk: Desk) -> None:
 def test_example_of_the_documentation_works_as_an_installed_package(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page shows a module and an entry point; this installs exactly these, as pip would lay them out."""
+    """The page shows a module and an entry point; this installs exactly these, as pip would."""
     page = (Path(__file__).parents[2] / "docs/adding-a-processor.md").read_text()
     module = page.partition("    # acme_mail.py\n")[2].partition("\nInstall it")[0]
     (tmp_path / "acme_mail.py").write_text(dedent(module))

@@ -14,7 +14,7 @@ __all__ = ["desk"]
 def test_a_mail_that_comes_back_after_a_restore_is_not_answered_again(
     desk: Desk, database_url: str, tmp_path: Path
 ) -> None:
-    """The answer left after the dump, and neither the e-mail nor its answer is in the database that came back."""
+    """The answer was sent after the dump; the restored database has neither the e-mail nor its answer."""
     restores = SqlRestores(desk.engine, MemoryCounter())
     restores.start()
     waiting = desk.mail("waiting")
@@ -34,7 +34,7 @@ def test_a_mail_that_comes_back_after_a_restore_is_not_answered_again(
 
 
 def test_a_mail_that_the_archive_gave_back_is_not_answered_again(desk: Desk) -> None:
-    """Also before anything has recognised the restore."""
+    """Also before the restore is recognised."""
     mail = desk.mail()
     desk.ledger.recall(mail.email_id, envelope=mail.envelope, received_at=NOW, now=NOW)
 

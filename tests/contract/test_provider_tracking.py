@@ -1,4 +1,4 @@
-"""What providers that track readers themselves are told of it, and what the others do with such a wish."""
+"""Tracking of readers: requested from providers that track themselves, refused by those that cannot."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,7 +17,7 @@ BOTH = Tracked(opens=True, clicks=True)
 
 
 def test_readers_are_tracked_by_the_vendor_where_the_mail_wants_it() -> None:
-    """Said for every mail: left unsaid, the account's default would track those who must not be."""
+    """Set on every mail: without it the account's default would track recipients who must not be."""
     sendgrids, postmarks = SendGridStandIn(), PostmarkStandIn()
     with ExitStack() as stack:
         grid = SendGrid(key="k", account="a", url=stack.enter_context(serving(sendgrids)))
@@ -35,7 +35,7 @@ def test_readers_are_tracked_by_the_vendor_where_the_mail_wants_it() -> None:
 
 
 def test_mail_to_be_tracked_is_refused_by_a_provider_that_cannot(tmp_path: Path) -> None:
-    """Our own links are in it by then, or nothing is: a wish that is left over is a fault, and never dropped."""
+    """Our own links are in it by then, or none are: a request that is left is an error, and never dropped."""
     [refused] = Folder(tmp_path).send([a_mail(tracking=BOTH)])
 
     assert isinstance(refused, Refused)

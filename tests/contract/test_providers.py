@@ -1,7 +1,7 @@
-"""The port `MailProvider`: every provider hands a mail over once, and says of each what is true.
+"""The port `MailProvider`: every provider sends a mail once and returns its true outcome.
 
 HTTP providers run against stand-ins that answer as the vendors document and misbehave on demand, SMTP against a real
-server. What a stand-in accepted is counted, so that a mail handed over twice is seen.
+server. What a stand-in accepted is counted, so that a mail sent twice is detected.
 """
 
 import random
@@ -40,14 +40,14 @@ from mailroom.sandbox.stand_ins.vendors import Vendor, serving
 from mailroom.testing.provider import MemoryProvider, a_mail
 from tests.support.loopback_ports import free_port
 
-#: How long a provider waits for an answer that never comes.
+#: How long a provider waits for a response that never comes, in seconds.
 PATIENCE_S = 0.4
-#: Providers over HTTP, by their rows: each has a stand-in, and one that is added is here by its row.
+#: Providers over HTTP, from the registry: each has a stand-in, and a new provider is included by its row.
 VENDORS = {row.name: row for row in REGISTRY if row.stand_in}
 TALKING = ["memory", "smtp", "smtp-pipelining", *VENDORS]
 ALL = [*TALKING, "file"]
 
-#: What each mood comes to; a class that is no exception stands for a receipt.
+#: The expected result of each behaviour; a class that is no exception stands for a receipt.
 MEANS: dict[Behaviour, type[MailroomError] | type[ProviderReceipt]] = {
     Behaviour.GOOD: ProviderReceipt,
     Behaviour.SLOW: Throttled,
@@ -62,7 +62,7 @@ MEANS: dict[Behaviour, type[MailroomError] | type[ProviderReceipt]] = {
     Behaviour.HANGS: OutcomeUnknown,
 }
 ACCEPTS = {behaviour for behaviour, kind in MEANS.items() if kind in (ProviderReceipt, OutcomeUnknown)}
-#: What there is no such thing of: a vendor without a quota of the day, an SMTP server that fails after it took the mail.
+#: Combinations that do not exist: a vendor without a daily quota, an SMTP server that fails after it took the mail.
 WITHOUT: dict[str, set[Behaviour]] = {
     **{name: set(resolve_name(row.stand_in).without) for name, row in VENDORS.items()},
     "smtp": {Behaviour.FAILS_AFTER},
@@ -77,7 +77,7 @@ def mail(**changes: object) -> Outgoing:
 
 @dataclass(slots=True)
 class Case:
-    """A provider, what its other side accepted, and how that side treats the next mail."""
+    """A provider, what its stand-in accepted, and how the stand-in treats the next mail."""
 
     name: str
     provider: MailProvider
@@ -93,7 +93,7 @@ def memory() -> Case:
 
     def upset(behaviour: Behaviour) -> None:
         kind = MEANS[behaviour]
-        provider.answers.append(None if kind is ProviderReceipt else kind("told to", retry_after_s=RETRY_AFTER_S))
+        provider.answers.append(None if kind is ProviderReceipt else kind("configured", retry_after_s=RETRY_AFTER_S))
 
     return Case("memory", provider, lambda: provider.accepted, upset)
 
@@ -143,15 +143,15 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 
 @pytest.fixture(params=TALKING)
 def talking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    """A provider with another side that can be upset."""
+    """A provider whose stand-in can misbehave."""
     with ExitStack() as stack:
         made = opened(request.param, stack, tmp_path)
         yield made
         made.provider.close()
 
 
-def test_a_mail_is_handed_over_once_and_answered_with_a_receipt(case: Case) -> None:
-    """The receipt is what the provider's events are matched by."""
+def test_a_mail_is_sent_once_and_returns_a_receipt(case: Case) -> None:
+    """The provider's events are matched by the receipt."""
     sent = mail()
 
     [receipt] = case.send(sent)
@@ -173,13 +173,13 @@ def test_receipts_come_in_the_order_of_the_mails(case: Case) -> None:
     assert case.accepted() == [sent.id for sent in mails]
 
 
-def test_nothing_in_hand_is_nothing_to_do(case: Case) -> None:
-    """An empty claim must not open a connection for nothing, or fail."""
+def test_an_empty_list_sends_nothing(case: Case) -> None:
+    """It must not open a connection, or fail."""
     assert case.send() == []
 
 
-def test_a_mail_that_is_not_sound_is_refused_and_its_neighbours_go(case: Case) -> None:
-    """Nothing is raised for one mail, and nothing of an unsound one reaches the other side."""
+def test_an_invalid_mail_is_refused_and_the_others_are_sent(case: Case) -> None:
+    """No exception for one mail, and nothing of an invalid one reaches the provider."""
     first, evil, last = mail(), mail(subject="x\r\nBcc: eve@evil.example"), mail()
 
     results = case.send(first, evil, last)
@@ -190,7 +190,7 @@ def test_a_mail_that_is_not_sound_is_refused_and_its_neighbours_go(case: Case) -
 
 @pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
 def test_each_answer_means_what_became_of_the_mail(talking: Case, behaviour: Behaviour) -> None:
-    """Security row 69: garbage, two answers, 413, 429, failure after acceptance, silence; each accepted at most once."""
+    """Security row 69: garbage, two responses, 413, 429, failure after acceptance, silence; each accepted at most once."""
     talking.upset(behaviour)
     sent = mail()
 
@@ -201,8 +201,8 @@ def test_each_answer_means_what_became_of_the_mail(talking: Case, behaviour: Beh
 
 
 @pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
-def test_the_next_mail_is_not_touched_by_the_last_one_s_misfortune(talking: Case, behaviour: Behaviour) -> None:
-    """What was left of a broken conversation must not be read as the answer to the next mail."""
+def test_a_failed_mail_does_not_affect_the_next(talking: Case, behaviour: Behaviour) -> None:
+    """The rest of a broken conversation must not be read as the response to the next mail."""
     talking.upset(behaviour)
     talking.send(mail())
     talking.upset(Behaviour.REFUSES)
@@ -217,7 +217,7 @@ def test_the_next_mail_is_not_touched_by_the_last_one_s_misfortune(talking: Case
 
 @pytest.mark.parametrize(("talking", "behaviour"), MET, indirect=["talking"])
 def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, behaviour: Behaviour) -> None:
-    """A vendor's own words quote the recipient; errors end in logs and in the Prefect UI."""
+    """A vendor's message may quote the recipient; errors end in logs and in the Prefect UI."""
     talking.upset(behaviour)
 
     results = talking.send(mail())
@@ -226,7 +226,7 @@ def test_errors_repeat_nothing_that_the_other_side_said(talking: Case, behaviour
 
 
 @pytest.mark.parametrize("name", ["smtp", *VENDORS])
-def test_without_a_connection_nothing_was_handed_over(name: str) -> None:
+def test_without_a_connection_nothing_was_sent(name: str) -> None:
     """The one failure that is certain; it may be tried again at once, or by another provider."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
@@ -238,8 +238,8 @@ def test_without_a_connection_nothing_was_handed_over(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["smtp", "smtp-pipelining"])
-def test_a_reset_before_the_dot_handed_nothing_over(name: str) -> None:
-    """Without the final dot no server may take a mail; those behind it did not even try."""
+def test_a_reset_before_the_dot_sent_nothing(name: str) -> None:
+    """Without the final dot no server may take a mail; the mails behind it were not even tried."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
         talking.upset(Behaviour.GOOD)
@@ -253,7 +253,7 @@ def test_a_reset_before_the_dot_handed_nothing_over(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["smtp", "smtp-pipelining"])
 def test_a_reset_after_the_dot_leaves_one_mail_unknown(name: str) -> None:
-    """R13: of all the mails on a lost connection exactly one may have been taken, pipelined or not."""
+    """R13: of all mails on a lost connection exactly one may have been accepted, pipelined or not."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
         talking.upset(Behaviour.GOOD)
@@ -267,7 +267,7 @@ def test_a_reset_after_the_dot_leaves_one_mail_unknown(name: str) -> None:
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_a_reset_while_the_request_is_written_is_unknown(name: str) -> None:
-    """How much of a request arrived cannot be seen from here."""
+    """How much of a request arrived is not known here."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
         talking.upset(Behaviour.RESETS_BEFORE)
@@ -279,7 +279,7 @@ def test_a_reset_while_the_request_is_written_is_unknown(name: str) -> None:
 
 
 def test_an_attachment_over_the_limit_is_refused_before_anything_is_sent(case: Case) -> None:
-    """Security row 70: the provider's limit is known; a mail over it costs no call, and its neighbours go."""
+    """Security row 70: the provider's limit is known; a mail over it costs no call, and the others are sent."""
     limit = case.provider.capabilities.max_bytes
     large = mail(attachments=(File(filename="a.bin", content_type="a/b", content=bytes(limit * 3 // 4 + 9)),))
     small = mail()
@@ -293,7 +293,7 @@ def test_an_attachment_over_the_limit_is_refused_before_anything_is_sent(case: C
 
 @pytest.mark.parametrize("name", [name for name in VENDORS if not PROVIDERS[name].utf8_addresses])
 def test_what_a_provider_cannot_do_is_refused_before_anything_is_sent(name: str) -> None:
-    """Dropped in silence, a mail would go out that is not what was asked for."""
+    """Silently dropped, the mail would be sent differently from the request."""
     with ExitStack() as stack:
         talking = opened(name, stack, Path())
 
@@ -304,8 +304,8 @@ def test_what_a_provider_cannot_do_is_refused_before_anything_is_sent(name: str)
     assert talking.accepted() == []
 
 
-def test_a_provider_that_can_be_asked_tells_taken_from_never_got(case: Case) -> None:
-    """This is what settles an outcome that no event settled; who cannot tell must say so, not `None`."""
+def test_a_provider_that_can_be_asked_distinguishes_accepted_from_never_received(case: Case) -> None:
+    """This settles outcomes without an event; a provider that cannot know must say so, not return `None`."""
     if case.name in TALKING:
         case.upset(Behaviour.HANGS)
     sent, an_hour_ago = mail(), datetime.now(UTC) - timedelta(hours=1)
@@ -330,7 +330,7 @@ def test_the_identity_begins_with_the_name(case: Case) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_whatever_happens_no_mail_is_taken_twice(talking: Case, seed: int) -> None:
-    """R13, R16: any mix of failures, from several threads, tried again wherever that is safe, until nothing is left to try.
+    """R13, R16: any mix of failures, from several threads, repeated wherever that is safe, until nothing is left to try.
 
     A receipt is a mail taken once; an error that may be tried again, one not taken; an unknown outcome, once at most.
     """

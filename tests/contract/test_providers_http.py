@@ -1,4 +1,4 @@
-"""What each HTTP provider says to its vendor, call by call, and how one stands in for another."""
+"""Each HTTP provider's calls to its vendor, and the fallback provider."""
 
 import base64
 from collections.abc import Iterator
@@ -79,8 +79,8 @@ def ses(stack: ExitStack, **named: Any) -> tuple[SesStandIn, Ses]:
     return vendor, Ses(ses_client(url, once(timeout_s=0.4)), account_id="123456789012", **named)
 
 
-def test_ses_is_handed_the_raw_mail_with_its_tag_set_and_tenant(stack: ExitStack) -> None:
-    """The tag comes back in every event, the set decides where events go, the tenant whose reputation it is."""
+def test_ses_gets_the_raw_mail_with_its_tag_set_and_tenant(stack: ExitStack) -> None:
+    """The tag comes back in every event, the set decides where events go, the tenant is whose reputation counts."""
     vendor, provider = ses(stack, configuration_set="tracked", tenant="acme")
     sent = mail()
 
@@ -98,7 +98,7 @@ def test_ses_is_handed_the_raw_mail_with_its_tag_set_and_tenant(stack: ExitStack
 
 @pytest.mark.parametrize("behaviour", [Behaviour.HANGS, Behaviour.RESETS_AFTER, Behaviour.FAILS_AFTER, Behaviour.SLOW])
 def test_ses_is_called_once_whatever_happens(stack: ExitStack, behaviour: Behaviour) -> None:
-    """boto3 by itself would send again after a timeout, three to five times."""
+    """boto3 itself would send again after a timeout, three to five times."""
     vendor, provider = ses(stack)
     vendor.behaviours.append(behaviour)
 
@@ -108,7 +108,7 @@ def test_ses_is_called_once_whatever_happens(stack: ExitStack, behaviour: Behavi
 
 
 def test_a_client_that_retries_by_itself_is_not_accepted() -> None:
-    """The setting is one word far from here; without this check nobody would see it go."""
+    """The setting is one word far from here; without this check its removal would go unnoticed."""
     client = ses_client("http://127.0.0.1:9", {"retries": {"mode": "standard"}})
 
     with pytest.raises(ConfigurationError):
@@ -116,7 +116,7 @@ def test_a_client_that_retries_by_itself_is_not_accepted() -> None:
 
 
 def test_the_quota_is_asked_once_a_minute(stack: ExitStack) -> None:
-    """SES answers one such question a second for the whole account."""
+    """SES allows one such request a second for the whole account."""
     vendor, clock = SesStandIn(), Clock()
     client = ses_client(stack.enter_context(serving(vendor)), once())
     provider = Ses(client, account_id="123456789012", clock=clock)
@@ -133,7 +133,7 @@ def test_the_quota_is_asked_once_a_minute(stack: ExitStack) -> None:
 
 
 def test_an_account_that_ses_has_shut_down_is_paused(stack: ExitStack) -> None:
-    """On probation it still sends; shut down it does not. -1 is SES's word for no limit of a day."""
+    """On probation it still sends; shut down it does not. -1 is SES's value for no daily limit."""
     vendor, provider = ses(stack)
     vendor.account |= {"EnforcementStatus": "SHUTDOWN", "SendQuota": {"Max24HourSend": -1.0, "MaxSendRate": 90.0}}
 
@@ -143,7 +143,7 @@ def test_an_account_that_ses_has_shut_down_is_paused(stack: ExitStack) -> None:
 
 
 def test_the_emulator_s_ses_takes_what_we_send(emulator: str) -> None:
-    """moto's own SESv2 parses the raw mail and knows verified identities: a second opinion on the request."""
+    """moto's own SESv2 parses the raw mail and knows verified identities: an independent check of the request."""
     client = ses_client(emulator, once())
     client.create_email_identity(EmailIdentity="acme.example")
     provider = Ses(client, account_id="123456789012")
@@ -157,8 +157,8 @@ def test_the_emulator_s_ses_takes_what_we_send(emulator: str) -> None:
     assert quota == ProviderQuota()
 
 
-def test_sendgrid_is_told_everything_in_its_own_words(stack: ExitStack) -> None:
-    """What a mail holds must arrive through each provider alike; the caller's metadata is never sent."""
+def test_sendgrid_gets_every_field_in_its_own_format(stack: ExitStack) -> None:
+    """A mail's content must arrive alike through each provider; the caller's metadata is never sent."""
     vendor = SendGridStandIn()
     url = stack.enter_context(serving(vendor))
     provider = stack.enter_context(closing(SendGrid(key="k", account="a", url=url)))
@@ -211,7 +211,7 @@ def test_sendgrid_is_told_everything_in_its_own_words(stack: ExitStack) -> None:
 
 
 def test_sendgrid_takes_no_header_twice(stack: ExitStack) -> None:
-    """Its headers are one JSON object: the second of a name would replace the first in silence."""
+    """Its headers are one JSON object: the second of a name would silently replace the first."""
     vendor = SendGridStandIn()
     url = stack.enter_context(serving(vendor))
     provider = stack.enter_context(closing(SendGrid(key="k", account="a", url=url)))
@@ -222,7 +222,7 @@ def test_sendgrid_takes_no_header_twice(stack: ExitStack) -> None:
     assert vendor.requests == 0
 
 
-def test_postmark_is_told_everything_in_its_own_words(stack: ExitStack) -> None:
+def test_postmark_gets_every_field_in_its_own_format(stack: ExitStack) -> None:
     """Names with quotes and commas must stay names."""
     vendor, provider = postmark(stack)
     sent = mail()
@@ -252,7 +252,7 @@ def test_postmark_takes_five_hundred_mails_in_a_call(stack: ExitStack) -> None:
 
 
 def test_postmark_calls_stay_under_fifty_megabytes(stack: ExitStack) -> None:
-    """A batch over the limit would be refused with all that is in it."""
+    """A call over the limit would be refused with every mail in it."""
     vendor, provider = postmark(stack)
     file = File(filename="a.bin", content_type="a/b", content=bytes(6 * 10**6))
 
@@ -263,7 +263,7 @@ def test_postmark_calls_stay_under_fifty_megabytes(stack: ExitStack) -> None:
 
 
 def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitStack) -> None:
-    """Each mail of a batch is answered by itself, and in order."""
+    """Each mail of a batch has its own response, in order."""
     vendor, provider = postmark(stack)
     vendor.inactive.add("gone@example.com")
     mails = [mail(), mail(to=Party("gone@example.com")), mail()]
@@ -277,7 +277,7 @@ def test_one_refused_in_a_postmark_batch_costs_the_others_nothing(stack: ExitSta
 
 
 def test_a_slow_postmark_is_not_called_for_the_rest(stack: ExitStack) -> None:
-    """Who asks to slow down is left alone; the pace he asks for is a fact of the error."""
+    """A provider that throttles gets no more calls; its pause is a field of the error."""
     vendor, provider = postmark(stack)
     vendor.behaviours.append(Behaviour.SLOW)
 
@@ -289,8 +289,8 @@ def test_a_slow_postmark_is_not_called_for_the_rest(stack: ExitStack) -> None:
     assert vendor.requests == 1
 
 
-def test_postmark_cannot_tell_too_early_nor_too_late(stack: ExitStack) -> None:
-    """The search runs behind, and forgets: to find nothing is then no proof, and `None` would send a second mail."""
+def test_postmark_search_is_unreliable_too_early_and_too_late(stack: ExitStack) -> None:
+    """The search lags behind, and forgets: no result is then no proof, and `None` would send a second mail."""
     _, provider = postmark(stack)
 
     for ago in (timedelta(minutes=1), timedelta(days=8)):
@@ -299,7 +299,7 @@ def test_postmark_cannot_tell_too_early_nor_too_late(stack: ExitStack) -> None:
 
 
 def test_a_redirect_is_not_followed(stack: ExitStack) -> None:
-    """A redirect would carry the key and the mail to somebody else; it is not followed."""
+    """A redirect would send the key and the mail to somebody else."""
     vendor = SendGridStandIn()
     moved = VendorAnswer(307, {}, {"Location": "http://127.0.0.1:9/elsewhere"})
     vendor.refusals = {Behaviour.REFUSES: moved}
@@ -315,7 +315,7 @@ def test_a_redirect_is_not_followed(stack: ExitStack) -> None:
 
 @pytest.mark.parametrize("error", [TransientError("gone"), Paused("stopped")])
 def test_the_second_provider_takes_what_the_first_did_not(error: MailroomError) -> None:
-    """Nothing was handed over, so nothing can arrive twice. The receipt says who has it."""
+    """Nothing was sent, so nothing can arrive twice. The receipt names the provider."""
     first, second, rate = MemoryProvider("first"), MemoryProvider("second"), MemoryRate()
     first.answers.extend([None, error, None])
     mails = [mail(), mail(), mail()]
@@ -345,7 +345,7 @@ def test_the_second_provider_is_called_within_its_own_rate() -> None:
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), Refused("no"), Throttled("slow"), DailyQuota("used up")])
 def test_nothing_else_goes_to_the_second_provider(error: MailroomError) -> None:
-    """After a lost answer the first may have the mail; a limit is not there to be gone around."""
+    """After a lost response the first may have the mail; and a limit must not be bypassed."""
     first, second = MemoryProvider("first"), MemoryProvider("second")
     first.answers.append(error)
 
@@ -356,7 +356,7 @@ def test_nothing_else_goes_to_the_second_provider(error: MailroomError) -> None:
 
 
 def test_fail_over_can_do_what_both_can() -> None:
-    """A mail that only one of them takes must not depend on which one is up."""
+    """A mail that only one of them accepts must not depend on which one is up."""
     first = MemoryProvider("first", capabilities=Capabilities(batch=500, max_bytes=10, asks=True))
     second = MemoryProvider("second", capabilities=Capabilities(batch=1, max_bytes=20, inline=False))
 
@@ -368,7 +368,7 @@ def test_fail_over_can_do_what_both_can() -> None:
 
 
 def test_the_second_is_asked_when_the_first_has_not_got_it() -> None:
-    """Either may have the mail; only when both are sure is it nobody's."""
+    """Either may have the mail; only when both are sure, neither has it."""
     first, second = MemoryProvider("first"), MemoryProvider("second")
     sent = mail()
     second.send([sent])

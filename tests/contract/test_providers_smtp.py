@@ -1,4 +1,4 @@
-"""SMTP with real servers: TLS, login, reuse, pipelining, SMTPUTF8 and DKIM; and Debian's `smtp-sink` as a second opinion."""
+"""SMTP with real servers: TLS, login, reuse, pipelining, SMTPUTF8 and DKIM; and Debian's `smtp-sink` as another server."""
 
 import base64
 import hashlib
@@ -103,8 +103,8 @@ def test_one_connection_carries_many_mails_unchanged(stack: ExitStack, pipelinin
     assert all(raw.endswith(b"Hello Bob\r\n=2E\r\n..\r\nFrom here on\r\n") for raw in receiver.raws)
 
 
-def test_a_connection_is_opened_anew_after_a_hundred_mails(stack: ExitStack) -> None:
-    """Servers bound how many mails a connection carries, and answer the next with an error."""
+def test_a_connection_is_replaced_after_a_hundred_mails(stack: ExitStack) -> None:
+    """Servers limit how many mails a connection carries, and answer the next with an error."""
     receiver, provider = connected(stack)
 
     results = provider.send([mail() for _ in range(120)])
@@ -115,7 +115,7 @@ def test_a_connection_is_opened_anew_after_a_hundred_mails(stack: ExitStack) -> 
 
 @pytest.mark.parametrize("pipelining", [True, False])
 def test_a_refused_recipient_costs_the_other_mails_nothing(stack: ExitStack, pipelining: bool) -> None:
-    """In a pipeline the DATA behind a refused recipient is answered too; each answer must find its mail."""
+    """In a pipeline the DATA behind a refused recipient is answered too; each response must be matched to its mail."""
     receiver, provider = connected(stack, pipelining=pipelining)
     receiver.behaviours.extend(
         [Behaviour.GOOD, Behaviour.REFUSES, Behaviour.GOOD, Behaviour.TOO_LARGE, Behaviour.SLOW, Behaviour.GOOD]
@@ -132,7 +132,7 @@ def test_a_refused_recipient_costs_the_other_mails_nothing(stack: ExitStack, pip
 
 
 def test_the_receipt_is_the_message_id(stack: ExitStack) -> None:
-    """A bounce quotes it; the server's own queue id is words, and every server has its own."""
+    """A bounce quotes it; the server's own queue id is free text that differs between servers."""
     receiver, provider = connected(stack)
 
     [receipt] = provider.send([mail()])
@@ -154,7 +154,7 @@ def test_a_mail_in_utf8_goes_where_the_server_takes_it(stack: ExitStack) -> None
 
 
 def test_a_mail_in_utf8_is_refused_where_the_server_does_not_take_it(stack: ExitStack) -> None:
-    """Anything else would reach somebody else, or nobody; the mails around it go."""
+    """Anything else would reach another recipient, or none; the other mails are sent."""
     receiver, provider = connected(stack, utf8=False)
     first, foreign, last = mail(), mail(to=Party("zoë@example.com")), mail()
 
@@ -165,7 +165,7 @@ def test_a_mail_in_utf8_is_refused_where_the_server_does_not_take_it(stack: Exit
 
 
 def test_bounces_go_where_the_settings_say(stack: ExitStack) -> None:
-    """The envelope's sender is not the header's: bounces have a mailbox of their own."""
+    """The envelope's sender is not the header's: bounces have their own mailbox."""
     with ExitStack() as inner:
         receiver, provider = connected(inner, bounces="bounces@acme.example")
 
@@ -190,8 +190,8 @@ def test_a_login_goes_over_tls_that_is_checked(stack: ExitStack, certificate: Pa
     assert provider.identity.endswith("/u")
 
 
-def test_a_certificate_that_nobody_vouches_for_stops_everything(stack: ExitStack, certificate: Path) -> None:
-    """Somebody else may be answering; no mail is told to him, and a person must look."""
+def test_an_untrusted_certificate_stops_everything(stack: ExitStack, certificate: Path) -> None:
+    """Another server may be answering; it gets no mail, and a person must look."""
     receiver, provider = with_tls(stack, certificate, tls=Tls.STARTTLS)
 
     [result] = provider.send([mail()])
@@ -201,7 +201,7 @@ def test_a_certificate_that_nobody_vouches_for_stops_everything(stack: ExitStack
 
 
 def test_without_the_tls_that_is_asked_for_nothing_is_sent(stack: ExitStack) -> None:
-    """An attacker between us strips STARTTLS from the greeting."""
+    """A man in the middle strips STARTTLS from the greeting."""
     receiver, provider = connected(stack, tls=Tls.STARTTLS)
 
     [result] = provider.send([mail()])
@@ -212,7 +212,7 @@ def test_without_the_tls_that_is_asked_for_nothing_is_sent(stack: ExitStack) -> 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_opportunistic_tls_is_used_where_it_is_offered(stack: ExitStack, certificate: Path, offered: bool) -> None:
-    """As between mail servers: better than nothing, and nothing is no reason not to send."""
+    """As between mail servers: better than nothing, and its absence does not prevent sending."""
     settings = {"tls": Tls.OPPORTUNISTIC}
     receiver, provider = with_tls(stack, certificate, **settings) if offered else connected(stack, **settings)
 
@@ -223,7 +223,7 @@ def test_opportunistic_tls_is_used_where_it_is_offered(stack: ExitStack, certifi
 
 
 def test_a_wrong_password_stops_everything(stack: ExitStack, certificate: Path) -> None:
-    """It is the account that is wrong, not the mail: no mail may fail for it."""
+    """The account is wrong, not the mail: no mail may fail for it."""
     receiver, provider = with_tls(
         stack, certificate, tls=Tls.STARTTLS, ca_file=str(certificate), user="u", password="wrong"
     )
@@ -237,13 +237,13 @@ def test_a_wrong_password_stops_everything(stack: ExitStack, certificate: Path) 
 
 @pytest.mark.parametrize("tls", [Tls.OFF, Tls.OPPORTUNISTIC])
 def test_a_login_without_tls_is_a_mistake(tls: Tls) -> None:
-    """The password would be readable on the way."""
+    """The password would be readable on the wire."""
     with pytest.raises(ConfigurationError):
         Smtp(host="mail.example.com", port=25, tls=tls, user="u", password="p")
 
 
 def test_a_dkim_signature_verifies(stack: ExitStack, key: rsa.RSAPrivateKey) -> None:
-    """Verified as received, after the wire: by the library, and by hand from the RFC, for the library made it."""
+    """Verified as received from the wire: by the library, and by hand from the RFC, because the library made it."""
     signer = Dkim(domain="acme.example", selector="s1", key_pem=pem(key))
     receiver, provider = connected(stack, dkim=signer)
 
@@ -291,13 +291,13 @@ def verified_by_hand(raw: bytes, key: rsa.RSAPrivateKey) -> set[str]:
 
 
 @pytest.mark.parametrize("text", ["no key", ""])
-def test_a_dkim_key_that_is_none_is_a_mistake_at_the_start(text: str) -> None:
+def test_an_invalid_dkim_key_is_an_error_at_the_start(text: str) -> None:
     """Found when the first mail is signed, it would be found too late."""
     with pytest.raises(ConfigurationError):
         Dkim(domain="acme.example", selector="s1", key_pem=text)
 
 
-#: Tests against it are skipped where it is not here; pytest says so.
+#: Tests against it are skipped where it is not installed; pytest says so.
 another_make = pytest.mark.skipif(
     SMTP_SINK is None, reason="smtp-sink is not here: `apt-get install postfix` brings it"
 )
@@ -307,7 +307,7 @@ another_make = pytest.mark.skipif(
 def test_a_server_of_another_make_takes_the_same_mails() -> None:
     """Both ends of the other tests are Python; this one was written by the author of Postfix."""
     mails = [mail() for _ in range(150)]
-    # Not below the test's own folder: the sink gives up root, and only root may enter there.
+    # Not below the test's own folder: the sink drops root, and only root may enter there.
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     try:
@@ -326,7 +326,7 @@ def test_a_server_of_another_make_takes_the_same_mails() -> None:
     ("command", "first"), [("data", TransientError), (".", OutcomeUnknown), ("rcpt", TransientError)]
 )
 def test_a_server_of_another_make_that_hangs_up(command: str, first: type) -> None:
-    """Before the dot nothing is handed over; after it, nobody knows."""
+    """Before the dot nothing is sent; after it, the outcome is unknown."""
     with smtp_sink("-q", command) as port, Smtp(host="127.0.0.1", port=port, tls=Tls.OFF) as provider:
         results = provider.send([mail() for _ in range(3)])
 

@@ -1,4 +1,4 @@
-"""The port `Queue`: the twin in memory and SQS answer alike."""
+"""The port `Queue`: the in-memory double and SQS answer alike."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _numbers = count()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A queue of its own, and how a message gets into it."""
+    """A new queue, and how a message is put into it."""
 
     queue: Queue
     send: Callable[..., object]
@@ -68,7 +68,7 @@ def receipts(messages: Sequence[Received]) -> list[str]:
 
 
 def test_a_received_message_is_invisible(case: Case) -> None:
-    """Two workers on one queue must not both get what one of them has in hand."""
+    """Two workers on one queue must not both get what one of them is processing."""
     case.sent("hello")
 
     first, second = case.take(), case.take()
@@ -78,7 +78,7 @@ def test_a_received_message_is_invisible(case: Case) -> None:
 
 
 def test_a_message_posted_with_a_delay_is_not_there_at_once(case: Case) -> None:
-    """An order of bulk that finds no place comes again later, as a new message with no receives."""
+    """An order of bulk that finds no slot comes again later, as a new message with no receives."""
     case.queue.post(["later"], delay_s=600)
     case.queue.post(["now"])
 
@@ -86,12 +86,12 @@ def test_a_message_posted_with_a_delay_is_not_there_at_once(case: Case) -> None:
 
 
 def test_an_empty_queue_gives_nothing(case: Case) -> None:
-    """SQS leaves `Messages` out of its answer; the listener asks again for ever."""
+    """SQS leaves `Messages` out of its response; the listener polls for ever."""
     assert case.take() == []
 
 
 def test_a_message_given_back_is_there_at_once_and_counts_up(case: Case) -> None:
-    """A worker that stops hands its mail over without making it wait, and the count leads a bad one to the dead letters."""
+    """A worker that stops releases its mail without a delay; the count leads a bad mail to the dead letters."""
     [first] = case.sent("hello").take()
 
     case.queue.hide([first.receipt_handle], seconds=0)
@@ -101,7 +101,7 @@ def test_a_message_given_back_is_there_at_once_and_counts_up(case: Case) -> None
 
 
 def test_a_hidden_message_comes_back_after_its_time(case: Case) -> None:
-    """Nobody has to tell the queue that a worker died: silence is enough. Waiting for a message ends when it comes."""
+    """A dead worker needs no announcement: silence is enough. A waiting receive returns when the message is back."""
     [first] = case.sent("hello").take()
 
     case.queue.hide([first.receipt_handle], seconds=1)
@@ -111,7 +111,7 @@ def test_a_hidden_message_comes_back_after_its_time(case: Case) -> None:
 
 
 def test_hiding_again_counts_from_now(case: Case) -> None:
-    """A beat keeps what is in hand invisible: the later word holds, not the earlier one."""
+    """A heartbeat keeps messages invisible: the latest timeout holds, not the earlier one."""
     [message] = case.sent("hello").take()
 
     case.queue.hide([message.receipt_handle], seconds=0)
@@ -131,7 +131,7 @@ def test_a_deleted_message_never_comes_back(case: Case) -> None:
 
 
 def test_deleting_twice_is_no_fault(case: Case) -> None:
-    """An answer that was lost makes the worker delete again."""
+    """A lost response makes the worker delete again."""
     [message] = case.sent("hello").take()
 
     case.queue.delete([message.receipt_handle])
@@ -141,7 +141,7 @@ def test_deleting_twice_is_no_fault(case: Case) -> None:
 
 
 def test_an_empty_list_does_nothing(case: Case) -> None:
-    """SQS refuses an empty batch, and a beat with nothing in hand is an ordinary thing."""
+    """SQS refuses an empty batch, and a heartbeat without messages is ordinary."""
     case.sent("hello")
 
     case.queue.delete([])
@@ -165,7 +165,7 @@ def test_more_than_ten_receipts_are_all_hidden_and_deleted(case: Case) -> None:
 
 
 def test_a_receive_brings_at_most_what_is_asked(case: Case) -> None:
-    """What a worker did not ask for would wait in its hands while another is idle."""
+    """Surplus messages would wait at one worker while another is idle."""
     case.sent("one", "two", "three")
 
     first, rest = case.take(most=2), case.take(most=2)
@@ -175,14 +175,14 @@ def test_a_receive_brings_at_most_what_is_asked(case: Case) -> None:
 
 
 def test_a_receive_brings_ten_at_most(case: Case) -> None:
-    """SQS refuses to be asked for more; the twin must not spoil its users."""
+    """SQS refuses a larger number, so the adapter asks for ten at most; the double does the same."""
     case.sent(*[str(number) for number in range(12)])
 
     assert len(case.take(most=20)) == 10
 
 
-def test_the_twin_lives_by_its_clock() -> None:
-    """Tests of the listener look at a minute's pause without waiting a minute."""
+def test_the_double_uses_its_clock() -> None:
+    """Tests of the listener cover a minute's pause without waiting a minute."""
     now = 0.0
     queue = MemoryQueue(visibility_s=60, clock=lambda: now)
     queue.send("hello")
@@ -197,7 +197,7 @@ def test_the_twin_lives_by_its_clock() -> None:
     assert second.receive_count == 2
 
 
-def test_only_the_newest_receipt_counts_for_the_twin() -> None:
+def test_only_the_newest_receipt_handle_counts_for_the_double() -> None:
     """AWS: "if you don't use the most recent receipt handle, the message might not be deleted" (DeleteMessage, 2025)."""
     queue = MemoryQueue()
     queue.send("hello")
@@ -210,7 +210,7 @@ def test_only_the_newest_receipt_counts_for_the_twin() -> None:
     assert queue.bodies == ["hello"]
 
 
-def test_what_is_posted_is_received(case: Case) -> None:
+def test_a_posted_message_is_received(case: Case) -> None:
     """The relay posts more than one call of SQS takes."""
     mailbox = case.queue
     assert isinstance(mailbox, (MemoryQueue, SqsQueue))
@@ -221,7 +221,7 @@ def test_what_is_posted_is_received(case: Case) -> None:
 
 
 def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
-    """A plain producer says in them what its message is."""
+    """A plain producer puts the kind of its message into them."""
     case.send("hello", channel="email", type="html")
 
     [message] = case.take()
@@ -230,7 +230,7 @@ def test_a_senders_attributes_come_with_the_message(case: Case) -> None:
 
 
 def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
-    """The sweep announces mails by the queue itself, and not while many messages wait there."""
+    """The sweep announces mails through the queue itself, but not while many messages wait there."""
     case.queue.post(["announced", "announced too"])
 
     before = case.queue.waiting()
@@ -242,7 +242,7 @@ def test_what_is_sent_is_received_and_what_waits_is_counted(case: Case) -> None:
 
 
 def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then no message passes through us, and a hundred thousand of them are no longer our time."""
+    """Then no message passes through this process, and a hundred thousand of them take none of its time."""
     monkeypatch.setattr("mailroom.adapters.aws.dead_letters._LOOK_AGAIN_S", 0)
     seen: list[tuple[int, int]] = []
     arn, dead = "arn:aws:sqs:eu-west-1:1:living", "arn:aws:sqs:eu-west-1:1:dead"
@@ -266,7 +266,7 @@ def test_dead_letters_go_back_by_the_service_itself_where_it_can(monkeypatch: py
 
 
 def test_dead_letters_go_back_by_hand_where_it_cannot(emulator: str) -> None:
-    """More than one receive brings, each once, and nothing is left among the dead."""
+    """More than one receive returns, each once, and nothing is left among the dead letters."""
     sqs = boto3.client(
         "sqs", endpoint_url=emulator, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
     )

@@ -1,4 +1,4 @@
-"""The port `Rate` in memory and on PostgreSQL; how a real one shares and keeps its seconds is in `test_turns_sql`."""
+"""The port `Rate` in memory and on PostgreSQL; how a real one shares and keeps its seconds is in `test_rate_permits_sql`."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from mailroom.testing.rate import MemoryRate
 
 @pytest.fixture(params=["memory", "sql"])
 def rate_of(request: pytest.FixtureRequest) -> Callable[[int], Rate]:
-    """What makes a rate of so many mails at a time."""
+    """Make a rate with a number of slots."""
     if request.param == "memory":
         return lambda places: MemoryRate(places=places)
     engine = request.getfixturevalue("engine")
@@ -25,7 +25,9 @@ def rate_of(request: pytest.FixtureRequest) -> Callable[[int], Rate]:
 
 
 @pytest.mark.parametrize("lane", Lane)
-def test_no_more_turns_come_than_there_are_mails_and_by_their_times(rate_of: Callable[[int], Rate], lane: Lane) -> None:
+def test_there_are_at_most_as_many_permits_as_mails_in_order_of_time(
+    rate_of: Callable[[int], Rate], lane: Lane
+) -> None:
     """A batch of two takes nothing from the next one."""
     permits = rate_of(10).wait(2, lane=lane)
 
@@ -34,8 +36,8 @@ def test_no_more_turns_come_than_there_are_mails_and_by_their_times(rate_of: Cal
     assert all(permit.at <= permit.until for permit in permits)
 
 
-def test_a_turn_that_was_given_back_is_there_again(rate_of: Callable[[int], Rate]) -> None:
-    """Until then nobody else has its place."""
+def test_a_released_permit_is_available_again(rate_of: Callable[[int], Rate]) -> None:
+    """Until then no other batch has its slot."""
     rate = rate_of(1)
 
     [permit] = rate.wait(5)
@@ -47,7 +49,7 @@ def test_a_turn_that_was_given_back_is_there_again(rate_of: Callable[[int], Rate
 
 
 def test_nothing_goes_at_a_rate_of_nothing(rate_of: Callable[[int], Rate]) -> None:
-    """0 in the UI is a stop, and nothing was taken."""
+    """0 in the UI is a stop, and no permit was taken."""
     rate = rate_of(0)
 
     assert rate.wait(5) == []

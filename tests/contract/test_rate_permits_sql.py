@@ -1,4 +1,4 @@
-"""The port `Rate` on PostgreSQL: never more in a second than allowed, as the provider counts, whoever asks."""
+"""The port `Rate` on PostgreSQL: never more sends in a second than allowed, as the provider counts, over all workers."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from tests.support.lockstep_clock import Lockstep, lockstep, most_in
 
 
 class Sending:
-    """Takes turns, as a batch does, and makes calls that take `call_s`; the provider counts each at some moment within."""
+    """Takes permits, as a batch does, and makes calls of `call_s`; the provider counts each at some moment within the call."""
 
     def __init__(
         self, clock: Lockstep, pace: RateSlots, *, lane: Lane = Lane.BULK, most: int = 32, call_s: float = 0.01
@@ -26,7 +26,7 @@ class Sending:
         self.counted: list[float] = []
 
     def for_(self, seconds: float) -> Callable[[], None]:
-        """Return what sends for so long."""
+        """Return a function that sends for so many seconds."""
         return lambda: self.until(self.clock.monotonic() + seconds)
 
     def until(self, end: float) -> None:
@@ -41,14 +41,14 @@ class Sending:
             permit.ended = permit.began + self.call_s
             self.counted.append(permit.began + self.call_s * self.chance.random())
         if permits:
-            # The calls are under way at once.
+            # The calls run at once.
             self.clock.sleep(self.call_s)
         self.rate.give_back(permits)
 
 
 @pytest.fixture
 def clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Lockstep:
-    """A clock that only the test moves."""
+    """A clock that only the test advances."""
     made = lockstep(engine)
     monkeypatch.setattr(turns_sql, "time", made)
     monkeypatch.setattr(turns_sql, "random", random.Random(8))
@@ -64,12 +64,12 @@ def test_three_workers_together_keep_the_rate_and_use_it(clock: Lockstep, per_se
 
     counted = sorted(moment for worker in workers for moment in worker.counted)
     assert most_in(1.0, counted) <= per_second
-    # What a place idles during its call is what ADR 8 gives up.
+    # ADR 8 accepts that a slot is idle during its call.
     assert len(counted) >= 0.95 * 10 * per_second / (1 + call_s)
 
 
 def test_transactional_mail_overtakes_bulk(clock: Lockstep) -> None:
-    """A newsletter of hours must not keep a password reset waiting: bulk gets a fifth at most."""
+    """A newsletter of hours must not delay a password reset: bulk gets a fifth at most."""
     bulk = [Sending(clock, RateSlots.of(30)) for _ in range(2)]
     transactional = Sending(clock, RateSlots.of(30), lane=Lane.TRANSACTIONAL)
 
@@ -78,8 +78,8 @@ def test_transactional_mail_overtakes_bulk(clock: Lockstep) -> None:
     assert len(transactional.counted) >= 4 * sum(len(one.counted) for one in bulk)
 
 
-def test_one_mail_has_its_turn_within_a_second_while_two_bulk_batches_use_the_whole_rate(clock: Lockstep) -> None:
-    """Every place is free once in a second, and the first that is free is for who looks furthest ahead."""
+def test_one_mail_gets_a_permit_within_a_second_while_two_bulk_batches_use_the_whole_rate(clock: Lockstep) -> None:
+    """Every slot is free once a second, and the first free one goes to the request that looks furthest ahead."""
     bulk = [Sending(clock, RateSlots.of(14)) for _ in range(2)]
     resets = Sending(clock, RateSlots.of(14), lane=Lane.TRANSACTIONAL, most=1)
     waits: list[float] = []
@@ -98,7 +98,7 @@ def test_one_mail_has_its_turn_within_a_second_while_two_bulk_batches_use_the_wh
 
 
 def test_bulk_gets_what_transactional_mail_left(engine: Engine) -> None:
-    """Who looks further ahead comes first, without anybody keeping a list of who waits."""
+    """Requests that look further ahead come first, without a list of waiting ones."""
     rate = rate_of(engine, RateSlots(1, 1.0), patience_s=0)
     rate.give_back(rate.wait(1))
     set_free(engine, "10 minutes")
@@ -111,7 +111,7 @@ def test_bulk_gets_what_transactional_mail_left(engine: Engine) -> None:
 
 
 def test_two_bulk_batches_share(clock: Lockstep) -> None:
-    """None waits for the other's end, nor for its own turn longer than the other does: they get the same."""
+    """Neither waits for the other's end, nor longer than the other for its own permits: they get the same."""
     one, other = Sending(clock, RateSlots.of(40)), Sending(clock, RateSlots.of(40))
 
     clock.run(one.for_(10), other.for_(10))
@@ -119,8 +119,8 @@ def test_two_bulk_batches_share(clock: Lockstep) -> None:
     assert min(len(one.counted), len(other.counted)) >= 0.45 * len(one.counted + other.counted)
 
 
-def test_a_place_is_one_turns_at_a_time(engine: Engine) -> None:
-    """Until it is given back, or its holder was silent for too long to be alive; who comes late takes nothing away."""
+def test_a_slot_has_one_permit_at_a_time(engine: Engine) -> None:
+    """Until it is released, or its holder is silent for too long to be alive; a late release takes nothing away."""
     rate = rate_of(engine, RateSlots(1, 1.0), patience_s=0)
     [first] = rate.wait(5)
     assert rate.wait(5) == []
@@ -133,8 +133,8 @@ def test_a_place_is_one_turns_at_a_time(engine: Engine) -> None:
     assert rate.wait(5) == []
 
 
-def test_a_turn_that_was_not_used_is_there_at_its_time(engine: Engine) -> None:
-    """A batch that ends leaves the next one what it had taken."""
+def test_an_unused_permit_is_available_at_its_time(engine: Engine) -> None:
+    """A batch that ends leaves its permits to the next."""
     rate = rate_of(engine, RateSlots(1, 1.0), patience_s=0)
     [permit] = rate.wait(1)
     rate.give_back([permit])
@@ -144,8 +144,8 @@ def test_a_turn_that_was_not_used_is_there_at_its_time(engine: Engine) -> None:
     assert again.holder != permit.holder
 
 
-def test_a_call_that_was_cut_off_keeps_its_place_for_a_while(engine: Engine) -> None:
-    """Nobody knows when the provider counted it, or whether it still will."""
+def test_an_interrupted_call_keeps_its_slot_for_a_while(engine: Engine) -> None:
+    """It is not known when the provider counted it, or whether it still will."""
     rate = rate_of(engine, RateSlots(1, 1.0), patience_s=0)
     [permit] = rate.wait(1)
     permit.began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The reading side on PostgreSQL alone: what only its tables know, and that an inbox is read along its index."""
+"""The reading side on PostgreSQL alone: metrics that only its tables have, and that an inbox is read by its index."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reasons on PostgreSQL: what is written, how rows of the release before are read, and what each reader is shown of both."""
+"""Reasons on PostgreSQL: what is written, how rows of the previous release are read, and what each reader gets of both."""
 
 import inspect
 import json
@@ -60,7 +60,7 @@ def values(engine: Engine, statement: str) -> list[Any]:
 
 
 def rejected(engine: Engine, batch_id: str, word: str) -> str:
-    """Return a refused message whose row, and an activity of it, have the reason in this word; activities are append-only."""
+    """Return a refused message whose row and activity have the reason in this word; activities are append-only."""
     [claim] = SqlDispatch(engine).claim(batch_id, most=1, provider="ses", now=NOW)
     SqlDispatch(engine).settle([Outcome(claim.draft.id, 1, Refused("no", code=550))], now=NOW)
     output = {"id": claim.draft.id, "word": word, "now": NOW, "facts": json.dumps({"reason": word})}
@@ -74,7 +74,7 @@ def rejected(engine: Engine, batch_id: str, word: str) -> str:
 
 
 def test_what_is_written_of_a_message_is_a_stable_word(office: Office) -> None:
-    """Every error of the tree as an outcome, and every other way to a reason: no row anywhere has the name of a class."""
+    """Every error of the tree as an outcome, and every other source of a reason: no row has the name of a class."""
     engine, dispatch = office.engine, SqlDispatch(office.engine)
     batch_id = office.batch(len(TREE), now=NOW)
     claims = dispatch.claim(batch_id, most=len(TREE), provider="ses", now=NOW)
@@ -95,7 +95,7 @@ def test_what_is_written_of_a_message_is_a_stable_word(office: Office) -> None:
 
 
 def test_what_is_written_of_an_email_is_a_stable_word(engine: Engine, ledger: SqlLedger) -> None:
-    """Every error of the tree, what is outside it, and a process that died of the e-mail."""
+    """Every error of the tree, what is outside it, and a process that the e-mail killed."""
     for at, kind in enumerate([*TREE, ValueError]):
         entry = ledger.begin(ObjectRef("inbound", f"in/{at}", ""), now=NOW)
         error = kind("gone")
@@ -142,7 +142,7 @@ def test_a_filter_by_either_word_finds_rows_of_both(engine: Engine, ledger: SqlL
 
 
 def test_rows_of_both_releases_are_one_series(engine: Engine, ledger: SqlLedger) -> None:
-    """Prometheus refuses a page on which a series comes twice."""
+    """Prometheus refuses a page with a duplicate series."""
     emails(engine, ledger, "TransientError", "temporary_failure", "ValueError", "unforeseen")
 
     lines = exposition(SqlInboxReader(engine).census(), datetime.now(UTC)).splitlines()
@@ -155,7 +155,7 @@ def test_rows_of_both_releases_are_one_series(engine: Engine, ledger: SqlLedger)
 
 
 def test_a_message_is_shown_by_both_words(api: TestClient, office: Office) -> None:
-    """JSON goes on saying `Refused`; a person reads a sentence, whichever release wrote the row."""
+    """JSON still says `Refused`; a person reads a sentence, whichever release wrote the row."""
     reason = OutboundReason.REFUSED
     for word in reason.spellings:
         message_id = rejected(office.engine, office.batch(1, now=NOW), word)
@@ -172,7 +172,7 @@ def test_a_message_is_shown_by_both_words(api: TestClient, office: Office) -> No
 
 
 def test_a_webhook_has_both_words(engine: Engine) -> None:
-    """A receiver that compares `reason` with `Refused` goes on working for a release."""
+    """A receiver that compares `reason` with `Refused` keeps working for a release."""
     desk = Desk(engine)
     desk.subscribe("rejected")
     for word in OutboundReason.REFUSED.spellings:

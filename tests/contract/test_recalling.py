@@ -1,4 +1,4 @@
-"""What processors failed at, done again: it is known, and the mail is recalled as they had it."""
+"""Processors that failed are repeated: the failure is recorded, and the mail is rebuilt as they had it."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def filed(engine: Engine) -> Filed:
 
 
 def test_a_filed_mail_is_recalled_as_its_processors_had_it(filed: Filed) -> None:
-    """Whatever the addresses say by now, it is the same mail for the same people, from the archive alone."""
+    """Whatever the addresses say by now, it is the same mail for the same recipients, from the archive alone."""
     parsed = parse_email(RAW)
     first = {mail.key: mail for mail in filed_mails(filed.entry, WAY, parsed, RAW, items=filed.items, kept=filed.kept)}
 
@@ -37,7 +37,7 @@ def test_a_filed_mail_is_recalled_as_its_processors_had_it(filed: Filed) -> None
 
 
 def test_a_mail_that_the_archive_lost_is_not_recalled(filed: Filed) -> None:
-    """Nothing may be told of what is not kept."""
+    """No notification may name an attachment that is not stored."""
     filed.archive.contents.clear()
 
     with pytest.raises(PermanentError, match="no longer"):
@@ -45,7 +45,7 @@ def test_a_mail_that_the_archive_lost_is_not_recalled(filed: Filed) -> None:
 
 
 def test_what_failed_is_known_until_it_is_done(filed: Filed, engine: Engine) -> None:
-    """By the e-mail, by the processor, and as a number for an alarm."""
+    """By e-mail, by processor, and as a number for an alarm."""
     processings, email_id = SqlProcessings(engine), filed.entry.id
     before = processings.failed(email_id), processings.failed_emails("webhook", since=None, limit=10)
     for key, state in (("webhook/other", "failed"), ("webhook/acme", "failed"), ("digest/acme", "done")):

@@ -1,4 +1,4 @@
-"""The port `Replies` in memory, and on SES as the emulator has it."""
+"""The port `Replies` in memory, and on the emulator's SES."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def ses(endpoint: str) -> Any:
 
 @pytest.fixture(params=["memory", "ses"])
 def answers(request: pytest.FixtureRequest) -> Replies:
-    """What sends for acme.test, which is verified."""
+    """Sends for acme.test, which is verified."""
     if request.param == "memory":
         return MemoryReplies(verified=("acme.test",))
     sesv2 = ses(request.getfixturevalue("emulator"))
@@ -30,7 +30,7 @@ def answers(request: pytest.FixtureRequest) -> Replies:
 
 
 def test_answers_leave_from_a_verified_identity_alone(answers: Replies) -> None:
-    """The emulator takes them as SES does; each has an id of its own."""
+    """The emulator takes them as SES does; each has its own id."""
     sent = [
         answers.send(b"From: anna@acme.test\r\n\r\nhi", sender="anna@acme.test", recipient="carl@sender.test")
         for _ in range(2)

@@ -1,4 +1,4 @@
-"""What a large batch costs the HTTP service: the process itself, on PostgreSQL, by the most memory that it ever held.
+"""Memory of the HTTP service for a large batch: the process itself, on PostgreSQL, by its peak.
 
 The peak is the kernel's own (`VmHWM`), so nothing between two looks is missed.
 """
@@ -38,12 +38,12 @@ class Service:
     pid: int
 
     def idle(self) -> int:
-        """Return the bytes that it holds now, and forget the peak until now."""
+        """Return the bytes in use now, and reset the peak."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
         return self._bytes("VmRSS")
 
     def peak(self) -> int:
-        """Return the most bytes that it held since `idle`."""
+        """Return the peak since `idle`, in bytes."""
         return self._bytes("VmHWM")
 
     def _bytes(self, name: str) -> int:
@@ -120,7 +120,7 @@ def messages(count: int, fill: int = 0, **changes: Any) -> bytes:
 
 
 def _filling(number: int, length: int) -> str:
-    # No two alike, so that it does not compress to nothing.
+    # No two alike, so that they do not compress to nothing.
     return (f"{number * 7_919:x} " * (length // 5 + 1))[:length]
 
 
@@ -161,7 +161,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", ["template", "messages, 40 MiB"])
 def test_a_large_batch_costs_little_memory(service: Service, form: str) -> None:
-    """A tenth of the largest; its objects took ten times the bytes of the request."""
+    """A tenth of the largest; without care its objects take ten times the bytes of the request."""
     make, query, status = FORMS[form]
     body = make(SMALL)
 
@@ -176,7 +176,7 @@ def test_a_large_batch_costs_little_memory(service: Service, form: str) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("form", FORMS)
 def test_100_000_messages_cost_at_most_150_mb(service: Service, form: str, record_property: Any) -> None:
-    """The largest batches there are, each form twice: what was held once must not be held again beside it."""
+    """The largest possible batches, each form twice: what was held once must not be held again beside it."""
     make, query, status = FORMS[form]
     body = make(LARGE)
     idle = service.idle()
@@ -196,7 +196,7 @@ def test_100_000_messages_cost_at_most_150_mb(service: Service, form: str, recor
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_one_batch_after_another_costs_no_more(service: Service) -> None:
-    """A process that grew with each would end by the kernel after some days."""
+    """A process that grew with each would be killed by the kernel after some days."""
     body = full(template, 20_000)
     assert service.post(body).status_code == 202
     first = service.idle()

@@ -1,4 +1,4 @@
-"""What outbound mail leaves behind is forgotten, and nothing that is still needed."""
+"""Data of outbound mail is deleted when its retention ends, and nothing that is still needed."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ def test_a_key_is_known_for_longer_than_a_queue_keeps_a_message(outbox: SqlOutbo
 
 @pytest.mark.parametrize("status", ["accepted", "queued", "scheduled", "deferred", "sending", "unknown"])
 def test_a_file_stays_while_a_message_may_still_need_it(outbox: SqlOutbox, engine: Engine, status: str) -> None:
-    """A batch that is scheduled for next year is sent whole; what is unknown may have to go again."""
+    """A batch that is scheduled for next year is sent whole; an unknown message may have to be sent again."""
     batch_id = submitted(outbox)
     becomes(engine, status, handed=status in ("sending", "unknown"))
 
@@ -67,7 +67,7 @@ def test_a_file_stays_while_a_message_may_still_need_it(outbox: SqlOutbox, engin
 
 @pytest.mark.parametrize("status", ["dispatched", "delivered", "bounced", "deferred", "failed", "cancelled", "expired"])
 def test_a_file_goes_when_all_of_its_batches_are_over(outbox: SqlOutbox, engine: Engine, status: str) -> None:
-    """Files are what fills the database; `deferred` is the provider's here, who has the mail."""
+    """Files are most of the database; `deferred` is the provider's here, so the provider has the mail."""
     submitted(outbox)
     becomes(engine, status)
 
@@ -90,8 +90,8 @@ def test_another_batch_and_another_tenant_keep_their_own(outbox: SqlOutbox, engi
     assert SqlDispatch(engine).read_file("acme", SHA256) == PDF
 
 
-def test_a_file_that_is_handed_over_again_is_not_forgotten_meanwhile(outbox: SqlOutbox, engine: Engine) -> None:
-    """Between the file and its batch there is a moment in which nothing names it."""
+def test_a_file_that_is_submitted_again_is_not_deleted_meanwhile(outbox: SqlOutbox, engine: Engine) -> None:
+    """Between the file and its batch there is a moment in which nothing refers to it."""
     submitted(outbox)
     becomes(engine, "delivered")
     later = NOW + timedelta(days=30)

@@ -1,4 +1,4 @@
-"""The roster on PostgreSQL: who works, and on what."""
+"""The roster on PostgreSQL: the live workers and their e-mails."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -14,8 +14,8 @@ from mailroom.ports.ledger import Lease
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def test_the_roster_knows_who_has_which_email_in_hand(engine: Engine) -> None:
-    """An operator who stops a machine asks what was on it; what is closed or given back is in nobody's hands."""
+def test_the_roster_lists_workers_with_their_emails(engine: Engine) -> None:
+    """An operator who stops a machine needs its e-mails; closed and released ones belong to no worker."""
     roster, ledger = SqlRoster(engine), SqlLedger(engine)
     for name, minutes in (("one", 0), ("two", 1)):
         roster.heartbeat(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by="S3" if minutes else None)
@@ -31,7 +31,7 @@ def test_the_roster_knows_who_has_which_email_in_hand(engine: Engine) -> None:
 
 
 def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -> None:
-    """It is Running from its creation, and the ledger knows it from its first step only; its e-mail is beaten for all the same."""
+    """Its run is Running from its creation, and the ledger knows it only later; its heartbeat is sent all the same."""
     ledger, watch, runs = SqlLedger(engine), SqlMonitoring(engine), [str(uuid4()) for _ in range(3)]
     for key, at in (("in/a", NOW), ("in/b", NOW - timedelta(hours=1))):
         ledger.register(Arrival(ObjectRef("in", key)), now=at, claim=Lease("one", NOW))
@@ -41,8 +41,8 @@ def test_a_run_that_waits_for_its_slot_is_alive_with_its_email(engine: Engine) -
     assert alive == {runs[0]}
 
 
-def test_the_roster_numbers_those_who_live(engine: Engine) -> None:
-    """They divide a limit by it: none may be counted twice or left out, one that was killed only until its beats are missed."""
+def test_the_roster_counts_live_workers(engine: Engine) -> None:
+    """They divide a limit by it: each counts once, and a killed one only until its heartbeats are missed."""
     roster = SqlRoster(engine)
     for name, minutes in (("b", 0), ("killed", 0), ("a", 0), ("late", 3)):
         roster.heartbeat(name, now=NOW + timedelta(minutes=minutes), in_hand=0, paused_by=None)

@@ -1,4 +1,4 @@
-"""From a received mail to its inbox items, on PostgreSQL: who gets it, who does not, and what is noted of the choice."""
+"""From a received mail to its inbox items, on PostgreSQL: who gets it, who does not, and the recorded decision."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ def desk(engine: Engine) -> Desk:
 
 
 def test_mail_for_three_users_of_two_tenants_is_three_items_and_a_deposit_for_each_tenant(desk: Desk) -> None:
-    """All three are in Bcc: To names nobody here. Neither tenant's archive depends on the other's."""
+    """All three are in Bcc: To names none of them. Neither tenant's archive depends on the other's."""
     entry = desk.arrives(*RECIPIENTS)
 
     routing = desk.decides(entry)
@@ -93,7 +93,7 @@ def test_mail_for_three_users_of_two_tenants_is_three_items_and_a_deposit_for_ea
 
 
 def test_decision_is_stored_with_its_reason_and_token(desk: Desk) -> None:
-    """Who asks a year later why a mail went where it went finds it in the ledger; the token is data of the item."""
+    """A year later the ledger still says why a mail went where it went; the token is data of the item."""
     entry = desk.arrives("bob+lease@acme.test")
 
     [item] = desk.files(entry, desk.decides(entry))
@@ -107,8 +107,8 @@ def test_decision_is_stored_with_its_reason_and_token(desk: Desk) -> None:
     assert filed.item.plus_token == "lease"
 
 
-def test_pattern_prefix_and_policy_come_with_one_question(desk: Desk) -> None:
-    """The directory is asked once for each mail, whatever kind of rule takes it; another domain's stars stay away."""
+def test_pattern_prefix_and_policy_come_with_one_query(desk: Desk) -> None:
+    """One query of the directory for each mail, whatever kind of rule matches; other domains' patterns do not."""
     desk.directory.add(Address("invoice-*@acme.test", "acme", "books", "digest"))
     desk.directory.add(Address("invoice-*@other.test", "other", "books"))
     desk.directory.add(Address("in/", "acme", "rest"))
@@ -132,7 +132,7 @@ def test_processor_of_an_address_can_be_changed(desk: Desk) -> None:
 
 
 def test_choices_of_a_tenant_are_kept(desk: Desk) -> None:
-    """Policy and webhook are the tenant's own; one that never chose has the default and is told nowhere."""
+    """Policy and webhook are the tenant's own; without a choice it has the default policy and no webhook."""
     desk.tenants.set_policy("new", FilingPolicy(unsure=Action.QUARANTINE))
     desk.tenants.set_webhook("new", Webhook("https://new.test/hook", "secret"))
 
@@ -154,7 +154,7 @@ def test_unknown_recipient_goes_to_nobody(desk: Desk) -> None:
 def test_mail_from_the_bucket_alone_whose_headers_name_nobody_of_ours_has_unknown_recipients(
     desk: Desk, named: bytes
 ) -> None:
-    """SES's block names one recipient at most and no Bcc: that nobody of ours is in it does not say that it is not for us."""
+    """SES's header block names one recipient at most and no Bcc: a missing recipient of ours proves nothing."""
     block = b"Received: from h (h [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com with SMTP id abc123 "
     block += named + b"; Sun, 22 Nov 2026 03:00:00 +0000\r\nX-SES-DKIM-SIGNATURE: a=b\r\n"
 
@@ -165,7 +165,7 @@ def test_mail_from_the_bucket_alone_whose_headers_name_nobody_of_ours_has_unknow
 
 
 def test_mail_of_unknown_recipients_is_filed_once_its_notification_comes(desk: Desk) -> None:
-    """The notification was late or sent again: the closed line is opened, and all three have the mail, with its time."""
+    """The notification came late or again: the closed line is opened, and all three have the mail, with its time."""
     early = desk.ledger.begin(REF, now=NOW + timedelta(hours=1))
     stop = desk.decides(early).stop
     desk.ledger.close(early.id, State.QUARANTINED, now=NOW, reason=stop)
@@ -181,8 +181,8 @@ def test_mail_of_unknown_recipients_is_filed_once_its_notification_comes(desk: D
     assert filed.state is State.FILED
 
 
-def test_virus_that_is_told_late_withdraws_the_items(desk: Desk) -> None:
-    """S3's event may come minutes before SES's word: the mail is filed by then, and must not stay where it can be opened."""
+def test_late_virus_verdict_withdraws_the_items(desk: Desk) -> None:
+    """S3's event may come minutes before SES's: the mail is filed by then, and must not stay accessible."""
     desk.ledger.register(Arrival(REF), now=NOW)
     early = desk.ledger.begin(REF, now=NOW)
     desk.directory.add(Address("in/", "acme", "rest"))
@@ -216,7 +216,7 @@ def test_item_that_may_be_filed_after_all_is_shown_again(desk: Desk) -> None:
 
 
 def test_one_tenants_policy_does_not_stop_anothers_mail(desk: Desk) -> None:
-    """Spam for one is mail for the other; what is held back is kept, and shown to nobody."""
+    """Spam for one is mail for the other; a withheld mail is stored, and not shown."""
     desk.tenants.set_policy("other", FilingPolicy(spam=Action.QUARANTINE))
     entry = desk.arrives("anna@acme.test", "carla@other.test", verdicts=replace(GOOD, spam=Verdict.FAIL))
 
@@ -231,7 +231,7 @@ def test_one_tenants_policy_does_not_stop_anothers_mail(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("raw", "stop"), [(RAW, None), (RAW + EICAR, Reason.VIRUS)])
 def test_scan_is_kept_with_the_mail(desk: Desk, raw: bytes, stop: Reason | None) -> None:
-    """What the scanner said is evidence, and shown on the item's page."""
+    """The scanner's result is evidence, and shown on the item's page."""
     desk.scanner = MemoryScanner()
     entry = desk.arrives("anna@acme.test")
 
@@ -258,7 +258,7 @@ def test_mail_that_was_not_scanned_says_so_on_its_item(desk: Desk) -> None:
 
 
 def test_mail_from_the_bucket_alone_takes_the_verdicts_of_its_own_block(desk: Desk) -> None:
-    """No notification came; SES's own header block names the recipient, and that its scan found a virus."""
+    """No notification came; SES's own header block names the recipient, and the virus that its scan found."""
     block = (
         b"Received: from h (h [192.0.2.1]) by inbound-smtp.eu-west-1.amazonaws.com with SMTP id abc123"
         b" for anna@acme.test; Sun, 22 Nov 2026 03:00:00 +0000\r\nX-SES-Spam-Verdict: PASS\r\n"
@@ -272,7 +272,7 @@ def test_mail_from_the_bucket_alone_takes_the_verdicts_of_its_own_block(desk: De
 
 
 def test_address_with_stars_is_an_inbox(desk: Desk) -> None:
-    """Its page opens before the first mail came, as any other's."""
+    """Its page opens before the first mail came, like any other's."""
     desk.directory.add(Address("invoice-*@acme.test", "acme", "books"))
 
     assert desk.reader.receives("acme", "invoice-1@acme.test")

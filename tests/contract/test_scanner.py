@@ -1,4 +1,4 @@
-"""The port `Scanner`: the twin in memory, and clamd's protocol spoken by a stub of it (and by clamd where it is installed)."""
+"""The port `Scanner`: the in-memory double, clamd's protocol from a stub (and from clamd where it is installed)."""
 
 import shutil
 import socketserver
@@ -23,7 +23,7 @@ MOST_BYTES = 1024 * 1024
 
 @dataclass
 class Daemon:
-    """What the stub answers with, and the commands that it was given."""
+    """The stub's responses, and the commands that it received."""
 
     version: str = ""
     answer: bytes | None = None
@@ -79,7 +79,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 @dataclass(frozen=True)
 class Case:
-    """A scanner, and the ways in which it fails."""
+    """A scanner, and how to make it fail."""
 
     scanner: Scanner
     fail: Callable[[], None]
@@ -107,7 +107,7 @@ def case(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> Case
 
 
 def test_clean_mail_is_clean(case: Case) -> None:
-    """With the engine and the day of its signatures, for that is what clean means."""
+    """With the engine and the date of its signatures, which is what clean means."""
     found = case.scanner.scan(b"Subject: hello\r\n\r\nhello")
 
     assert (found.finding, found.why) == (Finding.CLEAN, None)
@@ -117,7 +117,7 @@ def test_clean_mail_is_clean(case: Case) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 700_000])
 def test_test_file_is_found(case: Case, size: int) -> None:
-    """Wherever it stands, also in a mail of several chunks."""
+    """At any position, also in a mail of several chunks."""
     found = case.scanner.scan(b"x" * size + EICAR)
 
     assert (found.finding, found.why) == (Finding.INFECTED, "Eicar-Test-Signature")
@@ -133,7 +133,7 @@ def test_scanner_that_is_away_has_scanned_nothing(case: Case) -> None:
 
 
 def test_old_signatures_scan_nothing(case: Case) -> None:
-    """What was written last week is not known to signatures of the week before."""
+    """A virus of last week is unknown to signatures of the week before."""
     case.grow_old()
 
     found = case.scanner.scan(b"hello")
@@ -152,17 +152,17 @@ def test_mail_over_the_scanners_limit_is_not_scanned(case: Case) -> None:
     "answer",
     [b"", b"\0", b"stream: OK OK\0", b"OK\0", b"stream: Can't allocate memory ERROR\0", b"\xff\xfe\0", b"x" * 100_000],
 )
-def test_answer_that_is_none_is_never_clean(daemon: Daemon, tmp_path: Path, answer: bytes) -> None:
-    """Half an answer, an error, or another program behind the socket."""
+def test_malformed_response_is_never_clean(daemon: Daemon, tmp_path: Path, answer: bytes) -> None:
+    """Half a response, an error, or another program behind the socket."""
     daemon.answer = answer
 
     assert ClamdScanner(f"unix:{tmp_path / 'clamd'}").scan(b"hello").finding is Finding.UNSCANNED
 
 
-@pytest.mark.parametrize("told", ["", "ClamAV 1.4.6", "ClamAV 1.4.6/27800/yesterday", "nginx"])
-def test_signatures_of_no_known_day_are_old(daemon: Daemon, tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("version_line", ["", "ClamAV 1.4.6", "ClamAV 1.4.6/27800/yesterday", "nginx"])
+def test_signatures_without_a_known_date_are_old(daemon: Daemon, tmp_path: Path, version_line: str) -> None:
     """A daemon that started without its signatures answers OK to everything."""
-    daemon.version = told
+    daemon.version = version_line
 
     found = ClamdScanner(f"unix:{tmp_path / 'clamd'}").scan(b"hello")
 
@@ -180,8 +180,8 @@ def test_scanner_that_does_not_answer_in_time_has_scanned_nothing(daemon: Daemon
 
 
 @pytest.mark.parametrize("signature", ["Heuristics.Limits.Exceeded.MaxRecursion", "Heuristics.Encrypted.Zip"])
-def test_what_the_daemon_could_not_look_into_is_not_scanned(daemon: Daemon, tmp_path: Path, signature: str) -> None:
-    """A bomb or a locked archive is no proven virus, and is not clean."""
+def test_content_that_the_daemon_could_not_open_is_not_scanned(daemon: Daemon, tmp_path: Path, signature: str) -> None:
+    """A zip bomb or an encrypted archive is no proven virus, and is not clean."""
     daemon.answer = f"stream: {signature} FOUND\0".encode()
 
     found = ClamdScanner(f"unix:{tmp_path / 'clamd'}").scan(b"hello")
@@ -191,14 +191,14 @@ def test_what_the_daemon_could_not_look_into_is_not_scanned(daemon: Daemon, tmp_
 
 @pytest.mark.parametrize("address", ["", "clamd", "unix:relative", "tcp:host", "tcp::3310", "http://host:1"])
 def test_address_of_no_known_kind_is_a_fault_of_the_set_up(address: str) -> None:
-    """A scanner that is spelt wrong must not be one that is merely away."""
+    """A misspelt scanner address must not look like a scanner that is merely away."""
     with pytest.raises(ConfigurationError):
         ClamdScanner(address)
 
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[ClamdScanner]:
-    """A clamd with one signature of its own: the test file's."""
+    """A clamd with one signature: the test file's."""
     (tmp_path / "db").mkdir()
     (tmp_path / "db" / "test.ndb").write_text(f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n")
     config = tmp_path / "clamd.conf"
@@ -218,7 +218,7 @@ def real(tmp_path: Path) -> Iterator[ClamdScanner]:
 
 
 class FreshScanner(ClamdScanner):
-    """Takes the daemon's signatures for today's: one with a signature of its own alone tells no day."""
+    """Treats the daemon's signatures as today's: a database with one own signature has no date."""
 
     def _version(self) -> tuple[str, datetime | None]:
         return super()._version()[0], datetime.now(UTC)

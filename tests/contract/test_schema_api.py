@@ -1,4 +1,4 @@
-"""The HTTP service while the schema does not fit: it says so, does nothing by halves, and goes on by itself."""
+"""The HTTP service while the schema does not fit: it answers 503, does nothing partially, and recovers by itself."""
 
 import json
 import threading
@@ -27,7 +27,7 @@ AWAY = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the gate look again soon."""
+    """Make the gate look again soon."""
     monkeypatch.setattr(gate, "_FIT_FOR_S", 0.05)
     monkeypatch.setattr(gate, "_UNFIT_FOR_S", 0.05)
 
@@ -47,7 +47,7 @@ def execute(url: str, statement: str) -> None:
 def test_every_route_that_needs_the_database_answers_503_with_what_to_do(
     world: World, database_url: str, how: str
 ) -> None:
-    """500 is for what nobody foresaw; a caller that gets 503 tries again and loses nothing."""
+    """500 is for unexpected errors; a caller that gets 503 tries again and loses nothing."""
     gets = [path for method, path in world.routes() if method == "GET"]
     before = {path: world.ask("GET", path, world.ids, ACME).status_code for path in gets}
     execute(database_url, AWAY[how][0])
@@ -58,7 +58,7 @@ def test_every_route_that_needs_the_database_answers_503_with_what_to_do(
     execute(database_url, AWAY[how][1])
 
     away = {path: answer.status_code for path, answer in answers.items()}
-    # The others ask doubles that are no database.
+    # The other checks use doubles without a database.
     assert sum(status == 503 for status in away.values()) > 15
     assert {path for path, status in away.items() if status not in (503, before[path])} == set()
     assert changes <= {503, 400, 403, 404, 422}
@@ -71,7 +71,7 @@ def test_every_route_that_needs_the_database_answers_503_with_what_to_do(
 
 @pytest.mark.parametrize("how", AWAY)
 def test_readyz_says_what_to_do_and_is_ready_again_by_itself(world: World, database_url: str, how: str) -> None:
-    """A load balancer takes it out, and its operator reads why."""
+    """A load balancer takes the service out, and its operator reads why."""
     ready = world.client.get("/readyz").status_code
     execute(database_url, AWAY[how][0])
     unready, alive = world.client.get("/readyz"), world.client.get("/healthz")
@@ -82,8 +82,8 @@ def test_readyz_says_what_to_do_and_is_ready_again_by_itself(world: World, datab
     assert world.client.get("/readyz").json()["status"] == "ok"
 
 
-def test_the_relay_waits_and_goes_on(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its orders are in the outbox, where they keep."""
+def test_the_relay_waits_and_continues(world: World, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its orders stay in the outbox."""
     monkeypatch.setattr(loops, "OUTAGE_S", 0.05)
     execute(database_url, AWAY["no longer serves"][0])
     queue, stop, engine = MemoryQueue(visibility_s=60), threading.Event(), make_engine(database_url)

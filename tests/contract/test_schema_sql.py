@@ -1,4 +1,4 @@
-"""The schema in a real database: what its migrations write, what takes it from under the code, and that work waits and goes on."""
+"""The schema in a real database: what its migrations write, what breaks the code, and that work pauses and resumes."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ from mailroom.settings import CHECKOUT
 NOW = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 #: From here on migrations say which code they serve.
 FIRST = "0011"
-#: Migrations that take something away and yet serve the code that the one before them served, each with its reason.
+#: Migrations that remove something and still serve the code of the one before, each with its reason.
 HARMLESS: dict[str, str] = {}
 
 Columns = dict[tuple[str, str], tuple[str, bool, bool]]
@@ -55,7 +55,7 @@ def execute(url: str, *statements: str) -> None:
 
 @contextmanager
 def taken_away(url: str, what: str) -> Iterator[None]:
-    """Take part of the schema away for the length of a block."""
+    """Remove part of the schema for the length of a block."""
     away, back = TAKEN_AWAY[what]
     execute(url, away)
     yield
@@ -64,13 +64,13 @@ def taken_away(url: str, what: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the gate look again soon."""
+    """Make the gate look again soon."""
     monkeypatch.setattr(gate, "_FIT_FOR_S", 0.05)
     monkeypatch.setattr(gate, "_UNFIT_FOR_S", 0.05)
 
 
 def soon(call: Callable[[], object], *, within_s: float = 5.0) -> object:
-    """Call until it does not raise UnfitSchema, and return what it returns."""
+    """Call until it does not raise UnfitSchema, and return its result."""
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -91,10 +91,10 @@ def test_a_migrated_schema_says_its_revision_and_the_oldest_code_that_it_serves(
 
 
 @pytest.mark.parametrize("what", TAKEN_AWAY)
-def test_nothing_is_done_on_a_schema_that_stopped_fitting_and_all_goes_on_when_it_fits(
+def test_work_pauses_on_a_schema_that_does_not_fit_and_resumes_when_it_fits(
     engine: Engine, database_url: str, what: str
 ) -> None:
-    """Whatever part of it goes, work waits as in an outage: a permanent failure would drive each mail to the dead letters."""
+    """Whatever part is removed, work waits as in an outage: a permanent failure would send each mail to the dead letters."""
     ledger = SqlLedger(engine)
     assert ledger.find("abc") is None
 
@@ -126,7 +126,7 @@ def test_what_is_missing_between_two_looks_is_no_fault_of_the_mail(
 def test_what_a_migration_breaks_between_two_looks_is_no_fault_of_the_mail(
     engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old code fails at a column without default (23502) that a migration brought: the schema explains it, not the row."""
+    """Old code fails at a new column without default (23502): the schema is the cause, not the row."""
     monkeypatch.setattr(gate, "_FIT_FOR_S", 3600)
     refuse_unfit(engine)
     execute(
@@ -151,7 +151,7 @@ def read_as(connection: Connection, role: str) -> None:
 
 
 def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(engine: Engine, database_url: str) -> None:
-    """Somebody forgot a grant, or took it away: with it the same statement works."""
+    """A missing or revoked grant: once granted, the same statement works."""
     name = f"poor_{time.monotonic_ns()}"
     execute(database_url, f"create role {name}", f"grant select on alembic_version, schema_serves to {name}")
 
@@ -160,7 +160,7 @@ def test_a_right_that_the_user_lacks_is_no_fault_of_the_mail(engine: Engine, dat
 
 
 def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: str) -> None:
-    """`mailroom status` and the metrics say who is paused by what, for as long as there is a table to write it to."""
+    """`mailroom status` and the metrics say who is paused by what, as long as the table for it exists."""
     roster = SqlRoster(engine)
     with taken_away(database_url, "its service"):
         time.sleep(0.1)
@@ -170,7 +170,7 @@ def test_a_worker_shows_that_the_schema_paused_it(engine: Engine, database_url: 
 
 
 def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engine: Engine, database_url: str) -> None:
-    """An old worker that the new schema no longer serves is stopped; for the new one its mails are like any others."""
+    """An old worker that the new schema no longer serves is stopped; the new one treats its mails like any others."""
     ledger, ref = SqlLedger(engine), ObjectRef("mails", "in/abc")
     entry = ledger.begin(ref, now=NOW, claim=Lease("old", NOW))
     with taken_away(database_url, "its service"):
@@ -186,8 +186,8 @@ def test_a_paused_worker_keeps_its_lease_and_gives_it_back_without_a_death(engin
     assert taken.deaths == 0
 
 
-def test_an_old_worker_goes_on_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:
-    """The migration runs before the new workers come: a revision that the old ones never heard of must not stop them."""
+def test_an_old_worker_continues_with_a_newer_schema_that_serves_it(engine: Engine, database_url: str) -> None:
+    """The migration runs before the new workers start: an unknown revision must not stop the old ones."""
     execute(
         database_url,
         "alter table inbound_email add column coming text not null default 'x'",
@@ -201,7 +201,7 @@ def test_an_old_worker_goes_on_with_a_newer_schema_that_serves_it(engine: Engine
 
 @pytest.fixture
 def empty(postgres: Postgres) -> Iterator[Engine]:
-    """An engine on an empty database of its own."""
+    """An engine on a new, empty database."""
     name = f"empty_{time.monotonic_ns()}"
     execute(postgres.url("postgres"), f"create database {name}")
     made = make_engine(postgres.url(name))
@@ -217,7 +217,7 @@ def migrate_to(engine: Engine, revision: str) -> None:
 
 
 def columns_of(engine: Engine) -> Columns:
-    """Return type, whether it may be null and whether it has a default of each column."""
+    """Return type, nullability and whether it has a default, of each column."""
     asked = (
         "select table_name, column_name, udt_name, is_nullable = 'YES', column_default is not null or is_identity = 'YES'"
         " from information_schema.columns where table_schema = 'public'"
@@ -260,7 +260,7 @@ def breaks(before: Columns, after: Columns) -> set[str]:
     ],
 )
 def test_what_breaks_old_code_is_seen_in_the_columns(engine: Engine, change: str, broken: set[str]) -> None:
-    """The test below leans on it; the last line of a rename is missing, for its new name may be null or not."""
+    """The next test relies on it; the last line of a rename is missing because its new name may be null or not."""
     before = columns_of(engine)
     with transaction(engine) as connection:
         connection.execute(text(change))
@@ -271,7 +271,7 @@ def test_what_breaks_old_code_is_seen_in_the_columns(engine: Engine, change: str
 
 
 def test_a_migration_that_breaks_old_code_raises_the_oldest_code_served(empty: Engine) -> None:
-    """Otherwise the workers of the last release go on, and fail at every mail."""
+    """Otherwise the workers of the last release continue, and fail at every mail."""
     scripts = migrations()
     scripts = scripts[[script.revision for script in scripts].index(FIRST) :]
     migrate_to(empty, FIRST)
@@ -287,7 +287,7 @@ def test_a_migration_that_breaks_old_code_raises_the_oldest_code_served(empty: E
 
 
 def test_the_revision_that_the_code_needs_has_every_column_that_it_uses(empty: Engine) -> None:
-    """A migration that says `needed = False` and is needed after all would let workers start, and fail at every mail."""
+    """A migration wrongly marked `needed = False` would let workers start, and fail at every mail."""
     migrate_to(empty, this_code().needs)
 
     refuse_unfit(empty)
@@ -303,7 +303,7 @@ print(json.dumps(list(zip(wanted["tables"], wanted["columns"]))))
 
 
 def test_every_column_that_the_migrations_made_is_looked_for(engine: Engine) -> None:
-    """Also of tables that only SQL of our own names, and in a process that imports nothing but `mailroom migrate`."""
+    """Also of tables that only our own SQL names, and in a process that imports only `mailroom migrate`."""
     ended = subprocess.run([sys.executable, "-c", WANTED], cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
     wanted = {(table, column) for table, column in json.loads(ended.stdout)}
 
@@ -311,7 +311,7 @@ def test_every_column_that_the_migrations_made_is_looked_for(engine: Engine) -> 
 
 
 def test_going_back_says_again_what_the_older_schema_serves(engine: Engine) -> None:
-    """Only development goes back; what the schema says of itself must be true all the same."""
+    """Only development downgrades; the schema's statement about itself must be true all the same."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["engine"] = engine

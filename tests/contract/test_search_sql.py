@@ -1,4 +1,4 @@
-"""Search on a real PostgreSQL: what finds a mail, what finds nothing, and that neither a question nor a mail breaks it."""
+"""Search on a real PostgreSQL: what matches, what does not, and that no query and no mail breaks it."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ DIGEST = "0" * 64
 
 @pytest.fixture
 def reader(engine: Engine) -> SqlInboxReader:
-    """A reader on a database with two tenants, acme and other, and one deposit that every mail here shares."""
+    """A reader on a database with two tenants, acme and other, and one deposit that all mails here share."""
     place = {"bucket": "archive", "key": DIGEST, "version": "v1", "lock_mode": "GOVERNANCE"}
     times = {"retain_until": NOW, "deposited_at": NOW}
     deposit = DepositRow(archive_id=f"acme/{DIGEST}", tenant="acme", sha256=DIGEST, size=5, **place, **times)
@@ -36,7 +36,7 @@ def reader(engine: Engine) -> SqlInboxReader:
 
 @pytest.fixture
 def inbox(engine: Engine, reader: SqlInboxReader) -> Callable[..., str]:
-    """What files an item in Ann's inbox as the worker does, and returns its id."""
+    """File an item in Ann's inbox as the worker does, and return its id."""
 
     def filed(*, minutes: int = 0, files: Sequence[str] = (), **changes: Any) -> str:
         email = InboundEmailRow(bucket="inbound", key=f"in/{uuid4()}", message_id="m-1", state=State.FILED.value)
@@ -72,7 +72,7 @@ def inbox(engine: Engine, reader: SqlInboxReader) -> Callable[..., str]:
 def test_a_mail_of_ever_new_words_is_filed(
     reader: SqlInboxReader, inbox: Callable[..., str], text: str, field: str
 ) -> None:
-    """PostgreSQL refuses a row with more than 1 MiB of words; the search must never cost a mail its filing."""
+    """PostgreSQL refuses a row with more than 1 MiB of lexemes; the search must never prevent filing a mail."""
     inbox(subject="found", **{"text": None, field: text})
 
     assert reader.items("acme", "ann@acme.test", question="found", after=None, limit=9).lines
@@ -81,7 +81,7 @@ def test_a_mail_of_ever_new_words_is_filed(
 def test_items_filed_before_the_search_are_found_too(
     reader: SqlInboxReader, engine: Engine, inbox: Callable[..., str]
 ) -> None:
-    """An installation that is brought up to date has old mail; its words come from SQL."""
+    """An upgraded installation has old mail; its words come from SQL."""
     old = inbox(subject="Old invoice", text=None, html="<p>five <b>thousand</b></p>", files=["scan_1.pdf"])
     config = Config()
     config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))

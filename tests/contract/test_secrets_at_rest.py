@@ -1,4 +1,4 @@
-"""Secrets at rest: what Mailroom's database and its backup hold in plain is what operations.md says, and no more."""
+"""Secrets at rest: the database and its backup hold in plain what operations.md says, and no more."""
 
 import re
 import stat
@@ -27,7 +27,7 @@ KEY, SIGNING = "an-administrators-key-of-this-test", "a-signing-secret-of-this-t
 
 
 def places_of(engine: Engine, secret: str) -> set[str]:
-    """Return the columns, of all tables, in which a text lies."""
+    """Return the columns, of all tables, that contain a text."""
     with engine.connect() as connection:
         columns = connection.execute(
             text("select table_name, column_name from information_schema.columns where table_schema = 'public'")
@@ -43,7 +43,7 @@ def places_of(engine: Engine, secret: str) -> set[str]:
 
 
 def test_each_secret_lies_in_one_column_and_keys_in_none(engine: Engine, database_url: str) -> None:
-    """Searched for in every column of every table, after each secret was used."""
+    """Every column of every table is searched, after each secret was used."""
     desk = Desk(engine)
     admit(database_url, KEY)
     endpoint = desk.subscribe()
@@ -60,7 +60,7 @@ def test_each_secret_lies_in_one_column_and_keys_in_none(engine: Engine, databas
 
 
 def test_backup_is_its_owners_alone(engine: Engine, database_url: str, tmp_path: Path) -> None:
-    """It has the signing secrets in plain, and every address; others with a login on the machine must not read it."""
+    """It has the signing secrets in plain, and every address; other users of the machine must not read it."""
     SqlTenants(engine).set_webhook("acme", Webhook("https://acme.test/", SIGNING))
     admit(database_url, KEY)
     file = tmp_path / "mailroom.dump"
@@ -81,7 +81,7 @@ def is_secret(annotation: object) -> bool:
 
 @pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if is_secret(field.annotation)])
 def test_each_secret_setting_is_named(name: str) -> None:
-    """A secret that the page does not name is one that nobody replaces when it leaks."""
+    """A secret that the page does not name would not be replaced when it leaks."""
     assert re.search(rf"`MAILROOM_{name.upper()}`", SECTION)
 
 

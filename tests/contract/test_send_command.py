@@ -1,4 +1,4 @@
-"""`mailroom send` and `mailroom trace` against the API behind a real server, on a real database."""
+"""`mailroom send` and `mailroom trace` against the API on a real server and a real database."""
 
 import json
 import threading
@@ -56,7 +56,7 @@ def sending(*arguments: str, file: str = "people.csv", template: str = "letter.t
 
 
 def stopped(*arguments: str, **files: str) -> str:
-    """Return what the command stops with, as `main` says it."""
+    """Return the error with which the command ends, as `main` prints it."""
     with pytest.raises(ConfigurationError) as output:
         CliRunner().invoke(app, ["send", *_files(**files), *arguments], catch_exceptions=False)
     return str(output.value)
@@ -96,7 +96,7 @@ def test_everyone_in_a_file_gets_the_template_filled(engine: Engine, archive: Me
     ids=["semicolons-and-bom", "tabs", "quoted-lines", "json", "json-as-the-api"],
 )
 def test_recipients_come_in_what_offices_export(engine: Engine, name: str, content: str) -> None:
-    """Excel in half of Europe writes semicolons, and all of it a byte order mark."""
+    """Excel in half of Europe writes semicolons, and everywhere a byte order mark."""
     Path(name).write_text(content)
 
     assert "2 messages submitted as batch" in sending(file=name).stdout
@@ -126,7 +126,7 @@ def test_recipients_come_in_what_offices_export(engine: Engine, name: str, conte
 def test_a_file_that_cannot_be_used_is_named_by_its_row(
     engine: Engine, name: str, content: str | bytes, said: str
 ) -> None:
-    """Whoever has thousands of rows needs the number of the one that is wrong; none of them goes."""
+    """With thousands of rows the user needs the number of the wrong one; none of them is sent."""
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     assert said in stopped(file=name)
@@ -147,7 +147,7 @@ def test_a_letter_without_a_subject_is_refused(content: str, said: str) -> None:
     assert said in stopped()
 
 
-def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_too_large_for_a_request_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The API would stop reading in the middle, which looks like an API that is away."""
     monkeypatch.setattr(_api_client, "LIMITS", Limits(body=100))
 
@@ -155,7 +155,7 @@ def test_what_is_too_large_for_a_request_is_not_begun(monkeypatch: pytest.Monkey
 
 
 def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> None:
-    """Addresses and templates are judged in one place, and that is not the command."""
+    """Addresses and templates are validated in one place, the API."""
     Path("people.csv").write_text("to,name,total\nada@users.test,Ada,1\n\nnobody,Bob,2\n")
 
     ended = CliRunner().invoke(app, ["send", *_files()])
@@ -167,7 +167,7 @@ def test_what_the_api_finds_wrong_is_named_by_its_row_too(engine: Engine) -> Non
 
 
 def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) -> None:
-    """Before thousands get it: whom it does not reach, what it costs, and when it is done."""
+    """Before thousands get it: who is not reached, what it costs, and when it is done."""
     api.post("/v1/suppressions", json={"addresses": ["bob@users.test"]})
     SqlQuotas(engine).allow("acme", Allowance(hour=1))
     Path("people.csv").write_text(PEOPLE + "ada@users.test,Ada,1,\ncarl@users.test,Carl,3,\n")
@@ -186,7 +186,7 @@ def test_a_dry_run_shows_what_would_come_of_it(engine: Engine, api: TestClient) 
 
 
 def test_a_dry_run_of_what_is_wrong_fails_and_says_where(engine: Engine) -> None:
-    """A script that looks first must not go on."""
+    """A script with a dry run first must stop."""
     Path("people.csv").write_text("to,name,total\nnobody,Bob,2\nada@users.test,Ada,1\n")
 
     ended = sending("--dry-run", code=1)
@@ -206,7 +206,7 @@ def test_the_same_key_sends_nothing_twice(engine: Engine) -> None:
 
 
 def test_a_batch_goes_at_its_time(engine: Engine) -> None:
-    """The evening before is when letters are written."""
+    """Letters are written the evening before."""
     sending("--at", "2026-03-15T08:00")
 
     with engine.connect() as connection:
@@ -216,7 +216,7 @@ def test_a_batch_goes_at_its_time(engine: Engine) -> None:
 
 
 def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused mail makes the command fail, for nobody reads what a job printed."""
+    """A refused mail makes the command fail, because a job's output goes unread."""
     monkeypatch.setattr(send, "_pause_s", lambda _: 0.02)
     dispatch, over = SqlDispatch(engine), threading.Event()
 
@@ -246,7 +246,9 @@ def test_waiting_ends_when_all_have_gone(engine: Engine, monkeypatch: pytest.Mon
     )
 
 
-def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_wrong_key_and_an_unreachable_server_are_reported_plainly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The two mistakes of every first try."""
     monkeypatch.setenv("MAILROOM_API_KEY", "wrong")
     assert "the API key is invalid" in stopped()
@@ -258,7 +260,7 @@ def test_a_wrong_key_and_no_server_are_said_plainly(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_help_teaches_by_an_example() -> None:
-    """Whoever types --help wants a line to copy."""
+    """A new user wants a line to copy."""
     output = run("send", "--help").stdout
 
     assert "mailroom send people.csv --template letter.txt --from desk@acme.test --dry-run" in output
@@ -286,7 +288,7 @@ def test_a_trace_finds_what_was_sent_by_any_of_its_ids(engine: Engine, archive: 
 
 
 def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
-    """Where an activity tells its run, the way leads there; a server that is away is said, and nothing is lost."""
+    """Where an activity has a run, it is linked; an unreachable server is reported, and nothing is lost."""
     output, run_id = json.loads(sending("--json").stdout), str(uuid4())
     message = json.loads(run("trace", output["id"], "--json").stdout)["messages"][0]["id"]
     note = text("insert into activity (message_id, at, kind, facts) values (:id, now(), 'sending', :facts)")
@@ -300,7 +302,7 @@ def test_a_trace_names_the_run_that_sent_it(engine: Engine) -> None:
 
 
 def test_a_trace_of_nothing_says_what_it_takes() -> None:
-    """An id of another installation, or a word that is none."""
+    """An id of another installation, or a word that is no id."""
     for unknown in ("0100-nothing", str(uuid4())):
         with pytest.raises(ConfigurationError, match="nothing has the id"):
             CliRunner().invoke(app, ["trace", unknown], catch_exceptions=False)

@@ -1,4 +1,4 @@
-"""From which addresses a tenant sends: by HTTP and by command, on a real database."""
+"""Sender addresses of a tenant: over HTTP and by command, on a real database."""
 
 import json
 
@@ -10,7 +10,7 @@ from mailroom.adapters.postgres.tenants.senders import SqlSenders
 from mailroom.cli._app import app
 from mailroom.domain.errors import ConfigurationError
 from mailroom.testing.api import TestClient, settings
-from tests.support.batch_requests import ADMIN, UMBRELLA, batch, handed_over, kept, refused
+from tests.support.batch_requests import ADMIN, UMBRELLA, batch, kept, refused, submitted
 
 NOT_ALLOWED = (["from"], "this tenant may not send from this address; see GET /v1/senders")
 
@@ -41,39 +41,39 @@ def _shell(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
 def test_a_tenant_with_a_list_sends_from_nothing_else(
     api: TestClient, engine: Engine, senders: SqlSenders, address: str, may: bool
 ) -> None:
-    """A key that is lost must not speak for the management, nor for another customer."""
+    """A leaked key must not send in the name of the management, nor of another customer."""
     for pattern in ("desk@acme.test", "@xn--bcher-kva.test"):
         senders.allow("acme", pattern)
 
     asked = batch(**{"from": f"Acme <{address}>"})
 
     if may:
-        handed_over(api, asked)
+        submitted(api, asked)
     else:
         assert refused(api, asked) == [NOT_ALLOWED]
     assert kept(engine) == int(may)
 
 
-def test_a_tenant_without_a_list_sends_from_what_nobody_else_has(api: TestClient, senders: SqlSenders) -> None:
-    """The first batch of a sandbox needs no list, and a domain that somebody claimed is theirs."""
+def test_a_tenant_without_a_list_sends_from_unclaimed_addresses(api: TestClient, senders: SqlSenders) -> None:
+    """The first batch of a sandbox needs no list, and a domain in another tenant's list is taken."""
     senders.allow("umbrella", "@umbrella.test")
 
-    handed_over(api, batch())
+    submitted(api, batch())
 
     assert refused(api, batch(**{"from": "ceo@umbrella.test"})) == [NOT_ALLOWED]
 
 
 def test_two_tenants_share_an_address(api: TestClient, senders: SqlSenders) -> None:
-    """Two departments of one company write as one."""
+    """Two departments of one company send as one."""
     for tenant in ("acme", "umbrella"):
         senders.allow(tenant, "@group.test")
 
-    handed_over(api, batch(**{"from": "news@group.test"}))
+    submitted(api, batch(**{"from": "news@group.test"}))
     assert api.post("/v1/batches", json=batch(**{"from": "news@group.test"}), headers=UMBRELLA).status_code == 202
 
 
 def test_an_administrator_is_held_to_the_tenants_list(api: TestClient, senders: SqlSenders) -> None:
-    """Whoever sends for a tenant sends as it."""
+    """An administrator who sends for a tenant sends as that tenant."""
     senders.allow("acme", "desk@acme.test")
 
     answer = api.post("/v1/batches", params={"tenant": "acme"}, json=batch(**{"from": "a@b.test"}), headers=ADMIN)
@@ -81,8 +81,8 @@ def test_an_administrator_is_held_to_the_tenants_list(api: TestClient, senders: 
     assert answer.json()["errors"][0]["what"] == NOT_ALLOWED[1]
 
 
-def test_a_preview_tells_of_it_too(api: TestClient, senders: SqlSenders) -> None:
-    """What would be refused is not to be found out by sending."""
+def test_a_preview_reports_it_too(api: TestClient, senders: SqlSenders) -> None:
+    """A refusal must show before the batch is sent."""
     senders.allow("acme", "billing@acme.test")
 
     seen = api.post("/v1/batches", params={"dry_run": "true"}, json=batch()).json()
@@ -91,7 +91,7 @@ def test_a_preview_tells_of_it_too(api: TestClient, senders: SqlSenders) -> None
 
 
 def test_only_an_administrator_changes_the_list(api: TestClient) -> None:
-    """A tenant that could would have no list."""
+    """Otherwise the list would restrict nothing."""
     new, acme = {"pattern": "@Bücher.test"}, {"tenant": "acme"}
 
     assert api.post("/v1/senders", json=new).status_code == 403
@@ -104,23 +104,23 @@ def test_only_an_administrator_changes_the_list(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["", "@", "acme.test", "@localhost", "a@b@c", "@*.acme.test", "@a\r\nb.test"])
-def test_what_is_no_sender_is_refused(api: TestClient, pattern: str) -> None:
-    """A pattern that nothing fits would lock a tenant out without a word."""
+def test_an_invalid_sender_pattern_is_refused(api: TestClient, pattern: str) -> None:
+    """A pattern that matches nothing would silently lock a tenant out."""
     assert api.post("/v1/senders", json={"pattern": pattern}, headers=ADMIN).status_code == 422
 
 
 @pytest.mark.usefixtures("_shell")
 def test_a_command_shows_and_changes_it() -> None:
-    """Whoever has a shell needs no key."""
+    """An operator with a shell needs no key."""
 
-    def told(*arguments: str) -> str:
+    def sender_command(*arguments: str) -> str:
         return CliRunner().invoke(app, ["tenant", "sender", "acme", *arguments], catch_exceptions=False).stdout
 
-    assert told() == "acme may send from any address that no other tenant has\n"
-    assert told("@acme.test") == "acme may send from @acme.test\n"
-    assert json.loads(told("--json")) == {"tenant": "acme", "patterns": ["@acme.test"]}
-    assert "any address" in told("@acme.test", "--remove")
+    assert sender_command() == "acme may send from any address that no other tenant has\n"
+    assert sender_command("@acme.test") == "acme may send from @acme.test\n"
+    assert json.loads(sender_command("--json")) == {"tenant": "acme", "patterns": ["@acme.test"]}
+    assert "any address" in sender_command("@acme.test", "--remove")
     with pytest.raises(ConfigurationError, match="has no sender"):
-        told("@acme.test", "--remove")
+        sender_command("@acme.test", "--remove")
     with pytest.raises(ConfigurationError, match="an address or @domain"):
-        told("acme")
+        sender_command("acme")

@@ -11,7 +11,7 @@ from tests.support.batch_requests import batch, message
 
 
 def test_a_small_batch_does_not_wait_for_a_large_one_of_its_own_tenant(api: TestClient) -> None:
-    """Preparing 100,000 messages takes ten seconds and more: nobody waits so long for a new password."""
+    """Preparing 100,000 messages takes ten seconds and more: a password reset must not wait so long."""
     services = api.app.state.services  # type: ignore[attr-defined]
     finished, begun = threading.Event(), threading.Event()
 

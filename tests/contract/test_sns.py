@@ -1,6 +1,6 @@
-"""What stands beside the posts of SNS, in memory and as the emulator has it.
+"""SNS posts and what verifies them, in memory and with the emulator.
 
-Its signatures verify, its certificates are had, and what was taken is taken once.
+Signatures verify, certificates are fetched, and each message is taken once.
 """
 
 import json
@@ -54,7 +54,7 @@ def sns(emulator: str) -> Any:
 
 
 def test_post_of_the_emulator_is_verified_with_its_certificate(emulator: str, sns: Any, endpoint: Any) -> None:
-    """The sandbox signs with real keys, so the whole way is checked on a laptop too; the certificate is fetched once."""
+    """The sandbox signs with real keys, so all steps are tested on a laptop too; the certificate is fetched once."""
     topic = sns.create_topic(Name="inbound")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=endpoint.url)
     sns.publish(TopicArn=topic, Message="hello")
@@ -70,7 +70,7 @@ def test_post_of_the_emulator_is_verified_with_its_certificate(emulator: str, sn
 
 
 def test_certificate_that_is_not_there_is_a_refusal_and_one_that_cannot_be_had_is_not(emulator: str) -> None:
-    """A page of another kind, and a place that does not answer."""
+    """A page of another kind, and a server that does not answer."""
     missing = "https://sns.eu-west-1.amazonaws.com/Other-00.pem"
 
     with pytest.raises(Unverified):
@@ -89,7 +89,7 @@ def topics(request: pytest.FixtureRequest) -> tuple[Subscriptions, str]:
 
 
 def test_token_that_sns_does_not_know_confirms_nothing(topics: tuple[Subscriptions, str]) -> None:
-    """The answer goes through the API, with our own credentials."""
+    """The confirmation goes through the API, with our own credentials."""
     subscriptions, topic = topics
 
     subscriptions.confirm(topic, "token")
@@ -104,7 +104,7 @@ def once(request: pytest.FixtureRequest) -> Deduplicator:
 
 
 def test_message_is_taken_once_and_not_at_all_where_taking_failed(once: Deduplicator) -> None:
-    """The note and the deed go together: a queue that is away leaves the message to be sent again."""
+    """Record and action go together: if the queue is away, the message can be sent again."""
     done = list[str]()
 
     def fails() -> None:

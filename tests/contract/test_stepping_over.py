@@ -1,4 +1,4 @@
-"""Each loop by itself: what one row does to it, what becomes of the others, and how the row is named."""
+"""Each loop by itself: a bad row is skipped and reported, and all others are handled."""
 
 import json
 import threading
@@ -63,8 +63,8 @@ def named(engine: Engine) -> dict[str, list[tuple[str, str]]]:
     return {one.loop: list(one.named) for one in skipped_now(engine)}
 
 
-def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engine: Engine) -> None:
-    """Its batch would otherwise never go: each claim would meet it again."""
+def test_a_message_that_cannot_be_rendered_fails_alone(office: Office, engine: Engine) -> None:
+    """Its batch would otherwise never be sent: each claim would meet it again."""
     batch_id = office.batch(3, now=NOW)
     execute(engine, "update message set \"to\" = '[]' where number = 1")
 
@@ -88,7 +88,7 @@ def test_a_message_of_which_no_mail_can_be_made_fails_alone(office: Office, engi
     ],
 )
 def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, engine: Engine, spoilt: str) -> None:
-    """Nothing of it can go, and that is said of each message instead of trying for ever."""
+    """None of its messages can be sent; each is failed instead of tried for ever."""
     batch_id = office.batch(2, now=NOW)
     execute(engine, f"update content set {spoilt}")
 
@@ -99,7 +99,7 @@ def test_a_batch_whose_content_cannot_be_read_comes_to_an_end(office: Office, en
 
 
 def test_a_provider_that_breaks_off_for_one_message_settles_the_others(engine: Engine) -> None:
-    """Before, no outcome of any tenant was settled behind such a one, and no batch could begin."""
+    """Otherwise no outcome of any tenant behind it would be settled, and no batch could begin."""
 
     class Breaking(MemoryProvider):
         def ask(self, message_id: str, *, since: datetime) -> ProviderReceipt | None:
@@ -148,14 +148,14 @@ def test_a_call_that_cannot_be_used_is_not_the_first_again(office: Office, engin
 
 
 class BrokenHooks(SqlHooks):
-    """The calls of providers, in a table that cannot be read: one that is not there would be a schema that does not fit."""
+    """Provider calls in a table that cannot be read: a missing table would be a schema that does not fit."""
 
     def taken(self, *, most: int, now: datetime) -> Any:
         raise PermanentError("the database refused a statement")
 
 
 def test_parts_of_tracking_do_not_wait_for_each_other(engine: Engine) -> None:
-    """What is wrong with the table of calls must not keep the queue from being read, nor anything from being forgotten."""
+    """A broken table of calls must not stop the queue from being read, nor old data from being deleted."""
     queue, forgot, now = MemoryQueue(), list[datetime](), [NOW]
     queue.send("{}")
     tracking = Tracking(SqlEvents(engine), BrokenHooks(engine), queue, clock=lambda: now[0], forget=forgot.append)
@@ -172,7 +172,7 @@ def test_parts_of_tracking_do_not_wait_for_each_other(engine: Engine) -> None:
     "spoilt", ['{"recipient": 5}', '{"kind": "nonsense"}', '{"provider": null, "event_id": null}', '{"x": 1}']
 )
 def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engine: Engine, spoilt: str) -> None:
-    """Also where it is seen only while all of them are folded together."""
+    """Also where it fails only while all parked events are matched together."""
     office.batch(1, now=NOW)
     events = SqlEvents(engine)
     output = [an_event(Kind.DELIVERED, f"event-{at}", provider_message_id=f"p-{at}") for at in (1, 2)]
@@ -197,7 +197,7 @@ def test_a_parked_event_that_cannot_be_matched_waits_alone(office: Office, engin
 
 
 def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, engine: Engine) -> None:
-    """A URL that older code took: it is met once, named, and the next endpoint is told."""
+    """A URL that older code accepted: it fails once, is reported, and the next endpoint gets its events."""
 
     class Receiver(MemoryWebhooks):
         def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -221,7 +221,7 @@ def test_an_endpoint_to_which_nothing_can_be_posted_waits_alone(office: Office, 
 
 
 def test_the_relay_survives_whatever_happens_in_it(engine: Engine) -> None:
-    """It is a thread of the HTTP service: dead, nothing of anybody is sent, and nothing else says so for minutes."""
+    """It is a thread of the HTTP service: dead, no mail of anyone is sent, and no alarm says so for minutes."""
     stop, passes = threading.Event(), list[int]()
 
     class Broken(SqlOutbox):
@@ -235,8 +235,8 @@ def test_the_relay_survives_whatever_happens_in_it(engine: Engine) -> None:
     assert passes == [1]
 
 
-def test_words_of_a_policy_that_there_are_not_hold_mail_back(engine: Engine) -> None:
-    """A mail for two tenants goes to both: one that cannot be read must not keep it from the other, nor let spam in."""
+def test_unknown_words_of_a_policy_hold_mail_back(engine: Engine) -> None:
+    """A mail for two tenants goes to both: an unreadable policy must not stop it for the other, nor let spam in."""
     directory = SqlDirectory(engine)
     for tenant in ("acme", "other"):
         directory.add(Address(f"ada@{tenant}.test", tenant, "ada", "inbox"))
@@ -251,8 +251,8 @@ def test_words_of_a_policy_that_there_are_not_hold_mail_back(engine: Engine) -> 
     assert sorted(directory.lookup(["ada@acme.test", "ada@other.test"])) == ["ada@acme.test", "ada@other.test"]
 
 
-def test_forgetting_goes_on_behind_a_content_that_cannot_be_read(office: Office, engine: Engine) -> None:
-    """Of its tenant nothing is forgotten, for nobody can tell what it needs."""
+def test_deletion_continues_after_an_unreadable_content(office: Office, engine: Engine) -> None:
+    """Nothing of its tenant is deleted, because it is unknown what the content needs."""
     leaflet = StoredAttachment(filename="a.pdf", content_type="application/pdf", size=1, sha256="a" * 64)
     office.batch(1, now=NOW, content=Content(subject="s", text="t", html=None, enclosures=(leaflet,)))
     for tenant in ("acme", "other"):
@@ -266,7 +266,7 @@ def test_forgetting_goes_on_behind_a_content_that_cannot_be_read(office: Office,
 
 
 def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
-    """Whoever steps over a row goes on, also where the database is away; what the row holds stays in it."""
+    """The loop continues also without a database; the row's content is not logged."""
     try:
         int("ada@users.test")
     except ValueError as error:
@@ -280,8 +280,8 @@ def test_naming_a_row_never_fails_and_quotes_none(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("loop", "seen"), [("lists", "now()"), ("relay", "now() - interval '3 hours'")])
-def test_a_row_is_named_however_many_others_are(engine: Engine, loop: str, seen: str) -> None:
-    """A loop leaves alone what is named; what another loop met, or what was mended, must not keep it from that."""
+def test_a_row_is_reported_however_many_others_are(engine: Engine, loop: str, seen: str) -> None:
+    """A loop skips what is reported; rows of another loop, or repaired ones, must not prevent that."""
     many = f"insert into skipped_row select '{loop}', 'batch ' || at, 'x', {seen}, {seen}, 1 from generate_series(1, 1000) as at"
     execute(engine, many)
 
@@ -291,7 +291,7 @@ def test_a_row_is_named_however_many_others_are(engine: Engine, loop: str, seen:
 
 
 def test_an_object_whose_key_is_no_name_keeps_no_other_from_being_announced(engine: Engine) -> None:
-    """S3 takes a NUL, PostgreSQL does not: each sweep ended at the same page, and no lost mail behind it was found."""
+    """S3 takes a NUL, PostgreSQL does not: otherwise each sweep ends at that page, and finds no lost mail behind it."""
     mails = MemoryMailStore()
     for key in ("in/\0", "in/a\nb", "in/lost"):
         mails.put(ObjectRef("mails", key), b"", at=NOW - timedelta(hours=1))
@@ -303,10 +303,10 @@ def test_an_object_whose_key_is_no_name_keeps_no_other_from_being_announced(engi
 
 
 @pytest.mark.parametrize("left", ["handed_at = handed_at - interval '4 days'", "provider = 'the one before'"])
-def test_outcomes_that_nobody_asks_for_any_more_are_not_in_the_way(
+def test_outcomes_that_are_no_longer_queried_do_not_block_others(
     office: Office, engine: Engine, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
-    """They stay unknown for a person, for ever; with five hundred of them no other was ever asked for."""
+    """They stay unknown for a person; otherwise five hundred of them would block every other query."""
     monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
     dispatch, name = SqlDispatch(engine), office.provider.name
     for at in (NOW - timedelta(minutes=1), NOW):
@@ -319,10 +319,10 @@ def test_outcomes_that_nobody_asks_for_any_more_are_not_in_the_way(
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_outcomes_of_what_a_person_stopped_are_not_in_the_way(
+def test_outcomes_of_stopped_batches_do_not_block_others(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, held: bool
 ) -> None:
-    """What prefers delivery goes again after an hour, however many wait of batches that were cancelled or are held."""
+    """`prefer_delivery` sends again after an hour, however many messages of cancelled or held batches wait."""
     monkeypatch.setattr(unknown_outcomes, "_MOST", 1)
     with office_on(engine, provider=MemoryProvider(capabilities=Capabilities(asks=False))) as office:
         dispatch, outbox = SqlDispatch(engine), SqlOutbox(engine)
@@ -339,7 +339,7 @@ def test_outcomes_of_what_a_person_stopped_are_not_in_the_way(
         assert office.values("select batch_id::text from message where reason = 'sent_again'") == [going]
 
 
-def test_a_note_that_cannot_be_recorded_costs_no_other_of_the_same_moment(office: Office, engine: Engine) -> None:
+def test_an_event_that_cannot_be_recorded_does_not_affect_the_others(office: Office, engine: Engine) -> None:
     """Opens and clicks of all tenants are recorded together, up to two hundred of them."""
     begin = threading.Event()
 
@@ -354,7 +354,7 @@ def test_a_note_that_cannot_be_recorded_costs_no_other_of_the_same_moment(office
     notes = EventRecorder(Slow(engine), patience_s=0)
 
     notes.record(an_event(Kind.OPENED, "first", message_id=first))
-    notes.record(an_event(Kind.OPENED, "bad", message_id=bad, facts={"told": "\0"}))
+    notes.record(an_event(Kind.OPENED, "bad", message_id=bad, facts={"agent": "\0"}))
     notes.record(an_event(Kind.OPENED, "last", message_id=last))
     begin.set()
     until = time.monotonic() + 10

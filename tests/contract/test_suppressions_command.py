@@ -18,7 +18,7 @@ CSV = "address,tenant,reason,expires_at\nAda@Users.test,acme,hard_bounce,\nbob@u
 
 @pytest.fixture(autouse=True)
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of an installation of which nothing but the database is there."""
+    """Settings of an installation that has only the database."""
     for name, field in Settings.model_fields.items():
         if field.is_required():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
@@ -35,7 +35,7 @@ def exported(*words: str) -> list[dict[str, str | None]]:
 
 
 def test_what_was_exported_comes_back(database_url: str) -> None:
-    """Moving to another installation keeps who gets no mail, why, and until when."""
+    """Moving to another installation preserves who gets no mail, why, and until when."""
     assert run("import", "-", given=CSV).stdout == "read 2 addresses; 2 are new\n"
     first, as_csv = exported(), run("export").stdout
     engine = make_engine(database_url)
@@ -54,7 +54,7 @@ def test_what_was_exported_comes_back(database_url: str) -> None:
 
 
 def test_importing_again_changes_nothing(tmp_path: Path) -> None:
-    """A file may be imported twice; as JSON it is the same."""
+    """A file may be imported twice; JSON gives the same result."""
     file = tmp_path / "list.json"
     file.write_text(json.dumps([{"address": "ada@users.test"}]))
 
@@ -63,7 +63,7 @@ def test_importing_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_tenant_is_given_for_those_that_have_none() -> None:
-    """A list of one customer's own names no tenant."""
+    """A list of one customer has no tenant column."""
     run("import", "-", "--tenant", "acme", given="address\nada@users.test\n")
 
     assert [one["tenant"] for one in exported()] == ["acme"]
@@ -71,7 +71,7 @@ def test_tenant_is_given_for_those_that_have_none() -> None:
 
 
 def test_ended_suppressions_are_exported_when_asked_for() -> None:
-    """They hold nobody back, and tell of the past."""
+    """They suppress nothing, but are history."""
     ended = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     run("import", "-", given=f"address,expires_at\nada@users.test,{ended}\n")
 
@@ -80,7 +80,7 @@ def test_ended_suppressions_are_exported_when_asked_for() -> None:
 
 
 def test_no_formula_reaches_a_spreadsheet() -> None:
-    """B30: an address may begin with an equals sign; a spreadsheet would run it. It comes back as it was."""
+    """B30: an address may begin with an equals sign; a spreadsheet would run it. It is imported unchanged."""
     run("import", "-", given=json.dumps([{"address": "=cmd@users.test"}]))
 
     output = run("export").stdout
@@ -103,7 +103,7 @@ def test_no_formula_reaches_a_spreadsheet() -> None:
     ],
 )
 def test_a_file_with_a_fault_changes_nothing(given: str) -> None:
-    """All or nothing: half a list is worse than none, for nobody knows which half."""
+    """All or nothing: after half an import it is unknown which half."""
     result = run("import", "-", given=given)
 
     assert isinstance(result.exception, ConfigurationError)
@@ -111,7 +111,7 @@ def test_a_file_with_a_fault_changes_nothing(given: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    """The commonest mistake."""
+    """The most common mistake."""
     result = run("import", "nowhere.csv")
 
     assert isinstance(result.exception, ConfigurationError)

@@ -1,4 +1,4 @@
-"""Routes and commands that name a tenant for something new, on PostgreSQL; and names that earlier releases stored."""
+"""Routes and commands that create something for a tenant, on PostgreSQL; and names that earlier releases stored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ COMMANDS: list[tuple[typer.Typer, Callable[[str], list[str]]]] = [
 
 @pytest.fixture(autouse=True)
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of an installation of which nothing but the database is there."""
+    """Settings of an installation that has only the database."""
     for name, field in Settings.model_fields.items():
         if field.is_required():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
@@ -49,7 +49,7 @@ def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [("acme", True), ("0-", True), ("a" * 63, True), ("Acme", False), (ODD, False), ("unrouted", False), ("a" * 64, False)],
 )  # fmt: skip
 def test_whatever_names_a_tenant_takes_the_same_names(api: TestClient, engine: Engine, name: str, taken: bool) -> None:
-    """`POST /v1/suppressions?tenant=Acme` kept what holds nobody back; `unrouted` was the API's and not the commands'."""
+    """`POST /v1/suppressions?tenant=Acme` stored an entry without effect; `unrouted` was the API's, not the commands'."""
     for method, url, body in ROUTES:
         answer = api.request(method, f"{url}&tenant={name}", json=body, headers=ADMIN)
         assert answer.status_code in ((200, 201) if taken else (422,)), (url, answer.text)
@@ -65,7 +65,7 @@ def test_whatever_names_a_tenant_takes_the_same_names(api: TestClient, engine: E
 
 @pytest.mark.parametrize("words", [["--tenant", ""], ["--tenant", "Acme"], []])
 def test_a_list_of_no_tenant_is_not_everybodys(words: list[str], engine: Engine) -> None:
-    """`--tenant "$TENANT"` of a script whose variable is empty suppressed for all; a line may name one wrongly too."""
+    """`--tenant "$TENANT"` with an empty variable suppressed for all tenants; a line of a file may be wrong too."""
     given = "address,tenant\nada@users.test,acme\nbob@users.test,ACME\n"
 
     ended = CliRunner().invoke(suppressions.app, ["import", "-", *words], input=given)
@@ -77,7 +77,7 @@ def test_a_list_of_no_tenant_is_not_everybodys(words: list[str], engine: Engine)
 
 
 def test_what_earlier_releases_stored_is_read_and_removed(api: TestClient, engine: Engine) -> None:
-    """Suppressions of any name, and senders of `unrouted`; after an upgrade they are still there."""
+    """Suppressions of any name, and senders of `unrouted`; they still exist after an upgrade."""
     SqlSuppressions(engine).add([Suppression(address="ada@users.test", reason="manual", tenant=ODD, since=NOW)])
     SqlSenders(engine).allow("unrouted", "@acme.test")
 

@@ -1,4 +1,4 @@
-"""What providers allow is told by those who send, and known to those who take batches."""
+"""Provider terms: senders publish the limits, and the API reads them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -17,8 +17,8 @@ from tests.support.batch_requests import provider_terms
 from tests.support.loopback_ports import free_port
 
 
-def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
-    """A provider's quota grows and is used up; yesterday's says nothing of today."""
+def test_the_latest_terms_are_valid_for_a_day(engine: Engine) -> None:
+    """A provider's quota grows and is used up; yesterday's terms say nothing about today."""
     terms = SqlTerms(engine)
     before = terms.known(now=NOW)
     first = provider_terms(ProviderRate(per_second=14, per_day=50_000, sent_today=3))
@@ -32,8 +32,8 @@ def test_what_was_told_last_is_known_for_a_day(engine: Engine) -> None:
     assert terms.known(now=NOW + timedelta(days=2)) is None
 
 
-def test_of_several_accounts_the_one_that_told_last_counts(engine: Engine) -> None:
-    """Who changed the provider sends through the new one."""
+def test_of_several_accounts_the_latest_publication_counts(engine: Engine) -> None:
+    """After a change of provider the new one sends."""
     terms = SqlTerms(engine)
     old, new = (
         provider_terms(ProviderRate()),
@@ -46,8 +46,8 @@ def test_of_several_accounts_the_one_that_told_last_counts(engine: Engine) -> No
     assert terms.known(now=NOW + timedelta(hours=2)) == new
 
 
-def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
-    """The rate asks every minute; nobody needs to ask twice."""
+def test_a_query_of_a_provider_publishes_its_terms(engine: Engine) -> None:
+    """The rate queries it every minute; a second query is not needed."""
     terms, provider = SqlTerms(engine), MemoryProvider()
     provider.allowed = ProviderQuota(per_second=14, per_day=200, sent_today=9)
 
@@ -59,8 +59,8 @@ def test_whoever_asks_a_provider_tells_on(engine: Engine) -> None:
     assert (output.identity, output.pace) == (provider.identity, ProviderRate(per_second=14, per_day=200, sent_today=9))
 
 
-def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Engine) -> None:
-    """An SMTP server says nothing, and is sent to at a rate all the same."""
+def test_without_a_rate_of_the_provider_the_installations_own_counts(engine: Engine) -> None:
+    """An SMTP server publishes no rate, and is still limited."""
     terms = SqlTerms(engine)
 
     answer = publishing_terms(MemoryProvider(), terms, otherwise=10, clock=lambda: NOW)()
@@ -71,8 +71,8 @@ def test_where_a_provider_tells_no_rate_the_installations_own_counts(engine: Eng
     assert output.pace.per_second == 10
 
 
-def test_what_cannot_be_told_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Sending goes on without a forecast."""
+def test_terms_that_cannot_be_published_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Sending continues without a forecast."""
     provider, away = MemoryProvider(), SqlTerms(make_engine(f"postgresql://127.0.0.1:{free_port()}/mailroom"))
 
     assert publishing_terms(provider, away, clock=lambda: NOW)() == provider.quota()

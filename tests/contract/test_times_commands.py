@@ -1,4 +1,4 @@
-"""The ends of time on the command line: refused by imports, and shown where rows have them."""
+"""Extreme times on the command line: refused by imports, and shown where rows have them."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def _shell(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
 
 
 def test_imports_refuse_what_cannot_be_a_time() -> None:
-    """Nothing of a file with a fault is kept, and the line of the fault is named."""
+    """Nothing of a file with a fault is stored, and the line of the fault is named."""
     given = "address,expires_at\nada@users.test,2030-01-01\nbob@users.test,9999-12-31T23:59:59-23:59\n"
 
     ended = CliRunner().invoke(app, ["suppressions", "import", "-"], input=given)
@@ -33,15 +33,15 @@ def test_imports_refuse_what_cannot_be_a_time() -> None:
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0001-01-01 00:00:00+01", "9999-12-31 23:59:59-12"])
 def test_what_rows_have_is_shown_and_exported(engine: Engine, database_url: str, value: str, tmp_path: Path) -> None:
-    """Whoever mends a row must be able to look at it."""
-    house = Installation(engine, database_url)
-    house.fill()
-    house.spoil_times(value)
+    """An operator must be able to look at a row in order to repair it."""
+    installation = Installation(engine, database_url)
+    installation.fill()
+    installation.spoil_times(value)
 
     shown = [
         CliRunner().invoke(app, words)
         for any_id in ("batch_id", "message_id", "email_id", "item_id")
-        for words in (["trace", house.ids[any_id]], ["trace", house.ids[any_id], "--json"])
+        for words in (["trace", installation.ids[any_id]], ["trace", installation.ids[any_id], "--json"])
     ]
     listed = json.loads(CliRunner().invoke(app, ["suppressions", "export", "--expired", "--json"]).stdout)
 
@@ -51,11 +51,11 @@ def test_what_rows_have_is_shown_and_exported(engine: Engine, database_url: str,
 
 def test_an_email_whose_envelope_cannot_be_read_is_shown(engine: Engine, database_url: str) -> None:
     """It is traced because something is wrong with it."""
-    house = Installation(engine, database_url)
-    house.fill()
-    house.spoil_shapes("[1]")
+    installation = Installation(engine, database_url)
+    installation.fill()
+    installation.spoil_shapes("[1]")
 
-    traced = CliRunner().invoke(app, ["trace", house.ids["email_id"]])
+    traced = CliRunner().invoke(app, ["trace", installation.ids["email_id"]])
 
     assert (traced.exit_code, traced.exception) == (0, None)
     assert "envelope  cannot be read" in traced.stdout

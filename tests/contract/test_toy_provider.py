@@ -1,4 +1,4 @@
-"""A provider is added as docs/adding-a-provider.md says, to a copy of the checkout: six files, and it sends and hears back."""
+"""A toy provider is added to a copy of the checkout as docs/adding-a-provider.md says: six files, sending and events."""
 
 import os
 import shutil
@@ -12,15 +12,15 @@ from tests.unit.test_provider_registry import FILES
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ROOT / "tests" / "data" / "toy_provider"
 ROWS = tomllib.loads((TOY / "rows.toml").read_text())["row"]
-#: Enough of the contract suite, for the whole of it has moods that take their time.
+#: A part of the contract suite: the whole has behaviours that take long.
 CHOSEN = (
     "test_a_batch_goes_out or test_it_is_listed"
-    " or (toy and (handed_over_once or order_of_the_mails or each_answer or leads_to or names_every or a_hook_is))"
+    " or (toy and (sent_once_and_returns or order_of_the_mails or each_answer or leads_to or names_every or a_hook_is))"
 )
 
 
 def copied(checkout: Path) -> Path:
-    """Return a copy of what the toy's tests need."""
+    """Return a copy of the files that the toy's tests need."""
     for name in ("mailroom", "blocks", "docs"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("pictures"))
     shutil.copytree(ROOT / "tests", checkout / "tests", ignore=shutil.ignore_patterns("data", "e2e", "flows", "faults"))
@@ -42,9 +42,9 @@ def add_toy(checkout: Path) -> set[str]:
 
 
 def test_a_provider_is_added_by_the_guide(tmp_path: Path, database_url: str) -> None:
-    """The files of the guide and no other: a batch goes out, events change statuses, command, blocks and docs know it.
+    """The guide's files and no others: a batch is sent, events change statuses, command, blocks and docs list it.
 
-    In a process of its own, for the registry is read when modules are imported.
+    In a separate process, because the registry is read when modules are imported.
     """
     checkout = copied(tmp_path / "checkout")
 

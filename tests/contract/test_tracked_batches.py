@@ -1,4 +1,4 @@
-"""Batches that want to know their readers, on PostgreSQL: asked for, signed, followed, counted; and nobody else's."""
+"""Batches with tracking, on PostgreSQL: requested, signed, redirected, counted; and no untracked reader."""
 
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.archive import MemoryArchive
-from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, handed_over, message, refused, template
+from tests.support.batch_requests import ACME, HOLDERS, PORTS, batch, message, refused, submitted, template
 
 KEY = "a key of some length"
 BASE = "http://mail.example"
@@ -56,9 +56,9 @@ def api(engine: Engine) -> TestClient:
 
 
 def rendered(engine: Engine, api: TestClient, asked: dict[str, Any], **how: Any) -> list[Any]:
-    """Hand a batch over to the API and on to a provider, and return the mails that the provider is given."""
+    """Submit a batch to the API, send it, and return the mails that the provider gets."""
     dispatch, archive = SqlDispatch(engine), MemoryArchive()
-    claims = dispatch.claim(handed_over(api, asked)["id"], most=100, provider="smtp", now=NOW)
+    claims = dispatch.claim(submitted(api, asked)["id"], most=100, provider="smtp", now=NOW)
     dispatch.settle(
         [Outcome(one.draft.id, one.attempt, ProviderReceipt("smtp", one.draft.id)) for one in claims], now=NOW
     )
@@ -76,10 +76,8 @@ def path_in(mail: Outgoing, what: str) -> str:
     return found[1]
 
 
-def test_reader_of_one_mail_opens_and_follows_and_it_is_told_of_that_mail_alone(
-    api: TestClient, engine: Engine
-) -> None:
-    """Two recipients of one template have links of their own to one page."""
+def test_opens_and_clicks_of_one_mail_are_recorded_for_it_alone(api: TestClient, engine: Engine) -> None:
+    """Two recipients of one template have different links to one page."""
     asked = template(
         {"to": "ada@users.test", "data": {"name": "Ada"}}, {"to": "bob@users.test", "data": {"name": "Bob"}}
     )
@@ -97,8 +95,8 @@ def test_reader_of_one_mail_opens_and_follows_and_it_is_told_of_that_mail_alone(
     assert activity["facts"] == {"link": "1"}
 
 
-def test_machine_that_follows_proves_delivery_and_no_more(api: TestClient, engine: Engine) -> None:
-    """A scanner's click is no reader's."""
+def test_click_of_a_machine_proves_delivery_only(api: TestClient, engine: Engine) -> None:
+    """A scanner's click is not a reader's."""
     [mail] = rendered(engine, api, batch(message(html=HTML), tracking=BOTH))
 
     assert api.head(path_in(mail, "c")).status_code == 302
@@ -106,8 +104,8 @@ def test_machine_that_follows_proves_delivery_and_no_more(api: TestClient, engin
     assert statuses(engine) == ["delivered"]
 
 
-def test_nobody_is_tracked_who_did_not_ask_for_it(api: TestClient, engine: Engine) -> None:
-    """Off by default, and each for itself."""
+def test_mails_without_tracking_are_not_tracked(api: TestClient, engine: Engine) -> None:
+    """Off by default, and opens and clicks separately."""
     [plain] = rendered(engine, api, batch(message(html=HTML)))
     [opens] = rendered(engine, api, batch(message(html=HTML), tracking={"opens": True}))
     [clicks] = rendered(engine, api, batch(message(html=HTML), tracking={"clicks": True}))
@@ -118,7 +116,7 @@ def test_nobody_is_tracked_who_did_not_ask_for_it(api: TestClient, engine: Engin
 
 
 def test_text_of_a_mail_keeps_its_own_links(api: TestClient, engine: Engine) -> None:
-    """Rewritten there a link would be unreadable, and the part made from the HTML shows where a link leads."""
+    """Rewritten links in text would be unreadable, and the part made from the HTML shows where a link leads."""
     [mail] = rendered(engine, api, batch({"to": "ada@users.test", "subject": "s", "html": HTML}, tracking=BOTH))
     [text_only] = rendered(engine, api, batch(message(), tracking=BOTH))
 
@@ -128,7 +126,7 @@ def test_text_of_a_mail_keeps_its_own_links(api: TestClient, engine: Engine) -> 
 
 
 def test_unsubscribe_link_in_the_text_is_left_alone(api: TestClient, engine: Engine) -> None:
-    """Leaving is nobody's click."""
+    """Unsubscribing is not a click."""
     leave = "https://list.acme.test/leave?u=1"
     html = f'<a href="{leave}">leave</a><a href="{BASE}/u/abc">leave</a><a href="mailto:desk@acme.test">ask</a>'
 
@@ -138,7 +136,7 @@ def test_unsubscribe_link_in_the_text_is_left_alone(api: TestClient, engine: Eng
 
 
 def test_provider_that_tracks_is_asked_to_and_nothing_is_rewritten(api: TestClient, engine: Engine) -> None:
-    """Both together would lead through two doors and count twice."""
+    """Both together would redirect twice and count twice."""
     [mail] = rendered(engine, api, batch(message(html=HTML), tracking=BOTH), provider_tracks=True)
     [other] = rendered(engine, api, batch(message(html=HTML)), provider_tracks=True)
 
@@ -146,8 +144,8 @@ def test_provider_that_tracks_is_asked_to_and_nothing_is_rewritten(api: TestClie
     assert (other.html, other.tracking) == (HTML, UNTRACKED)
 
 
-def test_tracking_that_nothing_can_do_is_refused_at_handing_over(engine: Engine) -> None:
-    """Before anything is kept; and where the key went away since, before the mail leaves: never dropped in silence."""
+def test_tracking_that_nothing_can_do_is_refused_at_submission(engine: Engine) -> None:
+    """Before anything is stored; and if the key was removed since, before the mail is sent: never silently dropped."""
     assert refused(service(engine, key=None), batch(tracking={"opens": True})) == [
         (["tracking"], "this installation has no public URL for links: leave this out, or ask the operator")
     ]
@@ -159,8 +157,8 @@ def test_tracking_that_nothing_can_do_is_refused_at_handing_over(engine: Engine)
 
 
 def test_batch_says_what_is_tracked(api: TestClient) -> None:
-    """Who looks at a batch must see that its readers are looked at."""
-    kept = handed_over(api, batch(message(), tracking={"clicks": True}))
+    """The owner of a batch must see that its readers are tracked."""
+    kept = submitted(api, batch(message(), tracking={"clicks": True}))
 
     assert api.get(f"/v1/batches/{kept['id']}").json()["tracking"] == {"opens": False, "clicks": True}
     assert api.post("/v1/batches", json=batch(message(), tracking={"clics": True})).status_code == 422

@@ -1,4 +1,4 @@
-"""What was told is handled once and loses nothing; and who leaves by one click has left, on PostgreSQL."""
+"""Tracking on PostgreSQL: each reported event is handled once and not lost, and one-click unsubscribe works."""
 
 import json
 import threading
@@ -60,7 +60,7 @@ def case(engine: Engine) -> Case:
 
 @pytest.fixture
 def message(engine: Engine) -> str:
-    """A message of acme's that the recorded calls tell of."""
+    """A message of acme's that the recorded calls report on."""
     batch = Batch(id=BATCH, tenant="acme", from_=Party("desk@acme.test"))
     draft = Draft(id=MESSAGE, number=0, to=Party("ada@users.test"), content=0)
     SqlOutbox(engine).accept(batch, [Content(subject="s", text="t", html=None)], [draft], now=NOW)
@@ -71,7 +71,7 @@ def payload(name: str) -> bytes:
     return (HOOKS / f"{name}.json").read_bytes()
 
 
-def test_a_hook_that_cannot_be_used_holds_up_no_other(case: Case, message: str, engine: Engine) -> None:
+def test_an_unreadable_hook_delays_no_other(case: Case, message: str, engine: Engine) -> None:
     """It was verified when it came, so it is the provider's; its body stays for a person."""
     hooks = SqlHooks(engine)
     hooks.store([Hook("postmark", "1", b"garbage"), Hook("postmark", "2", payload("postmark/delivery"))], now=NOW)
@@ -84,7 +84,7 @@ def test_a_hook_that_cannot_be_used_holds_up_no_other(case: Case, message: str, 
 
 
 def test_what_was_not_recorded_is_not_handled(engine: Engine) -> None:
-    """A worker that dies, or a database that goes away, leaves the call to the next."""
+    """If a worker dies or the database goes away, another worker handles the call."""
     hooks = SqlHooks(engine)
     hooks.store([Hook("ses", "1", b"{}")], now=NOW)
 
@@ -101,8 +101,8 @@ def test_what_was_not_recorded_is_not_handled(engine: Engine) -> None:
     assert hooks.waiting() == 1
 
 
-def test_handled_hooks_are_forgotten_after_a_while(engine: Engine) -> None:
-    """Bodies hold addresses; what is not handled stays."""
+def test_handled_hooks_are_deleted_after_a_while(engine: Engine) -> None:
+    """Bodies hold addresses; unhandled calls stay."""
     hooks = SqlHooks(engine)
     hooks.store([Hook("ses", "1", b"{}")], now=NOW)
     with hooks.taken(most=10, now=NOW):
@@ -115,7 +115,7 @@ def test_handled_hooks_are_forgotten_after_a_while(engine: Engine) -> None:
 
 
 def test_tracking_queue_is_acknowledged_last(engine: Engine, message: str) -> None:
-    """In an SNS envelope or raw; what cannot be used is left for the dead letters and holds up no other."""
+    """In an SNS envelope or raw; an unreadable message is left for the dead letters and delays no other."""
     queue, events = MemoryQueue(), SqlEvents(engine)
     inner = payload("ses/delivery").decode()
     queue.send(inner)
@@ -133,7 +133,7 @@ def test_tracking_queue_is_acknowledged_last(engine: Engine, message: str) -> No
 
 
 class Picky(SqlEvents):
-    """Refuses, as a database may, whatever comes together with one event."""
+    """Refuses, as a database may, each call that contains one event."""
 
     def record(self, events: Sequence[DeliveryEvent], *, now: datetime) -> Folded:
         if any(event.provider_message_id == "refused" for event in events):
@@ -141,7 +141,7 @@ class Picky(SqlEvents):
         return super().record(events, now=now)
 
 
-def test_message_that_cannot_be_recorded_holds_up_no_other(case: Case, message: str, engine: Engine) -> None:
+def test_message_that_cannot_be_recorded_delays_no_other(case: Case, message: str, engine: Engine) -> None:
     """It goes to the dead letters in the end; those that came with it are recorded and acknowledged."""
     queue, delivery = MemoryQueue(), json.loads(payload("ses/delivery"))
     refused = json.dumps(delivery | {"mail": delivery["mail"] | {"messageId": "refused"}})
@@ -155,7 +155,7 @@ def test_message_that_cannot_be_recorded_holds_up_no_other(case: Case, message: 
 
 
 class Shaky(MemoryQueue):
-    """Fails twice, once in a way that nobody foresaw, and then has tracking stop."""
+    """Fails twice, once with an unexpected error, and then stops tracking."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class Shaky(MemoryQueue):
 
 
 def test_tracking_outlives_an_outage(engine: Engine, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs for months beside other things; nothing that fails may end it in silence."""
+    """It runs for months beside other loops; no failure may end it silently."""
     monkeypatch.setattr("mailroom.operations.loops.OUTAGE_S", 0)
     stop = threading.Event()
     queue = Shaky(stop)
@@ -205,6 +205,6 @@ def test_looking_at_an_unsubscribe_link_changes_nothing(case: Case, message: str
 
 @pytest.mark.parametrize("token", ["x", "A" * 43, "A" * 5000, "%00", "..%2f..", sign(MESSAGE, key=b"o" * 32)])
 def test_forged_unsubscribe_link_changes_nothing(case: Case, message: str, token: str) -> None:
-    """G71: nobody leaves for another."""
+    """G71: nobody can unsubscribe another."""
     assert case.client.post(f"/u/{token}").status_code == 404
     assert case.rows("select address from suppression") == []

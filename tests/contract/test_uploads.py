@@ -1,4 +1,4 @@
-"""The port `Uploads` in memory and on S3: files of one tenant, and nobody else's."""
+"""The port `Uploads` in memory and on S3: files of one tenant, and of no other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _numbers = count()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A shelf, its bucket, and how a file gets there."""
+    """An `Uploads`, its bucket, and how a file is put into it."""
 
     uploads: Uploads
     bucket: str
@@ -44,7 +44,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_a_tenants_file_comes_whole(case: Case) -> None:
-    """As it lies there when it is asked for."""
+    """With its content at the time of the request."""
     case.put("acme/list.csv", b"1;2")
     case.put("acme/list.csv", b"3;4")
 
@@ -54,8 +54,8 @@ def test_a_tenants_file_comes_whole(case: Case) -> None:
 @pytest.mark.parametrize(
     "key", ["acme/none", "umbrella/list.csv", "acme2/list.csv", "acme/../umbrella/list.csv", "list"]
 )
-def test_what_is_not_under_the_tenants_prefix_is_not_there(case: Case, key: str) -> None:
-    """Nor is another's told from one that never was."""
+def test_a_file_outside_the_tenants_prefix_is_not_found(case: Case, key: str) -> None:
+    """Another tenant's file is not distinguishable from a missing one."""
     for there in ("umbrella/list.csv", "acme2/list.csv", "list"):
         case.put(there, b"secret")
 
@@ -64,7 +64,7 @@ def test_what_is_not_under_the_tenants_prefix_is_not_there(case: Case, key: str)
 
 
 def test_another_bucket_is_not_read(case: Case) -> None:
-    """The caller names it, and our credentials reach more than callers may."""
+    """The caller names the bucket, and our credentials reach more than callers may."""
     case.put("acme/list.csv", b"1;2")
 
     with pytest.raises(LookupError):
@@ -72,7 +72,7 @@ def test_another_bucket_is_not_read(case: Case) -> None:
 
 
 def test_a_version_that_is_not_there_is_not_another(case: Case) -> None:
-    """Who names a version means those bytes."""
+    """A caller that names a version means those bytes."""
     case.put("acme/list.csv", b"1;2")
 
     with pytest.raises(LookupError):
@@ -80,7 +80,7 @@ def test_a_version_that_is_not_there_is_not_another(case: Case) -> None:
 
 
 def test_a_file_over_the_limit_is_refused_with_its_size(case: Case) -> None:
-    """Before it is read: the service's memory is not for it."""
+    """Before it is read: it must not use the service's memory."""
     case.put("acme/list.csv", b"12345")
 
     with pytest.raises(Quarantined) as caught:

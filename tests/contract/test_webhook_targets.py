@@ -1,4 +1,4 @@
-"""One rule of webhook targets at registration and at each POST: names that change their address, ports that are taken back."""
+"""One rule of webhook targets at registration and at each POST: names that change their address, ports no longer allowed."""
 
 import json
 import socket
@@ -36,7 +36,7 @@ INSIDE = [
 
 
 class Answering(BaseHTTPRequestHandler):
-    """An endpoint on loopback that takes what comes."""
+    """An endpoint on loopback that accepts every POST."""
 
     posts: list[str]
 
@@ -46,7 +46,7 @@ class Answering(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def answering() -> Iterator[Any]:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """Names of this test's own: each is answered with its next list of addresses, and stays at the last."""
+    """Host names of this test: each lookup returns the next list of addresses, and the last one stays."""
     ask, known = socket.getaddrinfo, dict[str, list[list[str]]]()
 
     def answer(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
@@ -93,7 +93,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_address_that_was_checked_is_the_one_connected_to(
     names: dict[str, list[list[str]]], dialled: list[str], answering: Any
 ) -> None:
-    """A name that is elsewhere a moment later (DNS rebinding) is looked up once; the other side still sees its name."""
+    """A name that changes its address (DNS rebinding) is looked up once; the server still sees its name."""
     names["hook.acme.test"] = [["127.0.0.1"], ["127.0.0.2"]]
 
     status = HttpWebhooks(WebhookTargets(anywhere=True)).post(f"http://hook.acme.test:{answering.port}/", b"{}", {})
@@ -104,7 +104,7 @@ def test_the_address_that_was_checked_is_the_one_connected_to(
 
 
 def test_a_public_address_is_dialled_as_it_was_found(names: dict[str, list[list[str]]], dialled: list[str]) -> None:
-    """The same with the walls up: the second answer, which leads inside, is never asked for within one POST."""
+    """The same with private addresses refused: the second answer, a private one, is never requested within one POST."""
     names["hook.acme.test"] = [["8.8.8.8"], ["10.0.0.1"]]
     webhooks = HttpWebhooks()
 
@@ -124,7 +124,7 @@ def test_a_public_address_is_dialled_as_it_was_found(names: dict[str, list[list[
 def test_a_name_with_an_address_inside_is_not_connected_to(
     addresses: list[str], names: dict[str, list[list[str]]], dialled: list[str]
 ) -> None:
-    """All of its addresses count, for the system may choose any."""
+    """All of its addresses count, because the system may choose any."""
     names["hook.acme.test"] = [addresses]
 
     with pytest.raises(Refused) as caught:
@@ -144,7 +144,7 @@ def api_of(engine: Engine, **changes: Any) -> TestClient:
 
 @pytest.mark.parametrize("url", INSIDE)
 def test_registration_goes_by_the_same_rule(url: str, engine: Engine) -> None:
-    """The customer hears it at once, in a sentence, and not from a log of failed attempts; a laptop may."""
+    """The customer sees it at once, in a sentence, and not in a log of failed attempts; a laptop may."""
     refused = api_of(engine).post("/v1/webhooks", json={"url": url})
 
     assert refused.status_code == 422
@@ -166,7 +166,7 @@ def installed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_commands_go_by_the_same_rule(
     words: tuple[Any, ...], url: str, database_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An administrator's slip leads inside as well as a tenant's malice; the setting is the way to allow more."""
+    """An administrator's slip is refused like a tenant's attack; the setting is the way to allow more."""
     installed(database_url, monkeypatch)
 
     with pytest.raises(ConfigurationError, match=r"the (host|port) must be"):
@@ -180,7 +180,7 @@ def test_commands_go_by_the_same_rule(
 def test_endpoint_whose_port_was_taken_back_waits_and_says_why(
     database_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of before this rule are such: nothing is lost, page, API and commands say what to do, and then it goes by itself."""
+    """Endpoints from before this rule: nothing is lost, page, API and commands say what to do, then they are sent."""
     desk, allowing = Desk(engine), api_of(engine, webhook_ports="443 8443")
     added = allowing.post("/v1/webhooks", json={"url": ELSEWHERE}).json()
     desk.report(desk.send()[0], Kind.DELIVERED)
@@ -213,8 +213,8 @@ def test_endpoint_whose_port_was_taken_back_waits_and_says_why(
 @pytest.mark.parametrize(
     "build", [lambda: HttpWebhooks(), lambda: HttpWebhooks(WebhookTargets.read("443", anywhere=False))]
 )
-def test_another_port_is_not_knocked_at(build: Callable[[], HttpWebhooks], dialled: list[str]) -> None:
-    """Which ports of an address answer says what runs there, also of a public one; only those that an administrator names are tried."""
+def test_another_port_is_not_connected_to(build: Callable[[], HttpWebhooks], dialled: list[str]) -> None:
+    """Open ports show what runs on an address, also a public one; only ports that an administrator names are tried."""
     with pytest.raises(Refused) as caught:
         build().post("https://8.8.8.8:6443/", b"{}", {})
 

@@ -1,4 +1,4 @@
-"""The port `Webhooks` in memory and over HTTP: what is posted, and what an answer means. Where a URL may lead is in
+"""The port `Webhooks` in memory and over HTTP: what is posted, and what a response means. Allowed URLs are in
 `test_webhooks_http`.
 """
 
@@ -19,7 +19,7 @@ from tests.support.http_server import serving
 
 @dataclass
 class Endpoint:
-    """A tenant's endpoint over HTTP: answers with the statuses that a test lines up, 204 after them."""
+    """A tenant's endpoint over HTTP: answers with the statuses that a test queues, then 204."""
 
     answers: list[Any] = field(default_factory=list)
     posts: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What posts, and the endpoint that it posts to."""
+    """A `Webhooks`, and the endpoint that it posts to."""
 
     webhooks: Webhooks
     endpoint: Any
@@ -74,8 +74,8 @@ def test_a_post_arrives_once_with_its_body_and_headers(case: Case, status: int) 
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503])
-def test_an_endpoint_that_cannot_now_is_tried_again(case: Case, status: int) -> None:
-    """Once by each post: when to come again is decided elsewhere, by the status."""
+def test_an_unavailable_endpoint_is_tried_again(case: Case, status: int) -> None:
+    """One try for each post: the status decides elsewhere when to repeat it."""
     case.endpoint.answers.append(status)
 
     with pytest.raises(TransientError) as caught:

@@ -1,4 +1,4 @@
-"""`mailroom webhooks` on PostgreSQL: the whole life of one webhook from the command line."""
+"""`mailroom webhooks` on PostgreSQL: the life cycle of one webhook from the command line."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from tests.support.tenant_endpoints import URL, Desk, Receiver
 
 @pytest.fixture(autouse=True)
 def installation(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of an installation of which nothing but the database is there."""
+    """Settings of an installation that has only the database."""
     for name, field in Settings.model_fields.items():
         if field.is_required():
             monkeypatch.setenv(f"MAILROOM_{name.upper()}", "nowhere")
@@ -29,7 +29,7 @@ def run(*words: str) -> Any:
 
 
 def test_webhook_is_added_watched_replayed_and_removed(engine: Engine) -> None:
-    """What an operator does when a customer says that nothing came."""
+    """What an operator does when a customer says that no event came."""
     desk = Desk(engine)
     added = run("add", "acme", URL, "--event", "delivered")
     desk.now = datetime.now(UTC) - timedelta(hours=1)
@@ -52,7 +52,7 @@ def test_webhook_is_added_watched_replayed_and_removed(engine: Engine) -> None:
     [("add", "acme", "http://acme.test"), ("add", "acme", URL, "--event", "x"), ("add", "A b", URL), ("log", "x"),
      ("replay", "x", "--since", "1h"), ("remove", "x"), ("enable", "x")],
 )  # fmt: skip
-def test_what_cannot_be_is_said_in_one_line(words: tuple[str, ...]) -> None:
+def test_an_impossible_request_is_one_line(words: tuple[str, ...]) -> None:
     """Each command fails before it changes anything."""
     with pytest.raises(ConfigurationError):
         run(*words)

@@ -1,4 +1,4 @@
-"""Posting to URLs of tenants: never to what stands behind our own walls. The answers of an endpoint are in `test_processors`."""
+"""Posting to tenants' URLs: never to private addresses. The answers of an endpoint are in `test_processors`."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ from mailroom.domain.errors import Refused, TransientError
     ],
 )  # fmt: skip
 def test_private_addresses_are_refused(url: str) -> None:
-    """A tenant's URL must not make us knock at what stands behind our own walls, however the address is spelt."""
+    """A tenant's URL must not make us connect to the private network, in any spelling of the address."""
     with pytest.raises(Refused) as caught:
         HttpWebhooks().post(url, b"{}", {})
 
@@ -42,8 +42,8 @@ def test_url_of_another_kind_is_refused(url: str, step: str) -> None:
     assert caught.value.facts["step"] == step
 
 
-def test_endpoint_that_never_stops_talking_is_cut() -> None:
-    """A byte now and then keeps every timeout of a read from coming, and would hold a thread for ever."""
+def test_endpoint_that_sends_for_ever_is_cut_off() -> None:
+    """A byte now and then resets every read timeout, and would hold a thread for ever."""
     ended = threading.Event()
 
     def drip(server: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""All that a tenant's key is answered, by every route and page there is: nothing of another tenant's, nothing internal."""
+"""Responses of every route and page to a tenant's key: nothing of another tenant's, nothing internal."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from mailroom.delivery.tenant_webhooks import body_of
 from mailroom.domain.inbound.received_email import State
 from mailroom.ports.suppressions import Suppression
 from mailroom.testing.api import BROWSER, NOW, Memory, TestClient
-from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, handed_over, message
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, batch, message, submitted
 from tests.support.filed_mail import ANNA, Filed
 
 #: Of another tenant, which shares the e-mail and the installation with acme.
@@ -42,8 +42,8 @@ INTERNAL = {
 PUBLIC = re.compile(r"/(healthz|readyz|metrics|docs|openapi\.json|hooks/.*|u/.*|c/.*|o/.*|static.*)")
 
 
-class House:
-    """An installation on PostgreSQL with mail of two tenants, in and out, and ids of all that acme may ask for."""
+class Installation:
+    """An installation on PostgreSQL with mail of two tenants, in and out, and ids of all that acme may request."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, filed = engine, Filed(engine)
@@ -96,8 +96,8 @@ class House:
 
     def _sent(self) -> dict[str, str]:
         """Submit a batch of acme's and one of the other tenant's, and return acme's ids."""
-        theirs = handed_over(self.client, batch(message(to="customer@theirs.test")), **_umbrella())
-        ours = handed_over(self.client, batch(message(), message(to="shared@both.test")), **ACME)["id"]
+        theirs = submitted(self.client, batch(message(to="customer@theirs.test")), **_umbrella())
+        ours = submitted(self.client, batch(message(), message(to="shared@both.test")), **ACME)["id"]
         hook = {"url": "https://acme.test/", "events": ["sending", "suppressed"]}
         webhook = self.client.post("/v1/webhooks", json=hook, headers=ACME).json()["id"]
         everybody = {"reason": "hard_bounce", "message_id": self._message(theirs["id"]), "since": NOW}
@@ -115,10 +115,8 @@ class House:
             return str(connection.execute(wanted, {"batch": batch_id}).scalar_one())
 
     def _broken(self) -> str:
-        """Open a breaker of acme's for which a run waits."""
-        batch_id = handed_over(self.client, batch(*(message(to=f"u{at}@users.test") for at in range(100))), **ACME)[
-            "id"
-        ]
+        """Open a breaker of acme's with a suspended run."""
+        batch_id = submitted(self.client, batch(*(message(to=f"u{at}@users.test") for at in range(100))), **ACME)["id"]
         with self.engine.begin() as connection:
             complained = text("update message set status = 'complained', handed_at = :now where batch_id = :batch")
             connection.execute(complained, {"now": NOW, "batch": batch_id})
@@ -137,7 +135,7 @@ class House:
                     yield method, re.sub(r"\{(\w+)(:\w+)?\}", lambda one: self.ids[one[1]], route.path)
 
     def asked(self, headers: dict[str, str], only: str | None = None) -> Iterator[tuple[str, int, str]]:
-        """Yield what each route answers, those that delete last."""
+        """Yield the response of each route, deleting routes last."""
         for method, path in sorted(self.routes(), key=lambda one: one[0] == "DELETE"):
             if only not in (None, method):
                 continue
@@ -152,23 +150,23 @@ def _umbrella() -> dict[str, str]:
 
 
 @pytest.fixture
-def house(engine: Engine) -> House:
-    return House(engine)
+def installation(engine: Engine) -> Installation:
+    return Installation(engine)
 
 
 def words_in(said: str, query: str = "") -> set[str]:
-    # What was asked for may be repeated.
+    # The response may repeat the request.
     return {word for word in THEIRS | INTERNAL | {RUN} if word in said and word not in query}
 
 
-def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: House) -> None:
-    """One e-mail is for several tenants, one list of addresses for all, and one orchestrator runs it all.
+def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(installation: Installation) -> None:
+    """One e-mail is for several tenants, one suppression list for all, and one orchestrator runs everything.
 
-    An administrator is answered all of it, or this would find nothing because nothing was planted.
+    An administrator's responses have all of it, which proves that the data is there.
     """
-    whole = [said for asked, _, said in house.asked(ADMIN | BROWSER, only="GET")]
+    whole = [said for asked, _, said in installation.asked(ADMIN | BROWSER, only="GET")]
 
-    answers = list(house.asked(ACME | BROWSER))
+    answers = list(installation.asked(ACME | BROWSER))
 
     assert {asked: words for asked, _, said in answers if (words := words_in(said, asked))} == {}
     read = {asked: status for asked, status, _ in answers if asked.startswith("GET") and "?" not in asked}
@@ -176,16 +174,16 @@ def test_a_tenant_is_answered_nothing_of_others_and_nothing_internal(house: Hous
     assert set(read.values()) <= {200, 404}
     assert {asked for asked, status in read.items() if status == 404} == {
         "GET /parked",
-        f"GET /items/{house.ids['item_id']}/html",
+        f"GET /items/{installation.ids['item_id']}/html",
     }
     found = set[str]().union(*map(words_in, whole))
     assert found >= {RUN, "bob@other.test", "listed@theirs.test"}
     assert found >= {"prefect.internal", "kept-bucket", "kept-key", "kept-version", "raw-bucket"}
 
 
-def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) -> None:
-    """Asked for one address, for all of them, by a preview or by adding and taking away: it is as if there were none."""
-    api, address = house.client, {"address": "listed@theirs.test"}
+def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(installation: Installation) -> None:
+    """Asked for one address, for all, by a preview, by adding or removing: the response is as if it were empty."""
+    api, address = installation.client, {"address": "listed@theirs.test"}
     asked = batch(message(to="listed@theirs.test"), message(to="new@theirs.test"))
 
     listed = api.get("/v1/suppressions", headers=ACME).json()["items"]
@@ -204,13 +202,13 @@ def test_the_global_list_is_neither_read_nor_probed_by_a_tenant(house: House) ->
     assert (released, added) == (404, {"added": 1})
 
 
-def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
-    """By its own list, of which it knows everything, or by that of all tenants, of which it learns no more than this."""
-    api = house.client
+def test_a_tenant_sees_why_its_own_message_was_withheld(installation: Installation) -> None:
+    """By its own list, with all details, or by the global one, of which it learns only this."""
+    api = installation.client
     api.post("/v1/suppressions", json={"addresses": ["left@users.test"]}, headers=ACME)
     asked = batch(message(to="left@users.test"), message(to="shared@both.test"))
-    batch_id = handed_over(api, asked, **ACME)["id"]
-    SqlDispatch(house.engine).plan(batch_id, now=NOW)
+    batch_id = submitted(api, asked, **ACME)["id"]
+    SqlDispatch(installation.engine).plan(batch_id, now=NOW)
 
     why, pages = {}, {}
     for line in api.get("/v1/messages", params={"batch": batch_id}, headers=ACME).json()["items"]:
@@ -226,20 +224,20 @@ def test_a_tenant_sees_why_its_own_message_was_withheld(house: House) -> None:
     assert "suppressed for all tenants, by an administrator" in pages["shared@both.test"]
 
 
-def test_a_webhook_is_posted_nothing_internal(house: House) -> None:
-    """What is posted leaves the installation for good."""
-    parcel = SqlEndpoints(house.engine).take(now=NOW, until=NOW)
+def test_a_webhook_is_posted_nothing_internal(installation: Installation) -> None:
+    """A posted event leaves the installation for good."""
+    parcel = SqlEndpoints(installation.engine).take(now=NOW, until=NOW)
     assert parcel is not None
 
     assert any("run_id" in news.facts for news in parcel.events)
     assert words_in(body_of(parcel).decode()) == set()
 
 
-def test_a_replay_of_a_tenants_names_no_run(house: House) -> None:
+def test_a_replay_of_a_tenants_names_no_run(installation: Installation) -> None:
     """The run's name and link are the orchestrator's."""
-    path = f"/v1/inbound/{house.ids['email_id']}/replay"
+    path = f"/v1/inbound/{installation.ids['email_id']}/replay"
 
-    ours, whole = (house.client.post(path, headers=headers).json()["run"] for headers in (ACME, ADMIN))
+    ours, whole = (installation.client.post(path, headers=headers).json()["run"] for headers in (ACME, ADMIN))
 
     assert ours == {"id": None, "name": None, "state": whole["state"], "url": None}
     assert whole["id"] == RUN

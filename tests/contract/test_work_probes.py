@@ -1,4 +1,4 @@
-"""What a listener asks after something went wrong: by the clients, credentials and rights of the work, and by no others."""
+"""A listener's probes after an error: with the clients, credentials and rights of the work, and no others."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ from mailroom.ports.inbound import Inbound
 from tests.support.http_server import serving
 
 MAILS, DEPOSITS = "probed-mails", "probed-deposits"
-#: What reading mails and deposits needs; the worker's other rights do not matter here.
+#: Rights to read mails and deposits; the worker's other rights do not matter here.
 RIGHTS = [
     {
         "Effect": "Allow",
@@ -39,7 +39,7 @@ RIGHTS = [
 
 @pytest.fixture(scope="module")
 def key_arn(aws: str) -> str:
-    """The key; both buckets are there too."""
+    """The key; both buckets exist too."""
     s3 = boto3.client("s3")
     for bucket in (MAILS, DEPOSITS):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -48,7 +48,7 @@ def key_arn(aws: str) -> str:
 
 @contextmanager
 def asking_for_rights(emulator: str) -> Iterator[None]:
-    """Have the emulator check signatures and policies for the length of a block, as AWS does."""
+    """Make the emulator check signatures and policies for the length of a block, as AWS does."""
     httpx.post(f"{emulator}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
         yield
@@ -97,7 +97,7 @@ def failing(inbound: Inbound) -> set[str]:
 
 
 def test_the_rights_that_the_work_needs_are_enough_to_probe(aws: str, key_arn: str, database_url: str) -> None:
-    """A probe that asks for more would pause for ever an installation that grants no more than it must."""
+    """A probe that needs more would pause an installation with minimal rights for ever."""
     credentials = user(*RIGHTS)
     with asking_for_rights(aws):
         assert failing(opened(credentials, key_arn, database_url)) == set()
@@ -106,7 +106,7 @@ def test_the_rights_that_the_work_needs_are_enough_to_probe(aws: str, key_arn: s
 def test_a_wrong_credential_of_the_work_is_found_whatever_the_process_may(
     aws: str, key_arn: str, database_url: str
 ) -> None:
-    """Its key expired or was mistyped in the block, while the environment's own would serve: the mails would fail."""
+    """Its key expired or was mistyped in the block, while the environment's own would work: the mails would fail."""
     wrong = AwsCredentials(
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key=SecretStr("mistyped"),
@@ -122,7 +122,7 @@ def test_a_wrong_credential_of_the_work_is_found_whatever_the_process_may(
 def test_a_right_that_was_taken_away_is_found(
     aws: str, key_arn: str, database_url: str, taken: str, fails: set[str]
 ) -> None:
-    """A policy that slipped is an outage of all mails, not a fault of each."""
+    """A wrong policy is an outage of all mails, not a fault of each."""
     credentials = user(*(right for right in RIGHTS if taken not in right["Action"]))
     with asking_for_rights(aws):
         assert failing(opened(credentials, key_arn, database_url)) == fails
@@ -141,7 +141,7 @@ def test_a_bucket_that_is_gone_is_found(aws: str, key_arn: str, database_url: st
 def test_the_database_of_the_block_is_asked_with_its_own_password_and_for_its_schema(
     engine: Engine, database_url: str
 ) -> None:
-    """The listener's own connection may be right where the flows' is not."""
+    """The listener's own connection may work where the flows' does not."""
     MailroomDatabase(url=SecretStr(database_url)).check()
     wrong = MailroomDatabase(url=SecretStr(database_url.replace("for-tests-only", "mistyped")))
     with pytest.raises(TransientError):
@@ -153,7 +153,7 @@ def test_the_database_of_the_block_is_asked_with_its_own_password_and_for_its_sc
 
 
 def prefect_with_password(password: str) -> FastAPI:
-    """Return what matters of a Prefect server: /health asks for no password, all else does."""
+    """Return the relevant part of a Prefect server: /health needs no password, everything else does."""
     app = FastAPI()
     expected = "Basic " + base64.b64encode(password.encode()).decode()
 
@@ -177,7 +177,7 @@ def prefect_with_password(password: str) -> FastAPI:
 
 @pytest.mark.parametrize(("password", "serves"), [("operator:right", True), ("operator:changed", False)])
 def test_prefect_is_asked_by_the_client_that_makes_the_runs(engine: Engine, password: str, serves: bool) -> None:
-    """Its /health answers without a password; a password that was changed on the server would have failed every mail."""
+    """Its /health answers without a password; after a change of password on the server every mail would have failed."""
 
     async def ask(probes: Any) -> bool:
         try:

@@ -21,7 +21,7 @@ from mailroom.domain.errors import Refused
 from mailroom.ports.dispatch import Outcome
 from mailroom.ports.provider import ProviderReceipt
 from mailroom.testing.api import NOW, Memory, TestClient
-from tests.support.batch_requests import ACME, HOLDERS, batch, handed_over, message
+from tests.support.batch_requests import ACME, HOLDERS, batch, message, submitted
 from tests.support.http_server import serving
 
 
@@ -58,7 +58,7 @@ def test_a_batch_is_followed_to_what_became_of_each_mail(
 ) -> None:
     """The whole way of an operator, without a script; the bar moves while nobody touches the page."""
     file = {"filename": '"><img src=x onerror=alert(1)>.pdf', "content_type": "application/pdf", "content": "aGk="}
-    output = handed_over(api, batch(message(attachments=[file]), message(to="bob@users.test")))
+    output = submitted(api, batch(message(attachments=[file]), message(to="bob@users.test")))
     page.goto(f"{site}/")
     page.get_by_role("link", name="Batches").click()
     page.get_by_role("link", name="2 messages from Acme").click()

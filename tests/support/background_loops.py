@@ -46,7 +46,7 @@ from mailroom.testing.api import NOW, Memory, TestClient
 from mailroom.testing.notices import an_event
 from mailroom.testing.queue import MemoryQueue
 from mailroom.testing.webhooks import MemoryWebhooks
-from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, handed_over
+from tests.support.batch_requests import ACME, ADMIN, HOLDERS, PORTS, UMBRELLA, batch, submitted
 from tests.support.filed_mail import Filed
 from tests.support.sending import office_on
 
@@ -86,8 +86,8 @@ class Installation:
         """Put something of acme's into every table that is listed, swept, relayed or told."""
         api = TestClient(self.app, base_url="http://mail.example", headers=ACME)
         webhook = api.post("/v1/webhooks", json={"url": "https://acme.test/", "events": ["accepted"]}).json()["id"]
-        waiting = handed_over(api, batch(metadata={"campaign": "spring"}))["id"]
-        gone = handed_over(api, batch(expires_at="2026-12-01T00:00:00Z"), **{"Idempotency-Key": "one"})["id"]
+        waiting = submitted(api, batch(metadata={"campaign": "spring"}))["id"]
+        gone = submitted(api, batch(expires_at="2026-12-01T00:00:00Z"), **{"Idempotency-Key": "one"})["id"]
         dispatch = SqlDispatch(self.engine)
         [claimed] = dispatch.claim(gone, most=1, provider="ses", now=NOW)
         dispatch.settle([Outcome(claimed.draft.id, claimed.attempt, ProviderReceipt("ses", "known"))], now=NOW)
@@ -109,7 +109,7 @@ class Installation:
     def fill_umbrella(self) -> str:
         """Hand over a batch of another tenant, and return its id."""
         api = TestClient(self.app, base_url="http://mail.example", headers=UMBRELLA)
-        return str(handed_over(api, batch())["id"])
+        return str(submitted(api, batch())["id"])
 
     def _insert_what_no_door_makes(self, batch_id: str) -> None:
         counts = {"sent": 100, "bounced": 10, "complained": 0, "runs": []}

@@ -44,7 +44,7 @@ def template(*recipients: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"from": "desk@acme.test", "template": words | changes, "recipients": list(recipients)}
 
 
-def handed_over(api: TestClient, asked: dict[str, Any], **headers: str) -> Any:
+def submitted(api: TestClient, asked: dict[str, Any], **headers: str) -> Any:
     answer = api.post("/v1/batches", json=asked, headers=headers)
     assert answer.status_code == 202, answer.text
     return answer.json()

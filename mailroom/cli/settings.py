@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from mailroom.cli._app import say
+from mailroom.domain.outbound.providers import REGISTRY
 from mailroom.settings import Settings
 
 app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
@@ -54,8 +55,8 @@ CONSEQUENCES = {
     "tracking_queue_url": "Events stay in the other queue, and messages stay `dispatched`.",
     "scanner": "Another form: the block `inbound` does not open. No answer there: mails are `unscanned`, never clean.",
     "ses_hook_topics": _CALLS_REFUSED.format(403),
-    "sendgrid_hook_keys": _CALLS_REFUSED.format(403),
-    "postmark_hook_users": _CALLS_REFUSED.format(401),
+    **{row.hook_setting: _CALLS_REFUSED.format("401 or 403") for row in REGISTRY if row.hook_setting},
+    "provider_hooks": _CALLS_REFUSED.format("401 or 403") + " A word of no such provider: the service does not start.",
     "unsubscribe_key": "Shorter: no mail with such a link is rendered. Changed: links in mails that were sent before answer 404.",
     "private_webhooks": "On in production: a tenant can make Mailroom post to hosts of your own network.",
     "webhook_ports": "Endpoints on other ports get nothing and say `port_not_allowed`; their events wait.",

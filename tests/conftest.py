@@ -1,4 +1,4 @@
-"""What tests of several tiers share: a real PostgreSQL for the session, a fresh migrated database for each test."""
+"""Fixtures of several tiers: a real PostgreSQL for the session, a new migrated database for each test."""
 
 from collections.abc import Iterator
 from itertools import count

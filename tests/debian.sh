@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure that what the tests need of Debian is there: chromium, and smtp-sink of Postfix as a receiving end of another make.
-# Installs or unpacks it where it may, else names the command.
+# Installs the Debian programs that the tests need: chromium, and smtp-sink of Postfix as an independent receiving server.
+# Installs or unpacks them where it may, else prints the command.
 set -eu
 cd "$(dirname "$0")/.."
 

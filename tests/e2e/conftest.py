@@ -13,7 +13,7 @@ from tests.support.running_stack import Stack
 from tests.support.stack_logs import EXPECTED, unexpected
 from tests.support.supervisor_process import Supervised
 
-#: A page on a busy machine may take long; Playwright's own five seconds are for pages on quiet ones.
+#: A page on a busy machine may take longer than Playwright's default of five seconds.
 expect.set_options(timeout=60_000)
 
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def supervised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
-    """A supervisor that can be started, in the data folder that the commands of this process mean too."""
+    """A supervisor that can be started, in the data folder that the commands of this process use too."""
     made = Supervised(tmp_path / "data")
     monkeypatch.setenv("MAILROOM_DATA", str(made.folder.path))
     yield made

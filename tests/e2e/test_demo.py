@@ -1,4 +1,4 @@
-"""The first thing that anybody runs: `mailroom demo`."""
+"""The first command that a newcomer runs: `mailroom demo`."""
 
 from uuid import UUID
 
@@ -6,14 +6,14 @@ import httpx
 
 from tests.support.running_stack import Stack
 
-#: Of so many, the demo's batch has at least one of each outcome.
+#: With this many messages, the demo's batch has at least one of each outcome.
 MAILS = 60
 
 
 def test_demo_files_a_mail_and_sends_a_batch_of_every_outcome(stack: Stack) -> None:
-    """What it prints is so: each mail came to what its address asks for, and the links lead there.
+    """What it prints is true: each mail has the outcome that its address asks for, and the links work.
 
-    Typed again it sends another batch, of another tenant: three in a day would open the breaker of one.
+    Run again it sends another batch, for another tenant: three in a day would open one tenant's breaker.
     """
     output = stack.json("demo", "--mails", str(MAILS))
     again = stack.mailroom("demo", "--mails", "8").stdout

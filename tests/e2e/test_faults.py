@@ -1,4 +1,4 @@
-"""What design 3 promises of the worker, with workers that are killed, stopped, cut off and poisoned."""
+"""What design 3 promises of the worker: workers are killed, stopped, disconnected and given poisonous mails."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from tests.support.running_stack import (
 from tests.support.stack_workers import BEAT_S, TO, Line, Worker
 from tests.support.tcp_proxy import Proxy
 
-#: A receive that began before the pause ends within the listener's long poll; a message is hidden for four beats.
+#: A receive that began before the pause ends within the listener's long poll; a message is hidden for four heartbeats.
 LONG_POLL_S, HIDDEN_S = Timing().long_poll_s, 4 * BEAT_S
 
 
@@ -50,7 +50,7 @@ def line(place: Stack) -> Line:
 
 @pytest.fixture
 def ledger(stack: Stack) -> Iterator[SqlLedger]:
-    """The stack's ledger, for lines that a dead worker left."""
+    """The stack's ledger, for rows that a dead worker left."""
     engine = make_engine(stack["database_url"])
     yield SqlLedger(engine)
     engine.dispose()
@@ -82,7 +82,7 @@ def test_a_slow_mail_is_run_once_and_taken_over_when_its_worker_is_killed(line: 
 
 
 def test_a_worker_that_was_only_thought_dead_cannot_file_over_the_new_holder(line: Line) -> None:
-    """R9: beats stop while the work goes on. The attempt that was taken over ends without a trace."""
+    """R9: heartbeats stop while the work goes on. The attempt that lost its lease changes nothing."""
     with line.worker(faulty=True) as sleeper:
         mail = line.send("hold")
         line.begun(mail)
@@ -136,7 +136,7 @@ def test_a_poisonous_mail_is_isolated_and_then_quarantined_while_its_neighbours_
 
 
 def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_letters(line: Line) -> None:
-    """While any of the three is down no message is received, whatever became visible again; afterwards all is filed."""
+    """While any of the three is down no message is received, even one that became visible again; afterwards all is filed."""
     urls = {"S3": "aws_endpoint", "Prefect": "prefect_api_url", "PostgreSQL": "database_url"}
     proxies = {name: Proxy(urlsplit(line.stack[url]).port or 0) for name, url in urls.items()}
 
@@ -171,8 +171,8 @@ def test_an_outage_pauses_the_listener_and_brings_no_mail_nearer_to_the_dead_let
         assert worker.stops_within(10)
 
 
-def test_a_schema_that_goes_from_beneath_the_worker_pauses_it_and_costs_no_receive(line: Line) -> None:
-    """Somebody restores, renames or migrates past it. The stack's own worker, API and relay meet it too, and go on."""
+def test_a_schema_that_disappears_under_the_worker_pauses_it_and_uses_up_no_receive(line: Line) -> None:
+    """Somebody restores, renames or migrates past it. The stack's own worker, API and relay see it too, and go on."""
     with line.worker() as worker:
         line.ended(line.send("before"))
         change_schema(line.stack, "alter table inbox_item rename to away")
@@ -225,7 +225,7 @@ def test_a_failing_run_goes_on_under_its_id_then_to_the_dead_letters_and_back(li
 
 
 def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack, ledger: SqlLedger) -> None:
-    """A replayed mail has no message; when its worker is killed its run is Running for ever, until somebody asks."""
+    """A replayed mail has no message; when its worker is killed its run stays Running until it is replayed again."""
     mail, bucket = "left" + os.urandom(8).hex(), place["inbound_bucket"]
     with unannounced(place):
         store_as_ses(place, bucket, mail, b"Subject: left\r\n\r\nHello\r\n", recipient=TO)
@@ -243,7 +243,7 @@ def test_a_mail_that_a_dead_worker_left_without_message_is_replayed(place: Stack
 
 
 def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, ledger: SqlLedger) -> None:
-    """R10: the objects are there, the queue knows nothing. One sweep announces all of them, and a silent line too."""
+    """R10: the objects are there, the queue knows nothing. One sweep announces all of them, and a silent entry too."""
     bucket, lost = place["inbound_bucket"], ["lost" + os.urandom(8).hex() for _ in range(20)]
     with unannounced(place):
         for mail in lost:
@@ -265,12 +265,12 @@ def test_the_sweep_finds_every_mail_whose_notification_was_lost(place: Stack, le
 
 
 def is_leased(stack: Stack, message_id: str) -> bool:
-    """Return whether `mailroom status` names a worker that has this e-mail in hand."""
+    """Return whether `mailroom status` names a worker with a lease on this e-mail."""
     return any(message_id in worker["holds"] for worker in stack.json("status")["workers"])
 
 
 def logs_ids_only(worker: Worker, message_id: str) -> None:
-    """Fail unless the worker, and its children, wrote one JSON object a line, and nothing of what a mail says."""
+    """Fail unless the worker and its children wrote one JSON object a line, and no content of a mail."""
     output = [json.loads(line) for line in worker.log.read_text().splitlines()]
     assert any(message_id in one["message"] for one in output)
     assert {"at", "level", "logger", "event", "facts", "message"} <= set.intersection(*(set(one) for one in output))

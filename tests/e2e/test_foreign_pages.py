@@ -1,4 +1,4 @@
-"""What a page of somebody else, in the browser of whoever runs the stack, gets from its Prefect server."""
+"""What a foreign page in the operator's browser gets from the stack's Prefect server."""
 
 import json
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ from tests.support.running_stack import Stack
 
 
 def post(stack: Stack, headers: dict[str, str]) -> int:
-    """Ask as a page may without asking first: a post of plain text."""
+    """Send what a page may send without a preflight: a POST of plain text."""
     url = f"{stack['prefect_api_url']}/flow_runs/filter"
     return httpx.post(url, content="{}", headers={"Content-Type": "text/plain"} | headers).status_code
 
@@ -23,13 +23,13 @@ def get(stack: Stack, headers: dict[str, str]) -> int:
 
 
 def listen(stack: Stack, origin: str | None) -> AbstractContextManager[ClientConnection]:
-    """Open the WebSocket on which all events come."""
+    """Open the WebSocket that streams all events."""
     url = f"{stack['prefect_api_url'].replace('http', 'ws', 1)}/events/out"
     return connect(url, origin=Origin(origin) if origin else None, subprotocols=[Subprotocol("prefect")])
 
 
-def test_foreign_pages_are_refused_whatever_they_ask(stack: Stack) -> None:
-    """It has no password on a laptop. Our own inbox pages, which show strangers' mail, are foreign to it too."""
+def test_every_request_of_a_foreign_page_is_refused(stack: Stack) -> None:
+    """On a laptop the server has no password. Our own inbox pages, which show strangers' mail, are foreign to it too."""
     for origin in ("https://evil.test", "null", stack["api_url"]):
         foreign = {"Origin": origin}
 
@@ -41,7 +41,7 @@ def test_foreign_pages_are_refused_whatever_they_ask(stack: Stack) -> None:
 
 
 def test_foreign_name_for_this_machine_is_refused(stack: Stack) -> None:
-    """A name that is made to point at loopback makes a foreign page one of the same origin, which may read answers."""
+    """A DNS name that points at loopback gives a foreign page the same origin, and so the answers (DNS rebinding)."""
     port = stack["prefect_url"].rpartition(":")[2]
     rebound = {"Host": f"evil.test:{port}"}
 
@@ -50,7 +50,7 @@ def test_foreign_name_for_this_machine_is_refused(stack: Stack) -> None:
 
 
 def test_programs_and_own_pages_are_served(stack: Stack) -> None:
-    """Under both names of this machine; the page loads from one and may ask at the other."""
+    """Under both names of this machine; the page loads from one and may call the other."""
     port = stack["prefect_url"].rpartition(":")[2]
     for origin in (None, stack["prefect_url"], f"http://localhost:{port}"):
         own = {"Origin": origin} if origin else {}

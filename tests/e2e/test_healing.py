@@ -1,4 +1,4 @@
-"""The supervisor heals small parts: what dies after the start is started again, alone, and not for ever."""
+"""The supervisor restarts parts: one that dies after the start is restarted alone, and not for ever."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from mailroom.settings import CHECKOUT
 from tests.support.loopback_ports import free_port
 from tests.support.supervisor_process import SERVER, SLEEPER, Supervised, wait_until
 
-#: Says its name in a file each time it starts.
+#: Writes its name to a file each time it starts.
 NOTING = "import time; open({file!r}, 'a').write('{name} '); {then}time.sleep(600)"
 
 
@@ -68,7 +68,7 @@ def test_a_part_that_is_killed_is_started_again_and_its_neighbour_is_not(
 
 
 def test_a_part_that_ends_by_itself_is_started_again(supervised: Supervised, tmp_path: Path) -> None:
-    """An exit code of 0 is no better: its work is not being done."""
+    """Exit code 0 counts too: its work is not being done."""
     flag = tmp_path / "flag"
     once = f"import pathlib, time; f = pathlib.Path({str(flag)!r})\nif not f.exists(): f.touch(); time.sleep(1); raise SystemExit(0)\ntime.sleep(600)"
     supervised.start_and_wait({"name": "part", "code": once, "heals": True})
@@ -79,7 +79,7 @@ def test_a_part_that_ends_by_itself_is_started_again(supervised: Supervised, tmp
 
 
 def test_a_part_with_a_gate_works_again(supervised: Supervised, tmp_path: Path) -> None:
-    """The worker is one: its gate opens at once, for its turn has come long ago."""
+    """The worker is one: on a restart its gate opens at once."""
     ran = tmp_path / "ran"
     code = f"import time\ndef main():\n    open({str(ran)!r}, 'a').write('ran ')\n    time.sleep(600)"
     supervised.start_and_wait(
@@ -94,7 +94,7 @@ def test_a_part_with_a_gate_works_again(supervised: Supervised, tmp_path: Path) 
 
 
 def test_a_part_that_dies_too_often_is_given_up_and_the_others_stay(supervised: Supervised, tmp_path: Path) -> None:
-    """Started for ever it would hide its fault, and eat a core. The line says what to do."""
+    """Restarted for ever it would hide its fault and use a core. The message says what to do."""
     file = str(tmp_path / "starts")
     supervised.start_and_wait(
         {"name": "mortal", "code": NOTING.format(file=file, name="m", then="time.sleep(0.4); exit(3);"), "heals": True},
@@ -146,7 +146,7 @@ def test_a_stop_during_a_restart_ends_what_is_half_started(supervised: Supervise
     assert not half.is_alive()
 
 
-def test_a_part_comes_back_only_after_what_it_left_is_gone(supervised: Supervised, tmp_path: Path) -> None:
+def test_a_part_is_restarted_only_after_its_old_processes_are_gone(supervised: Supervised, tmp_path: Path) -> None:
     """PostgreSQL's children: each in a session of its own, with an environment that says nothing, and shared memory in use."""
     pids, started = tmp_path / "pids", "import os, pathlib, subprocess, sys, time\n"
     leaving = started + (
@@ -191,7 +191,7 @@ def test_children_of_others_are_left_alone(supervised: Supervised) -> None:
     assert supervised.code() == 0
 
 
-def test_a_part_waits_until_what_it_stands_on_is_back(supervised: Supervised, tmp_path: Path) -> None:
+def test_a_part_waits_until_the_parts_it_depends_on_are_back(supervised: Supervised, tmp_path: Path) -> None:
     """A worker that comes before its database dies again, and its deaths are counted."""
     file, port = str(tmp_path / "order"), free_port()
     slow = f"import socket; time.sleep(0.5); s = socket.create_server(('127.0.0.1', {port}));"
@@ -210,7 +210,7 @@ def test_a_part_waits_until_what_it_stands_on_is_back(supervised: Supervised, tm
 
 
 def test_a_part_that_closes_its_port_and_never_ends_is_killed(supervised: Supervised) -> None:
-    """A server that was sent SIGTERM may wait for its clients for ever, and serve nobody meanwhile."""
+    """A server that got SIGTERM may wait for its clients for ever without serving any."""
     port = free_port()
     hanging = (
         "import signal, socket, time\n"
@@ -228,7 +228,7 @@ def test_a_part_that_closes_its_port_and_never_ends_is_killed(supervised: Superv
 
 
 def test_the_death_of_a_part_that_cannot_heal_ends_the_stack_with_the_reason(supervised: Supervised) -> None:
-    """The AWS emulator: what it forgot, nobody can give back to the parts that go on."""
+    """The AWS emulator: what it held in memory is lost to the parts that go on."""
     supervised.start_and_wait(
         {"name": "aws", "code": SLEEPER, "loss": "its queues were in its memory"},
         {"name": "worker", "code": SLEEPER, "after": ["aws"], "heals": True},
@@ -244,7 +244,7 @@ def test_the_death_of_a_part_that_cannot_heal_ends_the_stack_with_the_reason(sup
 
 
 def test_a_part_that_dies_before_all_are_ready_is_a_start_that_failed(supervised: Supervised) -> None:
-    """Somebody waits at the terminal for what is wrong."""
+    """The operator waits at the terminal to see what is wrong."""
     supervised.start(
         {"name": "part", "code": "import time; time.sleep(0.5); exit(3)", "heals": True},
         {"name": "slow", "code": "import time; time.sleep(5)", "once": True},

@@ -1,4 +1,4 @@
-"""The ways an inbound e-mail can go, on the whole stack."""
+"""Every outcome of an inbound e-mail, on the whole stack."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def a_mail(subject: str = "Scan", *, text: str = "Attached.", attachment: bytes 
 
 
 def test_everything_is_archived_under_lock_and_the_queue_is_empty(stack: Stack) -> None:
-    """A filed mail owes nothing: raw e-mail and part are locked deposits, and no message waits any more."""
+    """After filing, raw e-mail and part are locked deposits, and no message waits any more."""
     stack.receives("anna@acme.test", tenant="acme")
     attachment = os.urandom(5000)
 
@@ -43,8 +43,8 @@ def test_everything_is_archived_under_lock_and_the_queue_is_empty(stack: Stack) 
     wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "the inbound queue is empty")
 
 
-def test_the_run_tells_its_story_in_tags_tasks_and_a_report(stack: Stack) -> None:
-    """Operators work in the Prefect UI: the owner's five steps by name, and where the mail went."""
+def test_the_run_shows_what_happened_in_tags_tasks_and_a_report(stack: Stack) -> None:
+    """Operators work in the Prefect UI: the five steps by name, and where the mail went."""
     stack.receives("anna@acme.test", tenant="acme")
 
     trace = stack.wait_closed(stack.send(a_mail(), "anna@acme.test"))
@@ -65,7 +65,7 @@ def test_the_run_tells_its_story_in_tags_tasks_and_a_report(stack: Stack) -> Non
 
 
 def test_a_mail_for_users_of_two_tenants_makes_an_item_for_each(stack: Stack) -> None:
-    """Bcc works, for the envelope decides; each tenant has its own deposit and sees only its own item."""
+    """Bcc works, because the envelope decides; each tenant has its own deposit and sees only its own item."""
     stack.receives("anna@acme.test", tenant="acme")
     stack.receives("bob@globex.test", tenant="globex", user="bob")
 
@@ -80,7 +80,7 @@ def test_a_mail_for_users_of_two_tenants_makes_an_item_for_each(stack: Stack) ->
 
 
 def test_a_virus_is_quarantined_with_its_reason_and_kept(stack: Stack) -> None:
-    """Nobody gets it as an item; it is archived, acknowledged and visible as a failed run that says why."""
+    """It becomes no item; it is archived, acknowledged and visible as a failed run that says why."""
     stack.receives("anna@acme.test", tenant="acme")
 
     message_id = stack.send(a_mail(attachment=EICAR), "anna@acme.test")
@@ -94,7 +94,7 @@ def test_a_virus_is_quarantined_with_its_reason_and_kept(stack: Stack) -> None:
     wait_until(lambda: stack.queue_depth(stack["inbound_queue_url"]) == 0, "it is acknowledged")
 
 
-def test_a_mail_for_nobody_waits_and_is_replayed_under_the_same_run(stack: Stack) -> None:
+def test_a_mail_without_a_route_waits_and_is_replayed_under_the_same_run(stack: Stack) -> None:
     """The address was forgotten: the operator adds it and replays, and nothing is archived twice."""
     message_id = stack.send(a_mail(), "newcomer@acme.test")
     before = stack.wait_closed(message_id, state="quarantined")
@@ -124,7 +124,7 @@ def test_a_retry_scheduled_as_the_ui_does_is_picked_up(stack: Stack) -> None:
 
 
 def test_a_quick_run_for_an_object_whose_notices_were_lost_files_it(stack: Stack) -> None:
-    """An operator starts the deployment with the object's bucket and key, and nothing else is needed."""
+    """An operator starts the deployment with just the object's bucket and key."""
     stack.receives("anna@acme.test", tenant="acme")
     message_id = "quickrun" + os.urandom(8).hex()
     bucket = stack["inbound_bucket"]
@@ -144,7 +144,7 @@ def test_a_quick_run_for_an_object_whose_notices_were_lost_files_it(stack: Stack
 
 
 def test_an_s3_event_alone_is_enough(stack: Stack) -> None:
-    """SES's notification was lost: after a moment the mail is filed by the header that SES itself wrote."""
+    """SES's notification was lost: after a grace period the mail is filed by the header that SES itself wrote."""
     stack.receives("anna@acme.test", tenant="acme")
     message_id = "s3only" + os.urandom(8).hex()
 
@@ -156,7 +156,7 @@ def test_an_s3_event_alone_is_enough(stack: Stack) -> None:
 
 
 def test_an_object_copied_under_another_key_is_not_opened(stack: Stack) -> None:
-    """Whoever can write to the bucket must not be able to put one mail in another's place."""
+    """Write access to the bucket must not be enough to replace one mail by another."""
     stack.receives("anna@acme.test", tenant="acme")
     original = stack.wait_closed(stack.send(a_mail(), "anna@acme.test"))["email"]
     forged = "forged" + os.urandom(8).hex()
@@ -184,8 +184,8 @@ def test_the_same_notice_again_and_again_changes_nothing(stack: Stack) -> None:
     assert after["email"]["attempts"] == 1
 
 
-def test_sigterm_gives_unfinished_mail_back_and_another_worker_files_it(stack: Stack) -> None:
-    """A worker that is told to stop ends within ten seconds, and what it had in hand is filed once all the same."""
+def test_sigterm_releases_unfinished_mail_and_another_worker_files_it(stack: Stack) -> None:
+    """A worker ends within ten seconds of SIGTERM, and its unfinished mails are filed once all the same."""
     stack.receives("anna@acme.test", tenant="acme")
     os.kill(stack.part("worker"), signal.SIGSTOP)
     second = subprocess.Popen([sys.executable, "-m", "deployments.worker"], env=stack.environment_of("worker"))
@@ -208,7 +208,7 @@ def test_sigterm_gives_unfinished_mail_back_and_another_worker_files_it(stack: S
 
 @pytest.mark.parametrize("size", [40 * 1024 * 1024 + 1])
 def test_a_mail_over_40_mb_is_refused_with_the_right_code(stack: Stack, size: int) -> None:
-    """SES bounces larger mail; a sender must learn it at once, by 552."""
+    """SES bounces larger mail; the sender gets 552 at once."""
     with pytest.raises(AssertionError, match=r"552|5\.3\.4"):
         stack.send(
             b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 78 + b"\r\n") * (size // 80), "anna@acme.test"

@@ -24,7 +24,7 @@ def blank(browser: Browser) -> Iterator[Page]:
 
 
 def test_browser_finds_the_same_host_in_every_link(blank: Page) -> None:
-    """The standard is one text, and ours is another program than the reader's."""
+    """Our parser follows the URL standard; the reader's browser is another program, and decides."""
     ours, theirs = {}, {}
     for written in HOSTS:
         read, answer = web_url(written), blank.evaluate(_ASKED, written)
@@ -35,7 +35,7 @@ def test_browser_finds_the_same_host_in_every_link(blank: Page) -> None:
 
 
 def test_shown_host_is_the_one_that_the_link_opens(browser: Browser) -> None:
-    """Strange spellings in a mail: beside each link of the item's page stands the host that a click goes to."""
+    """Strange spellings in a mail: beside each link of the item's page is the host that a click goes to."""
     memory = two_tenants()
     html = "".join(f'<a href="{written}">bank.example</a>' for written in HOSTS if "\x00" not in written)
     filed = memory.file(an_item(html=html))

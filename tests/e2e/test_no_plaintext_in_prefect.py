@@ -1,4 +1,4 @@
-"""What a mail says is in the archive and the inbox, and nowhere in Prefect: database, logs, results, report, names."""
+"""A mail's content is in the archive and the inbox, and nowhere in Prefect: database, logs, results, report, names."""
 
 import os
 from email.message import EmailMessage

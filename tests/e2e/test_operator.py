@@ -9,11 +9,11 @@ from playwright.sync_api import Browser, expect
 from tests.support.running_stack import Stack, archive_serves_again, spoil_archive, wait_until
 
 
-def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stack, browser: Browser) -> None:
-    """The archive refuses, the run fails, the operator mends the archive and clicks Retry.
+def test_retry_in_the_ui_completes_a_failed_run_and_stores_nothing_twice(stack: Stack, browser: Browser) -> None:
+    """The archive refuses, the run fails, the operator repairs the archive and clicks Retry.
 
-    Every step runs again, for no result with a mail's content is kept in Prefect. What must not be paid twice is told
-    apart by content and key: the raw e-mail was deposited by the failed attempt already and stays that one deposit, and
+    Every step runs again, because Prefect keeps no result with a mail's content. What must not be stored twice is
+    identified by content and key: the raw e-mail was deposited by the failed attempt already and stays that one deposit, and
     the inbox item is unique by e-mail and recipient.
     """
     stack.receives("anna@acme.test", tenant="acme")
@@ -24,7 +24,7 @@ def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stac
     mail.set_content("Attached.")
     mail.add_attachment(attachment, maintype="application", subtype="pdf", filename="a.pdf")
     failed = stack.wait_closed(stack.send(mail, "anna@acme.test"), state="failed")
-    # Without its message, nobody but the operator makes it run again.
+    # Without its message, only the operator makes it run again.
     stack.aws("sqs").purge_queue(QueueUrl=stack["inbound_queue_url"])
     archive_serves_again(stack, spoiled)
     run_id = failed["email"]["run_id"]
@@ -51,7 +51,7 @@ def test_retry_in_the_ui_completes_a_failed_run_without_paying_twice(stack: Stac
 
 
 def test_a_quick_run_in_the_ui_lands_on_the_warm_worker(stack: Stack, browser: Browser) -> None:
-    """An operator who does not want to wait for the next sweep starts it by hand, with its own parameters."""
+    """An operator who does not want to wait for the next sweep starts it by hand, with other parameters."""
     deployment = stack.prefect("GET", "/deployments/name/sweep-inbound/sweep-inbound")
     asked = {
         "deployments": {"id": {"any_": [deployment["id"]]}},

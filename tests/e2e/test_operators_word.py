@@ -1,4 +1,4 @@
-"""An operator's word in the Prefect UI, by a real browser: cancelled is final, gone is held, paused waits, a limit bounds."""
+"""An operator's decisions in the Prefect UI, in a real browser: cancel is final, a deleted run holds its batch, pause and limits."""
 
 import os
 import time
@@ -61,7 +61,7 @@ def delete_in_the_ui(page: Page) -> None:
 
 
 def swept(stack: Stack) -> str:
-    """Have the sweep look at everything that is due, and return what it says of it."""
+    """Run the sweep over everything that is due, and return its message."""
     deployment = stack.prefect("GET", "/deployments/name/sweep-outbound/sweep-outbound")
     asked = {"parameters": {"older_than_minutes": 0}}
     run = stack.prefect("POST", f"/deployments/{deployment['id']}/create_flow_run", asked)
@@ -84,7 +84,7 @@ def in_an_hour() -> str:
 
 
 def an_hour_passes(stack: Stack, batch_id: str) -> None:
-    """Have what was to go in an hour be overdue."""
+    """Make a batch that is due in an hour overdue."""
     for table in ("message", "outbox"):
         stack.ask(f"update {table} set due_at = now() - interval '1 minute' where batch_id = %s returning 1", batch_id)
 
@@ -100,8 +100,8 @@ def mail(subject: str) -> EmailMessage:
 def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
     mailing: Mailing, stack: Stack, page: Page
 ) -> None:
-    """A cancel is a person's word and final, though a sweep looks afterwards; a run that is gone holds its batch until a
-    person resumes it, and each mail goes once then.
+    """A cancel is a person's decision and final, though a sweep runs afterwards; a deleted run holds its batch until a
+    person resumes it, and each mail is sent once then.
     """
     cancelled, deleted = (mailing.submit(3, send_at=in_an_hour()) for _ in range(2))
     open_run(page, stack, only_run(mailing, cancelled), "send-batch")
@@ -137,7 +137,7 @@ def test_scheduled_sends_that_are_cancelled_or_deleted_in_the_ui_are_not_sent(
 def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
     mailing: Mailing, stack: Stack, page: Page
 ) -> None:
-    """What SES has it keeps, what was not sent is cancelled, and the run is Cancelled; today it stayed Cancelling for ever."""
+    """What SES accepted stays, the rest is cancelled, and the run is Cancelled; it once stayed Cancelling for ever."""
     mailing.ended(mailing.submit(1))  # The first mail makes the limit of its provider.
     mailing.at_most(5)
     time.sleep(2.5)  # A worker reads an edited limit every two seconds.
@@ -160,7 +160,7 @@ def test_a_running_send_that_is_cancelled_in_the_ui_ends_within_seconds(
 
 
 def is_held(stack: Stack, by: str | None) -> None:
-    """Wait until the stack's worker says what it is held by; None: nothing. Rows of workers that were killed stay for a while."""
+    """Wait until the stack's worker reports what holds it; None: nothing. Rows of killed workers stay for a while."""
     mine = "select held_by from worker where name like %s"
     name = f"%-{stack.part('worker')}"
     wait_until(lambda: stack.ask(mine, name) == [(by,)], f"it is held by {by}", timeout_s=20)

@@ -1,4 +1,4 @@
-"""Following a batch in a real browser, over HTTP, on a real database: from the list to what became of one mail."""
+"""A batch in a real browser, over HTTP, on a real database: from the list to the history of one mail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,10 +44,10 @@ def site(api: TestClient) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that runs no script and may complain of nothing."""
+    """A page without scripts, whose console must stay empty."""
     context = browser.new_context(java_script_enabled=False)
     opened, complaints = context.new_page(), []
-    opened.on("console", lambda told: complaints.append(told.text))
+    opened.on("console", lambda line: complaints.append(line.text))
     yield opened
     context.close()
     assert complaints == []
@@ -56,7 +56,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def test_a_batch_is_followed_to_what_became_of_each_mail(
     api: TestClient, site: str, page: Page, engine: Engine
 ) -> None:
-    """The whole way of an operator, without a script; the bar moves while nobody touches the page."""
+    """All pages that an operator follows, without a script; the progress bar moves by itself."""
     file = {"filename": '"><img src=x onerror=alert(1)>.pdf', "content_type": "application/pdf", "content": "aGk="}
     output = submitted(api, batch(message(attachments=[file]), message(to="bob@users.test")))
     page.goto(f"{site}/")

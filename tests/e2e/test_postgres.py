@@ -1,4 +1,4 @@
-"""PostgreSQL from the wheel: started, stopped, restarted with its data, and closed to strangers."""
+"""PostgreSQL from the wheel: started, stopped, restarted with its data, and closed to other users."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.support.loopback_ports import free_port
 
 
 def test_postgres_keeps_its_data_over_a_restart_below_a_closed_folder(tmp_path: Path) -> None:
-    """As root the server is another user, who may not enter a 0700 folder of root's; and nobody opens it for him."""
+    """As root the server runs as another user, who may not enter a 0700 folder of root's; it stays closed."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     folder, port = closed / "data", free_port()
@@ -42,7 +42,7 @@ def test_postgres_refuses_a_wrong_password_on_every_way_in(tmp_path: Path) -> No
 
 
 def test_postgres_starts_after_its_making_was_interrupted(tmp_path: Path) -> None:
-    """Half a cluster is thrown away and made again."""
+    """Half a cluster is removed and made again."""
     (tmp_path / "postgres.new" / "base").mkdir(parents=True)
 
     with running_postgres(tmp_path, port=free_port(), password="secret") as server:

@@ -46,7 +46,7 @@ def postgres_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_a_killed_postgres_waits_for_its_busy_children_and_comes_back_with_its_data(postgres_alone: Postgres) -> None:
-    """A backend in the middle of a statement does not notice that its server is gone; its shared memory is in use till then."""
+    """A backend in the middle of a statement does not notice that its server is gone; its shared memory is in use until then."""
     url = postgres_alone.url("mailroom")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("create table kept as select 42 as answer")
@@ -72,7 +72,7 @@ def test_a_killed_postgres_waits_for_its_busy_children_and_comes_back_with_its_d
 
 
 def test_a_postgres_that_was_asked_to_stop_does_not_wait_for_its_clients(postgres_alone: Postgres) -> None:
-    """On SIGTERM it lets nobody in, and waits until all have left: pools of connections never do."""
+    """On SIGTERM it accepts no connection and waits until all are closed: connection pools never close theirs."""
     with psycopg.connect(postgres_alone.url("mailroom")) as idle:
         idle.execute("select 1")
         os.kill(server().pid, signal.SIGTERM)

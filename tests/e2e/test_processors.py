@@ -1,4 +1,4 @@
-"""What a route does with its mail besides filing it, on the whole stack."""
+"""Processors of a route, on the whole stack."""
 
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -10,14 +10,14 @@ from tests.support.running_stack import Stack, wait_until
 
 
 def _sent(stack: Stack) -> list[EmailMessage]:
-    """Return what the emulator's SES was handed, as it came."""
+    """Return the mails that the emulator's SES accepted, unchanged."""
     output = httpx.get(f"{stack['aws_endpoint']}/moto-api/data.json", timeout=15).json()
     raws = [one["raw_data"] for one in output["ses"].get("RawMessage", [])]
     return [BytesParser(policy=default).parsebytes(raw.encode()) for raw in raws]  # type: ignore[arg-type]
 
 
 def test_sender_of_a_scan_gets_one_receipt_with_its_archive_ids(stack: Stack) -> None:
-    """The digest: what was kept of the mail, by a step of its own in the run, and not a second time after a replay."""
+    """The digest lists what was archived, sent by a separate step of the run, and not again after a replay."""
     stack.mailroom(
         "address", "add", "post@mailroom.test", "--user", "anna", "--tenant", "acme", "--processor", "digest"
     )
@@ -39,16 +39,16 @@ def test_sender_of_a_scan_gets_one_receipt_with_its_archive_ids(stack: Stack) ->
     assert any("digest" in step["name"] or "receipt" in step["name"] for step in trace["run"]["tasks"])
 
 
-def test_what_a_processor_failed_at_is_named_and_done_again_by_replay(stack: Stack) -> None:
-    """The tenant's URL may not be posted to (it is our own machine); the mail stays filed, and is not filed again."""
+def test_a_failed_processor_is_named_and_repeated_by_replay(stack: Stack) -> None:
+    """The tenant's URL is refused (it is our own machine); the mail stays filed, and is not filed again."""
     stack.mailroom(
-        "address", "add", "told@mailroom.test", "--user", "anna", "--tenant", "umbrella", "--processor", "webhook"
+        "address", "add", "webhook@mailroom.test", "--user", "anna", "--tenant", "umbrella", "--processor", "webhook"
     )
     stack.mailroom("tenant", "webhook", "umbrella", "https://127.0.0.1/hook")
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = "clerk@office.test", "told@mailroom.test", "A scan"
+    mail["From"], mail["To"], mail["Subject"] = "clerk@office.test", "webhook@mailroom.test", "A scan"
     mail.set_content("Attached.")
-    before = stack.wait_closed(stack.send(mail, "told@mailroom.test", sender="clerk@office.test"))
+    before = stack.wait_closed(stack.send(mail, "webhook@mailroom.test", sender="clerk@office.test"))
     message_id, run_id = before["email"]["message_id"], before["email"]["run_id"]
     run = stack.prefect("GET", f"/flow_runs/{run_id}")
     listed = stack.mailroom("replay", "--processor", "webhook", "--dry-run").stdout

@@ -1,4 +1,4 @@
-"""Mails that were filed after a dump was made come back when that dump is restored, to each of their recipients, by themselves."""
+"""Mails that were filed after a dump come back by themselves when it is restored, to each of their recipients."""
 
 import json
 import os
@@ -29,7 +29,7 @@ select e.message_id, e.state, coalesce(e.reason, ''), e.received_at, e.envelope,
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the ledger and the inboxes say of a mail: everything that must come back."""
+    """A mail's ledger row and inbox items: everything that must come back."""
 
     state: str
     reason: str
@@ -39,7 +39,7 @@ class Line:
 
 
 def said(stack: Stack, mails: Iterable[str]) -> dict[str, Line]:
-    """Return what is said of these mails; one that has two lines is said under both."""
+    """Return the rows and items of these mails; one with two ledger rows is listed under both."""
     rows = stack.ask(_LINES, list(mails))
     assert len({row[0] for row in rows}) == len(rows), "two lines for one mail"
     return {row[0]: Line(row[1], row[2], row[3], _in_order(row[4]), [tuple(item) for item in row[5]]) for row in rows}
@@ -67,7 +67,7 @@ class Mails:
         self.ids = [stack.send(a_mail(ANNA), ANNA) for _ in range(5)]
 
     def send_more(self) -> None:
-        """Mail the rest: Bcc only, for two tenants, both, with plus tokens, a virus, for nobody, one that S3 alone tells of,
+        """Mail the rest: Bcc only, for two tenants, both, with plus tokens, a virus, without a route, one that S3 alone announces,
         and one that cannot be opened.
         """
         stack, secret = self.stack, "undisclosed-recipients:;"
@@ -83,7 +83,7 @@ class Mails:
         self.ids += [self.virus, self.strange, self.lost, self.broken]
 
     def _broken(self) -> str:
-        """Have SES tell of an object that it never wrote, for a recipient that nothing else names."""
+        """Have SES announce an object that it never wrote, for a recipient that nothing else names."""
         ref = ObjectRef(self.stack["inbound_bucket"], "in/broken" + os.urandom(8).hex())
         self.stack.aws("s3").put_object(Bucket=ref.bucket, Key=ref.key, Body=b"no mail")
         body = ses_notice(ref, BCC)
@@ -95,7 +95,7 @@ class Mails:
         return len(found) == len(self.ids) and all(one.state in ("filed", "quarantined") for one in found.values())
 
     def announce(self) -> None:
-        """Have S3 tell of every other mail again, and the sweep find those that nobody tells of."""
+        """Have S3 announce every second mail again, and the sweep find the others."""
         sqs, bucket = self.stack.aws("sqs"), self.stack["inbound_bucket"]
         for mail in self.ids[::2]:
             body = s3_notice(ObjectRef(bucket, f"in/{mail}"))
@@ -107,7 +107,7 @@ class Mails:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one restore."""
+    """The outcome of one restore."""
 
     restored: str
     forgotten: int
@@ -145,7 +145,7 @@ def row_of(restored: str, forgotten: int, before: dict[str, Line], after: dict[s
 
 
 def forgotten(stack: Stack, mails: Iterable[str]) -> int:
-    """Return how many of these mails `mailroom check` says at once that the ledger has forgotten."""
+    """Return how many of these mails `mailroom check` reports at once as missing from the ledger."""
     found = json.loads(stack.mailroom("check", "--json", check=False).stdout)
     named = {one["subject"] for one in found["violations"] if one["kind"] == "forgotten"}
     return len(named & {f"in/{mail}" for mail in mails})
@@ -155,7 +155,7 @@ def test_every_mail_comes_back_to_every_recipient_whichever_database_is_restored
     stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A restored ledger made 14 of 14 mails disappear: their runs were Completed, so they were deleted without filing."""
-    # What earlier tests left failed is tried again after each restore, as it should be; here nothing else is in the queue.
+    # Failed mails of earlier tests are retried after each restore, as they should be; here the queue holds nothing else.
     stack.ask("update inbound_email set reason = 'Cancelled' where state = 'failed' returning 1")
     mails = Mails(stack)
     wait_until(lambda: len(said(stack, mails.ids)) >= 2, "some mails are under way")

@@ -1,4 +1,4 @@
-"""What runs by itself is let run by itself: this file starts no flow, it only waits for schedules."""
+"""Schedules: this file starts no flow, it only waits until the scheduler does."""
 
 import json
 import time
@@ -35,7 +35,7 @@ def deployments(stack: Stack) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def every(stack: Stack, seconds: float, deployment: dict[str, Any]) -> Iterator[None]:
-    """Have the schedule of a deployment at a short interval, as a person may set it in the UI."""
+    """Set the schedule of a deployment to a short interval, as a person may in the UI."""
     [schedule] = deployment["schedules"]
     path = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
     stack.prefect("PATCH", path, {"schedule": {"interval": seconds}})
@@ -47,7 +47,7 @@ def every(stack: Stack, seconds: float, deployment: dict[str, Any]) -> Iterator[
 
 @contextmanager
 def recurring(stack: Stack, request: Path) -> Iterator[dict[str, Any]]:
-    """Have a recurring send of this file, made as an operator makes one: the deployment `weekly` with another schedule."""
+    """Set up a recurring send of this file as an operator does: the deployment `weekly` with another schedule."""
     like = deployments(stack)["weekly"]
     wanted = {name: like[name] for name in ("flow_id", "entrypoint", "work_pool_name", "work_queue_name")}
     wanted |= {
@@ -64,7 +64,7 @@ def recurring(stack: Stack, request: Path) -> Iterator[dict[str, Any]]:
 
 
 def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: Stack) -> None:
-    """No schedule had ever fired while every test passed, for each test started by hand what starts by itself."""
+    """Once no schedule ever fired and all tests passed, because each test started its flow by hand."""
     listed = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
     active = [one["name"] for one in listed if any(plan.get("active", True) for plan in one.get("schedules", []))]
     there = deployments(stack)
@@ -80,13 +80,13 @@ def test_every_active_schedule_of_prefect_yaml_has_runs_within_a_minute(stack: S
 
 
 def scheduler_state(stack: Stack) -> dict[str, Any] | None:
-    """Return what /readyz says once the scheduler is not silent."""
+    """Return the scheduler's entry of /readyz once it is not silent."""
     ready: dict[str, Any] = httpx.get(f"{stack['api_url']}/readyz").json()
     return ready if ready["scheduler"] and not ready["scheduler"]["silent"] else None
 
 
 def test_everything_that_says_how_the_installation_is_says_when_the_scheduler_last_worked(stack: Stack) -> None:
-    """When schedules stop, nothing that they start can say so."""
+    """When schedules stop, no scheduled flow can report it."""
     ready = wait_until(lambda: scheduler_state(stack), "the scheduler has passed", timeout_s=90)
     status = stack.json("status")
     metrics = httpx.get(f"{stack['api_url']}/metrics").text

@@ -1,4 +1,4 @@
-"""Batches end to end: each mail is received once, whatever dies on the way, and Prefect never learns what it says."""
+"""Batches end to end: each mail is received once, whichever process dies, and none of its content reaches Prefect."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def mailing(stack: Stack) -> Iterator[Mailing]:
     made.at_most(200)
 
 
-def test_a_batch_is_received_once_by_each_and_prefect_learns_nothing_of_it(mailing: Mailing, stack: Stack) -> None:
+def test_each_recipient_gets_a_batch_once_and_no_content_reaches_prefect(mailing: Mailing, stack: Stack) -> None:
     """From one call of the API to SES and back by its events; the run shows ids and counts, and its links work."""
     batch_id = mailing.post(a_newsletter(200))
 
@@ -53,7 +53,7 @@ def test_a_batch_is_received_once_by_each_and_prefect_learns_nothing_of_it(maili
 
 
 def a_newsletter(mails: int) -> dict[str, object]:
-    """Return a request with a canary in every place."""
+    """Return a request with a canary word in every field."""
     words = {
         "subject": f"{CANARIES['subject']} {{{{ who }}}}",
         "text": f"{CANARIES['text']} {{{{ who }}}}",
@@ -86,14 +86,14 @@ def leaves(mailing: Mailing, stack: Stack, message_id: str, raw: str) -> None:
 
 
 def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Mailing, stack: Stack) -> None:
-    """kill -9, then SIGTERM, then Retry in the UI: one run, each mail at most once, and what is unknown is said to be.
+    """kill -9, then SIGTERM, then Retry in the UI: one run, each mail at most once, and unknown outcomes are shown as such.
 
-    The two workers hand over to Debian's smtp-sink, which counts; the stack's, which takes the Retry, to SES.
+    The two workers send to Debian's smtp-sink, which counts; the stack's worker, which runs the Retry, to SES.
     """
     line = MailLine(stack)
     words = {"subject": "Hello {{ name }}", "text": f"Dear {{{{ name }}}},\n\nhello.\n\n{END}"}
     with counting_server() as (port, received):
-        # Slow enough that what a worker still sends while it stops is not the rest.
+        # Slow enough that a worker cannot send all the rest while it stops.
         mailing.at_most_by_smtp(10, port)
         with line.worker(faulty=True, MAILROOM_FAULTS_SMTP=str(port)) as victim:
             batch_id = line.submit(mailing, 200, template=words)
@@ -108,7 +108,7 @@ def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Maili
     retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry", "state_details": {}}, "force": True}
     stack.prefect("POST", f"/flow_runs/{crashed['id']}/set_state", retry)
     done = mailing.run_is(batch_id, "COMPLETED")
-    # Two minutes later, as its worker's successor would find.
+    # As two minutes later, when another worker takes over.
     engine = make_engine(stack["database_url"])
     SqlDispatch(engine).strand(before=datetime.now(UTC), now=datetime.now(UTC))
     engine.dispose()
@@ -123,11 +123,11 @@ def test_a_batch_goes_on_where_killed_and_stopped_workers_left_it(mailing: Maili
     assert len(unknown) <= 32
 
 
-def test_cancelling_in_mid_flight_tells_exactly_what_has_gone(mailing: Mailing) -> None:
-    """Whoever stops a wrong newsletter must know who got it."""
+def test_cancelling_a_running_batch_reports_exactly_what_was_sent(mailing: Mailing) -> None:
+    """An operator who stops a wrong newsletter must know who got it."""
     mailing.ended(mailing.submit(1))
     mailing.at_most(20)
-    # The worker looks at the limit every two seconds; in so many, 400 may still go at the old rate.
+    # The worker reads the limit every two seconds; until then 400 may still be sent at the old rate.
     batch_id = mailing.submit(600)
     mailing.has_received(batch_id, 20)
 

@@ -1,4 +1,4 @@
-"""The supervisor at work on small parts: what it starts, it watches; what it watches, it ends, however it ends itself."""
+"""The supervisor of `mailroom up` with small parts: it watches and stops every process that it starts, even when killed."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from tests.support.supervisor_process import SERVER, SLEEPER, STUBBORN, Supervis
 
 
 def test_a_part_that_dies_is_named_with_the_end_of_its_log_and_stops_the_rest(supervised: Supervised) -> None:
-    """A stack that limps is worse than none: mails would wait without a word."""
+    """In a stack with a missing part, mails would wait and nothing would say why."""
     dying = "import time; [print('line', n, flush=True) for n in range(30)]; time.sleep(1.5); raise SystemExit('the disk is full')"
     supervised.start_and_wait({"name": "bystander", "code": SLEEPER}, {"name": "victim", "code": dying})
     parts = supervised.parts()
@@ -111,8 +111,8 @@ def test_a_signal_stops_everything_and_leaves_nothing(supervised: Supervised, nu
     assert not supervised.folder.run_file.exists()
 
 
-def test_parts_stop_before_what_they_stand_on_even_by_way_of_a_step(supervised: Supervised, tmp_path: Path) -> None:
-    """The worker stands on the queue by way of the step that made it, and must be able to give its mails back."""
+def test_parts_stop_before_what_they_depend_on_even_through_a_step(supervised: Supervised, tmp_path: Path) -> None:
+    """The worker depends on the queue through the step that creates it, and must be able to release its mails."""
     order = tmp_path / "order"
     noting = (
         "import signal, time, sys, pathlib\n"
@@ -167,7 +167,7 @@ def test_a_process_that_left_its_parent_is_ended_too(supervised: Supervised, tmp
 
 
 def test_a_killed_supervisor_takes_its_parts_with_it(supervised: Supervised) -> None:
-    """Nobody can clean up after SIGKILL but the kernel."""
+    """After SIGKILL only the kernel can clean up."""
     port = free_port()
     supervised.start_and_wait(
         {"name": "server", "code": SERVER.format(port=port), "port": port}, {"name": "sleeper", "code": SLEEPER}
@@ -200,8 +200,8 @@ def test_what_survived_a_killed_supervisor_is_ended_by_the_next_down(
     assert status()["state"] == "stopped"
 
 
-def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path) -> None:
-    """After a reboot the numbers in the file belong to others."""
+def test_a_foreign_process_with_the_pid_of_ours_is_left_alone(tmp_path: Path) -> None:
+    """After a reboot the pids in the file belong to other processes."""
     folder = DataFolder(tmp_path / "data")
     folder.make()
     stranger = subprocess.Popen([sys.executable, "-c", SLEEPER])

@@ -30,7 +30,7 @@ def healing(stack: Stack) -> Iterator[Stack]:
 
 
 def part(stack: Stack, name: str) -> dict[str, Any]:
-    """Return what the supervisor says of a part now; `mailroom status` shows the same, and takes seconds here."""
+    """Return the supervisor's state of a part; `mailroom status` shows the same, and takes seconds here."""
     run = DataFolder(stack.folder).run()
     assert run is not None
     found: dict[str, Any] = next(one for one in run["parts"] if one["name"] == name)
@@ -38,7 +38,7 @@ def part(stack: Stack, name: str) -> dict[str, Any]:
 
 
 def kill(stack: Stack, name: str, number: signal.Signals) -> int:
-    """Kill a part, and return how often it had been started again before."""
+    """Kill a part, and return its restart count before."""
     shown = part(stack, name)
     os.kill(shown["pid"], number)
     return int(shown["restarts"])
@@ -68,7 +68,7 @@ def items(stack: Stack, message_id: str) -> int:
 def test_worker_and_api_come_back_and_a_mail_that_came_meanwhile_is_filed(
     healing: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is there to start them; until then the mail waits in its queue."""
+    """The supervisor restarts them; until then the mail waits in its queue."""
     monkeypatch.setenv("MAILROOM_DATA", str(healing.folder))
     restarts = {name: kill(healing, name, signal.SIGKILL) for name in ("worker", "api")}
     under_way = status()["state"]
@@ -92,7 +92,7 @@ def test_worker_and_api_come_back_and_a_mail_that_came_meanwhile_is_filed(
 def test_each_part_comes_back_alone_and_a_mail_in_flight_is_filed_once(
     healing: Stack, name: str, number: signal.Signals
 ) -> None:
-    """What it was in the middle of goes on or is taken over; what comes afterwards is filed as ever."""
+    """Its unfinished work continues or is taken over; later mails are filed as usual."""
     others = {other: part(healing, other) for other in PARTS if other != name}
     in_flight = healing.send(mail(), TO)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""One ground for all fault tests: a stack without a worker, proxies between its services and the workers, and a zygote."""
+"""One drill stack for all fault tests: no worker of its own, a proxy before each service, and a fork server."""
 
 import random
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.support.faulty_stack import Range, change_block
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave what needs the ground to `make drill`: it takes minutes."""
+    """Leave tests that need the drill stack to `make drill`: it takes minutes."""
     for item in items:
         if "firing_range" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.long)
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def firing_range(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
-    """The ground, its proxies and its zygote, for the whole session."""
+    """The drill stack, its proxies and its fork server, for the whole session."""
     seed = random.SystemRandom().randrange(1_000_000)
     print(f"seed of the fault tests: {seed}")
     with open_drill_stack(tmp_path_factory.mktemp("range") / "stack", seed=seed) as drill_stack:

@@ -1,16 +1,16 @@
-"""A permission of the archive is taken away while mail comes: work pauses and says which; no mail is given up."""
+"""The worker loses a permission on the archive while mail arrives: it pauses and names the permission; no mail fails."""
 
 import pytest
 
 from tests.support.faulty_stack import Range, eventually
 
-#: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
+#: Before the pause and after it; a message whose heartbeat came late may be received once more.
 MOST_RECEIVES = 3
 
 
 @pytest.mark.long
 def test_mail_waits_while_locks_may_not_be_read(field: Range) -> None:
-    """Every mail has the shared attachment, whose lock must be read before its receipt: each would fail until the dead letters."""
+    """Each mail has the shared attachment; without its lock no deposit receipt is written, and each would end as a dead letter."""
     worker = field.ready()
     sent = field.drill_stack.send(2)
     field.drill_stack.drain(sent, within_s=120)

@@ -19,7 +19,7 @@ OPERATIONS = {
     "sql": {"statement": STATEMENT_FAULTS, "COMMIT": SQL_FAULTS},
 }
 
-#: The short form: each operation once, each way at least once, at five services at the same time.
+#: The short form: each operation once, each kind of failure at least once, at five services at the same time.
 ROUNDS = (
     {
         "s3": ("GetObject", "truncated"),
@@ -45,18 +45,18 @@ ROUNDS = (
     {"s3": ("PutObject", "denied"), "prefect": ("POST artifacts", "truncated"), "sql": ("COMMIT", "disk full")},
 )
 
-#: Beats come so often that each case meets one; the rest is the drill's clock.
+#: Heartbeats are so frequent that each case meets one; the rest is the drill's timing.
 QUICK_BEATS = {"beat_s": 0.3, "notice_grace_s": 0.5}
 
 #: More than boto3's three attempts and Prefect's own: the failure reaches our code.
 LASTING = 4
 
-#: A call that is not made while so many mails come is not made at all.
+#: A call that is not made during this many mails is not made at all.
 MOST_MAILS = 15
 
 
-def test_r4_in_short_each_call_fails_in_some_way_beside_failures_elsewhere(field: Range) -> None:
-    """What is refused, lost, late or cut costs no mail, whatever else fails in the same moment."""
+def test_r4_short_form_each_call_fails_in_some_way_beside_failures_elsewhere(field: Range) -> None:
+    """A call that is refused, lost, late or cut off loses no mail, even while other services fail too."""
     worker = field.ready(**QUICK_BEATS)
     sent = []
     for at_once in ROUNDS:
@@ -73,7 +73,7 @@ def test_r4_in_short_each_call_fails_in_some_way_beside_failures_elsewhere(field
 
 
 def test_r4_the_short_form_leaves_out_no_operation_and_no_way() -> None:
-    """What it does not show, only `make drill` would."""
+    """A failure that is left out here would be found by `make drill` alone."""
     met = [(service, *call) for at_once in ROUNDS for service, call in at_once.items()]
 
     assert {(service, operation) for service, operation, _ in met} == {
@@ -85,8 +85,8 @@ def test_r4_the_short_form_leaves_out_no_operation_and_no_way() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("service", OPERATIONS)
-def test_r4_a_call_that_fails_once_costs_nothing(field: Range, service: str) -> None:
-    """The first, and in other cases a later one, for hidden retries may do the work of the first twice."""
+def test_r4_a_call_that_fails_once_loses_and_repeats_nothing(field: Range, service: str) -> None:
+    """The first call, and in other cases a later one: hidden retries may repeat the work of the first."""
     worker = field.ready(**QUICK_BEATS)
     sent = []
     for operation, how, nth in _cases(service):
@@ -100,8 +100,8 @@ def test_r4_a_call_that_fails_once_costs_nothing(field: Range, service: str) -> 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("service", OPERATIONS)
-def test_r4_a_call_that_fails_until_it_is_mended_costs_nothing(field: Range, service: str) -> None:
-    """What outlives every retry leaves the mail in the queue until it is mended; then it is filed."""
+def test_r4_a_call_that_fails_until_it_is_repaired_loses_and_repeats_nothing(field: Range, service: str) -> None:
+    """A failure that outlasts every retry leaves the mail in the queue; it is filed once the service works again."""
     worker = field.ready(**QUICK_BEATS)
     sent = []
     for operation, how, _ in _cases(service):
@@ -113,7 +113,7 @@ def test_r4_a_call_that_fails_until_it_is_mended_costs_nothing(field: Range, ser
 
 
 def _send_until(field: Range, fault: Fault, *, times: int) -> list[SentMail]:
-    """Mail until the fault has struck so often; some calls are made only while a mail is under way."""
+    """Send mails until the fault has struck `times` times; some calls are made only while a mail is processed."""
     sent: list[SentMail] = []
     while fault.fired < times:
         assert len(sent) < MOST_MAILS, f"{fault.operation} never met: {fault.how}"
@@ -123,6 +123,6 @@ def _send_until(field: Range, fault: Fault, *, times: int) -> list[SentMail]:
 
 
 def _cases(service: str) -> list[tuple[str, str, int]]:
-    """Return operation, way, and which call it is that fails."""
+    """Return operation, kind of failure, and the number of the call that fails."""
     ways = chain.from_iterable(((operation, how) for how in hows) for operation, hows in OPERATIONS[service].items())
     return [(operation, how, 1 + number % 3) for number, (operation, how) in enumerate(ways)]

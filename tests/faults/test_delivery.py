@@ -1,4 +1,4 @@
-"""R8, R11, R12, R24: notices come three times, too early or for nothing, and hostile mails among good ones."""
+"""R8, R11, R12, R24: notifications come three times, too early or for missing objects; hostile mails among good ones."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def test_r8_each_message_three_times_in_any_order_to_two_workers_is_one_filing(f
 
 
 def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(field: Range) -> None:
-    """Somebody emptied the bucket, or the notice is forged: a person must see it, and the queue must not."""
+    """The bucket was emptied, or the notification is forged: a person must see it, and it must not return to the queue."""
     sent = field.drill_stack.send(3, state="quarantined")
     for mail in sent:
         field.drill_stack.aws("s3").delete_object(**_object(field, mail.message_id))
@@ -37,8 +37,8 @@ def test_r11_a_notice_of_an_object_that_is_gone_is_quarantined_and_not_looped(fi
     assert {reason for (reason,) in reasons} == {"gone"}
 
 
-def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -> None:
-    """S3's own notice, which comes with the object, has it looked for again."""
+def test_r11_a_mail_whose_notice_comes_before_its_object_is_filed(field: Range) -> None:
+    """S3's own notification, which comes with the object, makes the worker look for it again."""
     s3, sent = field.drill_stack.aws("s3"), field.drill_stack.send(2)
     early = [body for body in field.take_messages() if "notificationType" in body]
     objects = [(_object(field, mail.message_id), s3.get_object(**_object(field, mail.message_id))) for mail in sent]
@@ -57,7 +57,7 @@ def test_r11_a_notice_that_comes_before_its_object_costs_nothing(field: Range) -
 
 
 def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_filed(field: Range) -> None:
-    """One bad mail in ten must cost its neighbours nothing."""
+    """One bad mail in ten must not delay or fail the others."""
     good = field.drill_stack.send(10)
     virus = field.drill_stack.send(1, mail=_with_virus(), state="quarantined")
     good += field.drill_stack.send(10)
@@ -71,7 +71,7 @@ def test_r12_hostile_mails_are_quarantined_once_and_good_ones_among_them_are_fil
 
 
 def test_r24_old_and_new_work_together_while_schema_and_notices_change(field: Range) -> None:
-    """A migration runs before the new workers come; what the old ones left, and the queue's old form of notices, stay."""
+    """A migration runs before the new workers start: rows and notifications of the old form are still there."""
     sent = field.drill_stack.send(6)
     bodies = field.take_messages()
     # The bucket's notices once came by SNS too, which put each in a wrapper; and a killed worker left two lines open.
@@ -94,7 +94,7 @@ def _wrapped(body: str) -> str:
     return json.dumps({"Type": "Notification", "Message": body})
 
 
-#: A line as a version without beats and routes made it: at work, and nobody's.
+#: A ledger row of a version without heartbeats and routes: in progress, and leased by no worker.
 _LEFT_BY_OLD_CODE = """
 insert into inbound_email (id, bucket, key, version, message_id, state, facts, attempts, archive_ids, tenants, received_at)
 values (gen_random_uuid(), %s, %s, '', %s, 'processing', '{}', 1, '{}', '{}', now())

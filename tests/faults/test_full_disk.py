@@ -1,4 +1,4 @@
-"""R18 with a disk that is really full: what PostgreSQL then says and does, nothing in between makes up."""
+"""R18 on a disk that is really full: PostgreSQL's own errors, not simulated ones."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 def test_r18_mail_waits_in_the_queue_until_there_is_room_again(disk: SmallDisk) -> None:
-    """Nothing is acknowledged that is not written, and nobody has to mend anything but the disk."""
+    """Only what is written is acknowledged; freeing space is all that an operator has to do."""
     engine = make_engine(disk.url)
     desk = Desk(SqlLedger(engine))
     desk.queue.send(from_ses())

@@ -1,4 +1,4 @@
-"""R1, R2, R3, R9, R20: workers that are killed, stopped or frozen, anywhere. Nothing is lost, nothing is there twice."""
+"""R1, R2, R3, R9, R20: workers are killed, stopped or frozen at any point. No mail is lost, none is filed twice."""
 
 import ast
 import time
@@ -31,7 +31,7 @@ FREEZING = ("before put", "before commit of record", "before commit of file", "b
 
 
 def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
-    """The walk over all points proves something only if the list is the code's own, no more and no less."""
+    """The walk over all points proves something only if the list is exactly what the code has."""
     named: set[str] = set()
     for folder in ("deployments", "flows", "tasks", "mailroom"):
         for file in (CHECKOUT / folder).rglob("*.py"):
@@ -43,7 +43,7 @@ def test_every_effect_has_its_two_crash_points_in_the_code() -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.long
-def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> None:
+def test_r1_a_worker_killed_at_any_crash_point_loses_and_repeats_nothing(field: Range) -> None:
     """SIGKILL before and after every side effect and every commit; the drill fails for a point that nothing reaches."""
     drill = Drill(field.drill_stack, field.fork_server, seed=1, say=print)
 
@@ -56,7 +56,7 @@ def test_r1_a_worker_killed_at_any_crash_point_costs_nothing(field: Range) -> No
 
 @pytest.mark.long
 @pytest.mark.parametrize(("workers", "kills"), [(1, 12), (3, 18)], ids=["r2-one-worker", "r3-three-workers"])
-def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> None:
+def test_random_kills_lose_and_repeat_nothing(field: Range, workers: int, kills: int) -> None:
     """The short form of R2 and R3; `make drill` is the long one."""
     drill = Drill(field.drill_stack, field.fork_server, seed=workers, say=print)
 
@@ -69,7 +69,7 @@ def test_random_kills_cost_nothing(field: Range, workers: int, kills: int) -> No
 
 @pytest.mark.long
 def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_nothing(field: Range) -> None:
-    """A paused machine does not know that it is late: what it still writes must not be there a second time."""
+    """A paused machine does not know that its lease expired: its late writes must not count a second time."""
     sent, frozen = [], []
     for number, point in enumerate(FREEZING, start=len(_struck(field)) + 1):
         sent += field.drill_stack.send(1)
@@ -88,28 +88,28 @@ def test_r9_a_worker_that_froze_and_goes_on_after_another_took_over_changes_noth
 
 
 @pytest.mark.long
-def test_r20_a_worker_told_to_stop_in_any_task_ends_in_time_and_gives_its_mails_back(field: Range) -> None:
-    """Deployments end workers all day; ten seconds is what an orchestrator gives them."""
+def test_r20_a_worker_stopped_in_any_task_ends_in_time_and_releases_its_mails(field: Range) -> None:
+    """Deployments stop workers all day; orchestrators allow ten seconds."""
     sent = field.drill_stack.send(2)
     for number, point in enumerate(IN_TASKS, start=len(_struck(field)) + 1):
         sent += field.drill_stack.send(1)
         worker = field.fork(crash=point, blow=SIGTERM)
         assert worker.wait_ready(within_s=120)
-        eventually(lambda number=number: len(_struck(field)) >= number, f"a worker is told to stop {point}")
-        assert worker.wait(within_s=10), f"it did not stop within 10 s when told {point}"
+        eventually(lambda number=number: len(_struck(field)) >= number, f"a worker is stopped {point}")
+        assert worker.wait(within_s=10), f"it did not stop within 10 s after SIGTERM {point}"
 
     field.ready()
 
     field.proves(sent)
 
 
-def test_r20_a_worker_told_to_stop_while_it_starts_ends_too(field: Range) -> None:
-    """A deployment that is taken back at once must not leave a worker that nobody asks for."""
+def test_r20_a_worker_stopped_while_it_starts_ends_too(field: Range) -> None:
+    """A deployment that is rolled back at once must not leave a worker behind."""
     for pause_s in (0.0, 0.2, 0.4):
         worker = field.fork()
         time.sleep(pause_s)
         worker.stop()
-        assert worker.wait(within_s=30), f"it did not stop when told {pause_s} s after its start"
+        assert worker.wait(within_s=30), f"it did not stop after SIGTERM {pause_s} s after its start"
 
 
 def _struck(field: Range) -> list[str]:
@@ -117,7 +117,7 @@ def _struck(field: Range) -> list[str]:
 
 
 def _effects_of(call: ast.Call) -> set[str]:
-    """Return the effect that a call of crash_point or a transaction names; a crash point must have its other half too."""
+    """Return the effect that a call of crash_point or a transaction names; a crash point must come as a pair, before and after."""
     name = call.func.id if isinstance(call.func, ast.Name) else ""
     words = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     if name in ("transaction", "statement", "within", "transact") and words:
@@ -126,7 +126,7 @@ def _effects_of(call: ast.Call) -> set[str]:
 
 
 def test_crash_points_come_in_pairs() -> None:
-    """Before and after are two different disasters."""
+    """Dying before an effect and dying after it leave different states."""
     assert [
         (one.removeprefix("before "), other.removeprefix("after "))
         for one, other in list(pairwise(POINTS + SENDING_POINTS))[::2]

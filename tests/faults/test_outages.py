@@ -1,4 +1,4 @@
-"""R5, R6, R18: Prefect and PostgreSQL are gone, come back, or have no room left. Mail waits; none is lost."""
+"""R5, R6, R18: Prefect and PostgreSQL fail, come back, or run out of disk. Mail waits; none is lost."""
 
 import os
 import signal
@@ -18,17 +18,17 @@ from mailroom.sandbox.stand_ins.fault_proxy import Fault
 from mailroom.settings import CHECKOUT
 from tests.support.faulty_stack import Range, eventually
 
-#: Before the pause and after it; a message that was in hand when a beat came late may be received once more.
+#: Before the pause and after it; a message whose heartbeat came late may be received once more.
 MOST_RECEIVES = 3
 
-#: The visibility is four seconds here: whatever is received again and again would be so forty times.
+#: The visibility timeout is four seconds here: a message that is received again and again would be so forty times.
 ABSENT_S = 180
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_r5_mail_waits_while_prefect_is_absent_for_minutes(field: Range) -> None:
-    """An outage must burn neither mails nor their receive counts: nothing may end as a dead letter. `tests/e2e` has the
+    """An outage must use up no receive counts: no mail may end as a dead letter. `tests/e2e` has the
     short form, with S3 and PostgreSQL."""
     worker = field.ready()
     sent = field.drill_stack.send(4)
@@ -46,7 +46,7 @@ def test_r5_mail_waits_while_prefect_is_absent_for_minutes(field: Range) -> None
 
 @pytest.mark.long
 def test_r5_a_prefect_server_that_is_killed_and_started_again_is_found_again(field: Range) -> None:
-    """The runs that were under way belong to a server that died; their mails are filed all the same, once."""
+    """The runs in progress belong to a server that died; their mails are filed all the same, once."""
     proxy = field.proxies["prefect"]
     usual = proxy.upstream_port
     try:
@@ -78,7 +78,7 @@ def test_r6_postgres_that_crashes_and_recovers_loses_nothing(field: Range) -> No
 
 
 def test_r6_commits_whose_outcome_is_unknown_are_repeated_without_harm(field: Range) -> None:
-    """The connection is cut after COMMIT left and before its answer came: it is written, and nobody here knows."""
+    """The connection is cut after COMMIT was sent and before its answer came: it is written, and the worker cannot know."""
     field.ready(beat_s=0.3)
     sent = []
     for nth in range(1, 13):

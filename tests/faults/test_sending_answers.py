@@ -1,4 +1,4 @@
-"""R13, R14, R16 for batches: providers that take a mail and do not say so, that ask to slow down, that tell too early."""
+"""R13, R14, R16 for batches: providers whose answer is lost, that throttle, and whose events come before the answer."""
 
 import threading
 from collections import Counter
@@ -41,14 +41,14 @@ ANSWER_S = 1.0
 
 @dataclass
 class Line:
-    """An office whose provider talks to an `other` side, which counts what it accepted."""
+    """An outbound side whose provider talks to an `other` side, which counts what it accepted."""
 
     office: Office
     other: Vendor | Receiver
     now: datetime = NOW
 
     def send(self, batch_id: str) -> None:
-        """Send until nothing of the batch waits, with time going by as the run would wait."""
+        """Send until no message of the batch waits, moving the clock by each wait of the run."""
         sender = Sender(batch_id, Lane.BULK, self.office.outbound, clock=lambda: self.now)
         while True:
             planned = self.office.outbound.dispatch.plan(batch_id, now=self.now)
@@ -61,7 +61,7 @@ class Line:
                 return
 
     def lost(self) -> list[str]:
-        """Return the ids of the messages of which nobody knows."""
+        """Return the ids of the messages with an unknown outcome."""
         return self.office.values(f"select id::text from message where status = '{Status.UNKNOWN}'")
 
 
@@ -127,7 +127,7 @@ def test_r13_a_mail_whose_answer_is_lost_is_not_sent_again(line: Line) -> None:
 
 
 def settle_by_events(line: Line, message_ids: Sequence[str]) -> None:
-    """Tell what the provider would tell of these; one that can be asked is left to be asked."""
+    """Deliver the events that the provider would send for these; a provider that can be queried is queried instead."""
     if not line.office.outbound.provider.capabilities.asks:
         SqlEvents(line.office.engine).record([event(line, one, Kind.DELIVERED) for one in message_ids], now=line.now)
 
@@ -140,7 +140,7 @@ def event(line: Line, message_id: str, kind: Kind) -> DeliveryEvent:
 @ALL
 @pytest.mark.parametrize("behaviour", [Behaviour.HANGS, Behaviour.GARBAGE, Behaviour.TWICE, Behaviour.FAILS_AFTER])
 def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, behaviour: Behaviour) -> None:
-    """No answer at all, noise, two answers for one, a failure of its own after it had taken the mail."""
+    """No answer, noise, two answers for one call, an internal error after it had accepted the mail."""
     batch_id = line.office.batch(12, now=NOW)
     line.other.behaviours.extend([Behaviour.GOOD, behaviour, Behaviour.GOOD, behaviour])
 
@@ -154,8 +154,8 @@ def test_r13_an_answer_that_says_nothing_is_an_unknown_outcome(line: Line, behav
 
 
 @ALL
-def test_r16_who_is_told_to_slow_down_loses_nothing_and_sends_nothing_twice(line: Line) -> None:
-    """429 with Retry-After among good answers, again and again: later is all that it means."""
+def test_r16_a_throttled_sender_loses_nothing_and_sends_nothing_twice(line: Line) -> None:
+    """429 with Retry-After among good answers, again and again: it only means later."""
     batch_id = line.office.batch(100, now=NOW)
     line.other.behaviours.extend([Behaviour.GOOD, Behaviour.SLOW, Behaviour.GOOD, Behaviour.SLOW, Behaviour.SLOW] * 4)
 
@@ -168,7 +168,7 @@ def test_r16_who_is_told_to_slow_down_loses_nothing_and_sends_nothing_twice(line
 
 @pytest.mark.parametrize("line", ["ses", "smtp"], indirect=True)
 def test_r16_a_used_up_quota_of_the_day_puts_the_rest_off(line: Line) -> None:
-    """Nothing fails for it, and nothing is dropped: hours later all of it has gone, once."""
+    """No message fails and none is dropped: hours later each was sent, once."""
     batch_id = line.office.batch(60, now=NOW)
     line.other.behaviours.extend([*[Behaviour.GOOD] * 15, Behaviour.DAILY])
 
@@ -180,7 +180,7 @@ def test_r16_a_used_up_quota_of_the_day_puts_the_rest_off(line: Line) -> None:
 
 
 class Hasty(MemoryProvider):
-    """A provider that has told everything, often and backwards, before it answers; every third answer is lost."""
+    """A provider that emits all events, repeated and in reverse, before it answers; every third answer is lost."""
 
     def __init__(self, events: SqlEvents) -> None:
         super().__init__("hasty")
@@ -188,7 +188,7 @@ class Hasty(MemoryProvider):
         self._telling = threading.Lock()
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Take the mails, and tell of them first."""
+        """Accept the mails, and emit their events first."""
         results = super().send(mails)
         output = [
             DeliveryEvent(provider=self.name, event_id=f"{kind}-{mail.id}", kind=kind, at=NOW, message_id=mail.id)
@@ -203,7 +203,7 @@ class Hasty(MemoryProvider):
 
 
 def test_r14_events_that_come_before_the_answer_decide(engine: Engine) -> None:
-    """Five times each and the last one first: what the answer says, or that it was lost, changes nothing any more."""
+    """Each five times and the last one first: the answer, or its loss, then changes nothing."""
     with office_on(engine, provider=Hasty(SqlEvents(engine))) as office:
         batch_id = office.batch(50, now=NOW)
 

@@ -1,4 +1,4 @@
-"""R13 and R15 to their end: workers die, answers are lost, and what SES tells of its mails settles every one of them."""
+"""R13 and R15 to their end: workers die, answers are lost, and SES's events settle every message."""
 
 import json
 import re
@@ -18,22 +18,22 @@ from tests.support.faulty_stack import Range, eventually
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 
 MAILS, KILLS = 300, 6
-#: Of ten recipients, what SES tells of their mail, and what that makes of the message.
-TOLD = {
+#: Of ten recipients, the events that SES emits, and the status that they lead to.
+EMITTED = {
     "softbounce": ("bounced", {"sent", "bounced_soft"}),
     "open": ("opened", {"sent", "delivered", "opened"}),
     "success": ("delivered", {"sent", "delivered"}),
 }
 WORDS = ["softbounce", "open", *["success"] * 8]
 
-#: In each worker's life the answers to these calls are lost: so many, from the nth on.
+#: The calls of each worker whose answers are lost: how many, from the nth on.
 NTH, LOST = 5, 6
 SEND = "POST outbound-emails"
 
 
 @pytest.fixture
 def office(field: Range) -> Iterator[DrillBatches]:
-    """A service that takes batches, whose mail goes to the emulator's SES, slowly enough to be killed over."""
+    """A service that accepts batches and sends through the emulator's SES, slowly enough to be killed meanwhile."""
     with open_drill_batches(field.drill_stack, field.fork_server, lambda: _taken(field)) as made:
         made.choose("mailroom-provider-ses/default", per_second=40.0)
         made.serve()
@@ -41,17 +41,17 @@ def office(field: Range) -> Iterator[DrillBatches]:
 
 
 def _taken(field: Range) -> list[str]:
-    """Return our ids of the mails that SES took, each as often as it did."""
+    """Return our ids of the mails that SES accepted, each as often as it did."""
     output = httpx.get(f"{field.drill_stack.facts['aws_endpoint']}/moto-api/data.json", timeout=60).json()
     return [found for mail in output["ses"].get("RawMessage", []) for found in _OURS.findall(mail["raw_data"])]
 
 
 @pytest.mark.timeout(900)
 def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Range, office: DrillBatches) -> None:
-    """SIGKILL at random in a batch, and dozens of answers lost, while events flow: SES tells of each mail that it took.
+    """SIGKILL at random in a batch, and dozens of answers lost, while events flow: SES emits events for each mail that it accepted.
 
-    What it took is settled by that alone, whatever was noted when the worker died. What it never told of goes again after
-    the window of its policy, and then nothing is open, each mail was taken once, and each history says all of it.
+    These settle what it accepted, whatever was recorded when the worker died. A mail without events is sent again after
+    the window of its policy; then nothing is open, each mail was accepted once, and each history is complete.
     """
     _slow_down(field, office)
     people = [{"to": f"{WORDS[at % 10]}+{at}@users.test", "data": {"name": f"number {at}"}} for at in range(MAILS)]
@@ -69,7 +69,7 @@ def test_r13_r15_events_settle_what_kills_and_lost_answers_left_open(field: Rang
 
     received, ends = Counter(_taken(field)), _statuses(field, batch_id)
     assert lost == KILLS * LOST
-    assert {left[one] for one in taken & left.keys()} <= {status for status, _ in TOLD.values()}
+    assert {left[one] for one in taken & left.keys()} <= {status for status, _ in EMITTED.values()}
     assert {status for one, status in left.items() if one not in taken} <= {"sending", "unknown"}
     assert {one: count for one, count in received.items() if one in ends} == dict.fromkeys(ends, 1)
     assert _wrong(field, batch_id) == []
@@ -95,7 +95,7 @@ def _kill_while_events_flow(field: Range, batch_id: str) -> int:
         with field.failing("sesv2", Fault("answer lost", SEND, nth=NTH, times=LOST)) as fault:
             before = _handed(field, batch_id)
             worker = field.fork(visibility_s=2, beat_s=0.4, stop_patience_s=0.0)
-            eventually(lambda before=before: _handed(field, batch_id) > before + 20, "some of it is handed over")
+            eventually(lambda before=before: _handed(field, batch_id) > before + 20, "some of it is sent")
             sleep(chance.uniform(0.05, 0.6))
             worker.kill()
             assert worker.wait(within_s=10)
@@ -112,7 +112,7 @@ def _moving(field: Range, batch_id: str) -> int:
 
 
 def _open(field: Range, batch_id: str) -> int:
-    ends = ", ".join(f"'{status}'" for status, _ in TOLD.values())
+    ends = ", ".join(f"'{status}'" for status, _ in EMITTED.values())
     return _count(field, batch_id, f"status not in ({ends})")
 
 
@@ -126,7 +126,7 @@ def _statuses(field: Range, batch_id: str) -> dict[str, str]:
 
 
 def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
-    """Return the messages whose status or history is not what SES told of them, each event once."""
+    """Return the messages whose status or history differs from the events of SES, each recorded once."""
     query = """
         select recipient, status, array_agg(kind order by activity.id) filter (where event_id is not null),
             bool_or(kind = 'accepted') and bool_or(kind = 'sending')
@@ -134,7 +134,7 @@ def _wrong(field: Range, batch_id: str) -> list[tuple[Any, ...]]:
     """
     wrong = []
     for recipient, status, output, complete in field.drill_stack.ask(query, batch_id):
-        expected, kinds = TOLD[recipient.partition("+")[0]]
+        expected, kinds = EMITTED[recipient.partition("+")[0]]
         if status != expected or sorted(output or []) != sorted(kinds) or not complete:
             wrong.append((recipient, status, output, complete))
     return wrong

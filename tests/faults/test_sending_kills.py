@@ -1,4 +1,4 @@
-"""R1, R8, R15 for batches: whatever dies, each message is received once, or it is unknown, and then at most once."""
+"""R1, R8, R15 for batches: whatever dies, each message is received once, or its outcome is unknown and it is received at most once."""
 
 import random
 import time
@@ -23,7 +23,7 @@ from tests.support.smtp_sink import counting_sink
 
 @dataclass
 class Arrivals(Receiver):
-    """A receiver that notes when each mail came."""
+    """A receiver that records when each mail came."""
 
     times: list[float] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def office(field: Range, receiver: Receiver) -> Iterator[DrillBatches]:
-    """A service that takes batches, whose mail goes to the receiver."""
+    """A service that accepts batches and sends to the receiver."""
     port = free_port()
     with (
         receiving(receiver, port=port),
@@ -79,7 +79,7 @@ def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
     drill_stack = office.drill_stack
     for _ in range(8):
         office.post(15)
-    eventually(lambda: drill_stack.depth("mailbox") >= 8, "the relay has told of all batches")
+    eventually(lambda: drill_stack.depth("mailbox") >= 8, "the relay has posted all batches")
     orders = drill_stack.take_messages("mailbox") * 3
     random.Random(8).shuffle(orders)
     drill_stack.post_messages(orders, "mailbox")
@@ -96,7 +96,7 @@ def test_r8_each_order_three_times_in_any_order_to_two_workers_is_sent_once(
 
 @contextmanager
 def sink(office: DrillBatches) -> Iterator[None]:
-    """Have Debian's smtp-sink be the receiving end."""
+    """Use Debian's smtp-sink as the receiving server."""
     with counting_sink() as (port, received):
         office.received = received
         office.use(port, per_second=60.0)
@@ -114,7 +114,7 @@ def sink(office: DrillBatches) -> Iterator[None]:
 def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
     office: DrillBatches, mails: int, kills: int, longest_s: float
 ) -> None:
-    """Counted by a server of another make, the author of Postfix's; what is unknown was in hand when a worker died."""
+    """Counted by smtp-sink of Postfix, independent code; an outcome is unknown only where a worker died while sending."""
     with sink(office):
         batch_id = office.post(mails)
         drill = SendDrill(office, seed=15, say=print)
@@ -126,7 +126,7 @@ def test_r15_a_sender_killed_at_random_in_a_batch_sends_nothing_twice(
     assert outcome.is_clean, outcome
     assert set(received.values()) == {1}
     assert outcome.kills > 0
-    # In hand at a death is one turn of the rate, less than a second's mails.
+    # A worker that dies is sending the mails of one rate slot, less than a second's.
     assert outcome.statuses.get("unknown", 0) <= 60 * outcome.kills
     assert len(received) >= mails + 1 - outcome.statuses.get("unknown", 0)
 

@@ -1,4 +1,4 @@
-"""The short form of `make soak`: mail, batches, schedules and restarts of workers, PostgreSQL and Prefect, and then nothing waits."""
+"""The short form of `make soak`: mail, batches, schedules, restarts of workers, PostgreSQL and Prefect; then nothing waits."""
 
 import pytest
 

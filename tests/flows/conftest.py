@@ -1,4 +1,4 @@
-"""What the tests of flows and deployments share."""
+"""Fixtures of the tests of flows and deployments."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Alarms and proofs on a real Prefect server: ensured as often as one likes, from their causes to their ends."""
+"""Alarms and proofs on a real Prefect server: `ensure` is idempotent; each alarm from its cause to its notification."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ async def _deploy() -> None:
 
 
 def watching_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the watch look at this database, at no dead letters, and at the Prefect server of these tests."""
+    """Point the watch at this database, no dead letters, and the Prefect server of these tests."""
 
     async def opened() -> Watching:
         return Watching(SqlMonitoring(engine), {})
@@ -97,7 +97,7 @@ async def _alarms(client: PrefectClient, alarm: str) -> list[FlowRun]:
 
 
 def test_ensuring_is_done_once_and_keeps_what_an_operator_switched_off(server: None) -> None:
-    """It is called at every start of every stack; an alarm that somebody silenced must not come back by a restart."""
+    """`ensure` runs at every start; an alarm that an operator switched off must not come back by a restart."""
     changed = replace(ALARMS[0], times=7)
 
     async def ensure() -> tuple[list[list[str]], list[Any]]:
@@ -118,10 +118,10 @@ def test_ensuring_is_done_once_and_keeps_what_an_operator_switched_off(server: N
     assert f"mailroom: {ALARMS[-1].name}" not in {one.name for one in there}
 
 
-def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the cause to the end: a run that nobody works on becomes Crashed, and an alarm is a run of its own.
+def test_zombie_is_found_reported_and_crashed(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that no worker executes becomes Crashed, and the alarm is a run of `raise-alarm`.
 
-    The other run is as silent, but the ledger has a sign of life of its e-mail.
+    The other run is as silent, but its e-mail has a recent heartbeat in the ledger.
     """
     watching_on(engine, monkeypatch)
 
@@ -135,17 +135,17 @@ def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypat
                 )
                 for name in ("dead", "alive")
             ]
-            # Its worker beats from now on.
+            # Its worker has a lease from now on.
             now = datetime.now(UTC) + timedelta(minutes=1)
             claim = Lease(worker="its own", stale_before=now - timedelta(minutes=5))
             SqlLedger(engine).begin(ObjectRef("mails", "in/alive"), now=now, run_id=str(alive.id), claim=claim)
             await watching.watch(silent_minutes=0, long_silent_minutes=0)
 
-            async def mended() -> bool:
+            async def crashed() -> bool:
                 state = (await client.read_flow_run(dead.id)).state
                 return state is not None and state.type is StateType.CRASHED
 
-            await holds_on_server(mended)
+            await holds_on_server(crashed)
             alarms = await _alarms(client, "zombie")
             return await client.read_flow_run(dead.id), await client.read_flow_run(alive.id), alarms
 
@@ -161,14 +161,14 @@ def test_zombie_is_found_told_and_mended(server: None, engine: Engine, monkeypat
 def test_a_row_that_a_loop_steps_over_raises_an_alarm(
     server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything else goes on, so nothing else would say that what the row stands for does not happen."""
+    """Everything else goes on, so only this alarm says that the row's work is not done."""
     note_skipped(engine, Loop.RELAY, [("batch 1", "unknown lane"), ("batch 2", "unknown lane")])
     watching_on(engine, monkeypatch)
 
     async def watch() -> tuple[State, list[FlowRun]]:
         async with get_client() as client:
             await ensure_automations(client)
-            # Whatever somebody wrote into it: what was told before is then told again.
+            # Unreadable content of the variable: earlier findings are then reported again.
             await Variable.aset("mailroom_told", "[5", overwrite=True)
             state = await watching.watch(silent_minutes=600, long_silent_minutes=600, return_state=True)
             return state, await _alarms(client, "row skipped")
@@ -180,7 +180,7 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(
 
 
 def test_held_batches_raise_an_alarm(server: None, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of them is sent until a person decides, so a person must hear of it."""
+    """They are not sent until a person decides, so a person must be notified."""
     now, watched = datetime.now(UTC), SqlOutbox(office.engine)
     watched.hold([office.batch(20, now=now) for _ in range(2)], reason=HoldReason.RESTORED, now=now)
     watching_on(office.engine, monkeypatch)
@@ -201,7 +201,7 @@ def office(engine: Engine) -> Iterator[Office]:
 
 
 def _proving(office: Office, queue: MemoryQueue, *lost: str) -> Any:
-    """Return an opener whose independent check finds these objects without a line."""
+    """Return an opener whose independent check finds these objects without a ledger row."""
 
     def prove(patience: Patience) -> Report:
         report = Report(tell=lambda _: None, progress=lambda _: None)
@@ -232,7 +232,7 @@ async def _artifact(client: PrefectClient) -> str:
 def test_proof_of_an_installation_in_order_says_so(
     server: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Zero differences is the normal, and it is shown as well: who sees nothing does not know whether anybody looked."""
+    """Zero differences is shown too: without it an operator cannot know whether the check ran."""
     queue = MemoryQueue()
     monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue))
 
@@ -253,10 +253,10 @@ def test_proof_of_an_installation_in_order_says_so(
     assert len(queue) == 0
 
 
-def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
+def test_difference_is_shown_by_its_id_repaired_and_raises_an_alarm(
     server: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An object whose notification was lost is announced anew; that it was lost is told all the same."""
+    """An object whose notification was lost is announced again; the loss is reported all the same."""
     queue = MemoryQueue()
     monkeypatch.setattr(reconciling, "open_reconciling", _proving(office, queue, "in/forgotten"))
 
@@ -282,7 +282,7 @@ def test_difference_is_shown_by_its_id_mended_and_raises_an_alarm(
 def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_one_stopped(
     server: None, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Millions of versions are compared over days; what is found is in the artifact and counts like any other difference."""
+    """Millions of versions are compared over days; findings are in the artifact and count like any other difference."""
     asked: list[tuple[str, int]] = []
 
     def compare(_: Patience, after: str, most: int) -> tuple[Report, str]:
@@ -312,10 +312,10 @@ def test_differences_of_the_archive_count_and_each_run_goes_on_where_the_last_on
 
 @contextmanager
 def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """What an operator is told at: a URL, and what was posted to it."""
+    """An operator's notification endpoint: its URL, and what was posted to it."""
     posts: list[dict[str, str]] = []
 
-    class Told(BaseHTTPRequestHandler):
+    class Endpoint(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(204)
@@ -324,31 +324,31 @@ def _ops() -> Iterator[tuple[str, list[dict[str, str]]]]:
         def log_message(self, *_: object) -> None:
             """Keep the tests' output clean."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as served:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as served:
         Thread(target=served.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{served.server_port}/ops", posts
         served.shutdown()
 
 
 def test_alarms_reach_a_person_by_the_operators_own_block(server: None) -> None:
-    """Also of what did not happen: no event tells of it, Prefect notices, runs the alarm, and posts to the block."""
+    """Also for absent events: Prefect notices, runs the alarm, and posts to the block."""
     quick = replace(next(one for one in ALARMS if one.absent), within=timedelta(seconds=10))
 
     async def watch(url: str, posts: list[dict[str, str]]) -> list[FlowRun]:
-        async def told(alarm: str) -> None:
-            async def is_told() -> bool:
+        async def notified(alarm: str) -> None:
+            async def is_posted() -> bool:
                 return any(post["subject"] == f"Mailroom: {alarm}" for post in posts)
 
-            await holds_on_server(is_told)
+            await holds_on_server(is_posted)
 
         said = {"subject": "{{subject}}", "body": "{{body}}"}
         block = CustomWebhookNotificationBlock(name="ops", url=url, json_data=said)
         document = await block.asave(NOTIFICATION)
         async with get_client() as client:
             await ensure_automations(client, [*ALARMS[:-1], quick])
-            await told("nobody watches")
+            await notified("nobody watches")
             emit(EventName.DEAD_LETTERS, "queue.inbound", facts={"messages": 3})
-            await told("dead letters")
+            await notified("dead letters")
             raised = await _alarms(client, "nobody watches")
             await client.delete_block_document(document)
             await ensure_automations(client)

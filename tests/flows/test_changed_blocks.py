@@ -1,4 +1,4 @@
-"""A block that an operator changes in the Prefect UI: whatever it is, the next runs use it, and `ensure` leaves it so."""
+"""A block that an operator changes in the Prefect UI: the next runs use it, and `ensure` keeps the change."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _always_looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if ten seconds had passed between any two uses."""
+    """Let the cache expire between any two uses, as after ten seconds."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setattr(block_cache, "FRESH_S", 0.0)

@@ -1,4 +1,4 @@
-"""The client of the warm worker answers for the runs that it holds; here no server is there to be asked."""
+"""The warm worker's client answers for its own runs without the server; here there is no server."""
 
 import asyncio
 from uuid import uuid4
@@ -20,7 +20,7 @@ def _run() -> FlowRun:
     return FlowRun(flow_id=uuid4(), deployment_id=uuid4(), name="abc123", state=Pending())
 
 
-def test_what_the_engine_asks_and_tells_at_a_start_needs_no_server() -> None:
+def test_what_the_engine_reads_and_reports_at_a_start_needs_no_server() -> None:
     """Both cost the server 25 ms of each e-mail."""
 
     async def start(run: FlowRun) -> tuple[FlowRun, int]:
@@ -41,16 +41,16 @@ def test_what_the_engine_asks_and_tells_at_a_start_needs_no_server() -> None:
 
 
 @pytest.mark.parametrize("change", [{"tags": ["outcome:filed"]}, {"flow_version": "1"}])
-def test_other_changes_of_a_held_run_are_told(change: dict[str, object]) -> None:
-    """Only what the deployment has said already is left out."""
+def test_other_changes_of_a_held_run_are_sent_to_the_server(change: dict[str, object]) -> None:
+    """Only what the deployment already states is left out."""
 
-    async def tell(run: FlowRun) -> None:
+    async def report(run: FlowRun) -> None:
         async with RunClient() as client:
             with client.holding(run):
                 await client.update_flow_run(run.id, **change)
 
     with temporary_settings(_NOBODY), pytest.raises(httpx.ConnectError):
-        asyncio.run(tell(_run()))
+        asyncio.run(report(_run()))
 
 
 def test_a_run_that_ended_here_is_read_from_the_server() -> None:
@@ -66,8 +66,8 @@ def test_a_run_that_ended_here_is_read_from_the_server() -> None:
         asyncio.run(read(_run()))
 
 
-def test_a_run_that_was_created_running_is_told_so_no_more() -> None:
-    """Once: a Running that comes after a wait for a retry is a change, and the server hears of it."""
+def test_a_run_that_was_created_running_is_not_reported_running_again() -> None:
+    """Once: Running after a wait for a retry is a change, and is sent to the server."""
 
     async def begin(run: FlowRun) -> OrchestrationResult[object]:
         async with RunClient() as client:
@@ -86,7 +86,7 @@ def test_a_run_that_was_created_running_is_told_so_no_more() -> None:
     assert result.state == run.state
 
 
-def test_a_run_that_was_tried_again_tells_that_it_runs() -> None:
+def test_a_run_that_was_retried_is_reported_running() -> None:
     """It was created Running here, never worked, and came back by a Retry: now it is Pending on the server."""
 
     async def begin(run: FlowRun) -> None:

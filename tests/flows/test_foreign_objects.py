@@ -1,4 +1,4 @@
-"""A notice, a replay or a Quick run that names an object of somebody else: quarantined once, and S3 is never asked for it."""
+"""A notification, replay or Quick run that names a foreign object: quarantined once, and never read from S3."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ RAW = b"From: carl@sender.test\r\nTo: anna@mailroom.test\r\nSubject: Bordereau\r
 
 @dataclass
 class Emulator:
-    """moto, which notes each object that it is asked for."""
+    """moto, which records each object that is requested."""
 
     app: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
     asked: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ def put(bucket: str, key: str) -> None:
 
 
 def received(settings: Settings, notice: str) -> list[Entry]:
-    """Take what a message names through the flow, as the listener does, and return what the ledger has of each."""
+    """Run the flow for what a message names, as the listener does, and return the ledger's row of each."""
     ledger = SqlLedger(make_engine(settings.database_url.get_secret_value()))
     arrivals = read_notification(notice)
     for arrival in arrivals:
@@ -153,7 +153,7 @@ def test_neighbours_in_the_same_message_are_filed(installation: Settings) -> Non
 
 
 def test_prefix_of_every_receipt_rule_is_within(installation: Settings, emulator: Emulator) -> None:
-    """What is not encrypted there is quarantined for that, once it was read: the object is one that we look at."""
+    """A plain object there is quarantined as not encrypted, after it was read: it is within our prefixes."""
     put(OURS, "faxes/of-another-rule")
 
     found = received(installation, ses_notice(ObjectRef(OURS, "faxes/of-another-rule"), "anna@mailroom.test"))
@@ -163,7 +163,7 @@ def test_prefix_of_every_receipt_rule_is_within(installation: Settings, emulator
 
 
 def test_prefix_that_is_named_later_lets_the_mail_be_replayed(installation: Settings) -> None:
-    """Who upgrades and has a second receipt rule loses nothing: its mail waits in quarantine until the prefix is named."""
+    """An upgrade with a second receipt rule loses nothing: its mail waits in quarantine until the prefix is named."""
     ref = ObjectRef(OURS, "later/waits")
     put(ref.bucket, ref.key)
     assert ends(received(installation, ses_notice(ref, "anna@mailroom.test"))) == [

@@ -1,4 +1,4 @@
-"""Bulk batches beside all else in a worker: they fill their own places, and nothing waits for them."""
+"""Bulk batches in a worker fill their own slots, and nothing else waits for them."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ OFFERS = Content(subject="Offers", text="Cheap.", html=None)
 
 
 class Gate(MemoryProvider):
-    """A provider whose calls for offers take until the gate is opened."""
+    """A provider whose calls for offers block until the gate is opened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Gate(MemoryProvider):
         self.open = threading.Event()
 
     def send(self, mails: Sequence[Outgoing]) -> list[ProviderReceipt | MailroomError]:
-        """Take mails, offers once the gate is open."""
+        """Accept mails; offers once the gate is open."""
         if mails[0].subject == OFFERS.subject and not self.open.is_set():
             self.waiting += [mail.id for mail in mails]
             assert self.open.wait(120)
@@ -71,8 +71,8 @@ def runs() -> list[FlowRun]:
     return asyncio.run(read())
 
 
-def test_a_transactional_batch_is_sent_while_bulk_batches_fill_every_place_of_theirs(desk: Desk, gate: Gate) -> None:
-    """Newsletters of hours, more than a worker holds and all there before it; their orders wait and count no receives."""
+def test_a_transactional_batch_is_sent_while_bulk_batches_fill_all_their_slots(desk: Desk, gate: Gate) -> None:
+    """Newsletters of hours, more than a worker holds, came first; their orders wait without using up receive counts."""
     now = datetime.now(UTC)
     offers = [desk.office.batch(1, now=now, content=OFFERS, lane=Lane.BULK) for _ in range(2 * LIMIT)]
     for batch_id in offers:
@@ -87,7 +87,7 @@ def test_a_transactional_batch_is_sent_while_bulk_batches_fill_every_place_of_th
                 while_waiting.extend(gate.waiting)
                 gate.open.set()
             return False
-        # The orders that were put behind come again.
+        # The orders that were put back come again.
         desk.clock.now += 1
         return desk.empty()
 
@@ -117,7 +117,7 @@ class Held:
         await self.released.wait()
 
 
-def test_bulk_batches_of_one_time_have_half_of_the_pools_places(server: None) -> None:
+def test_bulk_batches_of_one_time_have_half_of_the_pools_slots(server: None) -> None:
     """All newsletters go at nine; a mail that somebody retries at one past nine must not wait for them."""
     due = datetime.now(UTC) + timedelta(seconds=7)
     offers = [BatchOrder(str(uuid4()), due, Lane.BULK) for _ in range(2 * LIMIT)]

@@ -1,4 +1,4 @@
-"""A provider's limit on a Prefect server: made from its quota, and an operator's to change."""
+"""A provider's limit on a Prefect server: created from its quota, changed by an operator."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from mailroom.ports.provider import ProviderQuota
 
 
 class Patient(httpx.HTTPTransport):
-    """Asks again where the server's SQLite was locked, which PostgreSQL never is."""
+    """Repeats a request where the server's SQLite was locked, which PostgreSQL never is."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         for _ in range(30):
@@ -39,15 +39,15 @@ def http() -> Iterator[httpx.Client]:
             yield http
 
 
-class Asked:
+class LimitOnServer:
     """A limit whose clock and quota a test moves."""
 
     def __init__(self, http: httpx.Client, per_second: float | None = 14.0) -> None:
         self.http, self.now, self.per_second = http, 0.0, per_second
-        self.told: list[float] = []
+        self.reported: list[float] = []
         identity = f"ses/{uuid4()}/eu-west-1"
         self.limit = PrefectLimit(
-            http, identity, quota=self.quota, otherwise=5, publish=self.told.append, clock=self.clock
+            http, identity, quota=self.quota, otherwise=5, tell=self.reported.append, clock=self.clock
         )
 
     def quota(self) -> ProviderQuota:
@@ -71,20 +71,20 @@ class Asked:
 
 def test_the_limit_shows_what_the_provider_allows(http: httpx.Client) -> None:
     """An operator reads mails a second, and nothing that must be calculated."""
-    asked = Asked(http)
+    one = LimitOnServer(http)
 
-    assert asked.limit.pace() == RateSlots(14, 1.0)
-    assert asked.numbers == (14, 14.0)
+    assert one.limit.pace() == RateSlots(14, 1.0)
+    assert one.numbers == (14, 14.0)
 
 
 def test_the_limit_follows_the_quota(http: httpx.Client) -> None:
-    """SES raises an account's rate without telling anybody."""
-    asked = Asked(http)
-    asked.limit.pace()
-    asked.per_second = 50.0
+    """SES raises an account's rate without notice."""
+    one = LimitOnServer(http)
+    one.limit.pace()
+    one.per_second = 50.0
 
-    assert asked.pace_after(61) == RateSlots(50, 1.0)
-    assert asked.numbers == (50, 50.0)
+    assert one.pace_after(61) == RateSlots(50, 1.0)
+    assert one.numbers == (50, 50.0)
 
 
 @pytest.mark.parametrize(
@@ -102,65 +102,65 @@ def test_the_limit_follows_the_quota(http: httpx.Client) -> None:
 def test_what_an_operator_sets_is_used_within_seconds_and_stays(
     http: httpx.Client, change: dict[str, Any], pace: RateSlots | None
 ) -> None:
-    """Whoever slows a provider down in the UI has a reason that no quota knows."""
-    asked = Asked(http)
-    asked.limit.pace()
-    asked.set_in_the_ui(**change)
-    numbers = asked.numbers
+    """An operator who slows a provider down in the UI has a reason that the quota does not show."""
+    one = LimitOnServer(http)
+    one.limit.pace()
+    one.set_in_the_ui(**change)
+    numbers = one.numbers
 
-    assert asked.pace_after(2) == pace
-    asked.pace_after(61)
-    assert asked.numbers == numbers
+    assert one.pace_after(2) == pace
+    one.pace_after(61)
+    assert one.numbers == numbers
 
 
-def test_what_holds_is_told_at_once_and_each_minute(http: httpx.Client) -> None:
-    """The metrics show it, and a worker that looks every two seconds need not write every two seconds."""
-    asked = Asked(http)
-    asked.limit.pace()
-    asked.pace_after(2)
-    asked.set_in_the_ui(limit=3)
-    asked.pace_after(2)
-    asked.set_in_the_ui(active=False)
-    asked.pace_after(2)
-    asked.pace_after(61)
+def test_the_limit_in_force_is_reported_at_once_and_each_minute(http: httpx.Client) -> None:
+    """The metrics show it, and a worker that reads it every two seconds need not write it as often."""
+    one = LimitOnServer(http)
+    one.limit.pace()
+    one.pace_after(2)
+    one.set_in_the_ui(limit=3)
+    one.pace_after(2)
+    one.set_in_the_ui(active=False)
+    one.pace_after(2)
+    one.pace_after(61)
 
-    assert asked.told == [14.0, 3, 0.0, 0.0]
+    assert one.reported == [14.0, 3, 0.0, 0.0]
 
 
 def test_a_limit_that_somebody_deleted_is_made_again(http: httpx.Client) -> None:
-    """Nobody could edit what is not there."""
-    asked = Asked(http)
-    asked.limit.pace()
-    http.delete(f"/v2/concurrency_limits/{asked.limit.name}").raise_for_status()
+    """An operator could not edit a limit that is not there."""
+    one = LimitOnServer(http)
+    one.limit.pace()
+    http.delete(f"/v2/concurrency_limits/{one.limit.name}").raise_for_status()
 
-    assert asked.pace_after(2) == RateSlots(14, 1.0)
-    assert asked.numbers == (14, 14.0)
+    assert one.pace_after(2) == RateSlots(14, 1.0)
+    assert one.numbers == (14, 14.0)
 
 
-@pytest.mark.parametrize(("told", "numbers"), [(None, (5, 5.0)), (0.5, (1, 0.5))])
-def test_a_rate_that_is_not_told_or_below_one_is_kept_too(
-    http: httpx.Client, told: float | None, numbers: tuple[int, float]
+@pytest.mark.parametrize(("per_second", "numbers"), [(None, (5, 5.0)), (0.5, (1, 0.5))])
+def test_a_rate_that_is_unknown_or_below_one_is_kept_too(
+    http: httpx.Client, per_second: float | None, numbers: tuple[int, float]
 ) -> None:
-    """SMTP has no question for it, and some relays take a mail every other second."""
-    asked = Asked(http, told)
+    """SMTP cannot be asked for its rate, and some relays accept a mail every other second."""
+    one = LimitOnServer(http, per_second)
 
-    assert asked.limit.pace() == RateSlots.of(numbers[1])
-    assert asked.numbers == numbers
+    assert one.limit.pace() == RateSlots.of(numbers[1])
+    assert one.numbers == numbers
 
 
-def test_while_the_server_is_away_its_last_word_holds_for_a_minute(http: httpx.Client) -> None:
+def test_while_the_server_is_away_the_last_limit_holds_for_a_minute(http: httpx.Client) -> None:
     """A restart of the server must not stop batches; after that nobody could stop them."""
-    asked = Asked(http)
-    asked.limit.pace()
-    asked.limit._http = http_client("http://127.0.0.1:9/api")
+    one = LimitOnServer(http)
+    one.limit.pace()
+    one.limit._http = http_client("http://127.0.0.1:9/api")
 
-    assert asked.pace_after(30) == RateSlots(14, 1.0)
+    assert one.pace_after(30) == RateSlots(14, 1.0)
     with pytest.raises(TransientError):
-        asked.pace_after(31)
+        one.pace_after(31)
 
 
 def test_a_server_that_was_never_there_allows_nothing() -> None:
-    """What an operator set there is not known."""
+    """The limit that an operator set there is not known."""
     quota: Callable[[], ProviderQuota] = ProviderQuota
     limit = PrefectLimit(http_client("http://127.0.0.1:9/api"), "ses/1/eu-west-1", quota=quota, otherwise=5)
 

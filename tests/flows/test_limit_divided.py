@@ -1,4 +1,4 @@
-"""A limit that an operator set in Prefect, held to by several workers together."""
+"""A limit that an operator set in Prefect, kept by several workers together."""
 
 import asyncio
 from functools import partial
@@ -37,7 +37,7 @@ def test_several_workers_hold_to_one_limit_together(server: None, engine: Engine
             shares = [partial(share_of, roster, name) for name in names]
             gates = [Gates(client, pool=POOL, fresh_s=0.2, share=share) for share in shares]
             runs = [run(one.gate(SEND_BATCH), number) for number, one in enumerate(gates * limit)]
-            # A worker without a part of the limit begins nothing, and the others do not wait for it.
+            # A worker without a share of the limit starts nothing, and the others do not wait for it.
             await asyncio.wait([asyncio.create_task(one) for one in runs], timeout=2)
 
     asyncio.run(deploy())

@@ -32,7 +32,7 @@ def desk(engine: Engine) -> Desk:
 
 @pytest.mark.parametrize("first", ["S3", "SES"])
 def test_both_notices_of_a_mail_are_one_run_and_both_are_deleted(desk: Desk, first: str) -> None:
-    """S3 and SES tell of each mail in any order; nobody waits where both came together."""
+    """S3 and SES announce each mail in any order; the run starts at once where both came together."""
     for body in sorted([from_s3(), from_ses()], reverse=first == "SES"):
         desk.queue.send(body)
 
@@ -44,7 +44,7 @@ def test_both_notices_of_a_mail_are_one_run_and_both_are_deleted(desk: Desk, fir
 
 
 def test_a_bucket_notice_waits_for_the_envelope(desk: Desk) -> None:
-    """SES's notice is some moments behind; without it the recipients would have to be guessed."""
+    """SES's notification comes moments later; without it the recipients would have to be guessed."""
     desk.queue.clock = time.monotonic
     desk.queue.send(from_s3())
     desk.queue.send(from_ses(), delay_s=0.1)
@@ -73,14 +73,14 @@ def test_a_bucket_notice_alone_runs_after_the_grace(desk: Desk) -> None:
 def test_an_envelope_that_comes_during_the_run_is_in_the_ledger(desk: Desk) -> None:
     """Its message is deleted with the mail's, so this is the last chance to keep recipients for a replay."""
 
-    async def told_meanwhile(run: FlowRun) -> State | None:
+    async def notified_meanwhile(run: FlowRun) -> State | None:
         if len(desk.executor.ran) == 1:
             desk.queue.send(from_ses())
             await holds(lambda: all(one.receipt_handle for one in desk.queue._messages.values()))
             await asyncio.sleep(0.02)
         return Completed()
 
-    desk.executor.ending = told_meanwhile
+    desk.executor.ending = notified_meanwhile
     desk.queue.send(from_s3())
 
     desk.listen(lambda: desk.empty() and bool(desk.executor.ran))
@@ -88,8 +88,8 @@ def test_an_envelope_that_comes_during_the_run_is_in_the_ledger(desk: Desk) -> N
     assert desk.entry().envelope is not None
 
 
-def test_a_notice_that_comes_while_nothing_is_found_has_the_object_looked_for_again(desk: Desk) -> None:
-    """It may have come with the object: acknowledged with the first notice, the mail would stay in quarantine."""
+def test_a_notice_that_comes_while_no_object_is_found_starts_another_run(desk: Desk) -> None:
+    """The object may have come with it: acknowledged with the first notification, the mail would stay in quarantine."""
 
     async def gone_at_first(run: FlowRun) -> State | None:
         desk.ledger.begin(ref(), now=datetime.now(UTC))
@@ -111,12 +111,12 @@ def test_a_notice_that_comes_while_nothing_is_found_has_the_object_looked_for_ag
     assert desk.entry().state is inbound.State.FILED
 
 
-def test_a_completed_run_of_an_open_line_runs_again_before_its_mail_is_acknowledged(desk: Desk) -> None:
-    """A restored database has forgotten what the run did: Prefect's word for it deleted mails that nobody had any more."""
+def test_a_completed_run_of_an_open_entry_runs_again_before_its_mail_is_acknowledged(desk: Desk) -> None:
+    """A restored database lacks what the run did: trusting Prefect's Completed deleted mails that were filed nowhere."""
     waiting: list[int] = []
 
     async def again(run: FlowRun) -> State | None:
-        await asyncio.sleep(0.1)  # slower than receipts are gathered
+        await asyncio.sleep(0.1)  # slower than deletes are gathered
         waiting.append(len(desk.queue))
         return Completed()
 
@@ -131,7 +131,7 @@ def test_a_completed_run_of_an_open_line_runs_again_before_its_mail_is_acknowled
 
 
 def test_a_completed_run_that_filed_nothing_is_not_acknowledged(desk: Desk) -> None:
-    """Whatever Prefect says of a run, its mail is done when the ledger says so; until then its messages come back."""
+    """The ledger alone decides when a mail is done, not the run's state; until then its messages come back."""
     desk.executor.files = False
     desk.queue.send(from_ses())
 
@@ -142,7 +142,7 @@ def test_a_completed_run_that_filed_nothing_is_not_acknowledged(desk: Desk) -> N
 
 
 def test_a_filed_mail_is_acknowledged_without_asking_prefect(desk: Desk) -> None:
-    """Redelivery of what is done should cost one look at the ledger."""
+    """Redelivery of a finished mail should cost one read of the ledger."""
     entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
     desk.ledger.close(entry.id, inbound.State.FILED, now=datetime.now(UTC))
     desk.queue.send(from_s3())
@@ -154,7 +154,7 @@ def test_a_filed_mail_is_acknowledged_without_asking_prefect(desk: Desk) -> None
 
 @pytest.mark.parametrize("broken", [False, True], ids=["Prefect answers", "Prefect is away"])
 def test_a_message_that_comes_back_for_a_filed_mail_has_its_run_settled(desk: Desk, broken: bool) -> None:
-    """Its worker may have stopped before the run said how it ended, and nothing else would ever end it."""
+    """Its worker may have stopped before it reported the run's end, and nothing else would ever end it."""
     entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
     desk.queue.send(from_s3())
     [message] = desk.queue.receive(most=1, wait_s=0)
@@ -181,7 +181,7 @@ def test_a_notification_after_the_mail_was_filed_without_it_runs_it_again(desk: 
 
 
 def test_a_mail_of_unknown_recipients_is_run_again_when_its_notification_comes(desk: Desk) -> None:
-    """It was quarantined and its run Failed, and its messages were deleted: only the notification says for whom it is."""
+    """It was quarantined and its run Failed, and its messages were deleted: only the notification names its recipients."""
 
     async def by_the_envelope(run: FlowRun) -> State | None:
         entry = desk.ledger.begin(ref(), now=datetime.now(UTC))
@@ -235,8 +235,8 @@ def test_ten_thousand_notices_of_one_object_are_one_item(desk: Desk, engine: Eng
 
 
 @pytest.mark.parametrize("state", [Pending(), Running(), Failed(), Crashed()], ids=lambda state: state.name)
-def test_a_run_that_somebody_left_behind_is_run(desk: Desk, state: State) -> None:
-    """The claim says that no living worker has the mail, whatever the orchestrator still believes."""
+def test_a_run_that_a_dead_worker_left_is_run(desk: Desk, state: State) -> None:
+    """The lease says that no living worker has the mail, whatever state Prefect still shows."""
     desk.runs.state = state
     desk.queue.send(from_ses())
 
@@ -260,7 +260,7 @@ def test_a_run_that_a_person_cancelled_is_noted_and_acknowledged(desk: Desk, sta
 
 
 def test_a_run_that_is_not_ours_is_left_and_its_message_comes_back(desk: Desk) -> None:
-    """The pool's worker will run what a person retried; the message stays as the net under it."""
+    """The pool's worker will run what a person retried; the message stays in case it does not."""
     desk.runs.state = Scheduled()
     desk.queue.send(from_ses())
 
@@ -297,8 +297,8 @@ def test_a_failed_run_gives_its_messages_back(desk: Desk, ending: State | None) 
 
 
 def test_a_fault_of_the_worker_gives_the_message_back_and_is_looked_into(desk: Desk) -> None:
-    """Whatever one mail does, the loop goes on; a fault may be an outage's first sign."""
-    ends = {"good": (0, Completed()), "bad": ("no number", None)}  # which sleep refuses with a TypeError
+    """The loop outlives any fault of one mail; a fault may be an outage's first sign, so health is checked."""
+    ends = {"good": (0, Completed()), "bad": ("no number", None)}  # sleep raises TypeError
     desk.executor.ending = lambda run: asyncio.sleep(*ends[run.name])
     desk.queue.send(from_ses("bad"))
     desk.queue.send(from_ses("good"))
@@ -309,7 +309,7 @@ def test_a_fault_of_the_worker_gives_the_message_back_and_is_looked_into(desk: D
     assert desk.came_back(after_s=30) == [(from_ses("bad"), 2)]
 
 
-def test_a_mail_in_the_hands_of_a_living_worker_is_left_alone(desk: Desk) -> None:
+def test_a_mail_that_a_living_worker_has_leased_is_left_alone(desk: Desk) -> None:
     """Redelivery while another worker runs the mail must not run it twice."""
     now = datetime.now(UTC)
     assert desk.ledger.register(Arrival(ref()), now=now, claim=Lease("another", now - timedelta(seconds=45)))
@@ -345,7 +345,7 @@ def test_test_events_are_deleted(desk: Desk) -> None:
 
 def test_a_message_of_two_mails_stays_until_both_are_done(desk: Desk) -> None:
     """S3 promises no single record; the message is the only thing that brings the failed one back."""
-    ends = {"good": (0, Completed()), "bad": (0.15, Failed())}  # slower than receipts are gathered
+    ends = {"good": (0, Completed()), "bad": (0.15, Failed())}  # slower than deletes are gathered
     desk.executor.ending = lambda run: asyncio.sleep(*ends[run.name])
     desk.queue.send(from_s3("good", "bad"))
 

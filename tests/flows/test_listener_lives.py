@@ -1,4 +1,4 @@
-"""The listener over time: its beats, what it has in hand when others fail or live elsewhere, and how it stops."""
+"""The listener over time: heartbeats, leases while services fail or other workers live, and how it stops."""
 
 import asyncio
 from dataclasses import replace
@@ -23,8 +23,8 @@ def desk(engine: Engine) -> Desk:
     return Desk(SqlLedger(engine))
 
 
-def test_stopping_gives_back_what_is_in_hand_within_the_patience(desk: Desk) -> None:
-    """A deployment ends workers; what they cannot finish must be another's at once, not after a timeout."""
+def test_stopping_releases_unfinished_mails_within_the_patience(desk: Desk) -> None:
+    """A deployment stops workers; what they cannot finish must go to another at once, not after a timeout."""
     desk.executor.ending = lambda run: asyncio.sleep(3600, None)
     desk.queue.send(from_ses())
 
@@ -45,7 +45,7 @@ def test_stopping_lets_a_run_end_and_acknowledges_it(desk: Desk) -> None:
     assert desk.empty()
 
 
-def test_what_is_in_hand_stays_hidden_and_claimed(desk: Desk) -> None:
+def test_what_is_in_progress_stays_hidden_and_leased(desk: Desk) -> None:
     """A mail that takes longer than the visibility timeout must not land on a second worker."""
     taken: list[Entry | None] = []
 
@@ -65,8 +65,8 @@ def test_what_is_in_hand_stays_hidden_and_claimed(desk: Desk) -> None:
     assert desk.queue.hidden_for.count(45) > 1
 
 
-def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
-    """Expired credentials are renewed a moment later; without beats every long mail would be run twice, silently."""
+def test_one_failed_heartbeat_does_not_end_the_heartbeats(desk: Desk) -> None:
+    """Expired credentials are renewed a moment later; without heartbeats every long mail would be run twice, silently."""
     desk.executor.ending = lambda run: asyncio.sleep(3600, None)
     desk.queue.broken = True
     desk.queue.send(from_ses())
@@ -76,7 +76,7 @@ def test_one_failed_beat_does_not_end_the_beating(desk: Desk) -> None:
     assert not desk.queue.broken
 
 
-def test_a_queue_that_cannot_be_read_is_looked_into_and_read_again(desk: Desk) -> None:
+def test_a_queue_that_cannot_be_read_is_probed_and_read_again(desk: Desk) -> None:
     """An outage of SQS, or expired credentials: the listener must neither end nor spin."""
     desk.queue.unreadable = 1
     desk.queue.send(from_ses())
@@ -88,7 +88,7 @@ def test_a_queue_that_cannot_be_read_is_looked_into_and_read_again(desk: Desk) -
 
 
 def test_two_versions_of_one_key_at_once_are_two_mails(desk: Desk) -> None:
-    """Whoever overwrites an object must not make its first mail disappear behind the second."""
+    """Overwriting an object must not make its first mail disappear behind the second."""
     versions = [replace(ref(), version="v1"), replace(ref(), version="v2")]
     for version in versions:
         desk.queue.send(s3_notice(version))
@@ -99,7 +99,7 @@ def test_two_versions_of_one_key_at_once_are_two_mails(desk: Desk) -> None:
 
 
 def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: Desk) -> None:
-    """Receive counts are for mails that fail by themselves; an outage must not bring any nearer to the dead letters."""
+    """Receive counts are for mails that fail by themselves; an outage must bring no mail nearer to the dead letters."""
 
     async def fails_until_the_outage_is_over(run: FlowRun) -> State | None:
         if len(desk.executor.ran) == 1:
@@ -116,7 +116,7 @@ def test_what_an_outage_stopped_goes_on_after_it_without_a_second_receive(desk: 
     assert desk.queue.hidden_for.count(QUICK.retry_after_s) == 0
 
 
-def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -> None:
+def test_a_mail_that_a_pool_run_elsewhere_has_leased_is_left_alone(desk: Desk) -> None:
     """A Retry on another worker holds the mail as the listener's own runs do; its redelivery must not run beside it."""
     now = datetime.now(UTC)
     desk.ledger.begin(ref(), now=now, claim=Lease("another", now - timedelta(seconds=45)))
@@ -127,15 +127,15 @@ def test_a_mail_in_the_hands_of_a_pool_run_elsewhere_is_left_alone(desk: Desk) -
     assert (desk.runs.asked, desk.executor.ran) == ([], [])
 
 
-def test_a_worker_tells_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
+def test_a_worker_reports_that_it_lives_and_that_it_stops(desk: Desk, engine: Engine) -> None:
     """The metrics and `mailroom status` show who works, and on how much."""
     output: list[object] = []
 
     async def long(run: FlowRun) -> State | None:
-        await holds(_told_by_the_worker)
+        await holds(_reported_by_the_worker)
         return Completed()
 
-    def _told_by_the_worker() -> bool:
+    def _reported_by_the_worker() -> bool:
         with engine.connect() as connection:
             output.extend(connection.execute(text("select name, in_hand, paused_by from worker where in_hand > 0")))
         return bool(output)

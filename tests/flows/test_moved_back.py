@@ -1,4 +1,4 @@
-"""A run that was made for an earlier order of the same time: whose word its cancel is."""
+"""A run that was made for an earlier order of the same time: whether its cancel still counts."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -22,10 +22,8 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("ago", "again"), [(HOUR, True), (-HOUR, False), (None, False)])
-def test_a_cancel_is_the_last_word_unless_it_was_ordered_since(
-    engine: Engine, ago: timedelta | None, again: bool
-) -> None:
-    """Moved away from its time and back again, a batch waited for another run when this one was tidied up."""
+def test_a_cancel_counts_unless_the_batch_was_ordered_since(engine: Engine, ago: timedelta | None, again: bool) -> None:
+    """Moved away from its time and back again, a batch waited for another run when this one was cleaned up."""
     nobody: Any = None
     runs, now = SqlOrderRuns(engine), datetime.now(UTC)
     decisions = Decisions(nobody, outbox=SqlOutbox(engine), runs=runs, ledger=SqlLedger(engine))

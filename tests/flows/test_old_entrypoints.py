@@ -1,4 +1,4 @@
-"""What was registered before every file had its room runs for one release: entrypoints, programs, names of other packages."""
+"""Names from before files were moved work for one release: entrypoints, programs, imports of other packages."""
 
 import asyncio
 import subprocess
@@ -38,7 +38,7 @@ def registered(server: None) -> None:
 
 
 def test_every_registered_entrypoint_leads_to_the_flow_of_its_name(registered: None) -> None:
-    """A worker of this release takes runs of deployments that nobody has registered anew."""
+    """A worker of this release takes runs of deployments that were not registered again."""
 
     async def flows() -> dict[str, str]:
         async with run_client_context() as context:
@@ -56,7 +56,7 @@ def test_every_registered_entrypoint_leads_to_the_flow_of_its_name(registered: N
 
 
 def test_a_run_of_an_old_entrypoint_comes_to_its_end(registered: None) -> None:
-    """It is found, and it also runs."""
+    """It is not only found, it runs."""
 
     async def run() -> State | None:
         async with run_client_context() as context:

@@ -76,7 +76,7 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_what_is_paused_waits_in_the_queue_and_goes_on_by_itself(
     desk: OperatedDesk, path: str, pause: dict[str, Any], resume: dict[str, Any], sentence: str
 ) -> None:
-    """No receive is counted meanwhile, so that no order ends as a dead letter; nobody has to do anything but resume."""
+    """No receive is counted meanwhile, so no order ends as a dead letter; resuming is all that an operator has to do."""
     path = path.format(id=api("GET", f"/deployments/name/{SEND_BATCH}")["id"])
     api("PATCH", path, pause)
     batch_id = desk.office.batch(2, now=now())
@@ -98,7 +98,7 @@ def test_what_is_paused_waits_in_the_queue_and_goes_on_by_itself(
 
 
 def test_a_limit_of_the_deployment_bounds_what_runs_at_once(desk: OperatedDesk) -> None:
-    """Prefect counts no run that is created by a listener, so the worker does."""
+    """Prefect does not count runs that a listener creates, so the worker does."""
     change_deployment(concurrency_limit=1)
     batches = [desk.office.batch(2, now=now()) for _ in range(3)]
     for batch_id in batches:
@@ -122,7 +122,7 @@ def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedD
             gates = Gates(client, pool=POOL, fresh_s=0)
             await gates.look()
             before = gates.held()
-            client.request = None  # whatever is asked fails from here on
+            client.request = None  # every request fails from here on
             await gates.look()
             return before, gates.held()
 
@@ -134,7 +134,7 @@ def test_the_last_answer_stands_while_the_server_does_not_answer(desk: OperatedD
 
 
 def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(desk: OperatedDesk) -> None:
-    """The server hands them out all the same; they stay Scheduled, and others are not kept waiting."""
+    """The server offers them all the same; they stay Scheduled, and others do not wait for them."""
     batch_id, _ = desk.later()
     due: Any = [type("Due", (), {"flow_run": run_of(batch_id)})]
 
@@ -153,7 +153,7 @@ def test_the_pool_worker_leaves_scheduled_runs_of_a_paused_deployment(desk: Oper
 
 
 def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(desk: OperatedDesk) -> None:
-    """The sweep ordered it again, and it was delivered two times of two."""
+    """The sweep once ordered it again, and it was delivered in two of two tries."""
     batch_id, due_at = desk.later()
     cancel(run_of(batch_id).id)
 
@@ -167,7 +167,7 @@ def test_a_scheduled_run_that_is_cancelled_cancels_its_batch_for_good(desk: Oper
 
 
 def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
-    """Nobody had looked since: the worker was away while the operator cancelled and the time came."""
+    """The worker was away while the operator cancelled and the time came."""
     batch_id, _ = desk.later()
     cancel(run_of(batch_id).id)
     with desk.office.engine.begin() as connection:
@@ -178,7 +178,7 @@ def test_a_sweep_cancels_before_it_orders(desk: OperatedDesk) -> None:
     assert desk.office.statuses() == ["cancelled"] * 3
 
 
-def test_what_the_server_cancels_by_itself_is_no_word_of_a_person(desk: OperatedDesk) -> None:
+def test_what_the_server_cancels_by_itself_is_no_decision_of_a_person(desk: OperatedDesk) -> None:
     """Over a limit whose strategy is CANCEL_NEW; the batch goes by another run, once it is overdue."""
     batch_id, _ = desk.later()
     state = {"type": "CANCELLED", "message": "Deployment concurrency limit reached."}
@@ -194,7 +194,7 @@ def test_what_the_server_cancels_by_itself_is_no_word_of_a_person(desk: Operated
     assert swept().message == "queued 1 batches again"
 
 
-def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_more(
+def test_a_running_run_that_is_cancelled_settles_what_it_is_sending_and_sends_no_more(
     desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch is cancelled first, so that nothing more can be taken; the run ends as Cancelled, and its order is gone."""
@@ -229,7 +229,7 @@ def test_a_running_run_that_is_cancelled_settles_what_is_in_hand_and_sends_no_mo
 
 
 def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider without a rate gives no turn for hours. The run ends as Cancelled, not as Crashed, which raises an alarm."""
+    """A provider without a rate gives no slot for hours. The run ends as Cancelled, not as Crashed, which raises an alarm."""
     monkeypatch.setattr(cancelling, "_PATIENCE_S", 0.5)
     release = threading.Event()
     monkeypatch.setattr(desk.office.rate, "wait", lambda mails, **lane: [][: release.wait(20)])
@@ -256,7 +256,7 @@ def test_a_run_that_is_stuck_is_ended_all_the_same(desk: OperatedDesk, monkeypat
 def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
     desk: OperatedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody said that the rest shall go; what was sent stays as it is, and its order is not a dead letter."""
+    """Nobody decided to send the rest; what was sent stays as it is, and its order is no dead letter."""
     wait = desk.office.rate.wait
 
     def slowly(mails: int, **lane: Any) -> list[Permit]:
@@ -281,8 +281,8 @@ def test_a_running_run_that_is_deleted_sends_no_more_and_holds_the_rest(
     assert statuses.count("dispatched") == len(desk.office.provider.accepted) < 500
 
 
-def test_stopping_while_held_gives_the_order_back(desk: OperatedDesk) -> None:
-    """A worker is restarted while an operator holds sending: what it had received is another's at once."""
+def test_stopping_while_held_releases_the_order(desk: OperatedDesk) -> None:
+    """A worker is restarted while an operator holds sending: what it had received goes to another at once."""
     change_deployment(concurrency_limit=1)
     batches = [desk.office.batch(1, now=now()) for _ in range(2)]
     for batch_id in batches:
@@ -319,7 +319,7 @@ def test_a_run_that_no_worker_has_any_more_is_cancelled_by_its_order(desk: Opera
 
 @pytest.mark.parametrize("found_by", ["looking", "its order", "the sweep"])
 def test_a_batch_whose_run_is_gone_is_held_and_sent_once_when_resumed(desk: OperatedDesk, found_by: str) -> None:
-    """Deleted, or Prefect's database restored: nobody said that it shall go, or that it shall not."""
+    """Deleted, or Prefect's database restored: no person decided that it is sent, or that it is not."""
     batch_id, due_at = desk.later()
     api("DELETE", f"/flow_runs/{run_of(batch_id).id}")
     if found_by == "looking":

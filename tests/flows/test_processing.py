@@ -1,4 +1,4 @@
-"""Processors in a run: each step a task by its name, done once, and a failure that costs the mail nothing."""
+"""Processors in a run: each step is a task by its name, done once; a failure does not fail the mail."""
 
 import asyncio
 from dataclasses import replace
@@ -29,7 +29,7 @@ def filed(engine: Engine) -> Filed:
 
 
 def ends(filed: Filed) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return how processors ended, as the mail's history tells it."""
+    """Return how processors ended, from the mail's history."""
     activities = filed.ledger.trace(filed.entry.id)["activities"]
     output = [dict(one["facts"]) for one in activities if one["kind"] == "processed"]
     return [(one.pop("processor"), one.pop("outcome"), one) for one in output]
@@ -94,17 +94,17 @@ def test_processor_that_was_uninstalled_is_noted(server: None, filed: Filed, mon
 def test_a_run_of_a_filed_mail_does_what_failed_once_more_and_files_nothing(
     server: None, filed: Filed, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Retry and `mailroom replay` come to: the endpoint is mended, is told once, and is not told again after that."""
+    """Retry and `mailroom replay`: once the endpoint works, it is notified once, and not again after that."""
     processings = SqlProcessings(engine)
     answers: list[Exception | None] = [Refused("not accepted", status=404), None]
     output: list[tuple[str, tuple[str, ...]]] = []
 
-    def tell(mail: FiledMail, inbound: Any) -> None:
+    def notify(mail: FiledMail, inbound: Any) -> None:
         output.append((mail.key, mail.items))
         if (answer := answers.pop(0)) is not None:
             raise answer
 
-    monkeypatch.setattr(processing, "known_processors", lambda: {"webhook": (Step("tell", tell),)})
+    monkeypatch.setattr(processing, "known_processors", lambda: {"webhook": (Step("notify", notify),)})
     processings.end(filed.entry.id, "webhook/other", "failed", now=filed.entry.envelope.received_at)
 
     @flow(name="receive", persist_result=False)

@@ -46,7 +46,7 @@ def run(file: Path) -> Any:
 def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retry, or a scheduler that is told twice, must not send the newsletter twice."""
+    """Retry, or a schedule that fires twice, must not send the newsletter twice."""
     file = tmp_path / "newsletter.json"
     file.write_text(json.dumps(batch(message(), message(to="bob@users.test"))))
     monday = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -74,10 +74,10 @@ def test_a_time_of_the_schedule_is_one_batch_however_often_it_runs(
         json.dumps(batch(message(to="canary@users.test"), tracking={"opens": True})),
     ],
 )
-def test_a_file_that_cannot_be_sent_fails_and_tells_prefect_no_word_of_it(
+def test_a_file_that_cannot_be_sent_fails_and_prefect_gets_no_word_of_it(
     office: Office, tmp_path: Path, written: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """pydantic's own words would repeat what was written."""
+    """pydantic's own messages would quote the file."""
     file = tmp_path / "newsletter.json"
     file.write_text(written)
 
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_sent_fails_and_tells_prefect_no_word_of_it(
 def test_a_time_that_was_before_a_restore_of_both_databases_is_not_sent_again(
     office: Office, engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prefect's dump has the run as scheduled, and Mailroom's has no key of it: the newsletter went to everybody twice."""
+    """Prefect's dump has the run as scheduled, and Mailroom's lacks its idempotency key: the newsletter went out twice."""
     restores = SqlRestores(engine, MemoryCounter())
     restores.start()
 

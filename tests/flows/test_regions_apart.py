@@ -54,7 +54,7 @@ _SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/
 
 @dataclass
 class StrictAws:
-    """moto, but a bucket answers in its own region only, as S3's endpoints do. Says which services were asked where."""
+    """moto, but a bucket answers only in its own region, as S3's endpoints do. Records which services were called where."""
 
     app: Any = field(default_factory=lambda: DomainDispatcherApplication(create_backend_app))
     asked: set[tuple[str, str]] = field(default_factory=set)
@@ -82,7 +82,7 @@ def strict_aws() -> Iterator[StrictAws]:
         environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         environment.setenv("AWS_ACCESS_KEY_ID", "test")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Nothing may go by it.
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")  # Nothing may use it.
         client.cache_clear()
         yield strict
     client.cache_clear()
@@ -120,7 +120,7 @@ def a_mail(attachment: bytes) -> EmailMessage:
 
 
 def file_what_came(settings: Settings, engine: Engine) -> list[str]:
-    """Take the mails of the inbound queue through their flow, and return how each ended."""
+    """Run the flow for each mail of the inbound queue, and return how each ended."""
     url = settings.inbound_queue_url
     queue, ledger = SqsQueue(client("sqs", region=settings.region_of_queue(url)), url=url), SqlLedger(engine)
     arrivals, deadline = [], time.monotonic() + 20
@@ -128,7 +128,7 @@ def file_what_came(settings: Settings, engine: Engine) -> list[str]:
         for message in queue.receive(most=10, wait_s=1):
             arrivals += read_notification(message.body)
             queue.delete([message.receipt_handle])
-    # Both told of it: S3 in its own region's queue, SES's topic across regions.
+    # Both announced it: S3 in its own region's queue, SES's topic across regions.
     assert sorted(arrival.envelope is not None for arrival in arrivals) == [False, True]
     refs = {arrival.ref: ledger.register(arrival, now=datetime.now(UTC)) for arrival in arrivals}
     for ref in refs:
@@ -169,7 +169,7 @@ def test_acceptance_mail_is_filed_across_three_regions(installation: Settings, s
 
 
 def test_block_that_leads_outside_is_not_opened(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are edited in the Prefect UI, where no setting is checked: opening one is where it would begin to matter."""
+    """Blocks are edited in the Prefect UI, which checks no setting: the check is made when one is opened."""
 
     async def edit_and_open() -> None:
         block: Any = await InboundMail.aload("inbound")

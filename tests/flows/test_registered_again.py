@@ -1,4 +1,4 @@
-"""A deployment that is registered again under its name, while workers run: it is another one, with another id."""
+"""A deployment that is registered again under its name while workers run has another id."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def _entry(name: str) -> Entry:
 
 
 def test_new_mail_and_orders_become_runs_of_the_new_deployment(server: None) -> None:
-    """The probe asks by name and says that Prefect serves: each mail would fail until its message was a dead letter."""
+    """The probe asks by name and succeeds: with the old id each mail would fail until it is a dead letter."""
 
     async def go() -> None:
         async with get_client() as operator, RunClient() as client:

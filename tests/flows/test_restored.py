@@ -1,4 +1,4 @@
-"""A restored database under the real flows: the sweep, the relay and a run of `send-batch` send nothing of it again."""
+"""A restored database under the real flows: sweep, relay and a run of `send-batch` send none of its batches again."""
 
 import asyncio
 from collections import Counter
@@ -46,7 +46,7 @@ def desk(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_sweep_relay_and_run_send_nothing_of_a_restored_database_again(
     desk: Desk, database_url: str, tmp_path: Path
 ) -> None:
-    """The order that the sweep wrote before was the way to a second mail; a person's resume is the only one now."""
+    """The sweep's order once led to a second mail; now only a person's resume sends."""
     now, office = datetime.now(UTC), desk.office
     outbox = SqlOutbox(office.engine, SqlRestores(office.engine, MemoryCounter()))
     batch_id = office.batch(5, now=now - timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""What is read back from Prefect's result storage, where somebody else may have written."""
+"""Results that are read back from Prefect's storage, where an attacker may have written."""
 
 import asyncio
 import base64
@@ -89,7 +89,7 @@ async def count_letters(*, fails: bool = False) -> dict[str, int]:
 
 
 def ended(*, fails: bool = False) -> State[Any]:
-    """Return how a run ended, as the server tells anybody who asks."""
+    """Return how a run ended, as the server reports it."""
 
     async def run() -> State[Any]:
         last = await count_letters(fails=fails, return_state=True)  # type: ignore[call-overload]
@@ -107,7 +107,7 @@ def plant(storage: Path, state: State[Any], serializer: dict[str, Any] | None, r
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_planted_record_that_would_run_code_is_refused(storage: Path, tmp_path: Path, case: str) -> None:
-    """Each record names the serializer that it is to be read with, whatever our settings say."""
+    """Each record names the serializer that it is to be read with, regardless of our settings."""
     serializer, made, why = REFUSED[case]
     state = ended()
     plant(storage, state, serializer, made(tmp_path / "burst"))
@@ -132,7 +132,7 @@ def test_a_planted_record_of_json_is_nothing_but_json(storage: Path, tmp_path: P
 
 
 def test_results_and_errors_are_read_as_they_were_left() -> None:
-    """An error comes back by its kind and message: making it again would mean to import what a record names."""
+    """An error comes back by its kind and message: rebuilding it would mean to import what a record names."""
     whole, broken = ended(), ended(fails=True)
 
     result = asyncio.run(whole.aresult())
@@ -143,7 +143,7 @@ def test_results_and_errors_are_read_as_they_were_left() -> None:
 
 
 def test_what_prefect_imports_of_ours_brings_the_guard() -> None:
-    """`prefect worker start`, and whatever else loads our collection; the flows themselves need nobody to load it."""
+    """`prefect worker start`, and anything else that loads our collection; the flows load it themselves."""
     imported = [
         sys.executable,
         "-c",

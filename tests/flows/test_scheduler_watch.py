@@ -31,7 +31,7 @@ async def _deploy() -> None:
             await client.create_deployment(flow_id, name, work_pool_name="mailroom", schedules=schedules)
 
 
-def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
+def test_a_scheduler_that_never_worked_is_an_event_after_three_checks(
     server: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For weeks no schedule fired, and the only flow that could have said so waited for its schedule."""
@@ -42,7 +42,7 @@ def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
         watching = SchedulerWatch(scheduler)
         for _ in range(5):
             await watching.look()
-        # The event is on its way in another thread: what the server has of it is asked for.
+        # The event is sent by another thread: ask the server until it is there.
         async with get_client() as client:
 
             async def emitted() -> bool:
@@ -62,7 +62,7 @@ def test_a_scheduler_that_never_worked_is_an_event_after_three_looks(
 
 
 class Odd(MemoryScheduler):
-    """A scheduler of which the first answer is none that anybody foresaw, and the next say that it is silent."""
+    """A scheduler whose first answer is an unforeseen error; the next ones say that it is silent."""
 
     def look(self) -> Scheduling:
         found = super().look()
@@ -71,8 +71,8 @@ class Odd(MemoryScheduler):
         return found
 
 
-def test_an_answer_that_nobody_foresaw_ends_no_watch(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing else looks at the scheduler by itself, and a loop that ended says nothing."""
+def test_an_unforeseen_answer_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing else checks the scheduler, and a loop that ended reports nothing."""
 
     async def look() -> int:
         odd = Odd(Scheduling(last_worked_at=None))

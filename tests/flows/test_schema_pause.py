@@ -1,4 +1,4 @@
-"""The schema goes from beneath a listener at work: it pauses, and what it has in hand goes on afterwards as if nothing had been."""
+"""The schema disappears while a listener works: it pauses, and continues its mails once the schema is back."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ class Filing(Desk):
 def test_mail_waits_while_the_schema_is_away_and_is_filed_afterwards(
     engine: Engine, database_url: str, how: str
 ) -> None:
-    """One mail is in hand when it goes, one comes meanwhile: neither is received again for it, neither fails."""
+    """One mail is in progress when it goes, one comes meanwhile: neither is received again, neither fails."""
     desk = Filing(SqlLedger(engine))
     desk.health = health = health_of(engine)  # type: ignore[assignment]
     shown: list[str | None] = []
@@ -113,8 +113,8 @@ def test_mail_waits_while_the_schema_is_away_and_is_filed_afterwards(
     assert (desk.most_receives, desk.queue.hidden_for.count(QUICK.retry_after_s)) == (1, 0)
 
 
-def test_an_idle_listener_pauses_and_shows_it_to_the_roster(engine: Engine, database_url: str) -> None:
-    """Nothing has to go wrong with a mail first: a look with every beat finds it."""
+def test_an_idle_listener_pauses_and_shows_it_in_the_roster(engine: Engine, database_url: str) -> None:
+    """No mail has to fail first: the check with every heartbeat finds it."""
 
     async def idle() -> list[Any]:
         desk, health = Desk(SqlLedger(engine)), health_of(engine)
@@ -141,8 +141,8 @@ def test_an_idle_listener_pauses_and_shows_it_to_the_roster(engine: Engine, data
     assert asyncio.run(idle()) == [(False, "the schema")]
 
 
-def test_plain_mails_in_hand_outlast_it_in_the_mailbox(engine: Engine, database_url: str) -> None:
-    """The second listener of a worker keeps what it has in hand likewise, and acknowledges it once it is kept."""
+def test_plain_mails_in_progress_outlast_it_in_the_mailbox(engine: Engine, database_url: str) -> None:
+    """The second listener of a worker keeps its messages likewise, and acknowledges each once it is stored."""
     desk, health = Desk(SqlLedger(engine)), health_of(engine)
     kept: list[int] = []
 
@@ -182,7 +182,7 @@ def wait(condition: Callable[[], bool], within_s: float = 20.0) -> None:
 
 
 def test_a_probe_may_be_async_and_its_failure_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """The client of the runs is async; an operator reads which one fails, and why, but no text of unknown origin."""
+    """The client of the runs is async; an operator reads which one fails and why, but no text of unknown origin."""
 
     async def unfit() -> None:
         raise UnfitSchema("the schema is older than this version needs; run `mailroom migrate`")

@@ -65,7 +65,7 @@ def test_an_order_is_one_run_that_sends_the_batch(desk: Desk) -> None:
 
 
 def test_the_run_says_what_failed_and_no_address(desk: Desk) -> None:
-    """Whoever may look into Prefect may not read who gets mail."""
+    """Access to Prefect must not reveal recipients."""
     batch_id = desk.office.batch(3, now=now())
     desk.office.provider.answers.extend([Refused("refused", code=550), OutcomeUnknown("lost")])
     desk.order(batch_id, now())
@@ -80,7 +80,7 @@ def test_the_run_says_what_failed_and_no_address(desk: Desk) -> None:
 
 
 def test_an_order_that_comes_twice_is_one_run(desk: Desk) -> None:
-    """The relay tells again when it was killed in between, and SQS delivers at least once."""
+    """The relay posts again when it was killed in between, and SQS delivers at least once."""
     batch_id, due_at = desk.office.batch(12, now=now()), now()
     for _ in range(3):
         desk.order(batch_id, due_at)
@@ -106,7 +106,7 @@ def test_a_batch_that_is_due_later_is_a_scheduled_run(desk: Desk) -> None:
 
 
 def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(desk: Desk) -> None:
-    """A moment's trouble is no reason for another run."""
+    """A brief failure is no reason for another run."""
     batch_id = desk.office.batch(1, now=now())
     desk.office.provider.answers.append(TransientError("no connection"))
     desk.order(batch_id, now())
@@ -119,7 +119,7 @@ def test_what_is_to_be_tried_again_soon_is_tried_in_the_same_run(desk: Desk) -> 
 
 
 def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same run: Prefect shows one history, and what was handed over stays so."""
+    """The same run: Prefect shows one history, and what was sent stays sent."""
     batch_id, good, opened = desk.office.batch(3, now=now()), flows_outbound.open_outbound, list[int]()
 
     async def broken() -> Outbound:
@@ -140,8 +140,8 @@ def test_a_run_that_fails_gives_its_order_back_and_goes_on_later(desk: Desk, mon
     assert len(desk.office.provider.accepted) == 3
 
 
-def test_plain_mails_are_kept_and_what_cannot_be_sent_is_left(desk: Desk) -> None:
-    """Their order comes by the relay like any other's; what is refused is for the dead-letter queue."""
+def test_plain_mails_are_stored_and_what_cannot_be_sent_is_left(desk: Desk) -> None:
+    """The relay posts their order like any other; what is refused goes to the dead-letter queue."""
     desk.refuses = {"nobody"}
     for to in ("ada@users.test", "nobody"):
         desk.queue.send(json.dumps({"to": to, "subject": "s", "message": "m"}), channel="email", type="plaintext")

@@ -1,4 +1,4 @@
-"""A circuit breaker in a run of `send-batch`, on a Prefect server: suspended while it is open, and on from there."""
+"""A circuit breaker in a run of `send-batch`, on a Prefect server: suspended while it is open, then continued."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ from tests.support.sending import Office, office_on
 
 @pytest.fixture
 def office(server: None, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
-    """An office of which the first hundred mails come back: the list was bought."""
+    """An outbound side whose first hundred mails bounce: the list was bought."""
     with office_on(engine) as made:
 
         async def opened() -> Outbound:
@@ -61,7 +61,7 @@ async def created(batch_id: str) -> FlowRun:
 
 
 async def executed(run_id: UUID) -> FlowRun:
-    """Run it as the warm worker does, to whatever end."""
+    """Run it as the warm worker does, and return the run."""
     async with run_client_context() as context:
         client: Any = context.client
         await WarmExecutor(client, limit=1).execute(await client.read_flow_run(run_id))
@@ -69,7 +69,7 @@ async def executed(run_id: UUID) -> FlowRun:
 
 
 def stopped(office: Office) -> tuple[FlowRun, Broken]:
-    """Have a batch of 150 be sent until it is stopped."""
+    """Send a batch of 150 until the breaker stops it."""
     batch_id = office.batch(150, now=datetime.now(UTC))
     run = asyncio.run(_create_and_execute(batch_id))
     broken = SqlBreakers(office.engine).of_batch(batch_id)
@@ -92,8 +92,8 @@ def resumed(run_id: str) -> bool:
                 raise
 
 
-def test_run_of_a_stopped_batch_is_suspended_and_tells_of_it(office: Office) -> None:
-    """Visible in the UI with its Resume; nothing more goes, and its order needs not come back."""
+def test_run_of_a_stopped_batch_is_suspended_and_says_why(office: Office) -> None:
+    """The UI shows it with Resume; nothing more is sent, and its order need not come back."""
     run, broken = stopped(office)
 
     async def events() -> list[Any]:
@@ -122,7 +122,7 @@ def test_run_of_a_stopped_batch_is_suspended_and_tells_of_it(office: Office) -> 
 
 
 def test_resume_in_prefect_closes_the_breaker_and_the_run_goes_on(office: Office) -> None:
-    """The person who presses it has decided; each message goes once all the same."""
+    """The person who presses it has decided; each message is sent once all the same."""
     run, broken = stopped(office)
 
     async def resume() -> FlowRun:

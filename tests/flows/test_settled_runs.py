@@ -1,5 +1,5 @@
 """Runs on a Prefect server: the port `RunStarter`, there and in memory, and the run of a closed e-mail whose worker stopped
-or died before it said how it ended.
+or died before it reported the end.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from mailroom.testing.runs import MemoryRuns
 def test_a_run_without_an_end_gets_the_ledgers(
     server: None, standing: State, reason: str | None, left: RunState, stale_s: float, shown: tuple[str, str]
 ) -> None:
-    """A filed mail must not look Crashed, nor Running for ever and be called a zombie each hour."""
+    """A filed mail must not look Crashed, nor stay Running and be reported as a zombie each hour."""
 
     async def go() -> tuple[str, str | None]:
         async with get_client() as operator, RunClient() as client:
@@ -99,7 +99,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(prefect, lambda run_id: asyncio.run(suspend(run_id)))
 
 
-def test_an_object_has_one_run_whoever_asks(case: Case) -> None:
+def test_an_object_has_one_run_for_all_callers(case: Case) -> None:
     """The listener and `mailroom replay` may ask at the same time; the run is named for its mail."""
     first, second = ObjectRef("mails", f"in/{uuid4()}"), ObjectRef("mails", f"in/{uuid4()}")
 
@@ -115,7 +115,7 @@ def test_an_object_has_one_run_whoever_asks(case: Case) -> None:
 
 
 def test_a_retry_is_the_same_run_and_waits_for_a_worker(case: Case) -> None:
-    """One history for one e-mail; what the orchestrator does not have, nobody retries."""
+    """One history for one e-mail; a run that the orchestrator does not have cannot be retried."""
     run = case.runs.start(ObjectRef("mails", f"in/{uuid4()}"))
 
     retried = case.runs.retry(run.id)
@@ -139,7 +139,7 @@ def test_only_a_run_that_suspended_itself_goes_on_and_once(case: Case) -> None:
     "away", [MemoryRuns(down=True), PrefectRuns(api_url="http://127.0.0.1:1/api", ui_url="")], ids=["memory", "prefect"]
 )
 def test_an_orchestrator_that_cannot_be_reached_is_an_outage(away: RunStarter) -> None:
-    """Whatever is asked of it: that it is away says nothing of the run."""
+    """For every call: an unreachable orchestrator says nothing about the run."""
     for ask in (away.find, away.retry, away.resume, lambda run_id: list(away.tasks(run_id))):
         with pytest.raises(TransientError):
             ask("0190a1b2-0000-7000-8000-00000000000a")

@@ -1,4 +1,4 @@
-"""The retry policy of the tasks, and what their errors may tell."""
+"""The retry policy of the tasks, and what their errors may reveal."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What must hold of every answer of the parser, whatever the mail was."""
+"""What must hold for every result of the parser, for any mail."""
 
 import json
 

@@ -19,7 +19,7 @@ _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _TOPIC = "arn:aws:sns:eu-west-1:123456789012:inbound"
 
 
-# None is had: nobody but SNS gets further than this.
+# No certificate: only SNS gets further than this.
 _VERIFIER = Verifier(MemoryCertificates(Unverified(step="certificate")), topics=frozenset({_TOPIC}))
 
 

@@ -1,4 +1,4 @@
-"""Coverage-guided search for an object that the decryptor breaks on, or answers with anything but the mail that was sealed.
+"""Coverage-guided search for an object that the decryptor fails on, or decrypts to anything but the original mail.
 
     .cache/fuzz/bin/python -m tests.fuzz.objects FOLDER... [libFuzzer's options]
 
@@ -30,7 +30,7 @@ _FORMS = Forms(clients=("docs/",))
 
 
 class _Keys(MemoryDataKeys):
-    """Gives one data key, whatever it is asked with: the worst that a key service could do."""
+    """Returns one data key for any request: the worst that a key service could do."""
 
     def __init__(self, data_key: bytes) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def one_input(data: bytes) -> None:
 
 
 def seeds() -> list[bytes]:
-    """Return each recorded object unchanged, with each text of its metadata said again."""
+    """Return each recorded object unchanged, with each text of its metadata repeated."""
     said = [
         (at, bytes([_NAMES.index(name)]) + text.encode())
         for at, (_, metadata, _, _) in enumerate(_OBJECTS)

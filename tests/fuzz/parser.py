@@ -1,9 +1,9 @@
-"""Coverage-guided search for a mail that the parser raises on, or answers with something that cannot be stored.
+"""Coverage-guided search for a mail on which the parser raises, or whose result cannot be stored.
 
     make fuzz                                        # ten minutes, in an environment of its own
     .cache/fuzz/bin/python -m tests.fuzz.parser FOLDER... [libFuzzer's options]
 
-What it finds is put under tests/data/parser/, where tests/unit/test_parsing_found.py reads it ever after.
+What it finds is put under tests/data/parser/, where tests/unit/test_parsing_found.py reads it from then on.
 """
 
 import sys

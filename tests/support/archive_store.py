@@ -1,4 +1,4 @@
-"""A bucket with Object Lock beside a database, and S3 clients that see it otherwise than an administrator does."""
+"""A bucket with Object Lock beside a database, and S3 clients with fewer rights or other faults."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ class Store:
         return self.put(key, body, ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
 
     def lose(self, archive_id: str) -> None:
-        """Remove the object for good, as only an administrator with bypass can."""
+        """Delete the object version, as only an administrator with bypass can."""
         for version in self.versions():
             if version["Key"] == key_of(archive_id):
                 self.s3.delete_object(
@@ -60,7 +60,7 @@ class Store:
                 )
 
     def alter(self, archive_id: str, body: bytes) -> None:
-        """Put other bytes in the object's place, and have the receipt point at them."""
+        """Replace the object's bytes, and point the deposit receipt at them."""
         self.lose(archive_id)
         version = self.put_locked(key_of(archive_id), body)
         self.execute("update deposit set version = :version where archive_id = :id", version=version, id=archive_id)
@@ -76,7 +76,7 @@ def key_of(archive_id: str) -> str:
 
 
 def store_on(emulator: str, engine: Engine) -> Store:
-    """Return a bucket of its own."""
+    """Return a new bucket."""
     s3: Any = boto3.client(
         "s3", endpoint_url=emulator, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test"
     )
@@ -100,7 +100,7 @@ class Passing:
 
 
 class Unbending(Passing):
-    """S3 that changes no lock until it `bends`: to make it stricter or longer takes a right that the caller has not."""
+    """S3 that denies changes of a lock until it `bends`: the caller may not make it stricter or longer."""
 
     bends = False
 
@@ -124,7 +124,7 @@ class Overtaken(Passing):
 
 
 class Refusing(Passing):
-    """S3 that answers reads of these versions with an error: they are in Glacier, or encrypted with a key of somebody else.
+    """S3 that answers reads of these versions with an error: they are in Glacier, or encrypted with a foreign key.
 
     Without a checksum HeadObject needs no key of KMS; with a key that only the caller has (SSE-C) it is refused as well.
     """
@@ -153,7 +153,7 @@ def _refusal(code: str, operation: str) -> ClientError:
 
 
 class Counting(Passing):
-    """S3 that notes which calls are made."""
+    """S3 that records which calls are made."""
 
     def __init__(self, s3: Any) -> None:
         super().__init__(s3)

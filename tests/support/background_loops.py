@@ -51,7 +51,7 @@ from tests.support.filed_mail import Filed
 from tests.support.sending import office_on
 
 LATER = NOW + timedelta(hours=1)
-#: What says what the database is: a wrong number there stops everybody, and is meant to.
+#: Tables that identify the database: a wrong number there stops every process, on purpose.
 OF_ALL = ("installation", "schema_serves")
 _IDS = re.compile(r"\{(\w+)(:\w+)?\}")
 
@@ -83,7 +83,7 @@ class Installation:
         self.client = TestClient(self.app, base_url="http://mail.example", follow_redirects=False)
 
     def fill(self) -> None:
-        """Put something of acme's into every table that is listed, swept, relayed or told."""
+        """Put something of acme's into every table that is listed, swept, relayed or posted to webhooks."""
         api = TestClient(self.app, base_url="http://mail.example", headers=ACME)
         webhook = api.post("/v1/webhooks", json={"url": "https://acme.test/", "events": ["accepted"]}).json()["id"]
         waiting = submitted(api, batch(metadata={"campaign": "spring"}))["id"]
@@ -107,7 +107,7 @@ class Installation:
         }  # fmt: skip
 
     def fill_umbrella(self) -> str:
-        """Hand over a batch of another tenant, and return its id."""
+        """Submit a batch of another tenant, and return its id."""
         api = TestClient(self.app, base_url="http://mail.example", headers=UMBRELLA)
         return str(submitted(api, batch())["id"])
 
@@ -131,13 +131,13 @@ class Installation:
 
     @contextmanager
     def without_triggers(self) -> Iterator[Any]:
-        """Write as a person with a client does who means it: activities refuse to be changed otherwise."""
+        """Write without triggers, as an administrator in psql can: triggers refuse changes of activities."""
         with self.engine.begin() as connection:
             connection.execute(text("set local session_replication_role = replica"))
             yield connection
 
     def spoil_times(self, value: str) -> None:
-        """Set every time of every row of acme's and of the mail that was received to what only SQL can write."""
+        """Set every time of acme's rows and of received mail to a value that only SQL can write."""
         with self.without_triggers() as connection:
             for one in SQLModel.metadata.tables.values():
                 names = [column.name for column in one.columns if isinstance(column.type, DateTime)]
@@ -165,7 +165,7 @@ class Installation:
                         connection.execute(text(f'update "{one.name}" set "{column.name}" = {number}'))
 
     def spoil_words(self) -> None:
-        """Set every word that code compares to one that there is not."""
+        """Set every word that code compares to an unknown one."""
         words = {"status", "lane", "policy", "state", "kind", "trip", "actor", "period", "source", "processor", "loop"}
         with self.without_triggers() as connection:
             for one in SQLModel.metadata.tables.values():
@@ -188,7 +188,7 @@ class Installation:
         for path in sorted(paths):
             named = _IDS.sub(lambda one: self.ids.get(one[1], "1"), path)
             for who, headers in (("admin", ADMIN), ("umbrella", UMBRELLA)):
-                # What has an id of a spoilt row in it is of that row alone.
+                # An answer with the id of a spoilt row is about that row alone.
                 asked = named.replace("/recipients", "/recipients?address=ada@users.test")
                 yield who, path, self.client.get(asked, headers=headers).status_code
 
@@ -222,7 +222,7 @@ class Installation:
         }
 
     def check(self) -> dict[str, int]:
-        """Return what the check finds in the tables."""
+        """Return the findings of `mailroom check` on the tables."""
         report = Report(tell=lambda _: None, progress=lambda _: None)
         with psycopg.connect(self.database_url) as connection:
             saturate_times(connection)

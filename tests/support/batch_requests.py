@@ -1,4 +1,4 @@
-"""What tests of the outbound API share: keys, requests, and what became of them."""
+"""Keys, requests and their results, for tests of the outbound API."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from mailroom.testing.api import NOW, TestClient
 from mailroom.testing.archive import MemoryArchive
 
 ACME, UMBRELLA, ADMIN = ({"Authorization": f"Bearer {key}"} for key in ("acme-key", "umbrella-key", "admin-key"))
-#: What the routes of outbound mail work with, in the order that they take it.
+#: The ports of the outbound routes, in the order that these take them.
 PORTS = (SqlOutbox, SqlMessageReader, SqlSuppressions, SqlQuotas, SqlBreakers, SqlSenders, SqlTerms)
 HOLDERS = {
     "acme-key": Holder("acme", "acme"),

@@ -1,4 +1,4 @@
-"""Canaries: words that a mail says in one place each, and the search for them where no word of a mail may be."""
+"""Canaries: words that occur in one place of a mail each, and the search for them where no content may be."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ def _in_database(stack: Stack, canaries: Mapping[str, str]) -> Iterator[str]:
 
 
 def _in_files(folder: Path, canaries: Mapping[str, str]) -> Iterator[str]:
-    """Search the logs of every part, and all that Prefect keeps in files: results above all."""
+    """Search the logs of every part, and the files that Prefect keeps: results above all."""
     for file in [*folder.glob("logs/*"), *folder.glob("prefect/**/*")]:
         if file.is_file():
             yield from (f"{place} in {file.relative_to(folder)}" for place in _found(file.read_bytes(), canaries))

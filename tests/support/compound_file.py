@@ -1,4 +1,4 @@
-"""Writes small compound files ([MS-CFB]), for tests of what reads them."""
+"""Writes small compound files ([MS-CFB]), for tests of the reader."""
 
 import struct
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the fault tests drive: mails go in, workers come and go, calls fail; at the end everything must be there once."""
+"""The drill stack of the fault tests: send mails, start and stop workers, fail calls, prove that each mail is there once."""
 
 import json
 import time
@@ -19,7 +19,7 @@ PATIENCE_S = 240.0
 
 @dataclass
 class Range:
-    """The ground, its proxies and its zygote."""
+    """The drill stack, its proxies and its fork server."""
 
     drill_stack: DrillStack
     proxies: FaultProxies
@@ -27,7 +27,7 @@ class Range:
     workers: list[Worker] = field(default_factory=list)
 
     def fork(self, **how: Any) -> Worker:
-        """Start a worker that the test's end will find."""
+        """Start a worker, which is ended with the test."""
         worker = self.fork_server.fork(**how)
         self.workers.append(worker)
         return worker
@@ -40,7 +40,7 @@ class Range:
 
     @contextmanager
     def failing(self, service: str, fault: Fault) -> Iterator[Fault]:
-        """Have a service fail like this for the length of a block."""
+        """Have a service fail with `fault` for the length of a block."""
         self.proxies[service].fault = fault
         try:
             yield fault
@@ -73,7 +73,7 @@ class Range:
         return [one["approximate_receive_count"] for one in output if any(mine in one["body"] for mine in ids)]
 
     def proves(self, sent: Sequence[SentMail], *, within_s: float = PATIENCE_S) -> None:
-        """Fail unless all of them come where they must end, and the independent check finds nothing wrong anywhere."""
+        """Fail unless all reach their expected end, and the independent check finds no fault."""
         try:
             self.drill_stack.drain(sent, within_s=within_s)
         except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""A mail that was filed, with all that is noted and archived of it, for what is done with it later."""
+"""A filed mail with its ledger rows, deposits and items, for tests of later steps."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ Content-Disposition: attachment; filename=lease.pdf\r
 
 
 def inbound_on(engine: Engine, **changes: Any) -> Inbound:
-    """Return what the way of an inbound mail needs, on a real database, and in memory what is no database."""
+    """Return the ports of inbound mail: a real database, the rest in memory."""
     parts: dict[str, Any] = {
         "mails": MemoryMailStore(),
         "keys": MemoryDataKeys(),
@@ -66,7 +66,7 @@ def inbound_on(engine: Engine, **changes: Any) -> Inbound:
 
 
 class Filed:
-    """A mail for two tenants that was filed, and what knows of it."""
+    """A filed mail for two tenants, with the ports that hold its data."""
 
     def __init__(self, engine: Engine) -> None:
         self.inbound = inbound_on(engine)
@@ -75,7 +75,7 @@ class Filed:
             SqlDirectory(engine).add(Address(to.recipient, to.tenant, to.user, to.processor))
         arrival = Arrival(ObjectRef("inbound", "in/abc"), Envelope((ANNA.recipient,), "carl@sender.test", NOW))
         self.entry = self._registered(arrival)
-        # What an attempt before decided does not count.
+        # The decision of an earlier attempt does not count.
         self.ledger.routed(self.entry.id, [ANNA], now=NOW)
         self.ledger.routed(self.entry.id, WAY.routes, now=NOW)
         self.kept = self._deposited(engine)

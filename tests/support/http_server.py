@@ -1,4 +1,4 @@
-"""The application behind a real server, for tests that come from outside."""
+"""The application behind a real server, for tests over HTTP."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What surrounds a listener in its tests: a queue in memory, the real ledger, and stand-ins for Prefect that remember."""
+"""A listener's surroundings in tests: a queue in memory, the real ledger, and stand-ins for Prefect that record calls."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ class Runs:
 
 
 class Lanes:
-    """Stands in for Lanes: remembers what it ran, and ends as the test says.
+    """Stands in for Lanes: records what it ran, and ends as the test says.
 
     A run that ends Completed has filed its mail, as the flow does; not while it does not `file`.
     """
@@ -112,7 +112,7 @@ class Lanes:
 
 
 class WatchedHealth(Health):
-    """Health without probes, which is always well, and counts the suspicions."""
+    """Health without probes, always healthy, that counts the suspicions."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -158,7 +158,7 @@ class Desk:
         return [(one.body, one.receive_count) for one in self.queue.receive(most=10, wait_s=0)]
 
     def left(self, seconds: int, *, messages: int = 1) -> Callable[[], bool]:
-        """Return whether so many messages have been hidden for so long."""
+        """Return a condition: `messages` messages were hidden for `seconds`."""
         return lambda: self.queue.hidden_for.count(seconds) >= messages
 
     def empty(self) -> bool:
@@ -170,7 +170,7 @@ class Desk:
         return entry
 
     def ends(self, last: State | None, noted: inbound.State, reason: str) -> None:
-        """Have runs end like this, after the ledger was told how processing ended."""
+        """Have runs end with this state, after the ledger recorded how processing ended."""
 
         async def ending(run: FlowRun) -> State | None:
             self.ledger.close(self.entry(run.name).id, noted, now=datetime.now(UTC), reason=reason)

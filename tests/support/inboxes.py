@@ -47,7 +47,7 @@ def save(engine: Engine, *rows: SQLModel) -> None:
 
 
 def an_email(state: State = State.FILED, *, minutes: int = 0, **changes: object) -> InboundEmailRow:
-    """Return a line of the ledger, received `minutes` before NOW."""
+    """Return a row of the ledger, received `minutes` before NOW."""
     values = {
         "bucket": "inbound",
         "key": f"in/{uuid4()}",
@@ -104,7 +104,7 @@ def file(engine: Engine, tenant: str, recipient: str, *, minutes: int = 0, files
 
 
 class Installation(Protocol):
-    """What the tests of reading ask of an installation with two tenants, acme and other."""
+    """What tests of reading do with an installation of two tenants, acme and other."""
 
     reader: InboxReader
     book: LedgerReader
@@ -114,7 +114,7 @@ class Installation(Protocol):
         """Have a tenant receive at an address."""
 
     def email(self, state: State = State.FILED, *, minutes: int = 0, tenants: tuple[str, ...] = (), **more: Any) -> str:
-        """Add a line of the ledger, received `minutes` before NOW, and return its id; `more` are reason and facts."""
+        """Add a row of the ledger, received `minutes` before NOW, and return its id; `more` are reason and facts."""
 
     def file(self, tenant: str, recipient: str, *, minutes: int = 0, files: int = 0, **changes: Any) -> str:
         """File an item with `files` attachments and one inline picture where there are any; return its id."""
@@ -123,7 +123,7 @@ class Installation(Protocol):
         """File a mail for Ann of acme with files of these names, and return the id of its item."""
 
     def key(self, key: str, holder: Holder) -> None:
-        """Give somebody a key."""
+        """Add an API key for `holder`."""
 
 
 class SqlInstallation:

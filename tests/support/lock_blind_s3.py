@@ -1,4 +1,4 @@
-"""An S3 client of a caller without `s3:GetObjectRetention`: S3 leaves the lock out of its answers, and denies asking for it.
+"""An S3 client without `s3:GetObjectRetention`: S3 leaves the lock out of its answers, and denies requests for it.
 
 moto knows no permissions, so this stands between boto3 and the answer: the headers are taken from what came over HTTP, and
 the denied call is answered as S3 does, in front of the network.
@@ -20,7 +20,7 @@ class _Body:
 
 
 class LockBlind:
-    """A client whose permission can be taken and given; `asked` counts how often it asked for a lock."""
+    """A client whose permission can be removed and granted; `asked` counts its requests for a lock."""
 
     def __init__(self, emulator: str) -> None:
         self.blind = True

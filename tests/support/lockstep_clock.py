@@ -37,14 +37,14 @@ class Lockstep:
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Let others work until so much later."""
+        """Let other threads work until `seconds` later."""
         woken = threading.Event()
         heapq.heappush(self._sleeping, (self._now + max(0.0, seconds), next(self._order), woken))
         self._wake_next()
         woken.wait()
 
     def run(self, *works: Callable[[], object]) -> None:
-        """Have each of these work in a thread of its own, until all have ended; what one raises is raised."""
+        """Run each of these in a thread, until all have ended; re-raise what one raises."""
         faults: list[BaseException] = []
         ended = threading.Semaphore(0)
 
@@ -69,7 +69,7 @@ class Lockstep:
             raise faults[0]
 
     def set(self, now: float) -> None:
-        """Have it be so late, for PostgreSQL as well."""
+        """Set the time, for PostgreSQL as well."""
         self._now = now
         with self.engine.begin() as connection:
             connection.execute(text("update lockstep.clock set seconds = :now"), {"now": now})
@@ -82,7 +82,7 @@ class Lockstep:
 
 
 def lockstep(engine: Engine) -> Lockstep:
-    """Return a clock, after which the engine's sessions know no other."""
+    """Return a clock that all sessions of the engine use from now on."""
     with engine.begin() as connection:
         connection.execute(text(_OWN_CLOCK))
     # The sessions that are open have the old path.

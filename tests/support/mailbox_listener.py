@@ -1,4 +1,4 @@
-"""What surrounds a mailbox listener in its tests: a queue in memory, and the deployment on a Prefect server."""
+"""A mailbox listener's surroundings in tests: a queue in memory, and the deployment on a Prefect server."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ from mailroom.testing.queue import MemoryQueue
 from tests.support.inbound_listener import QUICK, holds
 from tests.support.sending import Office
 
-#: How many runs of a kind a worker has under way here, and how many batches of a kind it has in hand.
+#: How many runs of a lane a worker executes here, and how many batches of a lane it holds.
 LIMIT = 4
 
 
 class CountedQueue(MemoryQueue):
-    """Remembers how often the message that was received most was."""
+    """Records the largest receive count of any message."""
 
     most_receives = 0
 

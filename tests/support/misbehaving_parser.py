@@ -1,4 +1,4 @@
-"""A parser that does what the mail's first line says: the faults that a real parser must never have, and may."""
+"""A parser with the fault that the mail's first line names: crashes, hangs and others that a real one may have."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ _kept: list[bytearray] = []
 
 
 def parse(raw: bytes) -> ParsedEmail:
-    """Misbehave as told; read every other mail as always."""
+    """Misbehave as the first line says; read every other mail as usual."""
     order, _, rest = raw.partition(b"\n")
     if order == b"raise":
         raise RuntimeError("a fault")

@@ -1,4 +1,4 @@
-"""What surrounds the tests of an operator's word: a mailbox listener that asks Prefect, and the REST API as the UI uses it."""
+"""For tests of an operator's decisions: a mailbox listener that asks Prefect, and the REST API as the UI uses it."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ class OperatedDesk(Desk):
         return Decisions(client, outbox=SqlOutbox(engine), runs=SqlOrderRuns(engine), ledger=SqlLedger(engine))
 
     def look(self) -> None:
-        """Look what became of runs, as the listener does every ten seconds."""
+        """Check the states of runs, as the listener does every ten seconds."""
 
         async def look() -> None:
             async with run_client_context() as context:
@@ -55,7 +55,7 @@ class OperatedDesk(Desk):
         asyncio.run(look())
 
     def later(self, count: int = 3) -> tuple[str, datetime]:
-        """Have a scheduled run carry a batch that is due in two hours."""
+        """Make a batch that is due in two hours, with its scheduled run."""
         due_at = now() + timedelta(hours=2)
         batch_id = self.office.batch(count, now=now(), send_at=due_at)
         self.order(batch_id, due_at)

@@ -1,4 +1,4 @@
-"""What the tests of sending drive: batches over the API, what the emulator's SES took, and workers on a mailbox of their own."""
+"""For tests of sending: batches over the API, mails that the emulator's SES accepted, and workers on another mailbox queue."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.support.stack_workers import BEAT_S, Line
 _OURS = re.compile(r"X-Correlation-ID: (\S+)")
 _numbers = count(1)
 
-#: Nothing of these will happen any more without a person or an event.
+#: Statuses that only a person or an event changes.
 ENDED = ("dispatched", "delivered", "bounced", "complained", "opened", "clicked", "unknown", "suppressed", "cancelled")
 
 
@@ -28,14 +28,14 @@ class Mailing:
         self.api = httpx.Client(base_url=stack["api_url"], headers=headers, timeout=60)
 
     def submit(self, mails: int, **changes: Any) -> str:
-        """Hand over a batch of plain mails and return its id."""
+        """Submit a batch of plain mails and return its id."""
         words = {"subject": "Hello {{ name }}", "text": "Dear {{ name }}, hello."}
-        # One address: what providers do with an address is another test's matter.
+        # One address: other tests are about what providers do with addresses.
         people = [{"to": f"u{at}@users.test", "data": {"name": f"number {at}"}} for at in range(mails)]
         return self.post({"template": words, "recipients": people} | changes)
 
     def post(self, asked: dict[str, Any]) -> str:
-        """Hand over what is asked, and return the batch's id."""
+        """Submit a request, and return the batch's id."""
         answer = self.api.post("/v1/batches", json=asked)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -46,7 +46,7 @@ class Mailing:
         return dict(rows)
 
     def ended(self, batch_id: str, *, within_s: float = 90) -> dict[str, str]:
-        """Wait until nothing of a batch is under way, and return the statuses."""
+        """Wait until no message of a batch is in progress, and return the statuses."""
 
         def all_ended() -> bool:
             return all(status in ENDED for status in self.statuses(batch_id).values())
@@ -55,7 +55,7 @@ class Mailing:
         return self.statuses(batch_id)
 
     def mails(self, batch_id: str) -> dict[str, list[str]]:
-        """Return what SES took of a batch: for each message id all that came under it, as it came."""
+        """Return what SES accepted of a batch: for each message id the raw mails that came under it."""
         answer = httpx.get(f"{self.stack['aws_endpoint']}/moto-api/data.json", timeout=30)
         assert answer.is_success, answer.text
         output = answer.json()
@@ -68,11 +68,11 @@ class Mailing:
         return found
 
     def received(self, batch_id: str) -> Counter[str]:
-        """Return how often SES took each message."""
+        """Return how often SES accepted each message."""
         return Counter({message_id: len(mails) for message_id, mails in self.mails(batch_id).items()})
 
     def has_received(self, batch_id: str, mails: int) -> None:
-        """Wait until SES took so many of a batch."""
+        """Wait until SES accepted `mails` mails of a batch."""
         wait_until(lambda: len(self.received(batch_id)) >= mails, f"{mails} mails are received", timeout_s=60)
 
     def runs(self, batch_id: str) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Mailing:
         )
 
     def artifacts(self, batch_id: str) -> dict[str, Any]:
-        """Return what the batch's run shows, by type."""
+        """Return the artifacts of the batch's run, by type."""
         run_id = self.run(batch_id)["id"]
         asked = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
         return {one["type"]: one["data"] for one in self.stack.prefect("POST", "/artifacts/filter", asked)}
@@ -126,7 +126,7 @@ class MailLine(Line):
         return super().environment(**more) | {"MAILROOM_MAILBOX_QUEUE_URL": self.mailbox_url}
 
     def submit(self, mailing: Mailing, mails: int, **changes: Any) -> str:
-        """Hand over a batch for tomorrow, which the stack keeps for then, and order it here for now."""
+        """Submit a batch for tomorrow, which the stack holds until then, and order it here for now."""
         tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         batch_id = mailing.submit(mails, send_at=tomorrow, **changes)
         wait_until(lambda: mailing.runs(batch_id), "the run of tomorrow is there")

@@ -1,4 +1,4 @@
-"""Names with the region that each says, None for those that say none for certain."""
+"""Names with the AWS region that each contains; None for a name that states none for certain."""
 
 NAMES: list[tuple[str, str | None]] = [
     # queues

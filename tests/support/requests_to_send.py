@@ -1,4 +1,4 @@
-"""Requests to send one mail, ordinary and hostile, and the way from a request to the mail that a provider gets."""
+"""Requests to send one mail, ordinary and hostile, and the steps from a request to the mail that a provider gets."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -98,14 +98,14 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "to": MAILBOXES,
     "tracking": st.builds(Tracked, opens=st.booleans(), clicks=st.booleans()),
 }
-#: What a request says otherwise than `prepared` would: one to three parts, for more would hardly ever be accepted together.
+#: Changes of a request: one to three fields, because more would hardly ever be accepted together.
 CHANGES = st.lists(st.sampled_from(sorted(_FIELDS)), min_size=1, max_size=3, unique=True).flatmap(
     lambda names: st.fixed_dictionaries({name: _FIELDS[name] for name in names})
 )
 
 
 def prepared(changes: Mapping[str, Any], archive: MemoryArchive, *, limits: Limits = LIMITS) -> Prepared:
-    """Return what a request for one mail comes to. `files` are names, media types, content ids and contents."""
+    """Return the prepared request for one mail. `files` are names, media types, content ids and contents."""
     asked = {"subject": "Hello", "text": "Hello", "to": "ada@users.test", "from_": "Desk <desk@acme.test>"} | changes
     files = tuple(
         RequestAttachment(filename=name, content_type=kind, content_id=content_id, archive_id=archive.deposit("acme", content).archive_id)

@@ -1,4 +1,4 @@
-"""What tests of restores share: an installation whose processes come and go, and the ways to put an earlier database back."""
+"""For tests of restores: an installation whose processes start and stop, and the ways to restore an earlier database."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ class Process:
         return SqlOutbox(self.office.engine, self.restores)
 
     def given(self, claims: Sequence[Claimed]) -> None:
-        """Have the provider take what was claimed."""
+        """Have the provider accept the claimed messages."""
         provider = self.office.outbound.provider
         assert isinstance(provider, MemoryProvider)
         provider.accepted += [claim.draft.id for claim in claims]
@@ -98,7 +98,7 @@ class Installation:
 
     @contextmanager
     def process(self, *, beat_s: float = 0) -> Iterator[Process]:
-        """A process from its start to its end; it remembers nothing of what others saw."""
+        """Run a process from start to end; it shares no memory with others."""
         SqlRestores._seen.clear()
         engine = make_engine(self.url)
         restores = SqlRestores(engine, self.counter, beat_s=beat_s)
@@ -126,7 +126,7 @@ class Installation:
         restore(self.url, file)
 
     def restore_fresh(self, file: Path) -> None:
-        """pg_restore into a new database, which the installation has from now on."""
+        """pg_restore into a new database, which the installation uses from now on."""
         name = f"restored_{next(_numbers)}"
         with psycopg.connect(self.postgres_url, autocommit=True) as connection:
             connection.execute(f'create database "{name}"')
@@ -135,7 +135,7 @@ class Installation:
         restore(self.url, file)
 
     def put_back(self, file: Path, *, tables: tuple[str, ...] = ()) -> None:
-        """Put rows back by plain SQL, as somebody does by hand: of all tables, or of these alone."""
+        """Put rows back by plain SQL, as an administrator does by hand: of all tables, or of these alone."""
         there = self.values("select tablename::text from pg_tables where schemaname = 'public'")
         wanted = tables or tuple(one for one in there if one != "alembic_version")
         before, here = self.url, psycopg.connect(self.url)

@@ -21,7 +21,7 @@ def dump(stack: Stack, database: str, folder: Path) -> Path:
 
 
 def restore(stack: Stack, database: str, file: Path) -> None:
-    """Put the database back under its parts' feet: they lose their connections and find an earlier one in its place."""
+    """Restore the database while its clients run: they lose their connections and find the earlier data."""
     fresh = f"{database}_earlier"
     with _administrator(stack) as administrator:
         administrator.execute(f'create database "{fresh}"')

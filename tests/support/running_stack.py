@@ -1,4 +1,4 @@
-"""A running stack as the end-to-end tests drive it: from outside, by what any user or operator has."""
+"""A running stack as the end-to-end tests use it: from outside, with what any user or operator has."""
 
 import hashlib
 import json
@@ -32,10 +32,10 @@ class Stack:
     folder: Path
     facts: dict[str, Any] = field(default_factory=dict)
     declared: list[Known] = field(default_factory=list)
-    """What tests that break something have the parts log; anything else fails the tier at its end."""
+    """Log entries that tests cause on purpose; any other fails the tier at its end."""
 
     def declare(self, part: str, match: str, reason: str, *, most: int) -> None:
-        """Expect a part's log to have entries with `match`, at most so many, for the test breaks something on purpose."""
+        """Expect a part's log to have entries with `match`, at most `most`, because the test breaks something on purpose."""
         self.declared.append(Known(part, match, reason, most))
 
     def __getitem__(self, name: str) -> Any:
@@ -54,7 +54,7 @@ class Stack:
         return json.loads(self.mailroom(*arguments, "--json").stdout)
 
     def receives(self, address: str, *, tenant: str, user: str = "anna") -> None:
-        """Have `address` receive."""
+        """Add a route for `address`."""
         self.mailroom("address", "add", address, "--user", user, "--tenant", tenant)
 
     def send(self, mail: EmailMessage | bytes, *recipients: str, sender: str = "scanner@office.test") -> str:
@@ -128,7 +128,7 @@ def wait_until(condition: Callable[[], Any], what: str, *, timeout_s: float = 60
 
 
 def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, recipient: str) -> None:
-    """Put an object as SES writes it, and tell nobody."""
+    """Store an object as SES writes it, without an SES notification."""
     context = ses_context(
         message_id=message_id, rule="inbound", account_id=stack["account_id"], key_id=stack["kms_key_arn"]
     )
@@ -150,9 +150,9 @@ def store_as_ses(stack: Stack, bucket: str, message_id: str, mail: bytes, *, rec
 
 @contextmanager
 def unannounced(stack: Stack) -> Iterator[None]:
-    """Have the inbound bucket announce none of the objects that are put meanwhile: a notice of S3 that is lost.
+    """Switch off the inbound bucket's notifications for the length of a block: lost notifications of S3.
 
-    In a bucket of its own such an object would be none of ours, and not be read.
+    In another bucket such an object would be foreign, and not be read.
     """
     s3, bucket = stack.aws("s3"), stack["inbound_bucket"]
     wiring = s3.get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
@@ -165,7 +165,7 @@ def unannounced(stack: Stack) -> Iterator[None]:
 
 
 def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:
-    """Have every deposit of `content` refused, as by a database that is broken for it alone; return what to mend."""
+    """Have every deposit of `content` refused, as by a database that is broken for it alone; return what to undo."""
     digest = hashlib.sha256(content).hexdigest()
     name = f"spoilt_{digest[:16]}"
     body = f"if new.archive_id = '{tenant}/{digest}' then raise exception 'spoilt'; end if; return new;"
@@ -177,6 +177,6 @@ def spoil_archive(stack: Stack, content: bytes, *, tenant: str = "acme") -> str:
 
 
 def archive_serves_again(stack: Stack, spoilt: str) -> None:
-    """Mend what `spoil_archive` broke."""
+    """Undo `spoil_archive`."""
     with psycopg.connect(stack["database_url"]) as connection:
         connection.execute(f"drop function {spoilt} cascade")

@@ -1,4 +1,4 @@
-"""What tests of sending share: a real outbox and dispatch, and in memory a provider and a rate that gives any turn."""
+"""For tests of sending: a real outbox and dispatch; in memory a provider and a rate without a limit."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ class Office:
     rate: MemoryRate
 
     def batch(self, count: int = 3, *, now: datetime, content: Content = CONTENT, **changes: Any) -> str:
-        """Hand over a batch and return its id."""
+        """Submit a batch and return its id."""
         batch = Batch(**{"id": str(uuid4()), "tenant": "acme", "from_": Party("desk@acme.test")} | changes)
         drafts = [Draft(id=str(uuid4()), number=at, to=Party(f"u{at}@users.test"), content=0) for at in range(count)]
         return SqlOutbox(self.engine).accept(batch, [content], drafts, now=now).batch_id
@@ -48,13 +48,13 @@ class Office:
         return self.values("select status from message order by number")
 
     def orders(self) -> list[datetime]:
-        """Return when orders are due, apart from each batch's first."""
+        """Return the due times of all orders but each batch's first."""
         return self.values("select due_at from outbox where id not in (select min(id) from outbox group by batch_id)")
 
 
 @contextmanager
 def office_on(engine: Engine, *, provider: MailProvider | None = None, rate: Any = None) -> Iterator[Office]:
-    """An office whose provider is in memory."""
+    """An outbound side whose provider is in memory."""
     memory, open_rate = MemoryProvider(), MemoryRate()
     with ThreadPoolExecutor(8) as hands:
         outbound = Outbound(

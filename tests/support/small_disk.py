@@ -1,6 +1,6 @@
-"""PostgreSQL on a small disk of its own, which a test fills up and makes room on: `python -m tests.support.small_disk FOLDER PORT`.
+"""PostgreSQL on a small disk, which a test fills and frees: `python -m tests.support.small_disk FOLDER PORT`.
 
-The disk is a tmpfs that only this process and its server see. Where the kernel lets nobody mount one, there is none.
+The disk is a tmpfs that only this process and its server see. Where the kernel does not let this user mount one, there is none.
 """
 
 import os
@@ -44,7 +44,7 @@ class SmallDisk:
 
 
 def is_permitted() -> bool:
-    """Tell whether this user may mount a disk that nobody else sees, and is not thereby another user."""
+    """Return whether this user may mount a private disk without becoming another user."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return False
     trying = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -53,7 +53,7 @@ def is_permitted() -> bool:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[SmallDisk]:
-    """Have a server on a small disk mounted at `folder` for the length of a block."""
+    """Run a server on a small disk mounted at `folder` for the length of a block."""
     port = free_port()
     serve = [sys.executable, "-m", "tests.support.small_disk", str(folder), str(port)]
     command = ["unshare", "--mount", "sh", "-c", _MOUNT, str(folder), *serve]
@@ -67,7 +67,7 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
 
 
 def main(folder: Path, port: int) -> None:
-    """Serve until the end of the standard input, and do what it says."""
+    """Serve, and obey the commands on standard input until it ends."""
     filler = folder / "filler"
     with running_postgres(folder, port=port, password=_PASSWORD) as server:
         print(server.url("mailroom"), flush=True)

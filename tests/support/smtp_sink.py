@@ -1,4 +1,4 @@
-"""Debian's `smtp-sink`, of the author of Postfix: a receiving end that shares nothing with ours."""
+"""Debian's `smtp-sink`, of the author of Postfix: a receiving server that shares no code with ours."""
 
 import os
 import re
@@ -20,7 +20,7 @@ END = "-- the end"
 
 _UNPACKED = Path(__file__).parents[2] / ".cache" / "postfix"
 
-#: Where it is, or `None`. `tests/debian.sh` brings it.
+#: Its path, or `None`. `tests/debian.sh` installs it.
 SMTP_SINK = shutil.which("smtp-sink", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", str(_UNPACKED)]))
 
 
@@ -49,7 +49,7 @@ def smtp_sink(*options: str) -> Iterator[int]:
 @contextmanager
 def counting_sink() -> Iterator[tuple[int, Callable[[], list[str]]]]:
     """Run one that writes mails to files. Yields its port, and what returns our id of each mail that it has accepted."""
-    # Not below the test's own folder: the sink gives up root, and only root may enter there.
+    # Not below the test's own folder: the sink drops root, and only root may enter there.
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     try:
@@ -61,7 +61,7 @@ def counting_sink() -> Iterator[tuple[int, Callable[[], list[str]]]]:
 
 @contextmanager
 def counting_server() -> Iterator[tuple[int, Callable[[], list[str]]]]:
-    """The same; where there is no smtp-sink, with a server of ours, so that no kill goes uncounted."""
+    """The same; without smtp-sink a server of ours, so that mails are always counted."""
     if SMTP_SINK is not None:
         with counting_sink() as sink:
             yield sink

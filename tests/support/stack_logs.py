@@ -1,4 +1,4 @@
-"""Reads the logs of a stack's parts: what is neither known nor declared by a test fails it."""
+"""Reads the logs of a stack's parts: an entry that is neither known nor declared by a test is a failure."""
 
 import os
 import shutil
@@ -8,12 +8,12 @@ from pathlib import Path
 from mailroom.audit.logs import KNOWN, Known, check_logs, read_known
 from mailroom.audit.report import Report
 
-#: What the tier's tests have parts log that no test can declare for itself, with reasons and largest counts.
+#: Log entries that the tier causes and no single test can declare, with reasons and largest counts.
 EXPECTED = read_known(Path(__file__).parents[1] / "e2e" / "expected_logs.toml")
 
 
 def unexpected(folder: Path, *lists: Sequence[Known]) -> list[str]:
-    """Return what the logs in `folder` say that is on none of these lists, a line for each kind."""
+    """Return the log entries in `folder` that are on none of these lists, a line for each kind."""
     report = Report(tell=lambda _: None, progress=lambda _: None)
     known = [*read_known(KNOWN), *(one for expected in lists for one in expected)]
     check_logs(folder, known, report)

@@ -1,4 +1,4 @@
-"""Workers beside the stack's own, on a queue of their own, that a test may stop, kill and cut off."""
+"""Workers beside the stack's own, on another queue, that a test may stop, kill and disconnect."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from mailroom.settings import Settings
 from mailroom.testing.notices import ses_notice
 from tests.support.running_stack import Stack, store_as_ses, unannounced, wait_until
 
-#: All of a worker's clock follows its beat: at 1 s, a message is hidden for 4 s, and a silent worker is dead after 3.
+#: A worker's timing follows its heartbeat: at 1 s, a message is hidden for 4 s, and leases expire after 3 s.
 BEAT_S = 1
 MOST_RECEIVES = 4
 TO = "anna@acme.test"
@@ -41,7 +41,7 @@ class Worker:
         self.process.send_signal(number)
 
     def stops_within(self, seconds: float) -> bool:
-        """Tell it to stop, and return whether it ended well and in time."""
+        """Ask it to stop, and return whether it ended well and in time."""
         asked = time.monotonic()
         self.process.terminate()
         return self.process.wait(timeout=30) == 0 and time.monotonic() - asked < seconds
@@ -55,7 +55,7 @@ class Worker:
 
 
 class Line:
-    """A queue with its dead letters, mails that are announced in it, and the workers that listen to it."""
+    """A queue with its dead-letter queue, the mails announced in it, and the workers that listen to it."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -80,7 +80,7 @@ class Line:
         return message_id
 
     def announce(self, message_id: str) -> None:
-        """Tell of the mail (again)."""
+        """Announce the mail (again)."""
         body = ses_notice(ObjectRef(self.stack["inbound_bucket"], f"in/{message_id}"), TO)
         self.stack.aws("sqs").send_message(QueueUrl=self.url, MessageBody=body)
 
@@ -114,7 +114,7 @@ class Line:
                 process.kill()
 
     def release(self) -> None:
-        """Let mails go that say `hold`."""
+        """Release mails whose subject is `hold`."""
         self._released.touch()
 
     def receives_of(self, *message_ids: str) -> list[int]:
@@ -126,7 +126,7 @@ class Line:
         ]
 
     def state(self, message_id: str) -> dict[str, Any]:
-        """Return the ledger's line as it is now; {} before there is one."""
+        """Return the ledger's row as it is now; {} before there is one."""
         rows = self.stack.ask(
             "select state, attempts, deaths, reason, run_id, closed_at from inbound_email where message_id = %s",
             message_id,
@@ -135,7 +135,7 @@ class Line:
         return dict(zip(names, rows[0], strict=True)) if rows else {}
 
     def begun(self, message_id: str) -> None:
-        """Wait until a worker is, or was, at work on the mail."""
+        """Wait until a worker has started the mail."""
         wait_until(lambda: self.state(message_id).get("attempts"), "the mail is at work", timeout_s=90)
 
     def ended(self, *message_ids: str, state: str = "filed", timeout_s: float = 90) -> None:
@@ -152,5 +152,5 @@ class Line:
         return int(self.stack.ask(asked, message_id)[0][0])
 
     def run(self, message_id: str) -> Any:
-        """Return the mail's flow run, as Prefect tells of it."""
+        """Return the mail's flow run, as Prefect shows it."""
         return self.stack.prefect("GET", f"/flow_runs/{self.state(message_id)['run_id']}")

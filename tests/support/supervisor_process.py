@@ -1,4 +1,4 @@
-"""A supervisor at work on small parts, in a process of its own, as `mailroom up` is one."""
+"""A supervisor of small parts in a separate process, as `mailroom up` runs one."""
 
 import json
 import signal
@@ -62,7 +62,7 @@ def wait_until(is_so: Callable[[], Any], *, within_s: float = 20) -> None:
 
 
 class Supervised:
-    """A supervisor in a process of its own, as `mailroom up` is one."""
+    """A supervisor in a separate process, as `mailroom up` runs one."""
 
     def __init__(self, data: Path) -> None:
         self.folder = DataFolder(data)
@@ -90,7 +90,7 @@ class Supervised:
         self.process.send_signal(number)
 
     def output(self) -> str:
-        """Return all it said, once it has ended."""
+        """Return its output, once it has ended."""
         assert self.process is not None
         return self.process.communicate(timeout=30)[0]
 
@@ -101,7 +101,7 @@ class Supervised:
         return self.process.returncode
 
     def run(self) -> dict[str, Any]:
-        """Return what it wrote of its processes."""
+        """Return its file of processes."""
         try:
             found: dict[str, Any] = json.loads(self.folder.run_file.read_text())
         except FileNotFoundError:

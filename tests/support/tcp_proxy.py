@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can be cut and mended: an outage of what is behind it, for those who go through it."""
+"""A TCP proxy on loopback that can be cut and restored: an outage of the service behind it for its clients."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Listens on a port of its own and hands every connection on to `port`."""
+    """Listens on a port and forwards every connection to `port`."""
 
     def __init__(self, port: int) -> None:
         self._behind = port
@@ -26,7 +26,7 @@ class Proxy:
         self._open.clear()
 
     def mend(self) -> None:
-        """Take connections again, on the same port."""
+        """Accept connections again, on the same port."""
         self._server = socket.create_server(("127.0.0.1", self.port))
         self._serve()
 

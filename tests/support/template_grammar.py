@@ -1,4 +1,4 @@
-"""Templates that are dear to fill: data within what one recipient may have, and expressions of all that there is."""
+"""Templates that are expensive to render: the most data that one recipient may have, and random expressions."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _LETTERS = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 300))
 
 
 def data() -> dict[str, Any]:
-    """Return what is dear to work with, within what one recipient may have."""
+    """Return data that is expensive to work with, within the limits of one recipient."""
     rows = [{"name": "a" * 30, "price": n, "tags": ["x", "y"]} for n in range(24)]
     given = {
         "turns": list(range(250)),
@@ -112,7 +112,7 @@ EXPRESSIONS = [
 
 
 class Grammar:
-    """Makes expressions of a kind at random, of all that a template may use."""
+    """Makes random expressions of one type, of everything that a template may use."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

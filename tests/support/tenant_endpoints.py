@@ -1,4 +1,4 @@
-"""What tests of tenants' endpoints share: who is told, and the service that tells."""
+"""For tests of tenants' webhooks: the receiving endpoint, and the service that posts."""
 
 import json
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from mailroom.testing.webhooks import MemoryWebhooks
 from tests.support.batch_requests import ACME, HOLDERS
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-URL = "https://acme.test/told"
+URL = "https://acme.test/events"
 
 
 class Receiver(MemoryWebhooks):
-    """Says which events each post told."""
+    """Records which events each post has."""
 
     @property
     def received(self) -> list[list[str]]:
@@ -33,7 +33,7 @@ class Receiver(MemoryWebhooks):
 
 
 class Desk:
-    """The service on a database, one endpoint of acme's, and a clock."""
+    """The webhook service on a database, one endpoint of acme's, and a clock."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.now = engine, NOW

@@ -4,7 +4,7 @@ Written from the URL standard; `tests/e2e/test_links_in_a_browser.py` asks a bro
 """
 
 HOSTS: dict[str, str | None] = {
-    # What stands before the host, or only looks as if it did.
+    # Text before the host, or text that only looks so.
     "https://bank.example/": "bank.example",
     "HTTPS://BANK.Example": "bank.example",
     "https://bank.example@evil.example/": "evil.example",
@@ -14,7 +14,7 @@ HOSTS: dict[str, str | None] = {
     "https://evil.example/@bank.example": "evil.example",
     "https://evil.example?@bank.example": "evil.example",
     "https://evil.example#@bank.example": "evil.example",
-    # Slashes: as many as one likes, either way, or none.
+    # Slashes: any number, forward or back, or none.
     "https://evil.example\\@bank.example/": "evil.example",
     "https:\\\\evil.example\\path": "evil.example",
     "https:/\\/evil.example": "evil.example",
@@ -22,7 +22,7 @@ HOSTS: dict[str, str | None] = {
     "https:/evil.example": "evil.example",
     "https:////evil.example": "evil.example",
     "https://bank.example\\.evil.example": "bank.example",
-    # What is left out: tabs and line ends everywhere, blanks and controls at both ends.
+    # Removed by browsers: tabs and line ends everywhere, blanks and controls at both ends.
     " \t https://evil.example/ \n": "evil.example",
     "ht\ntps://ev\til.exa\rmple/": "evil.example",
     "\x01https://evil.example/\x1f": "evil.example",
@@ -57,7 +57,7 @@ HOSTS: dict[str, str | None] = {
     "https://xn--a/": "xn--a",
     "https://\u202eelpmaxe.example/": None,
     "https://例え.テスト/": "xn--r8jz45g.xn--zckzah",
-    # IPv4 in every spelling, and what only looks like it.
+    # IPv4 in every spelling, and lookalikes.
     "http://127.0.0.1/": "127.0.0.1",
     "http://0x7f.1/": "127.0.0.1",
     "http://2130706433/": "127.0.0.1",
@@ -90,7 +90,7 @@ HOSTS: dict[str, str | None] = {
     "https://evil..example/": "evil..example",
     "https://-evil-.example/": "-evil-.example",
     "https://evil_mail.example/": "evil_mail.example",
-    # No host, or one that nothing can be asked for.
+    # No host, or one that no browser opens.
     "https://": None,
     "https:///": None,
     "https://@/": None,

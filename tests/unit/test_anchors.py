@@ -47,7 +47,7 @@ def found(html: str) -> list[str]:
 
 @given(_SOUP)
 def test_links_are_where_a_browser_sees_them(html: str) -> None:
-    """Whatever is broken, nothing is taken for a link that is none; a browser copies some, when it mends bad nesting."""
+    """Broken HTML never yields a link that a browser does not see; a browser copies some when it repairs bad nesting."""
     ours, theirs = set(found(html)), set(seen_by_a_browser(html))
 
     assert ours <= theirs
@@ -90,7 +90,7 @@ def test_value_is_what_a_browser_reads(html: str, target: str) -> None:
     ],
 )
 def test_what_is_no_link_to_be_tracked_is_left(html: str) -> None:
-    """In comments and raw text it is shown or hidden as it stands; the sender may except a link; the rest is none."""
+    """Links in comments and raw text, links that the sender excepts, and what is no link at all."""
     assert found(html) == []
 
 
@@ -107,7 +107,7 @@ def test_what_is_no_link_to_be_tracked_is_left(html: str) -> None:
     ],
 )
 def test_end_is_where_something_added_is_still_shown(html: str, tail: str) -> None:
-    """Behind an open comment or tag it would be swallowed."""
+    """Behind an open comment or tag it would not be shown."""
     assert html[anchors(html).tail :] == tail
 
 
@@ -126,7 +126,7 @@ def test_reading_is_linear(piece: str) -> None:
 
 
 def test_places_are_those_of_the_values() -> None:
-    """What is cut out there and nothing else may change."""
+    """Only the text at these places may change."""
     html = """<a class=a href="one">1</a><A HREF='two'><a href=three>"""
 
     assert [html[link.start : link.end] for link in anchors(html).links] == ["one", "two", "three"]

@@ -42,7 +42,7 @@ def client(memory: Memory) -> TestClient:
 
 
 def test_withdrawn_item_is_gone_with_its_reason(client: TestClient, memory: Memory) -> None:
-    """It was filed before its virus was known: neither its text nor its attachments can be had any more, nor is it listed."""
+    """It was filed before its virus was known: its text and attachments are no longer served, and it is not listed."""
     filed = memory.file(an_item(), withdrawn="virus")
     key = {"Authorization": f"Bearer {ACME}"}
 
@@ -55,8 +55,8 @@ def test_withdrawn_item_is_gone_with_its_reason(client: TestClient, memory: Memo
     assert filed.id not in [line["id"] for line in listed]
 
 
-def test_scan_is_told_with_the_item(client: TestClient, memory: Memory) -> None:
-    """What could not be scanned is never called clean."""
+def test_scan_is_returned_with_the_item(client: TestClient, memory: Memory) -> None:
+    """A mail that could not be scanned is never called clean."""
     filed = memory.file(an_item(), scan=Scan(Finding.UNSCANNED, "ClamAV", "down"))
 
     output = client.get(f"/v1/items/{filed.id}", headers={"Authorization": f"Bearer {ACME}"}).json()
@@ -88,7 +88,7 @@ def an_item(**changes: object) -> Item:
 
 
 def an_email(state: State, **changes: object) -> EmailLine:
-    """Return a line of the ledger."""
+    """Return a row of the ledger."""
     line = EmailLine(
         str(uuid4()), "msg-1", state, None, 1, None, NOW, None, sender="carl@x.test", recipients=("a@b.test",)
     )
@@ -119,7 +119,7 @@ def test_every_v1_route_needs_a_key(client: TestClient, memory: Memory) -> None:
                 assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_an_item_is_told_with_text_safe_html_and_receipts(client: TestClient, memory: Memory) -> None:
+def test_an_item_is_returned_with_text_safe_html_and_receipts(client: TestClient, memory: Memory) -> None:
     """The contract of GET /v1/items/{id}; field names are stable."""
     answer = client.get(f"/v1/items/{memory.reader.filed[0].id}", headers=bearer(ACME)).json()
 
@@ -137,8 +137,8 @@ def test_an_item_is_told_with_text_safe_html_and_receipts(client: TestClient, me
     assert client.get(part["url"], headers=bearer(ACME)).content == CONTENT
 
 
-def test_another_tenants_things_are_not_there(client: TestClient, memory: Memory) -> None:
-    """A guessed or leaked id must tell nothing, not even that it exists."""
+def test_another_tenants_resources_are_not_found(client: TestClient, memory: Memory) -> None:
+    """A guessed or leaked id must reveal nothing, not even that it exists."""
     item = memory.reader.filed[0]
     line = an_email(State.QUARANTINED)
     memory.reader.ledger.append((line, frozenset({"acme"})))
@@ -155,7 +155,7 @@ def test_another_tenants_things_are_not_there(client: TestClient, memory: Memory
     assert memory.runs.asked == []
 
 
-def test_a_tenant_is_not_told_who_else_got_a_mail(client: TestClient, memory: Memory) -> None:
+def test_a_tenant_does_not_see_who_else_got_a_mail(client: TestClient, memory: Memory) -> None:
     """One e-mail may go to several tenants; the envelope names all of them."""
     memory.reader.ledger.append((an_email(State.FILED), frozenset({"acme", "other"})))
 
@@ -248,7 +248,7 @@ def test_an_attachment_number_that_is_none(client: TestClient, memory: Memory, n
 
 
 def test_the_ledger_is_filtered_by_state_reason_and_time(client: TestClient, memory: Memory) -> None:
-    """What `mailroom replay` selects must be what a person saw here."""
+    """`mailroom replay` must select what a person saw here."""
     old, new = NOW - timedelta(days=2), NOW
     for state, reason, at in (
         (State.FILED, None, new),
@@ -272,7 +272,7 @@ def test_the_ledger_is_filtered_by_state_reason_and_time(client: TestClient, mem
 
 
 def test_a_replay_runs_the_same_run_again(client: TestClient, memory: Memory) -> None:
-    """Prefect's retry keeps one history for one e-mail; a run that Prefect forgot is started anew."""
+    """Prefect's retry keeps one history for one e-mail; a run that Prefect no longer has is started again."""
     known, forgotten = str(uuid4()), str(uuid4())
     memory.runs.known.add(known)
     lines = [an_email(State.QUARANTINED, run_id=run) for run in (known, forgotten, None)]
@@ -285,8 +285,8 @@ def test_a_replay_runs_the_same_run_again(client: TestClient, memory: Memory) ->
     assert answers[0].json()["run"]["id"] == known
 
 
-def test_an_email_in_work_is_not_replayed(client: TestClient, memory: Memory) -> None:
-    """Two runs of one e-mail at a time help nobody."""
+def test_an_email_in_progress_is_not_replayed(client: TestClient, memory: Memory) -> None:
+    """One e-mail never has two runs at the same time."""
     line = an_email(State.PROCESSING)
     memory.reader.ledger.append((line, frozenset()))
 
@@ -294,7 +294,7 @@ def test_an_email_in_work_is_not_replayed(client: TestClient, memory: Memory) ->
 
 
 def test_all_errors_are_problem_details(client: TestClient, memory: Memory) -> None:
-    """A program reads one form of error, whatever went wrong, and it holds nothing of the request."""
+    """A program reads one form for all errors, and it quotes nothing of the request."""
     memory.archive.contents[f"acme/{DIGEST}"] = b"altered"
     broken = f"/v1/items/{memory.reader.filed[0].id}/attachments/1"
     wanted = {
@@ -316,7 +316,7 @@ def test_all_errors_are_problem_details(client: TestClient, memory: Memory) -> N
 def test_an_unforeseen_error_says_nothing_but_its_number(
     client: TestClient, memory: Memory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The message of an exception may quote a mail; logs and answers hold none of it."""
+    """The message of an exception may quote a mail; logs and responses contain none of it."""
     memory.reader.fault = RuntimeError("ann@acme.test wrote: secret")
 
     with caplog.at_level(logging.DEBUG):
@@ -329,8 +329,8 @@ def test_an_unforeseen_error_says_nothing_but_its_number(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_database_that_is_away_is_answered_with_later(client: TestClient, memory: Memory) -> None:
-    """503 with Retry-After tells a client that nothing is lost."""
+def test_an_unreachable_database_is_answered_with_503_and_retry_after(client: TestClient, memory: Memory) -> None:
+    """503 with Retry-After: the client repeats the request, and nothing is lost."""
     memory.reader.down = True
 
     answer = client.get("/v1/items/1", headers=bearer(ACME))
@@ -338,13 +338,13 @@ def test_a_database_that_is_away_is_answered_with_later(client: TestClient, memo
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-def test_ready_names_what_is_away(client: TestClient, memory: Memory) -> None:
+def test_ready_names_what_is_unreachable(client: TestClient, memory: Memory) -> None:
     """An operator must see at once which of the two it is; the process itself stays healthy."""
     assert client.get("/readyz").json()["checks"] == {"database": "ok", "prefect": "ok"}
 
     memory.runs.down = True
     assert client.get("/readyz").json()["checks"] == {"database": "ok", "prefect": "unreachable"}
-    # Batches are accepted and inboxes are read without Prefect: no load balancer may take the process away for it.
+    # Batches are accepted and inboxes are read without Prefect: no load balancer may stop routing to it for that.
     assert client.get("/readyz").status_code == 200
 
     memory.reader.down = True
@@ -355,7 +355,7 @@ def test_ready_names_what_is_away(client: TestClient, memory: Memory) -> None:
 
 
 def test_metrics_count_states_and_the_oldest_that_waits(client: TestClient, memory: Memory) -> None:
-    """An alarm on the oldest waiting e-mail finds a stuck worker; what is settled does not wait."""
+    """An alarm on the oldest waiting e-mail finds a stuck worker; a finished e-mail does not wait."""
     old = NOW - timedelta(hours=5)
     memory.reader.ledger = [
         (an_email(State.FILED, received_at=old), frozenset()),

@@ -20,8 +20,8 @@ def pages(memory: Memory) -> TestClient:
     return TestClient(create_app(memory.services(pages_open=True)), base_url="http://127.0.0.1:8025", headers=BROWSER)
 
 
-def test_page_of_a_withdrawn_item_tells_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:
-    """A virus that was told late: the page, its frame and its attachments are gone together."""
+def test_page_of_a_withdrawn_item_shows_its_reason_and_nothing_of_the_mail(memory: Memory, pages: TestClient) -> None:
+    """A virus that was reported late: the page, its frame and its attachments are gone together."""
     filed = memory.file(an_item(subject="the secret subject"), withdrawn="virus")
 
     answers = [pages.get(f"/items/{filed.id}{rest}", headers={"Accept": "text/html"}) for rest in ("", "/html")]
@@ -32,7 +32,7 @@ def test_page_of_a_withdrawn_item_tells_its_reason_and_nothing_of_the_mail(memor
 
 
 def test_page_shows_every_check_and_what_the_scanner_said(memory: Memory, pages: TestClient) -> None:
-    """Whoever opens a mail sees what is known of it; a scanner that could not look is a mark beside the subject."""
+    """A reader sees every check of a mail; a failed scan is a mark beside the subject."""
     verdicts = Verdicts(*[Verdict.PASS] * 4, dmarc=Verdict.FAIL, dmarc_policy="reject")
     filed = memory.file(an_item(), verdicts=verdicts, scan=Scan(Finding.UNSCANNED, "ClamAV", "<b>down"))
 

@@ -1,4 +1,4 @@
-"""Connections from outside, over real sockets: who is slow keeps nobody else waiting, and who is refused reads why."""
+"""Connections over real sockets: a slow client delays no other, and a refused one can read the reason."""
 
 import re
 import resource
@@ -69,7 +69,7 @@ def status(answer: bytes) -> int:
     ids=["half", "nothing", "half of the second", "idle"],
 )
 def test_a_request_that_does_not_come_is_given_up(url: str, said: bytes, answered: int | None) -> None:
-    """uvicorn waits for ever; a connection that was never used is closed without a word, for its client asked nothing."""
+    """uvicorn waits for ever; a connection without a request is closed without a response."""
     began = time.monotonic()
     with connected(url) as connection:
         connection.sendall(said)
@@ -84,7 +84,7 @@ def test_a_request_that_does_not_come_is_given_up(url: str, said: bytes, answere
 @pytest.mark.parametrize("drop", [b"a", b"\r\n", b"X: y\r\n"])
 @pytest.mark.parametrize("before", [HALF, WHOLE, b""], ids=["first", "kept", "new"])
 def test_a_request_that_trickles_is_given_up(url: str, before: bytes, drop: bytes) -> None:
-    """Any byte ended the timer of idle connections, so that one every four seconds held a connection for ever."""
+    """Any byte once reset the idle timer, so one every four seconds held a connection for ever."""
     began = time.monotonic()
     with connected(url) as connection:
         connection.sendall(before)
@@ -100,7 +100,7 @@ def test_a_request_that_trickles_is_given_up(url: str, before: bytes, drop: byte
 
 @pytest.mark.parametrize("size", [1, 1_000], ids=["one header", "many"])
 def test_headers_have_an_end(url: str, size: int) -> None:
-    """The parser takes any number of any length, and keeps them all."""
+    """The parser accepts and keeps any number of headers of any length."""
     with connected(url) as connection:
         connection.sendall(HALF)
         piece = b"a" * 16_000 if size == 1 else b"\r\n".join([b"X-A: " + b"a" * size] * 16) + b"\r\n"
@@ -130,8 +130,8 @@ def test_500_slow_connections_keep_nobody_waiting(url: str) -> None:
     [HALF, b"", WHOLE, b"POST /hooks/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n{"],
     ids=["headers", "nothing", "idle", "body"],
 )
-def test_over_the_bound_the_slowest_makes_room(memory: Memory, slow: bytes) -> None:
-    """A bound that refused the newcomer would let forty slow ones keep everybody out."""
+def test_over_the_limit_the_slowest_is_closed(memory: Memory, slow: bytes) -> None:
+    """A limit that refused new connections would let forty slow ones block all others."""
 
     class Few(Connection):
         most = 20
@@ -143,7 +143,7 @@ def test_over_the_bound_the_slowest_makes_room(memory: Memory, slow: bytes) -> N
         assert [httpx.get(f"{url}/healthz").status_code for _ in range(5)] == [200] * 5
 
 
-def test_what_is_answered_makes_no_room(memory: Memory) -> None:
+def test_a_request_in_progress_is_not_closed(memory: Memory) -> None:
     """A client whose request is whole waits for us, and must get its answer."""
 
     class Few(Connection):
@@ -180,8 +180,8 @@ def test_the_bound_leaves_files_for_the_rest() -> None:
         (b"POST /v1/batches?x=y HTTP/1.1\r\nHost: x\r\n" + KEY + b"Content-Length: 40000000\r\n\r\n", 422),
     ],
 )
-def test_who_is_refused_reads_why(url: str, head: bytes, refused: int) -> None:
-    """A client that sends on while it is refused was reset, and reported a broken connection."""
+def test_a_refused_client_can_read_the_reason(url: str, head: bytes, refused: int) -> None:
+    """A client that still sent was once reset, and reported a broken connection."""
     with connected(url) as connection:
         connection.sendall(head)
         for _ in range(60):
@@ -194,8 +194,8 @@ def test_who_is_refused_reads_why(url: str, head: bytes, refused: int) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_who_sends_on_and_on_is_let_go(url: str) -> None:
-    """The rest of a body is thrown away for a moment and not for ever."""
+def test_a_client_that_never_stops_sending_is_closed(url: str) -> None:
+    """The rest of a body is discarded for a moment and not for ever."""
     began = time.monotonic()
     with connected(url) as connection:
         connection.sendall(b"POST /v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n\r\n")
@@ -249,7 +249,7 @@ def test_an_ordinary_client_keeps_its_connection(url: str) -> None:
 
 
 def test_an_upgrade_to_websockets_is_an_ordinary_request(url: str) -> None:
-    """There are none here; a handshake would leave these limits behind."""
+    """There are no WebSockets; a handshake would escape these limits."""
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n"
     with connected(url) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")

@@ -31,7 +31,7 @@ def routes(face: Face) -> set[tuple[str, str]]:
 
 
 def test_every_route_is_on_one_face() -> None:
-    """A new route is in the table of routers, or nowhere; and what is public begins as a proxy in front expects."""
+    """Every router is in the table; public paths have the prefixes that a proxy in front expects."""
     public, private, both = routes(Face.PUBLIC), routes(Face.PRIVATE), routes(Face.BOTH)
 
     assert public & private == BOTH
@@ -44,7 +44,7 @@ def test_every_route_is_on_one_face() -> None:
 
 @pytest.mark.parametrize("face", [Face.PUBLIC, Face.PRIVATE])
 def test_a_route_of_the_other_face_is_not_there(face: Face) -> None:
-    """404 and not 401 or 405, with a key too: what is not there says nothing, whoever asks and however."""
+    """404 and not 401 or 405, with a key too: a missing route reveals nothing, for any client and method."""
     asked, other = client(face), Face.PRIVATE if face is Face.PUBLIC else Face.PUBLIC
 
     for _, path in routes(other) - routes(face):
@@ -56,7 +56,7 @@ def test_a_route_of_the_other_face_is_not_there(face: Face) -> None:
 
 
 def test_the_default_is_one_port_for_everything() -> None:
-    """A laptop, and every installation of today."""
+    """For a laptop, and for existing installations."""
     both = client(Face.BOTH)
 
     assert {both.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")} == {
@@ -69,7 +69,7 @@ def test_the_default_is_one_port_for_everything() -> None:
 
 
 def test_a_recipient_is_not_sent_to_pages_that_are_not_there() -> None:
-    """Who follows a broken link has no inboxes; on the public face not even the product's name is said."""
+    """A recipient with a broken link has no inbox; the public face does not even name the product."""
     page = client(Face.PUBLIC).get("/u/cut-off", headers=BROWSER)
 
     assert (page.status_code, "Copy the whole link" in page.text) == (404, True)
@@ -89,7 +89,7 @@ def test_a_recipient_is_not_sent_to_pages_that_are_not_there() -> None:
     ],
 )  # fmt: skip
 def test_plain_http_leaves_this_machine_only_behind_a_tls_proxy(host: str, here: bool) -> None:
-    """Keys go with every request. What is not surely loopback is not, on each Python: its own words for it have changed."""
+    """Keys go with every request. Only what is certainly loopback counts, on each Python: `ipaddress` has changed."""
     assert is_loopback(host) is here
     refuse_plain_http(["127.0.0.1", host], behind_tls_proxy=True)
     if here:
@@ -113,7 +113,7 @@ def test_each_face_has_its_port_and_may_have_its_host() -> None:
 
 
 def test_two_faces_need_two_ports() -> None:
-    """Which face a connection is for is known by its port."""
+    """The port decides which face a connection is for."""
     with pytest.raises(ConfigurationError, match="--port and --public-port"):
         both_ports(settings(pages_open=False), public_port=1, public_host="10.0.0.5")
 
@@ -153,7 +153,7 @@ def test_a_port_in_use_is_said_with_what_to_do() -> None:
     ],
 )
 def test_a_host_that_is_not_ours_is_said(host: str, said: str) -> None:
-    """One clear line; a traceback says nothing to who typed an address of another machine."""
+    """One clear line instead of a traceback for an address of another machine."""
     with pytest.raises(ConfigurationError, match=said):
         bind(ListenAddress(Face.BOTH, host, free_port()))
 

@@ -1,4 +1,4 @@
-"""SNS posts to /hooks/inbound: what it signed lands on the queue once, anything else lands nowhere."""
+"""SNS posts to /hooks/inbound: what it signed is queued once, everything else is refused."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ class Queue(MemoryQueue):
 
 
 class Desk:
-    """The service with its hook, and what stands behind it."""
+    """The service with its hook, its queue and its certificates."""
 
     def __init__(self) -> None:
         self.certificates, self.once = MemoryCertificates(certificate()), MemoryOnce()
@@ -54,14 +54,14 @@ def signed(**changes: Any) -> bytes:
     return sns_post(changes.pop("TopicArn", TOPIC), NOTICE, **changes)
 
 
-def test_notice_lands_on_the_queue_as_sns_would_have_put_it_there(desk: Desk) -> None:
-    """The listener reads both alike; nothing else knows how the notice came."""
+def test_notice_is_queued_as_sns_would_queue_it(desk: Desk) -> None:
+    """The listener reads both alike."""
     assert desk.post(signed()) == 204
 
     assert desk.queue.bodies == [NOTICE]
 
 
-def test_notice_that_is_sent_again_lands_once(desk: Desk) -> None:
+def test_notice_that_is_sent_again_is_queued_once(desk: Desk) -> None:
     """SNS delivers at least once, and a recorded post can be replayed by anybody for an hour."""
     answers = [desk.post(signed()) for _ in range(100)]
 
@@ -69,8 +69,8 @@ def test_notice_that_is_sent_again_lands_once(desk: Desk) -> None:
     assert len(desk.queue) == 1
 
 
-def test_notice_that_could_not_be_stored_is_asked_for_again(desk: Desk) -> None:
-    """Answered before it is on the queue, it would be lost; the try counts as none."""
+def test_notice_that_could_not_be_queued_is_sent_again(desk: Desk) -> None:
+    """Acknowledged before it is queued, it would be lost; the failed try leaves nothing behind."""
     desk.queue.down = True
     assert desk.post(signed()) == 503
     desk.queue.down = False
@@ -79,7 +79,7 @@ def test_notice_that_could_not_be_stored_is_asked_for_again(desk: Desk) -> None:
     assert desk.queue.bodies == [NOTICE]
 
 
-def test_certificate_that_cannot_be_had_now_is_no_refusal(desk: Desk) -> None:
+def test_certificate_that_cannot_be_fetched_now_is_no_refusal(desk: Desk) -> None:
     """SNS comes again after a 503, and gives up after a 403."""
     desk.certificates.pem = TransientError("the signing certificate cannot be had")
 
@@ -102,7 +102,7 @@ def test_certificate_that_cannot_be_had_now_is_no_refusal(desk: Desk) -> None:
     ids=["empty", "no post", "no envelope", "topic", "SHA-1", "old", "future", "certificate", "changed"],
 )
 def test_what_sns_did_not_sign_for_us_is_refused(desk: Desk, body: bytes) -> None:
-    """The route is open to the internet, and whoever passes it makes us read objects of the bucket. No step is told."""
+    """The route is open to the internet, and an accepted post makes us read objects of the bucket. The response does not name the failed check."""
     answer = desk.client.post("/hooks/inbound", content=body)
 
     assert (answer.status_code, answer.json()["detail"]) == (
@@ -129,7 +129,7 @@ def test_subscription_is_confirmed_through_the_api(desk: Desk) -> None:
 
 
 def test_end_of_a_subscription_changes_nothing(desk: Desk) -> None:
-    """It is told, and there is nothing to be done."""
+    """The message is accepted, and nothing is to be done."""
     body = signed(Type="UnsubscribeConfirmation", Token="t", SubscribeURL="https://x.test/")
 
     assert desk.post(body) == 204
@@ -143,7 +143,7 @@ def test_signed_message_about_something_else_is_refused(desk: Desk) -> None:
 
 
 def test_installation_without_the_hook_has_no_such_route() -> None:
-    """A door that nobody needs stays shut."""
+    """A route that nobody needs stays closed."""
     client = TestClient(create_app(Memory().services()), base_url="http://mail.example")
 
     assert client.post("/hooks/inbound", content=signed()).status_code == 404

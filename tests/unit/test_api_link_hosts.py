@@ -29,7 +29,7 @@ def links(pages: TestClient, memory: Memory, html: str) -> list[tuple[str, str]]
 
 @pytest.mark.parametrize("padding", [0, 20_000], ids=["read in this process", "read in a child"])
 def test_shown_host_and_opened_host_are_one(pages: TestClient, memory: Memory, padding: int) -> None:
-    """Large HTML is read in a process of its own, which must know the same rules."""
+    """Large HTML is read in a child process, which must have the same rules."""
     html = (
         '<a href="https://evil.test\\@bank.test/">bank</a><a href="https://straße.de/a?b=1&amp;c">s</a>' + "x" * padding
     )
@@ -57,7 +57,7 @@ def test_addresses_to_write_to_are_shown_decoded(pages: TestClient, memory: Memo
 
 
 def test_foreign_letters_are_named_beside_the_host(pages: TestClient, memory: Memory) -> None:
-    """The host itself is ASCII, which nothing looks like; a reader who knows straße.de finds it beside."""
+    """The host itself is ASCII, without lookalikes; a reader who knows straße.de finds it beside."""
     filed = memory.file(an_item(html='<a href="https://straße.de/">x</a><a href="https://аррӏе.test/">y</a>'))
 
     page = pages.get(f"/items/{filed.id}").text

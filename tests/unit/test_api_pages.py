@@ -47,7 +47,7 @@ def basic(key: str) -> dict[str, str]:
 
 
 def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, memory: Memory) -> None:
-    """Each field below was the way in for a published XSS in some mail product, most of them in administrators' views."""
+    """Each field below was used by a published XSS in some mail product, mostly in administrators' views."""
     part = a_part(filename=f"{IMG}.pdf", content_type=IMG, detected_type=None, content_id=IMG)
     item = an_item(
         subject=f"<script>alert(1)</script>{IMG}",
@@ -74,7 +74,7 @@ def test_hostile_fields_are_only_text_on_every_page(pages: TestClient, memory: M
         assert 'href=""' not in page.text
 
 
-def test_characters_that_deceive_the_eye_are_left_out(pages: TestClient, memory: Memory) -> None:
+def test_deceptive_characters_are_left_out(pages: TestClient, memory: Memory) -> None:
     """`exe.gpj` behind a right-to-left override reads as a picture; controls and isolates lie in the same way."""
     filed = memory.file(
         an_item(subject="in\u202evoice\x00\x1b[31m", attachments=(a_part(filename="ann\u202egpj.exe"),))
@@ -208,7 +208,7 @@ def test_open_pages_answer_only_to_this_machines_names(memory: Memory) -> None:
 
 
 def test_pages_need_a_key_where_they_are_not_open(locked: TestClient, memory: Memory) -> None:
-    """A browser is asked for it the way it knows: HTTP Basic, the key as password."""
+    """A browser is asked for it by HTTP Basic, with the key as password."""
     filed = memory.file(an_item(html="<p>x"))
 
     for path in ("/", "/inboxes/ann@acme.test", f"/items/{filed.id}", f"/items/{filed.id}/html", "/quarantine"):
@@ -220,7 +220,7 @@ def test_pages_need_a_key_where_they_are_not_open(locked: TestClient, memory: Me
 
 
 def test_a_tenants_pages_show_nothing_of_another(locked: TestClient, memory: Memory) -> None:
-    """The pages carry the tenant of the key into every question, as the JSON routes do."""
+    """The pages pass the tenant of the key to every query, as the JSON routes do."""
     part = a_part(archive_id=memory.archive.deposit("acme", b"12345").archive_id)
     filed = memory.file(an_item(html="<p>x", attachments=(part,)))
 
@@ -269,7 +269,7 @@ def test_every_answer_has_its_security_headers(pages: TestClient, memory: Memory
 
 
 def test_doubtful_verdicts_are_badges_and_passed_ones_are_silent(pages: TestClient, memory: Memory) -> None:
-    """Anything but PASS is said; all passed needs no word."""
+    """Everything but PASS is shown; a mail that passed all has no badge."""
     good = memory.file(an_item(), verdicts=PASSED)
     bad = memory.file(an_item(), verdicts=replace(PASSED, dmarc=Verdict.FAIL, spam=Verdict.GRAY))
     unreported = memory.file(an_item(), verdicts=None)
@@ -284,7 +284,7 @@ def test_doubtful_verdicts_are_badges_and_passed_ones_are_silent(pages: TestClie
 
 
 def test_an_item_links_its_run_and_says_how_long_it_is_kept(pages: TestClient, memory: Memory) -> None:
-    """From the letter to the orchestrator and to the archive is one look."""
+    """The item shows its run in Prefect and its archive date at one glance."""
     run = str(uuid4())
     filed = memory.file(an_item(attachments=(a_part(size=1_234_567),)), run_id=run)
 
@@ -333,7 +333,7 @@ def test_quarantine_lists_what_was_not_filed(pages: TestClient, memory: Memory) 
 
 
 def test_empty_pages_say_what_to_do_next(pages: TestClient, memory: Memory) -> None:
-    """The first thing a new user sees is an empty page."""
+    """A new user first sees an empty page."""
     assert "mailroom status" in pages.get("/inboxes/ann@acme.test").text
     assert "Quarantine is empty" in pages.get("/quarantine").text
 
@@ -369,7 +369,7 @@ def test_an_address_of_any_spelling_has_a_page(pages: TestClient, memory: Memory
 
 
 def test_a_gone_attachment_has_a_page_of_its_own(pages: TestClient, memory: Memory) -> None:
-    """In the sandbox this is what everybody meets after a restart; it must not look like a fault."""
+    """In the sandbox every user meets this after a restart; it must not look like a fault."""
     filed = memory.file(an_item(attachments=(a_part(),)))
 
     page = pages.get(f"/items/{filed.id}/attachments/1")

@@ -1,4 +1,4 @@
-"""What the HTTP service says of Prefect's scheduler."""
+"""The state of Prefect's scheduler in /readyz and in the metrics."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ from mailroom.testing.scheduler import MemoryScheduler
 
 @pytest.fixture
 def memory() -> Memory:
-    """An installation where nothing is."""
+    """An empty installation."""
     return Memory()
 
 

@@ -25,7 +25,7 @@ def pages(memory: Memory) -> TestClient:
 
 
 def test_an_inbox_is_searched_from_its_page(pages: TestClient, memory: Memory) -> None:
-    """A plain form does it: the page has no script. What was asked stays in the box, and on the way to older mail."""
+    """A plain form, without a script. The query stays in the box, and in the link to older mail."""
     for minutes in range(60):
         memory.file(an_item(subject=f"scan {minutes}"), received_at=NOW - timedelta(minutes=minutes))
     memory.file(an_item(subject="something else"))
@@ -40,8 +40,8 @@ def test_an_inbox_is_searched_from_its_page(pages: TestClient, memory: Memory) -
     assert pages.get(older[1].replace("&amp;", "&")).text.count('class="title cover"') == 10
 
 
-def test_a_hostile_question_is_only_text(pages: TestClient, memory: Memory) -> None:
-    """A link with a question in it may come from anybody."""
+def test_a_hostile_query_is_only_text(pages: TestClient, memory: Memory) -> None:
+    """A link with a query in it may come from anyone."""
     memory.file(an_item())
 
     page = pages.get("/inboxes/ann@acme.test", params={"q": '"><img src=x onerror=alert(1)>'}).text

@@ -19,7 +19,7 @@ def test_open_pages_are_refused_off_loopback(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
 def test_open_pages_are_fine_on_this_machine(host: str) -> None:
-    """The laptop's way: no key needed to look at the demo."""
+    """On a laptop no key is needed to look at the demo."""
     refuse_if_unsafe(settings(pages_open=True), host=host)
 
 
@@ -27,7 +27,7 @@ def test_open_pages_are_fine_on_this_machine(host: str) -> None:
     "url", ["http://prefect.internal:4200/api", "https://10.0.0.7/api", "http://127.0.0.1.evil.test/api"]
 )
 def test_a_prefect_that_others_reach_needs_a_password(url: str) -> None:
-    """Who may use Prefect's API has workers import and run what he names."""
+    """A client of Prefect's API can have workers import and run any code."""
     with pytest.raises(ConfigurationError, match="PREFECT_API_AUTH_STRING"):
         refuse_if_open(url, password=None)
 

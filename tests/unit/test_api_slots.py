@@ -1,4 +1,4 @@
-"""Slots of the HTTP service: who runs, who waits, and who is refused."""
+"""Slots of the HTTP service: which requests run, wait, or are refused."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from mailroom.api.slots import Slots
 
 
 def test_tenants_take_turns_and_one_never_holds_the_last_slot() -> None:
-    """45 batches of one tenant delay one of another's by what is running, not by what waits."""
+    """45 batches of one tenant delay another's by those that run, not by those that wait."""
 
     async def crowded() -> list[str]:
         slots, open_, order = Slots(2, for_one=1), threading.Event(), list[str]()
@@ -30,8 +30,8 @@ def test_tenants_take_turns_and_one_never_holds_the_last_slot() -> None:
     assert asyncio.run(crowded()) == ["a0", "b0", "b1", "a1", "a2", "a3", "a4"]
 
 
-def test_who_waits_too_long_is_refused_and_comes_again() -> None:
-    """429 where the tenant's own requests are in the way, 503 where others are, each with a time to come again."""
+def test_a_request_that_waits_too_long_is_refused_with_a_time_to_retry() -> None:
+    """429 where the tenant's own requests are in the way, 503 where others' are, each with Retry-After."""
 
     async def refused() -> list[tuple[int, bool]]:
         slots, open_, said = Slots(2, for_one=1, wait_s=0.05), threading.Event(), []
@@ -49,8 +49,8 @@ def test_who_waits_too_long_is_refused_and_comes_again() -> None:
     assert asyncio.run(refused()) == [(429, True), (503, True)]
 
 
-def test_what_is_raised_is_raised_where_it_is_waited_for() -> None:
-    """A fault frees its slot."""
+def test_an_error_is_raised_to_the_waiting_request() -> None:
+    """An error frees its slot."""
 
     async def failing() -> None:
         slots = Slots(2, for_one=1)

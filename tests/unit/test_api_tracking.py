@@ -1,4 +1,4 @@
-"""Following our own links: the reader goes on, what happened is noted once, and who made a link up learns nothing."""
+"""Tracked links: the reader is redirected, the engagement is recorded once, and a forged link reveals nothing."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -51,8 +51,8 @@ def recorded(events: MemoryEvents) -> list[tuple[Kind, Actor]]:
     return [(event.kind, event.actor) for event in events.events.values()]
 
 
-def test_link_leads_on_and_is_noted_before(events: MemoryEvents) -> None:
-    """What is noted names the message and the link; whoever followed it, from where and with what, is not kept."""
+def test_link_redirects_and_is_recorded_before(events: MemoryEvents) -> None:
+    """The event names the message and the link; the reader's address and browser are not stored."""
     answer = door(events).get(LINK, headers={"User-Agent": PERSON})
 
     assert (answer.status_code, answer.headers["location"]) == (302, "https://x.test/?a=1&b=2")
@@ -64,7 +64,7 @@ def test_link_leads_on_and_is_noted_before(events: MemoryEvents) -> None:
 
 
 def test_pixel_is_a_picture_that_any_page_may_show(events: MemoryEvents) -> None:
-    """Webmail shows it on pages of its own, and a cached one would tell of the first look only."""
+    """Webmail shows it on pages of its own, and a cached one would show the first open only."""
     answer = door(events).get(PIXEL, headers={"User-Agent": PERSON})
 
     assert (answer.status_code, answer.headers["content-type"], answer.content[:6]) == (200, "image/gif", b"GIF89a")
@@ -88,21 +88,21 @@ def test_pixel_is_a_picture_that_any_page_may_show(events: MemoryEvents) -> None
     ],
 )
 def test_who_looked_is_distinguished(events: MemoryEvents, method: str, headers: dict[str, str], actor: Actor) -> None:
-    """Scanners follow every link of a mail; a machine's look proves delivery and no more."""
+    """Scanners follow every link of a mail; a machine's request proves delivery and no more."""
     assert door(events).request(method, LINK, headers=headers).status_code == 302
 
     assert recorded(events) == [(Kind.CLICKED, actor)]
 
 
 def test_look_as_soon_as_the_mail_was_made_is_a_machines(events: MemoryEvents) -> None:
-    """Nobody reads so fast."""
+    """No person reads so fast."""
     door(events, at=NOW - timedelta(minutes=59, seconds=59)).get(LINK, headers={"User-Agent": PERSON})
 
     assert recorded(events) == [(Kind.CLICKED, Actor.MACHINE)]
 
 
 def test_hundred_looks_within_an_hour_are_one(events: MemoryEvents) -> None:
-    """Whoever has the mail could fill our tables otherwise; the next hour is another look."""
+    """Otherwise a recipient could fill our tables; the next hour counts as another open."""
     client = door(events)
     assert {client.get(LINK, headers={"User-Agent": PERSON}).status_code for _ in range(100)} == {302}
     assert len(events.events) == 1
@@ -121,7 +121,7 @@ def test_hundred_looks_within_an_hour_are_one(events: MemoryEvents) -> None:
     ],
 )  # fmt: skip
 def test_what_we_did_not_sign_leads_nowhere(events: MemoryEvents, path: str) -> None:
-    """No open redirect: every wrong token gets the same answer, nothing is asked and nothing noted."""
+    """No open redirect: every wrong token gets the same answer, nothing is queried and nothing recorded."""
     answer = door(events).get(path)
 
     assert answer.status_code == 404
@@ -130,15 +130,15 @@ def test_what_we_did_not_sign_leads_nowhere(events: MemoryEvents, path: str) -> 
     assert events.events == {}
 
 
-def test_no_wrong_token_is_told_from_another(events: MemoryEvents) -> None:
-    """Cut off, forged or of another installation: the answer says nothing."""
+def test_all_wrong_tokens_get_the_same_answer(events: MemoryEvents) -> None:
+    """Cut off, forged or of another installation: the response does not say which."""
     client = door(events)
 
     assert len({client.get(path).text for path in (LINK[:-1], "/c/AAAA", "/c/" + "A" * 2_500)}) == 1
 
 
 def test_dead_database_keeps_nobody_from_the_page(events: MemoryEvents) -> None:
-    """The token says where to; the note waits, and is recorded once when the database is back."""
+    """The token has the target; the event waits, and is recorded once when the database is back."""
     events.fault = TransientError("away")
     client = door(events, patience_s=0.01)
     assert [client.get(path).status_code for path in (LINK, PIXEL, LINK)] == [302, 200, 302]
@@ -152,7 +152,7 @@ def test_dead_database_keeps_nobody_from_the_page(events: MemoryEvents) -> None:
 
 
 def test_slow_database_is_waited_for_a_moment_only(events: MemoryEvents) -> None:
-    """A lock somewhere must not become a page that does not load."""
+    """A database lock must not keep the page from loading."""
     events.stuck.clear()
 
     assert door(events, patience_s=0.01).get(LINK).status_code == 302
@@ -160,8 +160,8 @@ def test_slow_database_is_waited_for_a_moment_only(events: MemoryEvents) -> None
     events.stuck.set()
 
 
-def test_note_that_cannot_be_recorded_holds_up_no_other(events: MemoryEvents) -> None:
-    """The thread goes on, whatever one note is."""
+def test_event_that_cannot_be_recorded_delays_no_other(events: MemoryEvents) -> None:
+    """The thread goes on after any event."""
     notes = EventRecorder(events, patience_s=60)  # type: ignore[arg-type]
     events.fault = PermanentError("refused")
     notes.record(an_event(Kind.OPENED, "bad"))
@@ -176,8 +176,8 @@ def test_installation_without_a_key_leads_nowhere(events: MemoryEvents) -> None:
     assert door(events, key=None).get(LINK).status_code == 404
 
 
-def test_only_looking_is_offered(events: MemoryEvents) -> None:
-    """A form that posts to a link of ours is nothing that a mail holds."""
+def test_only_get_and_head_are_offered(events: MemoryEvents) -> None:
+    """No mail has a form that posts to a tracked link."""
     answers: list[Any] = [door(events).request(method, LINK) for method in ("POST", "PUT", "DELETE")]
 
     assert {answer.status_code for answer in answers} == {405}

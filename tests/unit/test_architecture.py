@@ -1,4 +1,4 @@
-"""What the repository promises of itself: its layers, its lock file, its packages, its sizes."""
+"""The repository's own rules: layers, lock files, packages, sizes."""
 
 import ast
 import re
@@ -33,8 +33,8 @@ def name_of(path: Path) -> str:
 
 
 def test_every_contract_between_the_layers_is_kept() -> None:
-    """The product runs without Prefect and the domain without the world only as long as nobody imports them."""
-    # In a process of its own: it silences the loggers of the one that it runs in.
+    """`mailroom/` runs without Prefect, and the domain without I/O, only while neither imports them."""
+    # In a child process: it silences the loggers of the process that it runs in.
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -50,7 +50,7 @@ def pins(*locks: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("declared", "locks"), DECLARED)
 def test_every_dependency_is_pinned_as_it_is_declared(declared: str, locks: set[str]) -> None:
-    """`make setup` installs the lock files alone, an image the product's; what is declared and not locked is missing there."""
+    """`make setup` installs the lock files alone, an image the product's; a package that is declared and not locked is missing there."""
     wanted = Requirement(declared)
 
     versions = [version for name, version in pins(*locks) if name == canonicalize_name(wanted.name)]
@@ -113,17 +113,17 @@ def test_no_module_outgrows_one_reading(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MOST_LINES
 
 
-def test_few_modules_stand_beside_the_rooms() -> None:
-    """Two words find a file, layer and area; what has neither is found by nobody."""
+def test_few_modules_are_outside_layers_and_areas() -> None:
+    """Layer and area find a file; a module with neither is hard to find."""
     loose = sorted(path.name for path in (ROOT / "mailroom").glob("*.py") if path.name != "__init__.py")
 
     assert len(loose) <= MOST_LOOSE, loose
 
 
 def test_adapters_and_engines_are_built_in_one_place() -> None:
-    """What is built where it is used is built twice, each with an engine and connections of its own.
+    """An adapter that is built where it is used is built twice, each with its own engine and connections.
 
-    A provider is built by its block, which is all that knows its settings; adapters build their parts themselves.
+    A provider is built by its block, which has its settings; adapters build their parts themselves.
     """
     home = ROOT / "mailroom" / "adapters"
     adapters = {"make_engine"} | {

@@ -1,4 +1,4 @@
-"""Bad inputs of our own finding (M1 and on; docs/bad-inputs.md lists them all): each has one outcome, and it is this."""
+"""Bad inputs that we found ourselves (M1 and on, listed in docs/bad-inputs.md), each with its one outcome."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ def test_boundaries_that_begin_alike_cut_only_their_own(inner: bytes) -> None:
 
 
 def test_boundary_that_is_anothers_end_loses_nothing_of_what_follows() -> None:
-    """M2: the delimiter of `edge--` is the end of `edge`; which was meant nobody can know, but every file is there."""
+    """M2: the delimiter of `edge--` is also the end of `edge`; which was meant is unknown, but every file is there."""
     parsed = parse_email(mail(PNG % b"a", mail(PNG % b"b", boundary=b"edge--"), PNG % b"c"))
 
     assert {"a.png", "c.png"} <= set(names(parsed))
@@ -52,7 +52,7 @@ def test_boundary_that_is_anothers_end_loses_nothing_of_what_follows() -> None:
     [b"../../etc/passwd", b"zip", b"unicode_escape", b"idna", b"rot13", b"x" * 5_000, b"\xff\xfe", b"utf-8\x00"],
 )
 def test_charset_that_is_none_is_named_and_the_text_read(charset: bytes) -> None:
-    """M3: a path, one of Python's codecs that are no charset, noise: none is looked up anywhere but in a list."""
+    """M3: a path, one of Python's codecs that are no charset, noise: charsets are looked up in a fixed list only."""
     raw = b'Content-Type: text/plain; charset="' + charset + b'"\r\n\r\nGr\xc3\xbc\xc3\x9fe \\u0041'
 
     assert parse_email(mail(raw, PNG % b"a")).text == "Grüße \\u0041"
@@ -105,7 +105,7 @@ def test_letters_that_nobody_sees_are_in_no_name(written: str, shown: str) -> No
 
 
 def test_signature_that_is_only_announced_is_none() -> None:
-    """M7: multipart/signed with another protocol and no signature. What is flagged was there."""
+    """M7: multipart/signed with another protocol and no signature. Only a signature that is there is flagged."""
     raw = mail(b"\r\nhello", PNG % b"a").replace(b"mixed;", b'signed; protocol="application/pgp-signature";')
 
     parsed = parse_email(raw)
@@ -115,7 +115,7 @@ def test_signature_that_is_only_announced_is_none() -> None:
 
 @pytest.mark.parametrize("encoding", [b"base64", b"quoted-printable"])
 def test_multipart_that_was_encoded_as_a_whole_is_opened(encoding: bytes) -> None:
-    """M8: RFC 2045 forbids it; some senders do it, and a scanner that cannot look inside sees nothing."""
+    """M8: RFC 2045 forbids it; some senders do it, and a scanner that cannot open it finds nothing."""
     inner = mail(b"\r\nhello", PNG % b"a").partition(b"\r\n\r\n")[2]
     body = base64.encodebytes(inner) if encoding == b"base64" else inner.replace(b"=", b"=3D").replace(b"-", b"=2D")
     raw = b"Content-Type: multipart/mixed; boundary=edge\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n" + body
@@ -126,7 +126,7 @@ def test_multipart_that_was_encoded_as_a_whole_is_opened(encoding: bytes) -> Non
 
 
 def test_encodings_inside_encodings_end() -> None:
-    """M9: the like, twenty deep; after a few it is a file."""
+    """M9: the same, twenty deep; after a few levels it is a file."""
     raw = mail(PNG % b"core").partition(b"\r\n\r\n")[2]
     for _ in range(20):
         inner = encoded(raw, b"Content-Type: multipart/mixed; boundary=edge\r\n")
@@ -152,7 +152,7 @@ def test_dates_of_no_calendar_are_none_or_within_it(date: bytes) -> None:
 
 
 def test_encoded_line_ends_make_no_second_line() -> None:
-    """M11: an encoded word with CR and LF in it must not become a header when somebody writes the mail anew."""
+    """M11: an encoded word with CR and LF in it must not become a header when a program writes the mail again."""
     word = b"=?utf-8?Q?a=0D=0ABcc:_x@y.test?="
     raw = b"Subject: %s\r\nFrom: %s <a@x.test>\r\nMessage-ID: <%s>\r\nTo: %s\r\n\r\nx" % (word, word, word, word)
 
@@ -173,7 +173,7 @@ def test_separators_of_lines_in_a_calendar_begin_no_property() -> None:
 
 
 def test_smime_without_its_type_is_smime() -> None:
-    """M13: a gateway made it application/octet-stream; whoever wants to pass unseen does the same."""
+    """M13: a gateway made it application/octet-stream; an attacker who wants to hide it does the same."""
     der = bytes.fromhex("300b06092a864886f70d010703")
 
     parsed = parse_email(mail(encoded(der, b"Content-Type: application/octet-stream; name=smime.p7m\r\n")))
@@ -278,7 +278,7 @@ def test_lone_surrogates_cost_one_recipient_and_not_the_others() -> None:
     ],
 )
 def test_key_is_decoded_once_and_is_no_path(written: str, key: str) -> None:
-    """M21: dots, slashes and percent signs are letters of a key: it is asked for as it is, in the bucket that was told."""
+    """M21: dots, slashes and percent signs are letters of a key: it is requested unchanged, from the bucket of the notification."""
     [arrival] = read_notification(s3_notice(ObjectRef("mails", "KEY")).replace("KEY", written))
 
     assert arrival.ref == ObjectRef("mails", key)
@@ -288,7 +288,7 @@ def test_key_is_decoded_once_and_is_no_path(written: str, key: str) -> None:
     "verdict", [{"status": "pass"}, {"status": ["PASS"]}, {"status": "PASS "}, "PASS", None, {}, 1]
 )
 def test_verdict_of_another_shape_is_missing(verdict: Mapping[str, Any]) -> None:
-    """M22: whatever is not SES's very word is no PASS."""
+    """M22: only the exact word of SES is PASS."""
     [arrival] = read_notification(ses(spamVerdict=verdict, virusVerdict={"status": "PASS"}))
 
     assert arrival.envelope is not None

@@ -1,4 +1,4 @@
-"""A batch that is read one message at a time says the same as one that is read whole."""
+"""A batch that is read one message at a time gives the same request as one that is read whole."""
 
 import json
 from dataclasses import replace
@@ -71,8 +71,8 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_what_is_read_apart_is_what_is_read_whole(body: bytes) -> None:
-    """The cut looks at brackets, commas and strings only; everything else is for the same parser."""
+def test_reading_message_by_message_gives_the_same_request(body: bytes) -> None:
+    """Splitting looks at brackets, commas and strings only; the same parser reads the rest."""
     assert apart(body) == whole(body)
 
 
@@ -97,7 +97,7 @@ def test_a_broken_body_is_refused_by_both_or_by_none(data: st.DataObject) -> Non
     st.booleans(),
 )
 @example({'"': "\\", "\\": '"', "]": "[", "": ","}, True)
-def test_any_data_comes_as_it_was_written(data: Any, ascii_only: bool) -> None:
+def test_any_data_is_read_unchanged(data: Any, ascii_only: bool) -> None:
     """Quotes, backslashes and brackets in names and values included."""
     people = [{"to": "a@b.test", "data": {"it": data}}, {"to": "c@d.test"}]
     body = json.dumps({"recipients": people, "template": TEMPLATE}, ensure_ascii=ascii_only).encode()
@@ -138,7 +138,7 @@ def test_small_values_without_end_are_refused_before_they_are_made(body: bytes) 
 
 
 def test_more_messages_than_a_batch_may_have_are_not_looked_at() -> None:
-    """The count is known at the first that is too much."""
+    """Reading stops at the first message over the limit."""
     with pytest.raises(Unacceptable) as raised:
         read_batch(b'{"messages": [' + b"1," * 100_000 + b"1]}", "")
 
@@ -146,7 +146,7 @@ def test_more_messages_than_a_batch_may_have_are_not_looked_at() -> None:
 
 
 def test_a_list_of_faults_has_an_end() -> None:
-    """Four faults of each of 100,000 messages are no help to anybody, and a hundred megabytes."""
+    """Four faults of each of 100,000 messages are a hundred megabytes, and help no caller."""
     with pytest.raises(Misshapen) as raised:
         read_batch(b'{"messages": [' + b"{}," * 99_999 + b"{}]}", "")
 

@@ -1,4 +1,4 @@
-"""Blocks that a warm worker keeps: how soon a change counts, and what an outage of Prefect's server costs."""
+"""Blocks that a warm worker caches: how soon a change counts, and what happens while Prefect is unreachable."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from blocks.support.block_cache import FRESH_S, BlockCache
 
 @dataclass
 class Server:
-    """What blocks there are, and how often they were loaded and opened."""
+    """Prefect's blocks, counting how often they were loaded and opened."""
 
     blocks: dict[str, str] = field(default_factory=lambda: {"outbound": "first"})
     is_away: bool = False
@@ -55,7 +55,7 @@ def opened(blocks: BlockCache[str, str], name: str = "outbound") -> str:
 
 
 def test_a_changed_block_is_used_after_ten_seconds_and_an_unchanged_one_stays_open(clock: Clock) -> None:
-    """What is opened has warm connections and what it learned of a provider's rate; only a change is worth losing them."""
+    """An open block has warm connections and a measured rate; only a change may drop them."""
     server = Server()
     blocks = BlockCache(server.load, server.open)
     assert opened(blocks) == "opened first"
@@ -72,7 +72,7 @@ def test_a_changed_block_is_used_after_ten_seconds_and_an_unchanged_one_stays_op
 
 
 def test_runs_at_the_same_time_ask_once(clock: Clock) -> None:
-    """Eight e-mails begin in one moment; the server's core is what limits them."""
+    """Eight e-mails start at one moment; the Prefect server's CPU is the limit."""
     server = Server()
     blocks = BlockCache(server.load, server.open)
     opened(blocks)
@@ -86,8 +86,8 @@ def test_runs_at_the_same_time_ask_once(clock: Clock) -> None:
     assert server.loads == 2
 
 
-def test_a_server_that_is_away_costs_no_run_its_blocks(clock: Clock) -> None:
-    """It is started again within seconds; a run that is under way needs nothing of it till then. The change is found afterwards."""
+def test_runs_keep_their_blocks_while_the_server_is_unreachable(clock: Clock) -> None:
+    """It is started again within seconds; a run in progress does not need it until then. The change is found afterwards."""
     server = Server()
     blocks = BlockCache(server.load, server.open)
     opened(blocks)
@@ -102,7 +102,7 @@ def test_a_server_that_is_away_costs_no_run_its_blocks(clock: Clock) -> None:
 
 
 def test_a_block_that_leads_outside_or_is_gone_is_never_used_again(clock: Clock) -> None:
-    """Not even for the ten seconds after it was found out."""
+    """Not even within the ten seconds of the cache."""
     server = Server()
     blocks = BlockCache(server.load, server.open)
     opened(blocks)
@@ -121,8 +121,8 @@ def test_a_block_that_leads_outside_or_is_gone_is_never_used_again(clock: Clock)
     assert opened(blocks) == "opened first"
 
 
-def test_after_a_fault_the_block_is_looked_at_at_once(clock: Clock) -> None:
-    """An operator who mends it must not wait."""
+def test_after_a_failure_the_block_is_checked_at_once(clock: Clock) -> None:
+    """An operator who repairs it must not wait."""
     server = Server()
     blocks = BlockCache(server.load, server.open)
     opened(blocks)

@@ -1,4 +1,4 @@
-"""Every call to S3 names the account that must own the bucket: by the clients that are made, and nowhere else are any made."""
+"""Every call to S3 names the account that must own the bucket: the clients are made in one place, which adds it."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ from mailroom.domain.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS, OTHERS = "123456789012", "999999999999"
-#: Where clients of S3 are made, so that a call of theirs names the owner; the sandbox stands in for AWS and for who sets it up.
+#: Where clients of S3 are made, so that a call of theirs names the owner; the sandbox stands in for AWS and for its administrator.
 MAKERS = {"mailroom/adapters/aws/clients.py", "blocks/support/credentials.py", "mailroom/cli/check.py"}
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -35,7 +35,7 @@ def of_block() -> Any:
 
 
 FACTORIES: dict[str, Callable[[], Any]] = {
-    # Not the kept one: what other tests make of it is theirs.
+    # Not the cached one, which other tests may have changed.
     "adapters": lambda: client.__wrapped__("s3", region="eu-west-1", owner=OURS),
     "blocks": of_block,
     "audit": lambda: of_account(plain_client(), OURS),
@@ -56,7 +56,7 @@ def takes_owner(s3: Any, operation: str) -> bool:
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_every_operation_of_s3_that_can_name_the_owner_does(factory: str) -> None:
-    """By one hook, so that a call which is written tomorrow cannot forget it."""
+    """One hook adds it, so that a new call cannot forget it."""
     s3 = FACTORIES[factory]()
     operations = [name for name in s3.meta.service_model.operation_names if takes_owner(s3, name)]
     assert len(operations) > 80
@@ -81,7 +81,7 @@ def test_operations_that_name_no_owner_are_left_alone() -> None:
 
 
 def test_owner_that_a_call_names_itself_is_kept() -> None:
-    """A copy of a bucket may be another account's; then its replication rule names that."""
+    """A bucket's replica may belong to another account, which the replication rule names."""
     s3 = expect_owner(plain_client(), OURS)
 
     params = built(s3, "GetBucketLocation", Bucket="copy", ExpectedBucketOwner=OTHERS)

@@ -1,4 +1,4 @@
-"""Reading logs: every ERROR and traceback is found, once for each kind, whatever part wrote it."""
+"""Reading logs: every ERROR and traceback of every part is found, once for each kind."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ WHERE
 (Background on this error at: https://sqlalche.me/e/21/2j85)
 17:36:42.000 | INFO    | prefect.server - going on
 """
-#: What threads and callbacks leave that nobody waits for: no record between them.
+#: Tracebacks of threads and callbacks that no caller awaits: no log record between them.
 TWO = """\
 Exception in thread relay:
 Traceback (most recent call last):
@@ -134,12 +134,12 @@ def test_each_part_s_way_to_say_that_something_went_wrong_is_one_entry(text: str
     ],
 )
 def test_words_about_errors_are_no_errors(line: str) -> None:
-    """A check that cries at every page named after an error would be switched off."""
+    """A check that reports every page named after an error would be switched off."""
     assert entries(line) == []
 
 
 def test_the_same_fault_is_one_violation_with_its_count(tmp_path: Path) -> None:
-    """33 tracebacks in 34 minutes are one thing to look at."""
+    """33 tracebacks in 34 minutes are one fault to look at."""
     (tmp_path / "prefect.log").write_text(SCHEDULER * 33)
     (tmp_path / "worker.log").write_text(f"{OURS}\n")
 

@@ -69,7 +69,7 @@ def as_sent(file: File) -> File:
 @example({"subject": "{{ a }}", "text": '{{ "\\ud800" }}', "data": {"a": "x"}})
 @given(CHANGES)
 def test_what_a_request_accepts_every_provider_is_given_and_readers_find(changes: dict[str, Any]) -> None:
-    """Accepted is a promise: a header that only the last check refuses is a mail that fails hours later, unseen."""
+    """Accepted is a promise: a header that only the last check refuses makes the mail fail hours later."""
     archive = MemoryArchive()
     accepted = prepared(changes, archive)
     if accepted.faults:
@@ -149,7 +149,7 @@ def test_the_most_that_is_accepted_is_sent_and_one_more_is_a_fault(most: dict[st
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_a_header_that_the_last_check_refuses_is_a_fault_of_the_request(name: str) -> None:
-    """Each end had a list of its own; `Delivered-To` and `Errors-To` were on one of them."""
+    """Each end once had its own list; `Delivered-To` and `Errors-To` were on one of them."""
     for spelt in (name, name.upper(), name.title()):
         assert faults(headers={spelt: "x"}) == ["this header cannot be set; Mailroom sets it, or it is not allowed"]
         with pytest.raises(Refused):
@@ -207,7 +207,7 @@ def test_a_mail_that_is_larger_on_the_wire_is_refused_by_the_request(data: st.Da
 
 
 def test_the_size_that_is_accepted_is_exact_to_the_byte() -> None:
-    """A mail of the limit goes, one byte less of room and the caller learns it from the request."""
+    """A mail of exactly the limit is sent; with a limit one byte lower the request is refused."""
     archive = MemoryArchive()
     [draft] = prepared({"text": "é\n" * 9_000}, archive).drafts
 
@@ -231,7 +231,7 @@ def test_the_size_that_is_accepted_is_exact_to_the_byte() -> None:
     ],
 )
 def test_a_media_type_is_what_the_name_suggests_where_none_is_written(name: str, kind: str) -> None:
-    """A packed table that is called a table opens in the wrong program."""
+    """A packed table that is declared as a table opens in the wrong program."""
     [content] = prepared({"files": [(f" {name} ", None, None, b"x")]}, MemoryArchive()).contents
 
     assert [(file.filename, file.content_type) for file in content.enclosures] == [(name, kind)]

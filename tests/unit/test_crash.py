@@ -28,14 +28,14 @@ def passed(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
 
 
 def test_without_the_variable_no_crash_point_does_anything() -> None:
-    """What arms a drill must not be able to end a worker that was started for mail."""
+    """A drill must not be able to end a worker that was started for real mail."""
     ended = passed({})
 
     assert (ended.returncode, ended.stdout) == (0, "once\nsurvived\n")
 
 
 def test_in_a_drill_the_process_dies_at_the_nth_passing_and_notes_where(tmp_path: Path) -> None:
-    """A drill believes only what is written down before the end."""
+    """A drill counts only deaths that were written down before the process ended."""
     deaths = tmp_path / "deaths"
 
     ended = passed({crash.VARIABLE: str(deaths)})

@@ -1,10 +1,10 @@
-"""When a part that died is started again, and when no longer."""
+"""When a part that died is restarted, and when it is given up."""
 
 from mailroom.sandbox.stack.deaths import MOST_DEATHS, WITHIN_S, Deaths
 
 
 def test_each_death_is_followed_by_a_longer_pause_and_the_sixth_by_none() -> None:
-    """What dies at once would otherwise be started several times a second."""
+    """A part that dies at once would otherwise be started several times a second."""
     deaths = Deaths()
 
     pauses = [deaths.note("was killed by SIGKILL", now=100.0 + number) for number in range(MOST_DEATHS + 1)]

@@ -1,4 +1,4 @@
-"""What a message has come to after what was told of it: the whole table, and what must hold for any order."""
+"""A message's status after its events: the whole table, and what must hold for any order."""
 
 import re
 from functools import reduce
@@ -42,15 +42,15 @@ def folded(status: Status, kinds: tuple[Kind, ...] | list[Kind]) -> Status:
 
 @pytest.mark.parametrize(("status", "kind"), list(product(Status, Kind)))
 def test_every_event_is_answered_in_every_status(status: Status, kind: Kind) -> None:
-    """A pair that nobody thought of would stop the events behind it; told twice, it changes nothing more."""
+    """A missing pair would block the events behind it; a repeated event changes nothing."""
     after = advance(status, kind)
 
     assert advance(after, kind) is after
 
 
 @pytest.mark.parametrize(("status", "kind"), list(product(OURS, Kind)))
-def test_any_event_settles_what_was_only_our_word(status: Status, kind: Kind) -> None:
-    """The provider tells of it, so it has it: a message whose answer was lost is not sent again."""
+def test_any_event_settles_a_status_that_only_we_recorded(status: Status, kind: Kind) -> None:
+    """An event proves that the provider has the message: one whose answer was lost is not sent again."""
     assert advance(status, kind) not in OURS
 
 
@@ -67,7 +67,7 @@ def test_order_never_matters(first: Kind) -> None:
 
 @given(st.lists(st.sampled_from(Kind), min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_any_number_in_any_order_comes_to_the_same(kinds: list[Kind], chance: object) -> None:
-    """A provider may tell of one message a dozen times."""
+    """A provider may emit a dozen events for one message."""
     shuffled = list(kinds)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
 
@@ -99,7 +99,7 @@ def test_what_weighs_more(status: Status, kind: Kind, then: Status) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.OPENED, Kind.CLICKED])
 def test_machine_that_looks_proves_delivery_and_no_more(kind: Kind) -> None:
-    """Scanners open and click everything; a mail that only they saw was not read by anybody."""
+    """Scanners open and click everything; a mail that only they opened was not read by a person."""
     machine, human, unknown = (an_event(kind, actor=actor) for actor in (Actor.MACHINE, Actor.HUMAN, Actor.UNKNOWN))
 
     assert counts_as(machine) is Kind.DELIVERED
@@ -107,14 +107,14 @@ def test_machine_that_looks_proves_delivery_and_no_more(kind: Kind) -> None:
 
 
 def test_machine_says_nothing_else_less() -> None:
-    """Only looking is what machines do for people; a bounce is always a machine's word."""
+    """Only opens and clicks may come from machines instead of people; a bounce is always a machine's."""
     event: DeliveryEvent = an_event(Kind.BOUNCED_HARD, actor=Actor.MACHINE)
 
     assert counts_as(event) is Kind.BOUNCED_HARD
 
 
 def test_document_shows_the_table_that_is_run() -> None:
-    """Who reads the document decides by it; where it differs, paste what this test prints."""
+    """Readers rely on the document; where it differs, paste what this test prints."""
     shown = re.search(r"<!-- table -->\n(.*?)\n<!-- end -->", DOCUMENT.read_text(), re.DOTALL)
 
     assert shown is not None

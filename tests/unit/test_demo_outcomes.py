@@ -1,4 +1,4 @@
-"""The batch of `mailroom demo`: what its recipients come to, and what is said when they do not."""
+"""The batch of `mailroom demo`: the outcomes of its recipients, and the message when they do not come."""
 
 from collections import Counter
 from typing import Any
@@ -49,7 +49,7 @@ def test_two_hundred_mails_have_every_outcome() -> None:
 
 
 def test_followed_until_each_has_come_to_its_end() -> None:
-    """Statuses that nobody has are no difference."""
+    """A status with a count of 0 makes no difference."""
     shown: list[dict[str, int]] = []
     expected = Counter(fate.status.value for fate in outcomes(20))
 
@@ -59,8 +59,8 @@ def test_followed_until_each_has_come_to_its_end() -> None:
     assert shown == [expected]
 
 
-def test_batch_that_stands_still_is_told_with_what_it_came_to() -> None:
-    """Whoever types it must not wait for ever, and is told where to look."""
+def test_batch_that_stands_still_is_reported_with_its_counts() -> None:
+    """The command must not wait for ever, and says where to look."""
     with pytest.raises(PermanentError, match="mailroom breakers") as caught:
         follow(Standing({"queued": 20}), "some-batch", mails=20, show=lambda _: None, patience_s=0)
 

@@ -1,6 +1,6 @@
-"""Doubles and ports: whatever stands in for a port passes the port's contract suite beside an adapter.
+"""Doubles and ports: every double of a port passes the port's contract suite beside an adapter.
 
-All of it is found by looking: the ports are the protocols of the product, a double of one is a class that has its methods
+All are found by inspection: the ports are the protocols of the product, a double of one is a class that has its methods
 with their parameters, and a suite is a parametrised fixture or test that makes both the double and an adapter.
 """
 
@@ -102,7 +102,7 @@ def names_bound(node: ast.stmt) -> list[str]:
 
 
 def names_used(node: ast.AST) -> set[str]:
-    """Return the names in a piece of code, those of fixtures that it asks for too."""
+    """Return the names in a piece of code, those of the fixtures that it uses too."""
     names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
     return names | {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
@@ -123,7 +123,7 @@ def suites() -> tuple[frozenset[type], ...]:
 
 @pytest.mark.parametrize("double", doubles(), ids=lambda double: double.__name__)
 def test_every_double_runs_in_a_suite_beside_an_adapter_of_its_port(double: type) -> None:
-    """A double that nothing holds to its port answers what its author once thought, and so do the tests that use it."""
+    """A double without a contract suite may differ from its port, and so may the tests that use it."""
     answers = answered(methods_of(double))
     beside = {one for made in suites() if double in made for one in made if ".adapters." in one.__module__}
 
@@ -133,7 +133,7 @@ def test_every_double_runs_in_a_suite_beside_an_adapter_of_its_port(double: type
 
 
 def test_no_double_leaves_a_method_of_its_port_out() -> None:
-    """What raises NotImplementedError answers nothing."""
+    """A method that raises NotImplementedError is not implemented."""
     halves = [
         f"{path.name}:{node.lineno}"
         for path in Path(mailroom.testing.__path__[0]).glob("*.py")
@@ -145,7 +145,7 @@ def test_no_double_leaves_a_method_of_its_port_out() -> None:
 
 
 def test_no_test_makes_a_double_of_its_own() -> None:
-    """A class that wraps a double or an adapter, to fail or to observe, is one of those; any other is held to nothing."""
+    """A class that wraps a double or an adapter, to fail or to observe, is one of those; any other would pass no contract suite."""
     found = [
         f"{path.relative_to(TESTS)}:{node.lineno} {node.name}: {names(alike)}"
         for path in sorted(TESTS.rglob("*.py"))

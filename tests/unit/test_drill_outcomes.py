@@ -22,14 +22,14 @@ def test_a_drill_whose_kills_at_random_met_mails_is_clean(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_drill_at_crash_points_alone_needs_no_others(kind: Any) -> None:
-    """Who dies at a crash point was at work by its place."""
+    """A worker that dies at a crash point was working, by definition."""
     assert kind(kills=2, points=["before put", "after put"], **ENDED_WELL).is_clean
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kills", [0, 361])
-def test_a_drill_that_met_nothing_under_way_is_not_clean_and_says_so(kind: Any, kills: int) -> None:
-    """On a machine that is too busy to take a mail in, nothing is lost either."""
+def test_a_drill_whose_kills_met_no_work_is_not_clean_and_says_so(kind: Any, kills: int) -> None:
+    """On a machine that is too busy to process a mail, nothing is lost either."""
     outcome = kind(kills=kills, **ENDED_WELL)
 
     assert not outcome.is_clean
@@ -46,7 +46,7 @@ def test_a_drill_of_batches_wants_every_mail_dispatched_or_unknown(status: str) 
 
 
 def test_what_the_check_found_is_counted_as_lost_or_twice() -> None:
-    """In its own words, which these figures sum up."""
+    """The check has its own words, which these figures sum up."""
     wrong = {"lost": 1, "not received": 2, "received twice": 3, "sent twice": 4, "strange mail": 5}
     outcome = SendOutcome(seed=1, found={"clean": False, "wrong": wrong})
 

@@ -1,4 +1,4 @@
-"""SES's envelope: what was sealed opens again, and anything that was touched or moved does not."""
+"""SES's encryption: an unchanged object decrypts, a changed or moved one does not."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def refusal(body: bytes, metadata: Mapping[str, str], keys: MemoryDataKeys, bind
 
 
 def test_sealed_mail_opens_again(keys: MemoryDataKeys) -> None:
-    """The door writes what the flow reads; both must mean the same form."""
+    """The SMTP door writes what the flow reads; both must use the same form."""
     body, metadata = sealed(keys)
 
     assert unseal(body, metadata, keys=keys, binding=BINDING) == RAW
@@ -100,7 +100,7 @@ def test_truncated_mail_is_refused(keys: MemoryDataKeys, left: int, step: str) -
     ],
 )
 def test_moved_mail_is_refused_before_its_key_is_asked_for(keys: MemoryDataKeys, binding: Binding, step: str) -> None:
-    """The old wrap binds nothing by itself: a copy under another key would decrypt and be filed as another's mail."""
+    """The old wrap does not bind the object key: a copy under another key would be filed as another's mail."""
     body, metadata = sealed(keys)
 
     error = refusal(body, metadata, keys, binding)
@@ -117,7 +117,7 @@ def test_any_rule_of_the_account_passes_where_none_is_named(keys: MemoryDataKeys
 
 
 def test_rewritten_context_is_refused_by_the_key_service(keys: MemoryDataKeys) -> None:
-    """Whoever copies an object can rewrite its metadata to fit; the wrapped key still knows its own context."""
+    """An attacker who copies an object can rewrite its metadata; the wrapped key keeps its own context."""
     body, metadata = sealed(keys, message_id="another" + MESSAGE_ID[7:])
     context = json.loads(metadata["x-amz-matdesc"]) | {"aws:ses:message-id": MESSAGE_ID}
 
@@ -161,7 +161,7 @@ def test_other_form_is_refused(keys: MemoryDataKeys, changes: dict[str, str], st
 
 @pytest.mark.parametrize("name", ["x-amz-iv", "x-amz-matdesc"])
 def test_missing_metadata_is_refused(keys: MemoryDataKeys, name: str) -> None:
-    """Half an envelope is none."""
+    """An incomplete envelope is refused."""
     body, metadata = sealed(keys)
     del metadata[name]
 

@@ -1,4 +1,4 @@
-"""The largest mail that SES takes is fetched and opened in little more than its own size, twice."""
+"""The largest mail that SES accepts is fetched and decrypted in little more than twice its size."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from mailroom.domain.inbound.envelope import seal, ses_context
 MAIL_BYTES = 40 * 1024 * 1024
 MESSAGE_ID, ACCOUNT = "lhne4tbq09c867b1ko1f3ho4fqfidcatruo26781", "123456789012"
 
-# A process of its own: the peak of this one is whatever other tests made it.
+# A child process: this one's peak depends on the other tests.
 _OPENING = """
 import json, re, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ print(json.dumps([len(raw), peak() - before]))
 
 
 def test_largest_mail_is_opened_in_less_than_three_times_its_size(tmp_path: Path) -> None:
-    """A worker has several in hand; what each may take decides how many."""
+    """A worker processes several at once; the memory of each decides how many."""
     context = ses_context(message_id=MESSAGE_ID, rule="inbound", account_id=ACCOUNT, key_id="arn")
     body, metadata = seal(
         os.urandom(MAIL_BYTES), data_key=bytes(32), wrapped_key=b"w", iv=os.urandom(12), context=context

@@ -1,4 +1,4 @@
-"""The error tree: it crosses processes whole, and says what it knows."""
+"""The error tree: errors cross processes unchanged, and show their facts."""
 
 import copy
 import inspect
@@ -39,27 +39,27 @@ def test_every_error_pickles_with_its_facts(kind: type[MailroomError]) -> None:
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
 def test_every_error_copies_with_its_facts(kind: type[MailroomError]) -> None:
-    """Copying goes the way of pickling, and Prefect copies states."""
+    """Copying uses the pickling protocol, and Prefect copies states."""
     assert str(copy.copy(made(kind))) == str(made(kind))
 
 
 @pytest.mark.parametrize("reason", Reason, ids=str)
 def test_a_quarantined_mail_keeps_its_reason(reason: Reason) -> None:
-    """The reason is what filters, metrics and replays go by, on whatever side of a process it is read."""
+    """Filters, metrics and replays use the reason, in every process that reads it."""
     again = pickle.loads(pickle.dumps(Quarantined(reason, size=7)))  # noqa: S301 - our own bytes
 
     assert again.reason is reason
     assert again.facts == {"size": 7}
 
 
-def test_a_reason_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_reason_is_refused() -> None:
     """A misspelt reason would be a quarantine that no filter shows."""
     with pytest.raises(ValueError, match="lost"):
         Quarantined("lost")
 
 
 def test_an_error_shows_its_facts() -> None:
-    """One line of a log has to do; the message alone is the same for all."""
+    """A log has one line for it; the message alone is the same for all."""
     assert str(Refused("recipient refused", code=550, step="rcpt")) == "recipient refused (code=550, step=rcpt)"
     assert str(Quarantined(Reason.GONE, code="NoSuchKey")) == "gone (code=NoSuchKey)"
     assert str(TransientError("AWS is temporarily unavailable")) == "AWS is temporarily unavailable"
@@ -78,5 +78,5 @@ def test_three_branches_decide_what_happens_next() -> None:
 
 
 def test_a_wrong_set_up_is_outside_the_tree() -> None:
-    """Whoever catches errors of mails must not swallow it: no mail can be worked on until it is put right."""
+    """Code that catches errors of mails must not swallow it: no mail can be processed until it is corrected."""
     assert not issubclass(ConfigurationError, MailroomError)

@@ -1,4 +1,4 @@
-"""The metrics of inbound mail, each by its name: what an operator's alarms stand on."""
+"""The metrics of inbound mail, each by its name: the basis of an operator's alarms."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,14 +46,14 @@ CENSUS = Census(
         'mailroom_worker_paused{worker="two",by="S3"} 1',
     ],
 )
-def test_what_was_received_filed_refused_and_waits_is_told(sample: str) -> None:
+def test_received_filed_refused_and_waiting_mails_are_exposed(sample: str) -> None:
     """Received, filed, quarantined and failed by reason and route, the oldest that waits, time to filed, what is in
     flight and who is paused."""
     assert sample in exposition(CENSUS, NOW).splitlines()
 
 
-def test_the_last_word_of_a_dead_worker_is_not_repeated() -> None:
-    """Its mails are in other hands by now."""
+def test_the_last_figures_of_a_dead_worker_are_not_repeated() -> None:
+    """Other workers have its mails by now."""
     assert '"dead"' not in exposition(CENSUS, NOW)
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Source:
-    """Counts how often it is asked, and raises while it is away."""
+    """Counts its calls, and raises while it is down."""
 
     def __init__(self) -> None:
         self.asked, self.is_away = 0, False
@@ -30,7 +30,7 @@ class Source:
 
 
 def test_value_is_kept_until_it_is_too_old() -> None:
-    """A provider answers one question about its quota a second, for the whole account."""
+    """A provider answers one quota request a second for the whole account."""
     source, now = Source(), [100.0]
     value = Fresh(source, 60, clock=lambda: now[0])
 
@@ -42,7 +42,7 @@ def test_value_is_kept_until_it_is_too_old() -> None:
 
 
 def test_failure_is_not_kept() -> None:
-    """What was asked for in an outage is asked for again at once, and what was known stays known until it is too old."""
+    """After a failure the next call asks again at once; a known value stays valid until it is too old."""
     source, now = Source(), [100.0]
     value = Fresh(source, 60, clock=lambda: now[0])
     value.get()
@@ -92,7 +92,7 @@ def config_of(made: Any) -> dict[str, Any]:
 
 
 def test_every_client_has_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a bound of its own a client waits a minute for a connection, and gives up after five tries of that."""
+    """By default a client waits a minute for a connection, and gives up after five such tries."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
 

@@ -1,4 +1,4 @@
-"""A run that was let in and waits for a slot: whether it may begin is asked again, of what Prefect says by then."""
+"""A run that was admitted and waits for a slot: Prefect is asked again before it starts."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -56,7 +56,7 @@ def test_a_run_that_was_let_in_before_a_pause_does_not_begin_after_it() -> None:
 
 
 def test_a_limit_that_is_lowered_bounds_what_was_let_in_before() -> None:
-    """So many as there are slots were let in; no more begin than the limit says now."""
+    """As many as there were slots were admitted; no more start than the current limit allows."""
 
     async def lowered() -> list[bool]:
         server: Any = Server()

@@ -1,4 +1,4 @@
-"""What a worker says while what it needs does not serve."""
+"""What a worker reports while a service or permission that it needs is missing."""
 
 import asyncio
 import logging

@@ -29,12 +29,12 @@ def ends_with(code: str) -> int:
     ids=["in its limits", "too much CPU", "too much memory"],
 )
 def test_a_process_ends_at_its_limits(code: str, ending: int) -> None:
-    """A mail that is worked on alone may take neither the machine's memory nor its time from the neighbours."""
+    """An isolated mail may not take memory or CPU time from other mails."""
     assert ends_with(code) == ending
 
 
 def test_a_process_whose_worker_is_gone_does_not_begin() -> None:
-    """It would hold a mail in a name that nobody beats for."""
+    """It would process a mail under a lease without heartbeats."""
     code = "from deployments.worker.isolated import limit; limit(1)"
 
     ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60)

@@ -25,7 +25,7 @@ from mailroom.domain.parsing import ParsedEmail
 from mailroom.inbound import filing
 from mailroom.testing.api import an_item
 
-#: Why a place does without a field.
+#: Why a place leaves a field out.
 NOT_STORED = {"attachments": "rows of their own", "held": "stored as withdrawn, with the reason"}
 NOT_ANSWERED = {
     "raw_archive_id": "the receipt, as `archive`",
@@ -64,12 +64,12 @@ def stored(name: str, item: type[Any]) -> bool:
 
 
 def test_every_field_of_an_item_is_stored_answered_and_drawn() -> None:
-    """Filed and never shown, or shown and never filed, it would be noticed by a customer."""
+    """A field that is filed and never shown, or the reverse, would be noticed by a customer."""
     assert forgotten(Item) == {}
 
 
 def test_a_new_field_is_missed_in_each_place_by_name() -> None:
-    """What a person who adds one is shown: three places, and a stop before anything is filed without it."""
+    """Adding a field names three places, and an error before anything is filed without it."""
 
     @dataclass(frozen=True, slots=True)
     class Longer(Item):
@@ -91,7 +91,7 @@ def test_every_field_of_an_attachment_is_stored_and_answered() -> None:
 
 
 def test_an_item_comes_out_of_its_row_as_it_went_in() -> None:
-    """Every field with a value of its own, so that no two can be exchanged."""
+    """Every field has a different value, so that no two can be swapped."""
     part = Attachment(1, "a.pdf", "application/pdf", "application/x-pdf", 5, "ab" * 32, True, "logo@x", "acme/1")
     output = {"plus_token": "plus", "defects": ("odd",), "cc": ("c@x.test",), "html": "<p>", "attachments": (part,)}
     item = an_item(**output)
@@ -103,7 +103,7 @@ def test_an_item_comes_out_of_its_row_as_it_went_in() -> None:
 
 
 def test_what_the_parser_and_the_route_say_is_in_the_item() -> None:
-    """By the name that both have: a field of the parser's needs no line where items are made."""
+    """Equal names are copied: a field of the parser needs no line where items are made."""
     at = datetime(2026, 3, 14, tzinfo=UTC)
     mail = ParsedEmail(
         "<1@x>", "Hello", "carl@x.test", ("ann@acme.test",), ("bob@acme.test",), at, text="Hi", html="<p>Hi"

@@ -1,4 +1,4 @@
-"""Query parameters: under /v1 one that a route does not name is refused, everywhere else it is passed over."""
+"""Query parameters: under /v1 one that a route does not name is refused, everywhere else it is ignored."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def known_by_document(app: FastAPI, method: str, path: str) -> list[str]:
 
 
 def test_no_route_of_v1_takes_a_parameter_that_it_does_not_name(app: FastAPI, client: TestClient) -> None:
-    """`POST /v1/suppressions?tenants=acme` suppressed for every tenant. The key is asked for first: 401 without."""
+    """`POST /v1/suppressions?tenants=acme` suppressed for every tenant. The key is checked first: 401 without."""
     routes = under_v1(app)
 
     for method, path in routes:
@@ -81,7 +81,7 @@ def test_every_parameter_of_the_document_is_known_where_it_is_documented(app: Fa
 
 
 def test_what_is_taken_once_is_given_once(app: FastAPI, client: TestClient) -> None:
-    """Of two tenants the last would win, and who reads the log cannot say which was meant. A filter may be repeated."""
+    """Of two tenants the last would win, and a log would not show which was meant. A filter may be repeated."""
     for method, path in under_v1(app):
         for name in known_by_document(app, method, path):
             answer = client.request(method, f"{filled(path)}?{name}=a&{name}=a", headers=ADMIN)
@@ -123,7 +123,7 @@ def test_many_unknown_parameters_make_a_short_answer(client: TestClient) -> None
     ],
 )  # fmt: skip
 def test_an_empty_value_is_no_absent_one(client: TestClient, path: str, status: int) -> None:
-    """`?tenant=$TENANT` of a script whose variable is empty must not mean all tenants; only no words ask for nothing."""
+    """`?tenant=$TENANT` of a script whose variable is empty must not mean all tenants; only a missing parameter means none."""
     assert client.get(path, headers=ADMIN).status_code == status
 
 
@@ -164,7 +164,7 @@ def _deeper(size: Annotated[int, Depends(_page)], sort: str = "") -> str:
 
 
 def test_names_are_found_in_aliases_models_and_what_a_route_depends_on() -> None:
-    """A route of tomorrow must not have to list its parameters a second time."""
+    """A new route must not have to list its parameters a second time."""
     router = APIRouter(prefix="/v1", route_class=KnownQuery)
 
     @router.get("/things")
@@ -194,7 +194,7 @@ def test_names_are_found_in_aliases_models_and_what_a_route_depends_on() -> None
 
 
 def test_what_mail_gateways_append_to_public_links_changes_nothing() -> None:
-    """They add words to count clicks by; a link that then leads nowhere is ours in the recipient's eyes."""
+    """They append parameters to count clicks; the recipient would blame us for a broken link."""
     html = Tracker(base="", key=KEY.encode()).tracked(
         "<a href='https://x.test/?a=1'>",
         Tracked(opens=True, clicks=True),

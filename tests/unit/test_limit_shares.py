@@ -7,8 +7,8 @@ from deployments.worker.gates import LimitShare
 
 
 @given(st.integers(0, 1_000), st.integers(1, 50))
-def test_the_parts_of_all_workers_are_the_limit(limit: int, workers: int) -> None:
-    """No run too many, and no place that stays empty; and none has two more than another."""
+def test_the_shares_of_all_workers_add_up_to_the_limit(limit: int, workers: int) -> None:
+    """No run too many, no slot unused, and no worker has two more than another."""
     parts = [LimitShare(number, workers).of(limit) for number in range(workers)]
 
     assert sum(parts) == limit

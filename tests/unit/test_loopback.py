@@ -1,4 +1,4 @@
-"""What is believed to come from a server's own pages, or from a program."""
+"""Which requests are accepted as from the server's own pages, or from a program."""
 
 import pytest
 
@@ -42,12 +42,12 @@ def test_pages_of_others_are_not(origin: str) -> None:
     [[], [""], ["evil.test:4200"], ["evil.test"], ["localhost.evil.test"], ["::1"], ["127.0.0.1:4200", "evil.test"]],
 )
 def test_a_foreign_name_for_this_machine_is_not(hosts: list[str]) -> None:
-    """A name that is made to point at loopback is how a foreign page becomes one of the same origin."""
+    """A DNS name that points at loopback gives a foreign page the same origin (DNS rebinding)."""
     assert not is_own(hosts, [])
     assert not is_own(hosts, [f"http://{host}" for host in hosts])
 
 
 def test_host_has_any_port() -> None:
-    """Tunnels and proxies on this machine listen on their own; what is no number is part of the name."""
+    """Tunnels and proxies on this machine have other ports; what is no number is part of the name."""
     assert names_this_machine("localhost:1")
     assert not names_this_machine("localhost:evil.test")

@@ -50,7 +50,7 @@ def test_text_of_an_unforeseen_error_is_not_logged(caplog: pytest.LogCaptureFixt
 
 
 def test_loop_that_fails_says_so_until_it_works() -> None:
-    """Whoever waits for a step asks it, to wait no longer than an outage is worth."""
+    """Callers that wait for a step check this, so that they do not wait through an outage."""
     stop, seen = threading.Event(), list[bool]()
     steps = scripted(stop, TransientError("away"), 0, 0)
 
@@ -81,7 +81,7 @@ def test_stop_ends_the_pause_after_a_failure() -> None:
 
 
 def test_wake_ends_a_pause_and_counts_once() -> None:
-    """What this process wrote is to go at once; a wake that was used must not make the loop spin."""
+    """Rows that this process wrote are due at once; a used wake must not make the loop spin."""
     stop, wake, steps = threading.Event(), threading.Event(), list[bool]()
 
     def step() -> float:
@@ -104,8 +104,8 @@ def test_pause_doubles_up_to_its_longest_and_begins_again() -> None:
     assert [pause.reset(), pause.grow()] == [0.5, 1]
 
 
-def test_look_that_fails_is_followed_by_the_next() -> None:
-    """These loops run for months beside all else; nothing that fails may end one in silence."""
+def test_check_that_fails_is_followed_by_the_next() -> None:
+    """These loops run for months beside all else; no failure may end one silently."""
     looks, failures = list[int](), list[str]()
 
     async def look() -> None:
@@ -121,8 +121,8 @@ def test_look_that_fails_is_followed_by_the_next() -> None:
     assert failures == ["1", "2"]
 
 
-def test_what_the_answer_to_a_failure_raises_ends_the_looking() -> None:
-    """So a caller outlives only what it knows to be an outage."""
+def test_an_error_of_the_failure_handler_ends_the_loop() -> None:
+    """So a caller survives only what it recognises as an outage."""
 
     async def look() -> None:
         raise ValueError("unforeseen")
@@ -142,6 +142,6 @@ def test_waiting_ends_with_what_is_waited_for() -> None:
 
 
 def test_waiting_ends_when_its_time_is_over() -> None:
-    """What holds already counts even where there is no time at all."""
+    """A condition that already holds counts even with a timeout of zero."""
     assert not wait_until(lambda: False, within_s=0.02, every_s=0.001)
     assert wait_until(lambda: True, within_s=0, every_s=60)

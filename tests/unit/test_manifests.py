@@ -1,4 +1,4 @@
-"""Manifests: their stored form, and what several of them say together."""
+"""Manifests: their stored form, and how several are combined."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def test_a_later_version_with_more_names_is_read() -> None:
 
 @pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b"\xff", b'{"format":"other"}', b"[" * 100_000, b"null"])
 def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
-    """Anybody who may write to the bucket can put anything there; it must cost no mail."""
+    """Write access to the bucket allows any content there; it must not lose a mail."""
     with pytest.raises(ValueError, match=r"."):
         read(stored)
 
@@ -93,7 +93,7 @@ def test_what_is_no_manifest_is_refused_as_such(stored: bytes) -> None:
     ],
 )
 def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: bytes) -> None:
-    """It would fail the mail again and again, while the versions below it say all that is needed."""
+    """It would fail the mail again and again, while the earlier versions have all that is needed."""
     stored = write(MANIFEST, lock_mode="GOVERNANCE", period=SHORT)
     assert there in stored
 
@@ -101,8 +101,8 @@ def test_what_the_database_would_refuse_is_no_manifest(there: bytes, instead: by
         read(stored.replace(there, instead))
 
 
-def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> None:
-    """A Bcc of another tenant is that tenant's secret; what nobody here has is the installation's own."""
+def test_each_tenant_has_its_own_recipients_and_none_of_another() -> None:
+    """A Bcc of another tenant is that tenant's secret; recipients without a tenant are the installation's."""
     said = entry("Anna+x@acme.test", "bob@globex.test", "typo@acme.test", "no address", "anna@acme.test")
     routing = found_for(said, Address("anna@acme.test", "acme", "anna"), Address("bob@globex.test", "globex", "bob"))
 
@@ -119,7 +119,7 @@ def test_each_tenant_has_its_own_recipients_and_nobody_those_of_another() -> Non
 
 
 def test_an_address_of_two_tenants_is_in_the_manifests_of_both() -> None:
-    """Each of them has the mail."""
+    """Both have the mail."""
     said = entry("shared@acme.test")
     routing = found_for(said, Address("shared@acme.test", "acme", "a"), Address("shared@acme.test", "globex", "b"))
 
@@ -139,7 +139,7 @@ def test_an_address_of_two_tenants_is_in_the_manifests_of_both() -> None:
     ],
 )
 def test_the_class_of_the_mail_is_the_class_of_its_manifest(routing: RoutingDecision, kept: RetentionClass) -> None:
-    """Mail that nobody receives, or that must not be opened, is personal data without a reason to be kept for years."""
+    """Mail without a recipient here, or that must not be opened, is personal data with no reason to be kept for years."""
     [described] = describe(entry(), routing, b"raw")
 
     assert described.retention is kept
@@ -147,8 +147,8 @@ def test_the_class_of_the_mail_is_the_class_of_its_manifest(routing: RoutingDeci
     assert days == (3650 if kept is RetentionClass.DOCUMENT else 30)
 
 
-def test_renewing_never_loses_a_recipient_and_keeps_what_was_a_document() -> None:
-    """A notification that came late may name a virus; who had the mail still had it."""
+def test_renewing_never_loses_a_recipient_or_the_class_document() -> None:
+    """A late notification may name a virus; its recipients already have the mail."""
     first = replace(MANIFEST, named_by=Source.HEADERS, envelope=replace(ENVELOPE, recipients=("old@acme.test",)))
     late = replace(
         MANIFEST, attempt=2, received_at=AT + timedelta(hours=1), retention=RetentionClass.VIRUS, reason="virus"
@@ -161,7 +161,7 @@ def test_renewing_never_loses_a_recipient_and_keeps_what_was_a_document() -> Non
     assert (renewed.retention, renewed.reason) == (RetentionClass.WITHDRAWN, "virus")
 
 
-def test_a_manifest_of_other_bytes_under_the_key_has_no_part_in_it() -> None:
+def test_a_manifest_of_other_bytes_under_the_key_is_ignored() -> None:
     """Somebody overwrote the object: the second mail must not go to the first one's recipients."""
     other = replace(MANIFEST, sha256="1" * 64, ref=replace(REF, version="v2"))
 
@@ -171,7 +171,7 @@ def test_a_manifest_of_other_bytes_under_the_key_has_no_part_in_it() -> None:
     assert not MANIFEST.is_of(replace(REF, version="v2"), None)
 
 
-def test_the_headers_word_is_no_envelope() -> None:
+def test_recipients_from_headers_are_no_envelope() -> None:
     """SES's notification may still come and name more; only the time of receipt is sure."""
     said = recalled([replace(MANIFEST, named_by=Source.HEADERS), replace(MANIFEST, received_at=AT - timedelta(days=1))])
     alone = recalled([replace(MANIFEST, named_by=Source.HEADERS)])

@@ -1,4 +1,4 @@
-"""Mails as bytes: what was meant is what a reader finds, and nothing else."""
+"""Mails as bytes: a reader finds what the caller gave, and nothing else."""
 
 import re
 from dataclasses import replace
@@ -42,7 +42,7 @@ def read(raw: bytes) -> EmailMessage:
 
 
 def test_a_plain_mail_has_every_header_a_reader_needs() -> None:
-    """SMTP servers add Date and Message-ID at their own taste; ours are there first."""
+    """SMTP servers add Date and Message-ID where they are missing; ours are set before."""
     found = read(built())
 
     assert found["From"] == "Acme Billing <billing@acme.example>"
@@ -54,15 +54,15 @@ def test_a_plain_mail_has_every_header_a_reader_needs() -> None:
 
 
 def test_the_same_mail_gives_the_same_bytes() -> None:
-    """A digest of what was sent is worth nothing if building it again gives another."""
+    """A digest of a sent mail is useless if building the mail again gives another."""
     mail = {"html": "<b>x</b>", "attachments": (File(filename="a.pdf", content_type="application/pdf", content=b"x"),)}
 
     assert built(**mail) == built(**mail)
 
 
 @given(subject=CLEAN, name=CLEAN)
-def test_any_clean_subject_and_name_arrive_as_they_were(subject: str, name: str) -> None:
-    """The generator folds and encodes; what a reader shows must be what was meant, and no address may move."""
+def test_any_clean_subject_and_name_arrive_unchanged(subject: str, name: str) -> None:
+    """The generator folds and encodes; a reader must show the original, and no address may change."""
     raw = built(subject=subject, to=Party("bob@example.com", name))
 
     found = parse_email(raw)
@@ -72,8 +72,8 @@ def test_any_clean_subject_and_name_arrive_as_they_were(subject: str, name: str)
 
 
 @given(text=st.text(max_size=500).filter(lambda text: "\x00" not in text))
-def test_any_text_arrives_as_it_was(text: str) -> None:
-    """Lines with dots, From at their start, trailing blanks: the transfer encoding carries them all."""
+def test_any_text_arrives_unchanged(text: str) -> None:
+    """Lines with dots, From at their start, trailing blanks: the transfer encoding preserves them all."""
     try:
         raw = built(text=text)
     except Refused:
@@ -88,7 +88,7 @@ def test_any_text_arrives_as_it_was(text: str) -> None:
 
 @given(text=st.text(max_size=300), subject=CLEAN)
 def test_lines_end_in_crlf_and_stay_short(text: str, subject: str) -> None:
-    """A bare line feed is how one mail becomes two on a careless server; 998 is what a line may have."""
+    """On some servers a bare line feed turns one mail into two; a line may have 998 octets."""
     try:
         raw = built(text=text, html=text, subject=subject)
     except Refused:
@@ -159,8 +159,8 @@ EVIL = st.lists(
 @example(field="to address", evil="\xa0")
 @example(field="to name", evil=", eve@evil.test" + "x" * 120)
 @given(field=st.sampled_from(FIELDS), evil=EVIL)
-def test_no_text_whatever_adds_a_header_a_part_or_a_recipient(field: str, evil: str) -> None:
-    """Security row 62, for every text that we write into a header: it is refused, or it stays what it was."""
+def test_no_text_adds_a_header_a_part_or_a_recipient(field: str, evil: str) -> None:
+    """Security row 62, for every text that we write into a header: it is refused, or it arrives unchanged."""
     changes = _poisoned(field, evil)
     try:
         raw = built(**changes)
@@ -200,7 +200,7 @@ def test_no_text_whatever_adds_a_header_a_part_or_a_recipient(field: str, evil: 
     ],
 )
 def test_headers_of_others_are_refused(name: str) -> None:
-    """Security row 64: a caller sets neither malformed names, nor recipients, nor what the provider acts upon."""
+    """Security row 64: a caller sets no malformed names, no recipients, and no header that the provider acts upon."""
     with pytest.raises(Refused):
         built(headers=((name, "x"),))
 
@@ -219,7 +219,7 @@ def test_headers_of_others_are_refused(name: str) -> None:
     ],
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
-    """An address that a server reads otherwise than we do is a second recipient."""
+    """An address that a server reads differently becomes a second recipient."""
     with pytest.raises(Refused) as refused:
         built(to=Party(address))
 
@@ -233,7 +233,7 @@ def test_a_domain_goes_out_as_a_labels() -> None:
     assert b"\r\nTo: bob@xn--bcher-kva.example\r\n" in raw
 
 
-def test_a_local_part_in_utf8_stays_what_it_is() -> None:
+def test_a_local_part_in_utf8_stays_unencoded() -> None:
     """An encoded word in place of an address is no address (RFC 6532)."""
     raw = built(to=Party("zoë@example.com", "Zoë"))
 
@@ -258,7 +258,7 @@ def test_a_link_that_is_no_https_url_is_refused(link: str) -> None:
         built(unsubscribe=link)
 
 
-def test_text_html_inline_and_attachment_find_their_places() -> None:
+def test_text_html_inline_and_attachment_are_in_their_multiparts() -> None:
     """A reader shows the last alternative it can, its images with it, and lists the rest."""
     logo = File(filename="logo.png", content_type="image/png", content=b"png", content_id="logo")
     bill = File(filename="Rechnung März.pdf", content_type="application/pdf", content=b"pdf" * 99)
@@ -275,7 +275,7 @@ def test_text_html_inline_and_attachment_find_their_places() -> None:
 @pytest.mark.parametrize(
     "name", ["a.pdf", 'a"b\\c.pdf', "ä.pdf", "é" * 250 + ".pdf", "x" * 250, "a;b=c.pdf", "日本語 文書.pdf"]
 )
-def test_a_file_name_arrives_as_it_was(name: str) -> None:
+def test_a_file_name_arrives_unchanged(name: str) -> None:
     """Long names go in pieces (RFC 2231), each of whole characters."""
     file = File(filename=name, content_type="application/pdf", content=b"x")
 
@@ -307,7 +307,7 @@ def test_a_content_id_that_is_none_is_refused(content_id: str) -> None:
         built(attachments=(File(filename="a", content_type="a/b", content=b"", content_id=content_id),))
 
 
-def test_a_mail_that_says_nothing_is_refused() -> None:
-    """An empty mail is always a fault of whoever asked for it."""
+def test_an_empty_mail_is_refused() -> None:
+    """An empty mail is always a mistake of the caller."""
     with pytest.raises(Refused):
         built(text=None)

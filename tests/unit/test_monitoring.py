@@ -1,4 +1,4 @@
-"""What the watch tells: news at once, what lasts each hour, and nothing in between."""
+"""Findings of the watch: reported at once, again each hour while they last, and not in between."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from mailroom.operations.monitoring import REMIND_AFTER, due_findings
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
 
-def test_a_fact_is_told_when_it_is_new_and_not_again_while_it_is_young() -> None:
+def test_a_finding_is_reported_when_it_is_new_and_not_again_within_the_hour() -> None:
     """The watch looks every five minutes; twelve alarms an hour about one dead letter are eleven too many."""
     due, output = due_findings({"dead letters"}, {}, now=NOW)
     again, sent_again = due_findings({"dead letters"}, output, now=NOW + timedelta(minutes=5))
@@ -17,14 +17,14 @@ def test_a_fact_is_told_when_it_is_new_and_not_again_while_it_is_young() -> None
     assert sent_again == output
 
 
-def test_what_lasts_is_told_again_each_hour() -> None:
-    """An alarm that came at night must still come to whoever begins in the morning."""
+def test_a_finding_that_lasts_is_reported_again_each_hour() -> None:
+    """An alarm that came at night must reach the operator who starts in the morning too."""
     _, output = due_findings({"queue"}, {}, now=NOW)
 
     assert due_findings({"queue"}, output, now=NOW + REMIND_AFTER)[0] == {"queue"}
 
 
-def test_what_is_over_is_forgotten_and_new_the_next_time() -> None:
+def test_a_finding_that_ended_is_new_the_next_time() -> None:
     """It ended and came back: that is another incident."""
     _, output = due_findings({"queue", "zombie"}, {}, now=NOW)
     _, after = due_findings({"zombie"}, output, now=NOW + timedelta(minutes=5))

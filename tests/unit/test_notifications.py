@@ -1,4 +1,4 @@
-"""What the inbound queue gets, read as arrivals; what it should not get, refused without a word of its content."""
+"""Messages of the inbound queue read as arrivals; anything else is refused without quoting its content."""
 
 import json
 import pickle
@@ -60,8 +60,8 @@ def in_sns(message: str) -> str:
     return json.dumps({"Type": "Notification", "MessageId": "1", "TopicArn": "arn:t", "Message": message})
 
 
-def test_bucket_event_tells_of_the_object_alone() -> None:
-    """S3 knows neither recipients nor verdicts; the ledger must not take an empty list for them."""
+def test_bucket_event_names_the_object_alone() -> None:
+    """S3 knows neither recipients nor verdicts; the ledger must not store empty ones."""
     assert read_notification(s3_event(s3_record(f"in/{ID}"))) == [Arrival(ObjectRef("mails", f"in/{ID}"))]
 
 
@@ -94,8 +94,8 @@ def test_folders_and_setup_objects_are_no_arrivals() -> None:
     assert read_notification(s3_event(s3_record("in/AMAZON_SES_SETUP_NOTIFICATION"), s3_record("in/"))) == []
 
 
-def test_ses_notification_tells_of_recipients_and_verdicts() -> None:
-    """Recipients are those of the envelope: To and Cc are the sender's words and know no Bcc."""
+def test_ses_notification_has_recipients_and_verdicts() -> None:
+    """Recipients are those of the envelope: To and Cc are written by the sender and lack Bcc."""
     [arrival] = read_notification(json.dumps(ses_notification()))
 
     assert arrival.ref == ObjectRef("mails", f"in/{ID}")
@@ -109,7 +109,7 @@ def test_ses_notification_tells_of_recipients_and_verdicts() -> None:
 
 
 def test_sns_envelope_changes_nothing() -> None:
-    """The same message comes raw or wrapped, by how the queue was subscribed."""
+    """The message comes raw or wrapped, depending on the queue's subscription."""
     for body in (json.dumps(ses_notification()), s3_event(s3_record("in/one"))):
         assert read_notification(in_sns(body)) == read_notification(body)
 
@@ -138,7 +138,7 @@ ALL_PASS = (
 
 
 def test_verdicts_are_read_from_the_block_that_ses_wrote() -> None:
-    """Where only the bucket told of a mail, its first header block is the only word on it."""
+    """Where only S3 announced a mail, its first header block is the only source."""
     raw = as_ses_wrote(checks=ALL_PASS, virus="FAIL") + b"X-SES-Virus-Verdict: PASS\r\nSubject: s\r\n\r\nhello"
 
     read = received_verdicts(raw, message_id=ID)
@@ -158,7 +158,7 @@ def test_verdicts_are_read_from_the_block_that_ses_wrote() -> None:
 def test_words_of_authentication_results_are_no_pass_but_pass(
     checks: str, expected: tuple[Verdict, Verdict, Verdict]
 ) -> None:
-    """SES quotes the sender's HELO there, who may write a check of his own into it: said twice is not said."""
+    """SES quotes the sender's HELO there, which may contain a forged check: a check that occurs twice does not count."""
     read = received_verdicts(as_ses_wrote(checks=checks), message_id=ID)
 
     assert (read.spf, read.dkim, read.dmarc) == expected
@@ -177,7 +177,7 @@ def test_words_of_authentication_results_are_no_pass_but_pass(
     ids=["another message", "no signature", "below the signature", "not received", "empty", "in the body"],
 )
 def test_verdicts_that_a_sender_could_have_written_are_missing(raw: bytes) -> None:
-    """Anybody can put these headers into his own mail; only above SES's own signature are they SES's."""
+    """Any sender can write these headers; they are SES's only above SES's own signature."""
     assert received_verdicts(raw, message_id=ID) == Verdicts()
 
 
@@ -190,7 +190,7 @@ _json = st.recursive(
 
 @given(st.data())
 def test_any_body_is_read_or_refused(data: st.DataObject) -> None:
-    """Whoever may write to the queue cannot make the listener stumble: any member of any shape, of any kind."""
+    """No message can stop the listener: members of any shape and type are read or refused."""
     body = data.draw(st.sampled_from([ses_notification(), json.loads(s3_event(s3_record("in/a")))]))
     place: Any = body
     while isinstance(place, (dict, list)) and place:
@@ -211,7 +211,7 @@ def test_any_body_is_read_or_refused(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_have_recipients_and_verdicts_or_none(noise: bytes) -> None:
-    """The block is read before anything is known of the mail."""
+    """The header block is read before anything else of the mail."""
     raw = as_ses_wrote(checks=ALL_PASS)[:-2] + noise
 
     assert received_verdicts(raw, message_id="x") == Verdicts()
@@ -220,7 +220,7 @@ def test_any_bytes_have_recipients_and_verdicts_or_none(noise: bytes) -> None:
 
 @pytest.mark.parametrize("verdict", [None, {}, {"status": "MAYBE"}, {"status": 1}, "PASS"])
 def test_unknown_verdict_is_missing(verdict: object) -> None:
-    """A word that is not known must never count as a pass."""
+    """An unknown word must never count as a pass."""
     [arrival] = read_notification(json.dumps(ses_notification(virusVerdict=verdict)))
 
     assert arrival.envelope is not None
@@ -255,8 +255,8 @@ def test_repeated_recipient_counts_once() -> None:
     assert arrival.envelope.recipients == ("a@x.test", "b@x.test")
 
 
-def test_unprintable_recipient_costs_the_others_nothing() -> None:
-    """The database takes no NUL and no lone surrogate; a sender who writes one must not hide the mail from the rest."""
+def test_unprintable_recipient_does_not_affect_the_others() -> None:
+    """The database stores no NUL and no lone surrogate; such a recipient must not hide the mail from the others."""
     [arrival] = read_notification(json.dumps(ses_notification(recipients=["a\x00\ud800@x.test", "b@x.test"])))
 
     assert arrival.envelope is not None
@@ -316,8 +316,8 @@ def test_anything_else_is_refused(body: str) -> None:
         read_notification(body)
 
 
-def test_refusal_carries_nothing_of_the_body() -> None:
-    """Errors end in logs and in Prefect; bodies hold addresses and subjects."""
+def test_refusal_quotes_nothing_of_the_body() -> None:
+    """Errors appear in logs and in Prefect; bodies contain addresses and subjects."""
     with pytest.raises(UnreadableNotification) as caught:
         read_notification(json.dumps(ses_notification(recipients=["secret@x.test", None])))
 
@@ -338,7 +338,7 @@ GOOD = (
 
 
 @pytest.mark.parametrize("spelling", ["hidden@mailroom.test", "<hidden@mailroom.test>"])
-def test_recipient_noted_by_ses_stands_in_for_a_lost_notification(spelling: str) -> None:
+def test_recipient_in_the_header_of_ses_replaces_a_lost_notification(spelling: str) -> None:
     """Without it a mail whose notification got lost could only be quarantined."""
     assert received_recipients(mail(GOOD.replace("RCPT", spelling)), message_id=ID) == ("hidden@mailroom.test",)
 
@@ -360,12 +360,12 @@ def test_recipient_noted_by_ses_stands_in_for_a_lost_notification(spelling: str)
     ids=["empty", "body", "text", "below", "second", "id", "host", "none", "no address", "unsigned"],
 )
 def test_what_a_sender_could_have_written_names_no_recipient(raw: bytes) -> None:
-    """A sender may write any Received header, but not above SES's own and not with an id that SES draws later."""
+    """A sender may write any Received header, but not above SES's own, nor with the id that SES chooses later."""
     assert received_recipients(raw, message_id=ID) == ()
 
 
 def test_sender_cannot_name_a_recipient_through_helo() -> None:
-    """HELO is the sender's word inside SES's own header; the id behind it gives the forgery away."""
+    """HELO is sender-controlled text in SES's own header; the id behind it reveals the forgery."""
     forged = "from x by inbound-smtp.eu-west-1.amazonaws.com with SMTP id guess for victim@mailroom.test; ("
     received = GOOD.replace("RCPT", "real@mailroom.test").replace("from mx.sender.test (", forged)
 

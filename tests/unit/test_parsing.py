@@ -1,4 +1,4 @@
-"""What `parse_email` finds in mail as it is really written: its parts, its files and their names."""
+"""What `parse_email` finds in real mail: parts, files and their names."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ def test_quoted_printable_is_decoded() -> None:
 
 
 def test_uuencoded_file_in_the_text_is_an_attachment() -> None:
-    """It was how files were sent before MIME, and some machines still do."""
+    """Files were sent so before MIME, and some machines still do."""
     raw = lines("Subject: x", "", "before", "begin 644 hello.txt", "%:&5L;&\\", "`", "end", "after")
 
     parsed = parse_email(raw)
@@ -154,7 +154,7 @@ def test_file_name_is_read(disposition: str, name: str) -> None:
     ],
 )
 def test_shown_name_is_harmless(given: str, shown: str) -> None:
-    """A name ends on someone's disk and in someone's list; the sender's spelling is kept beside it."""
+    """Names are shown in lists and used on disks; the sender's spelling is kept beside it."""
     attachment = only(mixed(part(f'Content-Type: application/pdf; name="{given}"', "%PDF")))
 
     assert attachment.filename == shown
@@ -169,7 +169,7 @@ def test_long_name_is_cut_before_its_ending() -> None:
     assert len(name.encode()) <= 200
 
 
-def test_equal_names_are_told_apart() -> None:
+def test_equal_names_are_made_different() -> None:
     """Two files of one name would overwrite each other in a download folder."""
     one = part("Content-Type: image/png; name=Image.png", "1")
     other = part("Content-Type: image/png; name=image.png", "2")
@@ -199,7 +199,7 @@ def test_parts_of_a_digest_are_messages() -> None:
 
 
 def test_texts_with_a_name_are_files_and_without_are_text() -> None:
-    """Mail clients show the one in the list of files and the other in the window."""
+    """Mail clients list the one as a file and show the other."""
     raw = mixed(
         part("Content-Type: text/plain", "first"),
         part("Content-Type: text/plain\r\nContent-Disposition: attachment; filename=notes.txt", "file"),
@@ -221,7 +221,7 @@ def test_named_text_is_shown_where_there_is_no_other() -> None:
 
 
 def test_image_that_the_html_shows_is_inline() -> None:
-    """Whatever its disposition says, a reader sees it in the text."""
+    """Regardless of its disposition, a reader sees it in the text."""
     html = part("Content-Type: text/html", '<img src="cid:a@x">')
     image = part("Content-Type: image/png; name=a.png\r\nContent-ID: <a@x>\r\nContent-Disposition: attachment", "png")
 
@@ -229,7 +229,7 @@ def test_image_that_the_html_shows_is_inline() -> None:
 
 
 def test_declared_and_detected_type_are_both_kept() -> None:
-    """The sender's word is shown; what is served depends on the bytes."""
+    """The declared type is shown; the detected one decides how the file is served."""
     attachment = only(mixed(part("Content-Type: image/png; name=a.png", b"%PDF-1.7 \r\n")))
 
     assert (attachment.content_type, attachment.detected_type) == ("image/png", "application/pdf")
@@ -300,7 +300,7 @@ def test_multipart_without_parts_has_no_text() -> None:
     assert parse_email(mixed()).text is None
 
 
-def test_half_a_type_still_tells_a_file_from_a_text() -> None:
+def test_half_a_type_still_distinguishes_a_file_from_a_text() -> None:
     """`application` without its second half is no reason to take a file for a text."""
     attachment = only(mixed(part("Content-Type: application; name=a.zip", "PK")))
 
@@ -314,7 +314,7 @@ def test_inner_multipart_with_the_same_boundary_hides_nothing() -> None:
     assert len(parse_email(mixed(inner, part("Content-Type: image/png", "2"))).attachments) == 2
 
 
-def test_rubbish_between_headers_is_read_over() -> None:
+def test_garbage_between_headers_is_skipped() -> None:
     """One bad line must not turn the rest of the header into text."""
     parsed = parse_email(lines("Subject: one", "this is no header", "To: a@x.org", "", "text"))
 

@@ -53,7 +53,7 @@ def test_work_grows_no_faster_than_the_mail(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAPS)
 def test_trap_is_answered(name: str) -> None:
-    """A3 to A8: whatever it costs, what comes out can be stored, and names its defects."""
+    """A3 to A8: the result can always be stored, and names its defects."""
     assert_sound(parse_email(TRAPS[name](100_000)))
 
 
@@ -98,7 +98,7 @@ def test_nested_comments_are_shown_raw() -> None:
 
 
 def test_recipients_are_capped() -> None:
-    """A8: a thousand are told, and the defect says that there were more."""
+    """A8: a thousand are returned, and the defect says that there were more."""
     parsed = parse_email(b"To: " + b", ".join(b"u%d@example.org" % one for one in range(16_000)) + b"\r\n\r\nx")
 
     assert len(parsed.to) == 1_000
@@ -237,7 +237,7 @@ def test_same_attachment_often_has_one_digest() -> None:
     "content", [b"PK\x03\x04" + bytes(60), b"\x1f\x8b\x08" + bytes(60), b"<!DOCTYPE x [<!ENTITY a 'b'>]>"]
 )
 def test_archives_and_documents_are_not_opened(content: bytes) -> None:
-    """A20 and A21: what is inside is no business of the parser."""
+    """A20 and A21: the parser does not open archives and documents."""
     (found,) = parse_email(mixed(b"Content-Type: application/zip\r\n\r\n" + content)).attachments
 
     assert (found.content, found.members) == (content, ())
@@ -297,7 +297,7 @@ def test_names_with_a_meaning_elsewhere_lose_it(name: bytes) -> None:
 
 
 def test_two_names_follow_one_rule() -> None:
-    """B27: RFC 2231 before the plain one, both spellings of one file; pieces in any order; equal names told apart."""
+    """B27: RFC 2231 before the plain one, both spellings of one file; pieces in any order; equal names made different."""
     both = named(b"filename=plain.pdf; filename*=utf-8''real.pdf").filename
     pieces = named(b'filename*1="hp"; filename*0="a.p"').filename
     again = parse_email(mixed(*[b"Content-Type: application/pdf; name=a.pdf\r\n\r\n1"] * 2)).attachments
@@ -324,7 +324,7 @@ def test_name_in_a_broken_disposition_is_found(written: bytes) -> None:
 
 
 def test_markup_in_a_name_is_a_name() -> None:
-    """B28: who shows it escapes it; here it stays what the sender wrote, so that nobody takes it for safe."""
+    """B28: pages escape it; the parser returns what the sender wrote, so that it is not taken for safe."""
     assert named(b'filename="\\"><img src=x onerror=alert(1)>.pdf"').filename == '"><img src=x onerror=alert(1)>.pdf'
 
 
@@ -333,7 +333,7 @@ def test_markup_in_a_name_is_a_name() -> None:
     [(b"MZ" + bytes(62), "application/x-msdownload"), (b"%PDF-1.4", "application/pdf"), (b"<html>", None)],
 )
 def test_declared_and_detected_type_are_both_kept(content: bytes, detected: str | None) -> None:
-    """B29: the first is the sender's word, the second the bytes'."""
+    """B29: the first is declared by the sender, the second detected from the bytes."""
     (found,) = parse_email(mixed(b"Content-Type: image/png; name=a.png\r\n\r\n" + content)).attachments
 
     assert (found.content_type, found.detected_type) == ("image/png", detected)
@@ -348,12 +348,12 @@ def test_declared_and_detected_type_are_both_kept(content: bytes, detected: str 
     ],
 )
 def test_more_than_one_sender_is_a_defect(head: bytes) -> None:
-    """D44: nobody acts on the first of two."""
+    """D44: the first of two senders is not trusted."""
     assert "sender_ambiguous" in parse_email(head + b"\r\n\r\nx").defects
 
 
 def test_address_in_a_name_is_not_the_sender() -> None:
-    """D44: what stands between the angle brackets is."""
+    """D44: the address between the angle brackets is."""
     assert parse_email(b'From: "ceo@example.org" <evil@example.net>\r\n\r\nx').from_ == (
         '"ceo@example.org" <evil@example.net>'
     )

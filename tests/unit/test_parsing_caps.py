@@ -1,6 +1,6 @@
 """Every cap of the security notes' section 3.2: one step over it is a named defect, and the parts beside it come out.
 
-The table of docs/parsing.md has the figures; what stands here is that they hold.
+The figures are in the table of docs/parsing.md; these tests show that they hold.
 """
 
 import sys
@@ -14,7 +14,7 @@ from mailroom.domain.parsing import Limits, ParsedEmail, parse_email
 
 IMAGE = b"Content-Type: image/png; name=%s.png\r\n\r\n\x89PNG"
 FIRST, LAST = IMAGE % b"first", IMAGE % b"last"
-#: Little of everything that the parts of one mail share.
+#: Low limits of everything that the parts of one mail share.
 MEAN = Limits(
     header_lines=200, delimiters=200, lines=200, escapes=200, rtf_bytes=500, report_bytes=500, properties=50, cms_values=200
 )  # fmt: skip
@@ -52,9 +52,7 @@ def recipients(count: int) -> bytes:
         (b"", b'Content-Type: image/png; name="' + b"n" * 9_000 + b'"\r\n\r\nx', "name_too_long"),
     ],
 )
-def test_one_step_over_a_cap_is_a_defect_and_costs_the_neighbours_nothing(
-    head: bytes, part: bytes, defect: str
-) -> None:
+def test_one_step_over_a_cap_is_a_defect_and_the_other_parts_are_read(head: bytes, part: bytes, defect: str) -> None:
     """A person finds the other files, a filter finds the reason."""
     parsed = parse_email(mail(FIRST, part, LAST, head=head))
 
@@ -133,7 +131,7 @@ def test_a_shown_name_has_two_hundred_bytes() -> None:
     ],
 )  # fmt: skip
 def test_parts_of_one_mail_share_what_is_allowed(name: str) -> None:
-    """Given to each part anew, ten seconds of CPU and gigabytes went into mails of a few megabytes: with what is allowed
+    """With limits per part, mails of a few megabytes took ten seconds of CPU and gigabytes: with what is allowed
     used up, parts that are larger cost no more steps."""
     small, large = (steps(mail(FIRST, *[TRAPS[name](size)] * 30, LAST)) for size in (5_000, 20_000))
 

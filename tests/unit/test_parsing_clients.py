@@ -1,4 +1,4 @@
-"""Mail as known programs write it, and what a person who opens it expects to see."""
+"""Mail as known programs write it, and what its reader expects to see."""
 
 import base64
 
@@ -97,7 +97,7 @@ def test_mail_reads_as_its_reader_expects(
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "told"),
+    ("kind", "fields", "expected"),
     [
         (
             b"message/delivery-status",
@@ -112,16 +112,16 @@ def test_mail_reads_as_its_reader_expects(
         ),
     ],
 )
-def test_bounce_names_who_was_not_reached(kind: bytes, fields: bytes, told: tuple[str, dict[str, str]]) -> None:
-    """Gmail's, Exim's and Exchange's way, and Postfix's for addresses beyond ASCII."""
+def test_bounce_names_who_was_not_reached(kind: bytes, fields: bytes, expected: tuple[str, dict[str, str]]) -> None:
+    """As Gmail, Exim and Exchange write it, and Postfix for addresses beyond ASCII."""
     raw = parts(
         b"multipart/report", b"Content-Type: text/plain\n\nnot delivered", b"Content-Type: " + kind + b"\n\n" + fields
     )
 
     (report,) = parse_email(raw).reports
 
-    assert report.kind == told[0]
-    assert told[1].items() <= report.items[0].items()
+    assert report.kind == expected[0]
+    assert expected[1].items() <= report.items[0].items()
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_binhex_file_is_taken_out_of_the_text() -> None:
 
 
 def test_run_lengths_of_binhex_are_bounded() -> None:
-    """Bad input A20: three bytes stand for 255, and nobody may make 40 MB into gigabytes."""
+    """Bad input A20: three bytes stand for 255, so 40 MB could become gigabytes."""
     bomb = binhex(binhex_fork(b"a.txt", b"") + b"z\x90\xff" * 100)
     raw = b"\r\n\r\nx\r\n(This file must be converted with BinHex 4.0)\r\n" + bomb
 
@@ -121,7 +121,7 @@ def test_html_is_taken_out_of_rtf() -> None:
 
 
 def test_plain_rtf_gives_its_words_and_lines() -> None:
-    """Nothing else of it belongs into a text."""
+    """The text has nothing else of the RTF."""
     rtf = rb"{\rtf1\ansi{\fonttbl{\f0 Arial;}}{\*\x y}\pard one\par two\tab thr\'e9\par {\pict 00ff}}"
 
     assert read_rtf(rtf, reading=Reading()) == RtfBody(text="one\r\ntwo\tthré")
@@ -148,7 +148,7 @@ def signed(content: bytes) -> bytes:
 
 
 def test_opaque_signed_message_is_unwrapped() -> None:
-    """A person sees the letter, not a smime.p7m; the raw mail keeps the signature."""
+    """A person sees the text, not a smime.p7m; the raw mail keeps the signature."""
     parsed = parse_email(smime(signed(INNER)))
 
     assert parsed.text == "signed text"
@@ -158,7 +158,7 @@ def test_opaque_signed_message_is_unwrapped() -> None:
 
 
 def test_wrapping_of_wrappings_ends() -> None:
-    """Bad input A10: each envelope holds all below it."""
+    """Bad input A10: each wrapping contains all below it."""
     raw = smime(signed(smime(signed(smime(signed(INNER))))))
 
     parsed = parse_email(raw, limits=Limits(wrappings=2))
@@ -168,7 +168,7 @@ def test_wrapping_of_wrappings_ends() -> None:
 
 
 def test_encrypted_message_is_flagged_and_kept() -> None:
-    """Only its recipient opens it, with a key that is not ours to have."""
+    """Only its recipient can decrypt it, with a key that we do not have."""
     ours, _ = certificate()
     builder = pkcs7.PKCS7EnvelopeBuilder().set_data(INNER).add_recipient(ours)
 
@@ -189,7 +189,7 @@ def test_encrypted_message_is_flagged_and_kept() -> None:
     ],
 )
 def test_protection_is_flagged(raw: bytes, word: str) -> None:
-    """Who reads such a mail wants to know that there was more to it."""
+    """A reader must see that the mail was signed or encrypted."""
     assert parse_email(b"Subject: x\r\n" + raw).protection == (word,)
 
 

@@ -1,4 +1,4 @@
-"""Mails that the fuzzer once found a fault with: each is read soundly ever after."""
+"""Mails with which the fuzzer once found a fault: each is read soundly."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FOUND = sorted((Path(__file__).parents[1] / "data" / "parser").iterdir())
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
 def test_what_was_found_stays_found(path: Path) -> None:
-    """A fault that came once comes again where nothing remembers it."""
+    """A fixed fault can return; each input stays a test."""
     raw = path.read_bytes()
 
     assert_sound(parse_email(raw))

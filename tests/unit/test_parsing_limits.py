@@ -1,4 +1,4 @@
-"""What a hostile mail can make `parse_email` do: nothing but name the limit it broke."""
+"""`parse_email` on hostile mail: it names the limit that was exceeded, and nothing worse happens."""
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +39,7 @@ def nested(depth: int) -> bytes:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=2_000))
 def test_random_bytes_never_raise(raw: bytes) -> None:
-    """Whatever a queue hands over is answered with a value."""
+    """Any bytes give a value, never an exception."""
     assert_sound(parse_email(raw))
 
 
@@ -64,7 +64,7 @@ def test_damaged_mail_never_raises(data: st.DataObject) -> None:
 
 
 def test_the_whole_mail_is_sound() -> None:
-    """The ground that the damage is done to."""
+    """The mail that the other tests damage."""
     parsed = parse_email(_WHOLE)
 
     assert parsed.defects == ()
@@ -73,7 +73,7 @@ def test_the_whole_mail_is_sound() -> None:
 
 @pytest.mark.parametrize("depth", [21, 1_500, 20_000])
 def test_depth_is_bounded_and_the_rest_is_kept(depth: int) -> None:
-    """The standard library's parser dies of a RecursionError here."""
+    """The standard library's parser raises RecursionError here."""
     parsed = parse_email(nested(depth))
 
     assert "too_deep" in parsed.defects
@@ -116,7 +116,7 @@ def test_nested_multiparts_share_the_count_of_parts() -> None:
 
 
 def test_lines_that_look_like_delimiters_are_counted() -> None:
-    """Each costs a look, even if none is one."""
+    """Each has to be examined, even if none is a delimiter."""
     raw = b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--bb\n" * 2_000
 
     assert "too_many_delimiters" in parse_email(raw, limits=Limits(delimiters=1_000)).defects
@@ -134,7 +134,7 @@ def test_lines_that_look_like_delimiters_are_counted() -> None:
     ],
 )
 def test_broken_limit_is_named_and_the_body_still_read(raw: bytes, defect: Defect) -> None:
-    """A person sees what there is, and a filter sees why it is not all."""
+    """A reader gets the rest of the mail, and a filter the reason why it is not all."""
     parsed = parse_email(raw)
 
     assert defect.value in parsed.defects
@@ -142,7 +142,7 @@ def test_broken_limit_is_named_and_the_body_still_read(raw: bytes, defect: Defec
 
 
 def test_bytes_over_the_limit_are_not_read() -> None:
-    """SES hands over at most 40 MB."""
+    """SES delivers at most 40 MB."""
     parsed = parse_email(b"Subject: x\r\n\r\n0123456789", limits=Limits(raw_bytes=20))
 
     assert parsed.text == "012345"
@@ -162,7 +162,7 @@ def test_files_are_counted() -> None:
     ids=["comments", "quotes", "brackets", "letters"],
 )
 def test_unclosed_punctuation_is_looked_for_once(sender: bytes) -> None:
-    """A parser that recurses, or looks again from each place, never comes back from this."""
+    """A parser that recurses, or scans again from each place, never finishes."""
     assert_sound(parse_email(b"From: " + sender + b"\r\n\r\nx"))
 
 
@@ -173,7 +173,7 @@ def test_unclosed_punctuation_is_looked_for_once(sender: bytes) -> None:
     )
 )
 def test_any_names_become_safe_and_unique(written: list[str]) -> None:
-    """Whatever senders write, what is shown is one line, no path, not empty, not too long, and not there twice."""
+    """For any sender's name, the shown one is one line, no path, not empty, not too long, and unique."""
     taken: dict[str, int] = {}
 
     shown = [
@@ -188,7 +188,7 @@ def test_any_names_become_safe_and_unique(written: list[str]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=300))
 def test_safe_name_stays_as_it_is(written: str) -> None:
-    """Cleaning what is clean already changes nothing, so that a name does not drift from one system to the next."""
+    """Cleaning is idempotent, so that a name does not change from one system to the next."""
     once = display_name(written, content_type="application/pdf", number=1)
 
     assert display_name(once, content_type="application/pdf", number=1) == once

@@ -1,10 +1,10 @@
-"""Whose mail it is: one From with one address says so, everything else is a defect that page and API show."""
+"""The sender: one From with one address; everything else is a defect that page and API show."""
 
 import pytest
 
 from mailroom.domain.parsing import parse_email
 
-#: What a reader may take for the sender, or a mail program, beside the address that ours takes.
+#: Headers in which a reader or a mail program may see another sender than our parser does.
 SEVERAL = [
     "a@x.example, b@y.example",
     "Team: a@x.example, b@y.example;",
@@ -60,17 +60,17 @@ def defects(*senders: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("written", SEVERAL)
 def test_two_addresses_in_one_from_are_a_defect(written: str) -> None:
-    """Most mail programs show the name alone, and of two addresses each takes the one it likes."""
+    """Most mail programs show the name alone, and differ in which of two addresses they take."""
     assert "sender_ambiguous" in defects(written)
 
 
 @pytest.mark.parametrize("written", ONE)
 def test_one_address_is_none(written: str) -> None:
-    """A mark that is on every other mail is looked at by nobody."""
+    """A mark that half of all mails have would be ignored."""
     assert "sender_ambiguous" not in defects(written)
 
 
-def test_two_froms_are_a_defect_whatever_they_say() -> None:
+def test_two_froms_are_always_a_defect() -> None:
     """A filter reads the first and a program the last."""
     assert "sender_ambiguous" in defects("a@x.example", "b@y.example")
     assert "sender_ambiguous" in defects("a@x.example", "Ann")

@@ -1,4 +1,4 @@
-"""How `parse_email` reads the words of a mail: subjects, addresses, dates, and texts in their charsets."""
+"""How `parse_email` reads subjects, addresses, dates, and texts in their charsets."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -42,7 +42,7 @@ def test_subject_is_decoded(written: str, read: str) -> None:
     ],
 )
 def test_undeclared_bytes_in_a_header_are_read(written: bytes, declared: str, read: str) -> None:
-    """UTF-8 proves itself; otherwise the body's charset is the best witness."""
+    """UTF-8 is recognised by its form; otherwise the body's charset is the best guess."""
     raw = b"Subject: " + written + f"\r\nContent-Type: text/plain; charset={declared}\r\n\r\nx".encode()
 
     assert parse_email(raw).subject == read
@@ -106,7 +106,7 @@ def test_date_is_read_and_aware(written: str, read: datetime) -> None:
     "written", ["yesterday", "32 Mar 2026 10:00:00", "1 Jan 2026 24:61:00", "Fri, 31 Dec 9999 23:59:59 -2300"]
 )
 def test_impossible_date_is_no_date(written: str) -> None:
-    """The time of receipt is used then; a made-up one would be believed."""
+    """The time of receipt is used then; an invented date would be believed."""
     parsed = parse_email(lines(f"Date: {written}", "", "x"))
 
     assert parsed.date is None
@@ -127,13 +127,13 @@ def test_impossible_date_is_no_date(written: str) -> None:
     ],
 )
 def test_text_is_decoded(charset: str, encoded: bytes, text: str) -> None:
-    """What the mail declares, as its users mean it; where that fails, UTF-8; then a guess."""
+    """The declared charset, as senders use its name; where that fails, UTF-8; then a guess."""
     assert parse_email(f"Content-Type: text/plain; charset={charset}\r\n\r\n".encode() + encoded).text == text
 
 
 @pytest.mark.parametrize("charset", ["koi8-r", "cp1251", "cp932", "gb18030", "big5", "cp949", "cp1250"])
 def test_text_without_a_charset_is_guessed(charset: str) -> None:
-    """Old mailers name none; a person would still recognise the language."""
+    """Old mailers name none; a reader would still recognise the language."""
     text = {
         "koi8-r": "Добрый день, посылаю вам договор за прошлый месяц, подтвердите получение.",
         "cp1251": "Добрый день, посылаю вам договор за прошлый месяц, подтвердите получение.",
@@ -183,7 +183,7 @@ def test_mail_saved_as_utf16_is_read() -> None:
 
 
 def test_utf8_under_another_name_is_read_as_utf8() -> None:
-    """Programs write UTF-8 under the name that their template had; nobody means `GrÃ¼Ã\x9fe`."""
+    """Programs write UTF-8 under the name that their template had; no sender means `GrÃ¼Ã\x9fe`."""
     raw = b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n" + "Grüße für Änne".encode()
 
     parsed = parse_email(raw)

@@ -58,8 +58,8 @@ def mail(winmail: bytes, *, text: bytes = b"see below") -> bytes:
     )
 
 
-def test_members_stand_in_place_of_the_container() -> None:
-    """Nobody but Outlook opens a winmail.dat; a person asks for the files in it."""
+def test_members_replace_the_container() -> None:
+    """Only Outlook opens a winmail.dat; a reader wants the files in it."""
     winmail = stream(file("Angebot für März.pdf", b"%PDF-1.4 offer"), file("photo.png", b"\x89PNG\r\n\x1a\n"))
 
     found = parse_email(mail(winmail)).attachments
@@ -105,7 +105,7 @@ def test_type_and_content_id_come_from_the_properties() -> None:
     ],
     ids=["by number", "by name"],
 )
-def test_named_properties_are_read_over(name: bytes) -> None:
+def test_named_properties_are_skipped(name: bytes) -> None:
     """They carry a name of their own length between the id and the value."""
     winmail = stream(file("a.txt", b"a", variable(UNICODE, 0x8001, b"x\0\0\0", named=name)), file("b.txt", b"b"))
 
@@ -176,7 +176,7 @@ def test_container_of_a_text_alone_is_that_text() -> None:
     assert (parsed.text, parsed.attachments) == ("hello", ())
 
 
-def test_invitation_tells_when_and_where() -> None:
+def test_invitation_has_time_and_place() -> None:
     """Outlook puts a meeting into properties where others send a calendar."""
     appointments = bytes.fromhex("0220060000000000c000000000000046")
     start = (datetime(2026, 3, 3, 9, tzinfo=UTC) - datetime(1601, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 10
@@ -194,7 +194,7 @@ def test_invitation_tells_when_and_where() -> None:
 
 
 def test_cut_container_gives_the_members_before_the_cut() -> None:
-    """What arrived whole is worth having; the defect says that something is missing."""
+    """Members that arrived whole are returned; the defect says that something is missing."""
     winmail = stream(file("a.txt", b"a" * 50), file("b.txt", b"b" * 50))
 
     parsed = parse_email(mail(winmail[:-160]))
@@ -204,7 +204,7 @@ def test_cut_container_gives_the_members_before_the_cut() -> None:
 
 
 def test_container_without_members_stays_an_attachment() -> None:
-    """Rubbish under this type may still be something that a person wants to see."""
+    """Garbage under this type may still be something that a person wants to see."""
     parsed = parse_email(mail(b"no container at all"))
 
     assert [one.filename for one in parsed.attachments] == ["winmail.dat"]

@@ -1,4 +1,4 @@
-"""What the embedded stack's parts are given: ports, environment, secrets; and the order that they start in."""
+"""Parts of the embedded stack: ports, environment, secrets, and start order."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ PORTS = {"postgres": 15401, "aws": 15402, "prefect": 15403, "api": 15404, "door"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    """A data folder, made."""
+    """A data folder that exists."""
     made = DataFolder(tmp_path / "data")
     made.make()
     return made
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> DataFolder:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port that somebody else listens on."""
+    """A port on which another process listens."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -53,7 +53,7 @@ def test_the_environment_chooses_ports(tmp_path: Path) -> None:
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path, taken_port: int) -> None:
-    """Whoever names a port has told others of it; another one would be wrong silently."""
+    """Other programs use the named port; choosing another would fail silently."""
     with pytest.raises(StackError, match=f"MAILROOM_PORT_API={taken_port}"):
         choose_ports(tmp_path / "ports.json", asked(api=taken_port))
 
@@ -83,7 +83,7 @@ def test_a_taken_port_gives_way_to_another(tmp_path: Path, taken_port: int) -> N
     assert is_free(chosen["prefect"])
 
 
-def test_a_port_of_no_wish_is_none_that_an_outgoing_connection_may_take() -> None:
+def test_a_free_port_is_outside_the_range_of_outgoing_connections() -> None:
     """Seconds pass between the choice and the server; meanwhile the machine connects to itself hundreds of times."""
     outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
@@ -93,8 +93,8 @@ def test_a_port_of_no_wish_is_none_that_an_outgoing_connection_may_take() -> Non
     assert min(chosen) >= 1024
 
 
-def test_stacks_that_choose_apart_wish_for_nothing_that_another_wishes(tmp_path: Path) -> None:
-    """Two that start in one moment both find the preferred ports free, and one of them then finds them taken."""
+def test_a_stack_that_chooses_apart_takes_none_of_the_preferred_ports(tmp_path: Path) -> None:
+    """Two that start at one moment both see the preferred ports free, and one of them then finds them in use."""
     choose_apart(tmp_path / "ports.json")
 
     chosen = choose_ports(tmp_path / "ports.json", {})
@@ -111,7 +111,7 @@ def test_no_two_parts_share_a_port(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["PREFECT_API_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "PGHOST"])
 def test_foreign_settings_do_not_reach_the_parts(name: str) -> None:
-    """A laptop may be set up for production; a sandbox on it must not touch that."""
+    """A laptop may be configured for production; a sandbox on it must not use that."""
     assert kept({name: "production"}) == {}
 
 
@@ -208,7 +208,7 @@ def test_only_the_prefect_server_learns_its_databases_password(folder: DataFolde
 
 
 def test_every_part_that_stays_heals_but_the_emulator(folder: DataFolder) -> None:
-    """What it knew was in its memory; a part that is added must be one or the other on purpose."""
+    """The emulator's data is in memory; for a new part the choice must be made on purpose."""
     staying = {part.name: (part.heals, bool(part.loss)) for part in Stack(folder, PORTS).parts() if not part.once}
 
     assert staying.pop("aws") == (False, True)

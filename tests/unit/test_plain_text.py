@@ -24,5 +24,5 @@ from mailroom.outbound.plain_text import text_of
     ],
 )
 def test_the_text_is_what_a_reader_sees(html: str, text: str) -> None:
-    """Who reads text only must be able to do what the mail asks, links among it, and see no code."""
+    """A reader of plain text must be able to follow links, and must see no code."""
     assert text_of(html) == text

@@ -1,4 +1,4 @@
-"""Which processors there are: our own and those of packages installed beside them."""
+"""The known processors: our own and those of installed packages."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +40,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     processors.known_processors.cache_clear()
 
 
-def test_installed_processors_stand_beside_our_own(install: Any) -> None:
+def test_installed_processors_are_listed_with_our_own(install: Any) -> None:
     """A function is one step, an object with steps is several."""
     install(stamp=lambda mail, inbound: None, several=Several())
 
@@ -53,7 +53,7 @@ def test_installed_processors_stand_beside_our_own(install: Any) -> None:
 
 @pytest.mark.parametrize("things", [{"digest": len}, {"broken": 7}, {"empty": type("X", (), {"steps": ()})()}])
 def test_unusable_processor_is_a_fault_of_the_set_up(install: Any, things: dict[str, Any]) -> None:
-    """It must be told when the service starts to use it, not be a mail that is silently not processed."""
+    """The fault must be raised at the start, not show as a mail that is silently not processed."""
     install(**things)
 
     with pytest.raises(ConfigurationError):

@@ -1,4 +1,4 @@
-"""What the files beside the code promise: pages that code prints, links, hooks, the licence, the version."""
+"""Files beside the code: generated pages, links, hooks, the licence, the version."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def make_steps(target: str) -> list[str]:
 
 
 def test_the_hooks_run_the_steps_of_make_check() -> None:
-    """A commit that the hooks let through must not fail in CI."""
+    """A commit that passes the hooks must not fail in CI."""
     config: Any = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
 
@@ -50,7 +50,7 @@ def test_the_page_of_settings_is_what_the_command_prints() -> None:
 
 
 def test_every_setting_says_what_it_is_and_what_follows_where_it_is_wrong() -> None:
-    """A setting without it costs its operator a search in the code."""
+    """Without it an operator has to search the code."""
     assert list(settings_command.CONSEQUENCES) == list(Settings.model_fields)
     for row in settings_command.rows():
         assert len(row.about) > 20, row.name
@@ -71,7 +71,7 @@ def test_settings_print_no_value_of_this_machine(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_variable_of_the_code_is_on_the_page() -> None:
-    """A variable that only the code knows cannot be set by anybody else; those of drills and of our own children are not for setting."""
+    """An undocumented variable cannot be used; those of drills and of our own child processes are not for operators."""
     ours = {
         "MAILROOM_WORKER",
         "MAILROOM_HOME",
@@ -109,7 +109,7 @@ def anchors(text: str) -> Iterator[str]:
 
 
 def test_the_glossary_has_each_term_once_and_in_order() -> None:
-    """A reader looks a word up; two lines for one would disagree one day."""
+    """A reader looks a word up; two lines for one would come to disagree."""
     terms = re.findall(r"^\| (?!term |-)([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
 
     assert len(terms) > 50
@@ -117,7 +117,7 @@ def test_the_glossary_has_each_term_once_and_in_order() -> None:
 
 
 def test_the_licence_reserves_all_rights_and_is_in_the_wheel() -> None:
-    """Without it nobody knows what they may do with the code."""
+    """Without a licence, readers do not know what they may do with the code."""
     assert PROJECT["license"] == "LicenseRef-Proprietary"
     assert PROJECT["license-files"] == ["LICENSE"]
     assert "All rights reserved" in (ROOT / "LICENSE").read_text()
@@ -172,7 +172,7 @@ def test_what_is_no_checkout_has_no_commit(checkout: Path, monkeypatch: pytest.M
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
-    """The first minute of a fork must not fail."""
+    """A new repository must not fail."""
     git(tmp_path, "init", "--quiet")
 
     assert commit_of(tmp_path) is None

@@ -1,4 +1,4 @@
-"""The blocks of providers: what an operator types in becomes a provider, and no secret is shown."""
+"""The blocks of providers: each opens its provider, and shows no secret."""
 
 import inspect
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_ses_keeps_the_operator_s_settings_and_retries_nothing() -> None:
 
 
 def test_half_of_a_dkim_setting_is_a_mistake() -> None:
-    """Mail that everybody believes is signed would go out unsigned."""
+    """Mail that is believed to be signed would be sent unsigned."""
     with pytest.raises(ConfigurationError):
         SmtpProvider(host="mail.example.com", dkim_domain="acme.example").open()
 
@@ -69,7 +69,7 @@ def test_what_is_registered_is_what_is_listed() -> None:
 
 
 def test_the_table_in_the_docs_is_what_the_providers_can_do() -> None:
-    """A table that somebody keeps by hand is wrong by the second release."""
+    """A table that is kept by hand is soon wrong."""
     docs = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
     assert table() in docs.read_text()

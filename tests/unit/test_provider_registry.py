@@ -1,4 +1,4 @@
-"""The registry of providers: each row holds together, and the guide names every file that a provider is in."""
+"""The registry of providers: each row is consistent, and the guide names every file of a provider."""
 
 import re
 from inspect import isclass
@@ -30,7 +30,7 @@ WITH_HOOK = [row for row in REGISTRY if row.hook]
 
 @pytest.mark.parametrize("row", REGISTRY, ids=lambda row: str(row.name))
 def test_every_reference_of_a_row_leads_to_what_it_says(row: ProviderRow) -> None:
-    """A word that is wrong would be found by the first run that needs it."""
+    """A wrong reference would otherwise fail the first run that needs it."""
     assert resolve_name(row.adapter).name == row.name
     assert PROVIDERS[row.name] == resolve_name(row.adapter).capabilities
     if row.block:
@@ -57,8 +57,8 @@ def test_no_two_rows_say_the_same() -> None:
 
 
 @pytest.mark.parametrize("row", WITH_HOOK, ids=lambda row: str(row.name))
-def test_a_hook_is_a_route_and_believes_nothing_without_a_credential(row: ProviderRow) -> None:
-    """Fail closed: a provider that nobody has set up posts in vain."""
+def test_a_hook_is_a_route_and_refuses_all_calls_without_a_credential(row: ProviderRow) -> None:
+    """Fail closed: without a credential every call is refused."""
     routes = {getattr(route, "path", "") for route in provider_events.router.routes}
 
     assert row.name in HOOKS
@@ -70,7 +70,7 @@ def test_a_hook_is_a_route_and_believes_nothing_without_a_credential(row: Provid
 
 @pytest.mark.parametrize("row", WITH_HOOK, ids=lambda row: str(row.name))
 def test_the_guide_names_every_file_that_a_provider_is_in(row: ProviderRow) -> None:
-    """What a provider costs is what the guide says: a seventh file, or one that it does not name, fails here."""
+    """A seventh file, or one that the guide does not name, fails here."""
     named = {path.replace("NAME", row.name) for path in FILES if path.endswith(".py")}
     older = {"mailroom/settings.py"} if row.hook_setting else set()
 
@@ -87,7 +87,7 @@ def test_the_guide_names_every_file_that_a_provider_is_in(row: ProviderRow) -> N
 
 
 def test_a_provider_costs_six_files() -> None:
-    """Each is one that is there already, or one with the provider's name."""
+    """Each exists already, or has the provider's name."""
     assert len(FILES) == len(set(FILES)) == 6
     assert all((ROOT / path).is_file() for path in FILES if "NAME" not in path)
 
@@ -108,7 +108,7 @@ def test_credentials_come_from_the_common_setting_and_from_a_providers_own() -> 
 
 @pytest.mark.parametrize("word", ["secret", "nobody/secret", "postmark/", "/secret", "ses/secret", "Postmark/secret"])
 def test_a_credential_of_no_provider_stops_the_service_and_is_not_shown(word: str) -> None:
-    """Passed over, the provider's calls would all be refused, and nobody would see why."""
+    """If it were ignored, the provider's calls would all be refused without a visible reason."""
     with pytest.raises(ConfigurationError, match="MAILROOM_PROVIDER_HOOKS") as raised:
         Settings.model_construct(provider_hooks=SecretStr(word)).hook_credentials()
 

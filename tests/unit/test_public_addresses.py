@@ -1,4 +1,4 @@
-"""The list of public addresses: each network of IANA's registries from its first address to its last, and what lies beside it.
+"""The list of public addresses: each network of IANA's registries its first address, its last, and their neighbours.
 
 The ranges here are written down a second time, by first and last address and read by arithmetic of this file's own, so that
 neither a slip in a prefix length nor a change in Python's `ipaddress` moves both sides.
@@ -103,7 +103,7 @@ def test_no_address_of_a_special_network_is_public(first: str, last: str) -> Non
 
 
 def test_the_neighbours_of_every_network_are_what_they_are() -> None:
-    """A prefix that is one bit too short refuses customers, one that is too long lets into the house."""
+    """A prefix that is one bit too short refuses customers, one that is too long admits private addresses."""
     wrong = [v4(value) for value in EDGES_V4 if is_public(v4(value)) is not is_public_v4(value)]
     wrong += [v6(value) for value in EDGES_V6 if is_public(v6(value)) is not is_public_v6(value)]
 
@@ -118,7 +118,7 @@ def test_the_neighbours_of_every_network_are_what_they_are() -> None:
 @given(st.integers(0, 2**32 - 1))
 @example(number("169.254.169.254"))
 def test_any_ipv4_address_is_judged_as_the_ranges_say(value: int) -> None:
-    """And the same address in the clothes of IPv6 is never public: who unwraps it is not known."""
+    """And the same address embedded in IPv6 is never public: it is unknown which host unwraps it."""
     assert is_public(v4(value)) is is_public_v4(value)
     for wrapped in (value, 0xFFFF << 32 | value, number("64:ff9b::") | value, number("2002::") | value << 80):
         assert not is_public(v6(wrapped))
@@ -127,7 +127,7 @@ def test_any_ipv4_address_is_judged_as_the_ranges_say(value: int) -> None:
 @given(st.integers(0, 2**128 - 1) | st.integers(0x2000 << 112, (0x4000 << 112) - 1))
 @example(number("fd00:ec2::254"))
 def test_any_ipv6_address_is_judged_as_the_ranges_say(value: int) -> None:
-    """Whatever is not named as public is refused, also what IANA reserves tomorrow."""
+    """Only named ranges are public, so future reservations of IANA are refused too."""
     assert is_public(v6(value)) is is_public_v6(value)
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_address_in_its_usual_form_is_not_public(text: str) -> None:
 
 
 def test_nothing_asks_the_list_of_python() -> None:
-    """It is another in each release (CVE-2024-4032); a wall must not move when Python is upgraded."""
+    """Python's list differs by release (CVE-2024-4032); the rule must not change with an upgrade."""
     asked = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.attr}"
         for path in SHIPPED

@@ -1,4 +1,4 @@
-"""What both listeners do alike: when they receive, what they wait out, and how they stop."""
+"""Common behaviour of both listeners: when they receive, how they wait through outages, and how they stop."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ QUICK = replace(Timing(), long_poll_s=0, stop_patience_s=0.05)
 
 
 def looped(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in an event loop of its own."""
+    """Run a test in a new event loop."""
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -41,7 +41,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class HeldGate(OpenGate):
-    """A gate that an operator holds while `why` says so."""
+    """A gate that is held while `why` is set."""
 
     why: str | None = None
 
@@ -116,8 +116,8 @@ def queue_of(*bodies: str) -> MemoryQueue:
 
 
 @looped
-async def test_held_listener_receives_nothing_until_it_is_let_go() -> None:
-    """What an operator holds back must count no receives."""
+async def test_held_listener_receives_nothing_until_it_is_released() -> None:
+    """A hold by an operator must use up no receive counts."""
     desk = Desk(queue_of("one"))
     desk.held_by.why = "paused in Prefect"
 
@@ -133,7 +133,7 @@ async def test_held_listener_receives_nothing_until_it_is_let_go() -> None:
 
 @looped
 async def test_full_listener_leaves_the_rest_in_the_queue() -> None:
-    """Others may take it; a message that waits in memory counts a receive and keeps nobody's place."""
+    """Other workers may receive it; a message that waits in memory only uses up a receive count."""
     queue = queue_of("one", "two", "three")
     desk = Desk(queue, room=2, works=False)
 
@@ -175,7 +175,7 @@ async def test_nothing_is_received_in_an_outage() -> None:
 async def test_queue_that_cannot_be_read_is_read_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And what the work needs is looked at, for it may be down with the queue."""
+    """Health is checked too, because other services may be down with the queue."""
     queue = queue_of("one")
     desk, receive, faults = Desk(queue), queue.receive, [TransientError("SQS does not answer")]
 
@@ -194,8 +194,8 @@ async def test_queue_that_cannot_be_read_is_read_again(
 
 
 @looped
-async def test_stop_gives_back_what_does_not_end_soon() -> None:
-    """And only then ends what runs beside: heartbeats must last as long as the work."""
+async def test_stop_releases_what_does_not_end_soon() -> None:
+    """Background loops end last: heartbeats must last as long as the work."""
     desk = Desk(queue_of("one"), works=False)
 
     async with listening(desk):
@@ -207,7 +207,7 @@ async def test_stop_gives_back_what_does_not_end_soon() -> None:
 
 @looped
 async def test_full_listener_can_be_stopped() -> None:
-    """It waits for room, which nobody makes any more."""
+    """It waits for room that will not become free."""
     desk = Desk(queue_of("one"), room=1, works=False)
 
     async with listening(desk):
@@ -219,7 +219,7 @@ async def test_full_listener_can_be_stopped() -> None:
 
 @looped
 async def test_work_that_failed_in_an_outage_is_done_again() -> None:
-    """It keeps its place and its receive count; what failed while all served comes back to the queue."""
+    """It keeps its place and its receive count; work that failed without an outage returns to the queue."""
     desk, tries = Desk(queue_of()), list[int]()
 
     async def work() -> str:

@@ -1,4 +1,4 @@
-"""Quotas by the calendar: how much may go now, and when the rest."""
+"""Quotas by the calendar: how many mails may be sent now, and when the rest."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -80,11 +80,11 @@ def test_a_limit_of_nothing_is_never_done() -> None:
     ids=["no-limit", "rate", "day-used-up", "day", "days", "stopped", "no-day", "paused"],
 )
 def test_the_end_is_not_before_what_the_provider_takes(pace: ProviderRate, end: datetime | None) -> None:
-    """A hundred mails at ten a second take ten seconds, whatever the tenant's quota has room for."""
+    """A hundred mails at ten a second take ten seconds, even if the tenant's quota allows more."""
     assert earliest_end(Allowance(), {}, 100, NOW, pace=pace) == end
 
 
 def test_the_slower_of_quota_and_provider_counts() -> None:
-    """Neither hurries the other."""
+    """The later of both ends counts."""
     assert earliest_end(Allowance(hour=60), {}, 100, NOW, pace=ProviderRate(per_second=10)) == NEW_YEAR
     assert earliest_end(Allowance(hour=0), {}, 1, NOW, pace=ProviderRate(per_second=10)) is None

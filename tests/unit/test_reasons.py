@@ -1,4 +1,4 @@
-"""The words for why something is as it is: one for each error and direction, old and new, and the page that lists them.
+"""Reason words: one for each error and direction, old and new, and the page that lists them.
 
 .venv/bin/python tests/unit/test_reasons.py > docs/reasons.md
 """
@@ -101,7 +101,7 @@ def test_errors_outside_the_tree_have_a_reason_too() -> None:
 
 @pytest.mark.parametrize("reason", ALL, ids=lambda one: f"{type(one).__name__}.{one.value}")
 def test_every_reason_has_a_word_a_sentence_and_what_to_do(reason: ReasonWord) -> None:
-    """They stand in filters and labels, and in the middle of sentences on pages and in terminals."""
+    """Words are used in filters and labels; sentences on pages and in terminals."""
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", reason.value)
     for text in (reason.sentence, reason.remedy):
         assert text
@@ -123,7 +123,7 @@ def test_no_two_reasons_share_a_spelling(kind: type[ReasonWord]) -> None:
     assert all(kind.read(word) is one for one in kind for word in one.spellings)
 
 
-def test_all_that_has_words_of_its_own_is_among_the_reasons() -> None:
+def test_words_of_holds_and_events_are_among_the_reasons() -> None:
     """Holds and providers' events write their words into the same column."""
     reporting = (Kind.BOUNCED_HARD, Kind.BOUNCED_SOFT, Kind.COMPLAINED, Kind.REJECTED, Kind.SUPPRESSED)
 
@@ -189,7 +189,7 @@ def memory() -> Memory:
 
 
 def test_the_api_has_both_words_the_sentence_and_what_to_do(memory: Memory) -> None:
-    """Whichever word a row has, both readers find theirs; a filter takes either."""
+    """Readers of the old and of the new word both find theirs; a filter accepts either."""
     client = TestClient(create_app(memory.services()), headers={"Authorization": "Bearer key"})
 
     def listed(query: str = "") -> list[tuple[str, str, str | None]]:
@@ -224,7 +224,7 @@ COMMANDS = sorted({quoted for one in ALL for quoted in re.findall(r"`mailroom ([
 
 @pytest.mark.parametrize("quoted", COMMANDS)
 def test_every_command_that_a_reason_names_is_there(quoted: str) -> None:
-    """What to do must be something that can be done."""
+    """A reason must name a command that exists."""
     command: Any = get_command(_app.app)
     context = typer.Context(command)
     for word in quoted.split():
@@ -249,7 +249,7 @@ def test_no_class_name_is_stored_as_a_reason() -> None:
 
 
 def test_the_page_of_reasons_is_up_to_date() -> None:
-    """Run what the first line of the page says."""
+    """If it fails, run the command in the first line of the page."""
     assert (ROOT / "docs" / "reasons.md").read_text() == page()
 
 

@@ -1,4 +1,4 @@
-"""Which objects a reference may name: decided by its letters alone, before anything is asked."""
+"""Which objects a reference may name: decided by its text alone, before any call."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -81,7 +81,7 @@ def test_prefix_that_ends_in_a_sign_is_taken_as_it_is(key: str, found: bool) -> 
 
 
 def fetched(arrival: Arrival) -> tuple[list[ObjectRef], Quarantined | None]:
-    """Return what was asked of S3 for this notice, and why it was refused."""
+    """Return the objects that were requested from S3 for this notification, and why it was refused."""
     mails, entry = MemoryMailStore(), Entry("id", arrival.ref, State.PROCESSING, arrival.envelope, 1)
     mails.put(arrival.ref, b"", at=datetime.now(UTC))
     try:
@@ -97,7 +97,7 @@ OUTSIDE = [ObjectRef("other", "in/abc", "v1"), ObjectRef("mails", "out/abc"), Ob
 @pytest.mark.parametrize("ref", OUTSIDE)
 @pytest.mark.parametrize("notice", [s3_notice, lambda ref: ses_notice(ref, "anna@acme.test")], ids=["s3", "ses"])
 def test_notice_of_an_object_outside_is_quarantined_without_a_call(ref: ObjectRef, notice: Any) -> None:
-    """Who can write a notice, into the queue or by the topic, must not choose what the worker's credentials read."""
+    """A forged notification, in the queue or by the topic, must not choose what the worker's credentials read."""
     [arrival] = read_notification(notice(ref))
 
     asked, refused = fetched(arrival)
@@ -108,7 +108,7 @@ def test_notice_of_an_object_outside_is_quarantined_without_a_call(ref: ObjectRe
 
 
 def test_encoded_key_is_compared_once_it_is_decoded() -> None:
-    """S3 encodes keys in its notices: what looks harmless there may step out of its folder when it is asked for."""
+    """S3 encodes keys in its notices: a harmless-looking key may leave its folder once it is decoded."""
     [stepping] = read_notification(s3_notice(ObjectRef("mails", "in%2F..%2Fabc")))
     [spaced] = read_notification(s3_notice(ObjectRef("mails", "in%2Fa+b")))
 
@@ -116,8 +116,8 @@ def test_encoded_key_is_compared_once_it_is_decoded() -> None:
     assert fetched(spaced) == ([ObjectRef("mails", "in/a b")], None)
 
 
-def test_foreign_object_in_a_notice_costs_its_neighbours_nothing() -> None:
-    """One message may name several objects; that of a stranger takes none of the others with it."""
+def test_foreign_object_in_a_notice_does_not_affect_the_others() -> None:
+    """One message may name several objects; a foreign one does not fail the others."""
     ours, strange = ObjectRef("mails", "in/abc"), ObjectRef("other", "in/abc")
 
     ends = [fetched(arrival) for arrival in read_notification(s3_notice(ours, strange, ours))]

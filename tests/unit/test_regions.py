@@ -1,4 +1,4 @@
-"""Where data may be: which region a name says, in every form that AWS gives out and in many that only look like one."""
+"""Where data may be: the region of a name, in every form that AWS issues and in many lookalikes."""
 
 import pytest
 
@@ -19,8 +19,8 @@ EU = Allowed.read(" ".join(EU_REGIONS))
 
 
 @pytest.mark.parametrize(("where", "region"), NAMES)
-def test_a_name_says_its_region_or_nothing(where: str, region: str | None) -> None:
-    """What only looks like AWS's own form must say nothing: what says nothing is refused."""
+def test_a_name_has_its_region_or_none(where: str, region: str | None) -> None:
+    """A lookalike of AWS's form must have no region: names without one are refused."""
     assert region_of(where) == region
 
 
@@ -53,14 +53,14 @@ def test_default_is_the_explicit_set_of_the_union() -> None:
 
 
 @pytest.mark.parametrize("words", ["", " , ", "eu-*", "eu", "EU", "eu-west-1a", "smtp.acme.example", "eu-west-1; x"])
-def test_setting_that_says_nothing_or_too_much_is_refused(words: str) -> None:
+def test_setting_that_is_empty_or_a_pattern_is_refused(words: str) -> None:
     """An empty list is neither everything nor nothing, and a star would be a prefix test."""
     with pytest.raises(ConfigurationError, match="MAILROOM_REGIONS_ALLOWED"):
         allowed_regions(words)
 
 
 def test_environment_decides_for_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block has no settings: it goes by the same variable."""
+    """A block has no settings: it reads the same variable."""
     monkeypatch.setenv("MAILROOM_REGIONS_ALLOWED", "eu-central-1, SMTP.acme.example")
 
     allowed = allowed_regions()
@@ -92,12 +92,12 @@ def test_environment_decides_for_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_endpoint_is_in_an_allowed_region_or_on_this_machine(endpoint: str, fault: str) -> None:
-    """An emulator is fine on loopback only, and a provider only where it says, or the operator says, where it is."""
+    """An emulator is fine on loopback only, and a provider only where its region is known, or the operator vouches for it."""
     assert EU.judge_endpoint("provider", endpoint).fault == fault
 
 
 def test_host_that_the_operator_vouches_for_is_allowed() -> None:
-    """Nothing else can be known of a mail server: somebody must say where it is."""
+    """A mail server's name does not show its region: the operator must vouch for it."""
     allowed = Allowed.read("eu-west-1 smtp.acme.example")
 
     assert not allowed.judge_endpoint("provider", "SMTP.acme.example.").fault
@@ -107,8 +107,8 @@ def test_host_that_the_operator_vouches_for_is_allowed() -> None:
     assert allowed.judge_endpoint("provider", "https://api.eu.sendgrid.com").fault
 
 
-def test_own_servers_are_judged_only_where_they_say_a_region() -> None:
-    """`db.internal` says nothing and is the installation's own; RDS says where it is."""
+def test_own_servers_are_checked_only_where_their_name_has_a_region() -> None:
+    """`db.internal` has no region and is the installation's own; a name of RDS has one."""
     hosts = ["db.internal", "127.0.0.1", "mail.abc.eu-west-3.rds.amazonaws.com", "mail.abc.us-east-2.rds.amazonaws.com"]
 
     seen = [EU.judge_if_said("database", host) for host in hosts]
@@ -142,7 +142,7 @@ def test_what_readers_of_urls_disagree_about_has_no_host(where: str) -> None:
 
 
 def test_refusal_is_one_line_with_setting_thing_region_and_remedy() -> None:
-    """It ends on stderr of a process that does not start: nothing else says what to do."""
+    """It is printed by a process that does not start: nothing else says what to do."""
     seen = [
         EU.judge("bucket", "acme-archive", "us-east-1"),
         EU.judge_named("queue", "https://sqs.eu-west-2.amazonaws.com/1/q"),

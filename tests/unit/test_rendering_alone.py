@@ -1,4 +1,4 @@
-"""Each message is rendered by itself: what one does to the renderer, the others of its turn never notice."""
+"""Each message is rendered by itself: one that breaks the renderer does not affect the others of its permit."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +18,8 @@ def claimed(number: int, name: Any) -> Claimed:
     return Claimed(batch=BATCH, draft=draft, content=CONTENT, attempt=1, handed_at=NOW)
 
 
-def test_data_that_breaks_the_renderer_costs_its_own_message_alone() -> None:
-    """Failed is for good: a whole turn of a newsletter was failed for one recipient's data."""
+def test_data_that_breaks_the_renderer_fails_its_own_message_alone() -> None:
+    """Failed is final: all messages of a permit once failed for one recipient's data."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

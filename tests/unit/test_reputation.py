@@ -25,13 +25,13 @@ RULES = Thresholds(sample=100, bounces=0.05, complaints=0.001, fewest_complaints
     ],
 )
 def test_opens_over_its_rate_after_its_sample(tally: ReputationCounts, trip: Trip | None) -> None:
-    """At a threshold it stays closed, over it it opens; one complaint of few messages is one person."""
+    """At the threshold it stays closed, above it opens; one complaint of few messages is one person."""
     assert judge(tally, RULES) is trip
 
 
 @given(st.integers(0, 5000), st.data())
-def test_more_trouble_never_closes_it(sent: int, data: st.DataObject) -> None:
-    """A breaker that opened must not close because it got worse."""
+def test_more_bounces_never_close_it(sent: int, data: st.DataObject) -> None:
+    """An open breaker must not close because rates got worse."""
     bounced = data.draw(st.integers(0, sent))
     complained = data.draw(st.integers(0, sent))
     worse = ReputationCounts(

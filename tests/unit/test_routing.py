@@ -99,7 +99,7 @@ def test_composed_and_decomposed_capitals_are_one_spelling() -> None:
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:
-    """RFC 5321 section 4.1.2; the directory must not take what no mail can be sent to."""
+    """RFC 5321 section 4.1.2; the directory must not accept an address that no mail can reach."""
     with pytest.raises(ValueError):  # noqa: PT011 - which of them is the sender's affair
         normalise(written)
 
@@ -123,7 +123,7 @@ def test_a_domain_is_its_a_label_in_lower_case(domain: str) -> None:
     ],
 )
 def test_every_kind_of_pattern_has_one_spelling(written: str, stored: str) -> None:
-    """They are looked up as text; a rule that nobody finds receives nothing."""
+    """They are looked up as text; a rule that is not found receives nothing."""
     assert normalise_pattern(written) == stored
 
 
@@ -156,7 +156,7 @@ def test_a_star_is_any_letters(pattern: str, address: str, taken: bool) -> None:
 
 @given(st.text(alphabet="ab*", max_size=12), st.text(alphabet="ab", max_size=12))
 def test_stars_match_as_the_shell_does(pattern: str, local: str) -> None:
-    """`fnmatch` is the other opinion, on patterns that have nothing but stars."""
+    """Compared with `fnmatch`, on patterns with no other wildcards than stars."""
     mine = takes(f"{pattern}@x.test", f"{local}@x.test")
 
     assert mine == ("*" in pattern and fnmatchcase(local, pattern))
@@ -179,21 +179,21 @@ SCANS = Address("scans/", "acme", "scan-desk")
     ],
 )
 def test_patterns_go_before_the_domain_and_prefix_rules_last(recipient: str, expected: Route) -> None:
-    """Of several patterns the one with the most letters; a rule for the prefix takes what nobody else does."""
+    """Of several patterns the one with the most letters; a rule for the prefix takes mail that no other takes."""
     directory = known(ANNA, INVOICES, ALL_INVOICES, ALL_OF_ACME, SCANS)
 
     assert route([recipient], directory, key="scans/2026/abc") == [expected]
 
 
-def test_a_prefix_rule_takes_a_mail_whose_recipients_nobody_knows() -> None:
-    """Where only the bucket told of a mail for several, its inbox has a name that can be nobody's address."""
+def test_a_prefix_rule_takes_a_mail_of_unknown_recipients() -> None:
+    """Where only S3 announced a mail for several, its inbox has a name that is no valid address."""
     [found] = route([], known(SCANS), key="scans/abc")
 
     assert (found.recipient, found.user, found.why) == ("scans@prefix.invalid", "scan-desk", "prefix")
 
 
 def test_the_longest_prefix_rule_wins_and_others_take_nothing() -> None:
-    """A rule is for a folder, not for whatever begins with the same letters."""
+    """A rule is for a folder, not for every key that begins with the same letters."""
     deep = Address("scans/2026/", "acme", "year")
 
     [found] = route(["x@y.test"], known(SCANS, deep), key="scans/2026/abc")
@@ -204,7 +204,7 @@ def test_the_longest_prefix_rule_wins_and_others_take_nothing() -> None:
 
 
 def test_a_directory_is_asked_for_everything_at_once() -> None:
-    """One question for a mail, however many recipients it has."""
+    """One query for a mail with any number of recipients."""
     assert wanted(["a+1@x.test", "no address", "b@x.test"], "in/2026/abc") == [
         "a+1@x.test",
         "a@x.test",
@@ -226,14 +226,14 @@ def test_a_stored_spelling_is_stored_as_it_is(local: str, domain: str) -> None:
     assert normalise(once) == once
 
 
-def test_patterns_go_from_the_narrow_to_the_wide() -> None:
+def test_patterns_go_from_narrow_to_wide() -> None:
     """The first that is known takes the mail."""
     assert candidates("Anna+Tax@Acme.test") == ["anna+tax@acme.test", "anna@acme.test", "@acme.test"]
     assert candidates("anna@acme.test") == ["anna@acme.test", "@acme.test"]
 
 
 def test_a_plus_in_a_quoted_local_part_is_no_token() -> None:
-    """Who quotes means the text as it stands."""
+    """A quoted local part is meant literally."""
     assert candidates('"anna+tax"@acme.test') == ['"anna+tax"@acme.test', "@acme.test"]
 
 
@@ -264,7 +264,7 @@ def test_exact_goes_before_plus_and_plus_before_domain(recipient: str, expected:
 
 
 def test_an_internationalised_domain_finds_its_inbox() -> None:
-    """SES hands over what the sender typed: Unicode or A-label."""
+    """SES passes on what the sender typed: Unicode or A-label."""
     directory = known(Address("anna@xn--bcher-kva.test", "books", "anna"))
 
     [found] = route(["Anna@BÜCHER.test"], directory)
@@ -273,7 +273,7 @@ def test_an_internationalised_domain_finds_its_inbox() -> None:
 
 
 def test_every_tenant_with_the_address_gets_the_mail() -> None:
-    """Two tenants may share a mailbox; neither must find out by missing a mail."""
+    """Two tenants may share a mailbox; neither may miss a mail."""
     directory = known(ANNA, Address("anna@acme.test", "auditors", "carl"))
 
     found = route(["anna@acme.test"], directory)
@@ -288,7 +288,7 @@ def test_one_inbox_gets_a_mail_once() -> None:
     assert found == [Route("anna@acme.test", "acme", "anna", "plus", "lease")]
 
 
-def test_recipients_keep_their_order_and_strangers_are_passed_over() -> None:
+def test_recipients_keep_their_order_and_foreign_ones_are_skipped() -> None:
     """SES lists every recipient of the mail that a rule took, some of them not ours or no address at all."""
     found = route(["nobody@else.test", "zoe@acme.test", "no address", "anna@acme.test"], known(ANNA, ALL_OF_ACME))
 
@@ -296,8 +296,8 @@ def test_recipients_keep_their_order_and_strangers_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("recipients", [[], ["nobody@else.test"], ["no address", "anna@sub.acme.test"]])
-def test_a_mail_for_nobody_here_is_quarantined(recipients: list[str]) -> None:
-    """It is kept, and a person adds the address or lets it go; a domain's pattern does not take its subdomains."""
+def test_a_mail_without_a_route_is_quarantined(recipients: list[str]) -> None:
+    """It is kept, and a person adds the address or dismisses it; a domain's pattern does not take its subdomains."""
     with pytest.raises(Quarantined) as caught:
         route(recipients, known(ANNA, ALL_OF_ACME))
 

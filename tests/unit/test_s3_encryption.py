@@ -1,4 +1,4 @@
-"""Objects of AWS's S3 Encryption Client: what it wrote we read, and what we wrote it read.
+"""Objects of AWS's S3 Encryption Client: we read what it wrote, and it read what we wrote.
 
 `tests/data/s3_encryption/vectors.json` was recorded with the client itself by the script beside it (`make oracle`): the
 client pins an older `cryptography` than Mailroom runs with, so the two cannot share an environment.
@@ -31,7 +31,7 @@ MASTER_KEY = bytes(range(32))
 
 
 def recorded_keys() -> MemoryDataKeys:
-    """Return what gives out the data keys of the recorded objects, each for its wrapped key and context."""
+    """Return a key service with the data keys of the recorded objects, each for its wrapped key and context."""
     keys = MemoryDataKeys()
     for one in OBJECTS.values():
         output = read_metadata(one["metadata"])
@@ -73,7 +73,7 @@ def test_recorded_object_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OBJECTS if name.startswith("ses")])
 def test_what_the_door_writes_is_what_the_client_read(name: str) -> None:
-    """The client read these objects when they were recorded; the door still writes them, byte for byte."""
+    """The client read these objects when they were recorded; the SMTP door still writes them, byte for byte."""
     record = OBJECTS[name]
     output = read_metadata(record["metadata"])
     assert output is not None
@@ -91,18 +91,18 @@ def test_what_the_door_writes_is_what_the_client_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_CLIENTS)
 def test_objects_of_clients_are_read_only_where_they_may_come(name: str) -> None:
-    """The context of such an object proves less than SES's does; nobody else writes where only SES is expected."""
+    """Such an object's context proves less than that of SES; they are refused where only SES may write."""
     assert refusal(name, forms=Forms(legacy=True)) == (Reason.NOT_DECRYPTABLE, "form")
     assert refusal(name, forms=replace(ALL, clients=("other/",))) == (Reason.NOT_DECRYPTABLE, "form")
 
 
 def test_unauthenticated_object_is_read_only_where_legacy_is_allowed() -> None:
-    """CBC lets whoever may write to the bucket change a mail, and ask us bit by bit what another says."""
+    """With CBC, write access to the bucket is enough to change a mail, and to read another bit by bit (padding oracle)."""
     assert refusal("v2-kms-cbc", forms=Forms(clients=("docs/",))) == (Reason.NOT_DECRYPTABLE, "legacy")
 
 
 def test_old_wrap_without_ses_names_is_refused_where_only_ses_writes() -> None:
-    """Such a key binds nothing: it could be any object that the key's account ever made."""
+    """Such a key is bound to nothing: it could be of any object that the account ever made."""
     metadata = OBJECTS["ses"]["metadata"] | {"x-amz-matdesc": '{"kms_cmk_id": "arn"}'}
 
     with pytest.raises(Quarantined) as caught:
@@ -135,7 +135,7 @@ def test_object_of_a_client_is_bound_by_what_its_context_must_have(
 
 
 def test_ses_names_in_a_client_context_must_be_right() -> None:
-    """Who names a message means this one or is refused, whatever else may come under the prefix."""
+    """An object whose context names another message is refused, whatever the prefix allows."""
     metadata = OBJECTS["v3"]["metadata"]
     context = json.loads(metadata["x-amz-t"]) | {"aws:ses:message-id": "another"}
 
@@ -155,7 +155,7 @@ def test_ses_names_in_a_client_context_must_be_right() -> None:
 def test_key_derivation_is_that_of_the_published_vectors(
     data_key: str, message_id: str, key: str, commitment: str
 ) -> None:
-    """AWS publishes two known answers with its Ruby client; these are they."""
+    """The two known answers that AWS publishes with its Ruby client."""
     body = AESGCM(bytes.fromhex(key)).encrypt(b"\x01" * 12, b"hello", b"\x00\x73")
     sealed = Sealed("115", "kms+context", b"w", bytes.fromhex(message_id), commitment=bytes.fromhex(commitment))
 
@@ -200,7 +200,7 @@ def test_other_data_key_breaks_the_commitment() -> None:
     ],
 )  # fmt: skip
 def test_changed_metadata_is_refused(name: str, changes: dict[str, str], step: str) -> None:
-    """Metadata is not encrypted: whoever may write to the bucket may change any of it. The error is one and the same."""
+    """Metadata is not encrypted: write access to the bucket is enough to change it. The error is always the same."""
     assert refusal(name, **changes) == (Reason.NOT_DECRYPTABLE, step)
 
 
@@ -228,7 +228,7 @@ _metadata_texts = st.text(alphabet='aZ9+/={}[]":, é\x00', max_size=40) | st.sam
 
 @given(st.sampled_from(sorted(OBJECTS)), st.dictionaries(_metadata_names, _metadata_texts, max_size=4))
 def test_any_metadata_is_read_or_refused(name: str, changes: dict[str, str]) -> None:
-    """Whatever stands there, the answer is the mail as it was, or one of the refusals: never another text or error."""
+    """For any metadata, the result is the original mail, or one of the refusals: never another text or error."""
     metadata = OBJECTS[name]["metadata"] | changes
     try:
         answer: object = unseal(body_of(name), metadata, keys=recorded_keys(), binding=BINDING, forms=ALL)
@@ -247,7 +247,7 @@ def test_any_metadata_is_read_or_refused(name: str, changes: dict[str, str]) -> 
     ],
     ids=["v3", "v2", "the file itself"],
 )
-def test_key_in_an_instruction_file_is_never_looked_for(metadata: dict[str, str]) -> None:
+def test_key_in_an_instruction_file_is_never_used(metadata: dict[str, str]) -> None:
     """A file beside the object can be exchanged without touching the object; even where plain objects may come."""
     keys = recorded_keys()
 
@@ -273,7 +273,7 @@ def test_key_in_an_instruction_file_is_never_looked_for(metadata: dict[str, str]
 def test_objects_that_no_client_encrypted_are_read_where_they_may_come(
     forms: Forms, server_side: bool, read: bool
 ) -> None:
-    """What lies plain under SES's own prefix was put there by somebody else."""
+    """A plain object under the prefix of SES was not written by SES."""
     if read:
         assert (
             unseal(b"mail", {}, keys=recorded_keys(), binding=BINDING, forms=forms, server_side=server_side) == b"mail"
@@ -331,5 +331,5 @@ def test_first_generation_is_refused_otherwise(forms: Forms, step: str) -> None:
 
 
 def test_secret_of_the_forms_is_in_no_text() -> None:
-    """Settings end in logs and tracebacks."""
+    """Settings appear in logs and tracebacks."""
     assert "master_key" not in repr(replace(ALL, master_key=MASTER_KEY))

@@ -1,4 +1,4 @@
-"""When a scheduler counts as stopped: nothing ahead, or the next run of an interval is overdue to be made."""
+"""When a scheduler counts as stopped: no run ahead, or the creation of the next run is overdue."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,5 +43,5 @@ def scheduling(
     ],
 )
 def test_a_scheduler_is_silent_when_the_next_run_is_overdue_to_be_made(found: Scheduling, silent: bool) -> None:
-    """Runs are made up to an hour ahead: that some are there says nothing of the last minutes."""
+    """Runs are created up to an hour ahead: existing ones say nothing about the last minutes."""
     assert found.is_silent(NOW) is silent

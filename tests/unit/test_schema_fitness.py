@@ -1,4 +1,4 @@
-"""Schema and code: which may work on which, and what every migration has to say of itself."""
+"""Schema and code: which work together, and what every migration must declare."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from mailroom.adapters.postgres.schema import GENERATION, MIGRATIONS, Code, Schema, fault, migrations, this_code
 
-#: Generation 3, which knows four revisions and can do without the last one.
+#: Generation 3, which knows four revisions and does not need the last one.
 CODE = Code(3, ("0001", "0002", "0003", "0004"), needs="0003")
 #: The first migration that says which code its schema serves; those before it are served by all.
 FIRST = "0011"
@@ -39,7 +39,7 @@ def test_code_works_on_what_it_needs_or_on_what_says_that_it_serves_it(schema: S
 
 
 def test_every_refusal_names_the_command() -> None:
-    """Who reads the line at night must know what to type."""
+    """An operator who reads the line at night must know what to type."""
     unfit = [Schema(None), Schema("0001", 1), Schema("0009", 9), Schema("0004", 3, ("inbox_item.cc",))]
 
     assert all("`mailroom migrate" in str(fault(schema, CODE)) for schema in unfit)
@@ -53,7 +53,7 @@ def saying() -> list[Any]:
 
 @pytest.mark.parametrize("script", saying(), ids=lambda script: script.revision)
 def test_every_migration_says_which_code_it_serves_and_whether_this_code_needs_it(script: Any) -> None:
-    """One that forgets it would have old workers go on where they fail. script.py.mako says what to write."""
+    """Without it old workers would go on where they fail. script.py.mako says what to write."""
     oldest_code = getattr(script.module, "oldest_code", None)
 
     assert isinstance(oldest_code, int), "write `oldest_code = N`: see migrations/script.py.mako"
@@ -69,15 +69,15 @@ def test_no_migration_serves_again_what_an_earlier_one_stopped_serving() -> None
 
 
 def test_the_chain_of_migrations_has_one_end() -> None:
-    """Two ends would leave it to chance which of them a schema is at."""
+    """With two heads it would be left to chance which one a schema is at."""
     scripts = migrations()
 
     assert [script.down_revision for script in scripts[1:]] == [script.revision for script in scripts[:-1]]
     assert this_code().newest == scripts[-1].revision
 
 
-def test_a_new_migration_is_told_what_to_write() -> None:
-    """The next author copies the template; an answer left out is no number, and fails the test above."""
+def test_the_template_of_migrations_says_what_to_write() -> None:
+    """Authors copy the template; a value left out is no number, and fails the test above."""
     template = (MIGRATIONS / "script.py.mako").read_text()
 
     assert "\noldest_code = None\n" in template

@@ -1,4 +1,4 @@
-"""The words that a mail is found by, and those of a question: what is taken away on one side must go on the other too."""
+"""The search words of a mail and of a query: both sides are normalised in the same way."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,18 +15,18 @@ def an_item(**changes: object) -> Item:
 
 
 @given(st.text(max_size=60).filter(lambda text: '"' not in text and "-" not in text))
-def test_a_mails_own_words_are_what_a_question_asks_for(text: str) -> None:
-    """Whatever the script: a question copied from a mail finds that mail."""
+def test_a_query_copied_from_a_mail_has_its_words(text: str) -> None:
+    """In every script: a query copied from a mail finds that mail."""
     assert words_asked(text) == words_of(an_item(text=text))
 
 
-def test_only_quotes_and_a_leading_minus_mean_something_in_a_question() -> None:
-    """All else that PostgreSQL's query language knows is taken out before it could be asked."""
+def test_only_quotes_and_a_leading_minus_mean_something_in_a_query() -> None:
+    """All other operators of PostgreSQL's query language are removed."""
     assert words_asked("""a&b|c !d (e) f:* <g> 'h' -i j-k "l m" -"n" --o""") == 'a b c d e f g h -i j k "l m" -"n" o'
 
 
 def test_html_is_searched_by_what_is_seen_of_it() -> None:
-    """Style sheets and scripts are longer than the letter, and nobody remembers a mail by them."""
+    """Style sheets and scripts are longer than the text, and no one searches for them."""
     seen = html_text(
         "<title>No</title><STYLE type=x>.no{}</Style ><p>Yes &eacute;t&eacute;<script>no()</script><br>1 < 2"
     )

@@ -1,4 +1,4 @@
-"""SES's headers, rules and notification, as the door writes them and the flow reads them."""
+"""SES's headers, rules and notification, as the SMTP door writes them and the flow reads them."""
 
 import email
 import json
@@ -47,7 +47,7 @@ def notification(raw: bytes = RAW, reception: Reception = RECEPTION) -> dict[str
 
 
 def test_headers_come_in_the_order_of_ses() -> None:
-    """Readers trust the first of each, above the first signature; the order is what that rests on."""
+    """Readers trust the first of each, above the first signature, and so depend on the order."""
     names = list(email.message_from_bytes(prepend_headers(RAW, RECEPTION)))
 
     assert names[:8] == [
@@ -64,14 +64,14 @@ def test_headers_come_in_the_order_of_ses() -> None:
 
 
 def test_own_received_header_is_read_back() -> None:
-    """The recipient noted there is the way out for a mail whose notification got lost."""
+    """The recipient in it routes a mail whose notification was lost."""
     assert received_recipients(prepend_headers(RAW, RECEPTION), message_id=RECEPTION.message_id) == (
         "inbox@mailroom.test",
     )
 
 
 def test_several_recipients_are_not_named() -> None:
-    """Naming one would leave the others without the mail, and would tell of a Bcc."""
+    """Naming one would leave the others without the mail, and could reveal a Bcc."""
     stored = prepend_headers(RAW, replace(RECEPTION, recipients=("a@mailroom.test", "b@mailroom.test")))
 
     assert b"@mailroom.test" not in stored
@@ -89,7 +89,7 @@ def test_sender_adds_no_header_through_helo_or_address() -> None:
 
 
 def test_notification_is_read_back() -> None:
-    """What the door publishes is what the listener understands."""
+    """The listener reads what the SMTP door publishes."""
     [arrival] = read_notification(json.dumps(notification()))
 
     assert arrival.ref == ObjectRef("mails", f"in/{RECEPTION.message_id}")
@@ -100,7 +100,7 @@ def test_notification_is_read_back() -> None:
 
 
 def test_destination_is_what_the_sender_wrote() -> None:
-    """SES fills it from To and Cc; a reader that took recipients from there would be found out here."""
+    """SES fills it from To and Cc; a reader that took recipients from there would fail here."""
     mail = notification()["mail"]
 
     assert mail["destination"] == ["one@x.test", "two@x.test", "three@x.test"]
@@ -114,7 +114,7 @@ def test_destination_is_what_the_sender_wrote() -> None:
     }
 
 
-def test_policy_is_told_only_where_dmarc_failed() -> None:
+def test_policy_is_named_only_where_dmarc_failed() -> None:
     """As SES does."""
     passed = replace(RECEPTION, verdicts=replace(RECEPTION.verdicts, dmarc=Verdict.PASS, dmarc_policy=None))
 
@@ -198,7 +198,7 @@ def test_every_matching_rule_runs_until_one_stops() -> None:
 
 
 def test_named_domains_are_those_that_rules_spell_out() -> None:
-    """A rule for all recipients names none: nobody can be told from an outsider by it."""
+    """A rule for all recipients names none: it does not distinguish our own domains from others."""
     rules = [SCANS, RULE, replace(SCANS, recipients=("a@x.test", ".Y.test"))]
 
     assert named_domains(rules) == {"scans.mailroom.test", "x.test", "y.test"}

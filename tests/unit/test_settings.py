@@ -1,4 +1,4 @@
-"""Settings go to child processes whole, secrets too, and show none of them otherwise."""
+"""Settings: the environment wins over the stack; child processes get all, and secrets are shown nowhere else."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from mailroom.domain.errors import ConfigurationError
 from mailroom.settings import Settings, load_database_url, load_settings, use_stack_environment
 
 REQUIRED = {name for name, field in Settings.model_fields.items() if field.is_required()}
-#: Two values of each field that is bound to more than its type.
+#: Two values of each field with more rules than its type.
 BOUND: dict[str, tuple[str, str]] = {
     "public_url": ("https://stack.test", "https://environment.test"),
     "mailbox_tenant": ("stack", "environment"),
@@ -29,7 +29,7 @@ STACK = {"aws_endpoint": "http://127.0.0.1:4566", "region": "eu-west-1", "databa
 
 
 def two_values(name: str, field: FieldInfo) -> tuple[str, str]:
-    """Return what stack.json and what the environment says of a field, as text: both valid, and not its default."""
+    """Return a field's value in stack.json and in the environment, as text: both valid, and not its default."""
     if name in BOUND:
         return BOUND[name]
     kind: Any = field.annotation
@@ -62,7 +62,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """A running stack that says something of every setting."""
+    """A running stack with a value for every setting."""
     monkeypatch.setenv("MAILROOM_DATA", str(tmp_path))
     said = {name: values[0] for name, values in FIELDS.items()}
     (tmp_path / "stack.json").write_text(json.dumps(said | {"aws_endpoint": STACK["aws_endpoint"], "parts": []}))
@@ -78,7 +78,7 @@ def plain(settings: Settings, name: str) -> str:
 def test_a_setting_in_the_environment_wins_over_the_stack(
     name: str, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each field by itself, the database too: an operator's word must not be lost to a file that nobody reads."""
+    """Each field by itself, the database too: an operator's value must win over a generated file."""
     monkeypatch.setenv(f"MAILROOM_{name.upper()}", FIELDS[name][1])
 
     settings = load_settings()
@@ -97,10 +97,10 @@ def test_everything_in_the_environment_at_once_wins(stack: dict[str, str], monke
 
 
 @pytest.mark.parametrize("name", sorted(set(FIELDS) - REQUIRED))
-def test_a_setting_that_neither_says_has_its_default(
+def test_a_setting_that_is_in_neither_has_its_default(
     name: str, stack: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An older stack.json has no word of a newer setting."""
+    """An older stack.json lacks newer settings."""
     del stack[name]
     (tmp_path / "stack.json").write_text(json.dumps(stack))
 
@@ -110,7 +110,7 @@ def test_a_setting_that_neither_says_has_its_default(
 def test_an_installation_of_its_own_takes_nothing_from_a_stack_that_happens_to_run(
     stack: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stack's pages are open without a key; a service whose environment says all that must be said must not get that."""
+    """The stack's pages are open without a key; a service with a complete environment must not inherit that."""
     for name in REQUIRED:
         monkeypatch.setenv(f"MAILROOM_{name.upper()}", FIELDS[name][1])
 
@@ -132,7 +132,7 @@ def test_an_installation_of_its_own_takes_nothing_from_a_stack_that_happens_to_r
         assert os.environ["AWS_ENDPOINT_URL"] == STACK["aws_endpoint"]
 
 
-def test_what_no_one_says_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_settings_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One line, with the variables to set."""
     monkeypatch.setenv("MAILROOM_DATA", str(tmp_path))
     with pytest.raises(ConfigurationError, match="mailroom up"):
@@ -194,7 +194,7 @@ def test_what_works_on_the_stack_reaches_its_emulator_unless_the_environment_nam
     if database:
         monkeypatch.setenv("MAILROOM_DATABASE_URL", database)
     with monkeypatch.context() as changed:
-        # What the call sets is taken back with the rest.
+        # What the call sets is undone with the rest.
         for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", *FAKE):
             changed.setenv(name, os.environ.get(name, ""))
             if name not in given:
@@ -206,7 +206,7 @@ def test_what_works_on_the_stack_reaches_its_emulator_unless_the_environment_nam
 
 
 def test_child_process_gets_what_its_parent_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A masked password would reach the child as asterisks, and its hooks would believe nobody."""
+    """A masked password would reach the child as asterisks, and its hooks would refuse every call."""
     given = {name: f"word-of-{name}" for name, field in Settings.model_fields.items() if field.is_required()}
     secrets = {"postmark_hook_users": "user:password", "unsubscribe_key": "a key of some length"}
     parent = Settings(**given, **secrets)
@@ -219,7 +219,7 @@ def test_child_process_gets_what_its_parent_has(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_setting_that_is_not_set_is_not_passed_on() -> None:
-    """`None` as a text would be a key that everybody knows."""
+    """The text `None` would be a key that anyone can guess."""
     given = {name: "x" for name, field in Settings.model_fields.items() if field.is_required()}
 
     assert "MAILROOM_UNSUBSCRIBE_KEY" not in Settings(**given).environment()

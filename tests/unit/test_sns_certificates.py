@@ -1,4 +1,4 @@
-"""How SNS's signing certificates are had: one try, no redirect, and what cannot be had is told apart from what is none."""
+"""Fetching SNS's signing certificates: one try, no redirect; unreachable and invalid are different errors."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ PEM, AWAY, NONE = b"pem", TransientError("away"), Unverified(step="certificate")
 
 
 class Place:
-    """Answers what the test says, and remembers what was asked."""
+    """Answers as the test says, and records requests."""
 
     def __init__(self, answer: httpx.Response | Exception) -> None:
         self.answer = answer
@@ -40,16 +40,16 @@ def over_https(answer: bytes | Exception) -> Certificates:
 
 
 @pytest.mark.parametrize("kind", [MemoryCertificates, over_https])
-def test_certificate_is_had_or_refused_or_may_be_had_later(kind: Callable[[bytes | Exception], Certificates]) -> None:
-    """The verifier makes three answers of it: believed, refused, and come again."""
+def test_certificate_is_fetched_or_refused_or_can_be_retried(kind: Callable[[bytes | Exception], Certificates]) -> None:
+    """The verifier accepts the post, refuses it, or has it sent again."""
     assert kind(PEM).fetch(URL) == PEM
     for answer in (AWAY, NONE):
         with pytest.raises(type(answer)):
             kind(answer).fetch(URL)
 
 
-def test_certificate_is_had_once() -> None:
-    """Its name is its own for ever."""
+def test_certificate_is_fetched_once() -> None:
+    """A certificate's URL never changes its content."""
     place = Place(httpx.Response(200, content=b"pem"))
     certificates = place.certificates()
 
@@ -58,7 +58,7 @@ def test_certificate_is_had_once() -> None:
 
 
 def test_redirect_is_not_followed() -> None:
-    """SNS never redirects; whoever makes it do so would choose the next address."""
+    """SNS never redirects; a redirect would let an attacker choose the next address."""
     place = Place(httpx.Response(302, headers={"Location": "http://169.254.169.254/latest/meta-data/"}))
 
     with pytest.raises(Unverified):
@@ -76,8 +76,8 @@ def test_redirect_is_not_followed() -> None:
         lambda: httpx.ReadTimeout("slow"),
     ],
 )
-def test_what_cannot_be_had_now_may_be_had_later(make: Callable[[], httpx.Response | Exception]) -> None:
-    """The post is answered so that it comes again; nothing is remembered."""
+def test_unreachable_certificate_can_be_retried(make: Callable[[], httpx.Response | Exception]) -> None:
+    """The post is answered so that it is sent again; nothing is cached."""
     place = Place(make())
     certificates = place.certificates()
 
@@ -89,14 +89,14 @@ def test_what_cannot_be_had_now_may_be_had_later(make: Callable[[], httpx.Respon
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, content=b"x" * 100_000)])
-def test_what_is_none_is_refused(answer: httpx.Response) -> None:
-    """A place without a certificate, or with something far larger."""
+def test_an_answer_without_a_certificate_is_refused(answer: httpx.Response) -> None:
+    """A URL without a certificate, or with something far larger."""
     with pytest.raises(Unverified):
         Place(answer).certificates().fetch(URL)
 
 
-def test_only_so_many_are_kept() -> None:
-    """Whoever posts many names must not fill the memory."""
+def test_the_cache_of_certificates_is_bounded() -> None:
+    """Posts with many URLs must not fill the memory."""
     place = Place(httpx.Response(200, content=b"pem"))
     certificates = place.certificates()
 

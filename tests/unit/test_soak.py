@@ -1,4 +1,4 @@
-"""What a soak concludes from its figures."""
+"""The result of a soak from its figures."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ CLEAN: dict[str, Any] = {
 
 
 def samples(memory: Memory, name: str, held: Any, *, pid: int = 1, since: int = 0, seconds: int = 1800) -> None:
-    """Have a process hold so many MB, a number or what a function gives for the second."""
+    """Add samples of a process: its MB, a number or a function of the second."""
     for at in range(since, since + seconds, 5):
         memory.series[name, pid].append((float(at), (held(at) if callable(held) else held) * MB))
 
@@ -69,7 +69,7 @@ def test_each_bound_that_does_not_hold_is_a_reason(changed: dict[str, Any], reas
 
 
 def test_memory_that_grows_by_more_than_a_tenth_from_the_first_to_the_last_quarter_is_a_leak() -> None:
-    """A step once everything is warm is none: only means of quarters are compared, after three minutes."""
+    """A single step after warm-up is no leak: means of quarters are compared, after three minutes."""
     memory = Memory()
     samples(memory, "leaking", lambda at: 100 + at / 60)
     samples(memory, "warming", lambda at: 50 if at < 170 else 100)
@@ -79,7 +79,7 @@ def test_memory_that_grows_by_more_than_a_tenth_from_the_first_to_the_last_quart
     assert growth(memory, "warming").is_judged
 
 
-def test_the_longest_life_of_a_part_that_was_restarted_is_judged() -> None:
+def test_the_longest_run_of_a_restarted_part_is_judged() -> None:
     """A new process starts small: compared with the one before it, any leak would be hidden."""
     memory = Memory()
     samples(memory, "prefect", lambda at: 100 + at / 10, pid=1, seconds=1080)
@@ -89,7 +89,7 @@ def test_the_longest_life_of_a_part_that_was_restarted_is_judged() -> None:
     assert growth(memory, "prefect", prefect=1).fault
 
 
-def test_what_was_watched_too_briefly_is_said_not_to_be_judged() -> None:
+def test_a_process_that_ran_too_briefly_is_reported_as_not_judged() -> None:
     """A soak of three minutes must not look as if it had proved anything about memory."""
     memory = Memory()
     samples(memory, "api", lambda at: 100 + at, seconds=180)
@@ -105,7 +105,7 @@ def test_what_was_watched_too_briefly_is_said_not_to_be_judged() -> None:
 
 
 def test_a_process_is_sampled_with_what_it_holds_now() -> None:
-    """From /proc: this one, and PostgreSQL as the private memory of a whole family."""
+    """From /proc: this process, and PostgreSQL as the private memory of all its processes."""
     memory = Memory()
     memory.sample({"api": os.getpid(), "postgres": os.getpid(), "gone": 2**22 + 1}, 1.0)
 

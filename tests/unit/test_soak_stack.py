@@ -26,7 +26,7 @@ def a_part(folder: Path, name: str, script: str = "import time; time.sleep(60)",
 
 
 class FewParts:
-    """What a soak asks of an embedded stack."""
+    """The parts of an embedded stack that a soak uses."""
 
     def __init__(self, *parts: Part) -> None:
         self._parts = list(parts)
@@ -91,7 +91,7 @@ def test_nothing_runs_after_the_end(running: SoakStack) -> None:
 
 
 def test_a_part_that_cannot_start_ends_the_soak_with_the_end_of_its_log(tmp_path: Path) -> None:
-    """What is wrong is in that log, and the log's folder is about to go."""
+    """The cause is in that log, and the log's folder is about to be removed."""
     folder = DataFolder(tmp_path / "stack")
     folder.make()
     broken = a_part(tmp_path, "service", "print('no port', flush=True); raise SystemExit(3)", ready=lambda: False)

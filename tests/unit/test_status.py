@@ -17,7 +17,7 @@ DEAD = {"pid": 2**22 - 1, "started": 1}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataFolder:
-    """A data folder that the command means; nothing of this machine's own stack or installation is seen."""
+    """The data folder that the command uses; this machine's own stack and installation are hidden."""
     for name in [name for name in os.environ if name.startswith("MAILROOM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MAILROOM_DATA", str(tmp_path / "data"))
@@ -58,7 +58,7 @@ def test_where_nothing_was_ever_started_it_says_how(
 def test_a_start_that_has_written_nothing_yet_is_a_start(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It chooses ports, or ends what a killed one left; the files are still that one's."""
+    """It chooses ports, or ends processes that a killed supervisor left; the files are still the old ones."""
     folder.make()
     for left in (None, run("ready", part("api", "ready"), supervisor=DEAD), {}, [], "half"):
         folder.run_file.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def test_a_start_that_has_written_nothing_yet_is_a_start(
 def test_a_start_names_the_parts_that_are_not_ready_yet(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """stack.json is written last: until then nobody knows where the database is, though it is ready."""
+    """stack.json is written last: until then the database's address is unknown, though it is ready."""
     folder.make()
     ready = [part(name, "ready") for name in ("postgres", "aws", "prefect")]
     write_json(folder.run_file, run("starting", *ready, part("worker", "starting"), part("api", "waiting", pid=0)))
@@ -91,7 +91,7 @@ def test_a_start_names_the_parts_that_are_not_ready_yet(
 def test_files_that_are_not_whole_are_none(
     folder: DataFolder, half: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A full disk, a machine that lost its power; a stack that does not run is not ready, whatever its file says."""
+    """A full disk, a machine that lost its power; a stack that does not run is not ready, even if its file says so."""
     folder.make()
     for file in (folder.stack_file, folder.run_file, folder.path / "mailroom.lock"):
         file.write_text(half)
@@ -120,7 +120,7 @@ def test_a_database_that_does_not_answer_yet_is_no_fault_of_the_command(
 def test_a_part_that_heals_is_shown_with_its_last_death(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also in the quarter of a second in which its supervisor has not seen it yet."""
+    """Also in the quarter of a second before its supervisor notices."""
     folder.make()
     death = {
         "heals": True,

@@ -1,4 +1,4 @@
-"""Sets of statuses that something depends on are written once; SQL and pages derive theirs."""
+"""Each set of statuses is written once; SQL and pages derive theirs."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from mailroom.domain.inbound import received_email as inbound
 from mailroom.domain.outbound import message as outbound
 
 ROOT = Path(__file__).parents[2]
-#: Where the sets are; what they meant once; and the check, which shares nothing with what it checks.
+#: Where the sets are; migrations, which keep their own; and the audit, which shares no code with what it audits.
 _ELSEWHERE = ("mailroom/domain/outbound/message.py", "mailroom/domain/inbound/received_email.py")
 _APART = ("mailroom/adapters/postgres/migrations/", "mailroom/audit/")
 NAMED = {
@@ -54,7 +54,7 @@ def members(node: ast.AST) -> list[ast.expr]:
 
 
 def copies(source: str) -> list[str]:
-    """Return what in this module is a named set written again, or all of one but a member."""
+    """Return the literals of this module that repeat a named set, or all of one but a member."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if len(elements := members(node)) > 1:
@@ -67,7 +67,7 @@ def copies(source: str) -> list[str]:
     return found
 
 
-def test_no_place_writes_its_own_set_of_statuses() -> None:
+def test_no_module_repeats_a_set_of_statuses() -> None:
     """A set that is written twice drifts: a status added to one is forgotten in the other."""
     wrong = dict[str, list[str]]()
     for file in sources():
@@ -94,7 +94,7 @@ def test_no_place_writes_its_own_set_of_statuses() -> None:
     ],
 )
 def test_copy_is_found(source: str) -> None:
-    """In whatever form: words, members, SQL, all of a set or all but one."""
+    """In every form: words, members, SQL, all of a set or all but one."""
     assert copies(source)
 
 
@@ -104,14 +104,14 @@ def test_what_is_no_copy_is_none(source: str) -> None:
 
 
 def test_sql_says_the_same_as_the_sets() -> None:
-    """In the words of the partial indexes, or PostgreSQL does not use them."""
+    """SQL must have the words of the partial indexes, or PostgreSQL does not use them."""
     assert IS_WAITING == "status in ('accepted', 'queued', 'scheduled', 'deferred') and handed_at is null"
     assert IS_UNANSWERED == "status in ('sending', 'unknown')"
     assert IS_TROUBLE == "status in ('bounced', 'complained')"
 
 
 def test_sets_hold_together() -> None:
-    """What is over is not open, and every message is on one side."""
+    """A status is final or open, never both."""
     assert outbound.WAITING < outbound.UNDER_WAY < outbound.OPEN
     assert not outbound.WITHHELD & outbound.OPEN
     assert set(inbound.State) == inbound.FINAL | inbound.OPEN

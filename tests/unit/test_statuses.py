@@ -23,7 +23,7 @@ from mailroom.ports.message_reader import BatchLine
 ROOT = Path(__file__).resolve().parents[2]
 DELIVERY = ROOT / "docs" / "delivery.md"
 STYLES = ROOT / "mailroom" / "api" / "pages" / "static"
-#: Migrations say what there was when they were written; vendors' words are their own, and some of ours are among them.
+#: Migrations keep the words of their time; vendors have their own words, some equal to ours.
 ELSEWHERE = ("postgres/migrations/", "delivery/webhooks/")
 #: How few words in a row are still a rule about each of them and not a table.
 TABLE = 3
@@ -96,7 +96,7 @@ def a_batch(*statuses: Status) -> BatchLine:
     ("module", "row"), [(message, 'HELD = "held", SendingStage.HELD'), (received_email, 'FAILED = "failed", ReceivingStage.FAILED')]
 )  # fmt: skip
 def test_a_status_without_a_stage_cannot_be_imported(module: object, row: str) -> None:
-    """The row is all that most places need: one that says half of it must not get as far as a running worker."""
+    """Most places need only the row: an incomplete one must fail at import, not in a running worker."""
     source = Path(str(getattr(module, "__file__", ""))).read_text()
     assert row in source
 
@@ -142,7 +142,7 @@ def test_every_page_knows_what_to_draw_of_a_status(status: Status) -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_a_status_is_at_an_end_or_something_is_to_happen(status: Status) -> None:
-    """By itself, or by a person or an event: what is neither would stay for ever, and what is both would be counted twice."""
+    """A status in neither set would stay for ever, and one in both would be counted twice."""
     assert status.is_final != (status in UNDER_WAY or status.stage in (SendingStage.HELD, SendingStage.UNKNOWN))
     assert (status in WAITING) == status.is_waiting
     assert (status in WITHHELD) == status.is_withheld
@@ -151,7 +151,7 @@ def test_a_status_is_at_an_end_or_something_is_to_happen(status: Status) -> None
 
 @pytest.mark.parametrize("status", Status)
 def test_a_tenant_may_be_notified_of_every_status(status: Status) -> None:
-    """What an endpoint may choose are all of them; what it gets by default leaves out the steps within our own walls."""
+    """An endpoint may choose any of them; the default leaves out internal steps."""
     ours = status.stage in (SendingStage.WAITING, SendingStage.SENDING)
 
     assert status in KINDS
@@ -178,7 +178,7 @@ def test_the_audit_knows_every_status(status: Status) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_the_audit_knows_every_state(state: State) -> None:
-    """An e-mail in a state without a place would be missing from the balance."""
+    """An e-mail in an unknown state would be missing from the balance."""
     assert (mails._PLACES[state] == "in flight") == state.is_waiting
     assert (state in mails._UNDER_WAY) == state.is_waiting
 
@@ -191,7 +191,7 @@ def test_a_state_is_at_an_end_or_something_is_to_happen(state: State) -> None:
     assert not (state in UNSETTLED and state in REPLAYABLE)
 
 
-def test_the_audit_has_no_word_that_nothing_can_be() -> None:
-    """A status that is gone from the product would be waited for here."""
+def test_the_audit_has_no_word_of_a_removed_status() -> None:
+    """The audit would wait for a status that no longer exists."""
     assert {*messages._ENDED, *messages._PENDING} == set(Status)
     assert set(mails._PLACES) == set(State)

@@ -1,4 +1,4 @@
-"""What templates pay: whatever one does, filling it for one recipient takes a bounded time."""
+"""The step budget of templates: rendering for one recipient always takes a bounded time."""
 
 import gc
 import time
@@ -15,13 +15,13 @@ from mailroom.outbound.templating import Clock, Template, Unfit
 from tests.support.template_grammar import EXPRESSIONS, Grammar, data, in_loops
 
 #: Seconds of processor time for one mail on a machine that counts to ten million in a third of a second: three times what the
-#: dearest takes on it alone, for processor time grows where others share its caches. What was free took nine seconds.
+#: most expensive takes on it alone, for processor time grows where others share its caches. What was free took nine seconds.
 ONE_MAIL_S = 1.0
 
 
 @pytest.fixture(scope="module")
 def slowness() -> float:
-    """How much slower than the machine of the figures this one is now."""
+    """Return how much slower this machine is now than the one of the figures."""
 
     def counted() -> float:
         began = time.thread_time()
@@ -60,7 +60,7 @@ def cost(run: Callable[[], object], bound_s: float) -> float:
 
 
 def filling(text: str | None, html: str | None = None) -> float:
-    """Return the seconds of processor time that filling takes, whatever comes of it."""
+    """Return the seconds of processor time that rendering takes, whether it succeeds or not."""
     template, given = compiled(text, html), data()
     said = ""
 
@@ -72,7 +72,7 @@ def filling(text: str | None, html: str | None = None) -> float:
             said = str(unfit)
 
     taken = cost(fill, ONE_MAIL_S)
-    # Else it has not cost what it is here to cost.
+    # Otherwise it was not as expensive as meant.
     assert not any(words in said for words in ("wrong type", "not a number", "missing in the data"))
     return taken
 
@@ -99,13 +99,13 @@ def _tried(seeds: range, slowness: float) -> list[tuple[float, str]]:
 
 
 def test_no_template_takes_longer_than_one_mail_may(slowness: float) -> None:
-    """What is dear alone may be dearer together: at random, of all that the grammar has."""
+    """Expensive expressions may be more expensive together: random ones, of the whole grammar."""
     assert _tried(range(40), slowness) == []
 
 
 @pytest.mark.long
 def test_no_template_of_thousands_takes_longer_than_one_mail_may(slowness: float) -> None:
-    """The same for longer."""
+    """The same with more templates."""
     assert _tried(range(1_000, 3_000), slowness) == []
 
 
@@ -170,7 +170,7 @@ def test_what_is_paid_says_the_same_as_before(source: str, said: str) -> None:
     "source", ["{{ missing == 1 }}", "{{ 1 in missing }}", "{{ missing is eq(1) }}", "{{ missing is odd }}"]
 )
 def test_what_is_missing_is_named_when_it_is_compared(source: str) -> None:
-    """As when it is written."""
+    """As when it is printed."""
     with pytest.raises(Unfit, match="`missing` is missing in the data"):
         compiled(source).fill({})
 
@@ -197,7 +197,7 @@ def ticking(seconds: float) -> Callable[[], float]:
 
 
 def test_a_clock_ends_what_takes_too_long_within_a_mail_and_between_mails() -> None:
-    """Steps are what we think that things cost; the clock is what they cost."""
+    """Steps are an estimate of the time; the clock measures it."""
     ordinary, dear = "Dear {{ turns[0] }}", in_loops("{{ empty }}")
 
     with pytest.raises(Unfit, match="split the batch"):
@@ -211,7 +211,7 @@ def test_a_clock_ends_what_takes_too_long_within_a_mail_and_between_mails() -> N
         compiled(ordinary, clock=Clock(1.0, ticking(2.0)))
 
 
-#: As above: three times what the dearest takes.
+#: As above: three times what the most expensive takes.
 COMPILED_S = 3.0
 
 
@@ -236,7 +236,7 @@ COMPILED_S = 3.0
     ids=lambda one: one[:20],
 )
 def test_a_template_is_compiled_or_refused_in_a_bounded_time(source: str, slowness: float) -> None:
-    """It is compiled before a step is paid."""
+    """Compiling happens before steps are counted."""
 
     def compile_or_refuse() -> None:
         with suppress(Unfit):
@@ -255,7 +255,7 @@ def test_the_parts_of_all_texts_are_counted_together() -> None:
 
 
 def test_steps_of_one_mail_are_a_tenth_of_a_second(slowness: float) -> None:
-    """What the constants say."""
+    """As the constants promise."""
     taken = filling(in_loops("{{ empty }}"))
 
     assert 0.01 < taken < 0.6 * slowness

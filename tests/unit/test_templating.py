@@ -1,4 +1,4 @@
-"""Templates of mails: what they can say, and that nothing in them or in their data can do anything else."""
+"""Templates of mails: what they can express, and that neither they nor their data can do anything else."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_a_template_in_a_value_stays_a_text() -> None:
     ],
 )
 def test_a_template_does_nothing_but_say(source: str) -> None:
-    """Case 65: it comes from a caller, and runs where the keys of all are."""
+    """Case 65: a template comes from a caller, and runs in a process that has the keys of all."""
     with pytest.raises(Unfit):
         filled({"x": "abc", "y": "d", "many": [1, 2]}, text=source)
 
@@ -97,7 +97,7 @@ def test_a_template_does_nothing_but_say(source: str) -> None:
     ],
 )
 def test_a_template_comes_to_an_end(source: str) -> None:
-    """Case 65: a loop within a loop, or a mail of 100 MB, would stop everybody's mail."""
+    """Case 65: a loop within a loop, or a mail of 100 MB, would stop all other mail."""
     with pytest.raises(Unfit):
         filled({"many": list(range(3_000)), "long": "%" * 10_000, "nil": "", "x": "%"}, text=source)
 
@@ -115,7 +115,7 @@ def test_all_recipients_of_a_request_share_a_budget() -> None:
 
 
 def test_an_object_has_what_was_put_into_it() -> None:
-    """An order has items; Python's own `items` must not stand in the way of them."""
+    """An order has items; Python's own `items` must not hide them."""
     order = {"items": ["tea"], "keys": "none", "values": {"get": 3}}
 
     assert (

@@ -67,14 +67,14 @@ def test_names_that_are_not_taken(name: str) -> None:
 @example("default")
 @example("unrouted")
 def test_all_places_agree_on_any_name(name: str) -> None:
-    """A name that one place takes and another refuses is a tenant that can be written to and not sent for."""
-    # No name is asked for the tenant of whom one is; that it is nobody's is the route's default.
+    """A name that one place accepts and another refuses is a tenant that can receive and not send."""
+    # Without a name the caller's own tenant is meant; none is the route's default.
     places = PLACES if name else (by_rule, by_command, by_setting, by_hook)
     assert len({accepted(place, name) for place in places}) == 1
 
 
 def test_one_sentence_says_what_a_name_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it is refused; a person who met it once knows it."""
+    """The same sentence wherever it is refused."""
     with pytest.raises(ValueError, match="dashes") as by_the_rule:
         tenant_name("Acme")
     with pytest.raises(ConfigurationError) as by_a_command:
@@ -114,7 +114,7 @@ def test_a_credential_may_hold_equals_signs(word: str, secret: str, tenant: str 
 
 @pytest.mark.parametrize("word", ["Acme=user:word", "acme_inc=user:word", "unrouted=user:word", "=user:word"])
 def test_a_misspelt_tenant_of_a_hook_is_no_part_of_its_secret(word: str) -> None:
-    """Taken for a part of the user, the account of one tenant could tell of every tenant's mail. The secret is not shown."""
+    """Taken for a part of the user, the account of one tenant could report events of every tenant's mail. The secret is not shown."""
     with pytest.raises(ConfigurationError) as caught:
         credentials(f"fine=user:word {word}")
 

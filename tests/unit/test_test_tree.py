@@ -1,4 +1,4 @@
-"""The tree of the tests: helpers are in one place, and pytest explains their assertions as those of tests."""
+"""The tree of the tests: helpers are in one place, and pytest rewrites their assertions as those of tests."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ TESTS = Path(__file__).parents[1]
 _APART = ("support", "data", "fuzz", "e2e/faults")
 
 
-def test_what_is_no_test_is_in_support() -> None:
+def test_helpers_of_tests_are_in_support() -> None:
     """A newcomer looks for helpers in one place, and two tiers find each other's."""
     files = [path.relative_to(TESTS) for path in TESTS.rglob("*.py")]
     loose = [path for path in files if not path.name.startswith("test_") and path.name != "conftest.py"]

@@ -1,4 +1,4 @@
-"""Times from outside: what is taken, and what is refused after its conversion to UTC."""
+"""Times from outside: which are accepted, and which are refused after conversion to UTC."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -27,7 +27,7 @@ WORDS = [
 
 @pytest.mark.parametrize("offset", [DAY, -DAY, timedelta(0)])
 def test_bounds_hold_after_the_conversion(offset: timedelta) -> None:
-    """What is written is nobody's measure: year 1 at +01:00 is year 0, which no database gives back."""
+    """The UTC value counts: year 1 at +01:00 is year 0, which no database returns."""
     zone = timezone(offset)
 
     assert bounded(EARLIEST.astimezone(zone)) == EARLIEST
@@ -46,7 +46,7 @@ def test_a_time_without_an_offset_is_utc() -> None:
 
 
 def test_another_clock_is_believed_within_reason() -> None:
-    """A provider's word counts without its time where that cannot be true; the past is kept, an hour ahead is a clock."""
+    """An event with an impossible time keeps its kind; past times are kept, an hour ahead is clock skew."""
     past, soon = NOW - timedelta(days=900), NOW + timedelta(hours=1)
 
     assert [happened(time, received_at=NOW) for time in (None, past, soon)] == [NOW, past, soon]
@@ -55,7 +55,7 @@ def test_another_clock_is_believed_within_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stated",
     [
         "0001-01-01T00:00:00+01:00",
         "9999-12-31T23:59:59Z",
@@ -66,16 +66,16 @@ def test_another_clock_is_believed_within_reason() -> None:
         -1e12,
     ],
 )
-def test_a_providers_event_loses_its_time_and_not_its_fact(told: object) -> None:
-    """A bounce is a bounce; before, its suppression was to end after the end of all years, and stopped every other event."""
+def test_a_providers_event_loses_its_time_and_not_its_fact(stated: object) -> None:
+    """A bounce still counts; once its suppression ended after year 9999, and blocked every other event."""
     calls = {
         ses: {
             "eventType": "Bounce",
             "mail": {"messageId": "1"},
-            "bounce": {"bounceType": "Permanent", "timestamp": told},
+            "bounce": {"bounceType": "Permanent", "timestamp": stated},
         },
-        sendgrid: [{"event": "bounce", "timestamp": told}],
-        postmark: {"RecordType": "Bounce", "Type": "HardBounce", "BouncedAt": told},
+        sendgrid: [{"event": "bounce", "timestamp": stated}],
+        postmark: {"RecordType": "Bounce", "Type": "HardBounce", "BouncedAt": stated},
     }
 
     for provider, call in calls.items():
@@ -84,7 +84,7 @@ def test_a_providers_event_loses_its_time_and_not_its_fact(told: object) -> None
 
 
 def test_received_mail_of_another_age_came_now() -> None:
-    """By a time of receipt in year 9999 no sweep would ever find it silent."""
+    """With a time of receipt in year 9999 no sweep would ever find it silent."""
     notice = ses_notice(ObjectRef("mails", "in/1"), "ada@acme.test").replace(
         "2026-11-21T09:30:00.000Z", "9999-11-21T09:30:00.000Z"
     )
@@ -96,7 +96,7 @@ def test_received_mail_of_another_age_came_now() -> None:
 
 
 def test_an_order_of_another_age_is_due_or_unreadable() -> None:
-    """One that older code put on the queue: the past is due, and nobody waits for year 9999."""
+    """An order that older code put on the queue: a past one is due, year 9999 is unreadable."""
     past, never = (
         json.dumps({"batch_id": "1", "due_at": time})
         for time in ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00")
@@ -111,7 +111,7 @@ def test_an_order_of_another_age_is_due_or_unreadable() -> None:
 
 
 def test_mails_that_end_after_all_years_have_no_end() -> None:
-    """A hundred thousand at one a month: pages and previews say that nobody knows."""
+    """A hundred thousand at one a month: pages and previews say that the end is unknown."""
     assert earliest_end(Allowance(month=1), {}, 100_000, NOW, pace=ProviderRate()) is None
     assert earliest_end(Allowance(), {}, 10**9, NOW, pace=ProviderRate(1e-9)) is None
     assert earliest_end(Allowance(hour=-1), {}, 1, NOW, pace=ProviderRate()) is None
@@ -127,5 +127,5 @@ def test_a_time_of_another_age_is_refused_in_one_line(word: str) -> None:
 
 
 def test_a_span_that_is_no_span_is_none() -> None:
-    """So that what asked for it can say in its own words what to write."""
+    """So that the caller can say in its own words what to write."""
     assert [duration(word) for word in ("99999999999d", "\u0663m", "m", "1w")] == [None] * 4

@@ -1,4 +1,4 @@
-"""Our own links: they lead where the mail led and nowhere else, and everything else of the mail is as it was."""
+"""Tracked links: they lead to the original targets only, and the rest of the mail is unchanged."""
 
 import re
 from datetime import UTC, datetime
@@ -41,8 +41,8 @@ def restored(html: str) -> str:
     return _PIXEL.sub("", _OURS.sub(lambda ours: clicked(ours[1], key=KEY).target, html))
 
 
-def test_link_leads_where_the_mail_led_and_tells_which_it_was() -> None:
-    """A reader sees nothing of it; the number tells two links to one page apart."""
+def test_link_leads_to_its_original_target_and_has_its_number() -> None:
+    """A reader sees no difference; the number distinguishes two links to one page."""
     html = '<p><a class="b" href="https://x.test/?a=1&amp;b=2#c">1</a> <a href=http://y.test>2</a></p>'
 
     made = tracked(html, Tracked(clicks=True))
@@ -65,7 +65,7 @@ def test_pixel_is_the_last_thing_of_the_body() -> None:
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=15).map("".join))
 def test_everything_else_is_byte_for_byte_as_it_was(html: str) -> None:
-    """Rewriting must never damage a mail, whatever was written."""
+    """Rewriting must never damage a mail."""
     plain = html.replace("&amp;", "&")
 
     assert restored(tracked(plain)) == plain
@@ -74,7 +74,7 @@ def test_everything_else_is_byte_for_byte_as_it_was(html: str) -> None:
 
 @given(st.lists(st.sampled_from(_PIECES[:-3]), max_size=15).map("".join))
 def test_a_browser_sees_the_same_document(html: str) -> None:
-    """html5ever builds the same tree of both. Both have the pixel: it becomes part of a link that nobody closed."""
+    """html5ever builds the same tree of both. Both have the pixel: it becomes part of an unclosed link."""
     allowed = {"tags": {"a", "p", "td", "tr", "table", "body"}, "attributes": {"a": {"href"}, "p": {"class"}}}
 
     before, after = (nh3.clean(tracked(html, wish), link_rel=None, **allowed) for wish in (Tracked(opens=True), BOTH))
@@ -92,7 +92,7 @@ def test_a_browser_sees_the_same_document(html: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_not_tracked_is_left_as_it_is(target: str) -> None:
-    """Not a page, not said the same way to all programs, or the way out, which nobody may make harder."""
+    """Not a web page, read differently by programs, or the unsubscribe link, which must stay direct."""
     html = f'<a href="{target}">x</a>'
 
     assert tracked(html, Tracked(clicks=True), unsubscribe="https://list.test/leave") == html
@@ -123,7 +123,7 @@ def test_link_is_not_tracked_twice() -> None:
 
 
 def test_token_that_was_changed_or_made_for_something_else_says_nothing() -> None:
-    """Otherwise whoever has one link could have us lead anywhere."""
+    """Otherwise one link would be enough to make an open redirect."""
     made = tracked('<a href="https://x.test/">x</a>')
     [click], [pixel] = _OURS.findall(made), _PIXEL.findall(made)
 

@@ -1,4 +1,4 @@
-"""Whether a mail may be filed: the whole table of verdicts, and what a tenant may make of it."""
+"""Whether a mail may be filed: the whole table of verdicts, and what a tenant's policy may change."""
 
 from dataclasses import replace
 from itertools import product
@@ -24,8 +24,8 @@ def test_mail_beyond_doubt_is_filed_under_every_policy() -> None:
 
 
 @pytest.mark.parametrize("policy", [STRICT, LAX, FilingPolicy()])
-def test_virus_is_stopped_whatever_the_tenant_says(policy: FilingPolicy) -> None:
-    """By SES's word or the scanner's; one that missed it does not outweigh the other."""
+def test_virus_is_stopped_under_every_policy(policy: FilingPolicy) -> None:
+    """One finding of SES or of the scanner is enough, even if the other missed it."""
     infected = replace(GOOD, virus=Verdict.FAIL)
 
     assert stop_reason(infected, policy, scanned(Finding.CLEAN)) is Reason.VIRUS

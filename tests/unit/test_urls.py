@@ -1,4 +1,4 @@
-"""Hosts by the URL standard: what a link's reader is shown is what a browser opens."""
+"""Hosts by the URL standard: the host that is shown is the one that a browser opens."""
 
 from urllib.parse import urlsplit
 
@@ -12,14 +12,14 @@ from tests.support.url_cases import HOSTS
 
 @pytest.mark.parametrize(("written", "host"), HOSTS.items())
 def test_host_is_the_one_that_a_browser_opens(written: str, host: str | None) -> None:
-    """Each of these is read otherwise by Python's own parser, by a person, or by both."""
+    """Each of these is read differently by Python's own parser, by a person, or by both."""
     read = web_url(written)
 
     assert (read.place if read else None) == host
 
 
 @pytest.mark.parametrize("written", [written for written, host in HOSTS.items() if host])
-def test_what_comes_out_is_read_alike_by_everybody(written: str) -> None:
+def test_a_normalised_url_is_read_alike_by_all_parsers(written: str) -> None:
     """The link on a page and in our JSON is this one, so that no second parser finds another host in it."""
     read = web_url(written)
     assert read is not None
@@ -35,7 +35,7 @@ def test_what_comes_out_is_read_alike_by_everybody(written: str) -> None:
 
 @given(st.text(st.sampled_from("htps:/\\@.%2fexample[]0x7①ß\u00ad\u3002\t #?:"), max_size=40).map("https:".__add__))
 def test_nothing_that_is_written_raises(written: str) -> None:
-    """A link is the sender's to write; half of a character is no URL."""
+    """A sender may write any link; half of a character is no URL."""
     read = web_url(written)
 
     assert read is None or read.host.isascii()
@@ -58,7 +58,7 @@ def test_endless_urls_are_not_read() -> None:
         ("https://x.test:99999/", False), ("https://ev\til.example/", False), ("", False),
     ],
 )  # fmt: skip
-def test_plain_is_what_no_reader_takes_for_something_else(written: str, is_plain: bool) -> None:
+def test_plain_is_a_url_that_all_readers_read_alike(written: str, is_plain: bool) -> None:
     """What is stored, signed or posted to by other programs must not need a browser's rules to be understood."""
     assert (plain_web_url(written) is not None) == is_plain
 
@@ -78,7 +78,7 @@ def test_plain_is_what_no_reader_takes_for_something_else(written: str, is_plain
     ],
 )
 def test_letters_of_a_host_are_named_with_their_alphabets(host: str, letters: str, alphabets: tuple[str, ...]) -> None:
-    """`аррӏе` in Cyrillic looks like the fruit in every font; only the alphabet's name tells them apart. U+2044 is no slash."""
+    """`аррӏе` in Cyrillic looks like the fruit in every font; only the alphabet's name shows the difference. U+2044 is no slash."""
     assert readable_host(host) == (letters, alphabets)
 
 

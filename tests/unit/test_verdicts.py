@@ -26,7 +26,7 @@ def part(encoded: bytes, encoding: bytes) -> bytes:
 
 
 def test_ordinary_mail_passes_everything() -> None:
-    """The sandbox's main road must not end in quarantine."""
+    """Ordinary mail in the sandbox must not be quarantined."""
     assert verdicts(mail(b"hello")) == PASSED
 
 
@@ -64,7 +64,7 @@ def test_spam_line_fails_spam_alone() -> None:
     [part(b"!!!!", b"base64"), part(b"A", b"base64"), part(b"=", b"quoted-printable"), part(b"", b"base64")],
 )
 def test_broken_encoding_is_read_as_far_as_it_goes(body: bytes) -> None:
-    """Senders break encodings; the door must answer all the same."""
+    """Senders break encodings; the SMTP door must answer all the same."""
     assert verdicts(mail(body)) == PASSED
 
 
@@ -85,7 +85,7 @@ def test_header_without_a_body_ends_the_search() -> None:
         ("Boss\r\n <boss@dmarc-fail.test>", "reject"),
     ],
 )
-def test_dmarc_fails_for_test_domains_and_for_pretenders(from_: str, policy: str) -> None:
+def test_dmarc_fails_for_test_domains_and_for_forgeries_of_ours(from_: str, policy: str) -> None:
     """A mail from outside that claims to be from our own receiving domain is the forgery DMARC exists for."""
     found = verdicts(mail(b"hello", from_=from_))
 
@@ -112,5 +112,5 @@ def test_from_below_the_headers_is_text() -> None:
 
 
 def test_sender_counts_where_the_mail_has_no_from() -> None:
-    """Mail without a From has but its envelope to go by."""
+    """Mail without a From is judged by its envelope."""
     assert verdicts(b"Subject: hi\r\n\r\nhello", sender="boss@dmarc-fail.test").dmarc is Verdict.FAIL

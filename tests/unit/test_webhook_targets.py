@@ -1,4 +1,4 @@
-"""The rule of webhook targets: which URLs a tenant may register, however they are written."""
+"""Webhook targets: which URLs a tenant may register, in every spelling."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ URL, NOT_HTTPS, PORT, ADDRESS = TargetFault.URL, TargetFault.NOT_HTTPS, TargetFa
      "https://acme.test?u=http://10.0.0.1/"],
 )  # fmt: skip
 def test_public_https_urls_are_allowed(url: str) -> None:
-    """Whatever a customer's own service may be called."""
+    """Any public name of a customer's service."""
     assert USUAL.url_fault(url) is None
 
 
@@ -54,12 +54,12 @@ def test_other_urls_are_refused_with_their_reason(url: str, fault: TargetFault) 
 
 @given(st.text(max_size=60) | st.from_regex(r"https://[ -~]{0,40}(:[0-9]{0,6})?/?", fullmatch=True))
 def test_any_text_gets_an_answer(url: str) -> None:
-    """What a caller writes never ends in an error of ours."""
+    """No text of a caller causes an unforeseen error."""
     assert USUAL.url_fault(url) in (None, *TargetFault)
 
 
 def test_an_administrator_allows_more_ports() -> None:
-    """443 is allowed only while it is named, so that a list says what it says."""
+    """443 is allowed only while it is named: the list is complete."""
     targets = WebhookTargets.read("443, 8443 9443", anywhere=False)
 
     assert [targets.url_fault(f"https://acme.test{port}/") for port in ("", ":443", ":8443", ":9443")] == [None] * 4
@@ -71,7 +71,7 @@ def test_an_administrator_allows_more_ports() -> None:
     "ports", ["", " ", ",", "0", "65536", "-1", "443;8443", "https", "443-445", "4_43", "४४३", "4430000"]
 )
 def test_a_list_that_is_none_stops_the_start(ports: str) -> None:
-    """A slip in a setting that is a wall must not become the default, nor no wall."""
+    """A mistake in a security setting must not become the default, nor allow all ports."""
     with pytest.raises(ValueError, match="ports must be numbers from 1 to 65535"):
         WebhookTargets.read(ports, anywhere=False)
     with pytest.raises(ValidationError):

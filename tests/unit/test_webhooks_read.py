@@ -120,7 +120,7 @@ def test_nobody_is_named_in_what_is_kept(name: str) -> None:
 
 
 def test_what_is_not_about_a_sent_mail_is_no_event_of_one() -> None:
-    """SES greets a new topic, Postmark tells of received mail, and lists change by themselves."""
+    """SES greets a new topic, Postmark reports received mail, and lists change by themselves."""
     output = [event for name in ABOUT_NO_MAIL for event in read(name)]
 
     assert {(event.provider_message_id, event.message_id) for event in output if event.provider != "postmark"} == {
@@ -129,7 +129,7 @@ def test_what_is_not_about_a_sent_mail_is_no_event_of_one() -> None:
     assert {event.kind for event in output} <= {Kind.OTHER}
 
 
-def test_ses_families_tell_the_same_thing_with_the_same_id() -> None:
+def test_ses_families_give_the_same_event_the_same_id() -> None:
     """With both switched on each bounce comes twice; it is one bounce."""
     for word in ("complaint",):
         assert read(f"ses/{word}")[0].event_id == read(f"ses/notification-{word}")[0].event_id
@@ -167,7 +167,7 @@ def test_the_same_call_again_has_the_same_id(name: str) -> None:
     ],
 )
 def test_who_looked(name: str, actor: Actor) -> None:
-    """By the provider's own word where it has one, else by what the program says of itself."""
+    """By the provider's own field where it has one, else by the User-Agent."""
     assert read(name)[0].actor is actor
 
 
@@ -185,12 +185,12 @@ def test_who_looked(name: str, actor: Actor) -> None:
         ("x" * 1_000_000, Actor.UNKNOWN),
     ],
 )
-def test_a_program_is_known_by_what_it_says(said: str | None, actor: Actor) -> None:
-    """What cannot be told is unknown and not guessed."""
+def test_a_program_is_recognised_by_its_user_agent(said: str | None, actor: Actor) -> None:
+    """An unrecognised program is unknown and not guessed."""
     assert actor_of(said) is actor
 
 
-def test_nobody_reads_within_a_second() -> None:
+def test_an_open_within_a_second_is_a_machines() -> None:
     """Scanners use the names of browsers; they are quicker than any reader."""
     browser = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15"
 
@@ -248,7 +248,7 @@ _values = st.recursive(
 
 
 def test_reason_that_is_no_text_is_no_list_of_suppressed_addresses() -> None:
-    """What a set is asked for must be hashable, and a list is not."""
+    """A lookup in a set needs a hashable value, and a list is not."""
     output = json.loads(payload("sendgrid/dropped"))
     (output[0] if isinstance(output, list) else output)["reason"] = []
 
@@ -259,7 +259,7 @@ def test_reason_that_is_no_text_is_no_list_of_suppressed_addresses() -> None:
 
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_odd_values_never_raise_and_never_get_through(name: str, data: st.DataObject) -> None:
-    """A provider changes what it sends without asking: events that can be read are, and what is kept can be stored."""
+    """Providers change their payloads: readable events are read, and every value can be stored."""
     output = json.loads(payload(name))
     one = output[0] if isinstance(output, list) else output
     for target in [one, *(value for value in one.values() if isinstance(value, dict))]:

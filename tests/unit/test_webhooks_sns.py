@@ -1,4 +1,4 @@
-"""SNS's posts: what SNS signed is read, whatever else is sent is refused before anything is done for it."""
+"""SNS's posts: what SNS signed is read, everything else is refused before any call is made."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def certificate(key: Any = None, *, starts: datetime = NOW - timedelta(days=1), 
 
 
 def certificates_with(pem: bytes | Exception | None = None) -> MemoryCertificates:
-    """Return SNS's certificates: one, or the error that its place answers with."""
+    """Return SNS's certificates: one, or the error of fetching it."""
     return MemoryCertificates(pem or certificate())
 
 
@@ -106,7 +106,7 @@ def test_subject_is_signed_where_there_is_one() -> None:
     ("kind", "expected"),
     [("SubscriptionConfirmation", Subscription), ("UnsubscribeConfirmation", Unsubscription)],
 )
-def test_word_of_a_subscription_is_read(kind: str, expected: type) -> None:
+def test_subscription_message_is_read(kind: str, expected: type) -> None:
     """The token goes to the API; the URL beside it is in no value that leaves the verifier."""
     read = verifier().read(signed(about_subscription(kind)), now=NOW)
 
@@ -146,14 +146,14 @@ def test_subject_taken_away_or_added_is_refused() -> None:
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "not base64!", None, 7])
 def test_signature_that_is_none_is_refused(signature: object) -> None:
-    """Absent, empty or of the wrong kind: never an exception of another sort."""
+    """Absent, empty or of the wrong type: always the same error."""
     body = json.dumps(notification() | {"Signature": signature}).encode()
 
     assert refused(body) == "signature"
 
 
 def test_signature_of_another_key_is_refused() -> None:
-    """Anybody can make a key; only the certificate's counts."""
+    """Anyone can make a key; only the certificate's counts."""
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     assert refused(signed(notification(), other)) == "signature"
@@ -170,7 +170,7 @@ def test_sha1_is_refused_unless_allowed() -> None:
 
 
 def test_unknown_topic_is_refused_before_anything_is_fetched() -> None:
-    """Whoever has an AWS account has SNS sign whatever he likes; only our topics count."""
+    """Any AWS account can have SNS sign any message; only our topics count."""
     certificates = certificates_with()
 
     assert refused(signed(notification(TopicArn=TOPIC.replace("1234", "6666"))), certificates) == "topic"
@@ -203,7 +203,7 @@ def test_unknown_topic_is_refused_before_anything_is_fetched() -> None:
     ],
 )
 def test_certificate_from_elsewhere_is_refused_without_asking(url: object) -> None:
-    """The address is the attacker's words; fetching it would be a request in our name, and believing it a forgery."""
+    """The URL is written by an attacker: fetching it would be a request in our name (SSRF), trusting it a forgery."""
     certificates = certificates_with()
 
     assert refused(signed(notification(SigningCertURL=url)), certificates) == "certificate_url"
@@ -245,7 +245,7 @@ def test_unusable_certificate_is_refused(pem: bytes) -> None:
     assert refused(signed(notification()), certificates_with(pem)) == "certificate"
 
 
-def test_certificate_that_cannot_be_had_now_is_no_refusal() -> None:
+def test_certificate_that_cannot_be_fetched_now_is_no_refusal() -> None:
     """The post may be genuine: answered with 503 it comes again, refused it would be lost."""
     certificates = certificates_with(TransientError("cannot be reached"))
 
@@ -275,7 +275,7 @@ def test_old_and_future_posts_are_refused(later: timedelta, fresh: bool) -> None
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_time_that_is_none_is_refused(text: str) -> None:
-    """Signed or not: the window is worth nothing against a time that cannot be told."""
+    """Signed or not: without a readable time the replay window cannot be checked."""
     assert refused(signed(notification(Timestamp=text))) == "time"
 
 
@@ -297,7 +297,7 @@ def test_time_that_is_none_is_refused(text: str) -> None:
     ],
 )
 def test_what_is_no_post_is_refused(body: bytes, step: str) -> None:
-    """The route is open to the whole internet; nothing that is sent may raise anything else or take long."""
+    """The route is open to the internet; no body may raise anything else or take long."""
     assert refused(body) == step
 
 
@@ -332,7 +332,7 @@ _values = st.none() | st.booleans() | st.integers() | _texts | st.lists(_texts, 
 
 @given(st.dictionaries(st.sampled_from([*notification(), "Subject", "Signature", "Token"]), _values, max_size=8))
 def test_no_unsigned_post_is_ever_read(changes: dict[str, Any]) -> None:
-    """Whatever a stranger changes, the answer is a refusal and nothing else."""
+    """Any change by an attacker leads to a refusal and nothing else."""
     body = json.dumps(notification() | changes).encode()
 
     assert refused(body) in {"shape", "type", "topic", "version", "certificate_url", "signature", "json"}

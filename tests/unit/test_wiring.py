@@ -15,7 +15,7 @@ URL = "postgresql://mailroom:secret@127.0.0.1:1/mailroom"
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program says here is forgotten afterwards."""
+    """Reset the budget after the test."""
     monkeypatch.setattr(wiring, "_budget", wiring.SERVICE)
 
 
@@ -27,7 +27,7 @@ def size(engine: Engine) -> Budget:
 
 @pytest.mark.parametrize("said", [wiring.WORKER, wiring.CHILD, wiring.SERVICE, wiring.COMMAND])
 def test_all_parts_of_a_process_share_one_engine_within_its_budget(said: Budget) -> None:
-    """Blocks, commands and services ask for it each by themselves."""
+    """Blocks, commands and services each ask for an engine."""
     wiring.keep_to(said)
 
     installation = Installation(Settings.model_construct(database_url=SecretStr(URL)))
@@ -38,7 +38,7 @@ def test_all_parts_of_a_process_share_one_engine_within_its_budget(said: Budget)
 
 
 def test_work_that_waits_for_the_database_leaves_the_listeners_their_connections() -> None:
-    """A heartbeat that waits behind the work gives its mail to another worker."""
+    """A heartbeat that waits behind the work loses its lease to another worker."""
     wiring.keep_to(wiring.WORKER)
 
     listeners = Installation(Settings.model_construct(database_url=SecretStr(URL)), budget=wiring.LISTENERS).engine
@@ -49,6 +49,6 @@ def test_work_that_waits_for_the_database_leaves_the_listeners_their_connections
     assert sum(one.kept + one.more for one in (wiring.LISTENERS, wiring.WORKER)) == 30
 
 
-def test_another_database_has_an_engine_of_its_own() -> None:
+def test_another_database_has_another_engine() -> None:
     """A block may name one."""
     assert engine_of(URL) is not engine_of(URL + "_2")

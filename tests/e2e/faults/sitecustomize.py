@@ -1,9 +1,9 @@
-"""Faults of one worker, which has this folder on its path: the subject of a mail says what happens when it is filed.
+"""Faults for a worker that has this folder on its path: the subject of a mail says what happens when it is filed.
 
-`slow 7` takes so many seconds, `hold` until the test lets go, `kill` kills its process; the children of `kill` hold first,
-so that a test may look at what happens beside them.
+`slow 7` takes seven seconds, `hold` waits for the test, `kill` kills its process; the children of `kill` hold first,
+so that a test can see what happens beside them.
 
-With `MAILROOM_FAULTS_SMTP` batches go to the SMTP server at this port, whatever the block `outbound` says.
+With `MAILROOM_FAULTS_SMTP` batches go to the SMTP server at this port, instead of the provider in the block `outbound`.
 """
 
 import os

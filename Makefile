@@ -32,12 +32,13 @@ test: setup debian ## Run every test, on real parts
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract $(addprefix --ignore=,$(ALONE))
 	@$(BIN)/python -m pytest $(ALONE)
 
-check: setup ## Format, lint, types, architecture, spelling, sizes
+check: setup ## Format, lint, types, architecture, spelling, words, sizes
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/python tests/words.py
 	@$(BIN)/python -m pytest -q tests/unit/test_architecture.py -k 'outgrows or beside or built or named'
 
 bench: setup debian ## Measure, in one run, and print the tables: parsers and their worst cases, delivery events, inbound, sending

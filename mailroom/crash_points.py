@@ -44,7 +44,7 @@ SENDING = (
     "commit of carried",
     "commit of plan",
     "commit of claim",
-    "hand over",
+    "send to provider",
     "commit of settle",
     "commit of defer",
     "commit of strand",

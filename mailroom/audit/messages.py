@@ -40,10 +40,10 @@ def check_messages(connection: psycopg.Connection[Any], report: Report, patience
         report.violate("missing message" if batch.there < batch.accepted else "strange message", batch.id, what)
     for one in _rows(connection, _STRANGE, since | {"known": [*_PENDING, *_ENDED]}):
         report.violate("unknown status", one.id, f"unknown status {one.status}")
-    for one in _rows(connection, _UNTOLD, since | _reporters()):
-        report.violate("untold status", one.id, f"status {one.status}, but no activity records it")
+    for one in _rows(connection, _UNREPORTED, since | _reporters()):
+        report.violate("unreported status", one.id, f"status {one.status}, but no activity records it")
     for one in _rows(connection, _UNCOUNTED, since):
-        report.violate("attempts", one.id, f"{one.attempts} attempts, but its history has {one.told}")
+        report.violate("attempts", one.id, f"{one.attempts} attempts, but its history has {one.recorded}")
     for one in _rows(connection, _STUCK, since | {"before": patience.now - patience.limit}):
         report.violate("stuck message", one.id, f"{one.status} for too long; inspect it with mailroom trace")
 
@@ -89,7 +89,7 @@ select m.id::text, m.status from message m join batch b on b.id = m.batch_id
  where (%(since)s::timestamptz is null or b.created_at >= %(since)s) and m.status <> all(%(known)s) limit %(limit)s
 """
 
-_UNTOLD = """
+_UNREPORTED = """
 with tells as (select unnest(%(statuses)s::text[]) as status, unnest(%(kinds)s::text[]) as kind)
 select m.id::text, m.status from message m join batch b on b.id = m.batch_id
  where (%(since)s::timestamptz is null or b.created_at >= %(since)s) and m.status in (select status from tells) and not exists (

@@ -352,9 +352,9 @@ def _call(
     for permit in permits:
         permit.began = began
     try:
-        crash_point("before", "hand over")
+        crash_point("before", "send to provider")
         answers = provider.send(mails)
-        crash_point("after", "hand over")
+        crash_point("after", "send to provider")
         for permit in permits:
             permit.ended = time.monotonic()
         return answers

@@ -36,7 +36,7 @@ OF_A_WORKER = (
     "commit of strand",
     "commit of plan",
     "commit of claim",
-    "hand over",
+    "send to provider",
     "commit of settle",
     "commit of defer",
     "commit of remind",

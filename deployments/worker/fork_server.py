@@ -1,4 +1,4 @@
-"""Forks warm workers in a tenth of a second, for drills that kill hundreds of them; production starts each its own way.
+"""Forks warm workers in a tenth of a second, for drills that kill hundreds of them; not used in production.
 
 A new interpreter spends five seconds importing Prefect. This process has imported everything, runs no thread, and forks
 a worker for each line on its standard input, a JSON object: `crash` (a crash point or ""), `nth`, `blow`, `limit`, `ready_file`
@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Fork a worker for each line of standard input."""
-    # Nobody waits for the workers; the kernel collects them.
+    # The kernel reaps the workers: no code waits for them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     print("ready", flush=True)
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _become(wish: dict[str, Any]) -> None:
-    """Be a warm worker, or the HTTP service, in a session of its own, and never return."""
+    """Become a warm worker or the HTTP service, in a new session; never return."""
     code = 1
     try:
         os.setsid()

@@ -175,7 +175,7 @@ def test_a_row_that_a_loop_steps_over_raises_an_alarm(
 
     state, alarms = asyncio.run(watch())
 
-    assert state.message == "1 findings, 1 of them told now"
+    assert state.message == "1 findings, 1 of them reported now"
     assert [run.parameters["resource"] for run in alarms] == ["mailroom.loop.relay"]
 
 

@@ -1,8 +1,8 @@
-"""What providers post to us: verified, kept, answered; handled afterwards by the worker.
+"""Providers' event webhooks: verified, stored, then answered; the worker handles them afterwards.
 
     size ─> credentials ─> readable ─> stored ─> 204
 
-Nothing is kept of a call that is not proven to be the provider's. No address that stands in a call is ever called.
+A call that is not verified as the provider's is not stored. URLs in a call are never requested.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ _BASIC = {"WWW-Authenticate": 'Basic realm="hooks"'}
 
 
 def hook_receiver_of(services: AppServices) -> HookReceiver:
-    """Return what hears providers.
+    """Return the receiver of providers' calls.
 
     Raises:
-        HTTPException: 404, this installation hears none.
+        HTTPException: 404, this installation receives none.
     """
     if services.hook_receiver is None:
         raise HTTPException(404, "This installation takes no webhooks.")
@@ -41,7 +41,7 @@ def hook_receiver_of(services: AppServices) -> HookReceiver:
 
 
 async def whole_body(request: Request) -> bytes:
-    """Return the body, which has its limit (`mailroom.api.bodies`)."""
+    """Return the body; its size limit is in `mailroom.api.bodies`."""
     return await request.body()
 
 
@@ -67,7 +67,7 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
 
 
 def _hear(provider: str) -> Callable[..., Response]:
-    """Return the route of a provider that proves its own calls."""
+    """Return the route of a provider whose calls have a verifier."""
 
     def hear(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
         headers = {name: request.headers.getlist(name) for name in request.headers}
@@ -101,7 +101,7 @@ def _keep(services: AppServices, hook_receiver: HookReceiver, hook: Hook, read: 
 
 
 def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
-    """Return the call by what it says: providers repeat a call byte by byte, and give it no id."""
+    """Return the call, identified by its content: providers repeat a call byte for byte, without an id."""
     return Hook(source, hashlib.sha256((tenant or "").encode() + b"\x00" + body).hexdigest(), body, {"tenant": tenant})
 
 

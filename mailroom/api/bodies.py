@@ -37,7 +37,7 @@ class Limit:
     remedy: str = ""
 
     def too_large(self) -> HTTPException:
-        """Return the message for a larger body."""
+        """Return the error for a larger body."""
         return HTTPException(413, f"The body of this request may have at most {self.most} bytes{self.remedy}.")
 
 

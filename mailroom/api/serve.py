@@ -1,4 +1,4 @@
-"""The process: `python -m mailroom.api.serve --port N`. What stands behind the ports `mailroom.wiring` builds."""
+"""The process of the HTTP service: `python -m mailroom.api.serve --port N`. `mailroom.wiring` builds the adapters."""
 
 import argparse
 import sys
@@ -29,12 +29,12 @@ from mailroom.ports.hooks import Hooks
 from mailroom.settings import Settings, load_settings, use_stack_environment
 from mailroom.wiring import Installation
 
-#: How many tenants' endpoints are told at once; one that does not answer takes 15 s of one of these.
+#: Threads that post to tenants' webhooks; an endpoint that does not answer occupies one of them for 15 s.
 _NOTIFYING = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; 2 when the settings do not allow it."""
+    """Serve until a signal; return 2 if the settings do not allow it."""
     asked = _arguments(arguments)
     log_to_stderr()
     try:
@@ -59,7 +59,7 @@ def _serve(
     """Serve on these sockets until a signal ends it, and return the exit code.
 
     Raises:
-        ConfigurationError: another program listens there since a moment ago.
+        ConfigurationError: another program has just taken the port.
     """
     settings, stop = installation.settings, threading.Event()
     installation.restores.start()
@@ -71,7 +71,7 @@ def _serve(
         for number in range(_NOTIFYING):
             reporting = (services.endpoints, installation.webhooks, stop)
             threading.Thread(target=run_notifier, args=reporting, name=f"notifying-{number}", daemon=True).start()
-    # No access log: its lines are URLs, and these hold addresses. Proxy headers are anybody's word.
+    # No access log: its lines are URLs, which contain addresses. Proxy headers can be forged by any client.
     config = uvicorn.Config(
         _application(services, bound),
         access_log=False,
@@ -112,7 +112,7 @@ def _application(services: Services, bound: Sequence[tuple[ListenAddress, Sequen
 
 
 def _end_if_outside(installation: Installation, server: uvicorn.Server, outside: threading.Event) -> None:
-    """End the service if AWS says that a bucket is outside; beside the service, which an outage of S3 must not stop."""
+    """Stop the service if AWS reports a bucket outside the regions; in a thread, for an outage of S3 must not delay it."""
     try:
         installation.refuse_outside()
     except ConfigurationError as error:
@@ -122,10 +122,10 @@ def _end_if_outside(installation: Installation, server: uvicorn.Server, outside:
 
 
 def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
-    """Return if these settings may be served on `host`.
+    """Return if the service may run with these settings on `host`.
 
     Raises:
-        ConfigurationError: pages without a key would be open to more than this machine, or Prefect is open to others.
+        ConfigurationError: pages without a key would be reachable from other machines, or Prefect is.
     """
     Installation(settings).refuse_open_orchestrator()
     if settings.pages_open and not is_loopback(host):
@@ -133,7 +133,7 @@ def refuse_if_unsafe(settings: Settings, *, host: str) -> None:
 
 
 def services_from(settings: Settings) -> Services:
-    """Return the services of the installation that `settings` name."""
+    """Return the services of the installation in `settings`."""
     return services_for(Installation(settings))
 
 
@@ -180,7 +180,7 @@ def _inbound_hook(installation: Installation) -> InboundHook:
 
 
 def hook_receiver_from(settings: Settings, hooks: Hooks) -> HookReceiver:
-    """Return what providers' calls are checked against, and where they are kept."""
+    """Return the verifiers of providers' calls, with the store of verified calls."""
     subscriptions, certificates = Installation(settings).topics(settings.region)
     topics = credentials(settings.ses_hook_topics)
     return HookReceiver(

@@ -62,7 +62,7 @@ def demo(
 
 
 def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
-    """Mail the sample, follow it to the inbox, and return where it is."""
+    """Mail the sample, follow it to the inbox, and return its links."""
     opened.directory.add(Address(TO, "demo", "accounting"))
     tell(
         f"\n{TO} receives for user accounting; a scanner mails it a document (SMTP to {up['smtp_host']}:{up['smtp_port']})"
@@ -84,7 +84,7 @@ def _receive(opened: Opened, up: dict[str, Any], tell: Callable[[str], None]) ->
 def _send_batch(
     opened: Opened, up: dict[str, Any], mails: int, tell: Callable[[str], None], *, quiet: bool
 ) -> dict[str, Any]:
-    """Send a batch, show what comes back of it, and return what became of it."""
+    """Send a batch, show its delivery events, and return its outcome."""
     api, began = ApiClient(up["api_url"], up["api_key"]), time.monotonic()
     batch_id = _demo_batch.submit(api, mails)
     tell(f"\n{mails} mails handed over to the API as batch {batch_id}; SES tells what becomes of each")
@@ -108,14 +108,14 @@ def _nowhere(_: Mapping[str, int]) -> None:
 
 
 def _run_that_sent(opened: Opened, message_id: str) -> str:
-    """Return where the run that sent a message is shown."""
+    """Return the URL of the run that sent a message."""
     run_id = run_of(opened.message_reader.activities(None, message_id) or [])
     run = opened.runs.find(run_id) if run_id else None
     return run.url if run else ""
 
 
 def _running(tell: Callable[[str], None]) -> dict[str, Any]:
-    """Return what the stack says of itself, started now if it does not run."""
+    """Return the state of the running stack, after starting it if it does not run."""
     if stack.status()["state"] != "ready":
         tell("starting the embedded stack (the first start takes about a minute)")
         background.up_detached(tell)
@@ -126,7 +126,7 @@ def _running(tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _send(up: dict[str, Any]) -> str:
-    """Mail the sample with a plain SMTP client; return the message id in the door's answer, as SES gives it."""
+    """Mail the sample with a plain SMTP client; return the message id in the server's response, in SES's form."""
     mail = EmailMessage()
     mail["From"] = "Scanner 3rd floor <scanner@office.test>"
     mail["To"] = TO
@@ -146,7 +146,7 @@ def _send(up: dict[str, Any]) -> str:
 
 
 def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Entry:
-    """Tell each new state of the mail and its run until it is filed."""
+    """Print each new state of the mail and its run until it is filed."""
     values: set[str] = set()
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
@@ -167,7 +167,7 @@ def _follow(opened: Opened, message_id: str, tell: Callable[[str], None]) -> Ent
 
 
 def _states(opened: Opened, entry: Entry | None) -> list[str]:
-    """Return where the mail and its run stand now, a line each."""
+    """Return the current states of the mail and its run, a line each."""
     if entry is None:
         return []
     run = _run(opened, entry.run_id)
@@ -176,7 +176,7 @@ def _states(opened: Opened, entry: Entry | None) -> list[str]:
 
 
 def _run(opened: Opened, run_id: str | None) -> Run | None:
-    """Return the run, or None where it cannot be told now; the next look may succeed."""
+    """Return the run, or None if it cannot be read now; a later attempt may succeed."""
     try:
         return opened.runs.find(run_id) if run_id else None
     except TransientError:
@@ -189,7 +189,7 @@ def _has_ended(opened: Opened, run_id: str) -> bool:
 
 
 def _show_steps(opened: Opened, run_id: str, tell: Callable[[str], None]) -> None:
-    """Tell the run's tasks; the server records them a moment after they ran."""
+    """Print the run's tasks; the server records them shortly after they ran."""
     deadline = time.monotonic() + 5
     while not (steps := list(opened.runs.tasks(run_id))) or any(state != "Completed" for _, state in steps):
         if time.monotonic() > deadline:

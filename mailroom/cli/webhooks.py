@@ -120,7 +120,7 @@ def log(
         return
     for one in attempts:
         known = PostFault.read(one.fault)
-        word = f"{known.value}: {known.sentence}" if known else one.fault or "told"
+        word = f"{known.value}: {known.sentence}" if known else one.fault or "delivered"
         outcome = f"{one.status or ''} {word}".strip()
         say(f"{one.at.isoformat(timespec='seconds')}  {one.news:>4} events  {one.first}-{one.last}  {outcome}")
     for fault in TargetFault:

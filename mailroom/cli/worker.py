@@ -16,5 +16,5 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None, add_completion=False)
 def worker(limit: int = typer.Option(8, help="E-mails at once.", min=1, envvar="MAILROOM_WORKER_LIMIT")) -> None:
     """The warm worker with its listener: the production entry point."""
     os.environ["MAILROOM_WORKER_LIMIT"] = str(limit)
-    # The worker is Prefect's, and nothing below mailroom/ imports Prefect: it becomes this process instead.
+    # The worker imports Prefect, which nothing below mailroom/ may: so this process is replaced by it.
     os.execv(sys.executable, [sys.executable, "-m", "deployments.worker"])

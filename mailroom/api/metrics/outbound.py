@@ -37,7 +37,7 @@ def outbound_exposition(census: OutboundCensus, now: datetime) -> str:
     lines = [
         *metric("mailroom_outbound_accepted_total", "counter", "Messages ever accepted.", [({}, accepted)]),
         *metric("mailroom_outbound_messages", "gauge", "Messages by provider and what they have come to.", sent),
-        *metric("mailroom_delivery_events_total", "counter", "Events from providers, by kind.", values),
+        *metric("mailroom_delivery_events_total", "counter", "Provider events by kind.", values),
         *metric(
             "mailroom_outbound_per_second",
             "gauge",

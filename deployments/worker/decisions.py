@@ -36,11 +36,11 @@ class Decisions:
         self._client, self._outbox, self._runs, self._ledger = client, outbox, runs, ledger
         self._looked_to = 0
 
-    async def run_of(self, word: BatchOrder) -> str | None:
+    async def run_of(self, order: BatchOrder) -> str | None:
         """Return the run of this order, None where none was created."""
-        return await asyncio.to_thread(self._runs.run_of, word.batch_id, word.due_at)
+        return await asyncio.to_thread(self._runs.run_of, order.batch_id, order.due_at)
 
-    async def ordered_since(self, word: BatchOrder, run: FlowRun) -> datetime | None:
+    async def ordered_since(self, order: BatchOrder, run: FlowRun) -> datetime | None:
         """Return when the order was made, if that was after a person cancelled its run; None: the cancel stands.
 
         A batch that is rescheduled back to an earlier chosen time has that time's run, which a person may have cancelled
@@ -48,12 +48,12 @@ class Decisions:
         """
         if run.state is None or not run.state.is_cancelled():
             return None
-        written_at = await asyncio.to_thread(self._runs.written_at, word.batch_id, word.due_at)
+        written_at = await asyncio.to_thread(self._runs.written_at, order.batch_id, order.due_at)
         return written_at if written_at is not None and written_at > run.state.timestamp else None
 
-    async def record_run(self, word: BatchOrder, run: FlowRun) -> None:
+    async def record_run(self, order: BatchOrder, run: FlowRun) -> None:
         """Record the run of this order."""
-        await asyncio.to_thread(self._runs.record_run, word.batch_id, word.due_at, run_id=str(run.id))
+        await asyncio.to_thread(self._runs.record_run, order.batch_id, order.due_at, run_id=str(run.id))
 
     async def gone(self, batch_id: str, run_id: str) -> None:
         """Hold the waiting messages of a batch whose run was deleted; a second call holds nothing more."""

@@ -80,7 +80,7 @@ class Gates:
         self._under_way: Counter[Key] = Counter()
         self._begun: Counter[Key] = Counter()
         self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
+        self._polling = asyncio.Lock()
         self._doors: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._freed = asyncio.Event()
 
@@ -90,7 +90,7 @@ class Gates:
 
     async def look(self) -> None:
         """Poll the server, unless the last poll is recent."""
-        async with self._asking:
+        async with self._polling:
             if self._asked_at is not None and time.monotonic() - self._asked_at < self._fresh_s:
                 return
             try:

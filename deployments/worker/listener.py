@@ -184,13 +184,13 @@ class Listener(QueueListener):
         if job.arrival.envelope is None:
             await self._wait_for_notice(job)
         while True:
-            known, heard = job.arrival, len(job.notices)
+            known, notices = job.arrival, len(job.notices)
             async with self._gate.slot():
                 done = await self._process_known(job, known)
             # SES's notification came while the mail was filed without it: it may name more recipients, or a virus.
             named = known.envelope is None and job.arrival.envelope is not None
             # Another notice came after no object was found: the object may be there now.
-            found = job.gone and len(job.notices) > heard
+            found = job.gone and len(job.notices) > notices
             if done is not NextStep.DONE or not (named or found):
                 return done
 

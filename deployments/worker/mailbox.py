@@ -134,7 +134,7 @@ class MailboxListener(QueueListener):
         bodies = [message.body for message, _ in orders]
         await asyncio.to_thread(self._queue.post, bodies, delay_s=self._timing.retry_after_s)
         await asyncio.to_thread(self._queue.delete, [message.receipt_handle for message, _ in orders])
-        await self._waits([word.batch_id for _, word in orders])
+        await self._waits([order.batch_id for _, order in orders])
 
     def _begin_work(self, work: Work, messages: Sequence[Received]) -> None:
         self._in_hand |= {message.receipt_handle: message for message in messages}
@@ -159,15 +159,15 @@ class MailboxListener(QueueListener):
                 self._bulk.discard(message.receipt_handle)
             self._freed.set()
 
-    async def _send(self, word: BatchOrder) -> None:
-        if is_later(word):
-            await self._carry_out(word)
+    async def _send(self, order: BatchOrder) -> None:
+        if is_later(order):
+            await self._carry_out(order)
         else:
-            async with self._gate.slot(queue_of(word)):
-                await self._carry_out(word)
+            async with self._gate.slot(queue_of(order)):
+                await self._carry_out(order)
 
-    async def _carry_out(self, word: BatchOrder) -> None:
-        run = await self._run_of(word)
+    async def _carry_out(self, order: BatchOrder) -> None:
+        run = await self._run_of(order)
         step = next_step(run.state) if run is not None else NextStep.DONE
         if run is not None and step is NextStep.DROP and self._decisions is not None:
             await self._decisions.cancelled(run)
@@ -179,20 +179,20 @@ class MailboxListener(QueueListener):
         if state is None or not (state.is_completed() or state.is_paused() or state.is_cancelled()):
             raise RunFailedError
 
-    async def _run_of(self, word: BatchOrder) -> FlowRun | None:
+    async def _run_of(self, order: BatchOrder) -> FlowRun | None:
         """Return the run of an order, after recording it in the ledger; None: the run existed and was deleted."""
         if self._decisions is None:
-            return await self._runs.get_or_create(word)
-        known = await self._decisions.run_of(word)
+            return await self._runs.get_or_create(order)
+        known = await self._decisions.run_of(order)
         if known is None:
-            made = await self._runs.get_or_create(word)
-            if (since := await self._decisions.ordered_since(word, made)) is not None:
-                made = await self._runs.get_or_create(word, since=since)
-            await self._decisions.record_run(word, made)
+            made = await self._runs.get_or_create(order)
+            if (since := await self._decisions.ordered_since(order, made)) is not None:
+                made = await self._runs.get_or_create(order, since=since)
+            await self._decisions.record_run(order, made)
             return made
         run = await self._runs.find(known)
         if run is None:
-            await self._decisions.gone(word.batch_id, known)
+            await self._decisions.gone(order.batch_id, known)
         return run
 
     async def _keep(self, plain: Together) -> list[Received]:

@@ -140,14 +140,14 @@ def _is_left(state: State, stale_s: float) -> bool:
 _SOON = timedelta(seconds=5)
 
 
-def is_later(word: BatchOrder) -> bool:
+def is_later(order: BatchOrder) -> bool:
     """Return whether an order is due so late that its run waits in the pool."""
-    return word.due_at - datetime.now(UTC) > _SOON
+    return order.due_at - datetime.now(UTC) > _SOON
 
 
-def queue_of(word: BatchOrder) -> str | None:
+def queue_of(order: BatchOrder) -> str | None:
     """Return the work queue of an order's run; None: its deployment's."""
-    return BULK if word.lane is Lane.BULK else None
+    return BULK if order.lane is Lane.BULK else None
 
 
 class BatchRuns(_Runs):
@@ -156,20 +156,20 @@ class BatchRuns(_Runs):
     def __init__(self, client: PrefectClient, *, deployment: str = SEND_BATCH) -> None:
         super().__init__(client, deployment=deployment)
 
-    async def get_or_create(self, word: BatchOrder, *, since: datetime | None = None) -> FlowRun:
+    async def get_or_create(self, order: BatchOrder, *, since: datetime | None = None) -> FlowRun:
         """Return the run of an order. A new one is Pending, or Scheduled in the pool where it is due later.
 
         With `since` it differs from the run of an earlier order for the same time.
         """
-        due_at = word.due_at.isoformat()
-        key = f"{word.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
+        due_at = order.due_at.isoformat()
+        key = f"{order.batch_id}@{due_at}" + (f" since {since.isoformat()}" if since else "")
         crash_point("before", "create run")
         run = await self._create(
-            name=word.batch_id,
-            parameters={"batch_id": word.batch_id, "due_at": due_at},
-            state=Scheduled(scheduled_time=word.due_at) if is_later(word) else Pending(),
+            name=order.batch_id,
+            parameters={"batch_id": order.batch_id, "due_at": due_at},
+            state=Scheduled(scheduled_time=order.due_at) if is_later(order) else Pending(),
             idempotency_key=key,
-            work_queue_name=queue_of(word),
+            work_queue_name=queue_of(order),
         )
         crash_point("after", "create run")
         return run

@@ -86,15 +86,15 @@ ApiHolder = Annotated[Holder, Depends(api_holder)]
 PageHolder = Annotated[Holder, Depends(page_holder)]
 
 
-def tenant_for(holder: Holder, asked: str | None) -> str | None:
+def tenant_for(holder: Holder, requested: str | None) -> str | None:
     """Return the tenant to read for: an administrator may choose one, a tenant's key has only its own.
 
     Raises:
         HTTPException: 404 for another tenant, as for anything that does not exist.
     """
     if holder.tenant is None:
-        return asked
-    if asked not in (None, holder.tenant):
+        return requested
+    if requested not in (None, holder.tenant):
         raise HTTPException(404, "There is no such tenant.")
     return holder.tenant
 

@@ -36,7 +36,7 @@ _NO_RUN = "00000000-0000-0000-0000-000000000000"
 
 _PATIENCE_S = 2.0
 #: Threads for requests to Prefect, so that a Prefect that hangs delays no other request.
-_asking = ThreadPoolExecutor(2, thread_name_prefix="readyz")
+_prefect_threads = ThreadPoolExecutor(2, thread_name_prefix="readyz")
 
 
 @liveness.get("/healthz")
@@ -103,11 +103,11 @@ def _prefect(services: Services, scheduling: Scheduling | None) -> str:
     """Return whether Prefect answers, within a load balancer's timeout: a Prefect that hangs must not make this route hang."""
     if services.scheduler is not None and scheduling is None:
         return "unreachable"
-    asked = _asking.submit(services.runs.find, _NO_RUN)
+    found = _prefect_threads.submit(services.runs.find, _NO_RUN)
     try:
-        asked.result(timeout=_PATIENCE_S)
+        found.result(timeout=_PATIENCE_S)
     except (MailroomError, TimeoutError):
-        asked.cancel()
+        found.cancel()
         return "unreachable"
     return "ok"
 

@@ -35,19 +35,19 @@ _NOTIFYING = 4
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; return 2 if the settings do not allow it."""
-    asked = _arguments(arguments)
+    options = _arguments(arguments)
     log_to_stderr()
     try:
         use_stack_environment()
         settings = load_settings()
-        refuse_if_unsafe(settings, host=asked.host)
-        everywhere = _places(asked, settings)
+        refuse_if_unsafe(settings, host=options.host)
+        everywhere = _listen_addresses_of(options, settings)
         installation = Installation(settings)
         installation.refuse_unfit_schema()
         installation.refuse_outside(asking=False)
         wiring.keep_to(wiring.SERVICE)
         services = services_for(installation)
-        return _serve(installation, services, [(place, bind(place)) for place in everywhere])
+        return _serve(installation, services, [(listen_on, bind(listen_on)) for listen_on in everywhere])
     except ConfigurationError as error:
         say_why_not("mailroom api", error)
         return 2
@@ -84,8 +84,8 @@ def _serve(
     )
     server, outside = uvicorn.Server(config), threading.Event()
     threading.Thread(target=_end_if_outside, args=[installation, server, outside], name="regions", daemon=True).start()
-    for place, sockets in bound:
-        listen(place, sockets)
+    for listen_on, sockets in bound:
+        listen(listen_on, sockets)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[one for _, sockets in bound for one in sockets])
     stop.set()
@@ -94,20 +94,20 @@ def _serve(
     return 0 if server.started else 3
 
 
-def _places(asked: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
-    public_port = settings.public_port if asked.public_port is None else asked.public_port
+def _listen_addresses_of(options: argparse.Namespace, settings: Settings) -> list[ListenAddress]:
+    public_port = settings.public_port if options.public_port is None else options.public_port
     found = listen_addresses(
-        settings, host=asked.host, port=asked.port, public_host=asked.public_host, public_port=public_port
+        settings, host=options.host, port=options.port, public_host=options.public_host, public_port=public_port
     )
-    behind = asked.behind_tls_proxy or settings.behind_tls_proxy
-    refuse_plain_http([place.host for place in found], behind_tls_proxy=behind)
+    behind = options.behind_tls_proxy or settings.behind_tls_proxy
+    refuse_plain_http([listen_on.host for listen_on in found], behind_tls_proxy=behind)
     return found
 
 
 def _application(services: Services, bound: Sequence[tuple[ListenAddress, Sequence[socket]]]) -> ASGIApp:
     if len(bound) == 1:
         return create_app(services, bound[0][0].face)
-    faces = [(create_app(services, place.face), sockets) for place, sockets in bound]
+    faces = [(create_app(services, listen_on.face), sockets) for listen_on, sockets in bound]
     return ByPort({one.getsockname()[1]: app for app, sockets in faces for one in sockets})
 
 

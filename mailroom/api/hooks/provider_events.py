@@ -66,7 +66,7 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
     return _keep(services, hook_receiver, Hook(ses.PROVIDER, message.message_id, values, facts), ses.read)
 
 
-def _hear(provider: str) -> Callable[..., Response]:
+def _provider_route(provider: str) -> Callable[..., Response]:
     """Return the route of a provider whose calls have a verifier."""
 
     def hear(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
@@ -85,7 +85,7 @@ def _hear(provider: str) -> Callable[..., Response]:
 
 for _provider in HOOKS:
     router.add_api_route(
-        f"/{_provider}", _hear(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
+        f"/{_provider}", _provider_route(_provider), methods=["POST"], status_code=_KEPT, name=f"hear_{_provider}"
     )
 
 

@@ -101,9 +101,9 @@ def _submit(
         raise HTTPException(404, "This installation sends no mail.")
     settings = services.settings
     try:
-        asked = read_batch(body, settings.sender)
+        requested = read_batch(body, settings.sender)
         # The provider may not track; without the setting there would be nothing to sign links with.
-        refuse_unlinked(asked, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
+        refuse_unlinked(requested, unsubscribe=bool(settings.link_url), tracked=bool(settings.tracking_url))
     except Misshapen as error:
         return _refuse(request, error.faults, "The request is not what this route takes.")
     except Unacceptable as error:
@@ -112,7 +112,7 @@ def _submit(
     now = services.now()
     if dry_run:
         seen = preview(
-            asked,
+            requested,
             tenant=tenant,
             now=now,
             new_id=_new_id,
@@ -127,7 +127,7 @@ def _submit(
     came = SubmissionKey(key, hashlib.sha256(body).hexdigest()) if key is not None else None
     try:
         kept = submit(
-            asked,
+            requested,
             tenant=tenant,
             key=came,
             now=now,
@@ -256,22 +256,22 @@ def list_activities(holder: ApiHolder, sending: AppOutbound, message_id: str) ->
     return ActivitiesResponse(items=items)
 
 
-def sender_tenant(holder: Holder, asked: str | None) -> str:
+def sender_tenant(holder: Holder, requested: str | None) -> str:
     """Return the tenant for a write: an administrator may name one, a tenant's key has only its own.
 
     Raises:
         HTTPException: 404 for another tenant, 422 for an invalid name.
     """
-    return new_tenant(tenant_for(holder, asked) or DEFAULT_TENANT)
+    return new_tenant(tenant_for(holder, requested) or DEFAULT_TENANT)
 
 
-def known_tenant(holder: Holder, asked: str | None) -> str:
+def known_tenant(holder: Holder, requested: str | None) -> str:
     """Return the tenant for a read or removal: as `sender_tenant`, but also for a name that earlier releases accepted.
 
     Raises:
         HTTPException: 404 for another tenant, 422 for an invalid name.
     """
-    tenant = tenant_for(holder, asked) or DEFAULT_TENANT
+    tenant = tenant_for(holder, requested) or DEFAULT_TENANT
     return tenant if tenant == NOBODY else new_tenant(tenant)
 
 

@@ -38,7 +38,10 @@ class EventRecorder:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._loop = SteadyLoop(
-            self._record_waiting, log=log, failing="opens and clicks wait in memory: %s", outage_s=pause_s
+            self._record_waiting,
+            log=log,
+            failing="opens and clicks cannot be recorded now and wait in memory: %s",
+            outage_s=pause_s,
         )
 
     def record(self, event: DeliveryEvent) -> bool:
@@ -46,7 +49,7 @@ class EventRecorder:
         note = _Note(event)
         with self._changed:
             if len(self._waiting) >= _MOST:
-                log.warning("a note is lost: %d wait", _MOST)
+                log.warning("an open or click is lost: %d already wait to be recorded", _MOST)
                 return False
             self._waiting.append(note)
             self._changed.notify()
@@ -80,7 +83,7 @@ class EventRecorder:
             raise
         except Exception as error:  # noqa: BLE001 - the others must be recorded; what cannot be recorded never will be
             if len(notes) == 1:
-                log.error("a note cannot be recorded: %s", type(error).__name__)
+                log.error("an open or click cannot be recorded: %s", type(error).__name__)
             # One by one: the others belong to other messages and tenants.
             for note in notes if len(notes) > 1 else ():
                 self._record([note])

@@ -36,7 +36,7 @@ def hook_receiver_of(services: AppServices) -> HookReceiver:
         HTTPException: 404, this installation receives none.
     """
     if services.hook_receiver is None:
-        raise HTTPException(404, "This installation takes no webhooks.")
+        raise HTTPException(404, "Webhooks of providers are not enabled on this installation.")
     return services.hook_receiver
 
 
@@ -51,11 +51,11 @@ Body = Annotated[bytes, Depends(whole_body)]
 
 @router.post("/ses", status_code=_KEPT)
 def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
-    """A post of one of our SNS topics: an event of SES, or the topic's question whether it may post here."""
+    """Receive a message of an SNS topic: SES events, or a subscription to confirm."""
     try:
         message = hook_receiver.ses.read(body, now=services.now())
     except sns.Unverified as error:
-        raise _not_believed(403, "ses", error) from None
+        raise _refusal(403, "ses", error) from None
     if isinstance(message, sns.Subscription):
         hook_receiver.topics.confirm(message.topic_arn, message.token)
         log.info("confirmed the subscription to topic %s", message.topic_arn)
@@ -69,18 +69,18 @@ def receive_ses(services: AppServices, hook_receiver: Receiver, body: Body) -> R
 def _provider_route(provider: str) -> Callable[..., Response]:
     """Return the route of a provider whose calls have a verifier."""
 
-    def hear(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
+    def receive(request: Request, services: AppServices, hook_receiver: Receiver, body: Body) -> Response:
         headers = {name: request.headers.getlist(name) for name in request.headers}
         verifier = hook_receiver.verifiers[provider]
         try:
             tenant = verifier.verify(Call(headers, body, services.now()))
         except WithoutCredentials:
-            raise HTTPException(401, "This call needs its credentials, once.", _BASIC) from None
+            raise HTTPException(401, "Credentials are required, in one Authorization header.", _BASIC) from None
         except sns.Unverified as error:
-            raise _not_believed(verifier.status, provider, error) from None
+            raise _refusal(verifier.status, provider, error) from None
         return _keep(services, hook_receiver, _hook(provider, body, tenant), READERS[provider])
 
-    return hear
+    return receive
 
 
 for _provider in HOOKS:
@@ -94,8 +94,8 @@ def _keep(services: AppServices, hook_receiver: HookReceiver, hook: Hook, read: 
     try:
         read(hook.body, received_at=now)
     except Unreadable as error:
-        log.error("a verified call of %s cannot be used: %s", hook.source, error)
-        raise HTTPException(422, "This call is not what its provider documents.") from None
+        log.error("an authenticated webhook call of %s cannot be read: %s", hook.source, error)
+        raise HTTPException(422, "The body does not have the format that the provider documents.") from None
     hook_receiver.hooks.store([hook], now=now)
     return Response(status_code=_KEPT)
 
@@ -105,7 +105,9 @@ def _hook(source: str, body: bytes, tenant: str | None) -> Hook:
     return Hook(source, hashlib.sha256((tenant or "").encode() + b"\x00" + body).hexdigest(), body, {"tenant": tenant})
 
 
-def _not_believed(status: int, source: str, error: sns.Unverified) -> HTTPException:
-    log.warning("a call to the hook of %s was refused: %s", source, error)
+def _refusal(status: int, source: str, error: sns.Unverified) -> HTTPException:
+    log.warning("a webhook call of %s was refused: %s", source, error)
     headers = _BASIC if status == 401 else None
-    return HTTPException(status, "This call is not proven to be its provider's.", headers)
+    return HTTPException(
+        status, "The call cannot be verified as the provider's; check its signature or credentials.", headers
+    )
